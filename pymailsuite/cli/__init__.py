@@ -1,0 +1,1 @@
+"""Operator commands, a module per noun."""

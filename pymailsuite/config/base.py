@@ -1,0 +1,36 @@
+"""What all sections share: frozen, unknown keys refused, durations and sizes read into plain numbers at load time."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+
+class Section(BaseModel):
+    """The base of every section. An attribute's docstring is its documentation in the option reference."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True)
+
+
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_OCTETS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+_QUANTITY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*")
+
+
+def _quantity(value: Any, units: dict[str, float] | dict[str, int]) -> Any:
+    """A number as it is; text such as ``"5m"`` or ``"25 MiB"`` as its value in the base unit."""
+    if not isinstance(value, str):
+        return value
+    match = _QUANTITY.fullmatch(value)
+    if match is None or match[2] not in units:
+        raise ValueError(f"expected a number or a number with one of the units {', '.join(units)}")
+    return float(match[1]) * units[match[2]]
+
+
+Duration = Annotated[float, BeforeValidator(lambda value: _quantity(value, _SECONDS))]
+"""Seconds; written as a number or as text with a unit: ``"90s"``, ``"5m"``, ``"4h"``, ``"5d"``."""
+
+Size = Annotated[int, BeforeValidator(lambda value: _quantity(value, _OCTETS))]
+"""Octets; written as a number or as text with a unit: ``"64 KiB"``, ``"50MB"``."""

@@ -1,0 +1,1 @@
+"""The door through which messages come in, and the last step into a mailbox."""

@@ -1,0 +1,1 @@
+"""Look-ups without threads, with three kinds of answer: no such name, no data, failed."""

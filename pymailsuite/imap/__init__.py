@@ -1,0 +1,1 @@
+"""IMAP, server side: a pure core, a file per command family, and a thin shell."""

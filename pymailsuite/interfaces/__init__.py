@@ -1,0 +1,85 @@
+"""Every seam of the house, as zope interfaces, with the values that cross them.
+
+A room never sees another room's classes, only what is declared here. Methods of the store return Deferreds; they fire
+in the reactor thread. A method that writes fires after its commit has reached the disk, never before.
+
+Any store method may fail with :class:`~pymailsuite.errors.StoreUnavailable` or, if it writes,
+:class:`~pymailsuite.errors.StorageFull`; that is not repeated below.
+"""
+
+from pymailsuite.interfaces.content import IContentWriter, StagedContent
+from pymailsuite.interfaces.cred import IImapAvatar, IMailAvatar, IPop3Avatar, ISubmissionAvatar
+from pymailsuite.interfaces.directory import Account, Alias, Credentials, DirectoryRow, Domain, IDirectoryStore
+from pymailsuite.interfaces.dns import Answer, IResolver, MxRecord
+from pymailsuite.interfaces.intake import (
+    IIncomingMessage,
+    IMessageIntake,
+    IRecipientResolver,
+    LocalRecipient,
+    RemoteRecipient,
+)
+from pymailsuite.interfaces.mail import (
+    Appended,
+    Changes,
+    Column,
+    Copied,
+    IAccountMail,
+    Mailbox,
+    MessageRow,
+    NewMessage,
+    Selection,
+    StoreResult,
+)
+from pymailsuite.interfaces.queue import (
+    Acceptance,
+    Delivery,
+    IQueueStore,
+    Outcome,
+    QueuedRecipient,
+    QueueEntry,
+    RecipientState,
+)
+from pymailsuite.interfaces.store import IChangeNotices, IMailStore, IStoreUpkeep
+
+__all__ = [
+    "Acceptance",
+    "Account",
+    "Alias",
+    "Answer",
+    "Appended",
+    "Changes",
+    "Column",
+    "Copied",
+    "Credentials",
+    "Delivery",
+    "DirectoryRow",
+    "Domain",
+    "IAccountMail",
+    "IChangeNotices",
+    "IContentWriter",
+    "IDirectoryStore",
+    "IImapAvatar",
+    "IIncomingMessage",
+    "IMailAvatar",
+    "IMailStore",
+    "IMessageIntake",
+    "IPop3Avatar",
+    "IQueueStore",
+    "IRecipientResolver",
+    "IResolver",
+    "IStoreUpkeep",
+    "ISubmissionAvatar",
+    "LocalRecipient",
+    "Mailbox",
+    "MessageRow",
+    "MxRecord",
+    "NewMessage",
+    "Outcome",
+    "QueueEntry",
+    "QueuedRecipient",
+    "RecipientState",
+    "RemoteRecipient",
+    "Selection",
+    "StagedContent",
+    "StoreResult",
+]

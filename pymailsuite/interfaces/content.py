@@ -1,0 +1,45 @@
+"""The octets of a message on their way into the store."""
+
+from __future__ import annotations
+
+from attrs import field, frozen
+from twisted.internet.defer import Deferred
+from zope.interface import Attribute, Interface
+
+from pymailsuite.message.structure import MessageStructure
+from pymailsuite.values import ContentId
+
+
+@frozen
+class StagedContent:
+    """A message's octets on their way into the store: scanned, digested, not yet referred to by anything.
+
+    ``tail`` holds the octets not yet written (the whole message if it fits one chunk); the chunks before it, if any,
+    are in the store already under ``content_id`` and are swept if nobody ever refers to them.
+    """
+
+    content_id: ContentId
+    size: int
+    digest: bytes
+    """SHA-256 of all octets."""
+    structure: MessageStructure
+    tail: bytes = field(repr=False)
+    chunks_written: int = 0
+
+
+class IContentWriter(Interface):
+    """Takes the octets of one message in any cut; holds at most a few chunks in memory."""
+
+    size = Attribute("Octets written so far.")
+
+    def write(octets: bytes) -> Deferred[None] | None:
+        """Add octets. None: go on. A Deferred: stop reading from the peer until it fires.
+
+        The Deferred fails if a chunk could not be stored; the writer is then aborted.
+        """
+
+    def finish() -> Deferred[StagedContent]:
+        """Complete the scan and hand over; the message is not yet in any mailbox. Nothing may be written afterwards."""
+
+    def abort() -> None:
+        """Forget everything written. Harmless after ``finish`` or a failure."""

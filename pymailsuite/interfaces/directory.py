@@ -1,0 +1,114 @@
+"""Domains, accounts and aliases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import field, frozen
+from twisted.internet.defer import Deferred
+from zope.interface import Interface
+
+from pymailsuite.values import AccountId, Address
+
+
+@frozen
+class Account:
+    """A person's (or team's) mail account. ``login_name`` is an address in lower case."""
+
+    account_id: AccountId
+    login_name: str
+    full_name: str = ""
+    enabled: bool = True
+    created_at: float = 0.0
+
+
+@frozen
+class Credentials:
+    """What a checker needs: the account and its password hash in PHC string form ("" = no password login)."""
+
+    account: Account
+    password_hash: str = field(repr=False)
+
+
+@frozen
+class Domain:
+    """A domain we are the final destination of. ``catch_all`` takes mail for unknown local parts."""
+
+    name: str
+    catch_all: Address | None = None
+
+
+@frozen
+class Alias:
+    """``address`` is delivered to each of ``targets``; a target may itself be an alias, local or remote."""
+
+    address: Address
+    targets: tuple[Address, ...]
+
+
+class IDirectoryStore(Interface):
+    """Domains, accounts and aliases. Names are matched in lower case."""
+
+    def add_domain(name: str) -> Deferred[Domain]:
+        """AlreadyExists if it is there."""
+
+    def remove_domain(name: str) -> Deferred[None]:
+        """NoSuchEntry; Refusal while accounts or aliases in it remain."""
+
+    def set_catch_all(name: str, target: Address | None) -> Deferred[Domain]:
+        """NoSuchEntry if the domain is not there."""
+
+    def domains() -> Deferred[list[Domain]]:
+        """All, by name."""
+
+    def domain(name: str) -> Deferred[Domain | None]:
+        """One, or None."""
+
+    def add_account(login_name: str, password_hash: str, full_name: str) -> Deferred[Account]:
+        """Create the account with INBOX and the special-use mailboxes Drafts, Sent, Junk, Trash, Archive, subscribed.
+
+        AlreadyExists; NoSuchEntry if its domain is not there.
+        """
+
+    def remove_account(login_name: str) -> Deferred[None]:
+        """NoSuchAccount. The account's id is never used again; its mail becomes unreachable and is swept later."""
+
+    def set_password_hash(account_id: AccountId, password_hash: str) -> Deferred[None]:
+        """NoSuchAccount."""
+
+    def set_enabled(account_id: AccountId, enabled: bool) -> Deferred[None]:
+        """NoSuchAccount."""
+
+    def accounts(domain: str | None) -> Deferred[list[Account]]:
+        """Those of one domain, or all, by login name."""
+
+    def account(login_name: str) -> Deferred[Account | None]:
+        """One, or None."""
+
+    def credentials(login_name: str) -> Deferred[Credentials | None]:
+        """One account with its password hash, or None."""
+
+    def set_alias(address: Address, targets: Sequence[Address]) -> Deferred[Alias]:
+        """Create or replace."""
+
+    def remove_alias(address: Address) -> Deferred[None]:
+        """NoSuchEntry."""
+
+    def aliases(domain: str | None) -> Deferred[list[Alias]]:
+        """Those of one domain, or all, by address."""
+
+    def route(address: Address) -> Deferred[DirectoryRow]:
+        """All the directory knows of one address, in one read; what recipient resolution is built on."""
+
+
+@frozen
+class DirectoryRow:
+    """The answer of :meth:`IDirectoryStore.route`.
+
+    ``domain`` None: not ours. Then the exact address, as alias targets or account, if there is one; the catch-all is
+    in ``domain`` and is not applied here.
+    """
+
+    domain: Domain | None
+    account: Account | None = None
+    targets: tuple[Address, ...] = ()

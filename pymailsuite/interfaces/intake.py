@@ -1,0 +1,67 @@
+"""Where mail for an address goes, and the door through which messages come in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import frozen
+from twisted.internet.defer import Deferred
+from zope.interface import Attribute, Interface
+
+from pymailsuite.values import AccountId, Address, Envelope, Peer, QueueId
+
+
+@frozen
+class LocalRecipient:
+    """Mail goes into this account; ``mailbox`` by plus-addressing or INBOX."""
+
+    account_id: AccountId
+    address: Address
+    mailbox: str = "INBOX"
+
+
+@frozen
+class RemoteRecipient:
+    """Mail goes on to another host."""
+
+    address: Address
+
+
+class IRecipientResolver(Interface):
+    """Where mail for an address goes, aliases, plus-addressing and catch-all applied."""
+
+    def resolve(address: Address) -> Deferred[tuple[LocalRecipient | RemoteRecipient, ...]]:
+        """All final recipients, each once. NoSuchUser if the domain is ours and the address is not known or its account
+        is disabled; DnsFailure never. A remote address resolves to itself: whether it may be relayed is not asked here.
+        Alias loops end with NoSuchUser (5.4.6)."""
+
+    def is_local_domain(domain: str) -> Deferred[bool]:
+        """True if we are the final destination of the domain."""
+
+
+class IIncomingMessage(Interface):
+    """One message being received: SMTP gives it octets between 354 and the end of data."""
+
+    queue_id = Attribute("QueueId, known from the start.")
+
+    def write(octets: bytes) -> Deferred[None] | None:
+        """Message octets, dot-stuffing undone. None: go on; a Deferred: pause the peer until it fires."""
+
+    def commit() -> Deferred[QueueId]:
+        """Accept the message: fires after the commit. Any MailError is the reply."""
+
+    def abort() -> None:
+        """The peer went away or the message was refused."""
+
+
+class IMessageIntake(Interface):
+    """The door behind every way of accepting mail: SMTP, submission, LMTP, reports of our own."""
+
+    def open(
+        envelope: Envelope,
+        recipients: Sequence[tuple[Address, Sequence[LocalRecipient | RemoteRecipient]]],
+        peer: Peer,
+    ) -> IIncomingMessage:
+        """Begin a message whose recipients (as given, with what each resolved to) have been accepted.
+
+        Adds the Received field, and Return-Path and Delivered-To to local copies."""

@@ -1,0 +1,224 @@
+"""One account's mailboxes and messages: what IMAP and POP3 sessions work on."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from attrs import field, frozen
+from twisted.internet.defer import Deferred
+from zope.interface import Attribute, Interface
+
+from pymailsuite.interfaces.content import StagedContent
+from pymailsuite.values import FlagChange, Flags, MailboxId, ModSeq, SpecialUse, Uid, UidSet
+
+T = TypeVar("T")
+
+
+@frozen
+class Mailbox:
+    """A mailbox as it stands at one moment. Names are decoded Unicode with ``values.DELIMITER`` between levels."""
+
+    mailbox_id: MailboxId
+    name: str
+    uid_validity: int
+    uid_next: Uid
+    highest_modseq: ModSeq
+    messages: int
+    unseen: int
+    deleted: int
+    size: int
+    """Octets of all messages together."""
+    first_recent: Uid
+    """Messages from this UID on have been announced to no read-write session yet."""
+    special_use: SpecialUse | None = None
+    selectable: bool = True
+    """False for a ``\\Noselect`` name: a level that only has inferiors."""
+
+
+class Column(enum.Enum):
+    """What can be asked of a message row; values in comments are the types that come back."""
+
+    UID = "uid"  # int
+    SYSTEM_FLAGS = "system_flags"  # int, bits of values.SystemFlag
+    KEYWORDS = "keywords"  # str: keywords in ascending order joined by one space, "" for none
+    MODSEQ = "modseq"  # int
+    INTERNAL_DATE = "internal_date"  # float, POSIX seconds (UTC)
+    SAVE_DATE = "save_date"  # float, POSIX seconds (UTC)
+    SIZE = "size"  # int, octets, prefix included
+    CONTENT_ID = "content_id"  # int: equal for copies; with PREFIX the identity of the octets
+    PREFIX = "prefix"  # bytes: header lines of this copy alone, before the shared octets
+    HEADER_SIZE = "header_size"  # int: octets of the shared header with its empty line, prefix not counted
+    ENVELOPE = "envelope"  # bytes, wire form
+    BODY = "body"  # bytes, wire form
+    BODYSTRUCTURE = "bodystructure"  # bytes, wire form
+    PARTS = "parts"  # bytes, message.structure.decode_parts reads them
+    HEADER = "header"  # bytes: prefix and header, with the empty line
+    OCTETS = "octets"  # bytes | None: prefix and all octets; None if longer than values.MAX_CHUNK
+
+
+MessageRow = tuple[Any, ...]
+"""One message, its values in the order of the columns asked for. Plain tuples: FETCH 1:* makes a great many."""
+
+
+@frozen
+class Selection:
+    """A mailbox opened: the mailbox and one row (uid, system_flags, keywords, modseq) a message, by ascending UID.
+
+    ``recent`` are the UIDs whose ``\\Recent`` this session has claimed (empty when opened read-only).
+    """
+
+    mailbox: Mailbox
+    rows: Sequence[tuple[int, int, str, int]]
+    recent: UidSet
+
+
+@frozen
+class Changes:
+    """What happened to one mailbox after a modseq. ``modseq`` is the moment these changes are complete up to.
+
+    ``changed`` rows (uid, system_flags, keywords, modseq) are new or altered messages by ascending UID; ``expunged``
+    those that are gone. ``exists`` is False when the mailbox itself was deleted.
+    """
+
+    modseq: ModSeq
+    changed: Sequence[tuple[int, int, str, int]]
+    expunged: UidSet
+    exists: bool = True
+
+
+@frozen
+class StoreResult:
+    """What STORE did. ``changed`` rows are (uid, system_flags, keywords, modseq) of all messages now as asked.
+
+    ``modified`` failed UNCHANGEDSINCE (RFC 7162 §3.1.3). UIDs not in the mailbox are in neither.
+    """
+
+    changed: Sequence[tuple[int, int, str, int]]
+    modified: UidSet = field(factory=UidSet)
+
+
+@frozen
+class NewMessage:
+    """One message of an APPEND. ``internal_date`` None is now."""
+
+    content: StagedContent
+    flags: Flags = field(factory=Flags)
+    internal_date: float | None = None
+
+
+@frozen
+class Appended:
+    """Where messages went: UIDs in the order given, of the mailbox's ``uid_validity`` (RFC 4315 APPENDUID)."""
+
+    uid_validity: int
+    uids: tuple[Uid, ...]
+
+
+@frozen
+class Copied:
+    """COPYUID of RFC 4315: ``source`` and ``target`` UIDs pair up in order."""
+
+    uid_validity: int
+    source: tuple[Uid, ...]
+    target: tuple[Uid, ...]
+
+
+class IAccountMail(Interface):
+    """One account's mailboxes and messages: what an IMAP or POP3 session works on.
+
+    Every change takes the account's next modseq and is announced after its commit. Methods that name a mailbox by
+    name raise NoSuchMailbox; INBOX is matched in any case.
+    """
+
+    account_id = Attribute("The account.")
+
+    # --- mailboxes
+
+    def mailboxes() -> Deferred[list[Mailbox]]:
+        """All, by name, ``\\Noselect`` levels too."""
+
+    def mailbox(name: str) -> Deferred[Mailbox]:
+        """One, as it stands now."""
+
+    def create_mailbox(name: str, special_use: SpecialUse | None) -> Deferred[Mailbox]:
+        """Create it and missing levels above it. AlreadyExists. UIDVALIDITY is one never used in this account before."""
+
+    def delete_mailbox(name: str) -> Deferred[None]:
+        """Messages go to the undelete area. With inferiors it becomes ``\\Noselect``; MailboxHasChildren if it is so
+        already. Refusal for INBOX. Source: RFC 3501 §6.3.4."""
+
+    def rename_mailbox(old: str, new: str) -> Deferred[None]:
+        """With inferiors, keeping UIDs and UIDVALIDITY; INBOX moves its messages and stays (RFC 3501 §6.3.5).
+        AlreadyExists."""
+
+    def subscriptions() -> Deferred[list[str]]:
+        """Subscribed names, which need not exist."""
+
+    def subscribe(name: str) -> Deferred[None]:
+        """No error if it is subscribed already or does not exist."""
+
+    def unsubscribe(name: str) -> Deferred[None]:
+        """No error if it is not subscribed."""
+
+    # --- a selected mailbox
+
+    def select(name: str, read_only: bool) -> Deferred[Selection]:
+        """Open it; a read-write session takes ``\\Recent``. NoSuchMailbox for a ``\\Noselect`` name too."""
+
+    def changes(mailbox_id: MailboxId, since: ModSeq) -> Deferred[Changes]:
+        """All changes after ``since``."""
+
+    def claim_recent(mailbox_id: MailboxId) -> Deferred[UidSet]:
+        """Take ``\\Recent`` of the messages that came since the last claim; each is given once."""
+
+    def read_messages(
+        mailbox_id: MailboxId,
+        uids: UidSet,
+        columns: Sequence[Column],
+        convert: Callable[[Sequence[MessageRow]], T],
+    ) -> Deferred[T]:
+        """Rows of those of ``uids`` that exist, by ascending UID, given to ``convert`` in a reader thread.
+
+        ``convert`` does the formatting or matching there, so that the reactor only moves the result. The caller cuts a
+        long job into pieces (a few hundred messages, or few megabytes) by asking for sets in turn.
+        """
+
+    def read_octets(mailbox_id: MailboxId, uid: Uid, start: int, stop: int) -> Deferred[bytes]:
+        """Octets ``start`` to ``stop`` (exclusive, at most MAX_CHUNK of them) of one message, its prefix included.
+        Short or empty past the end. Works for a message expunged by another session too, while it can be undeleted."""
+
+    def store_flags(
+        mailbox_id: MailboxId,
+        uids: UidSet,
+        change: FlagChange,
+        flags: Flags,
+        unchanged_since: ModSeq | None,
+    ) -> Deferred[StoreResult]:
+        """Change flags of all, in one transaction. A message whose flags do not change keeps its modseq."""
+
+    def expunge(mailbox_id: MailboxId, uids: UidSet) -> Deferred[UidSet]:
+        """Expunge those of ``uids`` that carry ``\\Deleted``; answers which."""
+
+    def remove_messages(mailbox_id: MailboxId, uids: UidSet) -> Deferred[UidSet]:
+        """Expunge those of ``uids`` that exist, whatever their flags (POP3 QUIT); answers which."""
+
+    def copy(mailbox_id: MailboxId, uids: UidSet, target: str) -> Deferred[Copied]:
+        """All or nothing; flags, keywords, date kept, save date now. NoSuchMailbox if the target is not there."""
+
+    def move(mailbox_id: MailboxId, uids: UidSet, target: str) -> Deferred[Copied]:
+        """As copy, and gone from the source, in the same transaction (RFC 6851)."""
+
+    def append(mailbox: str, messages: Sequence[NewMessage]) -> Deferred[Appended]:
+        """All or nothing (RFC 3502)."""
+
+    # --- POP3
+
+    def lock_maildrop(owner: str, lease_s: float) -> Deferred[None]:
+        """Take or renew the exclusive POP3 lock of this account for ``owner``. MaildropInUse. Source: RFC 1939 §4.
+
+        Another's lock counts until its lease is over."""
+
+    def unlock_maildrop(owner: str) -> Deferred[None]:
+        """Give it back; no error if it is not held."""

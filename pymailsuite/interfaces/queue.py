@@ -1,0 +1,148 @@
+"""Accepting messages, and the queue of what still has somewhere to go."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable, Sequence
+
+from attrs import field, frozen
+from twisted.internet.defer import Deferred
+from zope.interface import Interface
+
+from pymailsuite.interfaces.content import StagedContent
+from pymailsuite.values import AccountId, Address, ContentId, Flags, QueueId
+
+
+@frozen
+class Delivery:
+    """One copy into one mailbox. ``prefix`` is this copy's own header lines (Return-Path, Delivered-To), CRLF ended."""
+
+    account_id: AccountId
+    prefix: bytes
+    mailbox: str = "INBOX"
+    flags: Flags = field(factory=Flags)
+
+
+class RecipientState(enum.Enum):
+    """What has become of a queued recipient. Source: RFC 3464 §2.3.3 for the words."""
+
+    WAITING = "waiting"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    EXPIRED = "expired"
+
+
+@frozen
+class QueuedRecipient:
+    """One recipient of a queue entry. ``position`` identifies it within the entry; times are POSIX seconds.
+
+    ``original`` is the address RCPT gave, where an alias led to ``address``. ``last_reply`` is the remote's (or our)
+    last word, one line. ``route`` groups recipients that travel together: a lower-case domain.
+    """
+
+    position: int
+    address: Address
+    route: str
+    original: Address | None = None
+    state: RecipientState = RecipientState.WAITING
+    attempts: int = 0
+    next_attempt: float = 0.0
+    delay_reported: bool = False
+    last_status: str = ""
+    """RFC 3463 status of the last attempt, such as ``4.4.1``."""
+    last_reply: str = ""
+    last_host: str = ""
+
+
+@frozen
+class QueueEntry:
+    """An accepted message that still has somewhere to go."""
+
+    queue_id: QueueId
+    content_id: ContentId
+    size: int
+    header_size: int
+    reverse_path: Address | None
+    recipients: tuple[QueuedRecipient, ...]
+    created_at: float
+    smtputf8: bool = False
+    body: str = "7BIT"
+    held: bool = False
+    origin: str = ""
+    """Who gave it to us (IP, login name), for operators."""
+
+
+@frozen
+class Outcome:
+    """What one attempt made of one recipient. WAITING means: again at ``next_attempt``."""
+
+    position: int
+    state: RecipientState
+    status: str = ""
+    reply: str = ""
+    host: str = ""
+    next_attempt: float = 0.0
+    delay_reported: bool = False
+
+
+@frozen
+class Acceptance:
+    """A message as it is accepted: content, who it is from, and all it must become, in one transaction."""
+
+    content: StagedContent
+    reverse_path: Address | None
+    deliveries: tuple[Delivery, ...] = ()
+    relays: tuple[QueuedRecipient, ...] = ()
+    smtputf8: bool = False
+    body: str = "7BIT"
+    origin: str = ""
+
+
+class IQueueStore(Interface):
+    """The queue's rows. A claimed entry belongs to its owner until settled or until its lease ends."""
+
+    def accept(acceptance: Acceptance) -> Deferred[QueueId]:
+        """Store the message, its local copies and its queue rows: the transaction behind SMTP's 250.
+
+        The id is ``queue_id_of(content.content_id)``: known beforehand, so that Received can name it. NoSuchAccount if
+        an account has gone since it was resolved: then nothing was stored. A target mailbox that is gone means INBOX.
+        """
+
+    def claim(owner: str, now: float, lease_s: float, limit: int) -> Deferred[list[QueueEntry]]:
+        """Entries with a due, unheld, unclaimed recipient, oldest due first; ``recipients`` are the due ones only."""
+
+    def renew(owner: str, queue_ids: Iterable[QueueId], until: float) -> Deferred[None]:
+        """Keep claims while work goes on."""
+
+    def settle(
+        owner: str,
+        queue_id: QueueId,
+        outcomes: Sequence[Outcome],
+        deliveries: Sequence[Delivery],
+        report: Acceptance | None,
+    ) -> Deferred[None]:
+        """Record an attempt, deliver local copies and accept a report (DSN), all in one transaction; end the claim.
+
+        An entry with no waiting recipient left is finished: its rows go. NoSuchEntry if the claim was lost.
+        """
+
+    def next_due(now: float) -> Deferred[float | None]:
+        """When the next unheld, unclaimed recipient is due (POSIX, maybe past), or when the first claim lapses."""
+
+    def entries() -> Deferred[list[QueueEntry]]:
+        """All, oldest first, with all recipients: for operators."""
+
+    def entry(queue_id: QueueId) -> Deferred[QueueEntry]:
+        """One with all recipients. NoSuchEntry."""
+
+    def flush(queue_ids: Sequence[QueueId] | None, now: float) -> Deferred[int]:
+        """Make waiting recipients due now (None: of all entries); how many entries."""
+
+    def hold(queue_ids: Sequence[QueueId], held: bool) -> Deferred[int]:
+        """Hold or release; how many entries."""
+
+    def delete(queue_ids: Sequence[QueueId]) -> Deferred[int]:
+        """Remove without a report; how many entries."""
+
+    def subscribe(callback: Callable[[], None]) -> Callable[[], None]:
+        """Call ``callback`` after each commit that made queue rows due; answers how to stop."""

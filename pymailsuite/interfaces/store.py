@@ -1,0 +1,62 @@
+"""The one transactional store, in its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from twisted.internet.defer import Deferred
+from zope.interface import Attribute, Interface
+
+from pymailsuite.interfaces.content import IContentWriter
+from pymailsuite.interfaces.mail import IAccountMail
+from pymailsuite.values import AccountId, ContentId, ModSeq
+
+
+class IChangeNotices(Interface):
+    """Tells that an account moved on; who cares asks the store what happened."""
+
+    def subscribe(account_id: AccountId, callback: Callable[[ModSeq], None]) -> Callable[[], None]:
+        """Call ``callback`` in the reactor thread after each commit that changed the account; answers how to stop."""
+
+
+class IStoreUpkeep(Interface):
+    """What operators do to a store."""
+
+    def verify(deep: bool) -> Deferred[Sequence[str]]:
+        """A line for each thing found wrong: counts, references, orphans; ``deep`` reads all octets against digests."""
+
+    def rebuild() -> Deferred[Mapping[str, int]]:
+        """Derive anew, from the octets, everything derived; what was done, by kind."""
+
+    def sweep(now: float) -> Deferred[Mapping[str, int]]:
+        """Drop what is past its undelete time and content nobody refers to; what was dropped, by kind."""
+
+    def restore_expunged(account_id: AccountId, since: float, mailbox: str | None) -> Deferred[int]:
+        """Bring messages expunged after ``since`` (POSIX seconds) back, with new UIDs; how many."""
+
+    def statistics() -> Deferred[Mapping[str, int]]:
+        """Accounts, mailboxes, messages, content octets, queue entries, schema version."""
+
+
+class IMailStore(Interface):
+    """The one transactional store, in its parts."""
+
+    directory = Attribute("IDirectoryStore")
+    queue = Attribute("IQueueStore")
+    notices = Attribute("IChangeNotices")
+    upkeep = Attribute("IStoreUpkeep")
+
+    def open() -> Deferred[None]:
+        """Connect, migrate the schema. ConfigError if the schema is newer than this code."""
+
+    def close() -> Deferred[None]:
+        """Finish what was asked, then close."""
+
+    def account_mail(account_id: AccountId) -> IAccountMail:
+        """The mail of one account; cheap, holds nothing open."""
+
+    def new_content() -> IContentWriter:
+        """A place to write one message to."""
+
+    def read_content(content_id: ContentId, start: int, stop: int) -> Deferred[bytes]:
+        """Octets of a content (at most MAX_CHUNK of them), without any prefix: what relay sends."""

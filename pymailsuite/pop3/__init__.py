@@ -1,0 +1,1 @@
+"""POP3, server side: a pure core and a thin shell."""

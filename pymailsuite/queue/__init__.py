@@ -1,0 +1,1 @@
+"""Schedule, leases and retries of what was accepted and still has somewhere to go."""

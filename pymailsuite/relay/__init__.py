@@ -1,0 +1,1 @@
+"""The SMTP client side: MX, connections, TLS, replies."""

@@ -1,0 +1,1 @@
+"""SMTP and submission, server side: a pure core and a thin shell."""

@@ -1,0 +1,1 @@
+"""The one transactional store: accounts, mailboxes, messages, octets and queue rows."""

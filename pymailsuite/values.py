@@ -1,0 +1,205 @@
+"""The values every room speaks in: frozen, hashable, without behaviour that needs a store or a socket.
+
+Octets from the wire are decoded once, in a protocol's grammar; message content stays ``bytes``.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Iterator
+from typing import Final, NewType
+
+from attrs import field, frozen
+
+AccountId = NewType("AccountId", int)
+MailboxId = NewType("MailboxId", int)
+ContentId = NewType("ContentId", int)
+Uid = NewType("Uid", int)
+SeqNum = NewType("SeqNum", int)
+ModSeq = NewType("ModSeq", int)
+QueueId = NewType("QueueId", str)
+
+INBOX: Final = "INBOX"
+DELIMITER: Final = "/"
+"""The hierarchy delimiter mailbox names are stored with; a protocol may show another."""
+
+MAX_CHUNK: Final = 256 * 1024
+"""Octets of message content held or moved at once. A message never sits in memory whole if it is longer."""
+
+
+# --- addresses ------------------------------------------------------------------------------------------------------
+
+
+@frozen
+class Address:
+    """A mailbox address of the envelope: ``local_part`` unquoted, ``domain`` in lower case, U- or A-labels as given.
+
+    Source: RFC 5321 §2.3.11 and §4.1.2. An address literal keeps its brackets in ``domain``.
+    """
+
+    local_part: str
+    domain: str
+
+    def __str__(self) -> str:
+        return f"{self.quoted_local_part}@{self.domain}" if self.domain else self.quoted_local_part
+
+    @property
+    def quoted_local_part(self) -> str:
+        """The local part as it stands on the wire: a dot-string where possible, else a quoted-string."""
+        if self.local_part and all(_ATEXT.issuperset(atom) and atom for atom in _ascii_atoms(self.local_part)):
+            return self.local_part
+        escaped = self.local_part.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+
+    @property
+    def is_ascii(self) -> bool:
+        """False when the address needs SMTPUTF8 (RFC 6531)."""
+        return self.local_part.isascii() and self.domain.isascii()
+
+
+_ATEXT: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-/=?^_`{|}~")
+
+
+def _ascii_atoms(local_part: str) -> list[str]:
+    """The dot-separated atoms, with characters above ASCII (always atext by RFC 6531 §3.3) replaced by ``x``."""
+    return "".join(c if c < "\x80" else "x" for c in local_part).split(".")
+
+
+class BodyType(enum.Enum):
+    """The BODY parameter of MAIL. Source: RFC 6152, RFC 3030."""
+
+    SEVENBIT = "7BIT"
+    EIGHTBITMIME = "8BITMIME"
+
+
+@frozen
+class Peer:
+    """Who is at the other end of a connection, as far as is known; what Received and the logs say."""
+
+    ip: str
+    port: int = 0
+    helo: str = ""
+    rdns: str = ""
+    esmtp: bool = False
+    tls: str = ""
+    """Protocol and cipher, for example ``TLSv1.3 TLS_AES_256_GCM_SHA384``; empty without TLS."""
+    login: str = ""
+    """The login name the peer authenticated as; empty if it did not."""
+    trusted: bool = False
+    """In a trusted network: may relay without authentication."""
+
+
+@frozen
+class Envelope:
+    """What MAIL and RCPT said. ``reverse_path`` None is the null path ``<>``. Source: RFC 5321 §2.3.1."""
+
+    reverse_path: Address | None
+    recipients: tuple[Address, ...]
+    body: BodyType = BodyType.SEVENBIT
+    smtputf8: bool = False
+    size: int | None = None
+    """The size the sender declared with SIZE=, in octets."""
+
+
+# --- flags ----------------------------------------------------------------------------------------------------------
+
+
+class SystemFlag(enum.IntFlag):
+    """The system flags of RFC 3501 §2.3.2 that are stored with a message (``\\Recent`` belongs to the mailbox)."""
+
+    SEEN = 1
+    ANSWERED = 2
+    FLAGGED = 4
+    DELETED = 8
+    DRAFT = 16
+
+
+@frozen
+class Flags:
+    """A message's flags: system flags as bits, keywords as a set in the case in which they were first given."""
+
+    system: SystemFlag = field(default=SystemFlag(0))
+    keywords: frozenset[str] = frozenset()
+
+
+class FlagChange(enum.Enum):
+    """What STORE does with the flags it names. Source: RFC 3501 §6.4.6."""
+
+    REPLACE = "FLAGS"
+    ADD = "+FLAGS"
+    REMOVE = "-FLAGS"
+
+
+class SpecialUse(enum.Enum):
+    """Mailbox attributes of RFC 6154 §2 that name a use."""
+
+    ALL = "\\All"
+    ARCHIVE = "\\Archive"
+    DRAFTS = "\\Drafts"
+    FLAGGED = "\\Flagged"
+    JUNK = "\\Junk"
+    SENT = "\\Sent"
+    TRASH = "\\Trash"
+
+
+# --- number sets ----------------------------------------------------------------------------------------------------
+
+
+def _merge(ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    merged: list[tuple[int, int]] = []
+    for low, high in sorted(ranges):
+        if merged and low <= merged[-1][1] + 1:
+            if high > merged[-1][1]:
+                merged[-1] = (merged[-1][0], high)
+        else:
+            merged.append((low, high))
+    return tuple(merged)
+
+
+@frozen
+class NumberSet:
+    """Ascending, disjoint, inclusive ranges of positive numbers; never expanded unless iterated.
+
+    :class:`UidSet` and :class:`SeqSet` are distinct types over it and cannot be mixed up.
+    """
+
+    ranges: tuple[tuple[int, int], ...] = field(default=(), converter=_merge)
+
+    def __contains__(self, number: int) -> bool:
+        return any(low <= number <= high for low, high in self.ranges)
+
+    def __iter__(self) -> Iterator[int]:
+        for low, high in self.ranges:
+            yield from range(low, high + 1)
+
+    def __len__(self) -> int:
+        return sum(high - low + 1 for low, high in self.ranges)
+
+    def __bool__(self) -> bool:
+        return bool(self.ranges)
+
+    def __str__(self) -> str:
+        """The wire form of RFC 3501 ``sequence-set``; empty for the empty set (which has no wire form)."""
+        return ",".join(str(low) if low == high else f"{low}:{high}" for low, high in self.ranges)
+
+
+class UidSet(NumberSet):
+    """A set of UIDs of one mailbox."""
+
+    @classmethod
+    def of(cls, uids: Iterable[int]) -> UidSet:
+        """The set that holds just these numbers."""
+        return cls((uid, uid) for uid in uids)
+
+
+class SeqSet(NumberSet):
+    """A set of message sequence numbers of one session."""
+
+    @classmethod
+    def of(cls, numbers: Iterable[int]) -> SeqSet:
+        """The set that holds just these numbers."""
+        return cls((number, number) for number in numbers)
+
+
+UID_MAX: Final = Uid(2**32 - 1)
+ALL_UIDS: Final = UidSet(((1, UID_MAX),))

@@ -1,0 +1,1 @@
+"""What the text protocols share and nothing else: bounded lines, dot-stuffing, TLS upgrade, timeouts, back-pressure."""

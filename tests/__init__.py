@@ -1,0 +1,1 @@
+"""The tests of pymailsuite; the tree mirrors the package's."""
