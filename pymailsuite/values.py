@@ -19,6 +19,20 @@ SeqNum = NewType("SeqNum", int)
 ModSeq = NewType("ModSeq", int)
 QueueId = NewType("QueueId", str)
 
+
+def queue_id_of(content_id: ContentId) -> QueueId:
+    """The name a message has in Received, replies, logs and the queue. The inverse is :func:`content_id_of`."""
+    return QueueId(f"{content_id:012X}")
+
+
+def content_id_of(queue_id: QueueId) -> ContentId:
+    """The content a queue id names. ValueError if it is not in the form :func:`queue_id_of` gives."""
+    content_id = ContentId(int(queue_id, 16))
+    if queue_id_of(content_id) != queue_id:
+        raise ValueError(f"not a queue id: {queue_id!r}")
+    return content_id
+
+
 INBOX: Final = "INBOX"
 DELIMITER: Final = "/"
 """The hierarchy delimiter mailbox names are stored with; a protocol may show another."""

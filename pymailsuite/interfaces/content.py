@@ -30,6 +30,7 @@ class StagedContent:
 class IContentWriter(Interface):
     """Takes the octets of one message in any cut; holds at most a few chunks in memory."""
 
+    content_id = Attribute("ContentId the octets will have, known from the start; never used again if aborted.")
     size = Attribute("Octets written so far.")
 
     def write(octets: bytes) -> Deferred[None] | None:
