@@ -143,7 +143,7 @@ class IAccountMail(Interface):
         """One, as it stands now."""
 
     def create_mailbox(name: str, special_use: SpecialUse | None) -> Deferred[Mailbox]:
-        """Create it and missing levels above it. AlreadyExists. UIDVALIDITY is one never used in this account before."""
+        """Create it and missing levels above it. AlreadyExists. Its UIDVALIDITY was never used in this account."""
 
     def delete_mailbox(name: str) -> Deferred[None]:
         """Messages go to the undelete area. With inferiors it becomes ``\\Noselect``; MailboxHasChildren if it is so

@@ -1,0 +1,154 @@
+"""Clients that use a server until it dies under them, and the ledger in which they write what they were told."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+from tests.durability.clients import GONE, MailboxView, imap, message, pop3, send, smtp
+from tests.support.server import Server
+
+INBOX_USERS = ("user0", "user1", "user2")
+MOVER, ERASER, POPPER = "mover", "eraser", "popper"
+USERS = [*INBOX_USERS, MOVER, ERASER, POPPER]
+
+
+class Ledger:
+    """What clients were told of each message, by its token.
+
+    ``accepted``: answered yes. ``refused``: answered no. ``unsure``: the connection died before the answer.
+    ``removing``: its removal (EXPUNGE, QUIT of POP3) was asked for; ``removed``: and answered yes.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._numbers = itertools.count()
+        self.accepted: set[str] = set()
+        self.refused: set[str] = set()
+        self.unsure: set[str] = set()
+        self.flagged: set[str] = set()
+        self.removing: set[str] = set()
+        self.removed: set[str] = set()
+
+    def deliver(self, kind: str, act: Callable[[str], bool]) -> str:
+        """Have ``act`` bring in a message with a new token, and write down what it was told."""
+        with self._lock:
+            token = f"{kind}-{next(self._numbers)}"
+            self.unsure.add(token)
+        told = act(token)
+        with self._lock:
+            self.unsure.discard(token)
+            (self.accepted if told else self.refused).add(token)
+        return token
+
+    def remove(self, tokens: Iterable[str], act: Callable[[], bool]) -> None:
+        """Have ``act`` remove these messages, and write down what it was told."""
+        tokens = set(tokens)
+        with self._lock:
+            self.removing |= tokens
+        if act():
+            with self._lock:
+                self.removed |= tokens
+
+    def of_kind(self, kind: str, tokens: set[str]) -> set[str]:
+        """Those of ``tokens`` that were made under this kind."""
+        return {token for token in tokens if token.startswith(f"{kind}-")}
+
+
+class Load:
+    """One thread a client; all end when the server is killed."""
+
+    def __init__(self, server: Server, ledger: Ledger, seed: int) -> None:
+        self._server = server
+        self._ledger = ledger
+        self._random = random.Random(seed)
+        self._address = dict(zip(USERS, server.addresses, strict=True))
+        self._defects: list[BaseException] = []
+        jobs = [self._submit, self._submit, self._submit, self._append_and_move, self._erase, self._flag, self._pop]
+        self._threads = [threading.Thread(target=self._until_dead, args=(job,), daemon=True) for job in jobs]
+
+    def run_then_kill(self, after_s: float) -> None:
+        """Start the load, kill the server after a while, and wait for the clients to notice."""
+        for thread in self._threads:
+            thread.start()
+        time.sleep(after_s)
+        self._server.kill()
+        for thread in self._threads:
+            thread.join(60)
+            assert not thread.is_alive(), "a client hangs"
+        assert not self._defects, self._defects
+
+    def _until_dead(self, job: Callable[[], None]) -> None:
+        try:
+            job()
+        except GONE:
+            pass
+        except BaseException as defect:
+            self._defects.append(defect)
+
+    def _submit(self) -> None:
+        """Messages of all sizes, some for several recipients at once."""
+        client = smtp(self._server)
+        while True:
+            size = self._random.choice([500, 4000, 4000, 60_000, 700_000])
+            recipients = [self._address[name] for name in INBOX_USERS[: self._random.randint(1, 3)]]
+
+            def act(token: str, recipients: list[str] = recipients, size: int = size) -> bool:
+                return send(client, recipients, message(token, size))
+
+            self._ledger.deliver(f"smtp{len(recipients)}", act)
+
+    def _append_and_move(self) -> None:
+        """APPEND into one mailbox and MOVE to and fro; a COPY now and then into a third."""
+        client = imap(self._server, self._address[MOVER])
+        for name in ("Left", "Right", "Copies"):
+            client.create(name)
+        while True:
+            self._ledger.deliver("append", lambda token: client.append("Left", "", "", message(token))[0] == "OK")
+            client.select("Left")
+            if self._random.random() < 0.2:
+                client.uid("COPY", "1:*", "Copies")
+            client.uid("MOVE", "1:*", "Right")
+            client.select("Right")
+            client.uid("MOVE", f"1:{self._random.randint(1, 50)}", "Left")
+
+    def _erase(self) -> None:
+        """APPEND two, EXPUNGE one of them."""
+        client = imap(self._server, self._address[ERASER])
+        client.select("INBOX")
+        while True:
+            for _ in range(2):
+                self._ledger.deliver("erase", lambda token: client.append("INBOX", "", "", message(token))[0] == "OK")
+            view = MailboxView(imap(self._server, self._address[ERASER]), "INBOX")
+            uid, token = self._random.choice(sorted(view.tokens.items()))
+            client.uid("STORE", str(uid), "+FLAGS.SILENT", "(\\Deleted)")
+            self._ledger.remove([token], lambda: client.expunge()[0] == "OK")
+
+    def _flag(self) -> None:
+        """STORE on what comes in."""
+        client = imap(self._server, self._address[INBOX_USERS[0]])
+        while True:
+            view = MailboxView(client, "INBOX")
+            client.select("INBOX")
+            for uid, token in list(view.tokens.items())[-5:]:
+                if client.uid("STORE", str(uid), "+FLAGS.SILENT", "(\\Flagged)")[0] == "OK":
+                    self._ledger.flagged.add(token)
+
+    def _pop(self) -> None:
+        """Mail in by SMTP, all of it out by POP3."""
+        address = self._address[POPPER]
+        while True:
+            sender = smtp(self._server)
+            for _ in range(3):
+                self._ledger.deliver("pop", lambda token: send(sender, [address], message(token)))  # noqa: B023
+            sender.quit()
+            reader = pop3(self._server, address)
+            tokens = []
+            for number in range(1, len(reader.list()[1]) + 1):
+                lines = reader.retr(number)[1]
+                tokens += [line.split()[1].decode() for line in lines if line.startswith(b"X-Token:")]
+                reader.dele(number)
+            self._ledger.remove(tokens, lambda: reader.quit().startswith(b"+OK"))  # noqa: B023
