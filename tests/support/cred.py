@@ -1,0 +1,110 @@
+"""A portal without a store's passwords: what tests of the protocols log in to.
+
+    portal = make_portal({"alice@mail.example": "wonderland"}, store)
+
+Names and passwords are compared as they stand; no hashing, no threads. ``portal.checker.hold()`` keeps logins waiting
+until ``release()``, for tests of what happens meanwhile.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import frozen
+from twisted.cred.checkers import ICredentialsChecker
+from twisted.cred.credentials import IUsernamePassword
+from twisted.cred.portal import IRealm, Portal
+from twisted.internet.defer import Deferred, fail, succeed
+from zope.interface import implementer
+
+from pymailsuite.errors import LoginRefused
+from pymailsuite.interfaces import Account, IImapAvatar, IMailStore, IPop3Avatar, ISubmissionAvatar
+from pymailsuite.values import AccountId
+
+
+@implementer(IImapAvatar, IPop3Avatar, ISubmissionAvatar)
+@frozen
+class FakeAvatar:
+    """Who logged in; ``mail`` is None where no store was given."""
+
+    account: Account
+    mail: Any
+
+
+@implementer(ICredentialsChecker)
+class PasswordTable:
+    """Login names and passwords in a dict; remembers in ``asked`` which names were tried."""
+
+    credentialInterfaces = (IUsernamePassword,)
+
+    def __init__(self, passwords: Mapping[str, str]) -> None:
+        self.passwords = dict(passwords)
+        self.asked: list[str] = []
+        self._held: list[tuple[Deferred[Any], Any]] | None = None
+
+    def hold(self) -> None:
+        """Answer no login until ``release``."""
+        self._held = []
+
+    def release(self) -> None:
+        """Answer those that wait, and later ones at once again."""
+        held, self._held = self._held or [], None
+        for waiting, credentials in held:
+            self._judge(credentials).chainDeferred(waiting)
+
+    def requestAvatarId(self, credentials: Any) -> Deferred[Any]:
+        """The login name as text, or LoginRefused."""
+        if self._held is not None:
+            waiting: Deferred[Any] = Deferred()
+            self._held.append((waiting, credentials))
+            return waiting
+        return self._judge(credentials)
+
+    def _judge(self, credentials: Any) -> Deferred[Any]:
+        name = credentials.username.decode("utf-8")
+        self.asked.append(name)
+        password = self.passwords.get(name.lower())
+        if password is None or not credentials.checkPassword(password.encode("utf-8")):
+            return fail(LoginRefused())
+        return succeed(name.lower())
+
+
+@implementer(IRealm)
+class FakeRealm:
+    """Avatars by login name: of the store's account if a store was given, else of an account made up.
+
+    ``logged_out`` lists the names whose logout was called.
+    """
+
+    def __init__(self, store: IMailStore | None) -> None:
+        self._store = store
+        self._ids: dict[str, int] = {}
+        self.logged_out: list[str] = []
+
+    def requestAvatar(self, avatarId: Any, mind: Any, *interfaces: Any) -> Deferred[Any]:
+        """``(interface, FakeAvatar, logout)``."""
+
+        def avatar(account: Account | None) -> Any:
+            if account is None:
+                raise LoginRefused(cause="unknown user")
+            mail = self._store.account_mail(account.account_id) if self._store is not None else None
+            return interfaces[0], FakeAvatar(account, mail), lambda: self.logged_out.append(avatarId)
+
+        if self._store is not None:
+            return self._store.directory.account(avatarId).addCallback(avatar)
+        account_id = AccountId(self._ids.setdefault(avatarId, len(self._ids) + 1))
+        return succeed(avatar(Account(account_id, avatarId)))
+
+
+class FakePortal(Portal):
+    """A Portal whose checker and realm tests can reach."""
+
+    checker: PasswordTable
+    realm: FakeRealm
+
+
+def make_portal(passwords: Mapping[str, str], store: IMailStore | None = None) -> FakePortal:
+    """A portal for these login names (lower case) and passwords; the store's accounts must exist already."""
+    checker = PasswordTable(passwords)
+    portal = FakePortal(FakeRealm(store), [checker])
+    portal.checker = checker
+    return portal
