@@ -36,18 +36,18 @@ class ClientTests(ServerTestCase):
     @needs("mbsync")
     def test_mbsync_takes_a_folder_down_and_changes_up(self) -> None:
         self._append("Synced", "one", "two", "three")
-        config = self.folder / "mbsyncrc"
+        config, near = self.folder / "mbsyncrc", self.folder / "maildir"
         config.write_text(
             f"IMAPAccount a\nHost 127.0.0.1\nPort {self.server.port(993)}\nUser {self.user}\n"
             f"Pass {self.server.password}\nSSLType IMAPS\n"
             f"CertificateFile {self._certificate()}\n\n"
             "IMAPStore far\nAccount a\n\n"
-            f"MaildirStore near\nPath {self.folder}/maildir/\nInbox {self.folder}/maildir/INBOX\nSubFolders Verbatim\n\n"
+            f"MaildirStore near\nPath {near}/\nInbox {near}/INBOX\nSubFolders Verbatim\n\n"
             "Channel c\nFar :far:\nNear :near:\nPatterns Synced\nCreate Both\nExpunge Both\nSync All\nSyncState *\n"
         )
-        (self.folder / "maildir").mkdir()
+        near.mkdir()
         self.run_client("mbsync", "-c", str(config), "-a")
-        messages = sorted(path for part in ("new", "cur") for path in (self.folder / "maildir/Synced" / part).iterdir())
+        found = sorted(path for path in (near / "Synced").glob("[nc]*/*"))
         self.assertEqual(len(found), 3)
         found[0].unlink()
         self.run_client("mbsync", "-c", str(config), "-a")
