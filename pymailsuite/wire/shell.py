@@ -1,0 +1,440 @@
+"""The shell around a pure protocol core: the part that moves octets, time and TLS, alike for all text protocols.
+
+A turn is one call into the protocol, by the reactor (octets came) or by a Deferred (an answer is there). What is sent
+during a turn leaves in one write at its end: a reply cut into small segments waits for the peer's delayed ACK. A core
+that waits for an answer leaves the octets unread, and once too many of them have gathered the transport is paused.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, ClassVar, ParamSpec
+
+from attrs import frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import (
+    IAddress,
+    IDelayedCall,
+    IHalfCloseableProtocol,
+    IHandshakeListener,
+    IOpenSSLServerConnectionCreator,
+    IPushProducer,
+    IReactorTime,
+    ISSLTransport,
+    ITCPTransport,
+)
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+P = ParamSpec("P")
+
+TlsContextFactory = IOpenSSLServerConnectionCreator | Any
+"""What ``startTLS`` takes: an IOpenSSLServerConnectionCreator, or an older ``ContextFactory``."""
+
+_GRACE_S = 10.0
+"""Seconds a peer may take to read our last reply before the connection is cut."""
+
+
+@implementer(IHalfCloseableProtocol, IHandshakeListener, IPushProducer)
+class ShellProtocol(Protocol):
+    """One connection. A protocol derives from it, overrides the methods of the first group and calls the others."""
+
+    log: ClassVar[Logger] = Logger()
+    protocol_name: ClassVar[str] = "wire"
+
+    max_unread = 64 * 1024
+    """Unread octets at which the peer is made to wait. The buffer may pass it by one read of the transport."""
+
+    factory: ShellFactory | None = None
+    transport: Any = None  # an ITCPTransport, or TLS over one
+
+    def __init__(self, reactor: IReactorTime) -> None:
+        self._reactor = reactor
+        self._out: list[bytes] = []
+        self._in_turn = False
+        self._deadline = 0.0
+        self._timer: IDelayedCall | None = None
+        self._closing = False
+        self._reading_held = False
+        self._output_paused = False
+        self._drain_waiters: list[Deferred[None]] = []
+        self._opened_at = 0.0
+        self.connection_ended = False
+        self.input_over = False
+        self.peer_ip = ""
+        self.peer_port = 0
+        self.secure = False
+        """True once TLS has been begun."""
+
+    # --- what a protocol provides
+
+    def connection_opened(self) -> None:
+        """The connection is there; greet."""
+
+    def octets_received(self, octets: bytes) -> None:
+        """Octets from the peer. Not called again once the connection is being closed."""
+        raise NotImplementedError
+
+    def drop_unread(self) -> int:
+        """Throw away what was received and not acted on, and all state from before TLS; how many octets."""
+        raise NotImplementedError
+
+    def secured(self) -> None:
+        """The TLS handshake is complete."""
+
+    def timed_out(self) -> None:
+        """The peer was silent for too long: say so and close."""
+        self.close()
+
+    def input_ended(self) -> None:
+        """The peer will send no more; it may still read. A protocol that owes it an answer closes after that."""
+        self.close()
+
+    def turn_failed(self, failure: Failure) -> None:
+        """An unexpected exception ended a turn; it is logged already. Say so to the peer and go on or close."""
+        self.abort()
+
+    def connection_closed(self, reason: Failure) -> None:
+        """The connection is gone: abandon what was under way."""
+
+    # --- what a protocol calls
+
+    def send(self, octets: bytes) -> None:
+        """Send octets, at the end of the turn or, outside of one, at once."""
+        self._out.append(octets)
+        if not self._in_turn:
+            self.flush()
+
+    def send_all(self, pieces: list[bytes]) -> None:
+        """Send many pieces as one."""
+        self._out += pieces
+        if not self._in_turn:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand everything sent so far to the transport, in one write."""
+        out = self._out
+        if out:
+            octets = out[0] if len(out) == 1 else b"".join(out)
+            out.clear()
+            if not self.connection_ended:
+                self.transport.write(octets)
+
+    def in_turn(self, call: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Run ``call`` as one turn: its output leaves in one write, and what it fails with is logged and answered.
+
+        For callbacks of Deferreds. Within a turn it just calls.
+        """
+        if self._in_turn:
+            call(*args, **kwargs)
+            return
+        self._in_turn = True
+        try:
+            call(*args, **kwargs)
+        except Exception:
+            self._turn_failed()
+        finally:
+            self._in_turn = False
+        if self._out:
+            self.flush()
+
+    def _turn_failed(self) -> None:
+        failure = Failure()
+        self.log.failure(
+            "{event}: {log_failure.value}",
+            failure=failure,
+            event="connection.failed",
+            protocol=self.protocol_name,
+            peer_ip=self.peer_ip,
+        )
+        self.turn_failed(failure)
+
+    def drained(self) -> Deferred[None] | None:
+        """None if the peer keeps up with us; else a Deferred that fires when it has read enough for more to be sent.
+
+        After a large piece: ``send``, then wait for this. It fails with the connection's end.
+        """
+        self.flush()
+        if not self._output_paused or self.connection_ended:
+            return None
+        waiter: Deferred[None] = Deferred(self._drain_waiters.remove)
+        self._drain_waiters.append(waiter)
+        return waiter
+
+    def set_timeout(self, timeout_s: float | None) -> None:
+        """The peer has that many seconds from now, or for ever; then ``timed_out`` is called.
+
+        Cheap enough for every packet: the timer itself is moved only when it must ring earlier than it was set to.
+        """
+        if self._closing:
+            return
+        if timeout_s is None:
+            self._deadline = 0.0
+            return
+        self._deadline = deadline = self._reactor.seconds() + timeout_s
+        if self._timer is None:
+            if not self.connection_ended:
+                self._timer = self._reactor.callLater(timeout_s, self._timer_rang)
+        elif self._timer.getTime() > deadline:
+            self._timer.reset(timeout_s)
+
+    def _timer_rang(self) -> None:
+        self._timer = None
+        if self._deadline == 0.0:
+            return
+        remaining_s = self._deadline - self._reactor.seconds()
+        if remaining_s > 0:
+            self._timer = self._reactor.callLater(remaining_s, self._timer_rang)
+        elif self._closing:
+            self.abort()
+        else:
+            self.in_turn(self.timed_out)
+
+    def hold_reading(self, unread: int) -> None:
+        """An answer is pending and ``unread`` octets wait for it: stop reading if those are too many."""
+        if unread > self.max_unread and not self._reading_held and not self.input_over:
+            self._reading_held = True
+            self.transport.pauseProducing()
+
+    def release_reading(self) -> None:
+        """Read on; harmless if reading goes on anyway."""
+        if self._reading_held and not self.connection_ended:
+            self._reading_held = False
+            self.transport.resumeProducing()
+
+    def start_tls(self, context_factory: TlsContextFactory) -> int:
+        """Begin TLS once what was sent has left. Everything received in clear and not acted on is dropped before.
+
+        Answers how many octets that was. Source: RFC 3207 §4.2, RFC 3501 §6.2.1, RFC 2595 §4.
+        """
+        self.flush()
+        dropped = self.drop_unread()
+        self.secure = True
+        self.transport.startTLS(context_factory)
+        if dropped:
+            self.log.warn(
+                "{event}: {octets} octets after the STARTTLS command thrown away",
+                event="connection.plaintext_dropped",
+                protocol=self.protocol_name,
+                peer_ip=self.peer_ip,
+                octets=dropped,
+            )
+        return dropped
+
+    def tls_description(self) -> str:
+        """Protocol and cipher, for example ``TLSv1.3 TLS_AES_256_GCM_SHA384``; empty without TLS."""
+        if not self.secure or self.connection_ended:
+            return ""
+        connection = self.transport.getHandle()
+        cipher = connection.get_cipher_name()
+        return f"{connection.get_protocol_version_name()} {cipher}" if cipher else ""
+
+    def close(self) -> None:
+        """Close once everything sent has left; cut the connection if the peer does not take it in time."""
+        if self._closing or self.connection_ended:
+            return
+        self.flush()
+        self.set_timeout(_GRACE_S)
+        self._closing = True
+        # A transport waits for its producer before it closes.
+        self.transport.unregisterProducer()
+        # One that does not read does not see the peer's end of TLS either.
+        self.release_reading()
+        self.transport.loseConnection()
+
+    def abort(self) -> None:
+        """Cut the connection now."""
+        self._closing = True
+        self._out.clear()
+        if not self.connection_ended:
+            self.transport.abortConnection()
+
+    @property
+    def closing(self) -> bool:
+        """True once the connection is being closed or is gone."""
+        return self._closing or self.connection_ended
+
+    # --- what the reactor calls
+
+    def connectionMade(self) -> None:
+        """Take the peer's name, turn Nagle's delay off, greet."""
+        transport = self.transport
+        self.secure = ISSLTransport.providedBy(transport)
+        if ITCPTransport.providedBy(transport):
+            transport.setTcpNoDelay(True)
+        peer = transport.getPeer()
+        self.peer_ip = _peer_ip(peer)
+        self.peer_port = getattr(peer, "port", 0)
+        self._opened_at = self._reactor.seconds()
+        transport.registerProducer(self, True)
+        self.log.info(
+            "{event} {protocol} from {peer_ip}",
+            event="connection.opened",
+            protocol=self.protocol_name,
+            peer_ip=self.peer_ip,
+            peer_port=self.peer_port,
+            tls=self.secure,
+        )
+        self.in_turn(self.connection_opened)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Octets came: one turn."""
+        if self._closing:
+            return
+        if self._in_turn:
+            # Only a transport within our own call stack (a test's, or TLS that is just beginning) does this.
+            self.octets_received(data)
+            return
+        self._in_turn = True
+        try:
+            self.octets_received(data)
+        except Exception:
+            self._turn_failed()
+        finally:
+            self._in_turn = False
+        if self._out:
+            self.flush()
+
+    def handshakeCompleted(self) -> None:
+        """TLS is established."""
+        self.secure = True
+        self.in_turn(self.secured)
+
+    def readConnectionLost(self) -> None:
+        """The peer has shut down its sending side."""
+        self.input_over = True
+        self._reading_held = False
+        if not self._closing:
+            self.in_turn(self.input_ended)
+
+    def writeConnectionLost(self) -> None:
+        """Our sending side was shut down; we never ask for that."""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Stop all clocks and tell the protocol."""
+        self.connection_ended = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._out.clear()
+        self.log.info(
+            "{event} {protocol} from {peer_ip}",
+            event="connection.closed",
+            protocol=self.protocol_name,
+            peer_ip=self.peer_ip,
+            peer_port=self.peer_port,
+            seconds=round(self._reactor.seconds() - self._opened_at, 3),
+            reason=reason.getErrorMessage(),
+        )
+        try:
+            self.connection_closed(reason)
+        finally:
+            waiters, self._drain_waiters = self._drain_waiters, []
+            for waiter in waiters:
+                waiter.errback(reason)
+            if self.factory is not None:
+                self.factory.connection_ended(self.peer_ip)
+
+    # --- IPushProducer: the transport tells whether the peer keeps up
+
+    def pauseProducing(self) -> None:
+        """The transport's buffer is full."""
+        self._output_paused = True
+
+    def resumeProducing(self) -> None:
+        """The transport's buffer has been emptied."""
+        self._output_paused = False
+        waiters, self._drain_waiters = self._drain_waiters, []
+        for waiter in waiters:
+            waiter.callback(None)
+
+    def stopProducing(self) -> None:
+        """The connection is going; ``connectionLost`` follows."""
+
+
+def _peer_ip(peer: IAddress | None) -> str:
+    """The address as text; of an IPv4 peer of a dual-stack socket, the IPv4 address. Empty for a UNIX socket."""
+    ip: str = getattr(peer, "host", "")
+    return ip[7:] if ip.startswith("::ffff:") and "." in ip else ip.partition("%")[0]
+
+
+@frozen
+class ConnectionLimits:
+    """How many connections a factory serves at once, in all and for one address (IPv6: one /64)."""
+
+    in_all: int = 2000
+    per_address: int = 50
+
+
+class _Busy(Protocol):
+    """A connection too many: one reply, and the end."""
+
+    transport: Any = None
+
+    def __init__(self, reactor: IReactorTime, reply: bytes) -> None:
+        self._reactor = reactor
+        self._reply = reply
+        self._timer: IDelayedCall | None = None
+
+    def connectionMade(self) -> None:
+        """Say so and close."""
+        self._timer = self._reactor.callLater(_GRACE_S, self.transport.abortConnection)
+        self.transport.write(self._reply)
+        self.transport.loseConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Stop the clock."""
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+
+
+class ShellFactory(Factory):
+    """Makes the protocols of one listener and counts them. A protocol's factory derives from it."""
+
+    log: ClassVar[Logger] = Logger()
+    noisy = False
+
+    def __init__(self, reactor: IReactorTime, limits: ConnectionLimits) -> None:
+        self.reactor = reactor
+        self.limits = limits
+        self._per_address: Counter[str] = Counter()
+        self.connections = 0
+
+    def make_protocol(self) -> ShellProtocol:
+        """A protocol for a new connection."""
+        raise NotImplementedError
+
+    def busy_reply(self) -> bytes:
+        """What a connection too many is told, in the protocol's own words."""
+        raise NotImplementedError
+
+    def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
+        """A protocol, or one that says we are busy."""
+        key = _address_key(_peer_ip(addr))
+        if self.connections >= self.limits.in_all or self._per_address[key] >= self.limits.per_address:
+            self.log.warn("{event} from {peer_ip}", event="connection.refused", peer_ip=_peer_ip(addr))
+            return _Busy(self.reactor, self.busy_reply())
+        self.connections += 1
+        self._per_address[key] += 1
+        protocol = self.make_protocol()
+        protocol.factory = self
+        return protocol
+
+    def connection_ended(self, peer_ip: str) -> None:
+        """A protocol of ours has lost its connection."""
+        key = _address_key(peer_ip)
+        self.connections -= 1
+        self._per_address[key] -= 1
+        if self._per_address[key] <= 0:
+            del self._per_address[key]
+
+
+def _address_key(ip: str) -> str:
+    """What connections are counted by: an IPv6 network is handed out as a /64, an IPv4 address alone."""
+    if ":" not in ip:
+        return ip
+    return str(ipaddress.IPv6Network((ip, 64), strict=False))
