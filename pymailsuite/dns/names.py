@@ -1,0 +1,26 @@
+"""Domain names as people and protocols write them, made absolute names for a question."""
+
+from __future__ import annotations
+
+import dns.exception
+import dns.name
+import idna
+
+
+def absolute_name(name: str) -> dns.name.Name | None:
+    """The name to ask for, always absolute: no search list is ever applied.
+
+    U-labels become A-labels by IDNA 2008 (RFC 5891) with the mapping of UTS 46. None for text that can be no domain
+    name (an empty or over-long label, characters IDNA forbids): nobody can have registered it, so it does not exist.
+    """
+    try:
+        if not name.isascii():
+            name = idna.encode(name, uts46=True).decode("ascii")
+        return dns.name.from_text(name.lower(), dns.name.root)
+    except (idna.IDNAError, dns.exception.DNSException):
+        return None
+
+
+def text_of(name: dns.name.Name) -> str:
+    """``name`` in lower case without its final dot; ``""`` for the root."""
+    return "" if name == dns.name.root else name.to_text(omit_final_dot=True).lower()
