@@ -1,0 +1,35 @@
+"""Names that mean the same though they are written differently."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import idna
+
+
+def domain_forms(domain: str) -> tuple[str, ...]:
+    """All ways a domain may stand in the directory, the given one (in lower case) first.
+
+    A domain with U-labels also has its A-label form and the other way round (RFC 5890 §2.3.2.1); others, address
+    literals and what is no valid IDNA2008 name have one form.
+    """
+    lowered = domain.lower()
+    if lowered.isascii() and "xn--" not in lowered:
+        return (lowered,)
+    try:
+        a_form = idna.encode(lowered, uts46=True).decode("ascii")
+        u_form = idna.decode(a_form)
+    except idna.IDNAError:
+        return (lowered,)
+    return tuple(dict.fromkeys((unicodedata.normalize("NFC", lowered), a_form, u_form)))
+
+
+def canonical_login(name: str, default_domain: str) -> str:
+    """A login name as the directory holds it: lower case, NFC, with ``default_domain`` if it names none.
+
+    With an empty ``default_domain`` a bare local part stays bare. Source: RFC 8265 §3.3 (UsernameCaseMapped).
+    """
+    lowered = unicodedata.normalize("NFC", name.strip().lower())
+    if "@" in lowered or not default_domain:
+        return lowered
+    return f"{lowered}@{default_domain.lower()}"

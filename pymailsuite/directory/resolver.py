@@ -1,0 +1,243 @@
+"""Recipient resolution: from the address that RCPT names to the accounts and hosts its mail goes to.
+
+An address of ours is, in this order: an alias, an account, an alias or account once its detail is cut off
+(``user+detail``), ``postmaster``, or caught by the domain's catch-all. What an alias names is resolved likewise.
+Positive answers are remembered for a few seconds, so that a busy receiver asks the store once and otherwise gets a
+Deferred that has fired already; the transaction that delivers looks at the account again, so an answer that is a little
+old can do no harm.
+"""
+
+from __future__ import annotations
+
+from typing import Final, TypeVar
+
+from attrs import define, field, frozen
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from pymailsuite.config.sections.directory import DirectorySettings
+from pymailsuite.directory.names import domain_forms
+from pymailsuite.errors import NoSuchUser
+from pymailsuite.interfaces import (
+    Account,
+    DirectoryRow,
+    Domain,
+    IDirectoryStore,
+    IRecipientResolver,
+    LocalRecipient,
+    RemoteRecipient,
+)
+from pymailsuite.values import INBOX, Address
+
+Recipients = tuple[LocalRecipient | RemoteRecipient, ...]
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+_POSTMASTER: Final = "postmaster"
+
+
+class AliasLoop(NoSuchUser):
+    """Aliases lead in a circle, or too far. Source: RFC 3463 §3.5 (X.4.6)."""
+
+    enhanced_code = "5.4.6"
+    text = "Routing loop detected in aliases"
+
+
+@frozen
+class _Route:
+    """What the directory knows of an address, and the address without the detail that was cut off to find it."""
+
+    row: DirectoryRow
+    address: Address
+    detail: str = ""
+
+    @property
+    def known(self) -> bool:
+        return bool(self.row.targets or self.row.account)
+
+
+@define
+class _Expansion:
+    """One recipient being resolved: what was found so far, and why branches of it came to nothing."""
+
+    found: dict[object, LocalRecipient | RemoteRecipient] = field(factory=dict)
+    addresses: int = 0
+    failure: NoSuchUser | None = None
+
+    def add(self, recipient: LocalRecipient | RemoteRecipient) -> None:
+        key = recipient
+        if isinstance(recipient, LocalRecipient):
+            self.found.setdefault((recipient.account_id, recipient.mailbox), key)
+        else:
+            self.found.setdefault(recipient.address, key)
+
+
+@implementer(IRecipientResolver)
+class RecipientResolver:
+    """Resolves addresses by what the directory says; remembers positive answers by ``clock`` for a short time."""
+
+    _log = Logger()
+
+    def __init__(self, settings: DirectorySettings, directory: IDirectoryStore, clock: IReactorTime) -> None:
+        self._settings = settings
+        self._directory = directory
+        self._clock = clock
+        self._answers: dict[Address, tuple[float, Recipients]] = {}
+        self._domains: dict[str, tuple[float, bool]] = {}
+
+    def resolve(self, address: Address) -> Deferred[Recipients]:
+        """All final recipients, each once; fired already if the answer is remembered.
+
+        NoSuchUser for an unknown or disabled user of ours, :class:`AliasLoop` (5.4.6) if aliases never end. A target
+        of an alias that leads nowhere is left out and logged, unless all do.
+        """
+        remembered = self._answers.get(address)
+        if remembered is not None and remembered[0] > self._clock.seconds():
+            return succeed(remembered[1])
+        return Deferred.fromCoroutine(self._resolve(address))
+
+    def is_local_domain(self, domain: str) -> Deferred[bool]:
+        """True if we are the final destination of the domain, or it is an address literal of ours."""
+        if domain.startswith("["):
+            return succeed(self._is_own_literal(domain))
+        remembered = self._domains.get(domain)
+        if remembered is not None and remembered[0] > self._clock.seconds():
+            return succeed(remembered[1])
+        return Deferred.fromCoroutine(self._find_domain(domain))
+
+    async def _find_domain(self, domain: str) -> bool:
+        for form in domain_forms(domain):
+            if await self._directory.domain(form) is not None:
+                self._remember(self._domains, domain, True)
+                return True
+        return False
+
+    async def _resolve(self, address: Address) -> Recipients:
+        expansion = _Expansion()
+        await self._expand(await self._with_domain(address), (), expansion)
+        if not expansion.found:
+            raise expansion.failure or NoSuchUser()
+        if expansion.failure is not None:
+            self._log.warn(
+                "{event} {address}: {reason}",
+                event="directory.alias_target_unknown",
+                address=str(address),
+                reason=str(expansion.failure),
+            )
+        recipients = tuple(expansion.found.values())
+        self._remember(self._answers, address, recipients)
+        return recipients
+
+    async def _expand(self, address: Address, path: tuple[tuple[str, str], ...], expansion: _Expansion) -> None:
+        """Add to ``expansion`` what ``address`` leads to; ``path`` are the addresses that led here."""
+        expansion.addresses += 1
+        if expansion.addresses > self._settings.max_alias_targets or len(path) > self._settings.max_alias_depth:
+            expansion.failure = AliasLoop("Aliases lead too far")
+            return
+        route = await self._route(address)
+        row = route.row
+        if row.domain is None:
+            expansion.add(RemoteRecipient(address))
+            return
+        here = _key(route.address)
+        if here in path:
+            expansion.failure = AliasLoop()
+            return
+        if row.targets:
+            for target in row.targets:
+                # An alias that names itself means "and keep a copy here".
+                if _key(target) == here and row.account is not None:
+                    self._deliver(row.account, route, address, expansion)
+                else:
+                    await self._expand(target, (*path, here), expansion)
+        elif row.account is not None:
+            self._deliver(row.account, route, address, expansion)
+        else:
+            await self._expand_unknown(address, row.domain, (*path, here), expansion)
+
+    async def _expand_unknown(
+        self, address: Address, domain: Domain, path: tuple[tuple[str, str], ...], expansion: _Expansion
+    ) -> None:
+        """An address of ours that is neither alias nor account: postmaster, the catch-all, or nobody."""
+        is_postmaster = address.local_part.lower() == _POSTMASTER
+        target = domain.catch_all
+        if is_postmaster and self._settings.postmaster:
+            target = _address(self._settings.postmaster)
+        if target is not None:
+            await self._expand(target, path, expansion)
+            return
+        # RFC 5321 §4.5.1: mail for postmaster of a domain we serve is always taken.
+        accounts = await self._directory.accounts(domain.name) if is_postmaster else []
+        account = next((account for account in accounts if account.enabled), None)
+        if account is None:
+            expansion.failure = NoSuchUser()
+        else:
+            expansion.add(LocalRecipient(account.account_id, address))
+
+    def _deliver(self, account: Account, route: _Route, address: Address, expansion: _Expansion) -> None:
+        if not account.enabled:
+            expansion.failure = NoSuchUser(cause=f"account {account.login_name} is disabled")
+            return
+        mailbox = route.detail if route.detail and self._settings.detail_names_mailbox else INBOX
+        expansion.add(LocalRecipient(account.account_id, address, mailbox))
+
+    async def _route(self, address: Address) -> _Route:
+        """What is known of the address as it stands, or else without its detail."""
+        local_part = address.local_part.lower()
+        exact: _Route | None = None
+        for form in domain_forms(address.domain):
+            whole = Address(local_part, form)
+            route = _Route(await self._directory.route(whole), whole)
+            if route.row.domain is not None:
+                exact = route
+                break
+        if exact is None:
+            return _Route(DirectoryRow(None), address)
+        user, separator, detail = (
+            local_part.partition(self._settings.detail_separator) if self._settings.detail_separator else ("", "", "")
+        )
+        if exact.known or not (user and separator):
+            return exact
+        base = Address(user, exact.address.domain)
+        # The detail keeps its case: it may be the name of a mailbox.
+        route = _Route(await self._directory.route(base), base, address.local_part[-len(detail) :] if detail else "")
+        return route if route.known else exact
+
+    async def _with_domain(self, address: Address) -> Address:
+        """A bare ``postmaster`` (RFC 5321 §4.1.1.3) or an address literal of ours belongs to the default domain."""
+        bare = not address.domain and address.local_part.lower() == _POSTMASTER
+        if not (bare or self._is_own_literal(address.domain)):
+            return address
+        default = self._settings.default_domain
+        if not default:
+            domains = await self._directory.domains()
+            if not domains:
+                raise NoSuchUser(cause="no domain to take it for")
+            default = domains[0].name
+        return Address(address.local_part, default)
+
+    def _is_own_literal(self, domain: str) -> bool:
+        literal = domain.removeprefix("[").removesuffix("]").lower().removeprefix("ipv6:")
+        return domain.startswith("[") and any(literal == ip.lower() for ip in self._settings.own_literals)
+
+    def _remember(self, answers: dict[_K, tuple[float, _V]], key: _K, answer: _V) -> None:
+        settings = self._settings
+        if not (settings.cache_life and settings.cache_entries):
+            return
+        if key not in answers and len(answers) >= settings.cache_entries:
+            # The oldest goes: with one life for all, it is the one that ends first.
+            del answers[next(iter(answers))]
+        answers.pop(key, None)
+        answers[key] = (self._clock.seconds() + settings.cache_life, answer)
+
+
+def _key(address: Address) -> tuple[str, str]:
+    return address.local_part.lower(), domain_forms(address.domain)[-1]
+
+
+def _address(text: str) -> Address:
+    local_part, _, domain = text.rpartition("@")
+    return Address(local_part, domain.lower())

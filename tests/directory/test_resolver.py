@@ -1,0 +1,252 @@
+"""What addresses resolve to."""
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from pymailsuite.config.sections.directory import DirectorySettings
+from pymailsuite.directory import AliasLoop, RecipientResolver
+from pymailsuite.errors import NoSuchUser, StoreUnavailable
+from pymailsuite.interfaces import IDirectoryStore, IRecipientResolver, LocalRecipient, RemoteRecipient
+from tests.acceptance import acceptance
+from tests.support.directory import MemoryDirectory, address_of
+
+
+class ResolverTests(SynchronousTestCase):
+    def setUp(self):
+        self.clock = Clock()
+        self.directory = (
+            MemoryDirectory()
+            .with_domain("mail.example")
+            .with_account("alice@mail.example")
+            .with_account("bob@mail.example")
+            .with_account("gone@mail.example", enabled=False)
+        )
+        self.configure()
+
+    def configure(self, **settings):
+        self.resolver = RecipientResolver(DirectorySettings(**settings), self.directory, self.clock)
+
+    def resolve(self, text):
+        return self.successResultOf(self.resolver.resolve(address_of(text)))
+
+    def refused(self, text, error=NoSuchUser):
+        return self.failureResultOf(self.resolver.resolve(address_of(text)), error).value
+
+    def local(self, text, login_name=None, mailbox="INBOX"):
+        account_id = self.directory.account_id(login_name or text.lower())
+        return LocalRecipient(account_id, address_of(text), mailbox)
+
+    def test_provides_its_interface(self):
+        verifyObject(IRecipientResolver, self.resolver)
+        verifyObject(IDirectoryStore, self.directory)
+
+    def test_account_in_any_case(self):
+        self.assertEqual(self.resolve("Alice@MAIL.example"), (self.local("Alice@MAIL.example", "alice@mail.example"),))
+
+    @acceptance("S041")
+    def test_domain_that_is_not_ours_resolves_to_itself(self):
+        self.assertEqual(self.resolve("x@far.example"), (RemoteRecipient(address_of("x@far.example")),))
+        self.assertFalse(self.successResultOf(self.resolver.is_local_domain("far.example")))
+        self.assertTrue(self.successResultOf(self.resolver.is_local_domain("MAIL.example")))
+
+    def test_unknown_and_disabled_users_are_refused_alike(self):
+        for text in ("nobody@mail.example", "gone@mail.example"):
+            error = self.refused(text)
+            self.assertEqual((error.smtp_code, error.enhanced_code, error.public), (550, "5.1.1", NoSuchUser.text))
+
+    @acceptance("S205")
+    def test_the_same_local_part_in_each_of_many_domains(self):
+        for number in range(50):
+            self.directory.with_domain(f"d{number}.example").with_account(f"info@d{number}.example")
+        for number in range(50):
+            text = f"info@d{number}.example"
+            self.assertEqual(self.resolve(text), (self.local(text),))
+
+    # --- aliases
+
+    def test_alias_leads_to_local_and_remote_targets_each_once(self):
+        self.directory.with_alias("team@mail.example", "alice@mail.example", "both@mail.example", "x@far.example")
+        self.directory.with_alias("both@mail.example", "bob@mail.example", "alice@mail.example", "x@far.example")
+        self.assertEqual(
+            self.resolve("team@mail.example"),
+            (
+                self.local("alice@mail.example"),
+                self.local("bob@mail.example"),
+                RemoteRecipient(address_of("x@far.example")),
+            ),
+        )
+
+    def test_alias_goes_before_the_account_of_that_name(self):
+        self.directory.with_alias("alice@mail.example", "bob@mail.example")
+        self.assertEqual(self.resolve("alice@mail.example"), (self.local("bob@mail.example"),))
+
+    def test_alias_that_names_itself_keeps_a_copy(self):
+        self.directory.with_alias("alice@mail.example", "Alice@mail.example", "x@far.example")
+        self.assertEqual(
+            self.resolve("alice@mail.example"),
+            (self.local("alice@mail.example"), RemoteRecipient(address_of("x@far.example"))),
+        )
+
+    def test_loop_is_refused_with_its_own_code(self):
+        self.directory.with_alias("a@mail.example", "b@mail.example").with_alias("b@mail.example", "a@mail.example")
+        error = self.refused("a@mail.example", AliasLoop)
+        self.assertEqual((error.smtp_code, error.enhanced_code), (550, "5.4.6"))
+
+    def test_loop_beside_a_target_that_exists_is_left_out(self):
+        self.directory.with_alias("a@mail.example", "b@mail.example", "alice@mail.example")
+        self.directory.with_alias("b@mail.example", "a@mail.example", "gone@mail.example")
+        self.assertEqual(self.resolve("a@mail.example"), (self.local("alice@mail.example"),))
+
+    def test_alias_of_nobody_is_refused(self):
+        self.directory.with_alias("a@mail.example", "gone@mail.example", "nobody@mail.example")
+        self.refused("a@mail.example")
+
+    def test_depth_and_breadth_are_bounded(self):
+        self.configure(max_alias_depth=5, max_alias_targets=20)
+        for number in range(10):
+            self.directory.with_alias(f"a{number}@mail.example", f"a{number + 1}@mail.example")
+        self.refused("a0@mail.example", AliasLoop)
+        self.directory.with_alias("wide@mail.example", *(f"x{number}@mail.example" for number in range(5000)))
+        self.directory.asked.clear()
+        self.refused("wide@mail.example", AliasLoop)
+        self.assertLess(len(self.directory.asked), 25)
+
+    # --- plus-addressing
+
+    def test_detail_is_cut_off_and_kept_in_the_address(self):
+        self.assertEqual(
+            self.resolve("Alice+Lists+x@mail.example"),
+            (self.local("Alice+Lists+x@mail.example", "alice@mail.example"),),
+        )
+
+    def test_detail_names_the_mailbox_by_setting(self):
+        self.configure(detail_names_mailbox=True)
+        self.assertEqual(
+            self.resolve("alice+Lists+x@mail.example"),
+            (self.local("alice+Lists+x@mail.example", "alice@mail.example", "Lists+x"),),
+        )
+        self.assertEqual(
+            self.resolve("alice+@mail.example"), (self.local("alice+@mail.example", "alice@mail.example"),)
+        )
+
+    def test_exact_address_goes_before_the_one_without_detail(self):
+        self.directory.with_account("alice+own@mail.example")
+        self.assertEqual(self.resolve("alice+own@mail.example"), (self.local("alice+own@mail.example"),))
+
+    def test_detail_after_an_alias(self):
+        self.directory.with_alias("team@mail.example", "bob@mail.example")
+        self.assertEqual(self.resolve("team+x@mail.example"), (self.local("bob@mail.example"),))
+
+    def test_separator_may_be_another_or_none(self):
+        self.configure(detail_separator="-")
+        self.assertEqual(
+            self.resolve("alice-x@mail.example"), (self.local("alice-x@mail.example", "alice@mail.example"),)
+        )
+        self.refused("alice+x@mail.example")
+        self.configure(detail_separator="")
+        self.refused("alice+x@mail.example")
+
+    def test_detail_alone_is_nobody(self):
+        self.refused("+x@mail.example")
+
+    # --- catch-all and postmaster
+
+    def test_catch_all_takes_what_is_unknown_and_nothing_else(self):
+        self.directory.with_domain("mail.example", catch_all="bob@mail.example")
+        self.assertEqual(self.resolve("nobody@mail.example"), (self.local("bob@mail.example"),))
+        self.assertEqual(self.resolve("alice@mail.example"), (self.local("alice@mail.example"),))
+        self.refused("gone@mail.example")
+
+    def test_catch_all_may_be_remote_or_an_alias(self):
+        self.directory.with_domain("mail.example", catch_all="x@far.example")
+        self.assertEqual(self.resolve("nobody@mail.example"), (RemoteRecipient(address_of("x@far.example")),))
+
+    def test_catch_all_that_is_nobody_is_refused(self):
+        self.directory.with_domain("mail.example", catch_all="missing@mail.example")
+        self.refused("nobody@mail.example")
+
+    def test_postmaster_is_always_taken(self):
+        for text in ("postmaster@mail.example", "PostMaster@mail.example", "postmaster@"):
+            recipients = self.resolve(text)
+            self.assertEqual([r.account_id for r in recipients], [self.directory.account_id("alice@mail.example")])
+
+    def test_postmaster_goes_where_the_setting_says(self):
+        self.configure(postmaster="bob@mail.example")
+        self.directory.with_domain("mail.example", catch_all="alice@mail.example")
+        self.assertEqual(self.resolve("postmaster@mail.example"), (self.local("bob@mail.example"),))
+        self.directory.with_account("postmaster@mail.example")
+        self.clock.advance(60)
+        self.assertEqual(self.resolve("postmaster@mail.example"), (self.local("postmaster@mail.example"),))
+
+    def test_postmaster_of_a_domain_without_accounts_or_without_any_domain_is_refused(self):
+        self.directory.with_domain("empty.example")
+        self.refused("postmaster@empty.example")
+        self.directory = MemoryDirectory()
+        self.configure()
+        self.refused("postmaster@")
+
+    # --- forms of domains
+
+    def test_domain_in_either_form_of_its_labels(self):
+        self.directory.with_domain("bücher.example").with_account("info@bücher.example")
+        self.directory.with_domain("xn--mller-kva.example").with_account("info@xn--mller-kva.example")
+        for text, login_name in (
+            ("info@xn--bcher-kva.example", "info@bücher.example"),
+            ("info@Bücher.example", "info@bücher.example"),
+            ("info@müller.example", "info@xn--mller-kva.example"),
+        ):
+            self.assertEqual(self.resolve(text), (self.local(text, login_name),))
+            domain = text.partition("@")[2]
+            self.assertTrue(self.successResultOf(self.resolver.is_local_domain(domain)))
+
+    def test_address_literal_of_ours_is_the_default_domain(self):
+        self.configure(own_literals=("192.0.2.1", "2001:db8::1"), default_domain="mail.example")
+        for literal in ("[192.0.2.1]", "[IPv6:2001:DB8::1]"):
+            self.assertTrue(self.successResultOf(self.resolver.is_local_domain(literal)))
+            self.assertEqual(self.resolve(f"alice@{literal}")[0].account_id, 1)
+        self.assertFalse(self.successResultOf(self.resolver.is_local_domain("[192.0.2.2]")))
+        self.assertEqual(self.resolve("alice@[192.0.2.2]"), (RemoteRecipient(address_of("alice@[192.0.2.2]")),))
+
+    # --- what is remembered
+
+    def test_a_known_recipient_is_asked_for_once_in_a_while(self):
+        self.resolve("alice@mail.example")
+        self.directory.asked.clear()
+        self.assertIsInstance(self.resolver.resolve(address_of("alice@mail.example")), Deferred)
+        self.assertEqual(self.directory.asked, [])
+        self.clock.advance(5)
+        self.resolve("alice@mail.example")
+        self.assertEqual(len(self.directory.asked), 1)
+
+    def test_an_unknown_recipient_is_asked_for_every_time(self):
+        self.refused("carol@mail.example")
+        self.directory.with_account("carol@mail.example")
+        self.assertEqual(self.resolve("carol@mail.example"), (self.local("carol@mail.example"),))
+        self.assertFalse(self.successResultOf(self.resolver.is_local_domain("new.example")))
+        self.directory.with_domain("new.example")
+        self.assertTrue(self.successResultOf(self.resolver.is_local_domain("new.example")))
+
+    def test_memory_is_bounded_and_forgets_the_oldest(self):
+        self.configure(cache_entries=2)
+        for text in ("a@far.example", "b@far.example", "c@far.example"):
+            self.resolve(text)
+        self.directory.asked.clear()
+        self.resolve("c@far.example")
+        self.resolve("b@far.example")
+        self.assertEqual(self.directory.asked, [])
+        self.resolve("a@far.example")
+        self.assertEqual(len(self.directory.asked), 1)
+
+    def test_memory_can_be_turned_off(self):
+        self.configure(cache_life=0)
+        self.resolve("alice@mail.example")
+        self.resolve("alice@mail.example")
+        self.assertEqual(len(self.directory.asked), 2)
+
+    def test_a_failing_store_is_passed_on_and_not_remembered(self):
+        self.directory.failure = StoreUnavailable()
+        self.refused("alice@mail.example", StoreUnavailable)
+        self.directory.failure = None
+        self.resolve("alice@mail.example")

@@ -1,0 +1,153 @@
+"""A directory in dicts, whose Deferreds have fired; remembers what it was asked."""
+
+from attrs import evolve
+from twisted.internet.defer import fail, succeed
+from zope.interface import implementer
+
+from pymailsuite.errors import AlreadyExists, MailError, NoSuchAccount, NoSuchEntry
+from pymailsuite.interfaces import Account, Alias, Credentials, DirectoryRow, Domain, IDirectoryStore
+from pymailsuite.values import AccountId, Address
+
+
+def address_of(text):
+    """An Address from ``local@domain``."""
+    local_part, _, domain = text.rpartition("@")
+    return Address(local_part, domain)
+
+
+def _fired(method):
+    """Errors of the tree become failures, results Deferreds."""
+
+    def wrapped(self, *args):
+        self.asked.append((method.__name__, *args))
+        if self.failure is not None:
+            return fail(self.failure)
+        try:
+            return succeed(method(self, *args))
+        except MailError as error:
+            return fail(error)
+
+    return wrapped
+
+
+@implementer(IDirectoryStore)
+class MemoryDirectory:
+    """``asked`` lists the calls as tuples; while ``failure`` is set every call fails with it."""
+
+    def __init__(self):
+        self.asked = []
+        self.failure = None
+        self._domains = {}
+        self._credentials = {}
+        self._aliases = {}
+
+    def with_domain(self, name, catch_all=None):
+        """Add a domain; chains."""
+        self._domains[name] = Domain(name, address_of(catch_all) if catch_all else None)
+        return self
+
+    def with_account(self, login_name, password_hash="", enabled=True):
+        """Add an account; chains."""
+        account = Account(AccountId(len(self._credentials) + 1), login_name, enabled=enabled)
+        self._credentials[login_name] = Credentials(account, password_hash)
+        return self
+
+    def with_alias(self, address, *targets):
+        """Add an alias; chains."""
+        self._aliases[address] = tuple(map(address_of, targets))
+        return self
+
+    def account_id(self, login_name):
+        """The id of an account that is there."""
+        return self._credentials[login_name].account.account_id
+
+    def _by_id(self, account_id):
+        for name, found in self._credentials.items():
+            if found.account.account_id == account_id:
+                return name, found
+        raise NoSuchAccount
+
+    @_fired
+    def add_domain(self, name):
+        if name in self._domains:
+            raise AlreadyExists
+        return self._domains.setdefault(name.lower(), Domain(name.lower()))
+
+    @_fired
+    def remove_domain(self, name):
+        if self._domains.pop(name, None) is None:
+            raise NoSuchEntry
+
+    @_fired
+    def set_catch_all(self, name, target):
+        if name not in self._domains:
+            raise NoSuchEntry
+        self._domains[name] = Domain(name, target)
+        return self._domains[name]
+
+    @_fired
+    def domains(self):
+        return [self._domains[name] for name in sorted(self._domains)]
+
+    @_fired
+    def domain(self, name):
+        return self._domains.get(name)
+
+    @_fired
+    def add_account(self, login_name, password_hash, full_name):
+        if login_name in self._credentials:
+            raise AlreadyExists
+        self.with_account(login_name, password_hash)
+        return self._credentials[login_name].account
+
+    @_fired
+    def remove_account(self, login_name):
+        if self._credentials.pop(login_name, None) is None:
+            raise NoSuchAccount
+
+    @_fired
+    def set_password_hash(self, account_id, password_hash):
+        name, found = self._by_id(account_id)
+        self._credentials[name] = evolve(found, password_hash=password_hash)
+
+    @_fired
+    def set_enabled(self, account_id, enabled):
+        name, found = self._by_id(account_id)
+        self._credentials[name] = evolve(found, account=evolve(found.account, enabled=enabled))
+
+    @_fired
+    def accounts(self, domain):
+        names = sorted(name for name in self._credentials if domain is None or name.endswith("@" + domain))
+        return [self._credentials[name].account for name in names]
+
+    @_fired
+    def account(self, login_name):
+        found = self._credentials.get(login_name)
+        return found.account if found else None
+
+    @_fired
+    def credentials(self, login_name):
+        return self._credentials.get(login_name)
+
+    @_fired
+    def set_alias(self, address, targets):
+        self._aliases[str(address).lower()] = tuple(targets)
+        return Alias(address, tuple(targets))
+
+    @_fired
+    def remove_alias(self, address):
+        if self._aliases.pop(str(address).lower(), None) is None:
+            raise NoSuchEntry
+
+    @_fired
+    def aliases(self, domain):
+        return [Alias(address_of(name), self._aliases[name]) for name in sorted(self._aliases)]
+
+    @_fired
+    def route(self, address):
+        domain = self._domains.get(address.domain)
+        if domain is None:
+            return DirectoryRow(None)
+        name = f"{address.local_part}@{address.domain}".lower()
+        found = self._credentials.get(name)
+        return DirectoryRow(domain, found.account if found else None, self._aliases.get(name, ()))
