@@ -28,6 +28,13 @@ class UnknownCharset(Refusal):
     text = "Charset not supported"
 
 
+class UnsupportedUse(Refusal):
+    """CREATE asked for a special use we do not have, or for several: ``NO [USEATTR]``. Source: RFC 6154 §3."""
+
+    imap_code = "USEATTR"
+    text = "Special use not supported"
+
+
 @frozen
 class GrammarLimits:
     """How much one command may hold. Beyond any of them the command is answered BAD.

@@ -1,0 +1,185 @@
+"""Commands about mailboxes. Source: RFC 3501 §6.3, and the extensions named below."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from pymailsuite.errors import PeerError
+from pymailsuite.imap.grammar.tokens import Cursor
+from pymailsuite.imap.values import (
+    Append,
+    Command,
+    Create,
+    Examine,
+    List,
+    Lsub,
+    Rename,
+    Select,
+    Status,
+    UnsupportedUse,
+)
+from pymailsuite.values import DELIMITER, SpecialUse
+
+# status-att = "MESSAGES" / "RECENT" / "UIDNEXT" / "UIDVALIDITY" / "UNSEEN"
+#   and HIGHESTMODSEQ (RFC 7162 §3.1.7), SIZE (RFC 8438), DELETED (RFC 9051 §6.3.11)
+STATUS_ITEMS: Final = frozenset(
+    {"MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "HIGHESTMODSEQ", "SIZE", "DELETED"}
+)
+# list-select-base-opt = "SUBSCRIBED";  list-select-independent-opt = "REMOTE"   ; RFC 5258 §6, RFC 6154 §6
+_SELECTION: Final = frozenset({"SUBSCRIBED", "REMOTE", "RECURSIVEMATCH", "SPECIAL-USE"})
+# return-option = "SUBSCRIBED" / "CHILDREN" / "SPECIAL-USE" / status-option   ; RFC 5258 §6, RFC 6154 §6, RFC 5819 §4
+_RETURNS: Final = frozenset({"SUBSCRIBED", "CHILDREN", "SPECIAL-USE", "STATUS"})
+_USES: Final = {use.value.upper().encode("ascii"): use for use in SpecialUse}
+_USE_ATTRIBUTE = re.compile(rb'\\[^\x00-\x20\x7f-\xff(){%*"\\\]]++')
+
+
+def one_mailbox(kind: Callable[[str, str], Command]) -> Callable[[Cursor, str], Command]:
+    """The parser of a command whose only argument is a mailbox: DELETE, SUBSCRIBE, UNSUBSCRIBE."""
+
+    def parse(cursor: Cursor, tag: str) -> Command:
+        cursor.space()
+        return kind(tag, cursor.mailbox())
+
+    return parse
+
+
+def opening(kind: type[Select] | type[Examine]) -> Callable[[Cursor, str], Command]:
+    """select = "SELECT" SP mailbox [SP "(" select-param *(SP select-param) ")"]   ; RFC 4466 §2.4; also EXAMINE."""
+
+    def parse(cursor: Cursor, tag: str) -> Command:
+        cursor.space()
+        mailbox = cursor.mailbox()
+        condstore = False
+        if cursor.try_take(b" "):
+            for _ in cursor.listed(10, "parameters"):
+                # select-param =/ condstore-param;  condstore-param = "CONDSTORE"   ; RFC 7162 §7
+                if cursor.word("a parameter") != "CONDSTORE":
+                    raise PeerError("Unknown parameter")
+                condstore = True
+            if not condstore:
+                raise PeerError("Expected a parameter")
+        return kind(tag, mailbox, condstore)
+
+    return parse
+
+
+def parse_create(cursor: Cursor, tag: str) -> Command:
+    """create = "CREATE" SP mailbox [SP "(" "USE" SP "(" [use-attr *(SP use-attr)] ")" ")"]   ; RFC 6154 §6."""
+    cursor.space()
+    mailbox = cursor.mailbox()
+    # RFC 3501 §6.3.3: a delimiter at the end says that inferiors will follow; the name is without it.
+    mailbox = mailbox.removesuffix(DELIMITER)
+    uses: list[bytes] = []
+    if cursor.try_take(b" "):
+        cursor.take(b"(", "a parameter list")
+        if cursor.word("a parameter") != "USE":
+            raise PeerError("Unknown parameter")
+        cursor.space()
+        for _ in cursor.listed(len(_USES), "special uses"):
+            uses.append(cursor.match(_USE_ATTRIBUTE, "a special use")[0].upper())
+        cursor.take(b")", "the end of the parameter list")
+    if len(uses) > 1 or not _USES.keys() >= set(uses):
+        raise UnsupportedUse()
+    return Create(tag, mailbox, _USES[uses[0]] if uses else None)
+
+
+def parse_rename(cursor: Cursor, tag: str) -> Command:
+    """rename = "RENAME" SP mailbox SP mailbox."""
+    cursor.space()
+    old = cursor.mailbox()
+    cursor.space()
+    return Rename(tag, old, cursor.mailbox())
+
+
+def parse_list(cursor: Cursor, tag: str) -> Command:
+    """list = "LIST" [SP list-select-opts] SP mailbox SP mbox-or-pat [SP list-return-opts]   ; RFC 5258 §6."""
+    cursor.space()
+    selection = frozenset[str]()
+    if cursor.sees(b"("):
+        selection = frozenset(_words(cursor, _SELECTION, "selection options"))
+        # RFC 5258 §3.1: RECURSIVEMATCH only together with an option that selects by itself.
+        if "RECURSIVEMATCH" in selection and not selection & {"SUBSCRIBED", "SPECIAL-USE"}:
+            raise PeerError("RECURSIVEMATCH needs an option to modify")
+        cursor.space()
+    reference = cursor.mailbox()
+    cursor.space()
+    if cursor.sees(b"("):
+        # patterns = "(" list-mailbox *(SP list-mailbox) ")"
+        patterns = tuple(cursor.list_mailbox() for _ in cursor.listed(cursor.limits.list_patterns, "patterns"))
+        if not patterns:
+            raise PeerError("Expected a mailbox pattern")
+    else:
+        patterns = (cursor.list_mailbox(),)
+    returns: list[str] = []
+    status_items: tuple[str, ...] = ()
+    if cursor.try_take(b" "):
+        # list-return-opts = "RETURN" SP "(" [return-option *(SP return-option)] ")"
+        if cursor.word("RETURN") != "RETURN":
+            raise PeerError("Expected RETURN")
+        cursor.space()
+        for _ in cursor.listed(len(_RETURNS), "return options"):
+            option = cursor.word("a return option")
+            if option not in _RETURNS:
+                raise PeerError("Unknown return option")
+            if option == "STATUS":
+                # status-option = "STATUS" SP "(" status-att *(SP status-att) ")"   ; RFC 5819 §4
+                cursor.space()
+                status_items = _status_items(cursor)
+            returns.append(option)
+    return List(tag, selection, reference, patterns, frozenset(returns), status_items)
+
+
+def parse_lsub(cursor: Cursor, tag: str) -> Command:
+    """lsub = "LSUB" SP mailbox SP list-mailbox."""
+    cursor.space()
+    reference = cursor.mailbox()
+    cursor.space()
+    return Lsub(tag, reference, cursor.list_mailbox())
+
+
+def parse_status(cursor: Cursor, tag: str) -> Command:
+    """status = "STATUS" SP mailbox SP "(" status-att *(SP status-att) ")"."""
+    cursor.space()
+    mailbox = cursor.mailbox()
+    cursor.space()
+    return Status(tag, mailbox, _status_items(cursor))
+
+
+def parse_append(cursor: Cursor, tag: str) -> Append:
+    """append = "APPEND" SP mailbox [SP flag-list] [SP date-time] SP literal: all before the literal."""
+    cursor.space()
+    mailbox = cursor.mailbox()
+    cursor.space()
+    flags = None
+    internal_date = None
+    if cursor.sees(b"("):
+        flags = cursor.flags(is_list_optional=False)
+        cursor.space()
+    if (internal_date := cursor.try_date_time()) is not None:
+        cursor.space()
+    cursor.try_take(b"~")  # literal8 = "~{" number "}" CRLF *OCTET   ; RFC 3516 §7
+    cursor.end()
+    return (
+        Append(tag, mailbox, internal_date=internal_date)
+        if flags is None
+        else Append(tag, mailbox, flags, internal_date)
+    )
+
+
+def _status_items(cursor: Cursor) -> tuple[str, ...]:
+    items = tuple(dict.fromkeys(_words(cursor, STATUS_ITEMS, "status items")))
+    if not items:
+        raise PeerError("Expected a status item")
+    return items
+
+
+def _words(cursor: Cursor, known: frozenset[str], what: str) -> list[str]:
+    words = []
+    for _ in cursor.listed(2 * len(known), what):
+        word = cursor.word("an option")
+        if word not in known:
+            raise PeerError(f"Unknown word among {what}")
+        words.append(word)
+    return words

@@ -1,0 +1,382 @@
+"""The tokens IMAP commands are made of, and a cursor that reads them.
+
+A command comes as *pieces*: text, literal, text, literal, ..., text. A literal stands where its ``{n}`` stood, so the
+grammar sees one more kind of string and never waits for octets. The cursor has two families of methods: ``try_``
+answers None or False if the element is not there and moves nothing, the others raise PeerError. Each element is one
+regular expression without backtracking, so a command is read in linear time.
+
+The ABNF quoted is that of RFC 3501 §9 unless another source is named.
+"""
+
+from __future__ import annotations
+
+import calendar
+import codecs
+import datetime
+import pkgutil
+import re
+from collections.abc import Callable, Iterator, Sequence
+from encodings import __path__ as _codec_modules
+from encodings.aliases import aliases as _codec_aliases
+from typing import Final
+
+from pymailsuite.errors import PeerError
+from pymailsuite.imap import mutf7
+from pymailsuite.imap.values import STAR, GrammarLimits, SequenceSet, UnknownCharset
+from pymailsuite.values import INBOX, Flags, SystemFlag
+
+_UINT32: Final = 2**32 - 1
+_INT63: Final = 2**63 - 1
+
+# atom-specials = "(" / ")" / "{" / SP / CTL / list-wildcards / quoted-specials / resp-specials
+# tag           = 1*<any ASTRING-CHAR except "+">
+# astring       = 1*ASTRING-CHAR / string;  ASTRING-CHAR = ATOM-CHAR / resp-specials
+# list-mailbox  = 1*list-char / string;  list-char = ATOM-CHAR / list-wildcards / resp-specials
+_ATOM = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\\]]++')
+_ASTRING = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\]++')
+_LIST_MAILBOX = re.compile(rb'[^\x00-\x20\x7f-\xff(){"\\]++')
+_TAG = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\+]++')
+
+# quoted = DQUOTE *QUOTED-CHAR DQUOTE
+# Departs from RFC 3501: octets above ASCII are let through, since clients send UTF-8 names without asking; what they
+# mean is for the element to say.
+_QUOTED = re.compile(rb'"((?:[^"\\\r\n\x00]++|\\["\\])*+)"')
+_ESCAPED = re.compile(rb'\\(["\\])')
+
+# number = 1*DIGIT ; (0 <= n < 4,294,967,296).  Numbers are no longer than 20 digits before their range is looked at.
+_DIGITS = re.compile(rb"[0-9]{1,20}(?![0-9])")
+
+# sequence-set = (seq-number / seq-range) *("," sequence-set);  seq-number = nz-number / "*"
+_SEQ = rb"(?:[1-9][0-9]{0,9}|\*)"
+_RANGE = _SEQ + rb"(?::" + _SEQ + rb")?+"
+_SEQUENCE_SET = re.compile(_RANGE + rb"(?:," + _RANGE + rb")*+")
+
+# flag = "\Answered" / "\Flagged" / "\Deleted" / "\Seen" / "\Draft" / flag-keyword / flag-extension
+_SYSTEM_FLAGS: Final = {
+    b"\\SEEN": SystemFlag.SEEN,
+    b"\\ANSWERED": SystemFlag.ANSWERED,
+    b"\\FLAGGED": SystemFlag.FLAGGED,
+    b"\\DELETED": SystemFlag.DELETED,
+    b"\\DRAFT": SystemFlag.DRAFT,
+}
+_FLAG = re.compile(rb'\\?[^\x00-\x20\x7f-\xff(){%*"\\\]]++')
+
+_MONTHS: Final = {
+    name: number
+    for number, name in enumerate(
+        (b"JAN", b"FEB", b"MAR", b"APR", b"MAY", b"JUN", b"JUL", b"AUG", b"SEP", b"OCT", b"NOV", b"DEC"), 1
+    )
+}
+# date = date-text / DQUOTE date-text DQUOTE;  date-text = date-day "-" date-month "-" date-year
+_DATE = re.compile(rb'("?)([0-9]{1,2})-([A-Za-z]{3})-([0-9]{4})\1')
+# date-time = DQUOTE date-day-fixed "-" date-month "-" date-year SP time SP zone DQUOTE
+_DATE_TIME = re.compile(
+    rb'"([ 0-9][0-9])-([A-Za-z]{3})-([0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) ([+-])([0-9]{2})([0-9]{2})"'
+)
+
+# RFC 5198 §2: no control characters, no LINE or PARAGRAPH SEPARATOR in a name meant for people.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+class Cursor:
+    """Reads one command's ``pieces`` (text and literals in turn, text first and last) from left to right."""
+
+    __slots__ = ("_at", "_index", "_pieces", "_text", "limits")
+
+    def __init__(self, pieces: Sequence[bytes], limits: GrammarLimits) -> None:
+        self.limits = limits
+        self._pieces = pieces
+        self._index = 0
+        self._text = pieces[0]
+        self._at = 0
+
+    # --- plumbing
+
+    def try_match(self, pattern: re.Pattern[bytes]) -> re.Match[bytes] | None:
+        """What ``pattern`` matches here; the cursor moves past it."""
+        match = pattern.match(self._text, self._at)
+        if match is not None:
+            self._at = match.end()
+        return match
+
+    def match(self, pattern: re.Pattern[bytes], expected: str) -> re.Match[bytes]:
+        """What ``pattern`` matches here; PeerError "Expected ..." if it does not."""
+        match = pattern.match(self._text, self._at)
+        if match is None:
+            raise PeerError(f"Expected {expected}")
+        self._at = match.end()
+        return match
+
+    def sees(self, octets: bytes) -> bool:
+        """True if ``octets`` (in this case) stand here; nothing moves."""
+        return self._text.startswith(octets, self._at)
+
+    def sees_literal(self) -> bool:
+        """True if a literal stands here; nothing moves."""
+        return self._at == len(self._text) and self._index + 1 < len(self._pieces)
+
+    def try_take(self, octets: bytes) -> bool:
+        """Move past ``octets`` if they stand here."""
+        if self._text.startswith(octets, self._at):
+            self._at += len(octets)
+            return True
+        return False
+
+    def take(self, octets: bytes, expected: str) -> None:
+        """Move past ``octets``."""
+        if not self.try_take(octets):
+            raise PeerError(f"Expected {expected}")
+
+    def space(self) -> None:
+        """SP: exactly one."""
+        self.take(b" ", "a space")
+
+    def end(self) -> None:
+        """The command must be over."""
+        if self._at != len(self._text) or self._index != len(self._pieces) - 1:
+            raise PeerError("Unexpected text after the command")
+
+    def is_at_end(self) -> bool:
+        """True if the command is over."""
+        return self._at == len(self._text) and self._index == len(self._pieces) - 1
+
+    def _try_literal(self) -> bytes | None:
+        # literal = "{" number "}" CRLF *CHAR8; the octets are here already
+        if not self.sees_literal():
+            return None
+        literal = self._pieces[self._index + 1]
+        self._index += 2
+        self._text = self._pieces[self._index]
+        self._at = 0
+        return literal
+
+    def listed(self, limit: int, what: str) -> Iterator[None]:
+        """Run through ``"(" [item *(SP item)] ")"``: the caller reads one item at each turn."""
+        self.take(b"(", f"a list of {what}")
+        if self.try_take(b")"):
+            return
+        for _ in range(limit):
+            yield
+            if self.try_take(b")"):
+                return
+            self.space()
+        raise PeerError(f"Too many {what}")
+
+    # --- atoms and strings
+
+    def tag(self) -> str:
+        """The tag of the command."""
+        return self.match(_TAG, "a tag")[0].decode("ascii")
+
+    def atom(self, expected: str) -> str:
+        """An atom, as it is written."""
+        return self.match(_ATOM, expected)[0].decode("ascii")
+
+    def word(self, expected: str) -> str:
+        """An atom that is a word of the protocol, in upper case."""
+        return self.atom(expected).upper()
+
+    def try_word(self) -> str | None:
+        """As :meth:`word`."""
+        match = self.try_match(_ATOM)
+        return None if match is None else match[0].decode("ascii").upper()
+
+    def try_string(self) -> bytes | None:
+        """string = quoted / literal."""
+        match = self.try_match(_QUOTED)
+        if match is None:
+            return self._try_literal()
+        octets = match[1]
+        return _ESCAPED.sub(rb"\1", octets) if b"\\" in octets else octets
+
+    def string(self, expected: str = "a string") -> bytes:
+        """string = quoted / literal."""
+        octets = self.try_string()
+        if octets is None:
+            raise PeerError(f"Expected {expected}")
+        return octets
+
+    def astring(self, expected: str = "a string") -> bytes:
+        """astring = 1*ASTRING-CHAR / string."""
+        match = self.try_match(_ASTRING)
+        return match[0] if match is not None else self.string(expected)
+
+    def nstring(self) -> bytes | None:
+        """nstring = string / nil."""
+        octets = self.try_string()
+        if octets is None and self.try_word() != "NIL":
+            raise PeerError("Expected a string or NIL")
+        return octets
+
+    # --- numbers
+
+    def number(self) -> int:
+        """number: 32 bits."""
+        return self._number(_UINT32)
+
+    def nz_number(self) -> int:
+        """nz-number: 32 bits, not zero."""
+        number = self._number(_UINT32)
+        if not number:
+            raise PeerError("Zero is not allowed here")
+        return number
+
+    def mod_sequence(self) -> int:
+        """mod-sequence-valzer of RFC 7162 §7: 63 bits, zero allowed."""
+        return self._number(_INT63)
+
+    def number64(self) -> int:
+        """number64 of RFC 9051 §9: 63 bits (sizes may be larger than 4 GiB)."""
+        return self._number(_INT63)
+
+    def _number(self, greatest: int) -> int:
+        number = int(self.match(_DIGITS, "a number")[0])
+        if number > greatest:
+            raise PeerError("Number too large")
+        return number
+
+    def try_sequence_set(self, uid: bool) -> SequenceSet | None:
+        """sequence-set."""
+        match = self.try_match(_SEQUENCE_SET)
+        if match is None:
+            return None
+        octets = match[0]
+        if octets.count(b",") >= self.limits.set_ranges:
+            raise PeerError("Sequence set too long")
+        ranges = []
+        greatest = 0
+        for item in octets.split(b","):
+            first, colon, last = item.partition(b":")
+            low = STAR if first == b"*" else int(first)
+            high = low if not colon else STAR if last == b"*" else int(last)
+            greatest = max(greatest, low, high)
+            ranges.append((low, high))
+        if greatest > _UINT32:
+            raise PeerError("Number too large")
+        return SequenceSet(tuple(ranges), uid)
+
+    def sequence_set(self, uid: bool) -> SequenceSet:
+        """sequence-set."""
+        numbers = self.try_sequence_set(uid)
+        if numbers is None:
+            raise PeerError("Expected a sequence set")
+        return numbers
+
+    # --- mailboxes
+
+    def mailbox(self) -> str:
+        """mailbox = "INBOX" / astring, decoded."""
+        return self._mailbox_name(self.astring("a mailbox name"))
+
+    def list_mailbox(self) -> str:
+        """list-mailbox = 1*list-char / string, decoded; ``*`` and ``%`` stay."""
+        match = self.try_match(_LIST_MAILBOX)
+        return self._mailbox_name(match[0] if match is not None else self.string("a mailbox pattern"))
+
+    def _mailbox_name(self, octets: bytes) -> str:
+        if len(octets) > self.limits.mailbox_octets:
+            raise PeerError("Mailbox name too long")
+        try:
+            # Octets above ASCII cannot be modified UTF-7: they are a client that sends UTF-8 (RFC 6855 §3).
+            name = mutf7.decode(octets) if octets.isascii() else octets.decode("utf-8")
+        except ValueError as error:
+            raise PeerError("Mailbox name is not valid modified UTF-7", cause=str(error)) from error
+        if _CONTROL.search(name):
+            raise PeerError("Mailbox name contains control characters")
+        first, slash, rest = name.partition("/")
+        # RFC 3501 §5.1: INBOX in any case. Only ASCII letters count: str.upper() would turn a dotless i into an I.
+        return INBOX + slash + rest if first.isascii() and first.upper() == INBOX else name
+
+    # --- flags
+
+    def flags(self, is_list_optional: bool) -> Flags:
+        """flag-list = "(" [flag *(SP flag)] ")"; or, if ``is_list_optional``, flag *(SP flag) to the end as well.
+
+        Keywords that differ only in case are one. ``\\Recent`` and flags we do not know are PeerErrors.
+        """
+        system = SystemFlag(0)
+        keywords: dict[str, str] = {}
+        for _ in (
+            self.listed(self.limits.keywords, "flags") if self.sees(b"(") or not is_list_optional else self._bare()
+        ):
+            flag = self.match(_FLAG, "a flag")[0]
+            if flag.startswith(b"\\"):
+                bit = _SYSTEM_FLAGS.get(flag.upper())
+                if bit is None:
+                    raise PeerError(f"{flag.decode('ascii')} is not a flag that can be stored")
+                system |= bit
+            elif len(flag) > self.limits.keyword_octets:
+                raise PeerError("Keyword too long")
+            else:
+                keyword = flag.decode("ascii")
+                keywords.setdefault(keyword.lower(), keyword)
+        return Flags(system, frozenset(keywords.values()))
+
+    def _bare(self) -> Iterator[None]:
+        for _ in range(self.limits.keywords):
+            yield
+            if not self.try_take(b" "):
+                return
+        raise PeerError("Too many flags")
+
+    # --- dates
+
+    def date(self) -> datetime.date:
+        """date, quoted or not."""
+        match = self.match(_DATE, "a date such as 1-Feb-2024")
+        try:
+            return datetime.date(int(match[4]), _MONTHS[match[3].upper()], int(match[2]))
+        except (ValueError, KeyError) as error:
+            raise PeerError("No such date") from error
+
+    def try_date_time(self) -> float | None:
+        """date-time, as POSIX seconds."""
+        if not self.sees(b'"'):
+            return None
+        match = self.match(_DATE_TIME, 'a date such as " 1-Feb-2024 13:14:15 +0100"')
+        try:
+            day = datetime.date(int(match[3]), _MONTHS[match[2].upper()], int(match[1]))
+        except (ValueError, KeyError) as error:
+            raise PeerError("No such date") from error
+        hour, minute, second, zone_hour, zone_minute = (int(match[group]) for group in (4, 5, 6, 8, 9))
+        # Second 60 is a leap second (RFC 3339 §5.7).
+        if hour > 23 or minute > 59 or second > 60 or zone_hour > 23 or zone_minute > 59:
+            raise PeerError("No such time")
+        seconds = calendar.timegm((*day.timetuple()[:3], hour, minute, second))
+        east = 3600 * zone_hour + 60 * zone_minute
+        return float(seconds - east if match[7] == b"+" else seconds + east)
+
+
+# --- charsets -------------------------------------------------------------------------------------------------------
+
+# Python's codec registry remembers every name it was ever asked for, so only names known beforehand are looked up.
+# Those taken out are no charsets of text, or do not decode in linear time.
+_CODECS: Final = frozenset(
+    {*_codec_aliases, *_codec_aliases.values(), *(module.name for module in pkgutil.iter_modules(_codec_modules))}
+    - {"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem", "aliases"}
+)
+
+
+def text_decoder(charset: str | None) -> Callable[[bytes], str]:
+    """What decodes the strings of a SEARCH in ``charset``; its PeerError says that a string is not in that charset.
+
+    UnknownCharset if Python has no such text codec. Without a charset strings are US-ASCII (RFC 3501 §6.4.4) or, as
+    RFC 9051 §6.4.4 has it and clients do, UTF-8, which contains it.
+    """
+    name = "utf-8"
+    if charset is not None:
+        if charset.lower().replace("-", "_") not in _CODECS:
+            raise UnknownCharset(cause=charset)
+        try:
+            name = codecs.lookup(charset).name
+            b"".decode(name)  # LookupError for a codec that is no text encoding, such as base64
+        except LookupError as error:
+            raise UnknownCharset(cause=charset) from error
+
+    def decode(octets: bytes) -> str:
+        try:
+            return octets.decode(name)
+        except UnicodeError as error:
+            raise PeerError(f"String is not in {charset or 'UTF-8'}") from error
+
+    return decode
