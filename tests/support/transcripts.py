@@ -23,8 +23,8 @@ front of a step:
 ``X: NAME ARGUMENT``
     something from outside happens, which the room's conversation understands (``advance 300``, ``deliver``).
 
-Both directions know ``\\r \\n \\t \\0 \\\\ \\xHH`` and ``${name}``, which stands for what the group ``(?P<name>)`` of an
-earlier regex matched. Text is UTF-8.
+Both directions know ``\\r \\n \\t \\0 \\\\ \\xHH`` and ``${name}``, which stands for what the group ``(?P<name>)`` of
+an earlier regex matched. Text is UTF-8.
 
 A test class takes a folder of them with the decorator :func:`transcripts`.
 """

@@ -1,0 +1,198 @@
+"""The client's half of SMTP as a pure core: replies out of octets, and commands into octets (RFC 5321 §4.2).
+
+A session that sends mail is built on it elsewhere. Everything a server may say is bounded: the length of a line, the
+lines of one reply, and so the memory a hostile server can take.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from attrs import frozen
+
+from pymailsuite.errors import Refusal, TemporaryFailure
+from pymailsuite.values import Address
+from pymailsuite.wire.lines import LineBuffer, LineTooLong
+
+MAX_REPLY_LINE: Final = 4096
+"""Octets of one line of a reply. RFC 5321 §4.5.3.1.5 says 512 with CRLF; servers that print more are common."""
+
+MAX_REPLY_LINES: Final = 200
+"""Lines of one reply."""
+
+# Departs from RFC 5321 §4.2: a code alone, without the space, is taken too (§4.2.1 asks clients for that).
+_LINE: Final = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
+# RFC 2034 §4: class.subject.detail in front of the text.
+_ENHANCED: Final = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?: +|$)")
+
+
+class BadReply(TemporaryFailure):
+    """The server said something that is not an SMTP reply; nothing it says afterwards can be trusted."""
+
+    enhanced_code = "4.5.0"
+    text = "Not an SMTP reply"
+
+
+class UnsendableAddress(Refusal):
+    """An address that cannot stand in a command: it has control characters in it."""
+
+    smtp_code = 553
+    enhanced_code = "5.1.3"
+    text = "Address cannot be sent"
+
+
+@frozen
+class Reply:
+    """What a server answered. ``enhanced`` is RFC 3463 status as given, or ``""``; ``lines`` are without either code.
+
+    A code above ASCII is kept: text is UTF-8 where it can be (RFC 6531 §3.7.4.2), Latin-1 where not.
+    """
+
+    code: int
+    enhanced: str
+    lines: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """All lines as one."""
+        return " ".join(line for line in self.lines if line)
+
+    @property
+    def positive(self) -> bool:
+        """2xx: done."""
+        return 200 <= self.code < 300
+
+    @property
+    def intermediate(self) -> bool:
+        """3xx: go on (354, 334)."""
+        return 300 <= self.code < 400
+
+    @property
+    def transient(self) -> bool:
+        """4xx: try again later."""
+        return 400 <= self.code < 500
+
+    @property
+    def permanent(self) -> bool:
+        """5xx: do not try again."""
+        return self.code >= 500
+
+    def __str__(self) -> str:
+        """One line, as logs and reports show it."""
+        return " ".join(part for part in (str(self.code), self.enhanced, self.text) if part)
+
+
+class ReplyReader:
+    """Octets from a server in, replies out."""
+
+    def __init__(self, max_line: int = MAX_REPLY_LINE, max_lines: int = MAX_REPLY_LINES) -> None:
+        self._buffer = LineBuffer(max_line)
+        self._max_lines = max_lines
+        self._code = 0
+        self._enhanced = ""
+        self._lines: list[str] = []
+
+    def receive(self, octets: bytes) -> None:
+        """Add octets from the server."""
+        self._buffer.receive(octets)
+
+    def next_reply(self) -> Reply | None:
+        """The next whole reply; None: more octets are needed. BadReply: close the connection."""
+        while True:
+            try:
+                line = self._buffer.next_line()
+            except LineTooLong as error:
+                raise BadReply("Line of a reply too long") from error
+            if line is None:
+                return None
+            match = _LINE.fullmatch(line)
+            if match is None or b"\r" in line or b"\n" in line:
+                raise BadReply(cause=repr(line[:100]))
+            code = int(match[1])
+            if self._lines and code != self._code:
+                raise BadReply("Lines of one reply with different codes", cause=f"{self._code}, then {code}")
+            if len(self._lines) == self._max_lines:
+                raise BadReply("Too many lines in one reply")
+            self._code = code
+            self._lines.append(self._without_enhanced(_decode(match[3] or b"")))
+            if match[2] != b"-":
+                reply = Reply(code, self._enhanced, tuple(self._lines))
+                self._lines = []
+                self._enhanced = ""
+                return reply
+
+    def _without_enhanced(self, text: str) -> str:
+        match = _ENHANCED.match(text)
+        if match is None or match[1][0] != str(self._code)[0]:
+            return text
+        if not self._enhanced:
+            self._enhanced = match[1]
+        return text[match.end() :] if match[1] == self._enhanced else text
+
+    def drop_unread(self) -> int:
+        """Throw away everything not given out: after STARTTLS was accepted (RFC 3207 §4.2). How many octets."""
+        self._lines = []
+        self._enhanced = ""
+        return self._buffer.drop_unread()
+
+    def __len__(self) -> int:
+        """Octets received and not yet part of a reply. Not 0 when STARTTLS is answered: the peer sent too much."""
+        return len(self._buffer)
+
+
+def _decode(octets: bytes) -> str:
+    try:
+        text = octets.decode("utf-8")
+    except UnicodeDecodeError:
+        text = octets.decode("latin-1")
+    # A reply ends in logs, reports and terminals: no control characters.
+    return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
+
+
+def extensions(reply: Reply) -> dict[str, str]:
+    """What an EHLO reply offers: keyword in upper case to its parameters, ``""`` if there are none.
+
+    Source: RFC 5321 §4.1.1.1. ``AUTH=LOGIN`` of old servers is read as ``AUTH LOGIN``.
+    """
+    offered: dict[str, str] = {}
+    for line in reply.lines[1:]:
+        keyword, _, parameters = line.strip().partition(" ")
+        keyword = keyword.upper()
+        if keyword.startswith("AUTH="):
+            keyword, parameters = "AUTH", f"{keyword[5:]} {parameters}"
+        parameters = parameters.strip()
+        if keyword == "AUTH" and keyword in offered:
+            parameters = f"{offered[keyword]} {parameters}"
+        if keyword:
+            offered[keyword] = parameters
+    return offered
+
+
+def mail_command(
+    reverse_path: Address | None, *, size: int | None = None, body: str = "", smtputf8: bool = False
+) -> bytes:
+    """``MAIL FROM`` with the parameters given; those not offered by the server are not to be given.
+
+    UnsendableAddress."""
+    parameters = ""
+    if size is not None:
+        parameters += f" SIZE={size}"
+    if body:
+        parameters += f" BODY={body}"
+    if smtputf8:
+        parameters += " SMTPUTF8"
+    return f"MAIL FROM:<{'' if reverse_path is None else _path(reverse_path)}>{parameters}\r\n".encode()
+
+
+def rcpt_command(address: Address) -> bytes:
+    """``RCPT TO``. UnsendableAddress."""
+    return f"RCPT TO:<{_path(address)}>\r\n".encode()
+
+
+def _path(address: Address) -> str:
+    text = str(address)
+    # A CR LF in a quoted local part would be a command of its own.
+    if any(c < " " or c == "\x7f" for c in text):
+        raise UnsendableAddress
+    return text
