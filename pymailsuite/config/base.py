@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationInfo
 
 
 class Section(BaseModel):
@@ -32,5 +33,21 @@ def _quantity(value: Any, units: dict[str, float] | dict[str, int]) -> Any:
 Duration = Annotated[float, BeforeValidator(lambda value: _quantity(value, _SECONDS))]
 """Seconds; written as a number or as text with a unit: ``"90s"``, ``"5m"``, ``"4h"``, ``"5d"``."""
 
-Size = Annotated[int, BeforeValidator(lambda value: _quantity(value, _OCTETS))]
+
+def _octets(value: Any) -> Any:
+    quantity = _quantity(value, _OCTETS)
+    return int(quantity) if isinstance(quantity, float) and quantity.is_integer() else quantity
+
+
+Size = Annotated[int, BeforeValidator(_octets)]
 """Octets; written as a number or as text with a unit: ``"64 KiB"``, ``"50MB"``."""
+
+
+def _from_folder(path: Path, info: ValidationInfo) -> Path:
+    """The path as it stands if absolute, else from the folder the validation context names."""
+    folder = info.context.get("folder") if info.context else None
+    return Path(folder) / path if folder is not None else path
+
+
+FilePath = Annotated[Path, AfterValidator(_from_folder)]
+"""A path; a relative one is taken from the folder of the configuration file."""

@@ -1,0 +1,21 @@
+"""Write the documents that are derived from the code and the tests; a test fails when one of them is stale."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+_REPOSITORY = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(_REPOSITORY))
+
+from pymailsuite.config.reference import options_rst, sample_toml  # noqa: E402
+
+
+def main() -> None:
+    """Write them all."""
+    (_REPOSITORY / "etc/pymailsuite.toml").write_text(sample_toml(), encoding="utf-8")
+    (_REPOSITORY / "docs/options.rst").write_text(options_rst(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""From a TOML file to :class:`Settings`, or to an error that says which key of which file is wrong and why."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from pymailsuite.config.settings import Settings
+from pymailsuite.errors import ConfigError
+
+
+def load_settings(path: Path) -> Settings:
+    """The settings a file holds. ConfigError with a line for each fault: ``mail.toml: smtp.size: Input should be ...``.
+
+    Unknown keys, wrong types, missing settings, a missing or unreadable file and bad TOML are faults.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 (octet {error.start})") from None
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from None
+    return settings_from(tables, path)
+
+
+def settings_from(tables: Mapping[str, Any], path: Path) -> Settings:
+    """The settings that tables as TOML gives them hold; ``path`` is the file they come from. ConfigError as above."""
+    # Strict, so that "25" is no number and 1 is not true; as JSON, in which strict still lets a list be a tuple.
+    octets = json.dumps(tables, default=str)
+    try:
+        return Settings.model_validate_json(octets, strict=True, context={"folder": path.absolute().parent})
+    except ValidationError as error:
+        raise ConfigError("\n".join(_fault_lines(error, path))) from None
+
+
+def _fault_lines(error: ValidationError, path: Path) -> list[str]:
+    lines = []
+    for fault in error.errors(include_url=False):
+        key = ".".join(str(part) for part in fault["loc"])
+        text = fault["msg"].removeprefix("Value error, ")
+        if fault["type"] == "extra_forbidden":
+            text = "unknown setting" if len(fault["loc"]) > 1 else "unknown section"
+        elif fault["type"] == "missing":
+            text = "must be set"
+        lines.append(f"{path}: {key}: {text}" if key else f"{path}: {text}")
+    return lines

@@ -1,0 +1,58 @@
+"""Settings of the server as a whole: the three that have no default."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+from pydantic import Field, field_validator
+
+from pymailsuite.config.base import FilePath, Section
+
+# Letters, digits and hyphens, or anything above ASCII (U-labels, RFC 5890 §2.3.2.1); at least two labels are not
+# demanded: "localhost" and "mail" are names of test machines.
+_LABEL: Final = r"(?!-)[0-9a-z_\-\u0080-\U0010ffff]{1,63}(?<!-)"
+_DOMAIN: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+
+
+def domain_name(text: str) -> str:
+    """A domain name in lower case without the final dot. ValueError if it is none."""
+    name = text.strip().rstrip(".").lower()
+    if len(name) > 253 or _DOMAIN.fullmatch(name) is None:
+        raise ValueError(f"not a domain name: {text!r}")
+    return name
+
+
+class ServerSettings(Section):
+    """``[server]``: who we are. These three settings are enough for a working server."""
+
+    hostname: str = Field(examples=["mail.example.com"])
+    """The full name of this host, as the world finds it: in greetings, in ``Received``, in our EHLO, in reports."""
+
+    domains: tuple[str, ...] = Field(examples=[["example.com"]])
+    """Domains whose mail is ours to keep. They are created at start; more can be added while the server runs with
+    ``pymailsuite domain add``. One that is taken out of this list stays until ``pymailsuite domain remove``."""
+
+    data_dir: FilePath = Field(examples=["/var/lib/pymailsuite"])
+    """The folder that holds everything: the store, and the self-signed certificate if none is configured. Created at
+    start. A relative path, here and in every other setting, is taken from the folder of the configuration file."""
+
+    @field_validator("hostname")
+    @classmethod
+    def _is_name(cls, hostname: str) -> str:
+        return domain_name(hostname)
+
+    @field_validator("domains")
+    @classmethod
+    def _are_names(cls, domains: tuple[str, ...]) -> tuple[str, ...]:
+        names = tuple(domain_name(domain) for domain in domains)
+        doubled = sorted({name for name in names if names.count(name) > 1})
+        if doubled:
+            raise ValueError(f"named twice: {', '.join(doubled)}")
+        return names
+
+    @property
+    def tls_dir(self) -> Path:
+        """Where the self-signed certificate is kept."""
+        return self.data_dir / "tls"

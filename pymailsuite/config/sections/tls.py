@@ -1,0 +1,35 @@
+"""Settings of TLS on our listeners."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from pymailsuite.config.base import FilePath, Section
+
+
+class TlsSettings(Section):
+    """``[tls]``: the certificate and what may be negotiated, for every listener (STARTTLS, STLS, implicit TLS)."""
+
+    certificate: FilePath | None = Field(default=None, examples=["/etc/pymailsuite/certificate.pem"])
+    """PEM file: our certificate, followed by the intermediate ones. Without it a self-signed certificate is made in
+    the data folder, which other mail servers accept and mail clients ask their user about."""
+
+    private_key: FilePath | None = Field(default=None, examples=["/etc/pymailsuite/key.pem"])
+    """PEM file with the private key; read before privileges are dropped. Without it: in the certificate's file."""
+
+    minimum: Literal["1.2", "1.3"] = "1.2"
+    """The lowest version of TLS. Older ones than 1.2 are not offered (RFC 8996)."""
+
+    ciphers: str = ""
+    """An OpenSSL cipher list for TLS 1.2, such as ``"ECDHE+AESGCM:ECDHE+CHACHA20"``. Empty: Twisted's own choice."""
+
+    session_tickets: bool = True
+    """Let a client that comes back skip half of the handshake (RFC 5077)."""
+
+    @model_validator(mode="after")
+    def _key_has_certificate(self) -> TlsSettings:
+        if self.private_key is not None and self.certificate is None:
+            raise ValueError("private_key without certificate")
+        return self

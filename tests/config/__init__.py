@@ -1,0 +1,1 @@
+"""From TOML text to settings, and from their declarations to documents."""
