@@ -1,0 +1,161 @@
+"""Log observers: one line an event, as text for people or as JSON for machines.
+
+An event's fields are what the caller gave ``log.info("...", event="smtp.accepted", queue_id=...)``. What a peer sent
+may stand in them, so control characters are escaped: a line of the log is always one event. A traceback is the one
+exception in text form, and is indented.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from twisted.logger import (
+    FilteringLogObserver,
+    ILogFilterPredicate,
+    ILogObserver,
+    LogEvent,
+    LogLevel,
+    LogLevelFilterPredicate,
+    formatEvent,
+)
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from pymailsuite.config.sections.log import LogSettings
+
+_STDERR: Final = 2
+
+# What twisted.python.log puts into the events of code that still uses it; log_format has it all.
+_LEGACY_FIELDS: Final = frozenset(
+    {"failure", "format", "isError", "logLevel", "message", "system", "text", "time", "why"}
+)
+
+_ESCAPES: Final = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {
+    ord("\t"): "\\t",
+    ord("\n"): "\\n",
+    ord("\r"): "\\r",
+    0x2028: "\\u2028",
+    0x2029: "\\u2029",
+}
+
+
+class LogTarget(Protocol):
+    """Where lines go. ``now`` is the time of the event in POSIX seconds."""
+
+    def write(self, octets: bytes, now: float) -> None: ...
+
+
+class Descriptor:
+    """An open file descriptor, by default standard error. Written through at once: a crash loses no line."""
+
+    def __init__(self, fd: int = _STDERR) -> None:
+        self._fd = fd
+
+    def write(self, octets: bytes, now: float) -> None:
+        os.write(self._fd, octets)
+
+
+class LogFile:
+    """A file that is appended to, and opened anew once it was moved away or removed (looked at once a second).
+
+    ``owner`` (uid, gid) is given the file, so that it can be opened anew after privileges were dropped.
+    """
+
+    _LOOK_EVERY_S: Final = 1.0
+
+    def __init__(self, path: Path, owner: tuple[int, int] | None = None) -> None:
+        self._path = path
+        self._owner = owner
+        self._fd = -1
+        self._looked_at = 0.0
+        self._open()
+
+    def _open(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        fd = os.open(self._path, flags, 0o640)
+        if self._owner is not None and os.geteuid() == 0:
+            os.fchown(fd, *self._owner)
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = fd
+
+    def _was_moved(self) -> bool:
+        try:
+            there = os.stat(self._path)
+        except FileNotFoundError:
+            return True
+        return not os.path.samestat(there, os.fstat(self._fd))
+
+    def write(self, octets: bytes, now: float) -> None:
+        if abs(now - self._looked_at) >= self._LOOK_EVERY_S:
+            self._looked_at = now
+            if self._was_moved():
+                self._open()
+        os.write(self._fd, octets)
+
+
+def _traceback_of(event: LogEvent) -> str:
+    failure: Failure | None = event.get("log_failure")
+    return failure.getTraceback() if failure is not None else ""
+
+
+def _time_of(event: LogEvent) -> str:
+    moment = datetime.fromtimestamp(event["log_time"], UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _level_of(event: LogEvent) -> str:
+    return str(event.get("log_level", LogLevel.info).name)
+
+
+def text_line(event: LogEvent) -> str:
+    """``2026-11-22T03:45:12.123Z info smtp.accepted ...``, with the traceback, if any, indented below."""
+    line = f"{_time_of(event)} {_level_of(event)} {formatEvent(event).translate(_ESCAPES)}\n"
+    traceback = _traceback_of(event)
+    if traceback:
+        line += "".join(f"    {traced.translate(_ESCAPES)}\n" for traced in traceback.splitlines())
+    return line
+
+
+def json_line(event: LogEvent) -> str:
+    """One JSON object: ``time``, ``level``, ``message``, ``namespace``, the event's own fields, ``traceback``."""
+    fields: dict[str, Any] = {
+        "time": _time_of(event),
+        "level": _level_of(event),
+        "namespace": event.get("log_namespace", ""),
+        "message": formatEvent(event),
+    }
+    dropped = _LEGACY_FIELDS if "log_legacy" in event else ()
+    for name, value in event.items():
+        if not name.startswith("log_") and name not in dropped:
+            fields.setdefault(name, value)
+    traceback = _traceback_of(event)
+    if traceback:
+        fields["traceback"] = traceback
+    return json.dumps(fields, ensure_ascii=False, default=str) + "\n"
+
+
+@implementer(ILogObserver)
+class LineObserver:
+    """Writes each event as one line."""
+
+    def __init__(self, target: LogTarget, format_line: Any) -> None:
+        self._target = target
+        self._format_line = format_line
+
+    def __call__(self, event: LogEvent) -> None:
+        line = self._format_line(event)
+        self._target.write(line.encode("utf-8", "backslashreplace"), event["log_time"])
+
+
+def log_observer(settings: LogSettings, target: LogTarget) -> ILogObserver:
+    """The observer ``[log]`` asks for, writing to ``target``."""
+    line_observer = LineObserver(target, json_line if settings.format == "json" else text_line)
+    level = LogLevel.levelWithName(settings.level)
+    predicate: ILogFilterPredicate = LogLevelFilterPredicate(defaultLogLevel=level)
+    return FilteringLogObserver(line_observer, [predicate])

@@ -1,0 +1,1 @@
+"""The whole put together: composition, TLS, logs, twistd."""
