@@ -2,6 +2,10 @@
 
 from attrs import frozen
 
+from pymailsuite.message.parts import PartTable, decode_parts, encode_parts
+
+__all__ = ["MessageStructure", "PartTable", "decode_parts", "encode_parts"]
+
 
 @frozen
 class MessageStructure:
@@ -9,7 +13,7 @@ class MessageStructure:
 
     ``header_size`` counts the header with its empty line. ``envelope``, ``body`` and ``bodystructure`` are in wire
     form (RFC 3501 §7.4.2), parentheses included, ready to be sent. ``parts`` is the table of part offsets, in a form
-    that only this room reads.
+    that only this room reads (:func:`decode_parts`).
     """
 
     header_size: int

@@ -1,0 +1,224 @@
+"""Address lists of header fields. Source: RFC 5322 §3.4 and §4.4, RFC 6532 §3.2.
+
+The lexer cuts a field body into tokens with one regular expression; the parser goes over them once and accepts
+anything: obsolete forms (routes, white space around dots), comments, groups, and what peers get wrong (missing
+brackets, stray separators, unended strings). All values stay octets; encoded words stay encoded.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+
+
+class RawAddress(NamedTuple):
+    """One entry of an address list, as ENVELOPE shows it (RFC 3501 §7.4.2).
+
+    ``domain`` None marks a group: its beginning, with the group's name in ``local_part``, or, with ``local_part``
+    None too, its end.
+    """
+
+    name: bytes | None
+    route: bytes | None
+    local_part: bytes | None
+    domain: bytes | None
+
+
+GROUP_END: Final = RawAddress(None, None, None, None)
+
+_SIMPLE = re.compile(
+    rb"""
+    [ \t\r\n]*+
+    (?: (?: "([^"\\\r\n]*+)" | ([^][()<>@,:;."\\\r\n\t ]++ (?:[ ][^][()<>@,:;."\\\r\n\t ]++)*+) )? [ ]?+
+        < ([^][()<>@,:;"\\\s]++) @ ([^][()<>@,:;"\\\s]++) >
+      | ([^][()<>@,:;"\\\s]++) @ ([^][()<>@,:;"\\\s]++)
+    )
+    [ \t\r\n]*+ (?: , (?=[^,]) | \Z )
+    """,
+    re.VERBOSE,
+).match
+"""The forms nearly all addresses have: ``Name <a@b>``, ``"Name" <a@b>``, ``<a@b>``, ``a@b``."""
+
+_TOKEN = re.compile(
+    rb"""
+      (?P<space> [ \t\r\n]++ )
+    | (?P<quoted> " (?: [^"\\]++ | \\. )*+ (?: " | \\?\Z ) )
+    | (?P<literal> \[ [^]<>,;"]*+ \]?+ )
+    | (?P<comment> \( )
+    | (?P<special> [<>@,:;.)\]\\] )
+    | (?P<atom> [^][()<>@,:;."\\ \t\r\n]++ )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_COMMENT_STOP = re.compile(rb"[()]|\\.", re.DOTALL)
+_ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
+_FOLD = re.compile(rb"\r*\n")
+
+
+def raw_addresses(body: bytes) -> list[RawAddress]:
+    """The entries of an address list; empty for a body that names nobody. Never raises."""
+    found: list[RawAddress] = []
+    position, size = 0, len(body)
+    while position < size:
+        match = _SIMPLE(body, position)
+        if match is None:
+            _Parser(found).parse(body, position)
+            break
+        quoted, plain, local_part, domain, bare_local_part, bare_domain = match.groups()
+        if bare_domain is not None:
+            found.append(RawAddress(None, None, bare_local_part, bare_domain))
+        else:
+            found.append(RawAddress(quoted or plain or None, None, local_part, domain))
+        position = match.end()
+    return found
+
+
+def _comment_end(body: bytes, start: int) -> int:
+    """The offset after the comment whose parenthesis opens at ``start``; nesting is counted, not recursed into."""
+    depth = 0
+    for stop in _COMMENT_STOP.finditer(body, start):
+        character = stop[0]
+        if character == b"(":
+            depth += 1
+        elif character == b")":
+            depth -= 1
+            if not depth:
+                return stop.end()
+    return len(body)
+
+
+def _unquoted(text: bytes) -> bytes:
+    """A quoted-string or comment without its delimiters, escapes and folds."""
+    closer = b")" if text[:1] == b"(" else b'"'
+    inner = text[1:-1] if len(text) > 1 and text.endswith(closer) else text[1:]
+    if b"\n" in inner:
+        inner = _FOLD.sub(b"", inner)
+    return _ESCAPE.sub(rb"\1", inner) if b"\\" in inner else inner
+
+
+class _Parser:
+    """Goes over the tokens once; what it holds is the entry being read."""
+
+    def __init__(self, found: list[RawAddress]) -> None:
+        self.found = found
+        self.in_group = False
+        self._begin()
+
+    def _begin(self) -> None:
+        self.words: list[bytes] = []  # of the phrase, or of an address without brackets; b" " where space stood
+        self.at: int | None = None  # index in words of the last "@" outside brackets
+        self.comments: list[bytes] = []
+        self.inside: list[bytes] | None = None  # of the address between brackets
+        self.inside_at: int | None = None
+        self.route: bytes | None = None
+        self.in_brackets = False
+
+    def parse(self, body: bytes, position: int) -> None:
+        size = len(body)
+        while position < size:
+            token = _TOKEN.match(body, position)
+            if token is None:  # an octet no rule begins with
+                position += 1
+                continue
+            position = token.end()
+            kind, text = token.lastgroup, token[0]
+            if kind == "comment":
+                position = _comment_end(body, token.start())
+                self.comments.append(_unquoted(body[token.start() : position]))
+                self._word(b" ")
+            elif kind == "space":
+                self._word(b" ")
+            elif kind == "quoted":
+                self._word(_unquoted(text))
+            elif kind == "special":
+                self._special(text)
+            else:
+                self._word(text)
+        self._end_entry()
+        if self.in_group:
+            self.found.append(GROUP_END)
+
+    def _word(self, text: bytes) -> None:
+        if not self.in_brackets:
+            self.words.append(text)
+        elif self.inside is not None:
+            self.inside.append(text)
+
+    def _special(self, text: bytes) -> None:
+        if text == b"<":
+            if self.inside is None:
+                self.inside = []
+            self.in_brackets = True
+        elif text == b">":
+            self.in_brackets = False
+        elif text == b"@":
+            if self.in_brackets and self.inside is not None:
+                self.inside_at = len(self.inside)
+            else:
+                self.at = len(self.words)
+            self._word(text)
+        elif text in (b",", b";"):
+            if text == b"," and self.in_brackets and self.inside and self._is_route():
+                self._word(text)
+                return
+            self._end_entry()
+            if text == b";" and self.in_group:
+                self.found.append(GROUP_END)
+                self.in_group = False
+        elif text == b":":
+            self._colon()
+        else:
+            self._word(text)
+
+    def _is_route(self) -> bool:
+        return next((word for word in self.inside or () if word != b" "), b"") == b"@"
+
+    def _colon(self) -> None:
+        if self.in_brackets:
+            if self.inside and self._is_route():  # RFC 5322 §4.4: obs-route
+                self.route = b"".join(word for word in self.inside if word != b" ")
+                self.inside, self.inside_at = [], None
+            else:
+                self._word(b":")
+            return
+        name = _phrase(self.words)
+        if name and not self.in_group:
+            self.found.append(RawAddress(None, None, name, None))
+            self.in_group = True
+            self._begin()
+
+    def _end_entry(self) -> None:
+        name: bytes | None
+        if self.inside is not None:
+            local_part, domain = _mailbox(self.inside, self.inside_at)
+            name = _phrase(self.words)
+        else:
+            local_part, domain = _mailbox(self.words, self.at)
+            name = b""
+        if local_part or domain or name:
+            if not name and self.comments:
+                name = b" ".join(b" ".join(self.comments).split())
+            self.found.append(RawAddress(name or None, self.route, local_part, domain))
+        self._begin()
+
+
+def _phrase(words: list[bytes]) -> bytes:
+    """Words as they stood, each run of white space one space."""
+    return _SPACES.sub(b" ", b"".join(words)).strip()
+
+
+_SPACES = re.compile(rb"[ \t]+")
+_AROUND_DOT = re.compile(rb" *\. *")
+
+
+def _mailbox(words: list[bytes], at: int | None) -> tuple[bytes, bytes]:
+    """Local part (quoting removed) and domain; a missing domain is empty, since NIL would mean a group."""
+    if at is None:
+        return _without_space(words), b""
+    return _without_space(words[:at]), _without_space(words[at + 1 :])
+
+
+def _without_space(words: list[bytes]) -> bytes:
+    """Obsolete white space and comments around dots removed (RFC 5322 §4.4)."""
+    text = b"".join(words).strip(b" ")
+    return _AROUND_DOT.sub(b".", text) if b" " in text and b"." in text else text

@@ -1,0 +1,164 @@
+"""BODY and BODYSTRUCTURE in wire form, built from the leaves up. Source: RFC 3501 §7.4.2, RFC 9051 §7.5.2.
+
+Parameters go out as they stand in the message (pieces of RFC 2231 such as ``filename*0*`` are not joined): clients
+join them, and other servers send them so.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from attrs import frozen
+
+from pymailsuite.message.fields import unfold
+from pymailsuite.message.parameters import joined_parameter, media_type, parameters, token
+from pymailsuite.message.quoting import nstring, string
+
+_CACHED_MAX = 160
+"""Content-Type bodies up to this length are remembered once parsed: all mail has the same few."""
+
+
+@frozen
+class ContentType:
+    """A Content-Type, parsed: ``name`` is ``type/subtype`` in lower case, the wire forms are ready to send."""
+
+    name: bytes
+    type_wire: bytes
+    subtype_wire: bytes
+    parameters_wire: bytes
+    boundary: bytes | None = None
+    charset: bytes = b""
+
+
+PLAIN_TEXT = ContentType(b"text/plain", b'"text"', b'"plain"', b'("charset" "us-ascii")')
+"""What a part without Content-Type is, and one whose Content-Type makes no sense. Source: RFC 2045 §5.2."""
+DIGEST_MESSAGE = ContentType(b"message/rfc822", b'"message"', b'"rfc822"', b"NIL")
+"""What a part of a multipart/digest without Content-Type is. Source: RFC 2046 §5.1.5."""
+OPAQUE = ContentType(b"application/octet-stream", b'"application"', b'"octet-stream"', b"NIL")
+"""What is not looked into: past a limit, or an encoded message."""
+
+
+def parameter_list(found: list[tuple[bytes, bytes]]) -> bytes:
+    """``body-fld-param``."""
+    if not found:
+        return b"NIL"
+    return b"(%b)" % b" ".join([b"%b %b" % (string(name), string(value)) for name, value in found])
+
+
+def parse_content_type(body: bytes, limit: int) -> ContentType:
+    """A Content-Type field body, raw. Never raises: what makes no sense is text/plain."""
+    body = unfold(body)
+    parsed = media_type(body)
+    if parsed is None:
+        return PLAIN_TEXT
+    main, sub, offset = parsed
+    found = parameters(body, offset, limit)
+    boundary = joined_parameter(found, b"boundary")
+    return ContentType(
+        b"%b/%b" % (main.lower(), sub.lower()),
+        string(main),
+        string(sub),
+        parameter_list(found),
+        boundary.rstrip() if boundary else None,
+        joined_parameter(found, b"charset") or b"",
+    )
+
+
+_remembered_content_type = lru_cache(maxsize=2048)(parse_content_type)
+
+
+def content_type(body: bytes, limit: int) -> ContentType:
+    """As :func:`parse_content_type`, remembering common ones."""
+    return _remembered_content_type(body, limit) if len(body) <= _CACHED_MAX else parse_content_type(body, limit)
+
+
+def _disposition(body: bytes | None, limit: int) -> bytes:
+    if body is None:
+        return b"NIL"
+    body = unfold(body)
+    kind = token(body)
+    if kind is None:
+        return b"NIL"
+    return b"(%b %b)" % (string(kind), parameter_list(parameters(body, len(kind), limit)))
+
+
+def _language(body: bytes | None) -> bytes:
+    tags = [tag for tag in (piece.strip() for piece in unfold(body or b"").split(b",")) if tag]
+    return b"(%b)" % b" ".join([string(tag) for tag in tags]) if tags else b"NIL"
+
+
+_EXTENSION_FIELDS = frozenset((b"content-md5", b"content-disposition", b"content-language", b"content-location"))
+
+
+@frozen
+class ContentFields:
+    """What the header of one part says of its body."""
+
+    content_type: ContentType
+    encoding: bytes
+    """The transfer encoding as it stands."""
+    basic: bytes
+    """Type to encoding: the beginning of ``body-type-1part``."""
+    md5: bytes
+    rest: bytes
+    """Disposition, language, location: the end of both ``body-ext-1part`` and ``body-ext-mpart``."""
+
+
+def content_fields(found: dict[bytes, bytes], kind: ContentType, limit: int) -> ContentFields:
+    """Read the Content fields of a part whose type is already known."""
+    get = found.get
+    raw_encoding = get(b"content-transfer-encoding")
+    encoding = b"7bit" if raw_encoding is None else token(unfold(raw_encoding)) or b"7bit"
+    identity, description = get(b"content-id"), get(b"content-description")
+    basic = b"%b %b %b %b %b %b" % (
+        kind.type_wire,
+        kind.subtype_wire,
+        kind.parameters_wire,
+        b"NIL" if identity is None else string(unfold(identity)),
+        b"NIL" if description is None else string(unfold(description)),
+        string(encoding),
+    )
+    if _EXTENSION_FIELDS.isdisjoint(found):
+        return ContentFields(kind, encoding, basic, b"NIL", b"NIL NIL NIL")
+    md5, location = get(b"content-md5"), get(b"content-location")
+    return ContentFields(
+        kind,
+        encoding,
+        basic,
+        nstring(None if md5 is None else unfold(md5)),
+        b"%b %b %b"
+        % (
+            _disposition(get(b"content-disposition"), limit),
+            _language(get(b"content-language")),
+            nstring(None if location is None else unfold(location)),
+        ),
+    )
+
+
+def leaf_body(fields: ContentFields, octets: int, lines: int) -> tuple[bytes, bytes]:
+    """(BODY, BODYSTRUCTURE) of a part that is neither multipart nor a message looked into."""
+    if fields.content_type.name.startswith(b"text/"):
+        basic = b"%b %d %d" % (fields.basic, octets, lines)
+    else:
+        basic = b"%b %d" % (fields.basic, octets)
+    return b"(%b)" % basic, b"(%b %b %b)" % (basic, fields.md5, fields.rest)
+
+
+def message_body(
+    fields: ContentFields, octets: int, lines: int, envelope: bytes, nested: tuple[bytes, bytes]
+) -> tuple[bytes, bytes]:
+    """(BODY, BODYSTRUCTURE) of a message/rfc822 part around a message with that envelope and those bodies."""
+    body, bodystructure = nested
+    return (
+        b"(%b %d %b %b %d)" % (fields.basic, octets, envelope, body, lines),
+        b"(%b %d %b %b %d %b %b)" % (fields.basic, octets, envelope, bodystructure, lines, fields.md5, fields.rest),
+    )
+
+
+def multipart_body(fields: ContentFields, bodies: list[bytes], structures: list[bytes]) -> tuple[bytes, bytes]:
+    """(BODY, BODYSTRUCTURE) of a multipart around its parts, of which there is at least one."""
+    kind = fields.content_type
+    return (
+        b"(%b %b)" % (b"".join(bodies), kind.subtype_wire),
+        b"(%b %b %b %b)" % (b"".join(structures), kind.subtype_wire, kind.parameters_wire, fields.rest),
+    )

@@ -1,0 +1,26 @@
+"""Octets as IMAP strings: quoted where that is safe, else a literal. Source: RFC 3501 §4.3 and §9 (``string``)."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_QUOTED_MAX: Final = 1000
+"""Longer strings go out as literals: clients bound the length of a line, hardly ever of a literal."""
+
+_PLAIN = re.compile(rb'[^\x00\r\n"\\\x80-\xff]{0,1000}').fullmatch
+_NOT_QUOTABLE = re.compile(rb"[\x00\r\n\x80-\xff]").search
+
+
+def string(value: bytes) -> bytes:
+    """``value`` as a quoted string or literal. A NUL, which no IMAP string can hold, becomes ``?``."""
+    if _PLAIN(value):
+        return b'"%b"' % value
+    if len(value) <= _QUOTED_MAX and not _NOT_QUOTABLE(value):
+        return b'"%b"' % value.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+    return b"{%d}\r\n%b" % (len(value), value.replace(b"\0", b"?"))
+
+
+def nstring(value: bytes | None) -> bytes:
+    """``value`` as :func:`string`, or NIL for None."""
+    return b"NIL" if value is None else string(value)

@@ -1,0 +1,381 @@
+"""The structure scan: octets in, once; ENVELOPE, BODY, BODYSTRUCTURE and part offsets out.
+
+A machine of two states, in a header and in a body, moves from one line of interest to the next: in a header the empty
+line, in both the delimiter lines of the multiparts that are open. Between them it moves with ``bytes.find`` or one
+regular expression. A line is judged only once enough octets behind it are known that no later octet changes the
+verdict; so the result does not depend on how the octets were cut.
+
+What peers get wrong never raises: a header may lack its empty line, a multipart its final delimiter or all of them;
+``boundary`` of one multipart may begin with that of another (the whole line is compared); lines may end in LF alone.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from pymailsuite.message.bodystructure import (
+    DIGEST_MESSAGE,
+    OPAQUE,
+    PLAIN_TEXT,
+    ContentFields,
+    content_fields,
+    content_type,
+    leaf_body,
+    message_body,
+    multipart_body,
+)
+from pymailsuite.message.envelope import envelope
+from pymailsuite.message.fields import first_fields
+from pymailsuite.message.limits import ScanLimits
+from pymailsuite.message.parts import PartKind, part_line
+from pymailsuite.message.structure import MessageStructure
+
+_HEADER_STOP = re.compile(rb"\n(?:\r?\n|--)").search
+_EMPTY_LINE = re.compile(rb"\r?\n").match
+
+_PADDING_MAX: Final = 256
+"""White space a delimiter line may carry at its end. Bounded, so that a verdict on a line needs bounded look-ahead."""
+_BOUNDARY_MAX: Final = 512
+"""RFC 2046 §5.1.1 allows 70 octets; longer ones are seen, endless ones would need endless look-ahead."""
+
+_IDENTITY: Final = frozenset((b"7bit", b"8bit", b"binary"))
+_OPAQUE_FIELDS: Final = content_fields({}, OPAQUE, 0)
+_EMPTY_FIELDS: Final = content_fields({}, PLAIN_TEXT, 0)
+
+_LEAF: Final = PartKind.LEAF.value
+_MULTIPART: Final = PartKind.MULTIPART.value
+_MESSAGE: Final = PartKind.MESSAGE.value
+
+DEFAULT_LIMITS: Final = ScanLimits()
+
+
+class _Part:
+    """A part being read. Its bodies are built when it is closed, from those of its parts."""
+
+    __slots__ = (
+        "bodies",
+        "body_start",
+        "counts",
+        "default_type",
+        "depth",
+        "end",
+        "envelope",
+        "envelope_inside",
+        "fields",
+        "header_start",
+        "kind",
+        "lines",
+        "outer_level",
+        "seeks_delimiters",
+        "structures",
+    )
+
+    def __init__(self, header_start: int, depth: int, default_type: bytes, is_message: bool) -> None:
+        self.header_start = self.body_start = self.end = header_start
+        self.depth = depth
+        self.kind = _LEAF
+        self.fields: ContentFields = _OPAQUE_FIELDS
+        self.default_type = default_type
+        self.envelope: bytes | None = b"" if is_message else None
+        self.envelope_inside = b""  # of the message in a message/rfc822 part
+        self.counts = False
+        self.lines = 0  # lines of the message up to body_start; once closed, of the body
+        self.seeks_delimiters = False  # a multipart whose final delimiter has not come
+        self.outer_level: int | None = None  # of a multipart with the same boundary further out
+        self.bodies: list[bytes] = []
+        self.structures: list[bytes] = []
+
+
+class StructureScanner:
+    """Scans one message fed in any cut; holds header fields and offsets, never a body.
+
+    ``feed`` any number of times, then ``finish`` once. The result is that of :func:`scan` on all octets.
+    """
+
+    def __init__(self, limits: ScanLimits = DEFAULT_LIMITS) -> None:
+        self._limits = limits
+        self._kept = b""  # octets not yet passed, and two before them
+        self._base = 0  # offset in the message of the first octet kept
+        self._position = 0  # offset of the first octet not yet passed
+        self._search = 0  # offset of the first octet that may be the line end before a line of interest
+        self._in_header = True
+        self._header = bytearray()
+        self._header_total = 0
+        self._lines = 0
+        self._counting = 0  # open parts that want their lines counted
+        root = _Part(0, 0, b"", is_message=True)
+        self._stack = [root]
+        self._parts: list[_Part] = [root]
+        self._levels: dict[bytes, int] = {}  # boundary: index in the stack of the innermost multipart that has it
+        self._set_needle()
+
+    def feed(self, octets: bytes) -> None:
+        """Take in the next octets."""
+        data = self._kept + octets if self._kept else octets
+        self._run(data, final=False)
+        keep = max(self._position - 2, self._base)
+        self._kept = data[keep - self._base :]
+        self._base = keep
+
+    def finish(self) -> MessageStructure:
+        """Complete the scan. Nothing may be fed afterwards."""
+        return self._complete(self._kept)
+
+    def scan_whole(self, octets: bytes) -> MessageStructure:
+        """Scan a message at once, on a scanner that has been fed nothing."""
+        return self._complete(octets)
+
+    def _complete(self, data: bytes) -> MessageStructure:
+        self._run(data, final=True)
+        end = self._base + len(data)
+        self._advance(data, end)
+        root = self._stack[0]
+        self._close_down_to(-1, end)
+        return MessageStructure(
+            root.body_start,
+            root.envelope or b"",
+            root.bodies[0],
+            root.structures[0],
+            b"\n".join([_table_line(part) for part in self._parts]),
+        )
+
+    # --- moving -----------------------------------------------------------------------------------------------------
+
+    def _run(self, data: bytes, final: bool) -> None:
+        """Go from one line of interest to the next, as far as ``data`` allows."""
+        base, size = self._base, len(data)
+        if self._position == 0 and self._in_header:
+            if size < 2 and not final:
+                return
+            empty_line = _EMPTY_LINE(data)
+            if empty_line is not None:
+                self._advance(data, empty_line.end())
+                self._end_header(self._position)
+        while True:
+            limit = size if final or not (self._levels or self._in_header) else size - self._line_max - 2
+            start = self._search - base
+            if start >= limit:
+                break
+            if self._in_header:
+                stop = _HEADER_STOP(data, start)
+                found = -1 if stop is None else stop.start()
+                if stop is not None and found < limit and data[stop.end() - 1] != 45:
+                    self._advance(data, base + stop.end())
+                    self._end_header(self._position)
+                    continue
+            elif self._levels:
+                needle = self._needle
+                found = data.find(needle, start, limit - 1 + len(needle))
+            else:
+                found = -1
+            if found < 0 or found >= limit:
+                self._advance(data, base + limit)
+                self._search = base + limit
+                break
+            self._delimiter(data, found, final)
+
+    def _advance(self, data: bytes, stop: int) -> None:
+        """Pass the octets up to offset ``stop`` of the message."""
+        position = self._position
+        if stop <= position:
+            return
+        start, end = position - self._base, stop - self._base
+        if self._in_header:
+            room = self._limits.header_octets - len(self._header)
+            if room > 0:
+                self._header += data[start : min(end, start + room)]
+        if self._counting:
+            self._lines += data.count(b"\n", start, end)
+        self._position = stop
+
+    def _delimiter(self, data: bytes, newline: int, final: bool) -> None:
+        """Judge the line after the line end at index ``newline``, which begins with two hyphens."""
+        start = newline + 1
+        line_end = data.find(b"\n", start, start + self._line_max)
+        following = line_end + 1
+        if line_end < 0:
+            line_end = following = len(data)
+            if not final or line_end - start > self._line_max:
+                self._search = self._base + start
+                return
+        name = data[start + 2 : line_end].rstrip(b" \t\r")
+        level = self._levels.get(name)
+        closes = False
+        if level is None and name.endswith(b"--"):
+            level = self._levels.get(name[:-2])
+            closes = True
+        if level is None:
+            self._search = self._base + start
+            return
+        # RFC 2046 §5.1.1: the line end before a delimiter belongs to the delimiter
+        end = newline - 1 if newline and data[newline - 1] == 13 else newline
+        end = max(self._base + end, self._region_start())
+        self._advance(data, end)
+        self._close_down_to(level, end)
+        self._advance(data, self._base + following)
+        self._search = self._position - 1
+        if closes:
+            multipart = self._stack[level]
+            multipart.end = self._position
+            self._forget_boundary(multipart)
+        else:
+            self._open_part(self._position)
+
+    def _region_start(self) -> int:
+        """Where the header or body being read began, or its multipart's last delimiter ended."""
+        top = self._stack[-1]
+        return top.header_start if self._in_header else top.end
+
+    # --- parts ------------------------------------------------------------------------------------------------------
+
+    def _set_needle(self) -> None:
+        levels = self._levels
+        # Where one multipart is open its whole delimiter is searched for, which is several times as fast.
+        self._needle = b"\n--" + next(iter(levels)) if len(levels) == 1 else b"\n--"
+        self._line_max = max(map(len, levels), default=0) + 2 + 2 + _PADDING_MAX
+
+    def _seek_boundary(self, multipart: _Part, boundary: bytes) -> None:
+        multipart.seeks_delimiters = True
+        multipart.outer_level = self._levels.get(boundary)
+        self._levels[boundary] = len(self._stack) - 1
+        self._set_needle()
+
+    def _forget_boundary(self, multipart: _Part) -> None:
+        boundary = multipart.fields.content_type.boundary
+        if not multipart.seeks_delimiters or boundary is None:
+            return
+        multipart.seeks_delimiters = False
+        if multipart.outer_level is None:
+            self._levels.pop(boundary, None)
+        else:
+            self._levels[boundary] = multipart.outer_level
+        self._set_needle()
+
+    def _open_part(self, header_start: int) -> None:
+        parent = self._stack[-1]
+        limits = self._limits
+        parent.end = header_start
+        part = _Part(header_start, parent.depth + 1, parent.fields.content_type.name, is_message=False)
+        self._stack.append(part)
+        self._parts.append(part)
+        if len(self._parts) >= limits.parts or self._header_total >= limits.total_header_octets:
+            self._levels.clear()
+            self._set_needle()
+            return
+        self._in_header = True
+
+    def _end_header(self, body_start: int) -> None:
+        """The header of the innermost part ends; find out what follows it."""
+        part, limits = self._stack[-1], self._limits
+        self._in_header = False
+        header = self._header
+        found = first_fields(bytes(header[: body_start - part.header_start]))
+        self._header_total += len(header)
+        self._header = bytearray()
+        part.body_start = part.end = body_start
+        self._search = body_start - 1
+        if part.envelope is not None:
+            part.envelope = envelope(found)
+        raw_type = found.get(b"content-type")
+        if raw_type is not None:
+            kind = content_type(raw_type, limits.parameters)
+        elif part.default_type == b"multipart/digest":
+            kind = DIGEST_MESSAGE
+        else:
+            kind = PLAIN_TEXT
+        fields = content_fields(found, kind, limits.parameters)
+        may_nest = len(self._stack) <= limits.depth and len(self._parts) < limits.parts
+        if kind.name.startswith(b"multipart/"):
+            boundary = kind.boundary
+            if may_nest and boundary and len(boundary) <= _BOUNDARY_MAX:
+                part.kind = _MULTIPART
+                part.fields = fields
+                self._seek_boundary(part, boundary)
+                return
+            fields = content_fields(found, OPAQUE if boundary else PLAIN_TEXT, limits.parameters)
+        elif kind.name == b"message/rfc822":
+            if may_nest and fields.encoding.lower() in _IDENTITY:
+                part.kind = _MESSAGE
+                part.fields = fields
+                self._count_lines(part)
+                message = _Part(body_start, part.depth + 1, b"", is_message=True)
+                self._stack.append(message)
+                self._parts.append(message)
+                self._in_header = True
+                return
+            fields = content_fields(found, OPAQUE, limits.parameters)
+        part.fields = fields
+        if fields.content_type.name.startswith(b"text/"):
+            self._count_lines(part)
+
+    def _count_lines(self, part: _Part) -> None:
+        self._counting += 1
+        part.counts = True
+        part.lines = self._lines
+
+    def _close_down_to(self, level: int, end: int) -> None:
+        """End all parts above that index of the stack at offset ``end``; with -1 the message itself."""
+        stack = self._stack
+        while True:
+            if self._in_header:
+                self._end_header(end)
+            elif len(stack) - 1 <= level:
+                return
+            else:
+                part = stack.pop()
+                self._close(part, end)
+                if not stack:
+                    return
+
+    def _close(self, part: _Part, end: int) -> None:
+        part.end = end
+        fields = part.fields
+        if part.counts:
+            part.lines = self._lines - part.lines
+            self._counting -= 1
+        octets = end - part.body_start
+        if part.kind == _MULTIPART:
+            self._forget_boundary(part)
+            if not part.bodies:
+                self._stand_in(part, end)
+            bodies = multipart_body(fields, part.bodies, part.structures)
+        elif part.kind == _MESSAGE:
+            nested = part.bodies[0], part.structures[0]
+            bodies = message_body(fields, octets, part.lines, part.envelope_inside, nested)
+        else:
+            bodies = leaf_body(fields, octets, part.lines)
+        part.bodies, part.structures = [], []
+        owner = part
+        if self._stack:
+            owner = self._stack[-1]
+            if part.envelope is not None:
+                owner.envelope_inside = part.envelope
+        owner.bodies.append(bodies[0])
+        owner.structures.append(bodies[1])
+
+    def _stand_in(self, multipart: _Part, end: int) -> None:
+        """Give a multipart without parts an empty one: the grammar of BODY wants it."""
+        part = _Part(end, multipart.depth + 1, b"", is_message=False)
+        part.fields = _EMPTY_FIELDS
+        self._parts.append(part)
+        body, structure = leaf_body(_EMPTY_FIELDS, 0, 0)
+        multipart.bodies.append(body)
+        multipart.structures.append(structure)
+
+
+def _table_line(part: _Part) -> bytes:
+    kind = part.fields.content_type
+    return part_line(
+        part.depth,
+        part.kind,
+        (part.header_start, part.body_start, part.end),
+        kind.name,
+        part.fields.encoding.lower(),
+        kind.charset,
+    )
+
+
+def scan(octets: bytes, limits: ScanLimits = DEFAULT_LIMITS) -> MessageStructure:
+    """The structure of a whole message; the same, octet for octet, as feeding it to a :class:`StructureScanner`."""
+    return StructureScanner(limits).scan_whole(octets)
