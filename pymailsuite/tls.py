@@ -1,0 +1,198 @@
+"""TLS on our listeners: the certificate from files, or a self-signed one of our own making.
+
+Not in a room of its own: only the composition makes contexts, the protocols are handed one and ask no questions.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Final
+
+import idna
+from attrs import frozen
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from OpenSSL import SSL, crypto
+from twisted.internet.ssl import AcceptableCiphers, CertificateOptions, TLSVersion
+from twisted.logger import Logger
+
+from pymailsuite.config.sections.tls import TlsSettings
+from pymailsuite.errors import ConfigError
+
+log = Logger()
+
+_PEM_CERTIFICATE: Final = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\s*", re.DOTALL)
+_MINIMUM: Final = {"1.2": TLSVersion.TLSv1_2, "1.3": TLSVersion.TLSv1_3}
+
+# Mail clients of one vendor refuse certificates that are valid for longer.
+_SELF_SIGNED_FOR: Final = timedelta(days=825)
+_SELF_SIGNED_AGAIN_BEFORE_END: Final = timedelta(days=30)
+
+
+@frozen
+class CertificateFiles:
+    """PEM files: the certificate with its chain, and the private key (which may be the same file)."""
+
+    certificate: Path
+    private_key: Path
+
+
+def certificate_files(settings: TlsSettings, hostname: str, tls_dir: Path) -> CertificateFiles:
+    """The files ``[tls]`` names, or else self-signed ones in ``tls_dir``, made now if they are missing or ending."""
+    if settings.certificate is not None:
+        return CertificateFiles(settings.certificate, settings.private_key or settings.certificate)
+    files = CertificateFiles(tls_dir / "certificate.pem", tls_dir / "key.pem")
+    if not _is_usable(files, hostname):
+        make_self_signed(files, [hostname, "localhost", "127.0.0.1", "::1"])
+        log.info("{event} file={file}", event="tls.self_signed_made", file=str(files.certificate))
+    return files
+
+
+def _is_usable(files: CertificateFiles, hostname: str) -> bool:
+    """Whether the self-signed certificate is there, is for this host and will be valid for a while."""
+    if not (files.certificate.exists() and files.private_key.exists()):
+        return False
+    certificate = x509.load_pem_x509_certificate(files.certificate.read_bytes())
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    ends = certificate.not_valid_after_utc - _SELF_SIGNED_AGAIN_BEFORE_END
+    return _a_label(hostname) in names.get_values_for_type(x509.DNSName) and datetime.now(UTC) < ends
+
+
+def _a_label(name: str) -> str:
+    return name if name.isascii() else idna.encode(name, uts46=True).decode("ascii")
+
+
+def make_self_signed(files: CertificateFiles, names: Sequence[str]) -> None:
+    """Write a certificate for these host names and IP addresses, and its key, which only the owner may read."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    common_name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, _a_label(names[0])[:64])])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(common_name)
+        .issuer_name(common_name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        # An hour back: a client whose clock is slow may come at once.
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + _SELF_SIGNED_FOR)
+        .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    files.private_key.parent.mkdir(parents=True, exist_ok=True)
+    _write_new(files.private_key, private, 0o600)
+    _write_new(files.certificate, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(name))
+    except ValueError:
+        return x509.DNSName(_a_label(name))
+
+
+def _write_new(path: Path, octets: bytes, mode: int) -> None:
+    """Replace the file as a whole, never open to others even for a moment."""
+    scratch = path.with_name(path.name + ".new")
+    scratch.unlink(missing_ok=True)
+    with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        file.write(octets)
+    scratch.replace(path)
+
+
+def load_options(settings: TlsSettings, files: CertificateFiles) -> CertificateOptions:
+    """What Twisted needs to speak TLS. ConfigError naming the setting whose file cannot be used."""
+    pem = _read(files.certificate, "tls.certificate")
+    blocks = _PEM_CERTIFICATE.findall(pem)
+    if not blocks:
+        raise ConfigError(f"tls.certificate: no PEM certificate in {files.certificate}")
+    try:
+        certificate, *chain = [crypto.load_certificate(crypto.FILETYPE_PEM, block) for block in blocks]
+    except crypto.Error:
+        raise ConfigError(f"tls.certificate: not a usable PEM certificate: {files.certificate}") from None
+    try:
+        key = crypto.load_privatekey(crypto.FILETYPE_PEM, _read(files.private_key, "tls.private_key"), passphrase=b"")
+    except (crypto.Error, ValueError):
+        raise ConfigError(f"tls.private_key: no usable PEM private key in {files.private_key}") from None
+    ciphers = None
+    if settings.ciphers:
+        try:
+            SSL.Context(SSL.TLS_METHOD).set_cipher_list(settings.ciphers.encode())
+        except SSL.Error:
+            raise ConfigError(f"tls.ciphers: OpenSSL knows none of {settings.ciphers!r}") from None
+        ciphers = AcceptableCiphers.fromOpenSSLCipherString(settings.ciphers)
+    options = CertificateOptions(
+        privateKey=key,
+        certificate=certificate,
+        extraCertChain=chain,
+        raiseMinimumTo=_MINIMUM[settings.minimum],
+        acceptableCiphers=ciphers,
+        enableSessionTickets=settings.session_tickets,
+    )
+    try:
+        options.getContext()
+    except SSL.Error:
+        raise ConfigError(f"tls.private_key: {files.private_key} is not the key of {files.certificate}") from None
+    return options
+
+
+def _read(path: Path, setting: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{setting}: {path}: {error.strerror or error}") from None
+
+
+class ServerTls:
+    """A context factory that notices a renewed certificate: files are looked at once a minute and read if they changed.
+
+    If the new files cannot be used (half written, or readable by root only) the old certificate stays in use and the
+    log says so.
+    """
+
+    _LOOK_EVERY_S: Final = 60.0
+
+    def __init__(self, settings: TlsSettings, files: CertificateFiles, seconds: Callable[[], float]) -> None:
+        self._settings = settings
+        self._files = files
+        self._seconds = seconds
+        self._looked_at = seconds()
+        self._stamp = self._stamp_now()
+        self._options = load_options(settings, files)
+
+    def _stamp_now(self) -> tuple[float, ...]:
+        return tuple(
+            path.stat().st_mtime if path.exists() else 0.0
+            for path in (self._files.certificate, self._files.private_key)
+        )
+
+    def getContext(self) -> SSL.Context:
+        """The context for a new connection."""
+        now = self._seconds()
+        if now - self._looked_at >= self._LOOK_EVERY_S:
+            self._looked_at = now
+            self._renew()
+        return self._options.getContext()
+
+    def _renew(self) -> None:
+        stamp = self._stamp_now()
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        try:
+            self._options = load_options(self._settings, self._files)
+        except ConfigError as error:
+            log.error("{event} {fault}", event="tls.renewal_failed", fault=error.public)
+        else:
+            log.info("{event} file={file}", event="tls.renewed", file=str(self._files.certificate))

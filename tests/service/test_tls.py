@@ -1,0 +1,190 @@
+"""The certificate and what is negotiated."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from cryptography import x509
+from OpenSSL import SSL
+from twisted.trial.unittest import SynchronousTestCase
+
+from pymailsuite.config.sections.tls import TlsSettings
+from pymailsuite.errors import ConfigError
+from pymailsuite.tls import CertificateFiles, ServerTls, certificate_files, load_options, make_self_signed
+from tests.acceptance import acceptance
+
+
+def handshake(server_context: SSL.Context, *, maximum: int = 0) -> SSL.Connection:
+    """A client's connection after a handshake in memory; SSL.Error if they do not come together."""
+    client_context = SSL.Context(SSL.TLS_METHOD)
+    client_context.set_cipher_list(b"ALL:@SECLEVEL=0")
+    if maximum:
+        client_context.set_max_proto_version(maximum)
+    server, client = SSL.Connection(server_context, None), SSL.Connection(client_context, None)
+    server.set_accept_state()
+    client.set_connect_state()
+    for _ in range(6):
+        for near, far in ((client, server), (server, client)):
+            try:
+                near.do_handshake()
+            except SSL.WantReadError:
+                pass
+            try:
+                far.bio_write(near.bio_read(65536))
+            except SSL.WantReadError:
+                pass
+    client.do_handshake()
+    return client
+
+
+class TlsCase(SynchronousTestCase):
+    """Tests with a folder for certificates."""
+
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+        self.files = CertificateFiles(self.folder / "certificate.pem", self.folder / "key.pem")
+
+    def settings(self, **settings: object) -> TlsSettings:
+        return TlsSettings.model_validate(settings)
+
+
+class SelfSignedTests(TlsCase):
+    """A certificate of our own making."""
+
+    def test_it_is_for_the_host_and_for_loopback(self) -> None:
+        files = certificate_files(self.settings(), "mail.example.test", self.folder)
+        certificate = x509.load_pem_x509_certificate(files.certificate.read_bytes())
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        self.assertEqual(names.get_values_for_type(x509.DNSName), ["mail.example.test", "localhost"])
+        self.assertEqual([str(ip) for ip in names.get_values_for_type(x509.IPAddress)], ["127.0.0.1", "::1"])
+
+    def test_its_key_is_for_the_owner_alone(self) -> None:
+        files = certificate_files(self.settings(), "mail.example.test", self.folder)
+        self.assertEqual(files.private_key.stat().st_mode & 0o777, 0o600)
+
+    def test_it_is_kept_from_start_to_start(self) -> None:
+        files = certificate_files(self.settings(), "mail.example.test", self.folder)
+        before = files.certificate.read_bytes()
+        certificate_files(self.settings(), "mail.example.test", self.folder)
+        self.assertEqual(files.certificate.read_bytes(), before)
+
+    def test_it_is_made_anew_for_another_host_name(self) -> None:
+        files = certificate_files(self.settings(), "mail.example.test", self.folder)
+        before = files.certificate.read_bytes()
+        certificate_files(self.settings(), "other.example.test", self.folder)
+        self.assertNotEqual(files.certificate.read_bytes(), before)
+
+    def test_a_name_beyond_ascii_becomes_an_a_label(self) -> None:
+        files = certificate_files(self.settings(), "mail.bücher.test", self.folder)
+        before = files.certificate.read_bytes()
+        certificate_files(self.settings(), "mail.bücher.test", self.folder)
+        self.assertEqual(files.certificate.read_bytes(), before)
+
+
+class ContextTests(TlsCase):
+    """What is negotiated."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        make_self_signed(self.files, ["mail.example.test"])
+
+    @acceptance("S189")
+    def test_tls_1_3_and_1_2_are_spoken_and_nothing_older(self) -> None:
+        context = load_options(self.settings(), self.files).getContext()
+        self.assertEqual(handshake(context).get_protocol_version_name(), "TLSv1.3")
+        self.assertEqual(handshake(context, maximum=SSL.TLS1_2_VERSION).get_protocol_version_name(), "TLSv1.2")
+        for old in (SSL.TLS1_1_VERSION, SSL.TLS1_VERSION):
+            with self.assertRaises(SSL.Error):
+                handshake(context, maximum=old)
+
+    @acceptance("S189")
+    def test_the_least_version_can_be_raised(self) -> None:
+        context = load_options(self.settings(minimum="1.3"), self.files).getContext()
+        self.assertEqual(handshake(context).get_protocol_version_name(), "TLSv1.3")
+        with self.assertRaises(SSL.Error):
+            handshake(context, maximum=SSL.TLS1_2_VERSION)
+
+    @acceptance("S189")
+    def test_ciphers_can_be_chosen(self) -> None:
+        context = load_options(self.settings(ciphers="ECDHE-ECDSA-AES256-GCM-SHA384"), self.files).getContext()
+        client = handshake(context, maximum=SSL.TLS1_2_VERSION)
+        self.assertEqual(client.get_cipher_name(), "ECDHE-ECDSA-AES256-GCM-SHA384")
+
+    def test_the_chain_is_sent(self) -> None:
+        other = CertificateFiles(self.folder / "intermediate.pem", self.folder / "unused.pem")
+        make_self_signed(other, ["intermediate.test"])
+        self.files.certificate.write_bytes(self.files.certificate.read_bytes() + other.certificate.read_bytes())
+        client = handshake(load_options(self.settings(), self.files).getContext())
+        subjects = [certificate.get_subject().CN for certificate in client.get_peer_cert_chain() or []]
+        self.assertEqual(subjects, ["mail.example.test", "intermediate.test"])
+
+
+class FaultTests(TlsCase):
+    """Files that cannot be used are named with their setting."""
+
+    def fault(self, settings: TlsSettings) -> str:
+        with self.assertRaises(ConfigError) as caught:
+            load_options(settings, certificate_files(settings, "mail.example.test", self.folder))
+        return caught.exception.public
+
+    def test_a_missing_certificate(self) -> None:
+        missing = self.folder / "missing.pem"
+        self.assertEqual(
+            self.fault(self.settings(certificate=missing)), f"tls.certificate: {missing}: No such file or directory"
+        )
+
+    def test_a_file_without_a_certificate(self) -> None:
+        make_self_signed(self.files, ["a.test"])
+        fault = self.fault(self.settings(certificate=self.files.private_key))
+        self.assertEqual(fault, f"tls.certificate: no PEM certificate in {self.files.private_key}")
+
+    def test_a_file_without_a_key(self) -> None:
+        make_self_signed(self.files, ["a.test"])
+        fault = self.fault(self.settings(certificate=self.files.certificate))
+        self.assertEqual(fault, f"tls.private_key: no usable PEM private key in {self.files.certificate}")
+
+    def test_the_key_of_another_certificate(self) -> None:
+        make_self_signed(self.files, ["a.test"])
+        other = CertificateFiles(self.folder / "c.pem", self.folder / "k.pem")
+        make_self_signed(other, ["b.test"])
+        fault = self.fault(self.settings(certificate=self.files.certificate, private_key=other.private_key))
+        self.assertIn("is not the key of", fault)
+
+    def test_ciphers_nobody_knows(self) -> None:
+        self.assertEqual(self.fault(self.settings(ciphers="ROT13")), "tls.ciphers: OpenSSL knows none of 'ROT13'")
+
+
+class RenewalTests(TlsCase):
+    """A certificate is renewed while the server runs."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        make_self_signed(self.files, ["old.test"])
+        self.now = 0.0
+        self.tls = ServerTls(self.settings(), self.files, lambda: self.now)
+
+    def subject(self) -> str:
+        certificate = handshake(self.tls.getContext()).get_peer_certificate()
+        assert certificate is not None
+        return str(certificate.get_subject().CN)
+
+    def change_files(self, octets: bytes | None = None) -> None:
+        make_self_signed(self.files, ["new.test"])
+        if octets is not None:
+            self.files.certificate.write_bytes(octets)
+        os.utime(self.files.certificate, (1, 1))
+
+    def test_new_files_are_in_use_within_a_minute(self) -> None:
+        self.change_files()
+        self.assertEqual(self.subject(), "old.test")
+        self.now = 61.0
+        self.assertEqual(self.subject(), "new.test")
+
+    def test_files_that_cannot_be_used_change_nothing(self) -> None:
+        self.change_files(b"half a certif")
+        self.now = 61.0
+        self.assertEqual(self.subject(), "old.test")
