@@ -9,12 +9,14 @@ _REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(_REPOSITORY))
 
 from pymailsuite.config.reference import options_rst, sample_toml  # noqa: E402
+from tests.acceptance_report import report  # noqa: E402
 
 
 def main() -> None:
     """Write them all."""
     (_REPOSITORY / "etc/pymailsuite.toml").write_text(sample_toml(), encoding="utf-8")
     (_REPOSITORY / "docs/options.rst").write_text(options_rst(), encoding="utf-8")
+    (_REPOSITORY / "docs/acceptance.rst").write_text(report(), encoding="utf-8")
 
 
 if __name__ == "__main__":
