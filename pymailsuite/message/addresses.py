@@ -26,19 +26,6 @@ class RawAddress(NamedTuple):
 
 GROUP_END: Final = RawAddress(None, None, None, None)
 
-_SIMPLE = re.compile(
-    rb"""
-    [ \t\r\n]*+
-    (?: (?: "([^"\\\r\n]*+)" | ([^][()<>@,:;."\\\r\n\t ]++ (?:[ ][^][()<>@,:;."\\\r\n\t ]++)*+) )? [ ]?+
-        < ([^][()<>@,:;"\\\s]++) @ ([^][()<>@,:;"\\\s]++) >
-      | ([^][()<>@,:;"\\\s]++) @ ([^][()<>@,:;"\\\s]++)
-    )
-    [ \t\r\n]*+ (?: , (?=[^,]) | \Z )
-    """,
-    re.VERBOSE,
-).match
-"""The forms nearly all addresses have: ``Name <a@b>``, ``"Name" <a@b>``, ``<a@b>``, ``a@b``."""
-
 _TOKEN = re.compile(
     rb"""
       (?P<space> [ \t\r\n]++ )
@@ -56,20 +43,9 @@ _FOLD = re.compile(rb"\r*\n")
 
 
 def raw_addresses(body: bytes) -> list[RawAddress]:
-    """The entries of an address list; empty for a body that names nobody. Never raises."""
+    """The entries of an address list, folded or not; empty for a body that names nobody. Never raises."""
     found: list[RawAddress] = []
-    position, size = 0, len(body)
-    while position < size:
-        match = _SIMPLE(body, position)
-        if match is None:
-            _Parser(found).parse(body, position)
-            break
-        quoted, plain, local_part, domain, bare_local_part, bare_domain = match.groups()
-        if bare_domain is not None:
-            found.append(RawAddress(None, None, bare_local_part, bare_domain))
-        else:
-            found.append(RawAddress(quoted or plain or None, None, local_part, domain))
-        position = match.end()
+    _Parser(found).parse(body)
     return found
 
 
@@ -113,8 +89,8 @@ class _Parser:
         self.route: bytes | None = None
         self.in_brackets = False
 
-    def parse(self, body: bytes, position: int) -> None:
-        size = len(body)
+    def parse(self, body: bytes) -> None:
+        position, size = 0, len(body)
         while position < size:
             token = _TOKEN.match(body, position)
             if token is None:  # an octet no rule begins with

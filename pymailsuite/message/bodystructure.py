@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from attrs import frozen
+from attrs import field, frozen
 
-from pymailsuite.message.fields import unfold
 from pymailsuite.message.parameters import joined_parameter, media_type, parameters, token
-from pymailsuite.message.quoting import nstring, string
+from pymailsuite.message.quoting import string
 
 _CACHED_MAX = 160
 """Content-Type bodies up to this length are remembered once parsed: all mail has the same few."""
 
 
-@frozen
+@frozen(eq=False)
 class ContentType:
     """A Content-Type, parsed: ``name`` is ``type/subtype`` in lower case, the wire forms are ready to send."""
 
@@ -28,6 +27,16 @@ class ContentType:
     parameters_wire: bytes
     boundary: bytes | None = None
     charset: bytes = b""
+    is_text: bool = field(init=False)
+    may_hold_parts: bool = field(init=False)
+
+    @is_text.default
+    def _is_text(self) -> bool:
+        return self.name.startswith(b"text/")
+
+    @may_hold_parts.default
+    def _may_hold_parts(self) -> bool:
+        return self.name == b"message/rfc822" or self.name.startswith(b"multipart/")
 
 
 PLAIN_TEXT = ContentType(b"text/plain", b'"text"', b'"plain"', b'("charset" "us-ascii")')
@@ -46,8 +55,8 @@ def parameter_list(found: list[tuple[bytes, bytes]]) -> bytes:
 
 
 def parse_content_type(body: bytes, limit: int) -> ContentType:
-    """A Content-Type field body, raw. Never raises: what makes no sense is text/plain."""
-    body = unfold(body)
+    """An unfolded Content-Type body. Never raises: what makes no sense is text/plain."""
+    body = body.strip()
     parsed = media_type(body)
     if parsed is None:
         return PLAIN_TEXT
@@ -75,7 +84,7 @@ def content_type(body: bytes, limit: int) -> ContentType:
 def _disposition(body: bytes | None, limit: int) -> bytes:
     if body is None:
         return b"NIL"
-    body = unfold(body)
+    body = body.strip()
     kind = token(body)
     if kind is None:
         return b"NIL"
@@ -83,11 +92,8 @@ def _disposition(body: bytes | None, limit: int) -> bytes:
 
 
 def _language(body: bytes | None) -> bytes:
-    tags = [tag for tag in (piece.strip() for piece in unfold(body or b"").split(b",")) if tag]
+    tags = [tag for tag in (piece.strip() for piece in (body or b"").split(b",")) if tag]
     return b"(%b)" % b" ".join([string(tag) for tag in tags]) if tags else b"NIL"
-
-
-_EXTENSION_FIELDS = frozenset((b"content-md5", b"content-disposition", b"content-language", b"content-location"))
 
 
 @frozen
@@ -96,7 +102,7 @@ class ContentFields:
 
     content_type: ContentType
     encoding: bytes
-    """The transfer encoding as it stands."""
+    """The transfer encoding in lower case."""
     basic: bytes
     """Type to encoding: the beginning of ``body-type-1part``."""
     md5: bytes
@@ -104,40 +110,68 @@ class ContentFields:
     """Disposition, language, location: the end of both ``body-ext-1part`` and ``body-ext-mpart``."""
 
 
-def content_fields(found: dict[bytes, bytes], kind: ContentType, limit: int) -> ContentFields:
-    """Read the Content fields of a part whose type is already known."""
+_FURTHER_FIELDS = frozenset(
+    (
+        b"content-id",
+        b"content-description",
+        b"content-md5",
+        b"content-disposition",
+        b"content-language",
+        b"content-location",
+    )
+)
+
+
+def _content_fields(found: dict[bytes, bytes], kind: ContentType, limit: int) -> ContentFields:
     get = found.get
     raw_encoding = get(b"content-transfer-encoding")
-    encoding = b"7bit" if raw_encoding is None else token(unfold(raw_encoding)) or b"7bit"
-    identity, description = get(b"content-id"), get(b"content-description")
-    basic = b"%b %b %b %b %b %b" % (
-        kind.type_wire,
-        kind.subtype_wire,
-        kind.parameters_wire,
-        b"NIL" if identity is None else string(unfold(identity)),
-        b"NIL" if description is None else string(unfold(description)),
-        string(encoding),
-    )
-    if _EXTENSION_FIELDS.isdisjoint(found):
-        return ContentFields(kind, encoding, basic, b"NIL", b"NIL NIL NIL")
-    md5, location = get(b"content-md5"), get(b"content-location")
+    encoding = b"7bit" if raw_encoding is None else token(raw_encoding.strip()) or b"7bit"
     return ContentFields(
         kind,
-        encoding,
-        basic,
-        nstring(None if md5 is None else unfold(md5)),
+        encoding.lower(),
+        b"%b %b %b %b %b %b"
+        % (
+            kind.type_wire,
+            kind.subtype_wire,
+            kind.parameters_wire,
+            _stripped(get(b"content-id")),
+            _stripped(get(b"content-description")),
+            string(encoding),
+        ),
+        _stripped(get(b"content-md5")),
         b"%b %b %b"
         % (
             _disposition(get(b"content-disposition"), limit),
             _language(get(b"content-language")),
-            nstring(None if location is None else unfold(location)),
+            _stripped(get(b"content-location")),
         ),
     )
 
 
+def _stripped(body: bytes | None) -> bytes:
+    return b"NIL" if body is None else string(body.strip())
+
+
+@lru_cache(maxsize=2048)
+def _remembered_fields(kind: ContentType, encoding: bytes | None) -> ContentFields:
+    found = {} if encoding is None else {b"content-transfer-encoding": encoding}
+    return _content_fields(found, kind, 0)
+
+
+def content_fields(found: dict[bytes, bytes], kind: ContentType, limit: int) -> ContentFields:
+    """Read the Content fields of a part (see ``fields.first_fields``) whose type is already known.
+
+    ``limit`` bounds the parameters of one field.
+    """
+    encoding = found.get(b"content-transfer-encoding")
+    if _FURTHER_FIELDS.isdisjoint(found) and (encoding is None or len(encoding) <= _CACHED_MAX):
+        return _remembered_fields(kind, encoding)
+    return _content_fields(found, kind, limit)
+
+
 def leaf_body(fields: ContentFields, octets: int, lines: int) -> tuple[bytes, bytes]:
     """(BODY, BODYSTRUCTURE) of a part that is neither multipart nor a message looked into."""
-    if fields.content_type.name.startswith(b"text/"):
+    if fields.content_type.is_text:
         basic = b"%b %d %d" % (fields.basic, octets, lines)
     else:
         basic = b"%b %d" % (fields.basic, octets)

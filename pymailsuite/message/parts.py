@@ -124,7 +124,7 @@ def part_line(
         *offsets,
         content_type,
         encoding,
-        charset if _PLAIN_CHARSET(charset) else b"",
+        charset if not charset or _PLAIN_CHARSET(charset) else b"",
     )
 
 

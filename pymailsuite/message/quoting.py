@@ -5,19 +5,20 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_QUOTED_MAX: Final = 1000
+QUOTED_MAX: Final = 1000
 """Longer strings go out as literals: clients bound the length of a line, hardly ever of a literal."""
 
-_PLAIN = re.compile(rb'[^\x00\r\n"\\\x80-\xff]{0,1000}').fullmatch
-_NOT_QUOTABLE = re.compile(rb"[\x00\r\n\x80-\xff]").search
+_special = re.compile(rb'[\x00\r\n"\\\x80-\xff]').search
+_not_quotable = re.compile(rb"[\x00\r\n\x80-\xff]").search
 
 
 def string(value: bytes) -> bytes:
     """``value`` as a quoted string or literal. A NUL, which no IMAP string can hold, becomes ``?``."""
-    if _PLAIN(value):
-        return b'"%b"' % value
-    if len(value) <= _QUOTED_MAX and not _NOT_QUOTABLE(value):
-        return b'"%b"' % value.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+    if len(value) <= QUOTED_MAX:
+        if not _special(value):
+            return b'"%b"' % value
+        if not _not_quotable(value):
+            return b'"%b"' % value.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
     return b"{%d}\r\n%b" % (len(value), value.replace(b"\0", b"?"))
 
 

@@ -19,6 +19,7 @@ from pymailsuite.message.bodystructure import (
     OPAQUE,
     PLAIN_TEXT,
     ContentFields,
+    ContentType,
     content_fields,
     content_type,
     leaf_body,
@@ -32,6 +33,7 @@ from pymailsuite.message.parts import PartKind, part_line
 from pymailsuite.message.structure import MessageStructure
 
 _HEADER_STOP = re.compile(rb"\n(?:\r?\n|--)").search
+_HEADER_END = re.compile(rb"\n\r?\n").search
 _EMPTY_LINE = re.compile(rb"\r?\n").match
 
 _PADDING_MAX: Final = 256
@@ -71,7 +73,7 @@ class _Part:
         "structures",
     )
 
-    def __init__(self, header_start: int, depth: int, default_type: bytes, is_message: bool) -> None:
+    def __init__(self, header_start: int, depth: int, default_type: ContentType, is_message: bool) -> None:
         self.header_start = self.body_start = self.end = header_start
         self.depth = depth
         self.kind = _LEAF
@@ -104,7 +106,7 @@ class StructureScanner:
         self._header_total = 0
         self._lines = 0
         self._counting = 0  # open parts that want their lines counted
-        root = _Part(0, 0, b"", is_message=True)
+        root = _Part(0, 0, PLAIN_TEXT, is_message=True)
         self._stack = [root]
         self._parts: list[_Part] = [root]
         self._levels: dict[bytes, int] = {}  # boundary: index in the stack of the innermost multipart that has it
@@ -256,7 +258,9 @@ class StructureScanner:
         parent = self._stack[-1]
         limits = self._limits
         parent.end = header_start
-        part = _Part(header_start, parent.depth + 1, parent.fields.content_type.name, is_message=False)
+        in_digest = parent.fields.content_type.name == b"multipart/digest"
+        default_type = DIGEST_MESSAGE if in_digest else PLAIN_TEXT
+        part = _Part(header_start, parent.depth + 1, default_type, is_message=False)
         self._stack.append(part)
         self._parts.append(part)
         if len(self._parts) >= limits.parts or self._header_total >= limits.total_header_octets:
@@ -280,10 +284,8 @@ class StructureScanner:
         raw_type = found.get(b"content-type")
         if raw_type is not None:
             kind = content_type(raw_type, limits.parameters)
-        elif part.default_type == b"multipart/digest":
-            kind = DIGEST_MESSAGE
         else:
-            kind = PLAIN_TEXT
+            kind = part.default_type
         fields = content_fields(found, kind, limits.parameters)
         may_nest = len(self._stack) <= limits.depth and len(self._parts) < limits.parts
         if kind.name.startswith(b"multipart/"):
@@ -295,18 +297,18 @@ class StructureScanner:
                 return
             fields = content_fields(found, OPAQUE if boundary else PLAIN_TEXT, limits.parameters)
         elif kind.name == b"message/rfc822":
-            if may_nest and fields.encoding.lower() in _IDENTITY:
+            if may_nest and fields.encoding in _IDENTITY:
                 part.kind = _MESSAGE
                 part.fields = fields
                 self._count_lines(part)
-                message = _Part(body_start, part.depth + 1, b"", is_message=True)
+                message = _Part(body_start, part.depth + 1, PLAIN_TEXT, is_message=True)
                 self._stack.append(message)
                 self._parts.append(message)
                 self._in_header = True
                 return
             fields = content_fields(found, OPAQUE, limits.parameters)
         part.fields = fields
-        if fields.content_type.name.startswith(b"text/"):
+        if fields.content_type.is_text:
             self._count_lines(part)
 
     def _count_lines(self, part: _Part) -> None:
@@ -356,7 +358,7 @@ class StructureScanner:
 
     def _stand_in(self, multipart: _Part, end: int) -> None:
         """Give a multipart without parts an empty one: the grammar of BODY wants it."""
-        part = _Part(end, multipart.depth + 1, b"", is_message=False)
+        part = _Part(end, multipart.depth + 1, PLAIN_TEXT, is_message=False)
         part.fields = _EMPTY_FIELDS
         self._parts.append(part)
         body, structure = leaf_body(_EMPTY_FIELDS, 0, 0)
@@ -365,17 +367,33 @@ class StructureScanner:
 
 
 def _table_line(part: _Part) -> bytes:
-    kind = part.fields.content_type
-    return part_line(
-        part.depth,
-        part.kind,
-        (part.header_start, part.body_start, part.end),
-        kind.name,
-        part.fields.encoding.lower(),
-        kind.charset,
-    )
+    return _line(part.depth, part.kind, part.header_start, part.body_start, part.end, part.fields)
+
+
+def _line(depth: int, kind: bytes, header_start: int, body_start: int, end: int, fields: ContentFields) -> bytes:
+    content_type = fields.content_type
+    offsets = header_start, body_start, end
+    return part_line(depth, kind, offsets, content_type.name, fields.encoding, content_type.charset)
 
 
 def scan(octets: bytes, limits: ScanLimits = DEFAULT_LIMITS) -> MessageStructure:
-    """The structure of a whole message; the same, octet for octet, as feeding it to a :class:`StructureScanner`."""
-    return StructureScanner(limits).scan_whole(octets)
+    """The structure of a whole message; the same, octet for octet, as feeding it to a :class:`StructureScanner`.
+
+    Never raises, whatever the octets; linear in their number.
+    """
+    blank = _EMPTY_LINE(octets) or _HEADER_END(octets)
+    header_size = len(octets) if blank is None else blank.end()
+    header = octets[:header_size]
+    if header_size > limits.header_octets:
+        header = octets[: limits.header_octets]
+    found = first_fields(header)
+    raw_type = found.get(b"content-type")
+    kind = PLAIN_TEXT if raw_type is None else content_type(raw_type, limits.parameters)
+    if kind.may_hold_parts:
+        return StructureScanner(limits).scan_whole(octets)
+    # Most mail has one part: nothing is left to look for.
+    fields = content_fields(found, kind, limits.parameters)
+    size = len(octets)
+    body, bodystructure = leaf_body(fields, size - header_size, octets.count(b"\n", header_size) if kind.is_text else 0)
+    table = _line(0, _LEAF, 0, header_size, size, fields)
+    return MessageStructure(header_size, envelope(found), body, bodystructure, table)
