@@ -1,0 +1,56 @@
+# make run    a mail server to try out, on loopback
+# make test   everything the tests need, then all tests
+# make check  style, types, documentation, packaging
+# make docs   the documentation, into docs/_build/html
+
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+VENV ?= .venv
+BIN := $(VENV)/bin
+DIR ?= dev-data
+JOBS ?= 2
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
+
+.PHONY: run demo test check docs generate clean
+
+run: $(VENV)/.for-run
+	@exec $(BIN)/pymailsuite dev --dir $(DIR)
+
+demo: $(VENV)/.for-run
+	@exec $(BIN)/pymailsuite demo
+
+test: $(VENV)/.for-test
+	$(BIN)/pytest -n $(JOBS) --dist worksteal
+
+check: $(VENV)/.for-check docs
+	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --quiet --check .
+	$(BIN)/mypy --no-error-summary
+	$(BIN)/pytest tests/packaging tests/config tests/test_acceptance_report.py tests/test_rooms.py tests/test_documents.py
+
+docs: $(VENV)/.for-check
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+
+generate: $(VENV)/.for-test
+	$(BIN)/python docs/generate.py
+
+clean:
+	rm -rf build dist *.egg-info docs/_build .mypy_cache .ruff_cache .hypothesis
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "pymailsuite needs Python 3.11 or newer" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+
+# A stamp for each set of dependencies; it is renewed when the lists of dependencies change.
+$(VENV)/.for-run: setup.cfg pyproject.toml | $(BIN)/python
+	@echo "Installing pymailsuite into $(VENV)"
+	@$(PIP) -e .
+	@touch $@
+
+$(VENV)/.for-test: setup.cfg pyproject.toml | $(BIN)/python
+	@$(PIP) -e '.[test]'
+	@touch $@
+
+$(VENV)/.for-check: setup.cfg pyproject.toml | $(BIN)/python
+	@$(PIP) -e '.[test,dev]'
+	@touch $@
