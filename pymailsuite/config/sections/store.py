@@ -1,0 +1,53 @@
+"""The ``[store]`` section: where mail is kept and how the database is driven."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from pymailsuite.config.base import Duration, Section, Size
+
+
+class StoreSection(Section):
+    """Where mail is kept and how the database is driven."""
+
+    url: str = ""
+    """The database: ``sqlite:///path/to/file``. Empty: ``store.sqlite`` in the data folder."""
+
+    reader_threads: int = Field(default=3, ge=1, le=64)
+    """Threads that read, each with a connection of its own."""
+
+    group_limit: int = Field(default=500, ge=1)
+    """Requests committed together at most; bounds how long the last of a crowd waits."""
+
+    busy_limit: Duration = 30.0
+    """How long to wait for another process that holds the database before a request fails."""
+
+    slow: Duration = 0.5
+    """A transaction that takes longer than this is logged."""
+
+    chunks_in_flight: int = Field(default=4, ge=1)
+    """Chunks of one incoming message held in memory, waiting for the disk, before its sender is paused."""
+
+    undelete_time: Duration = 7 * 86400.0
+    """How long an expunged message, and the mail of a removed account, stays recoverable."""
+
+    expunge_log_time: Duration = 180 * 86400.0
+    """How long is remembered that a message was expunged, so that clients can catch up cheaply."""
+
+    staging_time: Duration = 86400.0
+    """After this time octets that were received but never became a message are dropped."""
+
+    sqlite_page_size: int = 4096
+    """Octets of a database page; takes effect when the file is made."""
+
+    sqlite_cache_size: Size = 16 * 2**20
+    """Page cache of each connection."""
+
+    sqlite_mmap_size: Size = 256 * 2**20
+    """How much of the file is read through memory mapping."""
+
+    sqlite_wal_limit: Size = 64 * 2**20
+    """The write-ahead log is emptied into the database when it grows past this, and its file cut back to this."""
+
+    sqlite_checkpoint_interval: Duration = 2.0
+    """How often the write-ahead log is looked after while there are commits."""

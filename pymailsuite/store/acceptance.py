@@ -1,0 +1,137 @@
+"""The transaction behind SMTP's 250: content, local copies and queue rows at once, for all messages that wait.
+
+This is the hot path. Many acceptances share each statement, because a statement costs two hand-overs of the interpreter
+lock whatever it does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pymailsuite.errors import NoSuchAccount
+from pymailsuite.interfaces.queue import Acceptance, Delivery, QueuedRecipient, RecipientState
+from pymailsuite.store.contents import insert_contents_txn
+from pymailsuite.store.mailboxes import INBOX_ID, arrive_txn, find_mailbox_txn
+from pymailsuite.store.messages import MESSAGE_COLUMNS, keyword_text
+from pymailsuite.store.transaction import Transaction
+from pymailsuite.values import INBOX, AccountId, ContentId, MailboxId, ModSeq, QueueId, queue_id_of
+
+NO_DUE = 1e300
+"""Later than any attempt: an entry that waits for nobody."""
+
+Copy = tuple[Delivery, ContentId, int]
+"""A local copy, of which content, and that content's size."""
+
+
+def accept_txn(txn: Transaction, items: Sequence[tuple[Acceptance, float]]) -> list[QueueId]:
+    """Store messages, each with the time it came; their queue ids. NoSuchAccount: then nothing was stored."""
+    copies: list[Copy] = []
+    contents = []
+    for acceptance, _ in items:
+        content = acceptance.content
+        contents.append((content, len(acceptance.deliveries) + bool(acceptance.relays)))
+        copies += [(delivery, content.content_id, content.size) for delivery in acceptance.deliveries]
+    now = items[-1][1]
+    insert_contents_txn(txn, contents, now)
+    deliver_txn(txn, copies, now)
+    for acceptance, created_at in items:
+        if acceptance.relays:
+            _enqueue_txn(txn, acceptance, created_at)
+    return [queue_id_of(content.content_id) for content, _ in contents]
+
+
+def deliver_txn(txn: Transaction, copies: Sequence[Copy], now: float) -> None:
+    """Put copies into mailboxes; the references to their contents are the caller's."""
+    if not copies:
+        return
+    modseqs = _advance_all_txn(txn, sorted({delivery.account_id for delivery, _, _ in copies}))
+    arriving: dict[tuple[AccountId, MailboxId], list[Copy]] = {}
+    for copy in copies:
+        delivery = copy[0]
+        mailbox_id = INBOX_ID if delivery.mailbox == INBOX else _target_txn(txn, delivery.account_id, delivery.mailbox)
+        arriving.setdefault((delivery.account_id, mailbox_id), []).append(copy)
+    rows = []
+    for (account_id, mailbox_id), arrived in arriving.items():
+        modseq = modseqs[account_id]
+        sizes = [(int(delivery.flags.system), len(delivery.prefix) + size) for delivery, _, size in arrived]
+        arrivals = arrive_txn(txn, account_id, mailbox_id, modseq, sizes)
+        assert arrivals is not None
+        for uid, (delivery, content_id, _), (flags, size) in zip(
+            range(arrivals.first_uid, arrivals.first_uid + len(arrived)), arrived, sizes, strict=True
+        ):
+            keywords = keyword_text(delivery.flags.keywords) if delivery.flags.keywords else ""
+            rows.append(
+                (account_id, mailbox_id, uid, flags, keywords, modseq, content_id, size, now, now, delivery.prefix)
+            )
+    txn.insert("messages", MESSAGE_COLUMNS, rows)
+    for account_id, modseq in modseqs.items():
+        txn.announce(account_id, modseq)
+
+
+def _advance_all_txn(txn: Transaction, account_ids: Sequence[AccountId]) -> dict[AccountId, ModSeq]:
+    """The next modseq of each account: one for all that arrives in it with this commit."""
+    length = 1 << (len(account_ids) - 1).bit_length()
+    padded = [*account_ids, *account_ids[-1:] * (length - len(account_ids))]
+    modseqs: dict[AccountId, ModSeq] = dict(
+        txn.rows(
+            "UPDATE account_state SET modseq = modseq + 1"
+            f" WHERE account_id IN ({', '.join('?' * length)}) AND removed_at IS NULL RETURNING account_id, modseq",
+            padded,
+        )  # type: ignore[arg-type]
+    )
+    if len(modseqs) < len(account_ids):
+        raise NoSuchAccount(cause=f"accounts {sorted(set(account_ids) - set(modseqs))}")
+    return modseqs
+
+
+def _target_txn(txn: Transaction, account_id: AccountId, name: str) -> MailboxId:
+    mailbox = find_mailbox_txn(txn, account_id, name)
+    return mailbox.mailbox_id if mailbox is not None and mailbox.selectable else INBOX_ID
+
+
+def _enqueue_txn(txn: Transaction, acceptance: Acceptance, created_at: float) -> None:
+    content_id, sender = acceptance.content.content_id, acceptance.reverse_path
+    txn.insert(
+        "queue_entries",
+        "content_id, due_at, held, claimed_by, claimed_until, reverse_local, reverse_domain, created_at, smtputf8,"
+        " body, origin",
+        [
+            (content_id, due_at(acceptance.relays), 0, "", 0.0)
+            + ((None, None) if sender is None else (sender.local_part, sender.domain))
+            + (created_at, int(acceptance.smtputf8), acceptance.body, acceptance.origin)
+        ],
+    )
+    txn.insert(
+        "queue_recipients",
+        RECIPIENT_COLUMNS,
+        [
+            (
+                content_id,
+                relay.position,
+                relay.address.local_part,
+                relay.address.domain,
+                relay.route,
+                relay.original.local_part if relay.original else None,
+                relay.original.domain if relay.original else None,
+                relay.state.value,
+                relay.attempts,
+                relay.next_attempt,
+                int(relay.delay_reported),
+                relay.last_status,
+                relay.last_reply,
+                relay.last_host,
+            )
+            for relay in acceptance.relays
+        ],
+    )
+
+
+RECIPIENT_COLUMNS = (
+    "content_id, position, local_part, domain, route, original_local, original_domain, state, attempts, next_attempt,"
+    " delay_reported, last_status, last_reply, last_host"
+)
+
+
+def due_at(recipients: Sequence[QueuedRecipient]) -> float:
+    """When the first of those that wait is due."""
+    return min((r.next_attempt for r in recipients if r.state is RecipientState.WAITING), default=NO_DUE)

@@ -1,0 +1,249 @@
+"""One account's mail, as sessions see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from pymailsuite.errors import MaildropInUse, NoSuchAccount, StorageFull
+from pymailsuite.interfaces.mail import (
+    Appended,
+    Changes,
+    Column,
+    Copied,
+    IAccountMail,
+    Mailbox,
+    MessageRow,
+    NewMessage,
+    Selection,
+    StoreResult,
+)
+from pymailsuite.store import mailboxes
+from pymailsuite.store import messages as message_rows
+from pymailsuite.store.database import Database
+from pymailsuite.store.transaction import Transaction
+from pymailsuite.values import (
+    ALL_UIDS,
+    INBOX,
+    MAX_CHUNK,
+    AccountId,
+    FlagChange,
+    Flags,
+    MailboxId,
+    ModSeq,
+    SpecialUse,
+    Uid,
+    UidSet,
+)
+
+T = TypeVar("T")
+
+
+@implementer(IAccountMail)
+class AccountMail:
+    """The mail of one account; holds nothing open."""
+
+    def __init__(self, database: Database, clock: IReactorTime, account_id: AccountId) -> None:
+        self.account_id = account_id
+        self._database = database
+        self._clock = clock
+
+    # --- mailboxes
+
+    def mailboxes(self) -> Deferred[list[Mailbox]]:
+        return self._database.read("mailboxes", lambda txn: mailboxes.mailboxes_txn(txn, self.account_id))
+
+    def mailbox(self, name: str) -> Deferred[Mailbox]:
+        return self._database.read("mailbox", lambda txn: mailboxes.mailbox_txn(txn, self.account_id, name))
+
+    def create_mailbox(self, name: str, special_use: SpecialUse | None) -> Deferred[Mailbox]:
+        now = self._clock.seconds()
+        return self._database.run(
+            "create mailbox",
+            lambda txn: mailboxes.create_mailbox_txn(txn, self.account_id, name, special_use, now),
+        )
+
+    def delete_mailbox(self, name: str) -> Deferred[None]:
+        now = self._clock.seconds()
+        return self._database.run(
+            "delete mailbox", lambda txn: mailboxes.delete_mailbox_txn(txn, self.account_id, name, now)
+        )
+
+    def rename_mailbox(self, old: str, new: str) -> Deferred[None]:
+        now = self._clock.seconds()
+
+        def rename_txn(txn: Transaction) -> None:
+            mailboxes.rename_mailbox_txn(txn, self.account_id, old, new, now)
+            if mailboxes.canonical(old) == INBOX:
+                message_rows.move_txn(txn, self.account_id, mailboxes.INBOX_ID, ALL_UIDS, new, now)
+
+        return self._database.run("rename mailbox", rename_txn)
+
+    def subscriptions(self) -> Deferred[list[str]]:
+        def subscriptions_txn(txn: Transaction) -> list[str]:
+            rows = txn.rows("SELECT name FROM subscriptions WHERE account_id = ? ORDER BY name", (self.account_id,))
+            return [name for (name,) in rows]
+
+        return self._database.read("subscriptions", subscriptions_txn)
+
+    def subscribe(self, name: str) -> Deferred[None]:
+        def subscribe_txn(txn: Transaction) -> None:
+            txn.execute(
+                "INSERT INTO subscriptions (account_id, name) VALUES (?, ?) ON CONFLICT DO NOTHING",
+                (self.account_id, mailboxes.canonical(name)),
+            )
+
+        return self._database.run("subscribe", subscribe_txn)
+
+    def unsubscribe(self, name: str) -> Deferred[None]:
+        def unsubscribe_txn(txn: Transaction) -> None:
+            txn.execute(
+                "DELETE FROM subscriptions WHERE account_id = ? AND name = ?",
+                (self.account_id, mailboxes.canonical(name)),
+            )
+
+        return self._database.run("unsubscribe", unsubscribe_txn)
+
+    # --- a selected mailbox
+
+    def select(self, name: str, read_only: bool) -> Deferred[Selection]:
+        def select_txn(txn: Transaction) -> Selection:
+            mailbox = mailboxes.open_mailbox_txn(txn, self.account_id, name)
+            rows = message_rows.flag_rows_txn(txn, self.account_id, mailbox.mailbox_id)
+            return Selection(mailbox, rows, UidSet())
+
+        selected = self._database.read("select", select_txn)
+        return selected if read_only else selected.addCallback(self._claim_for)
+
+    def _claim_for(self, selection: Selection) -> Selection | Deferred[Selection]:
+        """Take ``\\Recent`` of the messages in the selection, which most often there are none of."""
+        mailbox = selection.mailbox
+        if mailbox.first_recent >= mailbox.uid_next:
+            return selection
+
+        def claimed(uids: UidSet) -> Selection:
+            return Selection(mailbox, selection.rows, uids)
+
+        def not_claimed(reason: Failure) -> Selection:
+            reason.trap(StorageFull)  # a full disk shall not keep anybody from reading
+            return selection
+
+        return self._claim(mailbox.mailbox_id, mailbox.uid_next).addCallbacks(claimed, not_claimed)
+
+    def claim_recent(self, mailbox_id: MailboxId) -> Deferred[UidSet]:
+        def uid_next_txn(txn: Transaction) -> Uid | None:
+            mailbox = mailboxes.mailbox_of_id_txn(txn, self.account_id, mailbox_id)
+            return mailbox.uid_next if mailbox.first_recent < mailbox.uid_next else None
+
+        def claim(uid_next: Uid | None) -> UidSet | Deferred[UidSet]:
+            return UidSet() if uid_next is None else self._claim(mailbox_id, uid_next)
+
+        return self._database.read("look for recent", uid_next_txn).addCallback(claim)
+
+    def _claim(self, mailbox_id: MailboxId, below: Uid) -> Deferred[UidSet]:
+        return self._database.run(
+            "claim recent", lambda txn: mailboxes.claim_recent_txn(txn, self.account_id, mailbox_id, below)
+        )
+
+    def changes(self, mailbox_id: MailboxId, since: ModSeq) -> Deferred[Changes]:
+        return self._database.read(
+            "changes", lambda txn: message_rows.changes_txn(txn, self.account_id, mailbox_id, since)
+        )
+
+    def read_messages(
+        self,
+        mailbox_id: MailboxId,
+        uids: UidSet,
+        columns: Sequence[Column],
+        convert: Callable[[Sequence[MessageRow]], T],
+    ) -> Deferred[T]:
+        return self._database.read(
+            "read messages",
+            lambda txn: convert(message_rows.read_messages_txn(txn, self.account_id, mailbox_id, uids, columns)),
+        )
+
+    def read_octets(self, mailbox_id: MailboxId, uid: Uid, start: int, stop: int) -> Deferred[bytes]:
+        start = max(0, start)
+        stop = min(stop, start + MAX_CHUNK)
+        return self._database.read(
+            "read octets",
+            lambda txn: message_rows.read_octets_of_txn(txn, self.account_id, mailbox_id, uid, start, stop),
+        )
+
+    def store_flags(
+        self,
+        mailbox_id: MailboxId,
+        uids: UidSet,
+        change: FlagChange,
+        flags: Flags,
+        unchanged_since: ModSeq | None,
+    ) -> Deferred[StoreResult]:
+        return self._database.run(
+            "store flags",
+            lambda txn: message_rows.store_flags_txn(
+                txn, self.account_id, mailbox_id, uids, change, flags, unchanged_since
+            ),
+        )
+
+    def expunge(self, mailbox_id: MailboxId, uids: UidSet) -> Deferred[UidSet]:
+        return self._remove("expunge", mailbox_id, uids, only_deleted=True)
+
+    def remove_messages(self, mailbox_id: MailboxId, uids: UidSet) -> Deferred[UidSet]:
+        return self._remove("remove messages", mailbox_id, uids, only_deleted=False)
+
+    def _remove(self, description: str, mailbox_id: MailboxId, uids: UidSet, *, only_deleted: bool) -> Deferred[UidSet]:
+        now = self._clock.seconds()
+        return self._database.run(
+            description,
+            lambda txn: message_rows.remove_messages_txn(
+                txn, self.account_id, mailbox_id, uids, now, only_deleted=only_deleted
+            ),
+        )
+
+    def copy(self, mailbox_id: MailboxId, uids: UidSet, target: str) -> Deferred[Copied]:
+        now = self._clock.seconds()
+        return self._database.run(
+            "copy", lambda txn: message_rows.copy_txn(txn, self.account_id, mailbox_id, uids, target, now)
+        )
+
+    def move(self, mailbox_id: MailboxId, uids: UidSet, target: str) -> Deferred[Copied]:
+        now = self._clock.seconds()
+        return self._database.run(
+            "move", lambda txn: message_rows.move_txn(txn, self.account_id, mailbox_id, uids, target, now)
+        )
+
+    def append(self, mailbox: str, messages: Sequence[NewMessage]) -> Deferred[Appended]:
+        now = self._clock.seconds()
+        return self._database.run(
+            "append", lambda txn: message_rows.append_txn(txn, self.account_id, mailbox, messages, now)
+        )
+
+    # --- POP3
+
+    def lock_maildrop(self, owner: str, lease_s: float) -> Deferred[None]:
+        now = self._clock.seconds()
+
+        def lock_txn(txn: Transaction) -> None:
+            if txn.row("SELECT 1 FROM account_state WHERE account_id = ?", (self.account_id,)) is None:
+                raise NoSuchAccount(cause=f"account {self.account_id}")
+            taken = txn.row(
+                "INSERT INTO maildrop_locks (account_id, owner, until) VALUES (?, ?, ?)"
+                " ON CONFLICT (account_id) DO UPDATE SET owner = excluded.owner, until = excluded.until"
+                " WHERE maildrop_locks.owner = excluded.owner OR maildrop_locks.until <= ? RETURNING owner",
+                (self.account_id, owner, now + lease_s, now),
+            )
+            if taken is None:
+                raise MaildropInUse()
+
+        return self._database.run("lock maildrop", lock_txn)
+
+    def unlock_maildrop(self, owner: str) -> Deferred[None]:
+        def unlock_txn(txn: Transaction) -> None:
+            txn.execute("DELETE FROM maildrop_locks WHERE account_id = ? AND owner = ?", (self.account_id, owner))
+
+        return self._database.run("unlock maildrop", unlock_txn)

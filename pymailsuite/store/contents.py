@@ -1,0 +1,235 @@
+"""A message's octets: written in chunks, stored once, read in slices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Protocol
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from pymailsuite.errors import NoSuchEntry, StoreUnavailable
+from pymailsuite.interfaces.content import IContentWriter, StagedContent
+from pymailsuite.message.structure import MessageStructure
+from pymailsuite.store.database import Database
+from pymailsuite.store.transaction import Transaction
+from pymailsuite.values import MAX_CHUNK, ContentId
+
+log = Logger()
+
+
+class Scanner(Protocol):
+    """Takes a message in any cut, and in the end tells its structure."""
+
+    def feed(self, octets: bytes, /) -> None: ...
+
+    def finish(self) -> MessageStructure: ...
+
+
+@implementer(IContentWriter)
+class ContentWriter:
+    """Takes one message. What is longer than a chunk goes to the store as it comes; the rest with its acceptance."""
+
+    def __init__(self, database: Database, content_id: ContentId, scanner: Scanner, clock: IReactorTime) -> None:
+        self.content_id = content_id
+        self.size = 0
+        self._database = database
+        self._scanner = scanner
+        self._clock = clock
+        self._digest = sha256()
+        self._pieces: list[bytes] = []
+        self._held = 0
+        self._chunks = 0
+        self._in_flight = 0
+        self._failure: Failure | None = None
+        self._closed = False
+        self._paused: Deferred[None] | None = None
+        self._finished: Deferred[StagedContent] | None = None
+
+    def write(self, octets: bytes) -> Deferred[None] | None:
+        if self._failure is not None:
+            return fail(self._failure)
+        assert not self._closed, "written to after it was finished"
+        self._scanner.feed(octets)
+        self._digest.update(octets)
+        self.size += len(octets)
+        self._pieces.append(octets)
+        self._held += len(octets)
+        if self._held <= MAX_CHUNK:
+            return None
+        self._stage_full_chunks()
+        if self._failure is not None:
+            return fail(self._failure)
+        if self._in_flight <= self._database.settings.chunks_in_flight:
+            return None
+        if self._paused is None:
+            self._paused = Deferred()
+        return self._paused
+
+    def _stage_full_chunks(self) -> None:
+        held = memoryview(b"".join(self._pieces))
+        start = 0
+        # A chunk that may be the last stays here, so that a message of one chunk needs one transaction.
+        while len(held) - start > MAX_CHUNK:
+            self._stage(bytes(held[start : start + MAX_CHUNK]))
+            start += MAX_CHUNK
+        self._pieces = [bytes(held[start:])]
+        self._held = len(held) - start
+
+    def _stage(self, octets: bytes) -> None:
+        content_id, position, now = self.content_id, self._chunks * MAX_CHUNK, self._clock.seconds()
+        self._chunks += 1
+        self._in_flight += 1
+
+        def stage_txn(txn: Transaction) -> None:
+            if position == 0:
+                txn.execute("INSERT INTO staged_contents (content_id, created_at) VALUES (?, ?)", (content_id, now))
+            _insert_chunk_txn(txn, content_id, position, octets)
+
+        self._database.run("stage chunk", stage_txn).addBoth(self._staged)
+
+    def _staged(self, result: Failure | None) -> None:
+        self._in_flight -= 1
+        if isinstance(result, Failure) and self._failure is None:
+            self._failure = result
+            self._pieces.clear()
+        if self._paused is not None and (
+            self._failure is not None or self._in_flight <= self._database.settings.chunks_in_flight // 2
+        ):
+            paused, self._paused = self._paused, None
+            paused.errback(self._failure) if self._failure is not None else paused.callback(None)
+        if self._in_flight == 0:
+            if self._failure is not None:
+                self._unstage()
+            if self._finished is not None:
+                finished, self._finished = self._finished, None
+                self._hand_over(finished)
+
+    def finish(self) -> Deferred[StagedContent]:
+        assert not self._closed, "finished before"
+        self._closed = True
+        finished: Deferred[StagedContent] = Deferred()
+        if self._in_flight:
+            self._finished = finished
+        else:
+            self._hand_over(finished)
+        return finished
+
+    def _hand_over(self, finished: Deferred[StagedContent]) -> None:
+        if self._failure is not None:
+            finished.errback(self._failure)
+            return
+        try:
+            structure = self._scanner.finish()
+        except Exception:
+            finished.errback(Failure())
+            return
+        tail = b"".join(self._pieces)
+        self._pieces.clear()
+        finished.callback(
+            StagedContent(self.content_id, self.size, self._digest.digest(), structure, tail, self._chunks)
+        )
+
+    def abort(self) -> None:
+        if self._failure is not None:
+            return
+        self._closed = True
+        self._pieces.clear()
+        self._failure = Failure(StoreUnavailable(cause="aborted"))
+        if self._in_flight == 0:
+            self._unstage()  # which does nothing to content that has been accepted
+
+    def _unstage(self) -> None:
+        if not self._chunks:
+            return
+        content_id = self.content_id
+
+        def unstage_txn(txn: Transaction) -> None:
+            if txn.execute("DELETE FROM staged_contents WHERE content_id = ?", (content_id,)):
+                txn.execute("DELETE FROM content_chunks WHERE content_id = ?", (content_id,))
+
+        self._database.run("drop staged chunks", unstage_txn).addErrback(
+            # The sweep finds them later.
+            lambda reason: log.info("{event}: {reason.value}", event="store.unstage_failed", reason=reason)
+        )
+
+
+def _insert_chunk_txn(txn: Transaction, content_id: ContentId, position: int, octets: bytes) -> None:
+    txn.execute(
+        "INSERT INTO content_chunks (content_id, position, octets) VALUES (?, ?, ?)", (content_id, position, octets)
+    )
+
+
+def insert_contents_txn(txn: Transaction, contents: Sequence[tuple[StagedContent, int]], now: float) -> None:
+    """Make staged contents real, each with its number of references."""
+    txn.insert(
+        "contents",
+        "content_id, refs, size, header_size, created_at, digest, envelope, body, bodystructure, parts",
+        [
+            (
+                content.content_id,
+                refs,
+                content.size,
+                content.structure.header_size,
+                now,
+                content.digest,
+                content.structure.envelope,
+                content.structure.body,
+                content.structure.bodystructure,
+                content.structure.parts,
+            )
+            for content, refs in contents
+        ],
+    )
+    chunks = []
+    for content, _ in contents:
+        if content.tail:
+            chunks.append((content.content_id, content.chunks_written * MAX_CHUNK, content.tail))
+        if content.chunks_written and not txn.execute(
+            "DELETE FROM staged_contents WHERE content_id = ?", (content.content_id,)
+        ):
+            raise StoreUnavailable(cause=f"the chunks of {content.content_id} were dropped before it was accepted")
+    txn.insert("content_chunks", "content_id, position, octets", chunks)
+
+
+def change_refs_txn(txn: Transaction, changes: dict[ContentId, int]) -> None:
+    """Add to (or take from) the references of contents."""
+    txn.execute_many(
+        "UPDATE contents SET refs = refs + ? WHERE content_id = ?",
+        [(change, content_id) for content_id, change in sorted(changes.items())],
+    )
+
+
+def read_octets_txn(txn: Transaction, content_id: ContentId, start: int, stop: int) -> bytes:
+    """Octets ``start`` to ``stop`` (exclusive) of a content; short past its end."""
+    if stop <= start:
+        return b""
+    rows = txn.rows(
+        "SELECT position, octets FROM content_chunks"
+        " WHERE content_id = ? AND position > ? AND position < ? ORDER BY position",
+        (content_id, start - MAX_CHUNK, stop),
+    )
+    if len(rows) == 1:
+        position, octets = rows[0]
+        octets = bytes(octets)
+        return octets[max(0, start - position) : stop - position]
+    return b"".join(octets[max(0, start - position) : stop - position] for position, octets in rows)
+
+
+def read_content(database: Database, content_id: ContentId, start: int, stop: int) -> Deferred[bytes]:
+    """Octets of a content, at most MAX_CHUNK of them; NoSuchEntry if it is not there."""
+    stop = min(stop, start + MAX_CHUNK)
+
+    def read_txn(txn: Transaction) -> bytes:
+        octets = read_octets_txn(txn, content_id, start, stop)
+        if not octets and txn.row("SELECT 1 FROM contents WHERE content_id = ?", (content_id,)) is None:
+            raise NoSuchEntry(cause=f"content {content_id}")
+        return octets
+
+    if start < 0:
+        return succeed(b"")
+    return database.read("read content", read_txn)

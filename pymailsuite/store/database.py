@@ -1,0 +1,268 @@
+"""The one door to the database: :meth:`Database.run` for what writes, :meth:`Database.read` for what does not.
+
+A writer thread takes every function that is waiting, runs each in a savepoint, commits once, and only then lets the
+reactor fire the Deferreds and, after them, the change notices. Under load many requests share one fsync; a lone request
+waits for nobody. Readers have connections of their own and never wait for the writer.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from queue import Empty, SimpleQueue
+from threading import Event, Thread
+from typing import Any, TypeVar, cast
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IReactorFromThreads
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from pymailsuite.config.sections.store import StoreSection
+from pymailsuite.errors import StoreUnavailable
+from pymailsuite.store.engines.base import Engine
+from pymailsuite.store.jobs import Effects, Job, Worker
+from pymailsuite.store.transaction import Transaction
+from pymailsuite.values import AccountId, ModSeq
+
+log = Logger()
+
+T = TypeVar("T")
+I = TypeVar("I")  # noqa: E741
+
+Announce = Callable[[Mapping[AccountId, ModSeq]], None]
+
+
+class Database:
+    """What inline and threaded databases share: jobs in, Deferreds out.
+
+    ``announce`` is called in the reactor thread after each commit that moved accounts on.
+    """
+
+    def __init__(self, engine: Engine, settings: StoreSection, announce: Announce) -> None:
+        self.engine = engine
+        self.settings = settings
+        self._announce = announce
+        self._is_open = False
+
+    def run(self, description: str, function: Callable[[Transaction], T]) -> Deferred[T]:
+        """Run ``function`` in a transaction that may write; fires after its commit has reached the disk.
+
+        ``description`` is for logs. An exception of ``function`` rolls back what it did, alone, and is the failure.
+        """
+        return self._submit_write(Job(description, function))
+
+    def run_together(
+        self, description: str, function: Callable[[Transaction, Sequence[I]], Sequence[T]], item: I
+    ) -> Deferred[T]:
+        """As :meth:`run`, for a function that serves many requests of its kind at once: those that happen to wait
+        together are given to it together. If it raises it is called again for each alone."""
+        return self._submit_write(Job(description, function, together=True, item=item))
+
+    def read(self, description: str, function: Callable[[Transaction], T]) -> Deferred[T]:
+        """Run ``function`` on a connection that only reads, all of it at one moment of the database."""
+        return self._submit_read(Job(description, function))
+
+    def open(self, prepare: Callable[[Transaction], T]) -> Deferred[T]:
+        """Connect; ``prepare`` is the first transaction."""
+        raise NotImplementedError
+
+    def close(self) -> Deferred[None]:
+        """Finish what was asked, then let go of the database."""
+        raise NotImplementedError
+
+    def _submit_write(self, job: Job) -> Deferred[Any]:
+        raise NotImplementedError
+
+    def _submit_read(self, job: Job) -> Deferred[Any]:
+        raise NotImplementedError
+
+    def _publish(self, jobs: Sequence[Job], effects: Effects) -> None:
+        """Tell everybody, in the reactor thread: first those who asked, then those who listen."""
+        for job in jobs:
+            job.fire()
+        for function, arguments in effects.calls:
+            try:
+                function(*arguments)
+            except Exception:
+                log.failure("{event}", event="store.effect_failed")
+        if effects.announced:
+            self._announce(effects.announced)
+
+
+def _not_open() -> Deferred[Any]:
+    return fail(StoreUnavailable(cause="the store is not open"))
+
+
+class InlineDatabase(Database):
+    """Runs everything where it is called, on one connection: Deferreds have fired when they are returned.
+
+    For tests and for commands that have no reactor.
+    """
+
+    def __init__(self, engine: Engine, settings: StoreSection, announce: Announce) -> None:
+        super().__init__(engine, settings, announce)
+        self._worker = Worker(engine, engine.connect, settings.slow)
+
+    def open(self, prepare: Callable[[Transaction], T]) -> Deferred[T]:
+        self._is_open = True
+        return self.run("open", prepare)
+
+    def close(self) -> Deferred[None]:
+        self._is_open = False
+        self._worker.close()
+        return succeed(None)
+
+    def _submit_write(self, job: Job) -> Deferred[Any]:
+        if not self._is_open:
+            return _not_open()
+        effects = self._worker.write([job], self.settings.busy_limit)
+        self._publish([job], effects)
+        return job.deferred
+
+    def _submit_read(self, job: Job) -> Deferred[Any]:
+        if not self._is_open:
+            return _not_open()
+        self._worker.read(job)
+        job.fire()
+        return job.deferred
+
+
+class ThreadedDatabase(Database):
+    """A writer thread with group commit, reader threads, and one that tends the engine."""
+
+    def __init__(
+        self, engine: Engine, settings: StoreSection, announce: Announce, reactor: IReactorFromThreads
+    ) -> None:
+        super().__init__(engine, settings, announce)
+        self._reactor = reactor
+        self._writes: SimpleQueue[Job | None] = SimpleQueue()
+        self._reads: SimpleQueue[Job | None] = SimpleQueue()
+        self._done_reading: deque[Job] = deque()
+        self._threads: list[Thread] = []
+        self._closing = Event()
+        self._committed = Event()
+        self._gap_wanted = False
+        self._publishing_reads = False
+
+    # --- in the reactor thread
+
+    def open(self, prepare: Callable[[Transaction], T]) -> Deferred[T]:
+        self._is_open = True
+        # The first write makes the file and its tables; readers start after it.
+        opened = cast("Deferred[T]", self._submit_write(Job("open", prepare)))
+        self._start("store-writer", self._write_loop)
+        return opened.addCallbacks(self._opened, self._open_failed)
+
+    def _opened(self, result: T) -> T:
+        for number in range(self.settings.reader_threads):
+            self._start(f"store-reader-{number}", self._read_loop)
+        self._start("store-tender", self._tend_loop)
+        return result
+
+    def _open_failed(self, reason: Failure) -> Deferred[Any]:
+        return self.close().addCallback(lambda _: reason)
+
+    def _start(self, name: str, target: Callable[[], None]) -> None:
+        thread = Thread(target=target, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def close(self) -> Deferred[None]:
+        if not self._is_open:
+            return succeed(None)
+        self._is_open = False
+        closed: Deferred[None] = Deferred()
+        Thread(target=self._wait_for_threads, args=(closed,), name="store-closing", daemon=True).start()
+        return closed
+
+    def _wait_for_threads(self, closed: Deferred[None]) -> None:
+        self._closing.set()
+        self._committed.set()
+        self._writes.put(None)
+        for _ in range(self.settings.reader_threads):
+            self._reads.put(None)
+        for thread in self._threads:
+            thread.join()
+        self._reactor.callFromThread(closed.callback, None)
+
+    def _submit_write(self, job: Job) -> Deferred[Any]:
+        if not self._is_open:
+            return _not_open()
+        self._writes.put(job)
+        return job.deferred
+
+    def _submit_read(self, job: Job) -> Deferred[Any]:
+        if not self._is_open:
+            return _not_open()
+        self._reads.put(job)
+        return job.deferred
+
+    def _publish_reads(self) -> None:
+        # Cleared first: a reader that still sees it set has added its result before we look.
+        self._publishing_reads = False
+        done = self._done_reading
+        while done:
+            done.popleft().fire()
+
+    # --- in the writer thread
+
+    def _write_loop(self) -> None:
+        settings = self.settings
+        worker = Worker(self.engine, self.engine.connect, settings.slow)
+        last = False
+        while not last:
+            jobs, last = self._take_group(settings.group_limit)
+            if jobs:
+                effects = worker.write(jobs, settings.busy_limit)
+                self._reactor.callFromThread(self._publish, jobs, effects)
+                self._committed.set()
+            if self._gap_wanted:
+                self._gap_wanted = False
+                self._tend_between(worker)
+        worker.close()
+
+    def _take_group(self, limit: int) -> tuple[list[Job], bool]:
+        """Everything that is waiting; and whether this is the last group."""
+        first = self._writes.get()
+        if first is None:
+            return [], True
+        jobs = [first]
+        try:
+            while len(jobs) < limit:
+                job = self._writes.get_nowait()
+                if job is None:
+                    return jobs, True
+                jobs.append(job)
+        except Empty:
+            pass
+        return jobs, False
+
+    def _tend_between(self, worker: Worker) -> None:
+        try:
+            self.engine.tend_between(worker.connection)
+        except Exception:
+            log.failure("{event}", event="store.tending_failed")
+
+    # --- in the other threads
+
+    def _read_loop(self) -> None:
+        worker = Worker(self.engine, self.engine.connect_reader, self.settings.slow)
+        while (job := self._reads.get()) is not None:
+            worker.read(job)
+            # One wake-up of the reactor serves all results that are there when it comes round.
+            self._done_reading.append(job)
+            if not self._publishing_reads:
+                self._publishing_reads = True
+                self._reactor.callFromThread(self._publish_reads)
+        worker.close()
+
+    def _tend_loop(self) -> None:
+        while not self._closing.wait(self.settings.sqlite_checkpoint_interval):
+            self._committed.wait()
+            self._committed.clear()
+            try:
+                self._gap_wanted = self.engine.tend()
+            except Exception:
+                log.failure("{event}", event="store.tending_failed")
+        self.engine.stop_tending()

@@ -1,0 +1,239 @@
+"""Domains, accounts and aliases. Names are kept and matched in lower case."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from pymailsuite.errors import AlreadyExists, NoSuchAccount, NoSuchEntry, Refusal
+from pymailsuite.interfaces.directory import Account, Alias, Credentials, DirectoryRow, Domain, IDirectoryStore
+from pymailsuite.store.database import Database
+from pymailsuite.store.mailboxes import advance_txn, create_levels_txn
+from pymailsuite.store.transaction import Row, Transaction
+from pymailsuite.values import INBOX, AccountId, Address, SpecialUse
+
+_ACCOUNT = "SELECT account_id, login_name, full_name, enabled, created_at FROM accounts"
+_FIRST_MAILBOXES: tuple[tuple[str, SpecialUse | None], ...] = (
+    (INBOX, None),
+    ("Drafts", SpecialUse.DRAFTS),
+    ("Sent", SpecialUse.SENT),
+    ("Junk", SpecialUse.JUNK),
+    ("Trash", SpecialUse.TRASH),
+    ("Archive", SpecialUse.ARCHIVE),
+)
+
+
+def _account(row: Row) -> Account:
+    account_id, login_name, full_name, enabled, created_at = row
+    return Account(AccountId(account_id), login_name, full_name, bool(enabled), created_at)
+
+
+def _domain(row: Row) -> Domain:
+    name, local_part, domain = row
+    return Domain(name, None if local_part is None else Address(local_part, domain))
+
+
+def _key(address: Address) -> tuple[str, str]:
+    return address.domain.lower(), address.local_part.lower()
+
+
+def _domain_txn(txn: Transaction, name: str) -> Domain | None:
+    row = txn.row("SELECT name, catch_all_local, catch_all_domain FROM domains WHERE name = ?", (name.lower(),))
+    return None if row is None else _domain(row)
+
+
+def _account_txn(txn: Transaction, login_name: str) -> Account | None:
+    row = txn.row(f"{_ACCOUNT} WHERE login_name = ?", (login_name.lower(),))
+    return None if row is None else _account(row)
+
+
+def _targets_txn(txn: Transaction, address: Address) -> tuple[Address, ...]:
+    rows = txn.rows(
+        "SELECT target_local, target_domain FROM aliases WHERE domain = ? AND local_part = ? ORDER BY position",
+        _key(address),
+    )
+    return tuple(Address(local_part, domain) for local_part, domain in rows)
+
+
+@implementer(IDirectoryStore)
+class DirectoryStore:
+    """Domains, accounts and aliases in the store's own tables."""
+
+    def __init__(self, database: Database, clock: IReactorTime) -> None:
+        self._database = database
+        self._clock = clock
+
+    # --- domains
+
+    def add_domain(self, name: str) -> Deferred[Domain]:
+        def add_txn(txn: Transaction) -> Domain:
+            if not txn.execute("INSERT INTO domains (name) VALUES (?) ON CONFLICT DO NOTHING", (name.lower(),)):
+                raise AlreadyExists()
+            return Domain(name.lower())
+
+        return self._database.run("add domain", add_txn)
+
+    def remove_domain(self, name: str) -> Deferred[None]:
+        def remove_txn(txn: Transaction) -> None:
+            key = name.lower()
+            for table, what in (("accounts", "accounts"), ("aliases", "aliases")):
+                if txn.row(f"SELECT 1 FROM {table} WHERE domain = ? LIMIT 1", (key,)) is not None:
+                    raise Refusal(f"Domain still has {what}")
+            if not txn.execute("DELETE FROM domains WHERE name = ?", (key,)):
+                raise NoSuchEntry(cause=f"domain {key}")
+
+        return self._database.run("remove domain", remove_txn)
+
+    def set_catch_all(self, name: str, target: Address | None) -> Deferred[Domain]:
+        def set_txn(txn: Transaction) -> Domain:
+            parts = (None, None) if target is None else (target.local_part, target.domain)
+            if not txn.execute(
+                "UPDATE domains SET catch_all_local = ?, catch_all_domain = ? WHERE name = ?", (*parts, name.lower())
+            ):
+                raise NoSuchEntry(cause=f"domain {name}")
+            return Domain(name.lower(), target)
+
+        return self._database.run("set catch-all", set_txn)
+
+    def domains(self) -> Deferred[list[Domain]]:
+        def domains_txn(txn: Transaction) -> list[Domain]:
+            rows = txn.rows("SELECT name, catch_all_local, catch_all_domain FROM domains ORDER BY name")
+            return [_domain(row) for row in rows]
+
+        return self._database.read("domains", domains_txn)
+
+    def domain(self, name: str) -> Deferred[Domain | None]:
+        return self._database.read("domain", lambda txn: _domain_txn(txn, name))
+
+    # --- accounts
+
+    def add_account(self, login_name: str, password_hash: str, full_name: str) -> Deferred[Account]:
+        now = self._clock.seconds()
+        login_name = login_name.lower()
+
+        def add_txn(txn: Transaction) -> Account:
+            domain = login_name.rpartition("@")[2]
+            if _domain_txn(txn, domain) is None:
+                raise NoSuchEntry(f"No such domain: {domain}")
+            account_id = AccountId(
+                txn.value("UPDATE counters SET value = value + 1 WHERE name = 'account' RETURNING value")
+            )
+            if not txn.execute(
+                "INSERT INTO accounts (account_id, login_name, domain, full_name, enabled, password_hash, created_at)"
+                " VALUES (?, ?, ?, ?, 1, ?, ?) ON CONFLICT DO NOTHING",
+                (account_id, login_name, domain, full_name, password_hash, now),
+            ):
+                raise AlreadyExists()
+            txn.execute(
+                "INSERT INTO account_state (account_id, modseq, next_mailbox_id, last_uid_validity, login_name)"
+                " VALUES (?, 0, 1, 0, ?)",
+                (account_id, login_name),
+            )
+            modseq = advance_txn(txn, account_id)
+            for name, special_use in _FIRST_MAILBOXES:
+                create_levels_txn(txn, account_id, name, modseq, now, special_use)
+            txn.insert("subscriptions", "account_id, name", [(account_id, name) for name, _ in _FIRST_MAILBOXES])
+            return Account(account_id, login_name, full_name, True, now)
+
+        return self._database.run("add account", add_txn)
+
+    def remove_account(self, login_name: str) -> Deferred[None]:
+        now = self._clock.seconds()
+
+        def remove_txn(txn: Transaction) -> None:
+            row = txn.row("DELETE FROM accounts WHERE login_name = ? RETURNING account_id", (login_name.lower(),))
+            if row is None:
+                raise NoSuchAccount(cause=login_name)
+            txn.execute("UPDATE account_state SET removed_at = ? WHERE account_id = ?", (now, row[0]))
+
+        return self._database.run("remove account", remove_txn)
+
+    def set_password_hash(self, account_id: AccountId, password_hash: str) -> Deferred[None]:
+        return self._set(account_id, "password_hash", password_hash)
+
+    def set_enabled(self, account_id: AccountId, enabled: bool) -> Deferred[None]:
+        return self._set(account_id, "enabled", int(enabled))
+
+    def _set(self, account_id: AccountId, column: str, value: object) -> Deferred[None]:
+        def set_txn(txn: Transaction) -> None:
+            if not txn.execute(f"UPDATE accounts SET {column} = ? WHERE account_id = ?", (value, account_id)):
+                raise NoSuchAccount(cause=f"account {account_id}")
+
+        return self._database.run(f"set {column}", set_txn)
+
+    def accounts(self, domain: str | None) -> Deferred[list[Account]]:
+        def accounts_txn(txn: Transaction) -> list[Account]:
+            if domain is None:
+                rows = txn.rows(f"{_ACCOUNT} ORDER BY login_name")
+            else:
+                rows = txn.rows(f"{_ACCOUNT} WHERE domain = ? ORDER BY login_name", (domain.lower(),))
+            return [_account(row) for row in rows]
+
+        return self._database.read("accounts", accounts_txn)
+
+    def account(self, login_name: str) -> Deferred[Account | None]:
+        return self._database.read("account", lambda txn: _account_txn(txn, login_name))
+
+    def credentials(self, login_name: str) -> Deferred[Credentials | None]:
+        def credentials_txn(txn: Transaction) -> Credentials | None:
+            row = txn.row(
+                "SELECT account_id, login_name, full_name, enabled, created_at, password_hash FROM accounts"
+                " WHERE login_name = ?",
+                (login_name.lower(),),
+            )
+            return None if row is None else Credentials(_account(row[:-1]), row[-1])
+
+        return self._database.read("credentials", credentials_txn)
+
+    # --- aliases
+
+    def set_alias(self, address: Address, targets: Sequence[Address]) -> Deferred[Alias]:
+        domain, local_part = _key(address)
+
+        def set_txn(txn: Transaction) -> Alias:
+            txn.execute("DELETE FROM aliases WHERE domain = ? AND local_part = ?", (domain, local_part))
+            txn.insert(
+                "aliases",
+                "domain, local_part, position, target_local, target_domain",
+                [
+                    (domain, local_part, position, target.local_part, target.domain)
+                    for position, target in enumerate(targets)
+                ],
+            )
+            return Alias(Address(local_part, domain), tuple(targets))
+
+        return self._database.run("set alias", set_txn)
+
+    def remove_alias(self, address: Address) -> Deferred[None]:
+        def remove_txn(txn: Transaction) -> None:
+            if not txn.execute("DELETE FROM aliases WHERE domain = ? AND local_part = ?", _key(address)):
+                raise NoSuchEntry(cause=f"alias {address}")
+
+        return self._database.run("remove alias", remove_txn)
+
+    def aliases(self, domain: str | None) -> Deferred[list[Alias]]:
+        def aliases_txn(txn: Transaction) -> list[Alias]:
+            where, values = ("", ()) if domain is None else (" WHERE domain = ?", (domain.lower(),))
+            targets: dict[Address, list[Address]] = {}
+            for name, local_part, target_local, target_domain in txn.rows(
+                f"SELECT domain, local_part, target_local, target_domain FROM aliases{where}"
+                " ORDER BY local_part, domain, position",
+                values,
+            ):
+                targets.setdefault(Address(local_part, name), []).append(Address(target_local, target_domain))
+            return [Alias(address, tuple(found)) for address, found in targets.items()]
+
+        return self._database.read("aliases", aliases_txn)
+
+    def route(self, address: Address) -> Deferred[DirectoryRow]:
+        domain, local_part = _key(address)
+
+        def route_txn(txn: Transaction) -> DirectoryRow:
+            return DirectoryRow(
+                _domain_txn(txn, domain), _account_txn(txn, f"{local_part}@{domain}"), _targets_txn(txn, address)
+            )
+
+        return self._database.read("route", route_txn)

@@ -1,0 +1,166 @@
+"""SQLite: a write-ahead log, one writing connection, any number of reading ones.
+
+Durability: ``synchronous=FULL`` makes each commit one fsync of the log. Automatic checkpoints are off on the writing
+connection, for they would put two more fsyncs into the way of whoever commits; a thread does them instead. It cannot
+finish while commits go on (the log may only start over when all of it is in the database), so when the log has grown
+past its limit the writing thread closes the small gap that is left, between two transactions.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Mapping
+from typing import ClassVar
+
+from pymailsuite.config.sections.store import StoreSection
+from pymailsuite.store.engines.base import Connection, Cursor, Trouble
+
+_BUSY_WAIT_S = 2.0
+_LOW_SPACE = 64 * 1024
+_STATEMENTS_KEPT = 400
+
+_TROUBLES: dict[int, Trouble] = {
+    sqlite3.SQLITE_FULL: Trouble.FULL,
+    sqlite3.SQLITE_BUSY: Trouble.BUSY,
+    sqlite3.SQLITE_LOCKED: Trouble.BUSY,
+    sqlite3.SQLITE_PROTOCOL: Trouble.BUSY,
+    sqlite3.SQLITE_IOERR: Trouble.LOST,
+    sqlite3.SQLITE_CORRUPT: Trouble.LOST,
+    sqlite3.SQLITE_NOTADB: Trouble.LOST,
+    sqlite3.SQLITE_CANTOPEN: Trouble.LOST,
+    sqlite3.SQLITE_READONLY: Trouble.LOST,
+    sqlite3.SQLITE_NOMEM: Trouble.LOST,
+}
+
+
+class SqliteConnection:
+    """A connection in autocommit mode, so that transactions begin where we say."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def cursor(self) -> Cursor:
+        return self._connection.cursor()
+
+    def begin_write(self) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+
+    def begin_read(self) -> None:
+        self._connection.execute("BEGIN")
+
+    def commit(self) -> None:
+        self._connection.execute("COMMIT")
+
+    def rollback(self) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    @property
+    def in_transaction(self) -> bool:
+        return self._connection.in_transaction
+
+    def checkpoint(self) -> tuple[int, int, int]:
+        """Move what the log holds into the database without getting in anybody's way.
+
+        Answers whether something was in the way, frames in the log, and frames moved.
+        """
+        row: tuple[int, int, int] = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        return row
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class SqliteEngine:
+    """A file, or with ``path`` None a database in memory that lives in a single connection."""
+
+    schema_words: ClassVar[Mapping[str, str]] = {
+        "key": "INTEGER PRIMARY KEY",
+        "octets": "BLOB",
+        "clustered": "WITHOUT ROWID",
+    }
+    skip_locked: ClassVar[str] = ""
+
+    def __init__(self, path: str | None, settings: StoreSection) -> None:
+        self._path = path
+        self._settings = settings
+        self._tending: SqliteConnection | None = None
+        self.in_memory = path is None
+
+    def connect(self) -> SqliteConnection:
+        return self._connect(read_only=False)
+
+    def connect_reader(self) -> SqliteConnection:
+        return self._connect(read_only=True)
+
+    def _connect(self, *, read_only: bool) -> SqliteConnection:
+        settings = self._settings
+        if self._path is not None and not os.path.exists(self._path):
+            # Mail is nobody else's business; SQLite gives the log files the mode of the database.
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+        connection = sqlite3.connect(
+            ":memory:" if self._path is None else self._path,
+            timeout=_BUSY_WAIT_S,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=_STATEMENTS_KEPT,
+        )
+        pragmas = [
+            f"page_size={settings.sqlite_page_size}",
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "wal_autocheckpoint=0",
+            f"journal_size_limit={settings.sqlite_wal_limit}",
+            f"cache_size=-{settings.sqlite_cache_size // 1024}",
+            f"mmap_size={settings.sqlite_mmap_size}",
+            "temp_store=MEMORY",
+            *(["query_only=1"] if read_only else []),
+        ]
+        try:
+            for pragma in pragmas:
+                connection.execute(f"PRAGMA {pragma}").fetchall()
+        except sqlite3.Error:
+            connection.close()
+            raise
+        return SqliteConnection(connection)
+
+    def table_names(self, cursor: Cursor) -> set[str]:
+        cursor.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        return {name for (name,) in cursor.fetchall()}
+
+    def trouble(self, error: BaseException) -> Trouble | None:
+        if not isinstance(error, sqlite3.Error):
+            return None
+        code = getattr(error, "sqlite_errorcode", None)
+        if code is None:
+            return Trouble.DEFECT
+        trouble = _TROUBLES.get(code & 0xFF, Trouble.DEFECT)
+        if trouble is Trouble.LOST and self._space_left() < _LOW_SPACE:
+            return Trouble.FULL
+        return trouble
+
+    def _space_left(self) -> int:
+        """Octets free on the file system; SQLite reports some failures for want of space as plain I/O errors."""
+        if self._path is None:
+            return _LOW_SPACE
+        try:
+            status = os.statvfs(os.path.dirname(os.path.abspath(self._path)))
+        except OSError:
+            return _LOW_SPACE
+        return status.f_bavail * status.f_frsize
+
+    def tend(self) -> bool:
+        if self._tending is None:
+            self._tending = self.connect()
+        _, frames, _ = self._tending.checkpoint()
+        return frames * self._settings.sqlite_page_size > self._settings.sqlite_wal_limit
+
+    def tend_between(self, connection: Connection) -> None:
+        assert isinstance(connection, SqliteConnection)
+        connection.checkpoint()
+
+    def stop_tending(self) -> None:
+        if self._tending is not None:
+            self._tending.close()
+            self._tending = None

@@ -1,0 +1,119 @@
+"""The store in its parts, and how one is made from a URL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
+from zope.interface import implementer
+
+from pymailsuite.config.sections.store import StoreSection
+from pymailsuite.errors import ConfigError
+from pymailsuite.interfaces.store import IMailStore
+from pymailsuite.message.scan import StructureScanner
+from pymailsuite.store.account_mail import AccountMail
+from pymailsuite.store.contents import ContentWriter, Scanner, read_content
+from pymailsuite.store.database import Database, InlineDatabase, ThreadedDatabase
+from pymailsuite.store.directory import DirectoryStore
+from pymailsuite.store.engines.base import Engine
+from pymailsuite.store.engines.sqlite import SqliteEngine
+from pymailsuite.store.ids import ContentIds, take_node_txn
+from pymailsuite.store.migrate import migrate_txn
+from pymailsuite.store.notices import ChangeNotices
+from pymailsuite.store.queue import QueueStore
+from pymailsuite.store.transaction import Transaction
+from pymailsuite.store.upkeep import StoreUpkeep
+from pymailsuite.values import AccountId, ContentId
+
+
+@implementer(IMailStore)
+class MailStore:
+    """The one transactional store, on any engine."""
+
+    def __init__(
+        self,
+        make_database: Callable[[ChangeNotices], Database],
+        clock: IReactorTime,
+        scanner: Callable[[], Scanner] = StructureScanner,
+    ) -> None:
+        self.notices = ChangeNotices()
+        self.database = make_database(self.notices)
+        self.directory = DirectoryStore(self.database, clock)
+        self.queue = QueueStore(self.database, clock)
+        self.upkeep = StoreUpkeep(self.database, clock, scanner)
+        self._clock = clock
+        self._scanner = scanner
+        self._ids = ContentIds(clock, 0)
+
+    def open(self) -> Deferred[None]:
+        now = self._clock.seconds()
+        engine = self.database.engine
+
+        def prepare_txn(txn: Transaction) -> int:
+            migrate_txn(txn, engine, now)
+            return take_node_txn(txn)
+
+        def opened(node: int) -> None:
+            self._ids = ContentIds(self._clock, node)
+
+        return self.database.open(prepare_txn).addCallback(opened)
+
+    def close(self) -> Deferred[None]:
+        return self.database.close()
+
+    def account_mail(self, account_id: AccountId) -> AccountMail:
+        return AccountMail(self.database, self._clock, account_id)
+
+    def new_content(self) -> ContentWriter:
+        return ContentWriter(self.database, self._ids.next_id(), self._scanner(), self._clock)
+
+    def read_content(self, content_id: ContentId, start: int, stop: int) -> Deferred[bytes]:
+        return read_content(self.database, content_id, start, stop)
+
+
+def _sqlite(url: str, settings: StoreSection) -> Engine:
+    parts = urlsplit(url)
+    if parts.netloc:
+        raise ConfigError(f"store.url: {url!r} names a host; a SQLite file is sqlite:///path")
+    path = unquote(parts.path)
+    return SqliteEngine(None if path in {"", "/"} else path, settings)
+
+
+_ENGINES: dict[str, Callable[[str, StoreSection], Engine]] = {"sqlite": _sqlite}
+
+
+def open_engine(url: str, settings: StoreSection) -> Engine:
+    """The engine for a URL: ``sqlite:///path``, or ``sqlite://`` for memory. ConfigError if there is none."""
+    scheme = url.partition(":")[0]
+    make = _ENGINES.get(scheme)
+    if make is None:
+        raise ConfigError(f"store.url: no store of the kind {scheme!r}; known: {', '.join(sorted(_ENGINES))}")
+    return make(url, settings)
+
+
+def mail_store(settings: StoreSection, reactor: Any, *, url: str = "") -> MailStore:
+    """The store that ``settings`` (or ``url``, if given) describe, not yet open. It runs on threads of its own."""
+    engine = open_engine(url or settings.url, settings)
+    threads: IReactorFromThreads = reactor
+
+    def make_database(notices: ChangeNotices) -> Database:
+        if engine.in_memory:
+            return InlineDatabase(engine, settings, notices.announce)
+        return ThreadedDatabase(engine, settings, notices.announce, threads)
+
+    return MailStore(make_database, reactor)
+
+
+def inline_store(
+    settings: StoreSection,
+    clock: IReactorTime,
+    *,
+    url: str = "sqlite://",
+    scanner: Callable[[], Scanner] = StructureScanner,
+) -> MailStore:
+    """A store without threads or reactor, not yet open: each Deferred has fired when it is returned."""
+    engine = open_engine(url, settings)
+    return MailStore(lambda notices: InlineDatabase(engine, settings, notices.announce), clock, scanner)

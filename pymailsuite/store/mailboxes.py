@@ -1,0 +1,308 @@
+"""Mailbox rows: names and hierarchy, counters, UIDs. Functions that work inside an open transaction."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from attrs import frozen
+
+from pymailsuite.errors import AlreadyExists, MailboxHasChildren, NoSuchAccount, NoSuchMailbox, Refusal
+from pymailsuite.interfaces.mail import Mailbox
+from pymailsuite.store.transaction import Row, Transaction
+from pymailsuite.values import DELIMITER, INBOX, AccountId, MailboxId, ModSeq, SpecialUse, Uid, UidSet
+
+INBOX_ID = MailboxId(1)
+"""INBOX is made first, never deleted and never renamed: deliveries need not look it up."""
+
+_COLUMNS = (
+    "mailbox_id, name, uid_validity, uid_next, highest_modseq, messages, unseen, deleted, size, first_recent,"
+    " special_use, selectable"
+)
+_INBOX_LEVEL = re.compile(rf"inbox(?={re.escape(DELIMITER)}|\Z)", re.IGNORECASE)
+
+
+def canonical(name: str) -> str:
+    """The name as it is stored: INBOX, as a whole or as the first level, in capitals (RFC 3501 §5.1)."""
+    return _INBOX_LEVEL.sub(INBOX, name, count=1) if _INBOX_LEVEL.match(name) else name
+
+
+def _mailbox(row: Row) -> Mailbox:
+    *plain, special_use, selectable = row
+    return Mailbox(*plain, SpecialUse(special_use) if special_use else None, bool(selectable))
+
+
+# --- the account's clock
+
+
+def advance_txn(txn: Transaction, account_id: AccountId) -> ModSeq:
+    """The account's next modseq, not announced yet. NoSuchAccount.
+
+    Until the commit nobody else changes this account: what is read after this stays true.
+    """
+    row = txn.row(
+        "UPDATE account_state SET modseq = modseq + 1 WHERE account_id = ? AND removed_at IS NULL RETURNING modseq",
+        (account_id,),
+    )
+    if row is None:
+        raise NoSuchAccount(cause=f"account {account_id}")
+    return ModSeq(row[0])
+
+
+def lock_account_txn(txn: Transaction, account_id: AccountId) -> None:
+    """Keep others from changing the account until the commit, without moving its clock."""
+    txn.execute("UPDATE account_state SET modseq = modseq WHERE account_id = ?", (account_id,))
+
+
+# --- finding
+
+
+def mailboxes_txn(txn: Transaction, account_id: AccountId) -> list[Mailbox]:
+    """All of an account, by name."""
+    rows = txn.rows(f"SELECT {_COLUMNS} FROM mailboxes WHERE account_id = ? ORDER BY name", (account_id,))
+    return [_mailbox(row) for row in rows]
+
+
+def find_mailbox_txn(txn: Transaction, account_id: AccountId, name: str) -> Mailbox | None:
+    """One by its name."""
+    row = txn.row(f"SELECT {_COLUMNS} FROM mailboxes WHERE account_id = ? AND name = ?", (account_id, canonical(name)))
+    return None if row is None else _mailbox(row)
+
+
+def mailbox_txn(txn: Transaction, account_id: AccountId, name: str) -> Mailbox:
+    """One by its name. NoSuchMailbox."""
+    mailbox = find_mailbox_txn(txn, account_id, name)
+    if mailbox is None:
+        raise NoSuchMailbox()
+    return mailbox
+
+
+def open_mailbox_txn(txn: Transaction, account_id: AccountId, name: str) -> Mailbox:
+    """One that can hold messages. NoSuchMailbox for a ``\\Noselect`` name too."""
+    mailbox = mailbox_txn(txn, account_id, name)
+    if not mailbox.selectable:
+        raise NoSuchMailbox()
+    return mailbox
+
+
+def mailbox_of_id_txn(txn: Transaction, account_id: AccountId, mailbox_id: MailboxId) -> Mailbox:
+    """One by its id. NoSuchMailbox if it has been deleted."""
+    row = txn.row(f"SELECT {_COLUMNS} FROM mailboxes WHERE account_id = ? AND mailbox_id = ?", (account_id, mailbox_id))
+    if row is None:
+        raise NoSuchMailbox()
+    return _mailbox(row)
+
+
+def inferiors_txn(txn: Transaction, account_id: AccountId, name: str) -> list[tuple[MailboxId, str]]:
+    """Ids and names of all mailboxes below ``name``, by name."""
+    below = name + DELIMITER
+    return [
+        (MailboxId(mailbox_id), found)
+        for mailbox_id, found in txn.rows(
+            "SELECT mailbox_id, name FROM mailboxes WHERE account_id = ? AND name > ? AND name < ? ORDER BY name",
+            (account_id, below, name + chr(ord(DELIMITER) + 1)),
+        )
+    ]
+
+
+# --- making, removing, naming
+
+
+def _check_name(name: str) -> None:
+    if not name or not all(name.split(DELIMITER)):
+        raise Refusal("Mailbox name has an empty level")
+
+
+def _insert_txn(
+    txn: Transaction,
+    account_id: AccountId,
+    name: str,
+    modseq: ModSeq,
+    now: float,
+    special_use: SpecialUse | None = None,
+    selectable: bool = True,
+) -> MailboxId:
+    """A new row whose id and UIDVALIDITY this account never had before."""
+    row = txn.row(
+        "UPDATE account_state SET next_mailbox_id = next_mailbox_id + 1,"
+        " last_uid_validity = CASE WHEN last_uid_validity < ? THEN ? ELSE last_uid_validity + 1 END"
+        " WHERE account_id = ? RETURNING next_mailbox_id - 1, last_uid_validity",
+        (int(now), int(now), account_id),
+    )
+    assert row is not None
+    mailbox_id, uid_validity = row
+    txn.insert(
+        "mailboxes",
+        "account_id, mailbox_id, name, uid_validity, uid_next, highest_modseq, altered_modseq, expunge_floor, messages,"
+        " unseen, deleted, size, first_recent, special_use, selectable",
+        [
+            (account_id, mailbox_id, name, uid_validity, 1, modseq, modseq, 0, 0, 0, 0, 0, 1)
+            + (special_use.value if special_use else None, int(selectable))
+        ],
+    )
+    return MailboxId(mailbox_id)
+
+
+def _delete_row_txn(txn: Transaction, account_id: AccountId, mailbox_id: MailboxId) -> None:
+    txn.execute("DELETE FROM mailboxes WHERE account_id = ? AND mailbox_id = ?", (account_id, mailbox_id))
+
+
+def create_levels_txn(
+    txn: Transaction, account_id: AccountId, name: str, modseq: ModSeq, now: float, special_use: SpecialUse | None
+) -> None:
+    """Create ``name``, which must not be there, and the levels missing above it."""
+    levels = name.split(DELIMITER)
+    for depth in range(1, len(levels)):
+        above = DELIMITER.join(levels[:depth])
+        if find_mailbox_txn(txn, account_id, above) is None:
+            _insert_txn(txn, account_id, above, modseq, now)
+    _insert_txn(txn, account_id, name, modseq, now, special_use)
+
+
+def create_mailbox_txn(
+    txn: Transaction, account_id: AccountId, name: str, special_use: SpecialUse | None, now: float
+) -> Mailbox:
+    """Create it and missing levels above it. AlreadyExists. A ``\\Noselect`` name becomes a mailbox."""
+    name = canonical(name)
+    _check_name(name)
+    modseq = advance_txn(txn, account_id)
+    there = find_mailbox_txn(txn, account_id, name)
+    if there is not None:
+        if there.selectable:
+            raise AlreadyExists()
+        _delete_row_txn(txn, account_id, there.mailbox_id)
+    create_levels_txn(txn, account_id, name, modseq, now, special_use)
+    txn.announce(account_id, modseq)
+    return mailbox_txn(txn, account_id, name)
+
+
+def delete_mailbox_txn(txn: Transaction, account_id: AccountId, name: str, now: float) -> None:
+    """Remove it; its messages go to the undelete area. RFC 3501 §6.3.4."""
+    name = canonical(name)
+    if name == INBOX:
+        raise Refusal("INBOX cannot be deleted")
+    modseq = advance_txn(txn, account_id)
+    mailbox = mailbox_txn(txn, account_id, name)
+    has_inferiors = bool(inferiors_txn(txn, account_id, name))
+    if has_inferiors and not mailbox.selectable:
+        raise MailboxHasChildren()
+    if mailbox.selectable:
+        txn.execute(
+            "INSERT INTO expunged (account_id, mailbox_id, uid, system_flags, keywords, modseq, content_id, size,"
+            " internal_date, save_date, prefix, expunged_at)"
+            " SELECT account_id, mailbox_id, uid, system_flags, keywords, ?, content_id, size, internal_date,"
+            " save_date, prefix, ? FROM messages WHERE account_id = ? AND mailbox_id = ?",
+            (modseq, now, account_id, mailbox.mailbox_id),
+        )
+        txn.execute("DELETE FROM messages WHERE account_id = ? AND mailbox_id = ?", (account_id, mailbox.mailbox_id))
+        txn.execute(
+            "INSERT INTO deleted_mailboxes (account_id, mailbox_id, name, uid_validity, deleted_at)"
+            " VALUES (?, ?, ?, ?, ?)",
+            (account_id, mailbox.mailbox_id, name, mailbox.uid_validity, now),
+        )
+    _delete_row_txn(txn, account_id, mailbox.mailbox_id)
+    if has_inferiors:
+        # A row of its own: whoever has the old one open learns that it is gone, and its id never comes back.
+        _insert_txn(txn, account_id, name, modseq, now, selectable=False)
+    txn.announce(account_id, modseq)
+
+
+def rename_mailbox_txn(txn: Transaction, account_id: AccountId, old: str, new: str, now: float) -> ModSeq:
+    """Rename it with its inferiors; for INBOX only make the mailbox its messages go to. RFC 3501 §6.3.5."""
+    old, new = canonical(old), canonical(new)
+    _check_name(new)
+    modseq = advance_txn(txn, account_id)
+    mailbox = mailbox_txn(txn, account_id, old)
+    if find_mailbox_txn(txn, account_id, new) is not None:
+        raise AlreadyExists()
+    if new.startswith(old + DELIMITER) and old != INBOX:
+        raise Refusal("A mailbox cannot become its own inferior")
+    if old == INBOX:
+        create_levels_txn(txn, account_id, new, modseq, now, None)
+    else:
+        renamed = [(mailbox.mailbox_id, old), *inferiors_txn(txn, account_id, old)]
+        above, _, _ = new.rpartition(DELIMITER)
+        if above and find_mailbox_txn(txn, account_id, above) is None:
+            create_levels_txn(txn, account_id, above, modseq, now, None)
+        txn.execute_many(
+            "UPDATE mailboxes SET name = ? WHERE account_id = ? AND mailbox_id = ?",
+            [(new + name[len(old) :], account_id, mailbox_id) for mailbox_id, name in renamed],
+        )
+    txn.announce(account_id, modseq)
+    return modseq
+
+
+# --- counters
+
+
+@frozen
+class Arrivals:
+    """What room messages that arrive were given: UIDs from ``first_uid`` on."""
+
+    uid_validity: int
+    first_uid: Uid
+
+
+def arrive_txn(
+    txn: Transaction, account_id: AccountId, mailbox_id: MailboxId, modseq: ModSeq, rows: Sequence[tuple[int, int]]
+) -> Arrivals | None:
+    """Count messages in, each a pair (system_flags, size), and give them UIDs. None if there is no such mailbox."""
+    row = txn.row(
+        "UPDATE mailboxes SET uid_next = uid_next + ?, highest_modseq = ?, messages = messages + ?,"
+        " unseen = unseen + ?, deleted = deleted + ?, size = size + ?"
+        " WHERE account_id = ? AND mailbox_id = ? AND selectable = 1 RETURNING uid_validity, uid_next",
+        (
+            len(rows),
+            modseq,
+            len(rows),
+            sum(1 for flags, _ in rows if not flags & 1),
+            sum(1 for flags, _ in rows if flags & 8),
+            sum(size for _, size in rows),
+            account_id,
+            mailbox_id,
+        ),
+    )
+    return None if row is None else Arrivals(row[0], Uid(row[1] - len(rows)))
+
+
+def depart_txn(
+    txn: Transaction, account_id: AccountId, mailbox_id: MailboxId, modseq: ModSeq, rows: Sequence[tuple[int, int]]
+) -> None:
+    """Count messages out, each a pair (system_flags, size)."""
+    txn.execute(
+        "UPDATE mailboxes SET highest_modseq = ?, altered_modseq = ?, messages = messages - ?, unseen = unseen - ?,"
+        " deleted = deleted - ?, size = size - ? WHERE account_id = ? AND mailbox_id = ?",
+        (
+            modseq,
+            modseq,
+            len(rows),
+            sum(1 for flags, _ in rows if not flags & 1),
+            sum(1 for flags, _ in rows if flags & 8),
+            sum(size for _, size in rows),
+            account_id,
+            mailbox_id,
+        ),
+    )
+
+
+def reflag_txn(
+    txn: Transaction, account_id: AccountId, mailbox_id: MailboxId, modseq: ModSeq, unseen: int, deleted: int
+) -> None:
+    """Note that flags have changed, and by how much that changed the counts."""
+    txn.execute(
+        "UPDATE mailboxes SET highest_modseq = ?, altered_modseq = ?, unseen = unseen + ?, deleted = deleted + ?"
+        " WHERE account_id = ? AND mailbox_id = ?",
+        (modseq, modseq, unseen, deleted, account_id, mailbox_id),
+    )
+
+
+def claim_recent_txn(txn: Transaction, account_id: AccountId, mailbox_id: MailboxId, below: Uid) -> UidSet:
+    """Take ``\\Recent`` of the messages below a UID that nobody has taken."""
+    lock_account_txn(txn, account_id)
+    mailbox = mailbox_of_id_txn(txn, account_id, mailbox_id)
+    if mailbox.first_recent >= below:
+        return UidSet()
+    txn.execute(
+        "UPDATE mailboxes SET first_recent = ? WHERE account_id = ? AND mailbox_id = ?", (below, account_id, mailbox_id)
+    )
+    return UidSet(((mailbox.first_recent, below - 1),))

@@ -1,0 +1,404 @@
+"""Message rows: flags, copies, removal, changes. Functions that work inside an open transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import takewhile
+
+from pymailsuite.errors import NoSuchMailbox
+from pymailsuite.interfaces.mail import Appended, Changes, Column, Copied, MessageRow, NewMessage, StoreResult
+from pymailsuite.store.contents import change_refs_txn, insert_contents_txn, read_octets_txn
+from pymailsuite.store.mailboxes import (
+    advance_txn,
+    arrive_txn,
+    depart_txn,
+    mailbox_of_id_txn,
+    open_mailbox_txn,
+    reflag_txn,
+)
+from pymailsuite.store.transaction import Row, Transaction
+from pymailsuite.store.uid_ranges import conditions, rows_of_txn
+from pymailsuite.values import (
+    MAX_CHUNK,
+    AccountId,
+    ContentId,
+    FlagChange,
+    Flags,
+    MailboxId,
+    ModSeq,
+    SystemFlag,
+    Uid,
+    UidSet,
+)
+
+FlagRow = tuple[int, int, str, int]
+"""uid, system_flags, keywords, modseq"""
+
+_SEEN, _DELETED = int(SystemFlag.SEEN), int(SystemFlag.DELETED)
+_FLAG_COLUMNS = "uid, system_flags, keywords, modseq"
+_EXPUNGED_COLUMNS = (
+    "account_id, mailbox_id, uid, system_flags, keywords, modseq, content_id, size, internal_date, save_date, prefix,"
+    " expunged_at"
+)
+MESSAGE_COLUMNS = (
+    "account_id, mailbox_id, uid, system_flags, keywords, modseq, content_id, size, internal_date, save_date, prefix"
+)
+
+
+def keyword_text(keywords: frozenset[str]) -> str:
+    """Keywords as they are stored: ascending, one space between."""
+    return " ".join(sorted(keywords))
+
+
+# --- reading
+
+_EXPRESSIONS = {
+    Column.UID: "m.uid",
+    Column.SYSTEM_FLAGS: "m.system_flags",
+    Column.KEYWORDS: "m.keywords",
+    Column.MODSEQ: "m.modseq",
+    Column.INTERNAL_DATE: "m.internal_date",
+    Column.SAVE_DATE: "m.save_date",
+    Column.SIZE: "m.size",
+    Column.CONTENT_ID: "m.content_id",
+    Column.PREFIX: "m.prefix",
+    Column.HEADER_SIZE: "c.header_size",
+    Column.ENVELOPE: "c.envelope",
+    Column.BODY: "c.body",
+    Column.BODYSTRUCTURE: "c.bodystructure",
+    Column.PARTS: "c.parts",
+    Column.HEADER: "substr(k.octets, 1, c.header_size)",
+    Column.OCTETS: f"CASE WHEN m.size <= {MAX_CHUNK} THEN k.octets END",
+}
+_JOIN_CONTENTS = " JOIN contents c ON c.content_id = m.content_id"
+_JOIN_FIRST_CHUNK = " LEFT JOIN content_chunks k ON k.content_id = m.content_id AND k.position = 0"
+
+
+def read_messages_txn(
+    txn: Transaction, account_id: AccountId, mailbox_id: MailboxId, uids: UidSet, columns: Sequence[Column]
+) -> Sequence[MessageRow]:
+    """Rows of those of ``uids`` that exist, by ascending UID, with just the columns asked for."""
+    with_header, with_octets = Column.HEADER in columns, Column.OCTETS in columns
+    expressions = [_EXPRESSIONS[column] for column in columns]
+    if with_header or with_octets:
+        expressions += ["m.prefix", "m.content_id", "c.header_size", "m.size"]
+    joins = ""
+    if any(expression.find("c.") >= 0 for expression in expressions):
+        joins += _JOIN_CONTENTS
+    if with_header or with_octets:
+        # Metadata of long messages is read without their octets.
+        joins += _JOIN_FIRST_CHUNK if with_header else f"{_JOIN_FIRST_CHUNK} AND m.size <= {MAX_CHUNK}"
+    select = f"SELECT {', '.join(expressions)} FROM messages m{joins}"
+    rows = rows_of_txn(txn, select, account_id, mailbox_id, uids, prefix="m.")
+    if with_header or with_octets:
+        return [_with_octets_txn(txn, row, columns) for row in rows]
+    return rows
+
+
+def _with_octets_txn(txn: Transaction, row: Row, columns: Sequence[Column]) -> MessageRow:
+    """The row with its prefix before header and octets; what of a long header lies past the first chunk is read."""
+    prefix, content_id, header_size, size = row[-4:]
+    values = list(row[: len(columns)])
+    for place, column in enumerate(columns):
+        if column is Column.HEADER:
+            header = values[place] or b""
+            position = len(header)
+            while position < header_size:
+                piece = read_octets_txn(txn, content_id, position, min(header_size, position + MAX_CHUNK))
+                if not piece:
+                    break
+                header += piece
+                position += len(piece)
+            values[place] = prefix + header
+        elif column is Column.OCTETS:
+            values[place] = prefix + (values[place] or b"") if size <= MAX_CHUNK else None
+    return tuple(values)
+
+
+def read_octets_of_txn(
+    txn: Transaction, account_id: AccountId, mailbox_id: MailboxId, uid: Uid, start: int, stop: int
+) -> bytes:
+    """Octets of one message, prefix included; of an expunged one too while it can be undeleted."""
+    row = None
+    for table in ("messages", "expunged"):
+        row = row or txn.row(
+            f"SELECT content_id, prefix FROM {table}"
+            " WHERE account_id = ? AND mailbox_id = ? AND uid = ? AND content_id IS NOT NULL",
+            (account_id, mailbox_id, uid),
+        )
+    if row is None:
+        return b""
+    content_id, prefix = row
+    before = len(prefix)
+    octets: bytes = prefix[start:stop]
+    if stop > before:
+        octets += read_octets_txn(txn, content_id, max(0, start - before), stop - before)
+    return octets
+
+
+def flag_rows_txn(txn: Transaction, account_id: AccountId, mailbox_id: MailboxId) -> list[FlagRow]:
+    """One row for each message of a mailbox, by ascending UID."""
+    rows: list[FlagRow] = txn.rows(
+        f"SELECT {_FLAG_COLUMNS} FROM messages WHERE account_id = ? AND mailbox_id = ? ORDER BY uid",
+        (account_id, mailbox_id),
+    )  # type: ignore[assignment]
+    return rows
+
+
+# --- what happened since
+
+_ARRIVALS_AT_ONCE = 64
+
+
+def changes_txn(txn: Transaction, account_id: AccountId, mailbox_id: MailboxId, since: ModSeq) -> Changes:
+    """All changes after ``since``, complete up to the account's modseq at this moment."""
+    row = txn.row(
+        "SELECT a.modseq, m.highest_modseq, m.altered_modseq FROM account_state a"
+        " LEFT JOIN mailboxes m ON m.account_id = a.account_id AND m.mailbox_id = ? WHERE a.account_id = ?",
+        (mailbox_id, account_id),
+    )
+    if row is None or row[1] is None:
+        return Changes(ModSeq(row[0]) if row else since, [], UidSet(), exists=False)
+    modseq, highest, altered = row
+    if highest <= since:
+        return Changes(ModSeq(modseq), [], UidSet())
+    if altered <= since:
+        return Changes(ModSeq(modseq), _arrivals_txn(txn, account_id, mailbox_id, since), UidSet())
+    changed: list[FlagRow] = txn.rows(
+        f"SELECT {_FLAG_COLUMNS} FROM messages WHERE account_id = ? AND mailbox_id = ? AND modseq > ? ORDER BY uid",
+        (account_id, mailbox_id, since),
+    )  # type: ignore[assignment]
+    expunged = txn.rows(
+        "SELECT uid FROM expunged WHERE account_id = ? AND mailbox_id = ? AND modseq > ?",
+        (account_id, mailbox_id, since),
+    )
+    return Changes(ModSeq(modseq), changed, UidSet.of(uid for (uid,) in expunged))
+
+
+def _arrivals_txn(txn: Transaction, account_id: AccountId, mailbox_id: MailboxId, since: ModSeq) -> list[FlagRow]:
+    """New messages when nothing but arrivals happened: modseqs rise with UIDs, so look from the end."""
+    found: list[FlagRow] = []
+    below = 1 << 32
+    while True:
+        rows: list[FlagRow] = txn.rows(
+            f"SELECT {_FLAG_COLUMNS} FROM messages WHERE account_id = ? AND mailbox_id = ? AND uid < ?"
+            " ORDER BY uid DESC LIMIT ?",
+            (account_id, mailbox_id, below, _ARRIVALS_AT_ONCE),
+        )  # type: ignore[assignment]
+        newer = list(takewhile(lambda row: row[3] > since, rows))
+        found += newer
+        if len(newer) < _ARRIVALS_AT_ONCE:
+            return found[::-1]
+        below = newer[-1][0]
+
+
+# --- flags
+
+
+def flag_change(change: FlagChange, flags: Flags) -> Callable[[int, str], tuple[int, str]]:
+    """What a change makes of stored flags. Keywords match in any case and keep that in which they were first given."""
+    bits = int(flags.system)
+    named = {keyword.lower(): keyword for keyword in sorted(flags.keywords)}
+
+    def changed(system_flags: int, keywords: str) -> tuple[int, str]:
+        there = {keyword.lower(): keyword for keyword in keywords.split()}
+        if change is FlagChange.ADD:
+            system_flags |= bits
+            there = {**named, **there}
+        elif change is FlagChange.REMOVE:
+            system_flags &= ~bits
+            there = {folded: keyword for folded, keyword in there.items() if folded not in named}
+        else:
+            system_flags = bits
+            there = {folded: there.get(folded, keyword) for folded, keyword in named.items()}
+        return system_flags, " ".join(sorted(there.values()))
+
+    return changed
+
+
+def store_flags_txn(
+    txn: Transaction,
+    account_id: AccountId,
+    mailbox_id: MailboxId,
+    uids: UidSet,
+    change: FlagChange,
+    flags: Flags,
+    unchanged_since: ModSeq | None,
+) -> StoreResult:
+    """Change flags of all; a message whose flags do not change keeps its modseq."""
+    modseq = advance_txn(txn, account_id)
+    mailbox_of_id_txn(txn, account_id, mailbox_id)
+    select = f"SELECT {_FLAG_COLUMNS} FROM messages"
+    rows: list[FlagRow] = rows_of_txn(txn, select, account_id, mailbox_id, uids)  # type: ignore[assignment]
+    apply = flag_change(change, flags)
+    results: dict[tuple[int, str], tuple[int, str]] = {}
+    altered: dict[tuple[int, str], list[int]] = {}
+    answer: list[FlagRow] = []
+    modified: list[int] = []
+    unseen = deleted = 0
+    for row in rows:
+        uid, system_flags, keywords, row_modseq = row
+        if unchanged_since is not None and row_modseq > unchanged_since:
+            modified.append(uid)
+            continue
+        old = (system_flags, keywords)
+        new = results.get(old)
+        if new is None:
+            new = results[old] = apply(system_flags, keywords)
+        if new == old:
+            answer.append(row)
+            continue
+        altered.setdefault(new, []).append(uid)
+        answer.append((uid, *new, modseq))
+        unseen += (system_flags & _SEEN) - (new[0] & _SEEN)
+        deleted += (new[0] & _DELETED) - (system_flags & _DELETED)
+    for (system_flags, keywords), changed_uids in altered.items():
+        for condition, values in conditions(UidSet.of(changed_uids)):
+            txn.execute(
+                "UPDATE messages SET system_flags = ?, keywords = ?, modseq = ?"
+                f" WHERE account_id = ? AND mailbox_id = ? AND {condition}",
+                [system_flags, keywords, modseq, account_id, mailbox_id, *values],
+            )
+    if altered:
+        reflag_txn(txn, account_id, mailbox_id, modseq, unseen // _SEEN, deleted // _DELETED)
+        txn.announce(account_id, modseq)
+    return StoreResult(answer, UidSet.of(modified))
+
+
+# --- leaving
+
+
+def remove_messages_txn(
+    txn: Transaction, account_id: AccountId, mailbox_id: MailboxId, uids: UidSet, now: float, *, only_deleted: bool
+) -> UidSet:
+    """Expunge those of ``uids`` that exist (and carry ``\\Deleted``): rows go to the undelete area."""
+    modseq = advance_txn(txn, account_id)
+    also = f" AND (system_flags & {_DELETED}) <> 0" if only_deleted else ""
+    gone: list[Row] = []
+    for condition, values in conditions(uids):
+        where = f"WHERE account_id = ? AND mailbox_id = ? AND {condition}{also}"
+        txn.execute(
+            f"INSERT INTO expunged ({_EXPUNGED_COLUMNS}) SELECT account_id, mailbox_id, uid, system_flags, keywords, ?,"
+            f" content_id, size, internal_date, save_date, prefix, ? FROM messages {where}",
+            [modseq, now, account_id, mailbox_id, *values],
+        )
+        gone += txn.rows(
+            f"DELETE FROM messages {where} RETURNING uid, system_flags, size", [account_id, mailbox_id, *values]
+        )
+    if gone:
+        depart_txn(txn, account_id, mailbox_id, modseq, [(flags, size) for _, flags, size in gone])
+        txn.announce(account_id, modseq)
+    return UidSet.of(uid for uid, _, _ in gone)
+
+
+def move_txn(
+    txn: Transaction, account_id: AccountId, mailbox_id: MailboxId, uids: UidSet, target: str, now: float
+) -> Copied:
+    """Into ``target``, and gone from the source. Only the fact of their leaving stays behind: they are not deleted."""
+    modseq = advance_txn(txn, account_id)
+    copied, rows = _copy_rows_txn(txn, account_id, mailbox_id, uids, target, modseq, now)
+    for condition, values in conditions(UidSet.of(copied.source)):
+        where = f"WHERE account_id = ? AND mailbox_id = ? AND {condition}"
+        txn.execute(
+            f"INSERT INTO expunged ({_EXPUNGED_COLUMNS}) SELECT account_id, mailbox_id, uid, system_flags, '', ?, NULL,"
+            f" size, internal_date, save_date, prefix, ? FROM messages {where}",
+            [modseq, now, account_id, mailbox_id, *values],
+        )
+        txn.execute(f"DELETE FROM messages {where}", [account_id, mailbox_id, *values])
+    if rows:
+        depart_txn(txn, account_id, mailbox_id, modseq, [(row[1], row[4]) for row in rows])
+        txn.announce(account_id, modseq)
+    return copied
+
+
+# --- arriving
+
+
+def copy_txn(
+    txn: Transaction, account_id: AccountId, mailbox_id: MailboxId, uids: UidSet, target: str, now: float
+) -> Copied:
+    """Flags, keywords and date kept, save date now."""
+    modseq = advance_txn(txn, account_id)
+    copied, rows = _copy_rows_txn(txn, account_id, mailbox_id, uids, target, modseq, now)
+    refs: dict[ContentId, int] = {}
+    for row in rows:
+        refs[row[3]] = refs.get(row[3], 0) + 1
+    change_refs_txn(txn, refs)
+    if rows:
+        txn.announce(account_id, modseq)
+    return copied
+
+
+def _copy_rows_txn(
+    txn: Transaction,
+    account_id: AccountId,
+    mailbox_id: MailboxId,
+    uids: UidSet,
+    target: str,
+    modseq: ModSeq,
+    now: float,
+) -> tuple[Copied, list[Row]]:
+    """Make rows in ``target``; and the rows (uid, system_flags, keywords, content_id, size, ...) they were made of."""
+    mailbox = open_mailbox_txn(txn, account_id, target)
+    rows = rows_of_txn(
+        txn,
+        "SELECT uid, system_flags, keywords, content_id, size, internal_date, prefix FROM messages",
+        account_id,
+        mailbox_id,
+        uids,
+    )
+    if not rows:
+        return Copied(mailbox.uid_validity, (), ()), rows
+    arrivals = arrive_txn(txn, account_id, mailbox.mailbox_id, modseq, [(row[1], row[4]) for row in rows])
+    assert arrivals is not None
+    txn.insert(
+        "messages",
+        MESSAGE_COLUMNS,
+        [
+            (account_id, mailbox.mailbox_id, uid, flags, keywords, modseq, content_id, size, internal_date, now, prefix)
+            for uid, (_, flags, keywords, content_id, size, internal_date, prefix) in enumerate(
+                rows, arrivals.first_uid
+            )
+        ],
+    )
+    source = tuple(Uid(row[0]) for row in rows)
+    new = tuple(Uid(uid) for uid in range(arrivals.first_uid, arrivals.first_uid + len(rows)))
+    return Copied(arrivals.uid_validity, source, new), rows
+
+
+def append_txn(
+    txn: Transaction, account_id: AccountId, mailbox: str, messages: Sequence[NewMessage], now: float
+) -> Appended:
+    """All or nothing. NoSuchMailbox."""
+    modseq = advance_txn(txn, account_id)
+    target = open_mailbox_txn(txn, account_id, mailbox)
+    if not messages:
+        return Appended(target.uid_validity, ())
+    insert_contents_txn(txn, [(message.content, 1) for message in messages], now)
+    sizes = [(int(message.flags.system), message.content.size) for message in messages]
+    arrivals = arrive_txn(txn, account_id, target.mailbox_id, modseq, sizes)
+    if arrivals is None:
+        raise NoSuchMailbox()
+    txn.insert(
+        "messages",
+        MESSAGE_COLUMNS,
+        [
+            (
+                account_id,
+                target.mailbox_id,
+                uid,
+                int(message.flags.system),
+                keyword_text(message.flags.keywords),
+                modseq,
+                message.content.content_id,
+                message.content.size,
+                now if message.internal_date is None else message.internal_date,
+                now,
+                b"",
+            )
+            for uid, message in enumerate(messages, arrivals.first_uid)
+        ],
+    )
+    txn.announce(account_id, modseq)
+    uids = range(arrivals.first_uid, arrivals.first_uid + len(messages))
+    return Appended(arrivals.uid_validity, tuple(Uid(uid) for uid in uids))

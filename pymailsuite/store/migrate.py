@@ -1,0 +1,50 @@
+"""The schema in numbered steps, each a file ``schema/NNNN_*.sql`` run once, in order, in the first transaction."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from importlib import resources
+
+from pymailsuite.errors import ConfigError
+from pymailsuite.store.engines.base import Engine
+from pymailsuite.store.transaction import Transaction
+
+_FILE_NAME = re.compile(r"(\d{4})_\w+\.sql")
+_COMMENT = re.compile(r"--[^\n]*")
+
+
+def schema_steps() -> dict[int, str]:
+    """The text of each step, by its number."""
+    folder = resources.files("pymailsuite.store") / "schema"
+    steps = {}
+    for file in folder.iterdir():
+        if match := _FILE_NAME.fullmatch(file.name):
+            steps[int(match[1])] = file.read_text("utf-8")
+    return dict(sorted(steps.items()))
+
+
+def statements(text: str, words: Mapping[str, str]) -> list[str]:
+    """The statements of a schema file in an engine's own words."""
+    text = _COMMENT.sub("", text)
+    for word, meaning in words.items():
+        text = text.replace("{" + word + "}", meaning)
+    return [statement for part in text.split(";") if (statement := part.strip())]
+
+
+def migrate_txn(txn: Transaction, engine: Engine, now: float) -> int:
+    """Bring the schema up to what this code knows; its version. ConfigError if it is newer."""
+    txn.execute(
+        "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL PRIMARY KEY, applied_at DOUBLE PRECISION)"
+    )
+    found: int = txn.value("SELECT COALESCE(MAX(version), 0) FROM schema_version")
+    steps = schema_steps()
+    known = max(steps)
+    if found > known:
+        raise ConfigError(f"the store's schema is version {found}; this release knows {known} and would damage it")
+    for version, text in steps.items():
+        if version > found:
+            for statement in statements(text, engine.schema_words):
+                txn.execute(statement)
+            txn.execute("INSERT INTO schema_version (version, applied_at) VALUES (?, ?)", (version, now))
+    return known

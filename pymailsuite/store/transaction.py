@@ -1,0 +1,93 @@
+"""What a transaction function is given: statements, and effects that wait for the commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from itertools import chain
+from typing import Any
+
+from pymailsuite.store.engines.base import Cursor
+from pymailsuite.values import AccountId, ModSeq
+
+Row = tuple[Any, ...]
+
+_ROWS_A_STATEMENT = 32
+
+
+class Transaction:
+    """An open transaction.
+
+    A function that is given one touches nothing else, for it may run twice: what must happen outside the database is
+    left with :meth:`call_after` and :meth:`announce`, and happens once, after the commit, in the reactor thread.
+    """
+
+    __slots__ = ("_cursor", "announced", "effects", "skip_locked")
+
+    def __init__(self, cursor: Cursor, skip_locked: str) -> None:
+        self._cursor = cursor
+        self.skip_locked = skip_locked
+        self.effects: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
+        self.announced: list[tuple[AccountId, ModSeq]] = []
+
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
+        """All rows of a statement."""
+        self._cursor.execute(sql, values)
+        return self._cursor.fetchall()
+
+    def row(self, sql: str, values: Sequence[Any] = ()) -> Row | None:
+        """The first row, or None."""
+        self._cursor.execute(sql, values)
+        rows = self._cursor.fetchall()  # all of them: an unfinished statement would hold the transaction open
+        return rows[0] if rows else None
+
+    def value(self, sql: str, values: Sequence[Any] = ()) -> Any:
+        """The only value of the only row."""
+        self._cursor.execute(sql, values)
+        ((value,),) = self._cursor.fetchall()
+        return value
+
+    def execute(self, sql: str, values: Sequence[Any] = ()) -> int:
+        """Run a statement; how many rows it changed."""
+        self._cursor.execute(sql, values)
+        return self._cursor.rowcount
+
+    def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Run a statement once for each row of values."""
+        self._cursor.executemany(sql, rows)
+
+    def insert(self, table: str, columns: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Insert many rows, few statements: each statement is a hand-over of the interpreter lock."""
+        start, left, width = 0, len(rows), columns.count(",") + 1
+        while left:
+            count = min(_ROWS_A_STATEMENT, 1 << (left.bit_length() - 1))
+            self._cursor.execute(
+                _insert_statement(table, columns, width, count),
+                list(chain.from_iterable(rows[start : start + count])) if count > 1 else rows[start],
+            )
+            start += count
+            left -= count
+
+    def call_after(self, function: Callable[..., object], *arguments: Any) -> None:
+        """Call ``function`` once after the commit, however often a group of transactions asks for the same call."""
+        self.effects.append((function, arguments))
+
+    def announce(self, account_id: AccountId, modseq: ModSeq) -> None:
+        """Tell after the commit that the account moved on to ``modseq``."""
+        self.announced.append((account_id, modseq))
+
+    def mark(self) -> tuple[int, int]:
+        """Where the effects stand; for :meth:`forget_since` when a part of the transaction is rolled back."""
+        return len(self.effects), len(self.announced)
+
+    def forget_since(self, mark: tuple[int, int]) -> None:
+        """Drop the effects asked for since ``mark``."""
+        del self.effects[mark[0] :]
+        del self.announced[mark[1] :]
+
+
+@lru_cache(maxsize=256)
+def _insert_statement(table: str, columns: str, width: int, count: int) -> str:
+    """Counts are powers of two, so that few statements serve all and stay prepared."""
+    row = f"({', '.join('?' * width)})"
+    return f"INSERT INTO {table} ({columns}) VALUES {', '.join([row] * count)}"  # noqa: S608: no values in it

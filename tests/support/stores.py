@@ -1,0 +1,68 @@
+"""Stores for tests: the real engine, in memory, without threads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import Clock
+
+from pymailsuite.config.sections.store import StoreSection
+from pymailsuite.interfaces import Account, Appended, NewMessage, StagedContent
+from pymailsuite.store import MailStore, inline_store
+from pymailsuite.values import Flags
+
+
+def fired(deferred: Deferred[object]) -> object:
+    """The result of a Deferred that must have fired; raises what it failed with."""
+    results: list[object] = []
+    failures = []
+    deferred.addCallbacks(results.append, failures.append)
+    if failures:
+        failures[0].raiseException()
+    assert results, "the Deferred has not fired"
+    return results[0]
+
+
+def make_store(clock: IReactorTime | None = None, settings: StoreSection | None = None) -> MailStore:
+    """An open store on SQLite in memory, in which each Deferred has fired when it is returned.
+
+    Without ``clock`` its time stands still at a moment in 2026.
+    """
+    if clock is None:
+        clock = Clock()
+        clock.advance(1_770_000_000)
+    store = inline_store(settings or StoreSection(), clock)
+    fired(store.open())
+    return store
+
+
+def make_account(store: MailStore, login_name: str = "ann@example.org", password_hash: str = "") -> Account:
+    """An account with its first mailboxes; its domain is made if it is missing."""
+    domain = login_name.rpartition("@")[2]
+    if fired(store.directory.domain(domain)) is None:
+        fired(store.directory.add_domain(domain))
+    account = fired(store.directory.add_account(login_name, password_hash, ""))
+    assert isinstance(account, Account)
+    return account
+
+
+def stage(store: MailStore, octets: bytes) -> StagedContent:
+    """A message's octets, ready to be appended or accepted."""
+    writer = store.new_content()
+    writer.write(octets)
+    content = fired(writer.finish())
+    assert isinstance(content, StagedContent)
+    return content
+
+
+def append(store: MailStore, account: Account, mailbox: str, *messages: bytes, flags: Sequence[Flags] = ()) -> Appended:
+    """Messages in a mailbox, each with its flags if ``flags`` names them."""
+    new = [
+        NewMessage(stage(store, octets), flags[number] if number < len(flags) else Flags())
+        for number, octets in enumerate(messages)
+    ]
+    appended = fired(store.account_mail(account.account_id).append(mailbox, new))
+    assert isinstance(appended, Appended)
+    return appended
