@@ -1,0 +1,224 @@
+"""Checkers of passwords (``twisted.cred``): the store's, a password file's, and the row of all that are configured.
+
+None tells an unknown name, a wrong password and a disabled account apart, neither by its answer nor by its work: each
+verifies one hash. The reason stands in the ``cause`` of the LoginRefused and goes to the log alone.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Sequence
+from typing import Any
+
+from attrs import field, frozen
+from twisted.cred.checkers import ICredentialsChecker, InMemoryUsernamePasswordDatabaseDontUse
+from twisted.cred.credentials import IUsernamePassword
+from twisted.cred.error import LoginFailed
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from pymailsuite.auth.passwords import UnusableHash
+from pymailsuite.auth.prover import PasswordProver
+from pymailsuite.config.sections.auth import AuthSettings
+from pymailsuite.directory.names import canonical_login, domain_forms
+from pymailsuite.errors import LoginRefused, MailError, TemporaryFailure
+from pymailsuite.interfaces import Account, Credentials, IDirectoryStore
+
+UNKNOWN_USER = "unknown user"
+BAD_PASSWORD = "bad password"  # noqa: S105 - a reason, not a password
+DISABLED = "disabled"
+
+
+def login_name_of(credentials: Any) -> str:
+    """The name in credentials, as text. LoginRefused if it is no UTF-8: nobody has such a name."""
+    name: bytes | str = credentials.username
+    if isinstance(name, str):
+        return name
+    try:
+        return name.decode("utf-8")
+    except UnicodeDecodeError:
+        raise LoginRefused(cause=UNKNOWN_USER) from None
+
+
+def password_of(credentials: Any) -> bytes:
+    """The password in credentials, as octets."""
+    password: bytes | str = credentials.password
+    return password.encode("utf-8") if isinstance(password, str) else password
+
+
+def login_forms(name: str, default_domain: str) -> tuple[str, ...]:
+    """All ways the login name may stand in the directory, the likeliest first."""
+    canonical = canonical_login(name, default_domain)
+    local_part, at, domain = canonical.rpartition("@")
+    return tuple(f"{local_part}@{form}" for form in domain_forms(domain)) if at else (canonical,)
+
+
+@implementer(ICredentialsChecker)
+class StoreChecker:
+    """Proves passwords of the accounts in the store.
+
+    The avatar id is the :class:`~pymailsuite.interfaces.Account` itself, so that the realm need not read it again.
+    """
+
+    _log = Logger()
+    credentialInterfaces = (IUsernamePassword,)
+
+    def __init__(self, settings: AuthSettings, directory: IDirectoryStore, prover: PasswordProver) -> None:
+        self._default_domain = settings.default_domain
+        self._directory = directory
+        self._prover = prover
+
+    def requestAvatarId(self, credentials: Any) -> Deferred[Any]:
+        """An Account, or LoginRefused; TemporaryFailure if the store or the hashing threads are out of reach."""
+        return Deferred.fromCoroutine(self._prove(credentials))
+
+    async def _prove(self, credentials: Any) -> Account:
+        password = password_of(credentials)
+        found = await self._find(login_name_of(credentials))
+        if found is None or not found.password_hash:
+            await self._prover.pretend(password)
+            raise LoginRefused(cause=UNKNOWN_USER if found is None else BAD_PASSWORD)
+        account, stored = found.account, found.password_hash
+        try:
+            # What is remembered must not make a disabled account answer sooner than a wrong password does.
+            proved = await self._prover.prove(account.login_name, password, stored, remember=account.enabled)
+        except UnusableHash:
+            self._log.error(
+                "{event}: the stored hash of {login_name} cannot be used",
+                event="auth.hash_unusable",
+                login_name=account.login_name,
+            )
+            await self._prover.pretend(password)
+            raise LoginRefused(cause=BAD_PASSWORD) from None
+        if not proved:
+            raise LoginRefused(cause=BAD_PASSWORD)
+        if not account.enabled:
+            raise LoginRefused(cause=DISABLED)
+        if self._prover.hashes.is_stale(stored):
+            await self._renew(found, password)
+        return account
+
+    async def _find(self, name: str) -> Credentials | None:
+        for form in login_forms(name, self._default_domain):
+            found = await self._directory.credentials(form)
+            if found is not None:
+                return found
+        return None
+
+    async def _renew(self, found: Credentials, password: bytes) -> None:
+        """Store a hash of today's parameters. The login is good whether or not that succeeds."""
+        account = found.account
+        try:
+            renewed = await self._prover.run(self._prover.hashes.hash, password)
+            # Hashing took a while: a password that was set meanwhile must stay.
+            latest = await self._directory.credentials(account.login_name)
+            if latest != found:
+                return
+            await self._directory.set_password_hash(account.account_id, renewed)
+        except MailError as error:
+            self._log.warn(
+                "{event} for {login_name}: {reason}",
+                event="auth.rehash_failed",
+                login_name=account.login_name,
+                reason=str(error),
+            )
+            return
+        self._log.info("{event} for {login_name}", event="auth.rehashed", login_name=account.login_name)
+
+
+@implementer(IUsernamePassword)
+@frozen
+class _Password:
+    """Credentials as a checker that is not ours wants them: ``username`` in text or octets."""
+
+    username: str | bytes
+    password: str | bytes = field(repr=False)
+
+    def checkPassword(self, password: str | bytes) -> bool:
+        given, known = (
+            text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
+            for text in (self.password, password)
+        )
+        return hmac.compare_digest(given, known)
+
+
+@implementer(ICredentialsChecker)
+class ForeignChecker:
+    """A checker that is not ours, given credentials in the form it understands; it answers a login name.
+
+    Twisted's protocols give octets, and its checkers take them, but for the one in memory, which strcred fills with
+    text.
+    """
+
+    def __init__(self, checker: Any) -> None:
+        self._checker = checker
+        self.credentialInterfaces = checker.credentialInterfaces
+
+    def __repr__(self) -> str:
+        return f"ForeignChecker({self._checker!r})"
+
+    def requestAvatarId(self, credentials: Any) -> Deferred[Any]:
+        """What the checker answers, a name in octets or text; or its failure, whatever that is."""
+        name, password = login_name_of(credentials), password_of(credentials)
+        checker = self._checker
+        if isinstance(checker, InMemoryUsernamePasswordDatabaseDontUse) and any(
+            isinstance(user, str) for user in checker.users
+        ):
+            given = _Password(name, password.decode("utf-8", "surrogateescape"))
+        else:
+            given = _Password(name.encode("utf-8"), password)
+        return maybeDeferred(checker.requestAvatarId, given)
+
+
+@implementer(ICredentialsChecker)
+class CheckerRow:
+    """Several checkers as one: the first to prove a password decides, and only after the last is a login refused.
+
+    A checker of any origin may be in it. What it refuses with becomes LoginRefused; what it breaks with is logged, and
+    answered by TemporaryFailure unless another proves the password.
+    """
+
+    _log = Logger()
+    credentialInterfaces = (IUsernamePassword,)
+
+    def __init__(self, checkers: Sequence[ICredentialsChecker]) -> None:
+        self.checkers = tuple(checkers)
+
+    def requestAvatarId(self, credentials: Any) -> Deferred[Any]:
+        """What the first checker that knows answers; LoginRefused or TemporaryFailure."""
+        return Deferred.fromCoroutine(self._ask(credentials))
+
+    async def _ask(self, credentials: Any) -> Any:
+        reasons: list[str] = []
+        broken: MailError | None = None
+        for checker in self.checkers:
+            try:
+                return await maybeDeferred(checker.requestAvatarId, credentials)
+            except CancelledError:
+                raise
+            except LoginRefused as refused:
+                reasons.append(refused.cause or BAD_PASSWORD)
+            except LoginFailed:
+                reasons.append(BAD_PASSWORD)
+            except MailError as error:
+                broken = error
+            except Exception:
+                self._log.failure("{event}: {log_failure.value}", event="auth.checker_failed", checker=repr(checker))
+                broken = TemporaryFailure("Temporary authentication failure")
+        if broken is not None:
+            raise broken
+        # A checker that knows the name says more than one that does not.
+        reason = next((reason for reason in reasons if reason != UNKNOWN_USER), UNKNOWN_USER)
+        log_refusal(self._log, _shown_name(credentials), reason)
+        raise LoginRefused(cause=reason)
+
+
+def log_refusal(log: Logger, login_name: str, reason: str) -> None:
+    """One line for a refused login, never with its password."""
+    log.info("{event} {login_name!r}: {reason}", event="auth.refused", login_name=login_name, reason=reason)
+
+
+def _shown_name(credentials: Any) -> str:
+    name = credentials.username
+    return name.decode("utf-8", "backslashreplace") if isinstance(name, bytes) else str(name)

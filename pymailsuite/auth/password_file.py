@@ -1,0 +1,121 @@
+"""Passwords from a file: a line ``name:hash`` for each login name.
+
+The hash is an argon2 string as ``pymailsuite`` makes them; ``{ARGON2ID}`` in front of it, and further fields behind
+another colon, are passed over, so that a Dovecot passwd-file of such hashes can be used as it is. Empty lines and those
+that begin with ``#`` are comments. The file is read again when it has changed, in a hashing thread.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any, Final
+
+from twisted.cred.checkers import ICredentialsChecker
+from twisted.cred.credentials import IUsernamePassword
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from pymailsuite.auth.checkers import BAD_PASSWORD, UNKNOWN_USER, login_forms, login_name_of, password_of
+from pymailsuite.auth.passwords import UnusableHash
+from pymailsuite.auth.prover import PasswordProver
+from pymailsuite.errors import LoginRefused, TemporaryFailure
+
+_SCHEME: Final = re.compile(r"\{ARGON2(?:ID|I|D)?\}", re.IGNORECASE)
+
+_Stamp = tuple[int, int, int]
+
+
+def parse_password_file(text: str) -> tuple[dict[str, str], list[int]]:
+    """Hashes by login name in lower case, and the numbers of the lines that hold neither such an entry nor a comment.
+
+    Of two lines for one name the first counts.
+    """
+    hashes: dict[str, str] = {}
+    wrong: list[int] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        stripped = line.strip()
+        if not stripped or stripped.startswith("#"):
+            continue
+        name, _, rest = stripped.partition(":")
+        stored = _SCHEME.sub("", rest.partition(":")[0], count=1)
+        if name and stored.startswith("$argon2"):
+            hashes.setdefault(name.lower(), stored)
+        else:
+            wrong.append(number)
+    return hashes, wrong
+
+
+@implementer(ICredentialsChecker)
+class PasswordFileChecker:
+    """Proves passwords against the file at ``path``; the avatar id is the login name as text."""
+
+    _log = Logger()
+    credentialInterfaces = (IUsernamePassword,)
+
+    def __init__(self, path: Path, default_domain: str, prover: PasswordProver) -> None:
+        self._path = path
+        self._default_domain = default_domain
+        self._prover = prover
+        self._stamp: _Stamp | None = None
+        self._hashes: dict[str, str] = {}
+
+    def requestAvatarId(self, credentials: Any) -> Deferred[Any]:
+        """A login name, or LoginRefused; TemporaryFailure if the file cannot be read."""
+        return Deferred.fromCoroutine(self._prove(credentials))
+
+    async def _prove(self, credentials: Any) -> str:
+        given, password = login_name_of(credentials), password_of(credentials)
+        await self._refresh()
+        for name in dict.fromkeys((given.lower(), *login_forms(given, self._default_domain))):
+            stored = self._hashes.get(name)
+            if stored is not None:
+                break
+        else:
+            await self._prover.pretend(password)
+            raise LoginRefused(cause=UNKNOWN_USER)
+        try:
+            proved = await self._prover.prove(name, password, stored)
+        except UnusableHash:
+            self._log.error(
+                "{event}: the hash of {login_name} in {path} cannot be used",
+                event="auth.hash_unusable",
+                login_name=name,
+                path=str(self._path),
+            )
+            await self._prover.pretend(password)
+            proved = False
+        if not proved:
+            raise LoginRefused(cause=BAD_PASSWORD)
+        return name
+
+    async def _refresh(self) -> None:
+        try:
+            read = await self._prover.run(_read_if_changed, self._path, self._stamp)
+        except (OSError, UnicodeDecodeError) as error:
+            self._log.error("{event}: {reason}", event="auth.password_file_unreadable", reason=str(error))
+            raise TemporaryFailure("Temporary authentication failure", cause=str(error)) from None
+        if read is None:
+            return
+        self._stamp, text = read
+        self._hashes, wrong = parse_password_file(text)
+        self._log.info(
+            "{event}: {names} names in {path}",
+            event="auth.password_file_read",
+            path=str(self._path),
+            names=len(self._hashes),
+        )
+        for number in wrong:
+            self._log.warn(
+                "{event}: {path} line {line}", event="auth.password_line_ignored", path=str(self._path), line=number
+            )
+
+
+def _read_if_changed(path: Path, stamp: _Stamp | None) -> tuple[_Stamp, str] | None:
+    """The file's text and what identifies this version of it; None if that is ``stamp`` still."""
+    with path.open(encoding="utf-8") as file:
+        status = os.fstat(file.fileno())
+        latest = (status.st_ino, status.st_size, status.st_mtime_ns)
+        return None if latest == stamp else (latest, file.read())

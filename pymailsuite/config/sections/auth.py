@@ -1,0 +1,50 @@
+"""``[auth]``: who may log in, and how passwords are kept."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from pymailsuite.config.base import Duration, Section
+
+
+class AuthSettings(Section):
+    """Who may log in, and how passwords are kept."""
+
+    checkers: tuple[str, ...] = ("mailstore",)
+    """What proves a password, asked in this order until one does: ``mailstore`` (the accounts of the store),
+    ``mailfile:PATH`` (lines of ``name:argon2 hash``), or any checker of ``twistd --help-auth``. A name proved by any
+    but ``mailstore`` must be the login name of an account."""
+
+    default_domain: str = ""
+    """The domain of a login name that has none: ``alice`` logs in as ``alice@`` this domain. Empty: the whole address
+    must be given."""
+
+    argon2_time_cost: int = Field(default=2, ge=1)
+    """Passes over the memory when a password is hashed. A changed cost is applied to each password at its next
+    login."""
+
+    argon2_memory_kib: int = Field(default=19 * 1024, ge=8)
+    """KiB of memory that hashing one password takes (OWASP's advice for argon2id: at least 19 MiB in two passes)."""
+
+    argon2_parallelism: int = Field(default=1, ge=1)
+    """Lanes of the hash. More than one spends several cores on one login."""
+
+    hash_threads: int = Field(default=0, ge=0)
+    """Threads that hash passwords; each takes a core while it does. 0: one a core."""
+
+    hash_backlog: int = Field(default=1000, ge=1)
+    """Logins that may wait for a thread. Further ones are told to come again later."""
+
+    proved_life: Duration = Field(default=300.0, ge=0)
+    """How long a proved password is remembered, as a keyed digest in memory, so that a client that logs in every minute
+    costs no hash each time. A changed password is never accepted from memory. 0: not at all."""
+
+    proved_entries: int = Field(default=20_000, ge=0)
+    """How many proved passwords are remembered at most."""
+
+    @model_validator(mode="after")
+    def _memory_feeds_all_lanes(self) -> AuthSettings:
+        # RFC 9106 §3.1: memory is at least 8 * parallelism KiB.
+        if self.argon2_memory_kib < 8 * self.argon2_parallelism:
+            raise ValueError("argon2_memory_kib must be at least 8 times argon2_parallelism")
+        return self
