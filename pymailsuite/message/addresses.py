@@ -10,6 +10,11 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
+from attrs import frozen
+
+from pymailsuite.message.charsets import decode_undeclared
+from pymailsuite.message.text import decode_text
+
 
 class RawAddress(NamedTuple):
     """One entry of an address list, as ENVELOPE shows it (RFC 3501 §7.4.2).
@@ -198,3 +203,59 @@ def _without_space(words: list[bytes]) -> bytes:
     """Obsolete white space and comments around dots removed (RFC 5322 §4.4)."""
     text = b"".join(words).strip(b" ")
     return _AROUND_DOT.sub(b".", text) if b" " in text and b"." in text else text
+
+
+@frozen
+class HeaderAddress:
+    """One mailbox of an address field, decoded. ``domain`` is empty where none was given."""
+
+    display_name: str
+    local_part: str
+    domain: str
+
+    def __str__(self) -> str:
+        return f"{self.local_part}@{self.domain}" if self.domain else self.local_part
+
+
+@frozen
+class HeaderGroup:
+    """A named group of an address field. Source: RFC 5322 §3.4."""
+
+    display_name: str
+    members: tuple[HeaderAddress, ...] = ()
+
+
+def parse_addresses(value: bytes) -> list[HeaderAddress | HeaderGroup]:
+    """The mailboxes and groups of an address field body, encoded words and raw UTF-8 decoded. Never raises."""
+    found: list[HeaderAddress | HeaderGroup] = []
+    group: str | None = None
+    members: list[HeaderAddress] = []
+    for entry in raw_addresses(value):
+        if entry.domain is None:
+            if entry.local_part is not None:
+                group, members = decode_text(entry.local_part), []
+            else:
+                found.append(HeaderGroup(group or "", tuple(members)))
+                group = None
+            continue
+        address = HeaderAddress(
+            decode_text(entry.name or b""),
+            decode_undeclared(entry.local_part or b""),
+            decode_undeclared(entry.domain),
+        )
+        if group is None:
+            found.append(address)
+        else:
+            members.append(address)
+    return found
+
+
+def flat_addresses(value: bytes) -> list[HeaderAddress]:
+    """As :func:`parse_addresses`, the members of groups in their place."""
+    found: list[HeaderAddress] = []
+    for entry in parse_addresses(value):
+        if isinstance(entry, HeaderGroup):
+            found.extend(entry.members)
+        else:
+            found.append(entry)
+    return found

@@ -5,6 +5,11 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from attrs import frozen
+
+from pymailsuite.message.charsets import decode_charset
+from pymailsuite.message.text import decode_text
+
 PARAMETERS_MAX: Final = 100
 
 _TYPE = re.compile(rb"([^][\x00-\x20()<>@,;:\\\"/?=\x7f]++)\s*+/\s*+([^][\x00-\x20()<>@,;:\\\"/?=\x7f]++)").match
@@ -64,32 +69,58 @@ def parameters(body: bytes, start: int, limit: int = PARAMETERS_MAX) -> list[tup
     return found
 
 
-def joined_parameter(found: list[tuple[bytes, bytes]], name: bytes) -> bytes | None:
-    """The value of one parameter, RFC 2231 pieces joined and percent-decoded, still octets; None if not there."""
+@frozen
+class _Joined:
+    value: bytes
+    charset: bytes = b""
+
+
+def _joined(found: list[tuple[bytes, bytes]], name: bytes) -> _Joined | None:
     pieces: dict[int, tuple[bytes, bool]] = {}
+    plain: bytes | None = None
     for key, value in found:
         lowered = key.lower()
         if lowered == name:
-            return value
-        if lowered.startswith(name + b"*"):
+            plain = value if plain is None else plain
+        elif lowered.startswith(name + b"*"):
             number = lowered[len(name) + 1 :]
-            extended = number.endswith(b"*") or not number
             digits = number.rstrip(b"*")
             if not digits or (digits.isdigit() and len(digits) < 6):
-                pieces.setdefault(int(digits or b"0"), (value, extended))
-    if not pieces:
-        return None
-    joined = []
+                pieces.setdefault(int(digits or b"0"), (value, not number or number.endswith(b"*")))
+    if 0 not in pieces:
+        return None if plain is None else _Joined(plain)
+    joined: list[bytes] = []
+    charset = b""
     for index in range(len(pieces)):
         if index not in pieces:
             break
         value, extended = pieces[index]
         if extended:
             if index == 0 and value.count(b"'") >= 2:
-                value = value.split(b"'", 2)[2]
+                charset, _, value = value.split(b"'", 2)
             value = percent_decoded(value)
         joined.append(value)
-    return b"".join(joined)
+    return _Joined(b"".join(joined), charset)
+
+
+def joined_parameter(found: list[tuple[bytes, bytes]], name: bytes) -> bytes | None:
+    """The octets of one parameter, its RFC 2231 pieces joined and percent-decoded; None if it is not there.
+
+    Where a parameter stands both plain and in RFC 2231 form, the latter counts: the plain one is for old readers.
+    """
+    joined = _joined(found, name)
+    return None if joined is None else joined.value
+
+
+def decoded_parameter(found: list[tuple[bytes, bytes]], name: bytes) -> str | None:
+    """One parameter as text (a file name): RFC 2231 charset applied, or encoded words, which RFC 2047 §5 forbids here
+    and many write; None if it is not there."""
+    joined = _joined(found, name)
+    if joined is None:
+        return None
+    if joined.charset:
+        return decode_charset(joined.value, joined.charset.decode("latin-1"))
+    return decode_text(joined.value)
 
 
 _PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")

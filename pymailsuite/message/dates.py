@@ -1,0 +1,75 @@
+"""Date fields, both ways. Source: RFC 5322 §3.3 and §4.3."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+_MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_ZONES: Final = {"EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7}
+"""In hours. RFC 5322 §4.3: all other names, military letters too, count as -0000."""
+
+_DATE = re.compile(
+    r"""
+    \s* (?: [A-Za-z]{2,9} [.,]? \s* )??
+    (?: (?P<day> \d{1,2} ) [\s\-]{1,4} (?P<month> [A-Za-z]{3} ) [A-Za-z]{0,6} \.? [\s\-,]{1,4} (?P<year> \d{2,4} )
+        [\s,]+ (?P<time> \d{1,2} [:.] \d{2} (?: [:.] \d{2} )? )
+      | (?P<month_c> [A-Za-z]{3} ) \s+ (?P<day_c> \d{1,2} ) \s+                              # as asctime() has it
+        (?P<time_c> \d{1,2} : \d{2} (?: : \d{2} )? ) \s+ (?: (?P<zone_c> [A-Z]{3,4} ) \s+ )? (?P<year_c> \d{4} )
+    )
+    (?: \.\d+ )? \s* (?P<zone> [+\-] \d{4} | [A-Za-z]{1,5} )?
+    """,
+    re.VERBOSE,
+)
+_COMMENT = re.compile(r"\([^()]*\)")
+_DATE_MAX: Final = 200
+
+
+def parse_date(value: bytes) -> float | None:
+    """POSIX seconds of a Date field body, obsolete forms included; None if it is none. Never raises."""
+    text = value[:_DATE_MAX].decode("latin-1")
+    if "(" in text:
+        text = _COMMENT.sub(" ", text)
+    match = _DATE.match(text)
+    if match is None:
+        return None
+    part = match.groupdict()
+    month = (part["month"] or part["month_c"]).lower()
+    if month not in _MONTHS:
+        return None
+    year_text = part["year"] or part["year_c"]
+    year = int(year_text)
+    if len(year_text) == 2:
+        year += 2000 if year < 50 else 1900
+    elif len(year_text) == 3:
+        year += 1900
+    clock = [int(number) for number in re.split("[:.]", part["time"] or part["time_c"])]
+    try:
+        moment = datetime(
+            year,
+            _MONTHS.index(month) + 1,
+            int(part["day"] or part["day_c"]),
+            clock[0],
+            clock[1],
+            min(clock[2], 59) if len(clock) == 3 else 0,  # a leap second is not lost, only shown a second early
+            tzinfo=UTC,
+        )
+        return (moment - _offset(part["zone"] or part["zone_c"] or "")).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def _offset(zone: str) -> timedelta:
+    if zone[:1] in ("+", "-"):
+        minutes = int(zone[1:3]) * 60 + int(zone[3:5])
+        return timedelta(minutes=-minutes if zone[0] == "-" else minutes)
+    return timedelta(hours=_ZONES.get(zone.upper(), 0))
+
+
+def format_date(moment: float) -> str:
+    """POSIX seconds as RFC 5322 ``date-time``, in UTC."""
+    at = datetime.fromtimestamp(moment, UTC)
+    month = _MONTHS[at.month - 1].capitalize()
+    return f"{_DAYS[at.weekday()]}, {at.day:02} {month} {at.year:04} {at:%H:%M:%S} +0000"

@@ -1,0 +1,102 @@
+"""Header blocks for readers: fields as they stand, a choice of them, and what they mean.
+
+A block is a header with or without its empty line, such as ``Column.HEADER`` gives. For one field's meaning see
+``decode_text`` (Subject), ``parse_addresses`` (From), ``parse_date`` (Date) and ``field_parameters`` (Content-Type).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+
+from pymailsuite.message.addresses import HeaderAddress, HeaderGroup, flat_addresses, parse_addresses
+from pymailsuite.message.dates import format_date, parse_date
+from pymailsuite.message.fields import unfold
+from pymailsuite.message.parameters import decoded_parameter, parameters
+from pymailsuite.message.text import decode_text
+
+__all__ = [
+    "HeaderAddress",
+    "HeaderGroup",
+    "decode_text",
+    "field_parameters",
+    "fields",
+    "first_field",
+    "flat_addresses",
+    "format_date",
+    "parse_addresses",
+    "parse_date",
+    "select_fields",
+    "unfold",
+]
+
+# Tiles a block: each match is a field with the lines folded below it, or one line that is no field. Every repetition
+# is possessive, so that no input makes the expression look at an octet more than a few times.
+_FIELD = re.compile(
+    rb"""
+    ([^\s:]++) [ \t]*+ : ( [^\n]*+ (?: \n [ \t] [^\n]*+ )*+ ) \n?+
+    | [^\n]*+ \n
+    | [^\n]++ \Z
+    """,
+    re.VERBOSE,
+)
+_NAMES_IN_EXPRESSION = 32
+
+
+def fields(header: bytes) -> list[tuple[bytes, bytes]]:
+    """(name, body) of each field of a block, in order: the name as it stands, the body raw from after the colon on,
+    folds included, without the final line end. Lines that are no fields are left out."""
+    return [(name, body.removesuffix(b"\r")) for name, body in _FIELD.findall(header) if name]
+
+
+def first_field(header: bytes, name: bytes) -> bytes | None:
+    """The unfolded body of the first field of that name (any case), white space around it removed, or None."""
+    wanted = name.lower()
+    for found, body in _FIELD.findall(header):
+        if found.lower() == wanted:
+            return unfold(body).strip()
+    return None
+
+
+@lru_cache(maxsize=256)
+def _selection(names: frozenset[bytes], negate: bool) -> re.Pattern[bytes]:
+    choice = rb"(?:%b)[ \t]*+:" % b"|".join(re.escape(name) for name in sorted(names))
+    # A field begins after a line end; this literal first octet lets the search run at the speed of memchr.
+    start = rb"(?!%b)[^ \t\r\n]" % choice if negate else choice
+    return re.compile(rb"\n(%b[^\n]*+(?:\n[ \t][^\n]*+)*+)" % start, re.IGNORECASE)
+
+
+def select_fields(header: bytes, names: Iterable[bytes], negate: bool = False) -> bytes:
+    """The fields of these names (any case) as they stand, in the order of the message, and an empty line.
+
+    With ``negate`` all other lines of the header. Source: RFC 3501 §6.4.5, HEADER.FIELDS and HEADER.FIELDS.NOT.
+    """
+    wanted = frozenset(name.lower() for name in names)
+    if not wanted:
+        chosen = _selection(frozenset((b"\n",)), True).findall(b"\n" + header) if negate else []
+    elif len(wanted) <= _NAMES_IN_EXPRESSION:
+        chosen = _selection(wanted, negate).findall(b"\n" + header)
+    else:
+        chosen = [
+            field
+            for field in _selection(frozenset((b"\n",)), True).findall(b"\n" + header)
+            if (field.partition(b":")[0].rstrip(b" \t").lower() in wanted) is not negate
+        ]
+    if not chosen:
+        return b"\r\n"
+    # Each lacks its LF only, unless the header itself ends without one.
+    joined = b"\n".join(chosen)
+    return joined + (b"\n\r\n" if joined.endswith(b"\r") or header.endswith(b"\n") else b"\r\n\r\n")
+
+
+def field_parameters(body: bytes, limit: int = 100) -> dict[str, str]:
+    """The parameters of a field body such as Content-Type or Content-Disposition, names in lower case.
+
+    Pieces of RFC 2231 are joined and decoded. At most ``limit`` are read.
+    """
+    body = unfold(body)
+    found = parameters(body, 0, limit)
+    names = dict.fromkeys(name.lower().partition(b"*")[0] for name, _ in found)
+    decoded = {name.decode("latin-1"): decoded_parameter(found, name) for name in names}
+    return {name: value for name, value in decoded.items() if value is not None}

@@ -1,0 +1,44 @@
+"""Content-Transfer-Encoding undone. Source: RFC 2045 §6, RFC 3516 (BINARY)."""
+
+from __future__ import annotations
+
+import binascii
+from typing import Final
+
+from pymailsuite.message.text import decode_base64
+
+IDENTITY: Final = frozenset(("", "7bit", "8bit", "binary"))
+_UUENCODED: Final = frozenset(("x-uuencode", "uuencode", "x-uue", "uue"))
+
+
+def decode_transfer(octets: bytes, encoding: str) -> bytes | None:
+    """A body without its transfer encoding (lower case); None if that encoding is not known.
+
+    Damaged bodies are decoded as far as they go, never an error. Source: RFC 3516 §4.3 answers None with UNKNOWN-CTE.
+    """
+    if encoding in IDENTITY:
+        return octets
+    if encoding == "base64":
+        return decode_base64(octets)
+    if encoding == "quoted-printable":
+        return binascii.a2b_qp(octets)
+    if encoding in _UUENCODED:
+        return _decode_uuencoded(octets)
+    return None
+
+
+def _decode_uuencoded(octets: bytes) -> bytes:
+    decoded: list[bytes] = []
+    inside = False
+    for line in octets.splitlines():
+        if not inside:
+            inside = line.startswith(b"begin ")
+        elif line.strip() == b"end":
+            break
+        elif line:
+            try:
+                decoded.append(binascii.a2b_uu(line))
+            except binascii.Error:
+                # Some encoders write a wrong last character; what the length octet promises is there all the same.
+                decoded.append(binascii.a2b_uu(line[: 1 + (((line[0] - 32) & 63) * 4 + 5) // 3]))
+    return b"".join(decoded)
