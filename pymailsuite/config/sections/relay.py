@@ -1,0 +1,137 @@
+"""Settings of sending mail on to other hosts."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from attrs import frozen
+from pydantic import Field, SecretStr, field_validator
+
+from pymailsuite.config.base import Duration, Section
+
+SMTP_PORT = 25
+
+
+@frozen
+class NextHop:
+    """Where mail is sent instead of where DNS says. ``use_mx`` False: to this very host, without an MX look-up."""
+
+    host: str
+    port: int
+    use_mx: bool
+
+
+_NEXT_HOP = re.compile(r"(?:\[(?P<literal>[^\[\]]+)\]|(?P<name>[^\[\]:\s]+))(?::(?P<port>\d{1,5}))?")
+
+
+def parse_next_hop(text: str) -> NextHop:
+    """``host`` (its MX), ``[host]``, ``host:port``, ``[192.0.2.1]:port`` or ``[2001:db8::1]``. ValueError otherwise."""
+    match = _NEXT_HOP.fullmatch(text.strip())
+    port = int(match["port"] or SMTP_PORT) if match is not None else 0
+    if match is None or not 0 < port < 65536:
+        raise ValueError(f"expected host, [host], host:port or [host]:port: {text!r}")
+    return NextHop((match["literal"] or match["name"]).lower(), port, not match["literal"] and not match["port"])
+
+
+class RelaySettings(Section):
+    """``[relay]``: how mail for other domains is sent on."""
+
+    relayhost: str = ""
+    """Send all mail through this host: ``"smarthost.example"`` (its MX), ``"smarthost.example:587"`` or
+    ``"[192.0.2.1]:25"``. Empty: each domain's own MX."""
+
+    relayhost_login: str = ""
+    """Name to log in to ``relayhost`` with; empty: without."""
+
+    relayhost_password: SecretStr = SecretStr("")
+    """Password for ``relayhost_login``; only ever sent over TLS."""
+
+    routes: dict[str, str] = {}
+    """Domains whose mail goes elsewhere than DNS says, in the form of ``relayhost``:
+    ``{"example.org" = "[10.0.0.1]:2525"}``. ``".example.org"`` stands for all domains below."""
+
+    port: int = Field(default=SMTP_PORT, gt=0, lt=65536)
+    """The port of MX hosts."""
+
+    ports: dict[str, int] = {}
+    """Ports of single MX hosts by name, where it is not ``port``: ``{"mx.example.org" = 2525}``."""
+
+    own_names: tuple[str, ...] = ()
+    """Further names of this host in MX records, beside its host name: an MX list is cut there, for beyond it mail
+    would come back to us."""
+
+    own_addresses: tuple[str, ...] = ()
+    """IP addresses under which other hosts reach us: an MX host with one of these is ourselves."""
+
+    source_ipv4: str = ""
+    """Connect from this IPv4 address. Empty: the system's choice."""
+
+    source_ipv6: str = ""
+    """Connect from this IPv6 address. Empty: the system's choice."""
+
+    ip_versions: tuple[Literal[4, 6], ...] = (4, 6)
+    """IP versions to connect with, the preferred one first."""
+
+    tls: Literal["off", "opportunistic", "required"] = "opportunistic"
+    """STARTTLS: never; where offered (the certificate is not verified: any encryption beats none, RFC 7435); or
+    only deliver with it."""
+
+    tls_fallback: bool = True
+    """Where the handshake of opportunistic TLS fails: try once more without."""
+
+    hosts_per_attempt: int = Field(default=8, ge=1)
+    """Addresses tried for one attempt at most, over all MX hosts."""
+
+    recipients_per_transaction: int = Field(default=100, ge=1)
+    """RCPT commands of one transaction; 100 is what every server must take (RFC 5321 §4.5.3.1.8)."""
+
+    connections_per_host: int = Field(default=10, ge=1)
+    """Connections to one address at a time."""
+
+    connections: int = Field(default=500, ge=1)
+    """Connections in all at a time."""
+
+    messages_per_connection: int = Field(default=500, ge=1)
+    """Messages sent over one connection before it is closed."""
+
+    idle_close: Duration = 5.0
+    """How long a connection is kept for a further message."""
+
+    dead_host: Duration = 60.0
+    """How long a host that could not be reached is not tried again."""
+
+    connect_timeout: Duration = 30.0
+    """To establish a TCP connection, to one address."""
+
+    greeting_timeout: Duration = 300.0
+    """For the initial 220. Source of this and the following: RFC 5321 §4.5.3.2."""
+
+    command_timeout: Duration = 300.0
+    """For the reply to EHLO, STARTTLS (and its handshake), AUTH, MAIL and RCPT."""
+
+    data_timeout: Duration = 120.0
+    """For the 354 after DATA."""
+
+    block_timeout: Duration = 180.0
+    """For the peer to take one piece of the message."""
+
+    final_timeout: Duration = 600.0
+    """For the reply to the final dot. Too short a time doubles messages."""
+
+    quit_timeout: Duration = 5.0
+    """For the reply to QUIT; nothing depends on it."""
+
+    @field_validator("relayhost")
+    @classmethod
+    def _is_next_hop(cls, relayhost: str) -> str:
+        if relayhost:
+            parse_next_hop(relayhost)
+        return relayhost
+
+    @field_validator("routes")
+    @classmethod
+    def _are_next_hops(cls, routes: dict[str, str]) -> dict[str, str]:
+        for next_hop in routes.values():
+            parse_next_hop(next_hop)
+        return {domain.lower(): next_hop for domain, next_hop in routes.items()}

@@ -1,0 +1,479 @@
+"""The client's half of an SMTP session: octets in, octets out, no socket and no clock.
+
+A session is a line of commands that still want their reply. Each command was put in with what is to be done when its
+reply comes, so pipelining is nothing special: with it the commands of an envelope leave together, without it one by
+one. The shell feeds octets, sends what ``take_output`` gives, and does what the events say.
+
+Anything wrong with the server as such (its greeting, its EHLO, a 421, TLS) is no verdict on any recipient: the session
+ends with a :class:`HostProblem` and another host, or a later attempt, may do better.
+"""
+
+from __future__ import annotations
+
+import enum
+from base64 import b64decode, b64encode
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+import idna
+from attrs import field, frozen
+
+from pymailsuite.errors import PeerError
+from pymailsuite.interfaces import RecipientState
+from pymailsuite.relay.verdict import Verdict, refusal_of, status_of, verdict_of
+from pymailsuite.sasl import ClientMechanism, choose_client_mechanism
+from pymailsuite.smtp.client import (
+    BadReply,
+    Reply,
+    ReplyReader,
+    UnsendableAddress,
+    extensions,
+    mail_command,
+    rcpt_command,
+)
+from pymailsuite.values import Address
+
+_DATA: Final = b"DATA\r\n"
+
+
+class Wait(enum.Enum):
+    """What the session waits for; the shell knows how long."""
+
+    GREETING = "greeting"
+    COMMAND = "command"
+    DATA = "data"
+    BLOCK = "block"
+    FINAL = "final"
+    QUIT = "quit"
+    IDLE = "idle"
+
+
+@frozen
+class HostProblem:
+    """Why this host cannot be used just now. ``status`` is an RFC 3463 code of class 4, ``reply`` one line."""
+
+    status: str
+    reply: str
+
+
+@frozen
+class Rules:
+    """How to speak to a host. ``login`` is sent only over TLS."""
+
+    helo_name: str
+    starttls: bool = True
+    require_tls: bool = False
+    login: str = ""
+    password: str = field(default="", repr=False)
+
+
+@frozen
+class MessageEnvelope:
+    """What one transaction says before the content. ``recipients`` are (position, address).
+
+    ``eight_bit`` and ``utf8`` say what the content and the addresses truly need, not what the sender declared.
+    """
+
+    reverse_path: Address | None
+    recipients: tuple[tuple[int, Address], ...]
+    size: int
+    eight_bit: bool = False
+    utf8_header: bool = False
+
+
+# --- events
+
+
+@frozen
+class StartTls:
+    """Begin the TLS handshake, then call ``tls_started``."""
+
+
+@frozen
+class Ready:
+    """A transaction may begin."""
+
+
+@frozen
+class SendContent:
+    """Send the content, dot-stuffed; then call ``content_sent`` in the same turn as its final dot."""
+
+
+@frozen
+class Finished:
+    """The transaction is over. Recipients without a verdict may be tried at another host; ``problem`` is why."""
+
+    verdicts: dict[int, Verdict]
+    problem: HostProblem | None = None
+
+
+@frozen
+class Unusable:
+    """No transaction was under way, and none can be: close the connection."""
+
+    problem: HostProblem
+
+
+Event = StartTls | Ready | SendContent | Finished | Unusable
+
+
+class ClientSession:
+    """One connection's dialogue, from the greeting to QUIT."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        self._replies = ReplyReader()
+        self._out: list[bytes] = []
+        self._expected: deque[tuple[Wait, Callable[[Reply], None]]] = deque([(Wait.GREETING, self._greeted)])
+        self._events: deque[Event] = deque()
+        self._later: deque[tuple[bytes, Wait, Callable[[Reply], None]]] = deque()
+        self._secured = False
+        self._tls_pending = False
+        self._ended = False
+        self._extensions: dict[str, str] = {}
+        self._envelope: MessageEnvelope | None = None
+        self._verdicts: dict[int, Verdict] = {}
+        self._accepted: list[int] = []
+        self._sending = False
+        self._content_sent = False
+        self._needs_reset = False
+
+    # --- what the shell asks
+
+    @property
+    def waiting_for(self) -> Wait:
+        """What comes next from the server."""
+        if self._expected:
+            return self._expected[0][0]
+        if self._tls_pending:
+            return Wait.COMMAND
+        return Wait.BLOCK if self._envelope is not None else Wait.IDLE
+
+    @property
+    def idle(self) -> bool:
+        """True if a transaction may begin."""
+        return not (self._ended or self._expected or self._tls_pending or self._envelope)
+
+    @property
+    def extensions(self) -> dict[str, str]:
+        """What EHLO offered: keyword in upper case to parameters. Empty after HELO."""
+        return self._extensions
+
+    def receive(self, octets: bytes) -> None:
+        """Take in octets of the server and act on the replies in them."""
+        self._replies.receive(octets)
+        try:
+            while not self._tls_pending and (reply := self._replies.next_reply()) is not None:
+                self._answer(reply)
+        except BadReply as error:
+            self.fail(HostProblem("4.5.0", str(error)))
+
+    def next_event(self) -> Event | None:
+        """The next thing to do, or None."""
+        return self._events.popleft() if self._events else None
+
+    def take_output(self) -> bytes:
+        """What is to be sent now, in one piece."""
+        out = b"".join(self._out)
+        self._out.clear()
+        return out
+
+    def drop_unread(self) -> int:
+        """Forget octets received and not acted on (STARTTLS, RFC 3207 §4.2); how many."""
+        return self._replies.drop_unread()
+
+    # --- from the greeting to Ready
+
+    def _greeted(self, reply: Reply) -> None:
+        if reply.code != 220:
+            # RFC 5321 §3.1 and §4.2.1: 554 is "no SMTP service here", 421 "later". Neither says anything of a mailbox.
+            self._host_failed(reply)
+        else:
+            self._say_hello()
+
+    def _say_hello(self) -> None:
+        self._command(f"EHLO {self._rules.helo_name}\r\n".encode(), Wait.COMMAND, self._hello_answered)
+
+    def _hello_answered(self, reply: Reply) -> None:
+        if reply.code == 250:
+            self._extensions = extensions(reply)
+            self._after_hello()
+        elif reply.code // 100 == 5:
+            # RFC 5321 §3.2: an old server; no extension is used with it.
+            self._command(f"HELO {self._rules.helo_name}\r\n".encode(), Wait.COMMAND, self._old_hello_answered)
+        else:
+            self._host_failed(reply)
+
+    def _old_hello_answered(self, reply: Reply) -> None:
+        if reply.code == 250:
+            self._extensions = {}
+            self._after_hello()
+        else:
+            self._host_failed(reply)
+
+    def _after_hello(self) -> None:
+        rules = self._rules
+        if self._secured:
+            self._log_in()
+        elif rules.starttls and "STARTTLS" in self._extensions:
+            self._command(b"STARTTLS\r\n", Wait.COMMAND, self._tls_answered)
+        elif rules.require_tls:
+            self.fail(HostProblem("4.7.4", "the server does not offer STARTTLS, which is required"))
+        else:
+            self._log_in()
+
+    def _tls_answered(self, reply: Reply) -> None:
+        if reply.code == 220:
+            self._tls_pending = True
+            self._events.append(StartTls())
+        elif self._rules.require_tls:
+            self._host_failed(reply)
+        else:
+            self._log_in()
+
+    def tls_started(self) -> None:
+        """The handshake is done: everything the server said before is forgotten (RFC 3207 §4.2)."""
+        self._tls_pending = False
+        self._secured = True
+        self._extensions = {}
+        self._say_hello()
+
+    def _log_in(self) -> None:
+        rules = self._rules
+        if not rules.login:
+            self._events.append(Ready())
+        elif not self._secured:
+            self.fail(HostProblem("4.7.0", "the server offers no TLS to log in over"))
+        else:
+            mechanism = choose_client_mechanism(self._extensions.get("AUTH", "").split(), rules.login, rules.password)
+            if mechanism is None:
+                self.fail(HostProblem("4.7.0", "the server offers no way to log in that we know"))
+                return
+            command = b"AUTH " + mechanism.name.encode()
+            initial = mechanism.start()
+            if initial is not None:
+                command += b" " + (b64encode(initial) or b"=")  # RFC 4954 §4
+            self._command(command + b"\r\n", Wait.COMMAND, lambda reply: self._login_answered(reply, mechanism))
+
+    def _login_answered(self, reply: Reply, mechanism: ClientMechanism) -> None:
+        if reply.code == 235:
+            self._events.append(Ready())
+        elif reply.code == 334:
+            try:
+                response = mechanism.respond(b64decode(reply.text, validate=True))
+            except (ValueError, PeerError) as error:
+                self.fail(HostProblem("4.5.0", f"login: {error}"))
+                return
+            self._command(
+                b64encode(response) + b"\r\n", Wait.COMMAND, lambda reply: self._login_answered(reply, mechanism)
+            )
+        else:
+            # A wrong password is ours to mend: mail waits for it.
+            self._host_failed(reply)
+
+    # --- a transaction
+
+    def begin(self, envelope: MessageEnvelope) -> None:
+        """Begin a transaction; the session must be ``idle``. A Finished event ends it, whatever happens."""
+        self._envelope = envelope
+        self._verdicts = {}
+        self._accepted = []
+        self._sending = self._content_sent = False
+        refusal = self._impossible(envelope)
+        if refusal is not None:
+            self._verdicts = {position: refusal for position, _ in envelope.recipients}
+            self._finish()
+            return
+        if self._needs_reset:
+            self._needs_reset = False
+            self._later.append((b"RSET\r\n", Wait.COMMAND, self._reset_answered))
+        try:
+            self._plan(envelope)
+        except UnsendableAddress as error:
+            self._later.clear()
+            verdict = Verdict(RecipientState.FAILED, error.enhanced_code, str(error))
+            self._verdicts = {position: verdict for position, _ in envelope.recipients}
+            self._finish()
+        else:
+            self._send_later()
+
+    def _plan(self, envelope: MessageEnvelope) -> None:
+        """Put the envelope's commands in line."""
+        utf8 = _needs_utf8(envelope)
+        reverse_path = envelope.reverse_path
+        mail = mail_command(
+            _sendable(reverse_path, utf8) if reverse_path is not None else None,
+            size=envelope.size if "SIZE" in self._extensions else None,
+            body="8BITMIME" if envelope.eight_bit else "",
+            smtputf8=utf8,
+        )
+        self._later.append((mail, Wait.COMMAND, self._mail_answered))
+        for position, address in envelope.recipients:
+            command = rcpt_command(_sendable(address, utf8))
+            self._later.append((command, Wait.COMMAND, _bind(self._recipient_answered, position)))
+        self._later.append((_DATA, Wait.DATA, self._data_answered))
+
+    def _impossible(self, envelope: MessageEnvelope) -> Verdict | None:
+        """What this server cannot take, so that asking it would be in vain."""
+        limit = self._extensions.get("SIZE", "")
+        if limit.isdigit() and 0 < int(limit) < envelope.size:
+            return Verdict(RecipientState.FAILED, "5.3.4", f"message of {envelope.size} octets, server takes {limit}")
+        if _needs_utf8(envelope) and "SMTPUTF8" not in self._extensions:
+            return Verdict(RecipientState.FAILED, "5.6.7", "server does not offer SMTPUTF8, which the message needs")
+        if envelope.eight_bit and "8BITMIME" not in self._extensions:
+            # Departs from RFC 6152 §3: no conversion to 7 bits, which would break signatures; it says so instead.
+            return Verdict(RecipientState.FAILED, "5.6.3", "server does not offer 8BITMIME, which the message needs")
+        return None
+
+    def _send_later(self) -> None:
+        """Send the next command of the envelope; with PIPELINING all of them (RFC 2920)."""
+        pipelining = "PIPELINING" in self._extensions
+        while self._later and (pipelining or not self._expected):
+            self._command(*self._later.popleft())
+
+    def _reset_answered(self, reply: Reply) -> None:
+        """RSET does not fail; if it does, so will MAIL."""
+
+    def _mail_answered(self, reply: Reply) -> None:
+        if reply.code // 100 != 2:
+            envelope = self._envelope
+            assert envelope is not None
+            self._verdicts = {position: refusal_of(reply) for position, _ in envelope.recipients}
+            # Commands not yet sent need not be; those sent already will be refused too.
+            self._later.clear()
+
+    def _recipient_answered(self, reply: Reply, position: int) -> None:
+        if position in self._verdicts:
+            return
+        if reply.code // 100 == 2:
+            self._accepted.append(position)
+        elif reply.code == 552 and reply.enhanced in {"", "5.5.3"}:
+            # RFC 5321 §4.5.3.1.10: "too many recipients" in an old server's words.
+            self._verdicts[position] = Verdict(RecipientState.WAITING, "4.5.3", str(reply))
+        else:
+            self._verdicts[position] = refusal_of(reply)
+        if not self._accepted and self._later and self._later[0][0] is _DATA:
+            self._later.clear()
+
+    def _data_answered(self, reply: Reply) -> None:
+        if reply.code == 354 and self._accepted:
+            self._sending = True
+            self._events.append(SendContent())
+        elif reply.code == 354:
+            # RFC 2920 §3.1: DATA went out with the refused recipients; an empty message ends it.
+            self._out.append(b".\r\n")
+            self._expected.append((Wait.FINAL, self._empty_answered))
+        else:
+            verdict = refusal_of(reply)
+            self._verdicts.update((position, verdict) for position in self._accepted)
+
+    def _empty_answered(self, reply: Reply) -> None:
+        """Nobody was to get it, and nobody asks."""
+
+    def content_sent(self) -> None:
+        """The final dot has been given to the transport: from now on the server may have the message."""
+        self._sending = False
+        self._content_sent = True
+        self._expected.append((Wait.FINAL, self._content_answered))
+
+    def _content_answered(self, reply: Reply) -> None:
+        verdict = verdict_of(reply)
+        self._verdicts.update((position, verdict) for position in self._accepted)
+
+    def _finish(self, problem: HostProblem | None = None) -> None:
+        envelope, self._envelope = self._envelope, None
+        assert envelope is not None
+        self._later.clear()
+        # Without the final dot the server may still have our MAIL.
+        self._needs_reset = not self._content_sent
+        self._events.append(Finished(self._verdicts, problem))
+
+    # --- the end
+
+    def quit(self) -> None:
+        """Take leave; nothing depends on the reply."""
+        self._ended = True
+        self._out.append(b"QUIT\r\n")
+        self._expected.append((Wait.QUIT, lambda reply: None))
+
+    def fail(self, problem: HostProblem) -> None:
+        """The connection was lost, timed out or is of no use: ends what was under way. Harmless afterwards."""
+        if self._ended:
+            return
+        self._ended = True
+        self._expected.clear()
+        if self._envelope is None:
+            self._events.append(Unusable(problem))
+            return
+        if self._content_sent:
+            # The reply to the final dot is lost. To try elsewhere at once would double the message if the server has
+            # it; a later attempt may double it too, but losing it is worse (RFC 1047).
+            doubt = Verdict(RecipientState.WAITING, problem.status, f"no reply after the message: {problem.reply}")
+            for position in self._accepted:
+                self._verdicts.setdefault(position, doubt)
+        self._finish(problem)
+
+    # --- the line of replies
+
+    def _command(self, line: bytes, wait: Wait, answered: Callable[[Reply], None]) -> None:
+        self._out.append(line)
+        self._expected.append((wait, answered))
+
+    def _answer(self, reply: Reply) -> None:
+        if self._ended:
+            return
+        if not self._expected:
+            if self._sending and reply.code // 100 == 5:
+                # Refused before the end of the message: the dialogue is broken, but the verdict counts.
+                self._content_answered(reply)
+            self._host_failed(reply)
+            return
+        if reply.code == 421 and not self._content_sent:
+            # RFC 5321 §3.8: 421 may answer any command; the server is about to close.
+            self._host_failed(reply)
+            return
+        _, answered = self._expected.popleft()
+        answered(reply)
+        if reply.code == 421:
+            self._host_failed(reply)
+        elif self._envelope is not None and not self._sending:
+            if self._later:
+                self._send_later()
+            elif not self._expected:
+                self._finish()
+
+    def _host_failed(self, reply: Reply) -> None:
+        status = status_of(reply) if reply.transient else "4.3.2"
+        self.fail(HostProblem(status, str(reply)))
+
+
+def _bind(answered: Callable[[Reply, int], None], position: int) -> Callable[[Reply], None]:
+    return lambda reply: answered(reply, position)
+
+
+def _needs_utf8(envelope: MessageEnvelope) -> bool:
+    """True if only SMTPUTF8 can carry this. A domain alone does not need it: it has A-labels (RFC 6531 §3.2)."""
+    if envelope.utf8_header:
+        return True
+    addresses = [address for _, address in envelope.recipients]
+    if envelope.reverse_path is not None:
+        addresses.append(envelope.reverse_path)
+    return not all(address.local_part.isascii() and _has_a_labels(address.domain) for address in addresses)
+
+
+def _has_a_labels(domain: str) -> bool:
+    if domain.isascii():
+        return True
+    try:
+        idna.encode(domain, uts46=True)
+    except idna.IDNAError:
+        return False
+    return True
+
+
+def _sendable(address: Address, utf8: bool) -> Address:
+    """The address as it is named to the server: without SMTPUTF8, its domain in A-labels."""
+    if utf8 or address.domain.isascii():
+        return address
+    return Address(address.local_part, idna.encode(address.domain, uts46=True).decode("ascii"))
