@@ -39,17 +39,34 @@ def settings_from(tables: Mapping[str, Any], path: Path) -> Settings:
     try:
         return Settings.model_validate_json(octets, strict=True, context={"folder": path.absolute().parent})
     except ValidationError as error:
-        raise ConfigError("\n".join(_fault_lines(error, path))) from None
+        raise ConfigError("\n".join(_fault_lines(error, tables, path))) from None
 
 
-def _fault_lines(error: ValidationError, path: Path) -> list[str]:
-    lines = []
+def _fault_lines(error: ValidationError, tables: Mapping[str, Any], path: Path) -> list[str]:
+    faults: dict[str, list[str]] = {}
     for fault in error.errors(include_url=False):
-        key = ".".join(str(part) for part in fault["loc"])
         text = fault["msg"].removeprefix("Value error, ")
         if fault["type"] == "extra_forbidden":
             text = "unknown setting" if len(fault["loc"]) > 1 else "unknown section"
         elif fault["type"] == "missing":
             text = "must be set"
-        lines.append(f"{path}: {key}: {text}" if key else f"{path}: {text}")
-    return lines
+        # A setting of several possible types has a fault for each of them.
+        texts = faults.setdefault(_key_path(fault["loc"], tables), [])
+        if text not in texts:
+            texts.append(text)
+    return [f"{path}: {key}: {'; '.join(texts)}" if key else f"{path}: {texts[0]}" for key, texts in faults.items()]
+
+
+def _key_path(location: tuple[int | str, ...], tables: Mapping[str, Any]) -> str:
+    """The part of a fault's location that is in the file; pydantic adds the steps of checking one value."""
+    parts: list[str] = []
+    value: Any = tables
+    for part in location:
+        if isinstance(value, Mapping) and isinstance(part, str):
+            value = value.get(part)
+        elif isinstance(value, list) and isinstance(part, int):
+            value = value[part]
+        else:
+            break
+        parts.append(str(part))
+    return ".".join(parts)

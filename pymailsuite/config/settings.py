@@ -5,11 +5,18 @@ from __future__ import annotations
 from pydantic import Field
 
 from pymailsuite.config.base import Section
+from pymailsuite.config.sections.auth import AuthSettings
 from pymailsuite.config.sections.delivery import DeliverySettings
+from pymailsuite.config.sections.directory import DirectorySettings
 from pymailsuite.config.sections.dns import DnsSettings
+from pymailsuite.config.sections.imap import ImapSettings
 from pymailsuite.config.sections.listeners import ListenerSettings
 from pymailsuite.config.sections.log import LogSettings
+from pymailsuite.config.sections.message import MessageSettings
+from pymailsuite.config.sections.relay import RelaySettings
 from pymailsuite.config.sections.server import ServerSettings
+from pymailsuite.config.sections.smtp import SmtpMxSettings, SubmissionSettings
+from pymailsuite.config.sections.store import StoreSection
 from pymailsuite.config.sections.tls import TlsSettings
 
 
@@ -20,5 +27,13 @@ class Settings(Section):
     listeners: ListenerSettings = Field(default_factory=ListenerSettings)
     tls: TlsSettings = Field(default_factory=TlsSettings)
     log: LogSettings = Field(default_factory=LogSettings)
+    store: StoreSection = Field(default_factory=StoreSection)
+    message: MessageSettings = Field(default_factory=MessageSettings)
+    directory: DirectorySettings = Field(default_factory=DirectorySettings)
+    auth: AuthSettings = Field(default_factory=AuthSettings)
+    smtp: SmtpMxSettings = Field(default_factory=SmtpMxSettings)
+    submission: SubmissionSettings = Field(default_factory=SubmissionSettings)
+    imap: ImapSettings = Field(default_factory=ImapSettings)
     delivery: DeliverySettings = Field(default_factory=DeliverySettings)
+    relay: RelaySettings = Field(default_factory=RelaySettings)
     dns: DnsSettings = Field(default_factory=DnsSettings)

@@ -114,6 +114,18 @@ class FaultTests(ConfigFileCase):
         lines = self.fault(THREE + '[dns]\nx = 1\ntimeout = "soon"\n').splitlines()
         self.assertEqual(sorted(line.split(": ")[1] for line in lines), ["dns.timeout", "dns.x"])
 
+    def test_a_value_of_neither_type_has_one_line(self) -> None:
+        fault = self.fault(THREE + '[smtp]\ntrusted_networks = ["here"]\n')
+        self.assertEqual(
+            fault,
+            "mail.toml: smtp.trusted_networks.0: Expected 4 octets in 'here'; At least 3 parts expected in 'here'",
+        )
+
+    @acceptance("S235")
+    def test_loopback_alone_is_trusted_by_default(self) -> None:
+        networks = self.load(THREE).smtp.trusted_networks
+        self.assertEqual([str(network) for network in networks], ["127.0.0.0/8", "::1/128"])
+
     def test_bad_toml_is_reported_with_its_line(self) -> None:
         self.assertRegex(self.fault("[server\n"), r"^mail\.toml: not TOML: .*line 1")
 
