@@ -51,7 +51,7 @@ class Needle:
         return self.found_in(header_text(header)) or self._found_raw(header)
 
     def found_in_body(self, octets: bytes, table: PartTable) -> bool:
-        """True if a text part, or the header of a part, contains the string (RFC 3501 ``BODY``)."""
+        """True if a text part, or a field of a message inside, contains the string (RFC 3501 ``BODY``)."""
         return any(self.found_in(text) for text in body_texts(octets, table))
 
     def found_in_text(self, octets: bytes, table: PartTable) -> bool:

@@ -36,9 +36,10 @@ def _decode_uuencoded(octets: bytes) -> bytes:
         elif line.strip() == b"end":
             break
         elif line:
+            # Some encoders write a wrong last character or none: what the length octet promises is taken.
+            digits = (((line[0] - 32) & 63) * 4 + 2) // 3
             try:
-                decoded.append(binascii.a2b_uu(line))
+                decoded.append(binascii.a2b_uu(line[: digits + 1]))
             except binascii.Error:
-                # Some encoders write a wrong last character; what the length octet promises is there all the same.
-                decoded.append(binascii.a2b_uu(line[: 1 + (((line[0] - 32) & 63) * 4 + 5) // 3]))
+                break
     return b"".join(decoded)

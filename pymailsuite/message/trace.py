@@ -1,0 +1,108 @@
+"""Trace fields we add, and hop counting. Source: RFC 5321 §4.4, RFC 3848, RFC 6531 §3.7.3."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Sequence
+from typing import Final
+
+from pymailsuite.message.dates import format_date
+from pymailsuite.message.headers import fields
+from pymailsuite.values import Address, Peer
+
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._:\[\]\-]")
+_NOT_IN_UTF8_NAMES = re.compile(r"[^A-Za-z0-9._:\[\]\-\u0080-\U0010ffff]")
+_NOT_IN_COMMENTS = re.compile(r"[^A-Za-z0-9 ._+/\-]")
+_NAME_MAX: Final = 255
+
+
+def with_protocol(peer: Peer, *, smtputf8: bool = False, lmtp: bool = False) -> str:
+    """The word after ``with``: SMTP, ESMTPSA, LMTPS, UTF8SMTPS ... Source: RFC 3848, RFC 6531 §4.3."""
+    word = "LMTP" if lmtp else "SMTP"
+    if smtputf8:
+        word = f"UTF8{word}"
+    elif not lmtp and (peer.esmtp or peer.tls or peer.login):
+        word = f"E{word}"
+    return word + ("S" if peer.tls else "") + ("A" if peer.login else "")
+
+
+def _name(text: str, smtputf8: bool) -> str:
+    """A name the peer gave, made harmless: it may hold anything, line ends and parentheses too."""
+    unwanted = _NOT_IN_UTF8_NAMES if smtputf8 else _NOT_IN_NAMES
+    return unwanted.sub("?", text[:_NAME_MAX])
+
+
+def address_literal(ip: str) -> str:
+    """``[192.0.2.1]`` or ``[IPv6:2001:db8::1]``. Source: RFC 5321 §4.1.3."""
+    return f"[IPv6:{ip}]" if ":" in ip else f"[{ip}]"
+
+
+def received_field(
+    peer: Peer,
+    hostname: str,
+    queue_id: str,
+    now: float,
+    *,
+    recipients: Sequence[Address] = (),
+    smtputf8: bool = False,
+    lmtp: bool = False,
+) -> bytes:
+    """The Received field of a message taken from ``peer`` at ``now`` (POSIX seconds), folded, with its line end.
+
+    ``recipients`` are those of the envelope; the ``for`` clause stands only if there is exactly one, so that nobody
+    learns of blind copies. Without ``peer.ip`` the message was made here and there is no ``from`` clause. The login
+    name of an authenticated peer is not shown, only that there was one.
+    """
+    lines: list[str] = []
+    identity = f"id {queue_id}"
+    if peer.ip:
+        literal = address_literal(_name(peer.ip, False))
+        lines.append(f"from {_name(peer.helo, smtputf8) or literal} ({_name(peer.rdns, False) or 'unknown'} {literal})")
+        identity = f"with {with_protocol(peer, smtputf8=smtputf8, lmtp=lmtp)} {identity}"
+    lines.append(f"by {hostname} (pymailsuite) {identity}")
+    if peer.tls:
+        version, _, cipher = _NOT_IN_COMMENTS.sub("?", peer.tls).partition(" ")
+        lines.append(f"(using {version} with cipher {cipher})" if cipher else f"(using {version})")
+    if len(recipients) == 1 and (smtputf8 or recipients[0].is_ascii):
+        lines.append(f"for <{recipients[0]}>")
+    lines[-1] += ";"
+    lines.append(format_date(now))
+    return b"Received: %b\r\n" % "\r\n\t".join(lines).encode("utf-8")
+
+
+def return_path_field(reverse_path: Address | None) -> bytes:
+    """The Return-Path field of a final delivery; ``<>`` for None."""
+    return b"Return-Path: <%b>\r\n" % str(reverse_path or "").encode("utf-8")
+
+
+def delivered_to_field(address: Address) -> bytes:
+    """The Delivered-To field of one copy."""
+    return b"Delivered-To: %b\r\n" % str(address).encode("utf-8")
+
+
+_RECEIVED = re.compile(rb"\nreceived[ \t]*:", re.IGNORECASE)
+
+
+def count_received(header: bytes) -> int:
+    """Received fields of a header block: the hops a message has made. Source: RFC 5321 §6.3."""
+    return len(_RECEIVED.findall(b"\n" + header))
+
+
+def delivered_to(header: bytes) -> list[str]:
+    """The addresses in a block's Delivered-To fields, in lower case: where a message has been before."""
+    return [
+        body.strip().decode("utf-8", "replace").lower()
+        for name, body in fields(header)
+        if name.lower() == b"delivered-to"
+    ]
+
+
+def date_field(now: float) -> bytes:
+    """A Date field for ``now``, POSIX seconds, with its line end."""
+    return b"Date: %b\r\n" % format_date(now).encode("ascii")
+
+
+def message_id(hostname: str) -> str:
+    """A new message identifier with its angle brackets. Source: RFC 5322 §3.6.4."""
+    return f"<{secrets.token_hex(16)}@{hostname}>"
