@@ -35,6 +35,13 @@ class UnsupportedUse(Refusal):
     text = "Special use not supported"
 
 
+class UnknownEncoding(Refusal):
+    """A transfer encoding we cannot undo: ``NO [UNKNOWN-CTE]``. Source: RFC 3516 §4.3."""
+
+    imap_code = "UNKNOWN-CTE"
+    text = "Transfer encoding not known"
+
+
 @frozen
 class GrammarLimits:
     """How much one command may hold. Beyond any of them the command is answered BAD.

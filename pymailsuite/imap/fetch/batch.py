@@ -1,0 +1,75 @@
+"""Rows of one read, seen as columns, with what several data items derive from them made once."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Container, Sequence
+from functools import cached_property
+from typing import Any
+
+from attrs import frozen
+
+from pymailsuite.interfaces import Column, MessageRow
+from pymailsuite.message.parts import PartTable, decode_parts
+from pymailsuite.values import MAX_CHUNK, NumberSet
+
+
+@frozen
+class Slice:
+    """Octets ``start`` to ``stop`` of a message, its prefix counted: at most MAX_CHUNK, for ``read_octets``.
+
+    ``is_input``: not to be written, but to be sent back into the generator that yielded this.
+    """
+
+    uid: int
+    start: int
+    stop: int
+    is_input: bool = False
+
+
+def slices(uid: int, start: int, stop: int, is_input: bool = False) -> list[Slice]:
+    """Octets ``start`` to ``stop`` in pieces that can be read at once."""
+    return [Slice(uid, at, min(at + MAX_CHUNK, stop), is_input) for at in range(start, stop, MAX_CHUNK)]
+
+
+class Batch:
+    """Some rows, at least one, by ascending UID; ``numbers`` and ``recent`` are what the session knows of them."""
+
+    def __init__(
+        self,
+        columns: Sequence[Column],
+        rows: Sequence[MessageRow],
+        numbers: Callable[[int], int],
+        recent: Container[int],
+    ) -> None:
+        self._columns = dict(zip(columns, zip(*rows, strict=True), strict=True))
+        self._recent = recent
+        self.numbers = numbers
+
+    def __getitem__(self, column: Column) -> Sequence[Any]:
+        return self._columns[column]
+
+    @property
+    def uids(self) -> Sequence[int]:
+        """The UIDs of all rows."""
+        return self._columns[Column.UID]
+
+    @cached_property
+    def recent_uids(self) -> frozenset[int]:
+        """Those of the messages that are recent."""
+        recent, uids = self._recent, self.uids
+        if isinstance(recent, NumberSet):
+            # Asking a set of ranges for each UID would be a Python loop in a Python loop.
+            spans = (uids[bisect_left(uids, low) : bisect_right(uids, high)] for low, high in recent.ranges)
+            return frozenset(uid for span in spans for uid in span)
+        return frozenset(uid for uid in uids if uid in recent)
+
+    @cached_property
+    def tables(self) -> Sequence[PartTable]:
+        """The part table of each message."""
+        return [decode_parts(parts) for parts in self._columns[Column.PARTS]]
+
+    @cached_property
+    def prefix_sizes(self) -> Sequence[int]:
+        """How many octets stand in front of the shared content, to which part offsets are relative."""
+        return [len(prefix) for prefix in self._columns[Column.PREFIX]]

@@ -1,0 +1,191 @@
+"""A FETCH command, compiled: which columns to read, and how rows become responses.
+
+A response is texts and sections in turn. Texts that touch are one ``%`` template; a plan without sections is a single
+template, and all rows are rendered by one formatting. With sections, the octets are copied once, by the final join.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
+from itertools import chain, repeat
+from typing import Any
+
+from pymailsuite.errors import TemporaryFailure
+from pymailsuite.imap.fetch.batch import Batch, Slice
+from pymailsuite.imap.fetch.metadata import MESSAGE_NUMBER, Text, constant, text_of
+from pymailsuite.imap.fetch.sections import Pieces, SectionItem, section_item
+from pymailsuite.imap.values import BinarySection, BodySection, Datum, FetchItem
+from pymailsuite.interfaces import Column, MessageRow
+
+
+class OctetsGone(TemporaryFailure):
+    """Octets of a message could not be read to the end.
+
+    A literal may be half written, so nothing can be said any more: the connection is to be closed.
+    """
+
+    text = "Message octets are gone"
+
+
+class FetchPlan:
+    """What one FETCH reads and writes. May be used by several reader threads at once.
+
+    ``columns`` are the columns to read, Column.UID first. ``sets_seen``: some item sets ``\\Seen``. ``reads_octets``:
+    the columns hold whole messages, so that the caller cuts its reads by size. ``gives_flags``: FLAGS is an item.
+    """
+
+    def __init__(self, parts: Sequence[Text | SectionItem], sets_seen: bool, gives_flags: bool) -> None:
+        self._parts = _joined(parts)
+        self.sets_seen = sets_seen
+        self.gives_flags = gives_flags
+        self.reads_octets = any(not isinstance(part, Text) and part.needs_octets for part in parts)
+        wanted = chain((Column.UID,), *(part.columns for part in parts))
+        self.columns: tuple[Column, ...] = tuple(dict.fromkeys(wanted))
+        self._octets_at = self.columns.index(Column.OCTETS) if self.reads_octets else 0
+
+    def is_long(self, row: MessageRow) -> bool:
+        """True if the message's octets were too long to be read with the row: it needs :meth:`pieces`."""
+        return self.reads_octets and row[self._octets_at] is None
+
+    def render(self, rows: Sequence[MessageRow], numbers: Callable[[int], int], recent: Container[int]) -> bytes:
+        """All untagged FETCH responses of ``rows``, of which none :meth:`is_long`; for a reader thread.
+
+        ``numbers`` gives the sequence number of a UID, ``recent`` holds the UIDs that are recent.
+        UnknownEncoding: BINARY of a part whose transfer encoding nobody knows.
+        """
+        if not rows:
+            return b""
+        batch = Batch(self.columns, rows, numbers, recent)
+        if len(self._parts) == 1 and isinstance(text := self._parts[0], Text):
+            # One formatting of all rows takes half the time of one for each.
+            values = tuple(chain.from_iterable(zip(*text.arguments(batch), strict=False)))
+            return text.template * len(rows) % values
+        runs: list[Iterable[bytes]] = []
+        for part in self._parts:
+            if isinstance(part, Text):
+                runs.append(_filled(part, batch))
+            else:
+                runs.extend(part.literals(batch))
+        # Not strict: the runs of constant texts are endless.
+        return b"".join(chain.from_iterable(zip(*runs, strict=False)))
+
+    def pieces(self, row: MessageRow, number: int, recent: Container[int]) -> Pieces:
+        """The response of one message, long or not: octets to write, and slices to read on the way."""
+        batch = Batch(self.columns, (row,), lambda _: number, recent)
+        is_long = self.is_long(row)
+        for part in self._parts:
+            if isinstance(part, Text):
+                yield next(iter(_filled(part, batch)))
+            elif is_long:
+                yield from part.stream(batch)
+            else:
+                for run in part.literals(batch):
+                    yield from run
+
+    def render_batch(
+        self, rows: Sequence[MessageRow], numbers: Callable[[int], int], recent: Container[int]
+    ) -> list[bytes | Pieces]:
+        """As :meth:`render` for any rows, in order: octets, and the pieces of each long message among them."""
+        batch: list[bytes | Pieces] = []
+        start = 0
+        if self.reads_octets:
+            for place, row in enumerate(rows):
+                if row[self._octets_at] is None:
+                    if place > start:
+                        batch.append(self.render(rows[start:place], numbers, recent))
+                    batch.append(self.pieces(row, numbers(row[0]), recent))
+                    start = place + 1
+        if start < len(rows):
+            batch.append(self.render(rows[start:] if start else rows, numbers, recent))
+        return batch
+
+
+def _filled(text: Text, batch: Batch) -> Iterable[bytes]:
+    arguments = text.arguments(batch)
+    if not arguments:
+        return repeat(text.template % ())
+    if len(arguments) == 1:
+        return map(text.template.__mod__, arguments[0])
+    # Not strict: an iterable that is shorter than the others would be a defect of an item, shown by its tests.
+    return map(text.template.__mod__, zip(*arguments, strict=False))
+
+
+def _joined(parts: Iterable[Text | SectionItem]) -> list[Text | SectionItem]:
+    """Texts that touch made one; each section's label put into the text before it."""
+    joined: list[Text | SectionItem] = []
+    texts: list[Text] = []
+    for part in parts:
+        if isinstance(part, Text):
+            texts.append(part)
+        else:
+            joined += _one_text(texts), part
+            texts = []
+    if texts:
+        joined.append(_one_text(texts))
+    return joined
+
+
+def _one_text(texts: Sequence[Text]) -> Text:
+    givers = [text.arguments for text in texts]
+
+    def arguments(batch: Batch) -> tuple[Iterable[Any], ...]:
+        return tuple(chain.from_iterable(giver(batch) for giver in givers))
+
+    columns = tuple(chain.from_iterable(text.columns for text in texts))
+    return Text(b"".join(text.template for text in texts), columns, arguments)
+
+
+def compile_fetch(items: Sequence[FetchItem], *, uid: bool, condstore: bool) -> FetchPlan:
+    """The plan of a FETCH of ``items``.
+
+    ``uid``: it was UID FETCH, whose responses always give the UID (RFC 3501 §6.4.8). ``condstore``: responses always
+    give the mod-sequence, as after CHANGEDSINCE, or when the session is CONDSTORE-aware and ``\\Seen`` is being set
+    (RFC 7162 §3.1.4, §3.2).
+    """
+    wanted = list(dict.fromkeys(items))
+    if uid and Datum.UID not in wanted:
+        wanted.insert(0, Datum.UID)
+    if condstore and Datum.MODSEQ not in wanted:
+        wanted.append(Datum.MODSEQ)
+    parts: list[Text | SectionItem] = [constant(b"* "), MESSAGE_NUMBER, constant(b" FETCH (")]
+    for place, item in enumerate(wanted):
+        if place:
+            parts.append(constant(b" "))
+        if isinstance(item, Datum):
+            parts.append(text_of(item))
+        else:
+            section = section_item(item)
+            parts += constant(section.label + b" "), section
+    parts.append(constant(b")\r\n"))
+    sets_seen = any(isinstance(item, BodySection | BinarySection) and not item.peek for item in wanted)
+    return FetchPlan(parts, sets_seen, Datum.FLAGS in wanted)
+
+
+async def write_pieces(
+    pieces: Pieces,
+    read: Callable[[int, int, int], Awaitable[bytes]],
+    write: Callable[[bytes], Awaitable[None] | None],
+) -> None:
+    """Run ``pieces`` to their end: ``read`` (uid, start, stop) what they ask for, ``write`` what is for the client.
+
+    ``write`` answers an awaitable when the client is slow; nothing is read before it is done.
+    OctetsGone if a read comes back short.
+    """
+    answer: bytes | None = None
+    while True:
+        piece = next(pieces, None) if answer is None else pieces.send(answer)
+        if piece is None:
+            return
+        answer = None
+        if isinstance(piece, Slice):
+            octets = await read(piece.uid, piece.start, piece.stop)
+            if len(octets) != piece.stop - piece.start:
+                raise OctetsGone(cause=f"uid {piece.uid}: {len(octets)} of octets {piece.start} to {piece.stop}")
+            if piece.is_input:
+                answer = octets
+                continue
+            piece = octets
+        if piece:
+            pause = write(piece)
+            if pause is not None:
+                await pause

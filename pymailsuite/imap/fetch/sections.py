@@ -1,0 +1,322 @@
+"""Data items that are octets of the message: BODY[...], RFC822..., BINARY[...].
+
+Each finds its section by arithmetic on what the scan stored, and answers in one of two ways: for messages whose octets
+are at hand, as literals of a whole batch; for a longer one, as a generator of octets to write and slices to read.
+A section that a message does not have is NIL.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Iterable, Sequence
+from typing import Final, TypeAlias
+
+from pymailsuite.imap.fetch.batch import Batch, Slice, slices
+from pymailsuite.imap.fetch.transfer import transfer_decoder
+from pymailsuite.imap.render import astring
+from pymailsuite.imap.values import BinarySection, BinarySize, BodySection, Section, SectionText, UnknownEncoding
+from pymailsuite.interfaces import Column
+from pymailsuite.message.headers import select_fields
+from pymailsuite.message.transfer import IDENTITY, decode_transfer
+from pymailsuite.values import MAX_CHUNK
+
+Pieces: TypeAlias = Generator[bytes | Slice, bytes, None]
+"""Yields octets to write, and slices to read and write; octets of a slice with ``is_input`` are sent back into it."""
+
+_NIL: Final = b"NIL"
+_HEADER_MAX: Final = 4 * MAX_CHUNK
+"""Of the header of a message within a long message, fields after so many octets are not selected by HEADER.FIELDS."""
+
+
+class SectionItem(ABC):
+    """One such data item of a plan. ``needs_octets``: a message whose OCTETS is None needs :meth:`stream`."""
+
+    label: bytes
+    columns: tuple[Column, ...]
+    needs_octets = True
+
+    @abstractmethod
+    def literals(self, batch: Batch) -> tuple[Iterable[bytes], Iterable[bytes]]:
+        """For each message the head of its literal (or ``NIL``) and the octets of the literal."""
+
+    @abstractmethod
+    def stream(self, batch: Batch) -> Pieces:
+        """The same for the one message of ``batch``, of which OCTETS is None."""
+
+
+def _window(partial: tuple[int, int] | None, start: int, stop: int) -> tuple[int, int]:
+    """The octets of a section from ``start`` to ``stop`` that ``<first.count>`` asks for."""
+    if partial is None:
+        return start, stop
+    first, count = partial
+    begin = min(start + first, stop)
+    return begin, min(begin + count, stop)
+
+
+def _heads(values: Sequence[bytes]) -> list[bytes]:
+    return [b"{%d}\r\n" % len(value) for value in values]
+
+
+def _path_text(path: Sequence[int]) -> str:
+    return ".".join(map(str, path))
+
+
+def _suffix(partial: tuple[int, int] | None) -> bytes:
+    # "BODY" section ["<" number ">"]: the reply names only the first octet
+    return b"" if partial is None else b"<%d>" % partial[0]
+
+
+def _body_label(item: BodySection) -> bytes:
+    if item.name:
+        return item.name.encode("ascii")
+    section = item.section
+    words = [word for word in (_path_text(section.path), section.text.value) if word]
+    text = ".".join(words).encode("ascii")
+    if section.fields:
+        text += b" (%b)" % b" ".join(map(astring, section.fields))
+    return b"BODY[%b]%b" % (text, _suffix(item.partial))
+
+
+class _Header(SectionItem):
+    """BODY[HEADER], BODY[HEADER.FIELDS (...)], RFC822.HEADER: Column.HEADER has it all, for long messages too."""
+
+    columns = (Column.HEADER,)
+    needs_octets = False
+
+    def __init__(self, item: BodySection) -> None:
+        self.label = _body_label(item)
+        self._section = item.section
+        self._partial = item.partial
+
+    def literals(self, batch: Batch) -> tuple[Iterable[bytes], Iterable[bytes]]:
+        values: Sequence[bytes] = batch[Column.HEADER]
+        if self._section.fields:
+            values = [_selected(value, self._section) for value in values]
+        if self._partial is not None:
+            values = [value[slice(*_window(self._partial, 0, len(value)))] for value in values]
+        return _heads(values), values
+
+    def stream(self, batch: Batch) -> Pieces:
+        heads, values = self.literals(batch)
+        yield from heads
+        yield from values
+
+
+def _selected(header: bytes, section: Section) -> bytes:
+    return select_fields(header, section.fields, section.text is SectionText.FIELDS_NOT)
+
+
+class _Whole(SectionItem):
+    """BODY[], RFC822: the octets as they come."""
+
+    columns = (Column.OCTETS, Column.SIZE)
+
+    def __init__(self, item: BodySection) -> None:
+        self.label = _body_label(item)
+        self._partial = item.partial
+
+    def literals(self, batch: Batch) -> tuple[Iterable[bytes], Iterable[bytes]]:
+        values: Sequence[bytes] = batch[Column.OCTETS]
+        if self._partial is not None:
+            values = [value[slice(*_window(self._partial, 0, len(value)))] for value in values]
+        return _heads(values), values
+
+    def stream(self, batch: Batch) -> Pieces:
+        return _stream(batch.uids[0], _window(self._partial, 0, batch[Column.SIZE][0]))
+
+
+def _stream(uid: int, window: tuple[int, int]) -> Pieces:
+    start, stop = window
+    yield b"{%d}\r\n" % (stop - start)
+    yield from slices(uid, start, stop)
+
+
+class _Text(SectionItem):
+    """BODY[TEXT], RFC822.TEXT: all after the header."""
+
+    columns = (Column.OCTETS, Column.SIZE, Column.PREFIX, Column.HEADER_SIZE)
+
+    def __init__(self, item: BodySection) -> None:
+        self.label = _body_label(item)
+        self._partial = item.partial
+
+    def _windows(self, batch: Batch) -> list[tuple[int, int]]:
+        return [
+            _window(self._partial, prefix_size + header_size, size)
+            for prefix_size, header_size, size in zip(
+                batch.prefix_sizes, batch[Column.HEADER_SIZE], batch[Column.SIZE], strict=True
+            )
+        ]
+
+    def literals(self, batch: Batch) -> tuple[Iterable[bytes], Iterable[bytes]]:
+        windows = self._windows(batch)
+        values = [octets[start:stop] for octets, (start, stop) in zip(batch[Column.OCTETS], windows, strict=True)]
+        return _heads(values), values
+
+    def stream(self, batch: Batch) -> Pieces:
+        return _stream(batch.uids[0], self._windows(batch)[0])
+
+
+class _Part(SectionItem):
+    """A section with a part number: BODY[1.2], BODY[1.2.HEADER], BODY[1.MIME] and so on."""
+
+    columns = (Column.OCTETS, Column.PARTS, Column.PREFIX)
+
+    def __init__(self, item: BodySection) -> None:
+        self.label = _body_label(item)
+        self._section = item.section
+        self._partial = item.partial
+        self._kind = "HEADER" if item.section.fields else item.section.text.value
+
+    def _sections(self, batch: Batch) -> list[tuple[int, int] | None]:
+        path, kind = self._section.path, self._kind
+        return [
+            _shifted(table.section(path, kind), prefix_size)
+            for table, prefix_size in zip(batch.tables, batch.prefix_sizes, strict=True)
+        ]
+
+    def literals(self, batch: Batch) -> tuple[Iterable[bytes], Iterable[bytes]]:
+        heads, values = [], []
+        for octets, section in zip(batch[Column.OCTETS], self._sections(batch), strict=True):
+            if section is None:
+                heads.append(_NIL)
+                values.append(b"")
+                continue
+            if self._section.fields:
+                value = _selected(octets[section[0] : section[1]], self._section)
+                section = (0, len(value))  # noqa: PLW2901
+            else:
+                value = octets
+            start, stop = _window(self._partial, *section)
+            heads.append(b"{%d}\r\n" % (stop - start))
+            values.append(value[start:stop])
+        return heads, values
+
+    def stream(self, batch: Batch) -> Pieces:
+        section = self._sections(batch)[0]
+        uid = batch.uids[0]
+        if section is None:
+            yield _NIL
+        elif self._section.fields:
+            header = []
+            for piece in slices(uid, section[0], min(section[1], section[0] + _HEADER_MAX), is_input=True):
+                header.append((yield piece))
+            value = _selected(b"".join(header), self._section)
+            start, stop = _window(self._partial, 0, len(value))
+            yield b"{%d}\r\n" % (stop - start)
+            yield value[start:stop]
+        else:
+            yield from _stream(uid, _window(self._partial, *section))
+
+
+def _shifted(section: tuple[int, int] | None, prefix_size: int) -> tuple[int, int] | None:
+    """A section of the shared content as a section of what the reader sees. The header of the message holds the prefix:
+    BODY[1.MIME] of a message that is its own part 1 begins with it."""
+    if section is None:
+        return None
+    start, stop = section
+    return (start + prefix_size if start else 0), stop + prefix_size
+
+
+class _Binary(SectionItem):
+    """BINARY[...] and BINARY.SIZE[...]: the body of a part, its transfer encoding undone."""
+
+    columns = (Column.OCTETS, Column.PARTS, Column.PREFIX, Column.SIZE)
+
+    def __init__(self, item: BinarySection | BinarySize) -> None:
+        self._path = item.path
+        self._is_size = isinstance(item, BinarySize)
+        self._partial = None if isinstance(item, BinarySize) else item.partial
+        self.label = b"%b[%b]%b" % (
+            b"BINARY.SIZE" if self._is_size else b"BINARY",
+            _path_text(item.path).encode("ascii"),
+            _suffix(self._partial),
+        )
+
+    def _sections(self, batch: Batch) -> list[tuple[int, int, str] | None]:
+        """Where each message's section is, and its encoding; multiparts and whole messages have none to undo."""
+        if not self._path:
+            return [(0, size, "") for size in batch[Column.SIZE]]
+        found: list[tuple[int, int, str] | None] = []
+        for table, prefix_size in zip(batch.tables, batch.prefix_sizes, strict=True):
+            part = table.find(self._path)
+            if part is None:
+                found.append(None)
+            else:
+                found.append((part.body_start + prefix_size, part.end + prefix_size, part.encoding))
+        return found
+
+    def literals(self, batch: Batch) -> tuple[Iterable[bytes], Iterable[bytes]]:
+        heads, values = [], []
+        for octets, section in zip(batch[Column.OCTETS], self._sections(batch), strict=True):
+            value = b""
+            if section is not None:
+                start, stop, encoding = section
+                decoded = decode_transfer(octets[start:stop], encoding)
+                if decoded is None:
+                    raise UnknownEncoding(cause=encoding)
+                value = decoded
+            if self._is_size:
+                heads.append(b"%d" % len(value))
+                values.append(b"")
+            elif section is None:
+                heads.append(_NIL)
+                values.append(b"")
+            else:
+                start, stop = _window(self._partial, 0, len(value))
+                value = value[start:stop]
+                # literal8 only where a NUL needs it: RFC 3516 §4.2.
+                heads.append(b"~{%d}\r\n" % len(value) if b"\0" in value else b"{%d}\r\n" % len(value))
+                values.append(value)
+        return heads, values
+
+    def stream(self, batch: Batch) -> Pieces:
+        section = self._sections(batch)[0]
+        uid = batch.uids[0]
+        if section is None:
+            yield b"0" if self._is_size else _NIL
+            return
+        start, stop, encoding = section
+        if encoding in IDENTITY:
+            size = stop - start
+        else:
+            # Twice through the part: a literal says its length first, and nobody knows it before the last octet.
+            size = 0
+            decoder = transfer_decoder(encoding)
+            for piece in slices(uid, start, stop, is_input=True):
+                size += len(decoder.feed((yield piece)))
+            size += len(decoder.finish())
+        if self._is_size:
+            yield b"%d" % size
+            return
+        first, last = _window(self._partial, 0, size)
+        # What follows may hold a NUL, which only a literal8 may.
+        yield b"~{%d}\r\n" % (last - first)
+        if encoding in IDENTITY:
+            yield from slices(uid, start + first, start + last)
+            return
+        at = 0
+        decoder = transfer_decoder(encoding)
+        for piece in slices(uid, start, stop, is_input=True):
+            decoded = decoder.feed((yield piece))
+            if at < last and at + len(decoded) > first:
+                yield decoded[max(0, first - at) : last - at]
+            at += len(decoded)
+            if at >= last:
+                return
+        decoded = decoder.finish()
+        yield decoded[max(0, first - at) : last - at]
+
+
+def section_item(item: BodySection | BinarySection | BinarySize) -> SectionItem:
+    """The item as a plan uses it."""
+    if not isinstance(item, BodySection):
+        return _Binary(item)
+    section = item.section
+    if section.path:
+        return _Part(item)
+    if section.text is SectionText.ALL:
+        return _Whole(item)
+    if section.text is SectionText.TEXT:
+        return _Text(item)
+    return _Header(item)

@@ -1,0 +1,137 @@
+"""The strings, names, flags, dates and lines an IMAP server writes. Source: RFC 3501 §4, §7 and §9."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import repeat
+from operator import floordiv, mod
+from typing import Final
+
+from pymailsuite.imap import mutf7
+from pymailsuite.message.quoting import nstring, string
+from pymailsuite.values import DELIMITER, SystemFlag
+
+__all__ = [
+    "DateTimes",
+    "astring",
+    "date_time",
+    "flag_list",
+    "flag_names",
+    "list_line",
+    "mailbox",
+    "nstring",
+    "status_line",
+    "string",
+]
+
+_PLAIN_ASTRING = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\]{1,200}').fullmatch
+
+
+def astring(octets: bytes) -> bytes:
+    """As an atom where that is possible, else as a string. ``NIL`` is quoted: some clients read the atom as nothing."""
+    if _PLAIN_ASTRING(octets) and octets.upper() != b"NIL":
+        return octets
+    return string(octets)
+
+
+def mailbox(name: str, utf8: bool = False) -> bytes:
+    """A mailbox name: modified UTF-7, or UTF-8 for a client that enabled it (RFC 6855 §3)."""
+    if utf8 and not name.isascii():
+        octets = name.encode("utf-8")
+        return b'"%b"' % octets.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+    return astring(name.encode("ascii") if utf8 else mutf7.encode(name))
+
+
+# --- flags ----------------------------------------------------------------------------------------------------------
+
+_FLAG_NAMES: Final = (
+    (SystemFlag.ANSWERED.value, "\\Answered"),
+    (SystemFlag.FLAGGED.value, "\\Flagged"),
+    (SystemFlag.DELETED.value, "\\Deleted"),
+    (SystemFlag.SEEN.value, "\\Seen"),
+    (SystemFlag.DRAFT.value, "\\Draft"),
+)
+
+
+def flag_names(system_flags: int, keywords: str = "", recent: bool = False) -> bytes:
+    """Flags as they stand between the parentheses of FLAGS; ``keywords`` as ``Column.KEYWORDS`` gives them."""
+    names = [name for bit, name in _FLAG_NAMES if system_flags & bit]
+    if keywords:
+        names.append(keywords)
+    if recent:
+        names.append("\\Recent")
+    return " ".join(names).encode("ascii")
+
+
+def flag_list(system_flags: int, keywords: str = "", recent: bool = False) -> bytes:
+    """flag-list = "(" [flag *(SP flag)] ")"."""
+    return b"(%b)" % flag_names(system_flags, keywords, recent)
+
+
+# --- dates ----------------------------------------------------------------------------------------------------------
+
+_MONTHS: Final = b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+_EPOCH: Final = datetime.date(1970, 1, 1).toordinal()
+_MINUTES: Final = tuple(b"%02d:%02d:" % divmod(minute, 60) for minute in range(24 * 60))
+_SECONDS: Final = tuple(b'%02d +0000"' % second for second in range(60))
+
+
+def _day(day: int) -> bytes:
+    # date-day-fixed = (SP DIGIT) / 2DIGIT
+    date = datetime.date.fromordinal(day + _EPOCH)
+    return b'"%2d-%b-%04d ' % (date.day, _MONTHS[date.month - 1], date.year)
+
+
+class DateTimes(dict[int, bytes]):
+    """Formats many dates at the cost of a few look-ups each: remembers the text of each day (since 1970) it met."""
+
+    def __missing__(self, day: int) -> bytes:
+        text = self[day] = _day(day)
+        return text
+
+    def columns(self, seconds: Iterable[float]) -> tuple[Iterable[bytes], Iterable[bytes], Iterable[bytes]]:
+        """For each of the POSIX ``seconds`` three texts, which joined are its date-time in UTC with its quotes."""
+        whole = list(map(int, seconds))
+        minutes = map(mod, map(floordiv, whole, repeat(60)), repeat(24 * 60))
+        return (
+            map(self.__getitem__, map(floordiv, whole, repeat(86400))),
+            map(_MINUTES.__getitem__, minutes),
+            map(_SECONDS.__getitem__, map(mod, whole, repeat(60))),
+        )
+
+
+def date_time(seconds: float) -> bytes:
+    """date-time, in UTC, with its quotes: ``" 1-Feb-2024 13:14:15 +0000"``, of POSIX ``seconds``."""
+    return b"".join(text for texts in DateTimes().columns((seconds,)) for text in texts)
+
+
+# --- lines ----------------------------------------------------------------------------------------------------------
+
+
+def list_line(
+    name: str,
+    attributes: Iterable[str],
+    *,
+    response: str = "LIST",
+    utf8: bool = False,
+    child_info: Sequence[str] = (),
+) -> bytes:
+    """``* LIST`` (or LSUB) for a mailbox; ``child_info`` are the selection options its inferiors met (RFC 5258 §4)."""
+    info = b""
+    if child_info:
+        info = b' ("CHILDINFO" (%b))' % b" ".join(b'"%b"' % option.encode("ascii") for option in child_info)
+    return b'* %b (%b) "%b" %b%b\r\n' % (
+        response.encode("ascii"),
+        " ".join(attributes).encode("ascii"),
+        DELIMITER.encode("ascii"),
+        mailbox(name, utf8),
+        info,
+    )
+
+
+def status_line(name: str, values: Mapping[str, int], *, utf8: bool = False) -> bytes:
+    """``* STATUS`` for a mailbox, items in the order of ``values``."""
+    items = " ".join(f"{item} {value}" for item, value in values.items())
+    return b"* STATUS %b (%b)\r\n" % (mailbox(name, utf8), items.encode("ascii"))
