@@ -28,7 +28,10 @@ CLOSE = "(close)"
 """A reply: close the connection without a word."""
 
 SILENCE = "(silence)"
-"""A reply: say nothing, ever."""
+"""A reply: say nothing any more."""
+
+NO_TLS = "(no tls)"
+"""A TLS context: offer STARTTLS, and answer the handshake with nonsense."""
 
 Script = Mapping[str, str | Sequence[str]]
 
@@ -107,6 +110,7 @@ class SinkProtocol(Protocol):
         self.sink = sink
         self.number = number
         self.secure = False
+        self.mute = False
         self._start_over()
 
     def _start_over(self) -> None:
@@ -124,6 +128,10 @@ class SinkProtocol(Protocol):
         self.sink.open.remove(self)
 
     def dataReceived(self, data: bytes) -> None:
+        if self.secure and self.sink.tls == NO_TLS:
+            self.transport.write(b"this is no TLS, whatever you think of it\r\n")
+            self.transport.loseConnection()
+            return
         self.lines.receive(data)
         while True:
             if self.decoder is not None:
@@ -156,7 +164,8 @@ class SinkProtocol(Protocol):
         if verb == "STARTTLS" and reply is not None and reply.startswith("220"):
             self._start_over()
             self.secure = True
-            self.transport.startTLS(self.sink.tls)
+            if self.sink.tls != NO_TLS:
+                self.transport.startTLS(self.sink.tls)
         elif verb == "QUIT":
             self.transport.loseConnection()
 
@@ -176,9 +185,10 @@ class SinkProtocol(Protocol):
         self._say(reply)
 
     def _say(self, reply: str | None) -> None:
+        self.mute = self.mute or reply == SILENCE
         if reply == CLOSE:
             self.transport.loseConnection()
-        elif reply != SILENCE and reply is not None:
+        elif not self.mute and reply is not None:
             self.transport.write(reply.encode() + b"\r\n")
             if reply.startswith("421"):
                 self.transport.loseConnection()

@@ -1,0 +1,355 @@
+"""Attempts against hosts in memory: from a domain to what became of each recipient."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.trial.unittest import SynchronousTestCase
+
+from pymailsuite.config.sections.relay import RelaySettings
+from pymailsuite.dns.fake import FakeResolver
+from pymailsuite.errors import StoreUnavailable
+from pymailsuite.interfaces import Outcome, QueuedRecipient, QueueEntry, RecipientState
+from pymailsuite.relay.relay import Relay
+from pymailsuite.values import MAX_CHUNK, Address, ContentId, QueueId
+from tests.acceptance import acceptance
+from tests.support.smtp_sink import CLOSE, SILENCE, MemoryInternet, SmtpSink
+
+DELIVERED, WAITING, FAILED = RecipientState.DELIVERED, RecipientState.WAITING, RecipientState.FAILED
+HELLO = b"Subject: hello\r\n\r\nWorld\r\n"
+
+
+class RelayTestCase(SynchronousTestCase):
+    options: dict[str, Any] = {}
+
+    def setUp(self) -> None:
+        self.internet = MemoryInternet()
+        self.resolver = FakeResolver(
+            mx={"b.example": [(10, "mx1.b.example"), (20, "mx2.b.example")]},
+            a={"mx1.b.example": ["192.0.2.1"], "mx2.b.example": ["192.0.2.2"], "one.example": ["192.0.2.3"]},
+        )
+        self.contents: dict[int, bytes] = {}
+        self.relay = self.make_relay()
+
+    def make_relay(self, **options: Any) -> Relay:
+        settings = RelaySettings(**{**self.options, **options})
+        return Relay(settings, "us.example", self.resolver, self.read, self.internet, random.Random(1))
+
+    def read(self, content_id: ContentId, start: int, stop: int) -> Deferred[bytes]:
+        assert stop - start <= MAX_CHUNK
+        return succeed(self.contents[content_id][start:stop])
+
+    def host(self, ip: str, script: Any = None, **options: Any) -> SmtpSink:
+        sink = SmtpSink(self.internet, script, **options)
+        self.internet.listen(ip, 25, sink)
+        return sink
+
+    def entry(self, *recipients: str, octets: bytes = HELLO, sender: str = "alice", **fields: Any) -> QueueEntry:
+        content_id = len(self.contents) + 1
+        self.contents[content_id] = octets
+        rows = tuple(
+            QueuedRecipient(position, Address(*text.split("@")), text.split("@")[1])
+            for position, text in enumerate(recipients or ("bob@b.example",))
+        )
+        return QueueEntry(
+            QueueId(f"Q{content_id}"),
+            ContentId(content_id),
+            len(octets),
+            octets.find(b"\r\n\r\n") + 4,
+            Address(sender, "a.example") if sender else None,
+            rows,
+            0.0,
+            **fields,
+        )
+
+    def begin(self, entry: QueueEntry, relay: Relay | None = None) -> Deferred[list[Outcome]]:
+        route = entry.recipients[0].route
+        return Deferred.fromCoroutine((relay or self.relay).attempt(entry, route, entry.recipients))
+
+    def attempt(self, entry: QueueEntry, relay: Relay | None = None) -> list[Outcome]:
+        attempt = self.begin(entry, relay)
+        self.internet.flush()
+        return sorted(self.successResultOf(attempt), key=lambda outcome: outcome.position)
+
+    def states(self, outcomes: Sequence[Outcome]) -> list[tuple[RecipientState, str]]:
+        return [(outcome.state, outcome.status) for outcome in outcomes]
+
+
+class AttemptTests(RelayTestCase):
+    def test_a_message_arrives_as_it_is(self) -> None:
+        sink = self.host("192.0.2.1")
+        (outcome,) = self.attempt(self.entry())
+        self.assertEqual(outcome, Outcome(0, DELIVERED, "2.0.0", "250 2.0.0 taken", "mx1.b.example"))
+        (message,) = sink.messages
+        self.assertEqual(message.content, HELLO)
+        self.assertEqual((message.reverse_path, message.recipients), ("alice@a.example", ["bob@b.example"]))
+        self.assertEqual(message.mail_parameters, f"SIZE={len(HELLO)}")
+
+    def test_each_recipient_has_an_outcome_of_its_own(self) -> None:
+        sink = self.host(
+            "192.0.2.1",
+            {"RCPT no@b.example": "550 5.1.1 unknown", "RCPT later@b.example": "450 4.2.1 busy"},
+        )
+        outcomes = self.attempt(self.entry("no@b.example", "later@b.example", "yes@b.example"))
+        self.assertEqual(self.states(outcomes), [(FAILED, "5.1.1"), (WAITING, "4.2.1"), (DELIVERED, "2.0.0")])
+        self.assertEqual(sink.messages[0].recipients, ["yes@b.example"])
+        self.assertEqual(outcomes[0].reply, "550 5.1.1 unknown")
+
+    def test_a_definite_no_of_dns_fails_without_a_connection(self) -> None:
+        outcomes = self.attempt(self.entry("bob@nosuch.example"))
+        self.assertEqual(self.states(outcomes), [(FAILED, "5.1.2")])
+        self.assertEqual(self.internet.attempts, [])
+
+    def test_a_host_that_refuses_connections_makes_way_for_the_next(self) -> None:
+        sink = self.host("192.0.2.2")
+        (outcome,) = self.attempt(self.entry())
+        self.assertEqual((outcome.state, outcome.host), (DELIVERED, "mx2.b.example"))
+        self.assertEqual(len(sink.messages), 1)
+        self.assertEqual(self.internet.attempts, [("192.0.2.1", 25), ("192.0.2.2", 25)])
+
+    @acceptance("S006")
+    def test_a_host_that_is_not_ready_makes_way_for_the_next_and_never_bounces(self) -> None:
+        for greeting in ("421 4.3.2 busy", "554 5.3.2 no service", CLOSE, "500 what"):
+            self.setUp()
+            first = self.host("192.0.2.1", {"GREETING": greeting})
+            second = self.host("192.0.2.2")
+            self.assertEqual(self.states(self.attempt(self.entry())), [(DELIVERED, "2.0.0")])
+            self.assertEqual((len(first.messages), len(second.messages)), (0, 1))
+            self.internet.unplug("192.0.2.2", 25)
+            lone = self.make_relay()
+            (outcome,) = self.attempt(self.entry(), lone)
+            self.assertEqual(outcome.state, WAITING)
+
+    def test_when_no_host_can_be_reached_the_message_waits(self) -> None:
+        self.assertEqual(self.states(self.attempt(self.entry())), [(WAITING, "4.4.1")])
+
+    def test_a_dead_host_is_left_alone_for_a_while(self) -> None:
+        self.attempt(self.entry("bob@one.example"))
+        self.attempt(self.entry("bob@one.example"))
+        self.assertEqual(len(self.internet.attempts), 1)
+        self.host("192.0.2.3")
+        self.internet.pass_time(61)
+        self.assertEqual(self.states(self.attempt(self.entry("bob@one.example"))), [(DELIVERED, "2.0.0")])
+
+    def test_a_host_that_is_silent_at_connect_makes_way_for_the_next(self) -> None:
+        self.internet.drop_packets_to("192.0.2.1")
+        self.host("192.0.2.2")
+        attempt = self.begin(self.entry())
+        self.internet.flush()
+        self.assertNoResult(attempt)
+        self.internet.pass_time(31)
+        self.assertEqual(self.states(self.successResultOf(attempt)), [(DELIVERED, "2.0.0")])
+
+    def test_silence_in_the_dialogue_ends_at_the_limits_of_the_standard(self) -> None:
+        for command, limit_s in (
+            ("GREETING", 300),
+            ("EHLO", 300),
+            ("MAIL", 300),
+            ("RCPT", 300),
+            ("DATA", 300),
+            (".", 600),
+        ):
+            self.setUp()
+            sink = self.host("192.0.2.3", {command: SILENCE})
+            attempt = self.begin(self.entry("bob@one.example"))
+            self.internet.pass_time(limit_s - 200, step=20)
+            self.assertNoResult(attempt)
+            self.internet.pass_time(202, step=20)
+            self.assertEqual(self.states(self.successResultOf(attempt)), [(WAITING, "4.4.2")], command)
+            self.assertEqual(sink.open, [])
+
+    def test_a_connection_lost_before_the_dot_is_tried_at_the_next_host(self) -> None:
+        self.host("192.0.2.1", {"DATA": CLOSE})
+        second = self.host("192.0.2.2")
+        self.assertEqual(self.states(self.attempt(self.entry())), [(DELIVERED, "2.0.0")])
+        self.assertEqual(len(second.messages), 1)
+
+    def test_a_lost_reply_to_the_dot_waits_and_is_not_tried_elsewhere(self) -> None:
+        self.host("192.0.2.1", {".": CLOSE})
+        second = self.host("192.0.2.2")
+        self.assertEqual(self.states(self.attempt(self.entry())), [(WAITING, "4.4.2")])
+        self.assertEqual(second.connections, 0)
+
+    def test_what_the_first_host_said_of_some_stands_when_the_rest_goes_elsewhere(self) -> None:
+        self.host("192.0.2.1", {"RCPT no@b.example": "550 5.1.1 unknown", "RCPT x@b.example": "421 4.3.2 closing"})
+        second = self.host("192.0.2.2")
+        outcomes = self.attempt(self.entry("no@b.example", "x@b.example"))
+        self.assertEqual(self.states(outcomes), [(FAILED, "5.1.1"), (DELIVERED, "2.0.0")])
+        self.assertEqual(second.messages[0].recipients, ["x@b.example"])
+
+    def test_many_recipients_go_in_several_transactions_of_one_connection(self) -> None:
+        relay = self.make_relay(recipients_per_transaction=2)
+        sink = self.host("192.0.2.3")
+        outcomes = self.attempt(self.entry(*(f"r{n}@one.example" for n in range(5))), relay)
+        self.assertEqual(self.states(outcomes), [(DELIVERED, "2.0.0")] * 5)
+        self.assertEqual([len(message.recipients) for message in sink.messages], [2, 2, 1])
+        self.assertEqual(sink.connections, 1)
+
+    def test_only_so_many_addresses_are_tried(self) -> None:
+        self.attempt(self.entry(), self.make_relay(hosts_per_attempt=1))
+        self.assertEqual(self.internet.attempts, [("192.0.2.1", 25)])
+
+    def test_old_servers_are_spoken_to_line_by_line(self) -> None:
+        sink = self.host("192.0.2.3", {"EHLO": "502 what?"})
+        self.assertEqual(self.states(self.attempt(self.entry("bob@one.example"))), [(DELIVERED, "2.0.0")])
+        self.assertEqual(sink.messages[0].mail_parameters, "")
+
+
+class ContentTests(RelayTestCase):
+    def relayed(self, octets: bytes, **fields: Any) -> bytes:
+        sink = self.host("192.0.2.3")
+        outcomes = self.attempt(self.entry("bob@one.example", octets=octets, **fields))
+        self.assertEqual(self.states(outcomes), [(DELIVERED, "2.0.0")])
+        return sink.messages[0].content
+
+    @acceptance("S048")
+    def test_leading_dots_arrive(self) -> None:
+        for octets in (b".\r\n", b"..\r\n.x\r\n\r\n.\r\n", b"a\r\n.\r\n.\r\n"):
+            self.setUp()
+            self.assertEqual(self.relayed(octets), octets)
+
+    def test_a_long_message_is_streamed_in_pieces(self) -> None:
+        octets = (b"Subject: long\r\n\r\n" + b".dots and a line of text that is quite ordinary\r\n" * 20000)[
+            : 3 * MAX_CHUNK
+        ]
+        octets = octets[:-2] + b"\r\n"
+        self.assertEqual(self.relayed(octets), octets)
+
+    @given(st.lists(st.sampled_from([b".", b"..", b"x", b"", b".\xff\x00"]), max_size=30))
+    @hypothesis_settings(max_examples=50, deadline=None)
+    @acceptance("S048")
+    def test_any_text_of_lines_arrives_octet_for_octet(self, lines: list[bytes]) -> None:
+        self.setUp()
+        octets = b"".join(line + b"\r\n" for line in lines)
+        self.assertEqual(self.relayed(octets), octets)
+
+    def test_an_end_without_crlf_is_given_one(self) -> None:
+        self.assertEqual(self.relayed(b"Subject: x\r\n\r\nno end"), b"Subject: x\r\n\r\nno end\r\n")
+
+    def test_bare_line_ends_are_never_sent(self) -> None:
+        sink = self.host("192.0.2.3")
+        for octets in (b"a\nb\r\n", b"a\rb\r\n"):
+            outcomes = self.attempt(self.entry("bob@one.example", octets=octets))
+            self.assertEqual(self.states(outcomes), [(FAILED, "5.6.0")])
+        self.assertEqual(sink.messages, [])
+
+    def test_content_the_store_cannot_give_whole_is_never_ended(self) -> None:
+        long = b"x" * 76 + b"\r\n"
+        entry = self.entry("bob@one.example", octets=long * 10000)
+        for broken in (lambda *_: fail(StoreUnavailable()), lambda *_: succeed(b"")):
+            sink = self.host("192.0.2.3")
+            first = self.contents[entry.content_id][:MAX_CHUNK]
+            reads = iter([succeed(first)])
+            relay = Relay(
+                RelaySettings(),
+                "us.example",
+                self.resolver,
+                lambda *a, b=broken, r=reads: next(r, None) or b(*a),
+                self.internet,
+            )
+            self.assertEqual(self.states(self.attempt(entry, relay)), [(WAITING, "4.3.0")])
+            self.assertEqual((sink.messages, sink.open), ([], []))
+
+    def test_eight_bit_mail_goes_where_it_is_taken(self) -> None:
+        octets = "Subject: x\r\n\r\nü\r\n".encode()
+        self.assertEqual(self.relayed(octets, body="8BITMIME"), octets)
+        self.internet.unplug("192.0.2.3", 25)
+        relay = self.make_relay()
+        self.host("192.0.2.3", extensions=["PIPELINING"])
+        entry = self.entry("bob@one.example", octets=octets, body="8BITMIME")
+        self.assertEqual(self.states(self.attempt(entry, relay)), [(FAILED, "5.6.3")])
+
+    def test_mail_only_declared_eight_bit_or_utf8_goes_anywhere(self) -> None:
+        sink = self.host("192.0.2.3", extensions=[])
+        outcomes = self.attempt(self.entry("bob@one.example", body="8BITMIME", smtputf8=True))
+        self.assertEqual(self.states(outcomes), [(DELIVERED, "2.0.0")])
+        self.assertEqual(sink.messages[0].mail_parameters, "")
+
+    def test_a_header_in_utf8_needs_smtputf8(self) -> None:
+        octets = "Subject: ü\r\n\r\nx\r\n".encode()
+        self.host("192.0.2.3", extensions=["8BITMIME"])
+        entry = self.entry("bob@one.example", octets=octets, smtputf8=True)
+        self.assertEqual(self.states(self.attempt(entry)), [(FAILED, "5.6.7")])
+
+
+class ReuseTests(RelayTestCase):
+    @acceptance("S055")
+    def test_one_connection_serves_one_message_after_another(self) -> None:
+        sink = self.host("192.0.2.3")
+        for _ in range(5):
+            self.attempt(self.entry("bob@one.example"))
+        self.assertEqual((sink.connections, len(sink.messages)), (1, 5))
+
+    @acceptance("S055")
+    def test_a_connection_is_closed_after_so_many_messages(self) -> None:
+        sink = self.host("192.0.2.3")
+        relay = self.make_relay(messages_per_connection=2)
+        for _ in range(5):
+            self.attempt(self.entry("bob@one.example"), relay)
+        self.assertEqual((sink.connections, len(sink.messages)), (3, 5))
+        self.assertEqual(sink.commands.count("QUIT"), 2)
+
+    def test_an_idle_connection_is_closed_politely(self) -> None:
+        sink = self.host("192.0.2.3")
+        self.attempt(self.entry("bob@one.example"))
+        self.internet.pass_time(4)
+        self.assertEqual(len(sink.open), 1)
+        self.internet.pass_time(2)
+        self.assertEqual((sink.open, sink.commands[-1]), ([], "QUIT"))
+
+    def test_a_kept_connection_that_has_gone_stale_costs_nothing(self) -> None:
+        sink = self.host("192.0.2.3", {"MAIL": ["250 ok", CLOSE, "250 ok"]})
+        self.attempt(self.entry("bob@one.example"))
+        self.assertEqual(self.states(self.attempt(self.entry("bob@one.example"))), [(DELIVERED, "2.0.0")])
+        self.assertEqual((sink.connections, len(sink.messages)), (2, 2))
+
+    def test_a_kept_connection_that_the_host_closed_is_not_used(self) -> None:
+        sink = self.host("192.0.2.3")
+        self.attempt(self.entry("bob@one.example"))
+        sink.open[0].transport.loseConnection()
+        self.internet.flush()
+        self.assertEqual(self.states(self.attempt(self.entry("bob@one.example"))), [(DELIVERED, "2.0.0")])
+
+    def many(self, count: int, relay: Relay) -> list[RecipientState]:
+        attempts = [self.begin(self.entry("bob@one.example"), relay) for _ in range(count)]
+        self.internet.flush()
+        return [self.successResultOf(attempt)[0].state for attempt in attempts]
+
+    def test_a_host_gets_no_more_connections_than_allowed(self) -> None:
+        sink = self.host("192.0.2.3")
+        self.assertEqual(self.many(50, self.make_relay(connections_per_host=3)), [DELIVERED] * 50)
+        self.assertEqual((sink.connections, sink.most_open), (3, 3))
+
+    def test_all_hosts_together_get_no_more_connections_than_allowed(self) -> None:
+        relay = self.make_relay(connections=2)
+        first, second = self.host("192.0.2.3"), self.host("192.0.2.1")
+        attempts = [self.begin(self.entry(f"bob@{domain}"), relay) for domain in ("one.example", "b.example") * 10]
+        self.internet.pass_time(1)
+        for attempt in attempts:
+            self.assertEqual(self.states(self.successResultOf(attempt)), [(DELIVERED, "2.0.0")])
+        self.assertLessEqual(max(first.most_open, second.most_open), 2)
+
+    def test_a_host_that_takes_fewer_connections_gets_fewer(self) -> None:
+        greetings = ["220 hi", "421 4.7.0 too many", "421 4.7.0 too many", "421 4.7.0 too many", "220 hi"]
+        sink = self.host("192.0.2.3", {"GREETING": greetings})
+        self.assertEqual(self.many(20, self.make_relay(connections_per_host=4)), [DELIVERED] * 20)
+        self.assertEqual(sink.connections, 4)
+
+    def test_all_who_wait_for_a_dead_host_hear_of_it_at_once(self) -> None:
+        self.assertEqual(self.many(50, self.make_relay(connections_per_host=2)), [WAITING] * 50)
+        self.assertEqual(len(self.internet.attempts), 2)
+
+    def test_closing_takes_leave_and_delays_what_still_waits(self) -> None:
+        sink = self.host("192.0.2.3")
+        self.attempt(self.entry("bob@one.example"))
+        closed = self.relay.close()
+        self.internet.flush()
+        self.successResultOf(closed)
+        self.assertEqual((sink.open, sink.commands[-1]), ([], "QUIT"))
+        self.assertEqual(self.states(self.attempt(self.entry("bob@one.example"))), [(WAITING, "4.3.2")])

@@ -1,0 +1,150 @@
+"""Where mail for a domain goes, by what DNS and the settings say."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from pydantic import ValidationError
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from pymailsuite.config.sections.relay import NextHop, RelaySettings, parse_next_hop
+from pymailsuite.dns.fake import FakeResolver
+from pymailsuite.interfaces import MxRecord, RecipientState
+from pymailsuite.relay.route import Routes, Target, Unroutable, by_preference
+from tests.acceptance import acceptance
+
+ZONE: dict[str, Any] = {
+    "mx": {
+        "b.example": [(20, "backup.b.example"), (10, "mx.b.example")],
+        "null.example": [(0, ".")],
+        "nohosts.example": [(10, "gone.nohosts.example")],
+        "halfbroken.example": [(10, "dead.example"), (20, "mx.b.example")],
+        "broken-hosts.example": [(10, "dead.example")],
+        "backed.example": [(10, "mx.b.example"), (20, "US.example"), (30, "backup.b.example")],
+        "ours.example": [(5, "us.example"), (10, "mx.b.example")],
+        "ours-by-address.example": [(5, "other-name.example")],
+        "six.example": [(10, "six.b.example")],
+    },
+    "a": {
+        "mx.b.example": ["192.0.2.1", "192.0.2.2"],
+        "backup.b.example": ["192.0.2.3"],
+        "plain.example": ["192.0.2.4"],
+        "us.example": ["192.0.2.99"],
+        "other-name.example": ["192.0.2.99"],
+        "smart.example": ["192.0.2.50"],
+        "six.b.example": ["192.0.2.6"],
+    },
+    "aaaa": {"six.b.example": ["2001:db8::6"]},
+    "txt": {"empty.example": [b"x"]},
+    "cname": {"www.example": "plain.example"},
+    "failing": ["dead.example", "servfail.example", ("mx", "mxfail.example")],
+}
+
+
+class RoutesTests(SynchronousTestCase):
+    def routes(self, **settings: Any) -> Routes:
+        options = {"own_addresses": ("192.0.2.99",), **settings}
+        return Routes(RelaySettings(**options), FakeResolver(**ZONE), ["us.example."], random.Random(1))
+
+    def find(self, domain: str, **settings: Any) -> list[str]:
+        found = self.successResultOf(Deferred.fromCoroutine(self.routes(**settings).find(domain)))
+        return [f"{target.host} {target.ip} {target.port}" for target in found]
+
+    def unroutable(self, domain: str, **settings: Any) -> tuple[RecipientState, str]:
+        reason = self.failureResultOf(Deferred.fromCoroutine(self.routes(**settings).find(domain)), Unroutable).value
+        assert isinstance(reason, Unroutable)
+        self.assertTrue(reason.text)
+        return reason.state, reason.status
+
+    @acceptance("S057")
+    def test_mx_hosts_come_by_preference(self) -> None:
+        expected = ["mx.b.example 192.0.2.1 25", "mx.b.example 192.0.2.2 25", "backup.b.example 192.0.2.3 25"]
+        self.assertEqual(self.find("b.example"), expected)
+
+    @acceptance("S057")
+    def test_equals_share_the_load(self) -> None:
+        records = [MxRecord(10, "a"), MxRecord(10, "b"), MxRecord(20, "c"), MxRecord(10, "d"), MxRecord(5, "first")]
+        rng = random.Random(7)
+        orders = {tuple(record.exchange for record in by_preference(records, rng)) for _ in range(200)}
+        self.assertEqual({order[0] for order in orders}, {"first"})
+        self.assertEqual({order[4] for order in orders}, {"c"})
+        self.assertEqual(len(orders), 6)
+
+    @acceptance("S057")
+    def test_without_mx_the_domain_is_its_own_host(self) -> None:
+        self.assertEqual(self.find("plain.example"), ["plain.example 192.0.2.4 25"])
+
+    @acceptance("S057")
+    def test_an_alias_leads_to_its_host(self) -> None:
+        self.assertEqual(self.find("www.example"), ["www.example 192.0.2.4 25"])
+
+    @acceptance("S057")
+    def test_definite_answers_fail_and_missing_answers_wait(self) -> None:
+        failed, waiting = RecipientState.FAILED, RecipientState.WAITING
+        for domain, expected in {
+            "null.example": (failed, "5.1.10"),
+            "nosuch.example": (failed, "5.1.2"),
+            "empty.example": (failed, "5.1.2"),
+            "a..b": (failed, "5.1.2"),
+            "nohosts.example": (failed, "5.4.4"),
+            "servfail.example": (waiting, "4.4.3"),
+            "mxfail.example": (waiting, "4.4.3"),
+            "broken-hosts.example": (waiting, "4.4.3"),
+        }.items():
+            self.assertEqual(self.unroutable(domain), expected, domain)
+
+    def test_a_host_whose_address_cannot_be_found_does_not_hide_the_others(self) -> None:
+        self.assertEqual(len(self.find("halfbroken.example")), 2)
+
+    @acceptance("S057")
+    def test_the_list_is_cut_at_ourselves(self) -> None:
+        self.assertEqual(self.find("backed.example"), ["mx.b.example 192.0.2.1 25", "mx.b.example 192.0.2.2 25"])
+        for domain in ("ours.example", "ours-by-address.example", "us.example"):
+            self.assertEqual(self.unroutable(domain), (RecipientState.FAILED, "5.4.6"), domain)
+        self.assertEqual(self.unroutable("b.example", own_names=("MX.b.example",)), (RecipientState.FAILED, "5.4.6"))
+
+    def test_address_literals_need_no_dns(self) -> None:
+        self.assertEqual(self.find("[192.0.2.7]"), ["[192.0.2.7] 192.0.2.7 25"])
+        self.assertEqual(self.find("[IPv6:2001:DB8::7]"), ["[IPv6:2001:DB8::7] 2001:db8::7 25"])
+        self.assertEqual(self.unroutable("[192.0.2.99]"), (RecipientState.FAILED, "5.4.6"))
+        self.assertEqual(self.unroutable("[x]"), (RecipientState.FAILED, "5.1.2"))
+
+    def test_both_ip_versions_are_tried_in_the_order_set(self) -> None:
+        self.assertEqual(self.find("six.example"), ["six.b.example 192.0.2.6 25", "six.b.example 2001:db8::6 25"])
+        six_first = self.find("six.example", ip_versions=(6, 4))
+        self.assertEqual(six_first, ["six.b.example 2001:db8::6 25", "six.b.example 192.0.2.6 25"])
+        self.assertEqual(self.find("six.example", ip_versions=(6,)), ["six.b.example 2001:db8::6 25"])
+
+    def test_a_relayhost_takes_everything(self) -> None:
+        self.assertEqual(self.find("nosuch.example", relayhost="[192.0.2.8]:2525"), ["192.0.2.8 192.0.2.8 2525"])
+        self.assertEqual(self.find("x.example", relayhost="smart.example:587"), ["smart.example 192.0.2.50 587"])
+        self.assertEqual(len(self.find("x.example", relayhost="b.example")), 3)
+        self.assertEqual(self.unroutable("x.example", relayhost="nosuch.example:25"), (RecipientState.WAITING, "4.4.4"))
+        self.assertEqual(self.unroutable("x.example", relayhost="dead.example:25"), (RecipientState.WAITING, "4.4.3"))
+
+    def test_a_route_of_the_settings_comes_before_the_relayhost_and_dns(self) -> None:
+        routes = {"B.example": "[192.0.2.9]", ".b.example": "[192.0.2.10]:26"}
+        self.assertEqual(self.find("b.example", routes=routes), ["192.0.2.9 192.0.2.9 25"])
+        self.assertEqual(self.find("x.y.b.example", routes=routes), ["192.0.2.10 192.0.2.10 26"])
+        self.assertEqual(self.find("c.example", routes=routes, relayhost="[192.0.2.8]"), ["192.0.2.8 192.0.2.8 25"])
+
+    def test_ports_can_be_set_for_all_hosts_and_for_one(self) -> None:
+        found = self.find("b.example", port=2525, ports={"backup.b.example": 26})
+        self.assertEqual([target.split()[2] for target in found], ["2525", "2525", "26"])
+
+    def test_the_settings_refuse_what_is_no_host(self) -> None:
+        self.assertEqual(parse_next_hop("Mx.example"), NextHop("mx.example", 25, True))
+        self.assertEqual(parse_next_hop("[mx.example]"), NextHop("mx.example", 25, False))
+        self.assertEqual(parse_next_hop("[2001:db8::1]:26"), NextHop("2001:db8::1", 26, False))
+        for text in ("", "a b", "mx:0", "mx:70000", "mx:x", "[mx", "2001:db8::1"):
+            with self.assertRaises(ValueError, msg=text):
+                parse_next_hop(text)
+        with self.assertRaises(ValidationError):
+            RelaySettings(relayhost="a b")
+        with self.assertRaises(ValidationError):
+            RelaySettings(routes={"x": "a b"})
+
+    def test_a_target_names_itself_for_logs(self) -> None:
+        self.assertEqual(str(Target("mx.example", "192.0.2.1", 25)), "mx.example[192.0.2.1]:25")
