@@ -1,0 +1,183 @@
+"""Messages through the door, into the real store in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from pymailsuite.config.sections.delivery import DeliverySettings
+from pymailsuite.delivery.intake import MessageIntake, ReceivedCount, TooManyHops, route_of
+from pymailsuite.errors import NoSuchAccount
+from pymailsuite.interfaces import Column, IIncomingMessage, IMessageIntake, LocalRecipient, RemoteRecipient
+from pymailsuite.values import ALL_UIDS, AccountId, Address, BodyType, Envelope, Peer, QueueId
+from tests.acceptance import acceptance
+from tests.support.stores import make_account, make_store
+
+HELLO = b"From: ann@example.org\r\nSubject: hello\r\n\r\nWorld\r\n"
+PEER = Peer("192.0.2.1", helo="mx.peer.example", rdns="out.peer.example", esmtp=True)
+SENDER = Address("sam", "peer.example")
+Given = Sequence[tuple[Address, Sequence[LocalRecipient | RemoteRecipient]]]
+
+
+class IntakeTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(1_770_000_000)
+        self.store = make_store(self.clock)
+        self.ann = make_account(self.store, "ann@example.org").account_id
+        self.bea = make_account(self.store, "bea@example.org").account_id
+        self.intake = MessageIntake(self.store, DeliverySettings(), "mx.example.org", self.clock)
+
+    def local(self, name: str, account_id: AccountId, mailbox: str = "INBOX") -> Given:
+        address = Address(name, "example.org")
+        return [(address, [LocalRecipient(account_id, address, mailbox)])]
+
+    def open(self, recipients: Given, peer: Peer = PEER, **fields: object) -> IIncomingMessage:
+        envelope = Envelope(fields.pop("reverse_path", SENDER), tuple(a for a, _ in recipients), **fields)
+        return self.intake.open(envelope, recipients, peer)
+
+    def take(self, recipients: Given, octets: bytes = HELLO, **fields: object) -> QueueId:
+        message = self.open(recipients, **fields)
+        self.assertIsNone(message.write(octets))
+        queue_id = self.successResultOf(message.commit())
+        self.assertEqual(queue_id, message.queue_id)
+        return queue_id
+
+    def mail(self, account_id: AccountId, mailbox: str = "INBOX") -> list[bytes]:
+        account = self.store.account_mail(account_id)
+        box = self.successResultOf(account.mailbox(mailbox))
+        rows = self.successResultOf(account.read_messages(box.mailbox_id, ALL_UIDS, [Column.OCTETS], list))
+        return [row[0] for row in rows]
+
+
+class AcceptanceTests(IntakeTestCase):
+    def test_it_provides_the_interfaces(self) -> None:
+        verifyObject(IMessageIntake, self.intake)
+        verifyObject(IIncomingMessage, self.open(self.local("ann", self.ann)))
+
+    @acceptance("S054")
+    def test_a_copy_begins_with_its_own_fields_then_our_trace_then_the_message(self) -> None:
+        queue_id = self.take(self.local("ann", self.ann))
+        (octets,) = self.mail(self.ann)
+        self.assertTrue(octets.endswith(HELLO))
+        header = octets[: -len(HELLO)].decode()
+        self.assertTrue(
+            header.startswith("Return-Path: <sam@peer.example>\r\nDelivered-To: ann@example.org\r\nReceived: "), header
+        )
+        trace = " ".join(header.partition("Received: ")[2].split())
+        self.assertTrue(
+            trace.startswith("from mx.peer.example (out.peer.example [192.0.2.1]) by mx.example.org "), trace
+        )
+        self.assertIn(f"with ESMTP id {queue_id} for <ann@example.org>; ", trace)
+
+    @acceptance("S054")
+    def test_several_recipients_are_not_told_of_each_other(self) -> None:
+        self.take([*self.local("ann", self.ann), *self.local("bea", self.bea)])
+        for account_id, name in ((self.ann, b"ann"), (self.bea, b"bea")):
+            (octets,) = self.mail(account_id)
+            other = b"bea" if name == b"ann" else b"ann"
+            self.assertIn(b"Delivered-To: " + name, octets)
+            self.assertNotIn(other + b"@", octets[: -len(HELLO)])
+
+    def test_an_account_gets_one_copy_under_the_address_that_came_first(self) -> None:
+        alias, team = Address("boss", "example.org"), Address("team", "example.org")
+        ann = LocalRecipient(self.ann, Address("ann", "example.org"))
+        bea = LocalRecipient(self.bea, Address("bea", "example.org"))
+        self.take([(alias, [ann]), (team, [bea, ann])])
+        (octets,) = self.mail(self.ann)
+        self.assertIn(b"Delivered-To: boss@example.org\r\n", octets)
+        self.assertEqual(len(self.mail(self.bea)), 1)
+
+    def test_the_same_account_in_two_mailboxes_gets_two_copies(self) -> None:
+        self.take([*self.local("ann", self.ann), *self.local("ann+junk", self.ann, "Junk")])
+        self.assertEqual((len(self.mail(self.ann)), len(self.mail(self.ann, "Junk"))), (1, 1))
+
+    def test_the_null_reverse_path_is_kept(self) -> None:
+        self.take(self.local("ann", self.ann), reverse_path=None)
+        self.assertTrue(self.mail(self.ann)[0].startswith(b"Return-Path: <>\r\n"))
+
+    def test_remote_recipients_are_queued_each_once_by_route(self) -> None:
+        bob, carl = Address("bob", "B.example"), Address("carl", "bücher.example")
+        alias = Address("list", "example.org")
+        recipients: Given = [(bob, [RemoteRecipient(bob)]), (alias, [RemoteRecipient(bob), RemoteRecipient(carl)])]
+        queue_id = self.take(recipients, peer=Peer("192.0.2.1", login="ann@example.org"), body=BodyType.EIGHTBITMIME)
+        entry = self.successResultOf(self.store.queue.entry(queue_id))
+        rows = [(row.position, row.address, row.route, row.original) for row in entry.recipients]
+        self.assertEqual(rows, [(0, bob, "b.example", None), (1, carl, "xn--bcher-kva.example", alias)])
+        self.assertEqual((entry.reverse_path, entry.body, entry.origin), (SENDER, "8BITMIME", "ann@example.org"))
+        self.assertEqual(entry.recipients[0].next_attempt, self.clock.seconds())
+        content = self.successResultOf(self.store.read_content(entry.content_id, 0, entry.size))
+        self.assertTrue(content.startswith(b"Received: ") and content.endswith(HELLO))
+
+    def test_a_message_may_come_in_any_cut_or_be_empty(self) -> None:
+        message = self.open(self.local("ann", self.ann))
+        for position in range(len(HELLO)):
+            message.write(HELLO[position : position + 1])
+        self.successResultOf(message.commit())
+        self.successResultOf(self.open(self.local("ann", self.ann)).commit())
+        first, second = self.mail(self.ann)
+        self.assertTrue(first.endswith(b"\r\n" + HELLO))
+        self.assertIn(b"Received: ", second)
+
+    def test_an_account_that_has_gone_refuses_the_whole_message(self) -> None:
+        message = self.open([*self.local("ann", self.ann), *self.local("gone", AccountId(999))])
+        message.write(HELLO)
+        self.failureResultOf(message.commit(), NoSuchAccount)
+        self.assertEqual(self.mail(self.ann), [])
+
+    def test_an_aborted_message_leaves_nothing(self) -> None:
+        message = self.open(self.local("ann", self.ann))
+        message.write(HELLO)
+        message.abort()
+        message.abort()
+        self.assertEqual(self.mail(self.ann), [])
+
+
+class LoopTests(IntakeTestCase):
+    @acceptance("S054")
+    def test_more_than_a_hundred_hops_are_a_loop(self) -> None:
+        hop = b"Received: from a by b;\r\n\tSun, 22 Nov 2026 03:00:00 +0000\r\n"
+        self.take(self.local("ann", self.ann), hop * 100 + HELLO)
+        message = self.open(self.local("ann", self.ann))
+        for position in range(0, 101 * len(hop), 50):
+            message.write((hop * 101)[position : position + 50])
+        message.write(HELLO)
+        error = self.failureResultOf(message.commit(), TooManyHops).value
+        self.assertEqual((error.smtp_code, error.enhanced_code), (554, "5.4.6"))
+        self.assertEqual(len(self.mail(self.ann)), 1)
+
+    def test_what_the_body_quotes_is_not_counted(self) -> None:
+        self.take(self.local("ann", self.ann), HELLO + b"Received: x\r\n" * 200)
+        self.take(self.local("ann", self.ann), b"\r\n" + b"Received: x\r\n" * 200)
+
+    @given(
+        st.lists(
+            st.sampled_from([b"Received: x", b"RECEIVED:", b"X-Received: y", b"Receive", b" Received: fold", b"A: b"]),
+            max_size=12,
+        ),
+        st.integers(1, 30),
+    )
+    def test_the_count_does_not_depend_on_the_cut(self, lines: list[bytes], size: int) -> None:
+        octets = b"".join(line + b"\r\n" for line in lines) + b"\r\nReceived: body\r\n"
+        count = ReceivedCount()
+        for position in range(0, len(octets), size):
+            if not count.ended:
+                count.feed(octets[position : position + size])
+        self.assertTrue(count.ended)
+        self.assertEqual(count.count, sum(line.lower().startswith(b"received:") for line in lines))
+
+
+class RouteTests(SynchronousTestCase):
+    def test_a_route_is_the_domain_in_one_form(self) -> None:
+        for domain, route in (
+            ("B.Example", "b.example"),
+            ("bücher.example", "xn--bcher-kva.example"),
+            ("[IPv6:2001:DB8::1]", "[ipv6:2001:db8::1]"),
+            ("\u2028.example", "\u2028.example"),
+        ):
+            self.assertEqual(route_of(domain), route)
