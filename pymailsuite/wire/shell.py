@@ -44,7 +44,7 @@ class ShellProtocol(Protocol):
     """One connection. A protocol derives from it, overrides the methods of the first group and calls the others."""
 
     log: ClassVar[Logger] = Logger()
-    protocol_name: ClassVar[str] = "wire"
+    protocol_name: str = "wire"
 
     max_unread = 64 * 1024
     """Unread octets at which the peer is made to wait. The buffer may pass it by one read of the transport."""

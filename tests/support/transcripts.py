@@ -2,7 +2,7 @@
 
     # acceptance: S028
     # RFC 5321 §4.1.4: RCPT before MAIL is out of order
-    @setting max_recipients 2
+    @setting max_recipients = 2
     S: 220 mail.example ESMTP
     C: RCPT TO:<a@mail.example>
     S: /503 5\\.5\\.1 .*/

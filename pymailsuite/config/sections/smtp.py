@@ -1,0 +1,124 @@
+"""Settings of receiving mail by SMTP: from other servers (``[smtp]``) and from our users (``[submission]``)."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network, IPv6Network
+from typing import Literal
+
+from pydantic import Field
+
+from pymailsuite.config.base import Duration, FilePath, Section, Size
+
+Network = IPv4Network | IPv6Network
+
+_LOOPBACK: tuple[Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
+
+
+class SmtpSettings(Section):
+    """What both kinds of listener have in common."""
+
+    banner: str = "ESMTP ready"
+    """The text of the greeting after the host name; further lines of it become further lines of the greeting."""
+
+    show_version: bool = False
+    """Whether the greeting and HELP tell the version of the software."""
+
+    maintenance: Literal["off", "temporary", "permanent"] = "off"
+    """``temporary`` greets 421 and closes: senders come back later. ``permanent`` greets 554 and answers nothing but
+    QUIT: they are told to go elsewhere."""
+
+    help_file: FilePath | None = None
+    """A text file that replaces what HELP says: a line ``TOPIC<TAB>TEXT`` each, the topic ``smtp`` for HELP alone."""
+
+    message_size: Size = Field(default=50_000_000, ge=64 * 1024)
+    """Octets of a message (SIZE, RFC 1870). RFC 5321 §4.5.3.1.7 asks for 64 KiB at least."""
+
+    max_recipients: int = Field(default=100, ge=1)
+    """Recipients of one message; one more is answered 452 4.5.3. RFC 5321 §4.5.3.1.8 asks for 100."""
+
+    null_sender_recipients: int = Field(default=1, ge=1)
+    """Recipients of a message with the null return path: a bounce has one."""
+
+    max_transactions: int = Field(default=1000, ge=1)
+    """Messages of one connection; then it is closed with 421."""
+
+    max_bad_commands: int = Field(default=20, ge=1)
+    """Commands of one connection that are unknown, malformed or out of order; then it is closed with 421."""
+
+    max_refused_recipients: int = Field(default=100, ge=1)
+    """Refused recipients of one connection; then it is closed with 421, so that addresses cannot be tried out."""
+
+    max_idle_commands: int = Field(default=100, ge=1)
+    """Commands in a row that do nothing (NOOP, RSET, VRFY, HELP, EHLO); then the connection is closed with 421."""
+
+    command_line: Size = Field(default=512, ge=512)
+    """Octets of a command with its CRLF (RFC 5321 §4.5.3.1.4)."""
+
+    extended_line: Size = Field(default=2048, ge=1024)
+    """The same for MAIL and RCPT, which the extensions lengthen (RFC 1870 §3, RFC 4954 §5, RFC 6531 §3.4)."""
+
+    auth_line: Size = Field(default=12288, ge=1024)
+    """The same for AUTH and the lines of its exchange (RFC 4954 §4: 12288)."""
+
+    text_line: Size = Field(default=1_000_000, ge=998)
+    """Octets of a line of message text without its CRLF. RFC 5321 §4.5.3.1.6 allows 998 and asks to take more where
+    that is possible; a message with a longer one than this is answered 550 5.6.0."""
+
+    lenient_syntax: Literal["never", "trusted", "always"] = "trusted"
+    """Who may leave out angle brackets and put a space after the colon; ``trusted`` is the trusted networks."""
+
+    command_timeout: Duration = Field(default=300.0, gt=0)
+    """How long a peer may take for its next command, whole line (RFC 5321 §4.5.3.2.7: 5 minutes)."""
+
+    text_timeout: Duration = Field(default=180.0, gt=0)
+    """How long a peer may be silent within the message text (RFC 5321 §4.5.3.2.5: 3 minutes)."""
+
+    message_timeout: Duration = Field(default=3600.0, gt=0)
+    """How long the whole text of a message may take."""
+
+    connections: int = Field(default=1000, ge=1)
+    """Connections at once; one more is answered 421."""
+
+    connections_per_address: int = Field(default=50, ge=1)
+    """Connections at once from one address (IPv6: one /64)."""
+
+    trusted_networks: tuple[Network, ...] = ()
+    """Networks whose hosts may send mail to anybody without logging in."""
+
+    plaintext_login: bool = False
+    """Whether passwords are taken without TLS, and then from loopback addresses only."""
+
+    failed_login_delay: Duration = Field(default=1.0, ge=0)
+    """How long the answer to a wrong login is held back; doubled with each further one of the connection."""
+
+    failed_login_delay_max: Duration = Field(default=30.0, ge=0)
+    """Where the doubling ends."""
+
+    max_failed_logins: int = Field(default=5, ge=1)
+    """Wrong logins of one connection; then it is closed with 421."""
+
+    postmaster: str = ""
+    """The address behind ``<postmaster>`` without a domain (RFC 5321 §4.5.1). Empty: postmaster at the host name."""
+
+    relay_denied: Literal["550", "554", "454"] = "550"
+    """The reply to a recipient that is not ours, of a peer that may not relay."""
+
+
+class SmtpMxSettings(SmtpSettings):
+    """``[smtp]``: mail from other servers."""
+
+    trusted_networks: tuple[Network, ...] = _LOOPBACK
+    """Networks whose hosts may send mail to anybody without logging in, such as ``["192.0.2.0/24"]``."""
+
+    offer_login: bool = False
+    """Whether AUTH is offered here too; users belong on the submission port."""
+
+
+class SubmissionSettings(SmtpSettings):
+    """``[submission]``: mail from our users, who log in first (RFC 6409, RFC 8314)."""
+
+    max_recipients: int = Field(default=1000, ge=1)
+    """Recipients of one message; one more is answered 452 4.5.3."""
+
+    lenient_syntax: Literal["never", "trusted", "always"] = "always"
+    """Who may leave out angle brackets and put a space after the colon."""

@@ -1,0 +1,85 @@
+"""What a listener needs to make SMTP connections."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from twisted.cred.portal import Portal
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from pymailsuite import __version__
+from pymailsuite.config.sections.smtp import Network, SmtpSettings, SubmissionSettings
+from pymailsuite.interfaces import IMessageIntake, IRecipientResolver
+from pymailsuite.smtp.help import load_help
+from pymailsuite.smtp.protocol import SmtpProtocol
+from pymailsuite.smtp.replies import reply
+from pymailsuite.smtp.requests import Mechanisms, Service
+from pymailsuite.wire.shell import ConnectionLimits, ShellFactory, TlsContextFactory
+
+
+class SmtpFactory(ShellFactory):
+    """Makes the connections of an SMTP listener.
+
+    The section says which kind it is: :class:`SmtpMxSettings` takes mail from other servers,
+    :class:`SubmissionSettings` from users who log in. For implicit TLS (465) the listener wraps this factory in TLS.
+    """
+
+    log: ClassVar[Logger] = Logger()
+
+    def __init__(
+        self,
+        settings: SmtpSettings,
+        hostname: str,
+        resolver: IRecipientResolver,
+        intake: IMessageIntake,
+        reactor: IReactorTime,
+        *,
+        portal: Portal | None = None,
+        mechanisms: Mechanisms | None = None,
+        tls_context: TlsContextFactory | None = None,
+        trusted_networks: Sequence[Network] | None = None,
+    ) -> None:
+        """``mechanisms`` is :func:`pymailsuite.sasl.mechanisms` or the like; AUTH needs it and ``portal``.
+
+        ``tls_context`` None: no STARTTLS. ``trusted_networks`` None: those of the section. ConfigError if the section's
+        help file cannot be read.
+        """
+        super().__init__(reactor, ConnectionLimits(settings.connections, settings.connections_per_address))
+        version = f"pymailsuite {__version__}" if settings.show_version else ""
+        self.service = Service(
+            settings=settings,
+            hostname=hostname,
+            help_topics=load_help(settings.help_file, version),
+            version=version,
+            submission=isinstance(settings, SubmissionSettings),
+            tls_available=tls_context is not None,
+            mechanisms=mechanisms if portal is not None else None,
+        )
+        self._resolver = resolver
+        self._intake = intake
+        self._portal = portal
+        self._tls_context = tls_context
+        self._trusted_networks = tuple(settings.trusted_networks if trusted_networks is None else trusted_networks)
+        if settings.plaintext_login:
+            self.log.warn(
+                "{event}: passwords are taken without TLS from this host's own addresses",
+                event="smtp.plaintext_login_allowed",
+            )
+
+    def make_protocol(self) -> SmtpProtocol:
+        """A protocol for a new connection."""
+        return SmtpProtocol(
+            self.reactor,
+            self.service,
+            self._resolver,
+            self._intake,
+            self._portal,
+            self._tls_context,
+            self._trusted_networks,
+        )
+
+    def busy_reply(self) -> bytes:
+        """421: come back later. Source: RFC 5321 §3.8, §4.2.3."""
+        return reply(421, "4.3.2", f"{self.service.hostname} Service unavailable, too many connections")

@@ -1,0 +1,209 @@
+"""Commands out of text: the grammar of RFC 5321 §4.1.2 and of the parameters the extensions add.
+
+Each regular expression stands under the rule it is for. The strict form is the standard's, with a final dot of the
+domain forgiven; the lenient one takes what people type and old devices send: no angle brackets, a space after the
+colon, an underscore in a domain.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from pymailsuite.errors import PeerError
+from pymailsuite.values import Address
+
+MAX_LOCAL_PART: Final = 256
+"""Octets of a local part. RFC 5321 §4.5.3.1.1 asks for 64 at least; VERP and SRS make longer ones."""
+
+MAX_DOMAIN: Final = 255
+"""Octets of a domain. Source: RFC 5321 §4.5.3.1.2."""
+
+
+class SyntaxRefused(PeerError):
+    """A command whose argument does not follow the grammar."""
+
+    enhanced_code = "5.5.2"
+    text = "Syntax error in command or argument"
+
+
+class ArgumentRefused(PeerError):
+    """A parameter that is malformed or given twice."""
+
+    text = "Invalid argument"
+
+
+class BadSenderSyntax(PeerError):
+    """RFC 3463 X.1.7."""
+
+    enhanced_code = "5.1.7"
+    text = "Bad sender address syntax"
+
+
+class BadRecipientSyntax(PeerError):
+    """RFC 3463 X.1.3."""
+
+    enhanced_code = "5.1.3"
+    text = "Bad recipient address syntax"
+
+
+# atext = ALPHA / DIGIT / ... (RFC 5322 §3.2.3), / UTF8-non-ascii (RFC 6531 §3.3)
+_ATEXT: Final = r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~\u0080-\U0010ffff]"
+# Dot-string = Atom *("." Atom)
+_DOT_STRING: Final = rf"{_ATEXT}+(?:\.{_ATEXT}+)*"
+# Quoted-string = DQUOTE *QcontentSMTP DQUOTE; qtextSMTP = %d32-33 / %d35-91 / %d93-126; quoted-pairSMTP = "\" %d32-126
+_QUOTED: Final = r'"(?:[\x20\x21\x23-\x5b\x5d-\x7e\u0080-\U0010ffff]|\\[\x20-\x7e])*"'
+# sub-domain = Let-dig [Ldh-str] / U-label (RFC 6531 §3.3); Domain = sub-domain *("." sub-domain)
+_SUB_DOMAIN: Final = r"[A-Za-z0-9\u0080-\U0010ffff](?:[A-Za-z0-9\-\u0080-\U0010ffff]*[A-Za-z0-9\u0080-\U0010ffff])?"
+# Departs from RFC 5321 §2.3.5: an underscore in a domain, which hosts of Windows networks have.
+_LOOSE_SUB_DOMAIN: Final = _SUB_DOMAIN.replace("A-Z", "_A-Z")
+# address-literal = "[" ( IPv4-address-literal / IPv6-address-literal / General-address-literal ) "]"
+_LITERAL: Final = r"\[[\x21-\x5a\x5e-\x7e]+\]"
+
+_DOMAIN: Final = re.compile(rf"{_SUB_DOMAIN}(?:\.{_SUB_DOMAIN})*")
+_HELO_NAME: Final = re.compile(r"[\x21-\x7e\u0080-\U0010ffff]+")
+
+
+def _mailbox(sub_domain: str) -> str:
+    """Mailbox = Local-part "@" ( Domain / address-literal )."""
+    domain = rf"{sub_domain}(?:\.{sub_domain})*"
+    return rf"(?:({_DOT_STRING})|({_QUOTED}))(?:@({domain}|{_LITERAL})\.?)?"
+
+
+# Path = "<" [ A-d-l ":" ] Mailbox ">"; A-d-l = At-domain *( "," At-domain ). Source routes are accepted and ignored
+# (RFC 5321 §4.1.1.3, appendix C).
+_ROUTE: Final = r"(?:@[^\s:<>]+:)?"
+# The group of parameters is what is left; a path is followed by a space or by nothing.
+_STRICT_PATH: Final = re.compile(rf"<(?:{_ROUTE}{_mailbox(_SUB_DOMAIN)})?>(?: +(.*))?")
+_LENIENT_PATH: Final = re.compile(
+    rf"\s*(?:<\s*(?:{_ROUTE}{_mailbox(_LOOSE_SUB_DOMAIN)})?\s*>|{_mailbox(_LOOSE_SUB_DOMAIN)})(?:\s+(.*))?"
+)
+_ESCAPED: Final = re.compile(r"\\(.)")
+
+# esmtp-param = esmtp-keyword ["=" esmtp-value]; esmtp-value = 1*(%d33-60 / %d62-126), UTF-8 added by RFC 6531 §3.3
+_PARAMETER: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([\x21-\x3c\x3e-\x7e\u0080-\U0010ffff]+))?")
+_SIZE: Final = re.compile(r"[0-9]{1,20}")
+_NO_PARAMETERS: Final[Mapping[str, str]] = {}
+
+
+def command_text(line: bytes) -> str:
+    """A command line as text: UTF-8 (RFC 6531 §3.3), which ASCII is. SyntaxRefused if it is neither, or has controls.
+
+    A bare CR or LF is a control: a command smuggled in behind one is never seen as a command.
+    """
+    try:
+        text = line.decode("utf-8")
+    except UnicodeDecodeError:
+        raise SyntaxRefused("Command is not UTF-8") from None
+    if not text.isprintable() and any((c < " " and c != "\t") or "\x7f" <= c <= "\x9f" for c in text):
+        raise SyntaxRefused("Control characters in command")
+    return text
+
+
+def parse_helo(argument: str) -> str:
+    """The name a client gives itself, as it stands: what it must be is a question of policy.
+
+    Departs from RFC 5321 §4.1.1.1: any word will do, since clients behind address translators say all sorts of things.
+    SyntaxRefused if there is none.
+    """
+    name = argument.strip()
+    if _HELO_NAME.fullmatch(name) is None or len(name) > MAX_DOMAIN:
+        raise SyntaxRefused("HELO requires domain address")
+    return name
+
+
+def parse_reverse_path(text: str, lenient: bool) -> tuple[Address | None, Mapping[str, str]]:
+    """What follows ``MAIL FROM:``: the path (None: null) and the parameters, keywords in upper case.
+
+    SyntaxRefused, BadSenderSyntax, ArgumentRefused.
+    """
+    match = (_LENIENT_PATH if lenient else _STRICT_PATH).fullmatch(text)
+    if match is None:
+        raise _refused(text, lenient, BadSenderSyntax)
+    return _address(match, BadSenderSyntax), _parameters(match)
+
+
+def parse_forward_path(text: str, lenient: bool) -> tuple[Address, Mapping[str, str]]:
+    """What follows ``RCPT TO:``. ``<postmaster>`` alone may be without a domain (RFC 5321 §4.1.1.3).
+
+    SyntaxRefused, BadRecipientSyntax, ArgumentRefused.
+    """
+    match = (_LENIENT_PATH if lenient else _STRICT_PATH).fullmatch(text)
+    if match is None:
+        raise _refused(text, lenient, BadRecipientSyntax)
+    address = _address(match, BadRecipientSyntax)
+    if address is None:
+        raise BadRecipientSyntax("Recipient address missing")
+    if not address.domain and address.local_part.lower() != "postmaster":
+        raise BadRecipientSyntax("Recipient address has no domain")
+    return address, _parameters(match)
+
+
+def _refused(text: str, lenient: bool, bad_address: type[PeerError]) -> PeerError:
+    """The form of the command is wrong, or only the address in it."""
+    return bad_address() if lenient or text.startswith("<") else SyntaxRefused()
+
+
+def _address(match: re.Match[str], bad_address: type[PeerError]) -> Address | None:
+    groups = match.groups()
+    dot_string, quoted, domain = groups[:3]
+    if len(groups) > 4 and dot_string is None and quoted is None:
+        dot_string, quoted, domain = groups[3:6]
+    if dot_string is not None:
+        local_part = dot_string
+    elif quoted is not None:
+        local_part = _ESCAPED.sub(r"\1", quoted[1:-1])
+    else:
+        return None
+    if domain is None:
+        domain = ""
+        if bad_address is BadSenderSyntax and local_part.lower() != "postmaster":
+            raise BadSenderSyntax("Sender address has no domain")
+    else:
+        domain = domain.lower()
+    if len(local_part) > MAX_LOCAL_PART or len(domain) > MAX_DOMAIN:
+        raise bad_address("Address too long")
+    if domain.startswith("["):
+        domain = _literal(domain, bad_address)
+    return Address(local_part, domain)
+
+
+def _literal(domain: str, bad_address: type[PeerError]) -> str:
+    """An address literal, checked and in one form. Source: RFC 5321 §4.1.3."""
+    inner = domain[1:-1]
+    try:
+        if inner.startswith("ipv6:"):
+            return f"[IPv6:{ipaddress.IPv6Address(inner[5:])}]"
+        return f"[{ipaddress.IPv4Address(inner)}]"
+    except ValueError:
+        raise bad_address("Bad address literal") from None
+
+
+def _parameters(match: re.Match[str]) -> Mapping[str, str]:
+    text = match[match.re.groups]
+    if not text:
+        return _NO_PARAMETERS
+    parameters: dict[str, str] = {}
+    for word in text.split():
+        parameter = _PARAMETER.fullmatch(word)
+        if parameter is None:
+            raise ArgumentRefused("Malformed parameter")
+        keyword = parameter[1].upper()
+        if keyword in parameters:
+            raise ArgumentRefused(f"Parameter {keyword} given twice")
+        parameters[keyword] = parameter[2] or ""
+    return parameters
+
+
+def parse_size(value: str) -> int:
+    """The value of SIZE=. ArgumentRefused. Source: RFC 1870 §3."""
+    if _SIZE.fullmatch(value) is None:
+        raise ArgumentRefused("Malformed SIZE")
+    return int(value)
+
+
+def is_domain(name: str) -> bool:
+    """True for a domain in the form of RFC 5321, for whoever wants to know of a HELO name."""
+    return len(name) <= MAX_DOMAIN and _DOMAIN.fullmatch(name) is not None

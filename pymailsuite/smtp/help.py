@@ -1,0 +1,72 @@
+"""What HELP says: a text for each topic, ours or an operator's. Source: RFC 5321 §4.1.1.8."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from pymailsuite.errors import ConfigError
+
+_BUILT_IN: Final = """\
+smtp\tThis is pymailsuite
+smtp\tCommands: HELO EHLO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT STARTTLS AUTH
+smtp\tHELP <command> tells more
+helo\tHELO <domain>
+helo\tSay who you are
+ehlo\tEHLO <domain>
+ehlo\tSay who you are, and learn which extensions there are
+mail\tMAIL FROM:<sender> [SIZE=octets] [BODY=7BIT|8BITMIME] [SMTPUTF8]
+mail\tBegin a message
+rcpt\tRCPT TO:<recipient>
+rcpt\tName a recipient; once for each
+data\tDATA
+data\tThe text follows; it ends with a line that holds only a dot
+rset\tRSET
+rset\tForget sender and recipients
+noop\tNOOP
+noop\tDo nothing
+vrfy\tVRFY <recipient>
+vrfy\tUsers are not told; send some mail
+help\tHELP [topic]
+help\tThis text
+quit\tQUIT
+quit\tEnd the session
+starttls\tSTARTTLS
+starttls\tGo on with TLS
+auth\tAUTH <mechanism> [initial response]
+auth\tLog in
+"""
+
+
+def parse_help(text: str) -> dict[str, tuple[str, ...]]:
+    """Topics, in lower case, with their lines, from lines of ``TOPIC<TAB>TEXT``; empty lines and ``#`` are passed over.
+
+    This is the form of the help files of old. ConfigError names a line that is not in it, or says that ``smtp`` is not
+    there.
+    """
+    topics: dict[str, tuple[str, ...]] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        topic, tab, words = line.partition("\t")
+        if not tab or not topic.strip():
+            raise ConfigError(f"help file, line {number}: not TOPIC<TAB>TEXT")
+        topic = topic.strip().lower()
+        topics[topic] = (*topics.get(topic, ()), words.strip())
+    if "smtp" not in topics:
+        raise ConfigError("help file: no topic smtp")
+    return topics
+
+
+def load_help(path: Path | None, version: str = "") -> Mapping[str, tuple[str, ...]]:
+    """The help of a file, or ours if there is none. ``version`` is told in ours. ConfigError."""
+    if path is None:
+        topics = parse_help(_BUILT_IN)
+        if version:
+            topics["smtp"] = (f"This is {version}", *topics["smtp"][1:])
+        return topics
+    try:
+        return parse_help(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"help file {path}: {error}") from error

@@ -1,0 +1,372 @@
+"""The shell of the SMTP server: octets, timers and Deferreds around the pure session.
+
+Events are pulled, so nothing is looked at before its meaning is settled. An answer that is there already is used at
+once, in the same turn: a whole pipelined message costs one write when nothing has to be waited for.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Final
+
+from twisted.cred.error import LoginFailed
+from twisted.cred.portal import Portal
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from pymailsuite.config.sections.smtp import Network
+from pymailsuite.errors import LoginRefused, MailError, TemporaryFailure
+from pymailsuite.interfaces import IIncomingMessage, IMessageIntake, IRecipientResolver, ISubmissionAvatar
+from pymailsuite.smtp.receiver import CommandLine, EndOfText, Event, LineRefused, SmtpReceiver, Text
+from pymailsuite.smtp.requests import (
+    BeginMessage,
+    BeginTls,
+    CommitMessage,
+    HoldBack,
+    LogIn,
+    Note,
+    Request,
+    ResolveRecipient,
+    Service,
+)
+from pymailsuite.smtp.session import SmtpSession, State
+from pymailsuite.values import Peer
+from pymailsuite.wire.shell import ShellProtocol, TlsContextFactory
+
+_FORMATS: Final = {
+    "smtp.accepted": "{event} {queue_id} from {reverse_path} at {peer_ip}, {recipients} recipients, {size} octets",
+    "smtp.refused": "{event} {queue_id} from {reverse_path} at {peer_ip}: {reply} {cause}",
+    "smtp.recipient_refused": "{event} {recipient} from {reverse_path} at {peer_ip}: {reply}",
+    "smtp.login_refused": "{event} at {peer_ip}: {reply}",
+}
+
+Settle = Callable[[Any], Request | None]
+
+
+class InternalFailure(TemporaryFailure):
+    """A defect of ours, already logged in full: the peer may try again."""
+
+    text = "Internal error, try again later"
+
+
+class SmtpProtocol(ShellProtocol):
+    """One connection of an SMTP client."""
+
+    log: ClassVar[Logger] = Logger()
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        service: Service,
+        resolver: IRecipientResolver,
+        intake: IMessageIntake,
+        portal: Portal | None = None,
+        tls_context: TlsContextFactory | None = None,
+        trusted_networks: Sequence[Network] = (),
+    ) -> None:
+        super().__init__(reactor)
+        self.protocol_name = "submission" if service.submission else "smtp"
+        self._service = service
+        self._settings = service.settings
+        self._resolver = resolver
+        self._intake = intake
+        self._portal = portal
+        self._tls_context = tls_context
+        self._trusted_networks = trusted_networks
+        self._receiver = SmtpReceiver(max(service.settings.auth_line, service.settings.extended_line))
+        self._session: SmtpSession | None = None
+        self._incoming: IIncomingMessage | None = None
+        self._text_deadline = 0.0
+        # An answer is pending: nothing more is read from the receiver until it is there.
+        self._waiting = False
+        self._pumping = False
+        self._answer: tuple[Any] | None = None
+        self._delay: IDelayedCall | None = None
+        self._logout: Callable[[], object] | None = None
+
+    @property
+    def session(self) -> SmtpSession:
+        """The conversation; there is one from the moment the connection is made."""
+        assert self._session is not None, "not connected"
+        return self._session
+
+    # --- what the shell's base asks for
+
+    def connection_opened(self) -> None:
+        """Greet."""
+        trusted, loopback = _standing(self.peer_ip, self._trusted_networks)
+        peer = Peer(ip=self.peer_ip, port=self.peer_port, trusted=trusted)
+        self._session = SmtpSession(self._service, peer, self.secure, loopback)
+        self._session.greet()
+        self._pump()
+
+    def octets_received(self, octets: bytes) -> None:
+        """Take them in, and act on them if nothing is being waited for."""
+        self._receiver.receive(octets)
+        if self._waiting:
+            self.hold_reading(len(self._receiver))
+        else:
+            self._pump()
+
+    def drop_unread(self) -> int:
+        """Everything from before TLS is forgotten."""
+        dropped = self._receiver.drop_unread()
+        self.session.tls_begun()
+        return dropped
+
+    def secured(self) -> None:
+        """TLS is there; Received and the log tell which."""
+        self.session.secured(self.tls_description())
+
+    def timed_out(self) -> None:
+        """Say so and close."""
+        self.session.timed_out()
+        self._finish_turn()
+
+    def shut_down(self) -> None:
+        """The server stops: say so and close, unless an answer is owed first."""
+        if not self.closing and not self._waiting and not self._receiver.within_text:
+            self.session.shut_down()
+            self._finish_turn()
+
+    def input_ended(self) -> None:
+        """A peer that has shut down its side still gets the answers it is owed."""
+        if not self._waiting:
+            self.close()
+
+    def turn_failed(self, failure: Failure) -> None:
+        """The conversation may be out of step: end it politely."""
+        self._drop_incoming()
+        if self._session is None or self.closing:
+            self.abort()
+            return
+        self._session.failed()
+        self._finish_turn()
+
+    def connection_closed(self, reason: Failure) -> None:
+        """Forget a message whose end has not come; one that is being committed goes on."""
+        self._drop_incoming()
+        if self._delay is not None:
+            self._delay.cancel()
+            self._delay = None
+        logout, self._logout = self._logout, None
+        if logout is not None:
+            logout()
+
+    # --- the pump
+
+    def _pump(self, request: Request | None = None) -> None:
+        """Perform ``request``, then act on events until there are no more or an answer must be waited for."""
+        receiver = self._receiver
+        session = self.session
+        acted = request is not None
+        self._pumping = True
+        try:
+            while True:
+                if request is not None:
+                    request = self._perform(request)
+                    continue
+                if self._waiting or session.ended or self.closing:
+                    break
+                event = receiver.next_event()
+                if event is None:
+                    break
+                acted = True
+                request = self._act(session, event)
+        finally:
+            self._pumping = False
+        self._finish_turn(acted)
+
+    def _act(self, session: SmtpSession, event: Event) -> Request | None:
+        if isinstance(event, CommandLine):
+            return session.line_received(event.line)
+        if isinstance(event, Text):
+            return self._write_text(event.octets)
+        if isinstance(event, EndOfText):
+            if event.error is not None:
+                self._drop_incoming()
+            return session.text_ended(event)
+        if isinstance(event, LineRefused):
+            session.line_refused(event.error)
+        else:
+            self._drop_incoming()
+        return None
+
+    def _finish_turn(self, acted: bool = True) -> None:
+        """Let the replies go, write the log, and set the clock unless only a part of a command has come."""
+        session = self.session
+        if session.outgoing:
+            replies, session.outgoing = session.outgoing, []
+            self.send_all(replies)
+        if session.notes:
+            notes, session.notes = session.notes, []
+            for note in notes:
+                self._log_note(note)
+        if self.closing:
+            return
+        if session.ended:
+            self._drop_incoming()
+            self.close()
+        elif self._waiting:
+            self.set_timeout(None)
+            self.hold_reading(len(self._receiver))
+        elif self.input_over:
+            self.close()
+        else:
+            if acted:
+                self._set_timer(session)
+            self.release_reading()
+
+    def _set_timer(self, session: SmtpSession) -> None:
+        timeout_s = self._settings.command_timeout
+        if session.state is State.TEXT:
+            # The whole text has its time too, or a peer could drip it in for ever.
+            left_s = self._text_deadline - self._reactor.seconds()
+            timeout_s = max(min(self._settings.text_timeout, left_s), 0.0)
+        self.set_timeout(timeout_s)
+
+    def _log_note(self, note: Note) -> None:
+        self.log.info(_FORMATS[note.event], event=note.event, **note.fields)
+
+    # --- requests of the session
+
+    def _perform(self, request: Request) -> Request | None:
+        """Do it; answers what is to be done next, if the answer was there at once and leads to something."""
+        if isinstance(request, ResolveRecipient):
+            return self._wait_for(self._resolver.resolve(request.address), self._recipient_resolved)
+        if isinstance(request, BeginMessage):
+            self._begin_message(request)
+            return None
+        if isinstance(request, CommitMessage):
+            incoming, self._incoming = self._incoming, None
+            assert incoming is not None, "no message was begun"
+            return self._wait_for(incoming.commit(), self._message_committed)
+        if isinstance(request, BeginTls):
+            self._finish_turn()
+            self.start_tls(self._tls_context)
+            return None
+        if isinstance(request, LogIn):
+            assert self._portal is not None, "AUTH is offered only where there is a portal"
+            answer = self._portal.login(request.credentials, None, ISubmissionAvatar)
+            return self._wait_for(answer, self._login_answered)
+        return self._hold_back(request)
+
+    def _wait_for(self, answer: Deferred[Any], settle: Settle) -> Request | None:
+        """Go on with ``settle`` when the answer, or a Failure, is there; at once if it is there already."""
+        self._waiting = True
+        answer.addBoth(self._answered, settle)
+        if self._answer is None:
+            return None
+        (result,), self._answer = self._answer, None
+        return settle(result)
+
+    def _answered(self, result: object, settle: Settle) -> None:
+        self._waiting = False
+        if self._pumping:
+            # Still within _wait_for: what settling it may raise must not end up in the Deferred.
+            self._answer = (result,)
+        else:
+            self.in_turn(self._go_on, result, settle)
+
+    def _go_on(self, result: object, settle: Settle) -> None:
+        self._pump(settle(result))
+
+    def _error_of(self, failure: Failure) -> MailError:
+        """What the peer is told of a failure; a defect is logged, and its nature kept to ourselves."""
+        if isinstance(failure.value, MailError):
+            return failure.value
+        self.log.failure(
+            "{event}: {log_failure.value}",
+            failure=failure,
+            event="smtp.failed",
+            peer_ip=self.peer_ip,
+        )
+        return InternalFailure(cause=failure.getErrorMessage())
+
+    def _recipient_resolved(self, answer: Any) -> Request | None:
+        if isinstance(answer, Failure):
+            self.session.recipient_refused(self._error_of(answer))
+        else:
+            self.session.recipient_resolved(answer)
+        return None
+
+    def _begin_message(self, request: BeginMessage) -> None:
+        session = self.session
+        try:
+            incoming = self._intake.open(request.envelope, request.recipients, request.peer)
+        except Exception:
+            session.message_refused(self._error_of(Failure()))
+            return
+        self._incoming = incoming
+        session.message_begun(incoming.queue_id)
+        self._receiver.expect_text(self._settings.message_size, self._settings.text_line)
+        self._text_deadline = self._reactor.seconds() + self._settings.message_timeout
+
+    def _write_text(self, octets: bytes) -> Request | None:
+        incoming = self._incoming
+        assert incoming is not None, "no message was begun"
+        pause = incoming.write(octets)
+        return None if pause is None else self._wait_for(pause, self._text_written)
+
+    def _text_written(self, answer: Any) -> Request | None:
+        if isinstance(answer, Failure):
+            self._drop_incoming()
+            self._receiver.discard_text(self._error_of(answer))
+        return None
+
+    def _message_committed(self, answer: Any) -> Request | None:
+        if isinstance(answer, Failure):
+            self.session.message_refused(self._error_of(answer))
+        else:
+            self.session.message_committed(answer)
+        return None
+
+    def _drop_incoming(self) -> None:
+        incoming, self._incoming = self._incoming, None
+        if incoming is not None:
+            incoming.abort()
+
+    def _login_answered(self, answer: Any) -> Request | None:
+        session = self.session
+        if not isinstance(answer, Failure):
+            _, avatar, logout = answer
+            if self.connection_ended:
+                logout()
+            else:
+                self._logout = logout
+                session.logged_in(avatar.account.login_name)
+            return None
+        error = answer.value
+        if isinstance(error, LoginFailed):
+            return session.login_refused(LoginRefused())
+        if isinstance(error, LoginRefused):
+            return session.login_refused(error)
+        self._error_of(answer)
+        session.login_failed()
+        return None
+
+    def _hold_back(self, request: HoldBack) -> Request | None:
+        over: Deferred[None] = Deferred()
+        if request.delay_s > 0:
+            self._delay = self._reactor.callLater(request.delay_s, over.callback, None)
+        else:
+            over.callback(None)
+        return self._wait_for(over, self._held_back)
+
+    def _held_back(self, _: Any) -> Request | None:
+        self._delay = None
+        self.session.held_back()
+        return None
+
+
+def _standing(ip: str, trusted_networks: Sequence[Network]) -> tuple[bool, bool]:
+    """Whether the address is in a trusted network, and whether it is this host's own."""
+    try:
+        address = ipaddress.ip_address(ip)
+    except ValueError:
+        # A UNIX socket, or a test's transport: a peer without an address is nobody in particular.
+        return False, False
+    return any(address in network for network in trusted_networks), address.is_loopback

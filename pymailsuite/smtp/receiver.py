@@ -1,0 +1,166 @@
+"""Octets into events: command lines, or the text of a message once the session has asked for it.
+
+What the next octets mean depends on our last reply, so events are pulled, one at a time. Message text is given out in
+the pieces it came in. What is wrong with it (too big, bare CR or LF, a line too long) is found in passing: from then on
+the text is only read, to stay in step with the peer, and nothing of it is kept.
+"""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from pymailsuite.errors import MailError, MessageTooBig, Refusal
+from pymailsuite.wire.dots import BareLineEnd, DotDecoder
+from pymailsuite.wire.lines import LineBuffer, LineTooLong
+
+
+class TextLineTooLong(Refusal):
+    """A line of the message text is longer than we take. Source: RFC 5321 §4.5.3.1.6."""
+
+    enhanced_code = "5.6.0"
+    text = "Line of message text too long"
+
+
+@frozen
+class CommandLine:
+    """A line outside of message text, without its CRLF."""
+
+    line: bytes
+
+
+@frozen
+class LineRefused:
+    """A line that was too long; it has been skipped, or will be."""
+
+    error: MailError
+
+
+@frozen
+class Text:
+    """Octets of the message, dot-stuffing undone."""
+
+    octets: bytes
+
+
+@frozen
+class TextRefused:
+    """The message cannot be accepted; no more Text of it will come. EndOfText still will."""
+
+    error: MailError
+
+
+@frozen
+class EndOfText:
+    """The line with the dot. ``size`` counts all octets of the text; ``error`` says why it is refused, if it is."""
+
+    size: int
+    error: MailError | None
+
+
+Event = CommandLine | LineRefused | Text | TextRefused | EndOfText
+
+
+class TextLines:
+    """Watches the length of the lines of a text that comes in any cut. A CRLF must not be cut."""
+
+    __slots__ = ("_limit", "_so_far")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._so_far = 0
+
+    def too_long(self, text: bytes) -> bool:
+        """True if a line is longer than the limit with this piece. Looks only where a line must have ended."""
+        limit = self._limit
+        at, left, size = 0, limit - self._so_far, len(text)
+        while size - at > left:
+            end = text.rfind(b"\r\n", at, at + left + 2)
+            if end < 0:
+                return True
+            at, left = end + 2, limit
+        end = text.rfind(b"\r\n", at)
+        self._so_far = limit - left + size - at if end < 0 else size - end - 2
+        return False
+
+
+class SmtpReceiver:
+    """Octets in, events out."""
+
+    __slots__ = ("_buffer", "_decoder", "_end", "_error", "_lines", "_max_size", "_size")
+
+    def __init__(self, line_limit: int) -> None:
+        """``line_limit`` is for command lines, CRLF included."""
+        self._buffer = LineBuffer(line_limit - 2)
+        self._decoder: DotDecoder | None = None
+        self._lines = TextLines(0)
+        self._end = False
+        self._error: MailError | None = None
+        self._max_size = 0
+        self._size = 0
+
+    def __len__(self) -> int:
+        """Octets received and not yet given out."""
+        return len(self._buffer)
+
+    def receive(self, octets: bytes) -> None:
+        """Add octets from the peer."""
+        self._buffer.receive(octets)
+
+    def next_event(self) -> Event | None:
+        """The next event; None: more octets are needed."""
+        if self._decoder is not None:
+            return self._next_text(self._decoder)
+        try:
+            line = self._buffer.next_line()
+        except LineTooLong as error:
+            return LineRefused(error)
+        return None if line is None else CommandLine(line)
+
+    def expect_text(self, max_size: int, max_line: int) -> None:
+        """The next octets are the text of a message (354 was said), up to its end. Limits are in octets."""
+        self._decoder = DotDecoder()
+        self._lines = TextLines(max_line)
+        self._max_size = max_size
+        self._size = 0
+        self._error = None
+        self._end = False
+
+    @property
+    def within_text(self) -> bool:
+        """True between ``expect_text`` and EndOfText."""
+        return self._decoder is not None
+
+    def discard_text(self, error: MailError) -> None:
+        """Give out no more of this text; ``error`` is what EndOfText is to say."""
+        self._error = self._error or error
+
+    def drop_unread(self) -> int:
+        """Throw away what was not given out: STARTTLS. How many octets. Source: RFC 3207 §4.2."""
+        return self._buffer.drop_unread()
+
+    def _next_text(self, decoder: DotDecoder) -> Event | None:
+        buffer = self._buffer
+        while not self._end:
+            octets = buffer.take(len(buffer))
+            if not octets:
+                return None
+            text, rest = decoder.decode(octets)
+            if decoder.ended:
+                buffer.untake(rest)
+                self._end = True
+            if text:
+                self._size += len(text)
+                if self._error is None:
+                    self._error = self._fault(decoder, text)
+                    return Text(text) if self._error is None else TextRefused(self._error)
+        self._decoder = None
+        return EndOfText(self._size, self._error)
+
+    def _fault(self, decoder: DotDecoder, text: bytes) -> MailError | None:
+        if decoder.bare_line_end:
+            return BareLineEnd()
+        if self._size > self._max_size:
+            return MessageTooBig()
+        if self._lines.too_long(text):
+            return TextLineTooLong()
+        return None

@@ -1,0 +1,86 @@
+"""What a session is given, and what it asks of the outside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from attrs import field, frozen
+from twisted.cred.credentials import ICredentials
+
+from pymailsuite.config.sections.smtp import SmtpSettings
+from pymailsuite.interfaces import LocalRecipient, RemoteRecipient
+from pymailsuite.sasl import ServerMechanism
+from pymailsuite.values import Address, Envelope, Peer
+
+Mechanisms = Callable[[bool], Mapping[str, Callable[[], ServerMechanism]]]
+"""Answers the mechanisms to offer, by name; the argument says whether passwords may pass in the clear."""
+
+Resolved = tuple[LocalRecipient | RemoteRecipient, ...]
+
+
+@frozen
+class Service:
+    """What all sessions of a listener have in common."""
+
+    settings: SmtpSettings
+    hostname: str
+    help_topics: Mapping[str, tuple[str, ...]] = field(repr=False)
+    version: str = ""
+    submission: bool = False
+    tls_available: bool = False
+    mechanisms: Mechanisms | None = None
+
+
+# --- requests
+
+
+@frozen
+class ResolveRecipient:
+    """Find where mail for ``address`` goes; answer with ``recipient_resolved`` or ``recipient_refused``."""
+
+    address: Address
+
+
+@frozen
+class BeginMessage:
+    """Open the intake; answer with ``message_begun`` or ``message_refused``."""
+
+    envelope: Envelope
+    recipients: tuple[tuple[Address, Resolved], ...]
+    peer: Peer
+
+
+@frozen
+class CommitMessage:
+    """All of the text is there; answer with ``message_committed`` or ``message_refused``."""
+
+
+@frozen
+class BeginTls:
+    """Send the replies, begin TLS, throw away what was received; then call ``tls_begun``."""
+
+
+@frozen
+class LogIn:
+    """Ask the portal; answer with ``logged_in``, ``login_refused`` or ``login_failed``."""
+
+    credentials: ICredentials = field(repr=False)
+
+
+@frozen
+class HoldBack:
+    """Wait that many seconds, then call ``held_back``."""
+
+    delay_s: float
+
+
+Request = ResolveRecipient | BeginMessage | CommitMessage | BeginTls | LogIn | HoldBack
+
+
+@frozen
+class Note:
+    """Something worth a line in the log; ``event`` is its name there."""
+
+    event: str
+    fields: Mapping[str, Any]

@@ -1,0 +1,11 @@
+"""The dialogues of ``tests/transcripts/smtp``."""
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.smtp import conversations
+from tests.support.transcripts import transcripts
+
+
+@transcripts("smtp", core=conversations.core, shell=conversations.shell)
+class TranscriptTests(SynchronousTestCase):
+    """A test for each dialogue and each way of running it."""
