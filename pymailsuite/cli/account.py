@@ -1,0 +1,146 @@
+"""``pymailsuite account``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pymailsuite.auth import PasswordHashes
+from pymailsuite.cli.domain import DomainType
+from pymailsuite.cli.operation import AddressType, config_option, json_option, new_password, on_store
+from pymailsuite.cli.output import moment, print_done, print_rows
+from pymailsuite.config.settings import Settings
+from pymailsuite.directory import canonical_login
+from pymailsuite.errors import NoSuchAccount
+from pymailsuite.interfaces import Account, IMailStore
+from pymailsuite.values import Address
+
+password_stdin_option = click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+
+
+def as_row(account: Account) -> dict[str, Any]:
+    """An account as commands show it."""
+    return {
+        "account": account.login_name,
+        "full_name": account.full_name,
+        "enabled": account.enabled,
+        "created": moment(account.created_at),
+    }
+
+
+def login_of(address: Address) -> str:
+    """The login name an address stands for."""
+    return canonical_login(str(address), "")
+
+
+async def account_of(store: IMailStore, address: Address) -> Account:
+    """The account. NoSuchAccount."""
+    account: Account | None = await store.directory.account(login_of(address))
+    if account is None:
+        raise NoSuchAccount(f"no account {login_of(address)}")
+    return account
+
+
+@click.group()
+def account() -> None:
+    """Mail accounts."""
+
+
+@account.command()
+@click.argument("address", type=AddressType())
+@click.option("--name", "full_name", default="", help="The person's full name.")
+@click.option("--no-password", is_flag=True, help="Nobody can log in until a password is set.")
+@password_stdin_option
+@config_option
+@json_option
+def add(
+    address: Address, full_name: str, no_password: bool, password_stdin: bool, config_file: Path, as_json: bool
+) -> None:
+    """Create an account; its address is its login name. The password is asked for."""
+    password = None if no_password else new_password(password_stdin)
+
+    async def operation(store: IMailStore, settings: Settings) -> Account:
+        password_hash = PasswordHashes(settings.auth).hash(password) if password else ""
+        return await store.directory.add_account(login_of(address), password_hash, full_name)  # type: ignore[no-any-return]
+
+    added = on_store(config_file, operation)
+    print_done(f"added {added.login_name}", as_row(added), as_json)
+
+
+@account.command()
+@click.argument("address", type=AddressType())
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@config_option
+@json_option
+def remove(address: Address, yes: bool, config_file: Path, as_json: bool) -> None:
+    """Remove an account and, after the store's undelete time, its mail."""
+    if not yes:
+        click.confirm(f"Remove {address} and all its mail?", abort=True, err=True)
+
+    async def operation(store: IMailStore, settings: Settings) -> None:
+        await store.directory.remove_account(login_of(address))
+
+    on_store(config_file, operation)
+    print_done(f"removed {login_of(address)}", {"removed": login_of(address)}, as_json)
+
+
+@account.command("list")
+@click.option("--domain", "domain_name", type=DomainType(), help="Those of this domain only.")
+@config_option
+@json_option
+def list_accounts(domain_name: str | None, config_file: Path, as_json: bool) -> None:
+    """All accounts."""
+
+    async def operation(store: IMailStore, settings: Settings) -> list[Account]:
+        return await store.directory.accounts(domain_name)  # type: ignore[no-any-return]
+
+    rows = [as_row(found) for found in on_store(config_file, operation)]
+    print_rows(rows, ["account", "full_name", "enabled", "created"], as_json)
+
+
+@account.command()
+@click.argument("address", type=AddressType())
+@password_stdin_option
+@config_option
+@json_option
+def passwd(address: Address, password_stdin: bool, config_file: Path, as_json: bool) -> None:
+    """Set a new password, which is asked for."""
+    password = new_password(password_stdin)
+
+    async def operation(store: IMailStore, settings: Settings) -> Account:
+        changed = await account_of(store, address)
+        await store.directory.set_password_hash(changed.account_id, PasswordHashes(settings.auth).hash(password))
+        return changed
+
+    changed = on_store(config_file, operation)
+    print_done(f"password of {changed.login_name} set", as_row(changed), as_json)
+
+
+def _set_enabled(address: Address, enabled: bool, config_file: Path, as_json: bool) -> None:
+    async def operation(store: IMailStore, settings: Settings) -> Account:
+        found = await account_of(store, address)
+        await store.directory.set_enabled(found.account_id, enabled)
+        return await account_of(store, address)
+
+    changed = on_store(config_file, operation)
+    print_done(f"{'enabled' if enabled else 'disabled'} {changed.login_name}", as_row(changed), as_json)
+
+
+@account.command()
+@click.argument("address", type=AddressType())
+@config_option
+@json_option
+def enable(address: Address, config_file: Path, as_json: bool) -> None:
+    """Let an account be used again."""
+    _set_enabled(address, True, config_file, as_json)
+
+
+@account.command()
+@click.argument("address", type=AddressType())
+@config_option
+@json_option
+def disable(address: Address, config_file: Path, as_json: bool) -> None:
+    """Let nobody log in to an account, and refuse mail for it. Its mail is kept."""
+    _set_enabled(address, False, config_file, as_json)

@@ -1,0 +1,97 @@
+"""``pymailsuite domain``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pymailsuite.cli.operation import AddressType, config_option, json_option, on_store
+from pymailsuite.cli.output import print_done, print_rows
+from pymailsuite.config.sections.server import domain_name
+from pymailsuite.config.settings import Settings
+from pymailsuite.interfaces import Domain, IMailStore
+from pymailsuite.values import Address
+
+
+def as_row(domain: Domain) -> dict[str, Any]:
+    """A domain as commands show it."""
+    return {"domain": domain.name, "catch_all": str(domain.catch_all) if domain.catch_all else None}
+
+
+class DomainType(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
+    """A domain name."""
+
+    name = "domain"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """In lower case."""
+        try:
+            return domain_name(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+@click.group()
+def domain() -> None:
+    """Domains whose mail is ours to keep."""
+
+
+@domain.command()
+@click.argument("name", type=DomainType())
+@config_option
+@json_option
+def add(name: str, config_file: Path, as_json: bool) -> None:
+    """Take mail for a domain from now on."""
+
+    async def operation(store: IMailStore, settings: Settings) -> Domain:
+        return await store.directory.add_domain(name)  # type: ignore[no-any-return]
+
+    added = on_store(config_file, operation)
+    print_done(f"added {added.name}", as_row(added), as_json)
+
+
+@domain.command()
+@click.argument("name", type=DomainType())
+@config_option
+@json_option
+def remove(name: str, config_file: Path, as_json: bool) -> None:
+    """Take no more mail for a domain. Its accounts and aliases must be gone."""
+
+    async def operation(store: IMailStore, settings: Settings) -> None:
+        await store.directory.remove_domain(name)
+
+    on_store(config_file, operation)
+    print_done(f"removed {name}", {"removed": name}, as_json)
+
+
+@domain.command("list")
+@config_option
+@json_option
+def list_domains(config_file: Path, as_json: bool) -> None:
+    """All domains."""
+
+    async def operation(store: IMailStore, settings: Settings) -> list[Domain]:
+        return await store.directory.domains()  # type: ignore[no-any-return]
+
+    print_rows([as_row(found) for found in on_store(config_file, operation)], ["domain", "catch_all"], as_json)
+
+
+@domain.command("catch-all")
+@click.argument("name", type=DomainType())
+@click.argument("target", type=AddressType(), required=False)
+@click.option("--off", is_flag=True, help="Refuse unknown addresses again.")
+@config_option
+@json_option
+def catch_all(name: str, target: Address | None, off: bool, config_file: Path, as_json: bool) -> None:
+    """Give mail for unknown addresses of a domain to TARGET."""
+    if off == (target is not None):
+        raise click.UsageError("give either TARGET or --off")
+
+    async def operation(store: IMailStore, settings: Settings) -> Domain:
+        return await store.directory.set_catch_all(name, target)  # type: ignore[no-any-return]
+
+    changed = on_store(config_file, operation)
+    text = f"mail for unknown addresses of {name} goes to {target}" if target else f"{name} refuses unknown addresses"
+    print_done(text, as_row(changed), as_json)

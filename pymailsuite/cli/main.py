@@ -1,0 +1,54 @@
+"""The command ``pymailsuite``: finds the module of a noun when it is asked for, so that each start is quick."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Final
+
+import click
+
+from pymailsuite import __version__
+
+_NOUNS: Final = {
+    "domain": "Domains whose mail is ours to keep.",
+    "account": "Mail accounts.",
+    "alias": "Addresses that lead to other addresses.",
+    "queue": "Messages that still have somewhere to go.",
+    "store": "The mail store as a whole.",
+    "config": "The configuration file.",
+    "dev": "Run a server to try out, on loopback.",
+    "demo": "Start a server, send a message through it, read it back.",
+}
+
+
+class _Nouns(click.Group):
+    """A group whose commands are modules beside this one, each with its command under its own name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_NOUNS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _NOUNS:
+            return None
+        command: click.Command = getattr(import_module(f"pymailsuite.cli.{cmd_name}"), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        # The stock method imports every module for its help text.
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_NOUNS.items()))
+
+
+@click.command(cls=_Nouns, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="pymailsuite")
+def root() -> None:
+    """Operate a pymailsuite mail server. The server itself is run by: twistd pymailsuite --config FILE
+
+    Commands work on the live store; the server need not be stopped. They exit with 0 when they did what was asked, 1
+    when that could not be done, and 2 for a mistake on the command line or in the configuration.
+    """
+
+
+def main() -> None:
+    """The entry point."""
+    root(prog_name="pymailsuite")

@@ -1,0 +1,170 @@
+"""``pymailsuite queue``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pymailsuite.cli.operation import config_option, json_option, on_store
+from pymailsuite.cli.output import moment, print_done, print_facts, print_json, print_rows
+from pymailsuite.config.settings import Settings
+from pymailsuite.interfaces import IMailStore, QueuedRecipient, QueueEntry, RecipientState
+from pymailsuite.values import MAX_CHUNK, QueueId
+
+queue_ids_argument = click.argument("queue_ids", nargs=-1)
+all_option = click.option("--all", "everything", is_flag=True, help="Every entry.")
+
+
+def recipient_row(recipient: QueuedRecipient) -> dict[str, Any]:
+    """A recipient as commands show it."""
+    waiting = recipient.state is RecipientState.WAITING
+    return {
+        "recipient": str(recipient.address),
+        "state": recipient.state.value,
+        "attempts": recipient.attempts,
+        "next_attempt": moment(recipient.next_attempt) if waiting else None,
+        "status": recipient.last_status,
+        "host": recipient.last_host,
+        "reply": recipient.last_reply,
+    }
+
+
+def entry_row(entry: QueueEntry) -> dict[str, Any]:
+    """An entry as commands show it."""
+    waiting = [recipient for recipient in entry.recipients if recipient.state is RecipientState.WAITING]
+    return {
+        "queue_id": entry.queue_id,
+        "size": entry.size,
+        "arrived": moment(entry.created_at),
+        "sender": str(entry.reverse_path) if entry.reverse_path else "<>",
+        "held": entry.held,
+        "origin": entry.origin,
+        "waiting": len(waiting),
+        "next_attempt": moment(min((recipient.next_attempt for recipient in waiting), default=None)),
+        "recipients": [recipient_row(recipient) for recipient in entry.recipients],
+    }
+
+
+@click.group()
+def queue() -> None:
+    """Messages that still have somewhere to go."""
+
+
+@queue.command("list")
+@config_option
+@json_option
+def list_entries(config_file: Path, as_json: bool) -> None:
+    """All entries, oldest first."""
+
+    async def operation(store: IMailStore, settings: Settings) -> list[QueueEntry]:
+        return await store.queue.entries()  # type: ignore[no-any-return]
+
+    rows = [entry_row(entry) for entry in on_store(config_file, operation)]
+    if not as_json:
+        for row in rows:
+            row["recipients"] = [recipient["recipient"] for recipient in row["recipients"]]
+    columns = ["queue_id", "size", "arrived", "sender", "recipients", "waiting", "next_attempt", "held"]
+    print_rows(rows, columns, as_json)
+
+
+@queue.command()
+@click.argument("queue_id")
+@click.option("--headers", is_flag=True, help="Print the message's header only.")
+@click.option("--message", is_flag=True, help="Print the whole message only, as it is.")
+@config_option
+@json_option
+def show(queue_id: str, headers: bool, message: bool, config_file: Path, as_json: bool) -> None:
+    """One entry: its recipients, and what became of each so far."""
+
+    async def operation(store: IMailStore, settings: Settings) -> QueueEntry:
+        entry: QueueEntry = await store.queue.entry(QueueId(queue_id))
+        stop = entry.size if message else entry.header_size if headers else 0
+        for start in range(0, stop, MAX_CHUNK):
+            click.echo(await store.read_content(entry.content_id, start, min(stop, start + MAX_CHUNK)), nl=False)
+        return entry
+
+    entry = on_store(config_file, operation)
+    if headers or message:
+        return
+    row = entry_row(entry)
+    if as_json:
+        print_json(row)
+        return
+    recipients = row.pop("recipients")
+    print_facts(row, as_json=False)
+    click.echo()
+    columns = ["recipient", "state", "attempts", "next_attempt", "status", "host", "reply"]
+    print_rows(recipients, columns, as_json=False)
+
+
+def _change(
+    queue_ids: Sequence[str],
+    everything: bool,
+    config_file: Path,
+    as_json: bool,
+    done: str,
+    change: Callable[[IMailStore, list[QueueId]], Any],
+) -> None:
+    """Do ``change`` to the entries named, or to all there are."""
+    if bool(queue_ids) == everything:
+        raise click.UsageError("give either queue ids or --all")
+
+    async def operation(store: IMailStore, settings: Settings) -> int:
+        chosen = [QueueId(queue_id) for queue_id in queue_ids]
+        if everything:
+            chosen = [entry.queue_id for entry in await store.queue.entries()]
+        return await change(store, chosen)  # type: ignore[no-any-return]
+
+    count = on_store(config_file, operation)
+    print_done(f"{done} {count} {'entry' if count == 1 else 'entries'}", {done: count}, as_json)
+    if count < len(queue_ids):
+        raise click.ClickException(f"{len(queue_ids) - count} not in the queue")
+
+
+@queue.command()
+@queue_ids_argument
+@all_option
+@config_option
+@json_option
+def flush(queue_ids: tuple[str, ...], everything: bool, config_file: Path, as_json: bool) -> None:
+    """Try entries now instead of when they are due."""
+    _change(
+        queue_ids, everything, config_file, as_json, "flushed", lambda store, ids: store.queue.flush(ids, time.time())
+    )
+
+
+@queue.command()
+@queue_ids_argument
+@all_option
+@config_option
+@json_option
+def hold(queue_ids: tuple[str, ...], everything: bool, config_file: Path, as_json: bool) -> None:
+    """Try entries no more until they are released."""
+    _change(queue_ids, everything, config_file, as_json, "held", lambda store, ids: store.queue.hold(ids, True))
+
+
+@queue.command()
+@queue_ids_argument
+@all_option
+@config_option
+@json_option
+def release(queue_ids: tuple[str, ...], everything: bool, config_file: Path, as_json: bool) -> None:
+    """Let held entries go on."""
+    _change(queue_ids, everything, config_file, as_json, "released", lambda store, ids: store.queue.hold(ids, False))
+
+
+@queue.command()
+@queue_ids_argument
+@all_option
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@config_option
+@json_option
+def delete(queue_ids: tuple[str, ...], everything: bool, yes: bool, config_file: Path, as_json: bool) -> None:
+    """Remove entries; nobody is told."""
+    if not yes:
+        click.confirm("Delete without telling the senders?", abort=True, err=True)
+    _change(queue_ids, everything, config_file, as_json, "deleted", lambda store, ids: store.queue.delete(ids))

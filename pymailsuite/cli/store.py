@@ -1,0 +1,115 @@
+"""``pymailsuite store``."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import TypeAdapter, ValidationError
+
+from pymailsuite.cli.account import account_of
+from pymailsuite.cli.operation import AddressType, config_option, json_option, on_store
+from pymailsuite.cli.output import print_done, print_facts, print_json
+from pymailsuite.config.base import Duration
+from pymailsuite.config.settings import Settings
+from pymailsuite.interfaces import IMailStore
+from pymailsuite.values import Address
+
+
+class MomentType(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
+    """A moment: a duration back from now (``2h``, ``3d``) or a date (``2026-11-22``, ``2026-11-22T14:00``, UTC)."""
+
+    name = "moment"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """POSIX seconds."""
+        text = str(value).strip()
+        if re.match(r"\d{4}-", text):
+            try:
+                moment = datetime.fromisoformat(text)
+            except ValueError as error:
+                self.fail(str(error), param, ctx)
+            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        try:
+            return time.time() - TypeAdapter(Duration).validate_python(text)
+        except ValidationError:
+            self.fail(f"{text!r} is neither a duration such as 2h nor a date such as 2026-11-22", param, ctx)
+
+
+@click.group()
+def store() -> None:
+    """The mail store as a whole."""
+
+
+@store.command()
+@click.option("--deep", is_flag=True, help="Read all octets and compare digests.")
+@config_option
+@json_option
+def verify(deep: bool, config_file: Path, as_json: bool) -> None:
+    """Look for faults: counts, references, orphans. Exits with 1 if there are any."""
+
+    async def operation(store: IMailStore, settings: Settings) -> Sequence[str]:
+        return await store.upkeep.verify(deep)  # type: ignore[no-any-return]
+
+    faults = list(on_store(config_file, operation))
+    if as_json:
+        print_json(faults)
+    else:
+        for fault in faults:
+            click.echo(fault)
+        click.echo(f"{len(faults)} faults" if faults else "no faults")
+    if faults:
+        raise SystemExit(1)
+
+
+def _counts(config_file: Path, as_json: bool, name: str, *arguments: Any) -> None:
+    async def operation(store: IMailStore, settings: Settings) -> Mapping[str, int]:
+        return await getattr(store.upkeep, name)(*arguments)  # type: ignore[no-any-return]
+
+    print_facts(on_store(config_file, operation), as_json)
+
+
+@store.command()
+@config_option
+@json_option
+def rebuild(config_file: Path, as_json: bool) -> None:
+    """Derive anew everything derived (structure, counts, indexes) from the octets of the messages."""
+    _counts(config_file, as_json, "rebuild")
+
+
+@store.command()
+@config_option
+@json_option
+def sweep(config_file: Path, as_json: bool) -> None:
+    """Drop now what is past its undelete time, as the server does by itself from time to time."""
+    _counts(config_file, as_json, "sweep", time.time())
+
+
+@store.command()
+@config_option
+@json_option
+def statistics(config_file: Path, as_json: bool) -> None:
+    """Accounts, mailboxes, messages, octets, queue entries."""
+    _counts(config_file, as_json, "statistics")
+
+
+@store.command()
+@click.argument("address", type=AddressType())
+@click.option("--since", type=MomentType(), required=True, help="Expunged after this: 2h, 3d, 2026-11-22T14:00.")
+@click.option("--mailbox", help="Of this mailbox only.")
+@config_option
+@json_option
+def restore(address: Address, since: float, mailbox: str | None, config_file: Path, as_json: bool) -> None:
+    """Bring expunged messages of an account back, as new messages."""
+
+    async def operation(store: IMailStore, settings: Settings) -> int:
+        account = await account_of(store, address)
+        return await store.upkeep.restore_expunged(account.account_id, since, mailbox)  # type: ignore[no-any-return]
+
+    count = on_store(config_file, operation)
+    print_done(f"restored {count} {'message' if count == 1 else 'messages'}", {"restored": count}, as_json)

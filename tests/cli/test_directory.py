@@ -1,0 +1,135 @@
+"""``domain``, ``account``, ``alias``."""
+
+from __future__ import annotations
+
+from pymailsuite.auth import PasswordHashes
+from pymailsuite.config.loader import load_settings
+from tests.acceptance import acceptance
+from tests.cli.base import CommandCase
+
+
+class DomainTests(CommandCase):
+    """``pymailsuite domain``."""
+
+    @acceptance("S205")
+    def test_domains_are_added_and_listed(self) -> None:
+        self.assertEqual(self.run_command("domain", "add", "Example.NET").stdout, "added example.net\n")
+        self.run_command("domain", "add", "example.org")
+        self.assertEqual(
+            self.answer("domain", "list"),
+            [{"domain": "example.net", "catch_all": None}, {"domain": "example.org", "catch_all": None}],
+        )
+
+    def test_a_domain_that_is_there_is_not_added_again(self) -> None:
+        self.run_command("domain", "add", "example.net")
+        result = self.run_command("domain", "add", "example.net", code=1)
+        self.assertTrue(result.stderr.startswith("Error: "))
+
+    def test_a_domain_is_removed_once_it_is_empty(self) -> None:
+        self.run_command("domain", "add", "example.net")
+        self.run_command("account", "add", "ann@example.net", "--no-password")
+        self.run_command("domain", "remove", "example.net", code=1)
+        self.run_command("account", "remove", "ann@example.net", "--yes")
+        self.run_command("domain", "remove", "example.net")
+        self.assertEqual(self.answer("domain", "list"), [])
+
+    def test_a_catch_all_is_set_and_taken_away(self) -> None:
+        self.run_command("domain", "add", "example.net")
+        changed = self.answer("domain", "catch-all", "example.net", "all@example.net")
+        self.assertEqual(changed, {"domain": "example.net", "catch_all": "all@example.net"})
+        changed = self.answer("domain", "catch-all", "example.net", "--off")
+        self.assertEqual(changed, {"domain": "example.net", "catch_all": None})
+
+    def test_a_catch_all_needs_a_target_or_off(self) -> None:
+        self.run_command("domain", "catch-all", "example.net", code=2)
+
+    def test_a_bad_name_is_a_mistake_on_the_command_line(self) -> None:
+        self.assertIn("not a domain name", self.run_command("domain", "add", "exa mple", code=2).stderr)
+
+    def test_a_table_is_for_people(self) -> None:
+        self.run_command("domain", "add", "example.net")
+        lines = self.run_command("domain", "list").stdout.splitlines()
+        self.assertEqual([line.split() for line in lines], [["domain", "catch", "all"], ["example.net"]])
+
+
+class AccountTests(CommandCase):
+    """``pymailsuite account``."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.run_command("domain", "add", "example.net")
+
+    def password_matches(self, password: bytes) -> bool:
+        credentials = self.on_store(lambda store: store.directory.credentials("ann@example.net"))
+        hashes = PasswordHashes(load_settings(self.config_file).auth)
+        return hashes.verify(credentials.password_hash, password)
+
+    def test_an_account_is_added_with_a_password_from_standard_input(self) -> None:
+        added = self.answer(
+            "account", "add", "Ann@example.net", "--name", "Ann Example", "--password-stdin", stdin="secret\n"
+        )
+        self.assertEqual((added["account"], added["full_name"]), ("ann@example.net", "Ann Example"))
+        self.assertEqual((added["enabled"], added["created"]), (True, "2026-02-02T02:40:00Z"))
+        self.assertTrue(self.password_matches(b"secret"))
+
+    def test_without_a_terminal_the_password_is_not_asked_for(self) -> None:
+        result = self.run_command("account", "add", "ann@example.net", stdin="secret\n", code=2)
+        self.assertIn("--password-stdin", result.stderr)
+
+    def test_an_empty_password_is_refused(self) -> None:
+        self.run_command("account", "add", "ann@example.net", "--password-stdin", stdin="\n", code=2)
+
+    def test_a_password_is_changed(self) -> None:
+        self.run_command("account", "add", "ann@example.net", "--no-password")
+        self.run_command("account", "passwd", "ann@example.net", "--password-stdin", stdin="new one\n")
+        self.assertTrue(self.password_matches(b"new one"))
+
+    def test_an_account_is_disabled_and_enabled(self) -> None:
+        self.run_command("account", "add", "ann@example.net", "--no-password")
+        self.assertFalse(self.answer("account", "disable", "ann@example.net")["enabled"])
+        self.assertTrue(self.answer("account", "enable", "ann@example.net")["enabled"])
+
+    def test_an_account_in_a_domain_that_is_not_ours_is_refused(self) -> None:
+        self.run_command("account", "add", "ann@elsewhere.test", "--no-password", code=1)
+
+    def test_an_unknown_account_is_named(self) -> None:
+        result = self.run_command("account", "disable", "nobody@example.net", code=1)
+        self.assertEqual(result.stderr, "Error: no account nobody@example.net\n")
+
+    def test_removal_is_confirmed(self) -> None:
+        self.run_command("account", "add", "ann@example.net", "--no-password")
+        self.run_command("account", "remove", "ann@example.net", stdin="n\n", code=1)
+        self.assertEqual(len(self.answer("account", "list")), 1)
+        self.run_command("account", "remove", "ann@example.net", stdin="y\n")
+        self.assertEqual(self.answer("account", "list"), [])
+
+    @acceptance("S205")
+    def test_the_same_name_in_two_domains_is_two_accounts(self) -> None:
+        self.run_command("domain", "add", "example.org")
+        for address in ("info@example.net", "info@example.org"):
+            self.run_command("account", "add", address, "--no-password")
+        self.assertEqual(
+            [account["account"] for account in self.answer("account", "list", "--domain", "example.org")],
+            ["info@example.org"],
+        )
+
+    def test_an_address_without_a_domain_is_a_mistake(self) -> None:
+        self.run_command("account", "add", "ann", "--no-password", code=2)
+
+
+class AliasTests(CommandCase):
+    """``pymailsuite alias``."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.run_command("domain", "add", "example.net")
+
+    def test_an_alias_is_set_listed_and_removed(self) -> None:
+        self.run_command("alias", "set", "sales@example.net", "ann@example.net", "bob@elsewhere.test")
+        expected = [{"alias": "sales@example.net", "targets": ["ann@example.net", "bob@elsewhere.test"]}]
+        self.assertEqual(self.answer("alias", "list"), expected)
+        self.run_command("alias", "remove", "sales@example.net")
+        self.assertEqual(self.answer("alias", "list"), [])
+
+    def test_an_alias_that_is_not_there_is_not_removed(self) -> None:
+        self.run_command("alias", "remove", "sales@example.net", code=1)
