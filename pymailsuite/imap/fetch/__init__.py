@@ -4,7 +4,7 @@ The plan is made in the reactor, the rendering runs in a reader thread; what is 
 :data:`Pieces`, a generator that :func:`write_pieces` runs between a reader and a writer with back-pressure.
 """
 
-from pymailsuite.imap.fetch.batch import Slice
+from pymailsuite.imap.batch import Slice
 from pymailsuite.imap.fetch.plan import FetchPlan, OctetsGone, compile_fetch, write_pieces
 from pymailsuite.imap.fetch.sections import Pieces
 

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 
 from attrs import frozen
 
-from pymailsuite.imap.fetch.batch import Batch
+from pymailsuite.imap.batch import Batch
 from pymailsuite.imap.render import DateTimes, date_time, flag_names
 from pymailsuite.imap.values import Datum
 from pymailsuite.interfaces import Column

@@ -11,7 +11,7 @@ from itertools import chain, repeat
 from typing import Any
 
 from pymailsuite.errors import TemporaryFailure
-from pymailsuite.imap.fetch.batch import Batch, Slice
+from pymailsuite.imap.batch import Batch, Slice
 from pymailsuite.imap.fetch.metadata import MESSAGE_NUMBER, Text, constant, text_of
 from pymailsuite.imap.fetch.sections import Pieces, SectionItem, section_item
 from pymailsuite.imap.values import BinarySection, BodySection, Datum, FetchItem

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterable, Sequence
 from typing import Final, TypeAlias
 
-from pymailsuite.imap.fetch.batch import Batch, Slice, slices
+from pymailsuite.imap.batch import Batch, Slice, slices
 from pymailsuite.imap.fetch.transfer import transfer_decoder
 from pymailsuite.imap.render import astring
 from pymailsuite.imap.values import BinarySection, BinarySize, BodySection, Section, SectionText, UnknownEncoding

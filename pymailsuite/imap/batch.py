@@ -44,6 +44,7 @@ class Batch:
     ) -> None:
         self._columns = dict(zip(columns, zip(*rows, strict=True), strict=True))
         self._recent = recent
+        self._tables: dict[int, PartTable] = {}
         self.numbers = numbers
 
     def __getitem__(self, column: Column) -> Sequence[Any]:
@@ -64,10 +65,17 @@ class Batch:
             return frozenset(uid for span in spans for uid in span)
         return frozenset(uid for uid in uids if uid in recent)
 
-    @cached_property
+    def table(self, place: int) -> PartTable:
+        """The part table of one message."""
+        table = self._tables.get(place)
+        if table is None:
+            table = self._tables[place] = decode_parts(self._columns[Column.PARTS][place])
+        return table
+
+    @property
     def tables(self) -> Sequence[PartTable]:
         """The part table of each message."""
-        return [decode_parts(parts) for parts in self._columns[Column.PARTS]]
+        return [self.table(place) for place in range(len(self.uids))]
 
     @cached_property
     def prefix_sizes(self) -> Sequence[int]:

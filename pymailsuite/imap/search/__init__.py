@@ -1,0 +1,21 @@
+"""SEARCH: from keys to columns, and from rows to UIDs. Source: RFC 3501 §6.4.4.
+
+A plan is made in the reactor and matched in a reader thread; run its ``stages`` in turn, each among what the one before
+found. A stage that is ``view_only`` is matched on the selected view's rows. Messages too long to be read with their row
+are :meth:`SearchPlan.long_rows`; :func:`read_pieces` runs :meth:`SearchPlan.match_long` for each.
+"""
+
+from pymailsuite.imap.search.conditions import SearchContext
+from pymailsuite.imap.search.plan import VIEW_COLUMNS, SearchPlan, asks_modseq, compile_search, read_pieces
+from pymailsuite.imap.search.replies import render_esearch, render_search
+
+__all__ = [
+    "VIEW_COLUMNS",
+    "SearchContext",
+    "SearchPlan",
+    "asks_modseq",
+    "compile_search",
+    "read_pieces",
+    "render_esearch",
+    "render_search",
+]

@@ -1,0 +1,435 @@
+"""SEARCH keys as conditions that pick from the rows of a batch. Source: RFC 3501 §6.4.4.
+
+A condition is given places in a batch and answers those that fulfil it, in order: what costs little narrows the field
+for what costs much, and each look at a column is one comprehension. ``cost`` orders conditions; its classes are also
+the stages in which a plan reads.
+"""
+
+from __future__ import annotations
+
+import datetime
+import enum
+import re
+from abc import ABC, abstractmethod
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Container, Mapping, Sequence
+from typing import Any, Final
+
+from attrs import frozen
+
+from pymailsuite.imap.batch import Batch
+from pymailsuite.imap.values import (
+    AllOf,
+    AnyOf,
+    BodyHas,
+    DateKind,
+    DateRelation,
+    HasDate,
+    HasFlag,
+    HasKeyword,
+    HasModSeq,
+    HeaderHas,
+    InNumbers,
+    IsLarger,
+    IsRecent,
+    IsSmaller,
+    IsYounger,
+    KnowsSaveDate,
+    Not,
+    SearchKey,
+    TextHas,
+)
+from pymailsuite.interfaces import Column, MessageRow
+from pymailsuite.message.headers import first_field, parse_date
+from pymailsuite.message.search import Needle, fold_text
+
+_DAY: Final = 86400
+
+
+class Cost(enum.IntEnum):
+    """What has to be read before a condition can be looked at."""
+
+    VIEW = 0
+    """Nothing: a selected view knows UID, flags and modseq of its messages."""
+    ROW = 1
+    HEADER = 2
+    OCTETS = 3
+
+
+@frozen
+class SearchContext:
+    """What the session knows: sequence numbers by UID, the largest in use of both kinds (0: no message), who is recent.
+
+    ``now`` is in POSIX seconds.
+    """
+
+    numbers: Callable[[int], int]
+    largest_number: int
+    largest_uid: int
+    recent: Container[int]
+    now: float
+
+
+class SearchBatch(Batch):
+    """Rows to search among."""
+
+    def __init__(self, columns: Sequence[Column], rows: Sequence[MessageRow], context: SearchContext) -> None:
+        super().__init__(columns, rows, context.numbers, context.recent)
+        self.context = context
+
+
+class Condition(ABC):
+    """One node of a search program."""
+
+    cost: Cost = Cost.VIEW
+    columns: tuple[Column, ...] = ()
+
+    @abstractmethod
+    def pick(self, batch: SearchBatch, places: Sequence[int]) -> Sequence[int]:
+        """Those of ``places`` (ascending) whose message fulfils the condition."""
+
+    def decide(self, batch: SearchBatch, answers: Mapping[Condition, bool]) -> bool | None:
+        """If the one message of ``batch`` fulfils it; None if that hangs on a text condition not in ``answers``."""
+        return bool(self.pick(batch, (0,)))
+
+    def text_conditions(self) -> list[TextCondition]:
+        """Conditions in this one that need the octets of the message."""
+        return []
+
+
+# --- together -------------------------------------------------------------------------------------------------------
+
+
+class All(Condition):
+    """All of some conditions; of none: any message."""
+
+    def __init__(self, conditions: Sequence[Condition]) -> None:
+        self.conditions = sorted(conditions, key=lambda condition: condition.cost)
+        self.cost = max((condition.cost for condition in conditions), default=Cost.VIEW)
+        self.columns = tuple(column for condition in conditions for column in condition.columns)
+
+    def pick(self, batch: SearchBatch, places: Sequence[int]) -> Sequence[int]:
+        for condition in self.conditions:
+            if not places:
+                break
+            places = condition.pick(batch, places)
+        return places
+
+    def decide(self, batch: SearchBatch, answers: Mapping[Condition, bool]) -> bool | None:
+        is_open = False
+        for condition in self.conditions:
+            decision = condition.decide(batch, answers)
+            if decision is False:
+                return False
+            is_open |= decision is None
+        return None if is_open else True
+
+    def text_conditions(self) -> list[TextCondition]:
+        return [text for condition in self.conditions for text in condition.text_conditions()]
+
+
+class Negation(Condition):
+    """Not a condition."""
+
+    def __init__(self, condition: Condition) -> None:
+        self._condition = condition
+        self.cost = condition.cost
+        self.columns = condition.columns
+
+    def pick(self, batch: SearchBatch, places: Sequence[int]) -> Sequence[int]:
+        picked = frozenset(self._condition.pick(batch, places))
+        return [place for place in places if place not in picked]
+
+    def decide(self, batch: SearchBatch, answers: Mapping[Condition, bool]) -> bool | None:
+        decision = self._condition.decide(batch, answers)
+        return None if decision is None else not decision
+
+    def text_conditions(self) -> list[TextCondition]:
+        return self._condition.text_conditions()
+
+
+# --- by what the view knows -----------------------------------------------------------------------------------------
+
+
+class _ByNumber(Condition):
+    def __init__(self, key: InNumbers) -> None:
+        self._numbers = key.numbers
+
+    def pick(self, batch: SearchBatch, places: Sequence[int]) -> Sequence[int]:
+        context = batch.context
+        # Both kinds of numbers ascend with the rows. One that no message has matches nothing.
+        ours = batch.uids if self._numbers.uid else list(map(context.numbers, batch.uids))
+        meant = self._numbers.resolve(context.largest_uid if self._numbers.uid else context.largest_number)
+        spans = [(bisect_left(ours, low), bisect_right(ours, high)) for low, high in meant.ranges]
+        if spans == [(0, len(ours))]:
+            return places
+        picked = frozenset(place for start, stop in spans for place in range(start, stop))
+        return [place for place in places if place in picked]
+
+
+class _ByFlag(Condition):
+    columns = (Column.SYSTEM_FLAGS,)
+
+    def __init__(self, key: HasFlag) -> None:
+        self._bit = key.flag.value
+
+    def pick(self, batch: SearchBatch, places: Sequence[int]) -> Sequence[int]:
+        system, bit = batch[Column.SYSTEM_FLAGS], self._bit
+        return [place for place in places if system[place] & bit]
+
+
+class _ByKeyword(Condition):
+    columns = (Column.KEYWORDS,)
+
+    def __init__(self, key: HasKeyword) -> None:
+        self._keyword = key.keyword.lower()
+
+    def pick(self, batch: SearchBatch, places: Sequence[int]) -> Sequence[int]:
+        keywords: Sequence[str] = batch[Column.KEYWORDS]
+        # A mailbox has a few combinations of keywords and many messages.
+        combinations = {text for text in set(keywords) if self._keyword in text.lower().split(" ")}
+        return [place for place in places if keywords[place] in combinations]
+
+
+class _ByRecent(Condition):
+    def pick(self, batch: SearchBatch, places: Sequence[int]) -> Sequence[int]:
+        uids, recent = batch.uids, batch.recent_uids
+        return [place for place in places if uids[place] in recent]
+
+
+class _ByModSeq(Condition):
+    columns = (Column.MODSEQ,)
+
+    def __init__(self, key: HasModSeq) -> None:
+        self._modseq = key.modseq
+
+    def pick(self, batch: SearchBatch, places: Sequence[int]) -> Sequence[int]:
+        modseqs, least = batch[Column.MODSEQ], self._modseq
+        return [place for place in places if modseqs[place] >= least]
+
+
+# --- by other small columns -----------------------------------------------------------------------------------------
+
+
+class _BySize(Condition):
+    cost = Cost.ROW
+    columns = (Column.SIZE,)
+
+    def __init__(self, key: IsLarger | IsSmaller) -> None:
+        self._octets = key.octets
+        self._is_larger = isinstance(key, IsLarger)
+
+    def pick(self, batch: SearchBatch, places: Sequence[int]) -> Sequence[int]:
+        sizes, octets = batch[Column.SIZE], self._octets
+        if self._is_larger:
+            return [place for place in places if sizes[place] > octets]
+        return [place for place in places if sizes[place] < octets]
+
+
+class _ByStoredDate(Condition):
+    """By a date the store keeps. It keeps moments, so their day is that of UTC."""
+
+    cost = Cost.ROW
+
+    def __init__(self, key: HasDate) -> None:
+        self._column = Column.SAVE_DATE if key.kind is DateKind.SAVED else Column.INTERNAL_DATE
+        self.columns = (self._column,)
+        start = float(_DAY * (key.date.toordinal() - datetime.date(1970, 1, 1).toordinal()))
+        self._from = float("-inf") if key.relation is DateRelation.BEFORE else start
+        self._until = {
+            DateRelation.BEFORE: start,
+            DateRelation.ON: start + _DAY,
+            DateRelation.SINCE: float("inf"),
+        }[key.relation]
+
+    def pick(self, batch: SearchBatch, places: Sequence[int]) -> Sequence[int]:
+        dates, start, stop = batch[self._column], self._from, self._until
+        return [place for place in places if (date := dates[place]) is not None and start <= date < stop]
+
+
+class _ByAge(Condition):
+    cost = Cost.ROW
+    columns = (Column.INTERNAL_DATE,)
+
+    def __init__(self, key: IsYounger) -> None:
+        self._seconds = key.seconds
+
+    def pick(self, batch: SearchBatch, places: Sequence[int]) -> Sequence[int]:
+        dates, since = batch[Column.INTERNAL_DATE], batch.context.now - self._seconds
+        return [place for place in places if dates[place] >= since]
+
+
+# --- by the header --------------------------------------------------------------------------------------------------
+
+_MONTHS: Final = {
+    name: number
+    for number, name in enumerate(
+        (b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec"), 1
+    )
+}
+# date = day month year   ; RFC 5322 §3.3; §4.3 allows two digits, and comments between
+_WRITTEN_DAY = re.compile(rb"([0-9]{1,2})[ \t\r\n-]+([A-Za-z]{3})[A-Za-z]*+[ \t\r\n-]+([0-9]{2,4})(?![0-9])")
+
+
+def _written_date(header: bytes) -> datetime.date | None:
+    """The day that the Date field says, its time and zone disregarded (RFC 3501 §6.4.4)."""
+    body = first_field(header, b"date")
+    if body is None:
+        return None
+    match = _WRITTEN_DAY.search(body[:200])
+    if match is not None and match[2].lower() in _MONTHS:
+        year = int(match[3])
+        if len(match[3]) < 4:
+            # RFC 5322 §4.3: 00 to 49 are 2000 to 2049, other short years are counted from 1900.
+            year += 2000 if len(match[3]) == 2 and year < 50 else 1900
+        try:
+            return datetime.date(year, _MONTHS[match[2].lower()], int(match[1]))
+        except ValueError:
+            return None
+    moment = parse_date(body)
+    if moment is None:
+        return None
+    try:
+        return datetime.date(1970, 1, 1) + datetime.timedelta(days=moment // _DAY)
+    except OverflowError:
+        return None
+
+
+class _BySentDate(Condition):
+    cost = Cost.HEADER
+    columns = (Column.HEADER,)
+
+    def __init__(self, key: HasDate) -> None:
+        self._date = key.date
+        self._relation = key.relation
+
+    def _holds(self, date: datetime.date | None) -> bool:
+        if date is None:
+            return False
+        if self._relation is DateRelation.BEFORE:
+            return date < self._date
+        return date == self._date or (date > self._date and self._relation is DateRelation.SINCE)
+
+    def pick(self, batch: SearchBatch, places: Sequence[int]) -> Sequence[int]:
+        headers = batch[Column.HEADER]
+        return [place for place in places if self._holds(_written_date(headers[place]))]
+
+
+def _raw_form(text: str) -> bytes | None:
+    """What must stand in any plain ASCII text that contains ``text``, lower case; None if nothing must.
+
+    White space may be folded in the raw text.
+    """
+    folded = fold_text(text)
+    return folded.encode("ascii") if folded and folded.isascii() and not re.search(r"\s", folded) else None
+
+
+class _ByHeader(Condition):
+    cost = Cost.HEADER
+    columns = (Column.HEADER,)
+
+    def __init__(self, key: HeaderHas) -> None:
+        self._name = key.name.encode("utf-8")
+        self._needle = Needle(key.text)
+        self._raw = _raw_form(key.text)
+
+    def _holds(self, header: bytes) -> bool:
+        lower = header.lower()
+        if self._name not in lower:
+            return False
+        # Most headers can be told from afar not to match: no encoded word, no octet above ASCII, and not this text.
+        if self._raw is not None and self._raw not in lower and b"=?" not in lower and lower.isascii():
+            return False
+        return self._needle.found_in_header(header, self._name)
+
+    def pick(self, batch: SearchBatch, places: Sequence[int]) -> Sequence[int]:
+        headers = batch[Column.HEADER]
+        return [place for place in places if self._holds(headers[place])]
+
+
+# --- by the text ----------------------------------------------------------------------------------------------------
+
+# A table of parts none of which hides ASCII text behind a transfer encoding or a charset that is no superset of it.
+_PLAIN_PARTS = re.compile(
+    rb"(?:[^ \n]*+ [^ \n]*+ [^ \n]*+ [^ \n]*+ [^ \n]*+ [^ \n]*+ (?:7bit|8bit|binary|) "
+    rb"(?:us-ascii|utf-8|iso-8859-[0-9]++|windows-125[0-9]|)(?:\n|\Z))++",
+    re.IGNORECASE,
+).fullmatch
+
+
+class TextCondition(Condition):
+    """BODY and TEXT: by the text parts of the message, decoded, and for TEXT by its header."""
+
+    cost = Cost.OCTETS
+
+    def __init__(self, key: BodyHas | TextHas) -> None:
+        self.needle = Needle(key.text)
+        self._raw = _raw_form(key.text)
+        self._with_header = isinstance(key, TextHas)
+        self.columns = (Column.OCTETS, Column.PARTS, Column.PREFIX)
+        if self._with_header:
+            self.columns += (Column.HEADER,)
+
+    def found_in_header(self, batch: SearchBatch, place: int) -> bool:
+        """True if the header decides it already."""
+        return self._with_header and self.needle.found_in_any_field(batch[Column.HEADER][place])
+
+    def _holds(self, batch: SearchBatch, place: int) -> bool:
+        octets: bytes = batch[Column.OCTETS][place]
+        if (
+            self._raw is not None
+            and octets.isascii()
+            and self._raw not in octets.lower()
+            and b"=?" not in octets
+            and _PLAIN_PARTS(batch[Column.PARTS][place])
+        ):
+            return False
+        if self.found_in_header(batch, place):
+            return True
+        content = octets[batch.prefix_sizes[place] :]
+        return self.needle.found_in_body(content, batch.table(place))
+
+    def pick(self, batch: SearchBatch, places: Sequence[int]) -> Sequence[int]:
+        return [place for place in places if self._holds(batch, place)]
+
+    def decide(self, batch: SearchBatch, answers: Mapping[Condition, bool]) -> bool | None:
+        return answers.get(self)
+
+    def text_conditions(self) -> list[TextCondition]:
+        return [self]
+
+
+# --- from keys ------------------------------------------------------------------------------------------------------
+
+
+def _date_condition(key: HasDate) -> Condition:
+    return _BySentDate(key) if key.kind is DateKind.SENT else _ByStoredDate(key)
+
+
+_SIMPLE: Final[dict[type[Any], Callable[[Any], Condition]]] = {
+    BodyHas: TextCondition,
+    HasDate: _date_condition,
+    HasFlag: _ByFlag,
+    HasKeyword: _ByKeyword,
+    HasModSeq: _ByModSeq,
+    HeaderHas: _ByHeader,
+    InNumbers: _ByNumber,
+    IsLarger: _BySize,
+    IsRecent: lambda _: _ByRecent(),
+    IsSmaller: _BySize,
+    IsYounger: _ByAge,
+    KnowsSaveDate: lambda _: All(()),
+    TextHas: TextCondition,
+}
+
+
+def condition_of(key: SearchKey) -> Condition:
+    """The condition that a key asks for."""
+    if isinstance(key, AllOf):
+        return All([condition_of(inner) for inner in key.keys])
+    if isinstance(key, AnyOf):
+        # a or b is not (not a and not b): the second is asked only of those that the first left over.
+        return Negation(All([Negation(condition_of(inner)) for inner in key.keys]))
+    if isinstance(key, Not):
+        return Negation(condition_of(key.key))
+    return _SIMPLE[type(key)](key)
