@@ -1,0 +1,170 @@
+"""BODY and BODYSTRUCTURE in wire form. Source: RFC 3501 §7.4.2."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from twisted.trial.unittest import SynchronousTestCase
+
+from pymailsuite.message.limits import ScanLimits
+from pymailsuite.message.parts import decode_parts
+from pymailsuite.message.scan import scan
+from tests.acceptance import acceptance
+from tests.message.octets import messages
+from tests.message.test_envelope import assert_nested
+
+
+def structure(text: str, limits: ScanLimits | None = None) -> str:
+    return scan(text.encode("utf-8"), limits or ScanLimits()).bodystructure.decode("utf-8")
+
+
+TAIL = "NIL NIL NIL NIL"
+
+
+class LeafTests(SynchronousTestCase):
+    @acceptance("S108")
+    def test_octets_and_lines_of_a_plain_8bit_message(self) -> None:
+        octets = (
+            b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\ngr\xc3\xbcn\r\nb\r\n"
+        )
+        self.assertEqual(b'("text" "plain" ("charset" "utf-8") NIL NIL "8bit" 10 2)', scan(octets).body)
+
+    def test_without_content_type_it_is_plain_text(self) -> None:
+        expected = f'("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 4 1 {TAIL})'
+        self.assertEqual(expected, structure("Subject: x\n\nabc\n"))
+        self.assertEqual(expected, structure("Content-Type: nonsense\n\nabc\n"))
+        self.assertEqual(expected, structure("Content-Type: multipart/mixed\n\nabc\n"))
+        self.assertEqual(expected, structure("\nabc\n"))
+        self.assertEqual(expected, structure("\r\nabc\n"))
+
+    def test_lines_are_counted_for_text_only(self) -> None:
+        self.assertEqual(
+            f'("image" "png" NIL NIL NIL "BASE64" 2 {TAIL})',
+            structure("Content-Type: image/png\nContent-Transfer-Encoding: BASE64\n\n\n\n"),
+        )
+
+    def test_all_fields(self) -> None:
+        self.assertEqual(
+            '("application" "pdf" ("name" "a b.pdf") "<id@x>" "A \\"thing\\"" "base64" 0 "Q2hlY2s=" '
+            '("attachment" ("filename" "a b.pdf" "size" "12")) ("en" "de") "http://x.example/")',
+            structure(
+                'Content-Type: application/pdf; name="a b.pdf"\n'
+                'Content-ID: <id@x>\nContent-Description: A "thing"\nContent-Transfer-Encoding: base64\n'
+                'Content-MD5: Q2hlY2s=\nContent-Disposition: attachment;\n\tfilename="a b.pdf"; size=12\n'
+                "Content-Language: en, de\nContent-Location: http://x.example/\n\n"
+            ),
+        )
+
+    def test_parameters_go_out_as_they_stand(self) -> None:
+        def parameters(body: str) -> str:
+            wire = structure(f"Content-Type: a/b{body}\n\n")
+            return wire.removeprefix('("a" "b" ').removesuffix(f' NIL NIL "7bit" 0 {TAIL})')
+
+        self.assertEqual('("name*0*" "utf-8\'\'%41" "name*1" "b")', parameters("; name*0*=utf-8''%41; name*1=\"b\""))
+        self.assertEqual('("charset" "us-ascii")', parameters(" ; charset=us-ascii (Plain text)"))
+        self.assertEqual('("name" "two words.txt" "x" "y")', parameters("; name=two words.txt ; x=y;"))
+        self.assertEqual('("a" "q\\"\\\\" "b" "")', parameters('; a="q\\"\\\\"; b='))
+        self.assertEqual('("a" "open; b=c")', parameters('; a="open; b=c'))
+        self.assertEqual('("a" {2}\r\né)', parameters('; a="é"'))
+        self.assertEqual("NIL", parameters("; ;; =x; nothing"))
+
+
+class NestedTests(SynchronousTestCase):
+    def test_multipart(self) -> None:
+        self.assertEqual(
+            f'(("text" "plain" NIL NIL NIL "7bit" 5 1 {TAIL})("text" "html" NIL NIL NIL "7bit" 1 0 {TAIL}) '
+            '"alternative" ("boundary" "x") ("inline" NIL) NIL NIL)',
+            structure(
+                "Content-Type: multipart/alternative; boundary=x\nContent-Disposition: inline\n\npreamble\n"
+                "--x\nContent-Type: text/plain\n\nabcd\n\n--x \t\nContent-Type: text/html\n\nd\n--x--\nepilogue\n--x\n"
+            ),
+        )
+
+    def test_a_message_inside_has_envelope_structure_and_lines(self) -> None:
+        envelope = '(NIL "in" ' + " ".join(["NIL"] * 8) + ")"
+        inner = f'("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 4 1 {TAIL})'
+        self.assertEqual(
+            f'("message" "rfc822" NIL NIL NIL "7bit" 17 {envelope} {inner} 3 {TAIL})',
+            structure("Content-Type: message/rfc822\n\nSubject: in\n\nabc\n"),
+        )
+
+    def test_an_encoded_message_is_opaque(self) -> None:
+        self.assertEqual(
+            f'("application" "octet-stream" NIL NIL NIL "base64" 3 {TAIL})',
+            structure("Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\nabc"),
+        )
+
+    def test_parts_of_a_digest_are_messages(self) -> None:
+        wire = structure("Content-Type: multipart/digest; boundary=x\n\n--x\n\nSubject: in\n\nabc\n--x--\n")
+        self.assertTrue(wire.startswith('(("message" "rfc822" NIL NIL NIL "7bit" 16 (NIL "in" '), wire)
+
+    def test_an_empty_multipart_shows_one_empty_part(self) -> None:
+        empty = f'("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 0 0 {TAIL})'
+        for body in ("", "no delimiter at all\n", "--x--\n"):
+            self.assertEqual(
+                f'({empty} "mixed" ("boundary" "x") NIL NIL NIL)',
+                structure(f"Content-Type: multipart/mixed; boundary=x\n\n{body}"),
+            )
+
+    def test_missing_final_delimiters(self) -> None:
+        wire = structure(
+            "Content-Type: multipart/mixed; boundary=x\n\n--x\nContent-Type: multipart/mixed; boundary=y\n\n"
+            "--y\n\none\n--x\n\ntwo\n"
+        )
+        part = '("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" {} {} ' + TAIL + ")"
+        self.assertEqual(
+            f'(({part.format(3, 0)} "mixed" ("boundary" "y") NIL NIL NIL){part.format(4, 1)} '
+            '"mixed" ("boundary" "x") NIL NIL NIL)',
+            wire,
+        )
+
+    def test_boundaries_that_begin_alike_are_told_apart(self) -> None:
+        octets = (
+            b"Content-Type: multipart/mixed; boundary=x\n\n--x\nContent-Type: multipart/mixed; boundary=xy\n\n"
+            b"--xy\n\n1\n--xyz\n--xy--\n--x\n\n2\n--x--"
+        )
+        root = decode_parts(scan(octets).parts).root
+        self.assertEqual(
+            [b"1\n--xyz", b"2"],
+            [octets[part.body_start : part.end] for part in root.walk() if not part.children],
+        )
+
+    def test_a_boundary_in_pieces_is_found(self) -> None:
+        wire = structure('Content-Type: multipart/mixed; boundary*0="a"; boundary*1*=%62\n\n--ab\n\nx\n--ab--\n')
+        self.assertTrue(wire.startswith('(("text" "plain"'), wire)
+
+    def test_a_header_ended_by_a_delimiter(self) -> None:
+        octets = b"Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\nSubject: s\r\n--x\r\n--x--\r\n"
+        first, second = decode_parts(scan(octets).parts).root.children
+        self.assertEqual(b"Subject: s", octets[first.header_start : first.body_start])
+        self.assertEqual((0, 0), (first.size, second.size))
+        self.assertEqual(second.header_start, second.end)
+
+    @settings(max_examples=200, deadline=None)
+    @given(messages)
+    def test_any_octets_give_well_formed_lists(self, octets: bytes) -> None:
+        result = scan(octets)
+        for wire in (result.envelope, result.body, result.bodystructure):
+            assert_nested(wire)
+
+
+class LimitTests(SynchronousTestCase):
+    def test_past_the_depth_a_multipart_is_opaque(self) -> None:
+        wire = structure(
+            "Content-Type: multipart/mixed; boundary=x\n\n--x\nContent-Type: multipart/mixed; boundary=y\n\n"
+            "--y\n\na\n--x--",
+            ScanLimits(depth=1),
+        )
+        self.assertTrue(wire.startswith('(("application" "octet-stream" NIL NIL NIL "7bit" 6 '), wire)
+
+    def test_past_the_number_of_parts_the_rest_is_one(self) -> None:
+        octets = b"Content-Type: multipart/mixed; boundary=x\n\n" + b"--x\n\nabc\n" * 9 + b"--x--\nend"
+        root = decode_parts(scan(octets, ScanLimits(parts=4)).parts).root
+        self.assertEqual(3, len(root.children))
+        self.assertEqual("application/octet-stream", root.children[2].content_type)
+        self.assertEqual(len(octets), root.children[2].end)
+
+    def test_a_header_past_its_limit_is_header_all_the_same(self) -> None:
+        octets = b"Subject: s\nX-Long: " + b"x" * 100 + b"\nFrom: a@b\n\nbody"
+        result = scan(octets, ScanLimits(header_octets=30))
+        self.assertEqual(octets.index(b"body"), result.header_size)
+        self.assertIn(b'"s" NIL', result.envelope)
