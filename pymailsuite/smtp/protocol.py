@@ -101,7 +101,7 @@ class SmtpProtocol(ShellProtocol):
         peer = Peer(ip=self.peer_ip, port=self.peer_port, trusted=trusted)
         self._session = SmtpSession(self._service, peer, self.secure, loopback)
         self._session.greet()
-        self._pump()
+        self._pump(acted=True)
 
     def octets_received(self, octets: bytes) -> None:
         """Take them in, and act on them if nothing is being waited for."""
@@ -158,11 +158,13 @@ class SmtpProtocol(ShellProtocol):
 
     # --- the pump
 
-    def _pump(self, request: Request | None = None) -> None:
-        """Perform ``request``, then act on events until there are no more or an answer must be waited for."""
+    def _pump(self, request: Request | None = None, acted: bool = False) -> None:
+        """Perform ``request``, then act on events until there are no more or an answer must be waited for.
+
+        ``acted``: the turn has made the conversation go on already.
+        """
         receiver = self._receiver
         session = self.session
-        acted = request is not None
         self._pumping = True
         try:
             while True:
@@ -272,7 +274,7 @@ class SmtpProtocol(ShellProtocol):
             self.in_turn(self._go_on, result, settle)
 
     def _go_on(self, result: object, settle: Settle) -> None:
-        self._pump(settle(result))
+        self._pump(settle(result), acted=True)
 
     def _error_of(self, failure: Failure) -> MailError:
         """What the peer is told of a failure; a defect is logged, and its nature kept to ourselves."""

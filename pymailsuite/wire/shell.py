@@ -56,7 +56,7 @@ class ShellProtocol(Protocol):
         self._reactor = reactor
         self._out: list[bytes] = []
         self._in_turn = False
-        self._deadline = 0.0
+        self._deadline: float | None = None
         self._timer: IDelayedCall | None = None
         self._closing = False
         self._reading_held = False
@@ -173,7 +173,7 @@ class ShellProtocol(Protocol):
         if self._closing:
             return
         if timeout_s is None:
-            self._deadline = 0.0
+            self._deadline = None
             return
         self._deadline = deadline = self._reactor.seconds() + timeout_s
         if self._timer is None:
@@ -184,7 +184,7 @@ class ShellProtocol(Protocol):
 
     def _timer_rang(self) -> None:
         self._timer = None
-        if self._deadline == 0.0:
+        if self._deadline is None:
             return
         remaining_s = self._deadline - self._reactor.seconds()
         if remaining_s > 0:

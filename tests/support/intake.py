@@ -87,8 +87,8 @@ class RecordingIntake:
 class TableResolver:
     """``local`` addresses have accounts, their domains are ours, everything else is remote.
 
-    ``asked`` lists addresses as text; ``errors`` maps some of them to what resolving them fails with; while ``held`` is a
-    list, answers wait in it until ``release``.
+    ``asked`` lists addresses as text; ``errors`` maps some of them to what resolving them fails with; while ``held`` is
+    a list, answers wait in it until ``release``.
     """
 
     def __init__(self, *local: str) -> None:
