@@ -7,6 +7,7 @@ verdict; so the result does not depend on how the octets were cut.
 
 What peers get wrong never raises: a header may lack its empty line, a multipart its final delimiter or all of them;
 ``boundary`` of one multipart may begin with that of another (the whole line is compared); lines may end in LF alone.
+A multipart in which no delimiter of its own comes is described as plain text, so that people get to see it.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ _BOUNDARY_MAX: Final = 512
 
 _IDENTITY: Final = frozenset((b"7bit", b"8bit", b"binary"))
 _OPAQUE_FIELDS: Final = content_fields({}, OPAQUE, 0)
-_EMPTY_FIELDS: Final = content_fields({}, PLAIN_TEXT, 0)
+_PLAIN_FIELDS: Final = content_fields({}, PLAIN_TEXT, 0)
 
 _LEAF: Final = PartKind.LEAF.value
 _MULTIPART: Final = PartKind.MULTIPART.value
@@ -215,10 +216,13 @@ class StructureScanner:
         end = max(self._base + end, self._region_start())
         self._advance(data, end)
         self._close_down_to(level, end)
+        multipart = self._stack[level]
+        if multipart.counts:
+            multipart.counts = False
+            self._counting -= 1
         self._advance(data, self._base + following)
         self._search = self._position - 1
         if closes:
-            multipart = self._stack[level]
             multipart.end = self._position
             self._forget_boundary(multipart)
         else:
@@ -294,6 +298,7 @@ class StructureScanner:
                 part.kind = _MULTIPART
                 part.fields = fields
                 self._seek_boundary(part, boundary)
+                self._count_lines(part)  # until its first delimiter: without one it is text
                 return
             fields = content_fields(found, OPAQUE if boundary else PLAIN_TEXT, limits.parameters)
         elif kind.name == b"message/rfc822":
@@ -339,14 +344,17 @@ class StructureScanner:
         octets = end - part.body_start
         if part.kind == _MULTIPART:
             self._forget_boundary(part)
-            if not part.bodies:
+            if part.counts:
+                part.kind, part.fields = _LEAF, _PLAIN_FIELDS
+            elif not part.bodies:
                 self._stand_in(part, end)
+        if part.kind == _MULTIPART:
             bodies = multipart_body(fields, part.bodies, part.structures)
         elif part.kind == _MESSAGE:
             nested = part.bodies[0], part.structures[0]
             bodies = message_body(fields, octets, part.lines, part.envelope_inside, nested)
         else:
-            bodies = leaf_body(fields, octets, part.lines)
+            bodies = leaf_body(part.fields, octets, part.lines)
         part.bodies, part.structures = [], []
         owner = part
         if self._stack:
@@ -359,9 +367,9 @@ class StructureScanner:
     def _stand_in(self, multipart: _Part, end: int) -> None:
         """Give a multipart without parts an empty one: the grammar of BODY wants it."""
         part = _Part(end, multipart.depth + 1, PLAIN_TEXT, is_message=False)
-        part.fields = _EMPTY_FIELDS
+        part.fields = _PLAIN_FIELDS
         self._parts.append(part)
-        body, structure = leaf_body(_EMPTY_FIELDS, 0, 0)
+        body, structure = leaf_body(_PLAIN_FIELDS, 0, 0)
         multipart.bodies.append(body)
         multipart.structures.append(structure)
 
