@@ -1,0 +1,90 @@
+"""``[imap]``: what IMAP sessions may do, and how they present themselves."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from pymailsuite.config.base import Duration, Section, Size
+
+# RFC 3501 §5.4: "MUST be at least 30 minutes".
+_LEAST_AUTOLOGOUT_S = 30 * 60
+
+
+class ImapSettings(Section):
+    """What IMAP sessions may do, and how they present themselves."""
+
+    greeting: str = "IMAP4 ready"
+    """The text after the capabilities in the greeting."""
+
+    plaintext_login: bool = False
+    """Whether passwords are taken without TLS, and then from loopback addresses only."""
+
+    default_domain: str = ""
+    """Put behind ``@`` to a login name that has none; empty: the whole address must be given."""
+
+    failed_login_delay: Duration = Field(default=2.0, ge=0)
+    """How long a wrong login waits for its answer; doubled with each further one of the connection, up to 16 times."""
+
+    failed_logins: int = Field(default=5, ge=1)
+    """Wrong logins of one connection after which it is closed."""
+
+    bad_commands: int = Field(default=20, ge=1)
+    """Commands with errors, without a good one between them, after which the connection is closed."""
+
+    login_timeout: Duration = Field(default=180.0, gt=0)
+    """How long a client that has not logged in may be silent."""
+
+    autologout: Duration = Field(default=1800.0, ge=_LEAST_AUTOLOGOUT_S)
+    """How long a client that has logged in may be silent (RFC 3501 §5.4: 30 minutes at least)."""
+
+    idle_timeout: Duration = Field(default=1800.0, gt=0)
+    """How long one IDLE may last before the server ends the session."""
+
+    idle_keepalive: Duration = Field(default=120.0, ge=0)
+    """How often a client in IDLE is told ``* OK Still here``, which keeps address translators awake. 0: never."""
+
+    write_timeout: Duration = Field(default=300.0, gt=0)
+    """How long a client may leave a reply unread before the connection is cut."""
+
+    connections: int = Field(default=4000, ge=1)
+    """Connections at once, in all."""
+
+    connections_per_address: int = Field(default=200, ge=1)
+    """Connections at once from one address (IPv6: one /64)."""
+
+    connections_per_account: int = Field(default=50, ge=1)
+    """Sessions logged in at once to one account."""
+
+    line_before_login: Size = Field(default=8192, ge=1000)
+    """Octets of one command, literals not counted, before login."""
+
+    literals_before_login: Size = Field(default=4096, ge=256)
+    """Octets of all literals of one command before login."""
+
+    line: Size = Field(default=65536, ge=8000)
+    """Octets of one command, literals not counted."""
+
+    literals: Size = Field(default=65536, ge=1024)
+    """Octets of all literals of one command, the message of an APPEND not counted."""
+
+    message_size: Size = Field(default=50_000_000, ge=1)
+    """Octets of a message that APPEND takes; a longer one is answered ``NO [TOOBIG]``."""
+
+    skipped_literal: Size = Field(default=100_000_000, ge=0)
+    """A refused literal that comes without waiting is read and thrown away up to this size; beyond it the connection
+    is closed. Before login the limit is ``literals_before_login``."""
+
+    append_messages: int = Field(default=1000, ge=1)
+    """Messages of one APPEND command."""
+
+    fetch_piece: Size = Field(default=1_048_576, ge=65536)
+    """Octets of a FETCH reply that are made and sent at once."""
+
+    search_piece: int = Field(default=1000, ge=1)
+    """Messages read at once by a SEARCH."""
+
+    id: dict[str, str] = Field(default_factory=lambda: {"name": "pymailsuite"})
+    """What ID tells clients about us (RFC 2971), such as name, version, vendor, support-url; empty: NIL."""
+
+    id_version: bool = True
+    """Whether ID tells the version too."""

@@ -1,0 +1,105 @@
+"""APPEND: messages that pass through into the store, octet by octet, and come to be all at once.
+
+RFC 3501 §6.3.11, RFC 3502 (several at once), RFC 4315 (APPENDUID), RFC 7888 (literals that come unasked).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred
+
+from pymailsuite.errors import MailError, MessageTooBig, NoSuchMailbox, PeerError
+from pymailsuite.imap import values
+from pymailsuite.imap.grammar import parse_append
+from pymailsuite.imap.receiver import MessageOffered
+from pymailsuite.imap.replies import LimitReached, TryCreate
+from pymailsuite.interfaces import IContentWriter, NewMessage
+from pymailsuite.values import UidSet
+
+if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
+    from pymailsuite.imap.session import Session
+
+
+class Upload:
+    """One APPEND under way. At most one message is open; of those before it only what the store staged is held."""
+
+    __slots__ = ("_command", "_failure", "_mailbox", "_messages", "_writer", "tag")
+
+    def __init__(self, tag: bytes) -> None:
+        self.tag = tag
+        self._mailbox = ""
+        self._messages: list[NewMessage] = []
+        self._writer: IContentWriter | None = None
+        self._command: values.Append | None = None
+        self._failure: Failure | None = None
+
+    async def offer(self, session: Session, event: MessageOffered) -> None:
+        """Prepare for one message more. Raises what the APPEND is refused with, before its octets come."""
+        settings = session.shared.settings
+        command = parse_append(event.pieces)
+        if event.size > settings.message_size:
+            raise MessageTooBig(f"Message is longer than {settings.message_size} octets")
+        if not event.size:
+            raise EmptyMessage()
+        if event.further:
+            if len(self._messages) + 1 >= settings.append_messages:
+                raise LimitReached("Too many messages in one APPEND")
+            await self._finish_message()
+        else:
+            self._mailbox = command.mailbox
+            try:
+                mailbox = await session.mail.mailbox(command.mailbox)
+            except NoSuchMailbox:
+                raise TryCreate() from None
+            if not mailbox.selectable:
+                raise NoSuchMailbox("Not a mailbox that can hold messages")
+        self._command = command
+        self._writer = session.shared.store.new_content()
+
+    def write(self, octets: bytes) -> Deferred[None] | None:
+        """Some octets. A Deferred: no more until it fires. What goes wrong is said when all octets are here."""
+        if self._failure is not None or self._writer is None:
+            return None
+        waiting: Deferred[None] | None = self._writer.write(octets)
+        return waiting.addErrback(self._note_failure) if waiting is not None else None
+
+    def _note_failure(self, failure: Failure) -> None:
+        self._failure = failure
+
+    async def store(self, session: Session, rest: bytes) -> bytes:
+        """All octets are here: add the messages, and answer once they are on the disk."""
+        if rest:
+            raise PeerError("Unexpected text after the message")
+        await self._finish_message()
+        try:
+            appended = await session.mail.append(self._mailbox, self._messages)
+        except NoSuchMailbox:
+            # It was there when the message was offered.
+            raise TryCreate() from None
+        self._messages = []
+        uids = UidSet.of(appended.uids)
+        return f"OK [APPENDUID {appended.uid_validity} {uids}] APPEND completed".encode("ascii")
+
+    async def _finish_message(self) -> None:
+        writer, self._writer = self._writer, None
+        command = self._command
+        assert writer is not None and command is not None
+        if self._failure is not None:
+            writer.abort()
+            self._failure.raiseException()
+        self._messages.append(NewMessage(await writer.finish(), command.flags, command.internal_date))
+
+    def abort(self) -> None:
+        """Forget what was not stored; harmless afterwards."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.abort()
+
+
+class EmptyMessage(MailError):
+    """RFC 3502 §6.3.11: a message of no octets takes the APPEND back."""
+
+    text = "APPEND cancelled: a message of no octets"

@@ -1,0 +1,101 @@
+"""STORE, EXPUNGE, UID EXPUNGE: flags, and the end of messages.
+
+RFC 3501 §6.4.3 and §6.4.6, RFC 4315 §2.1, RFC 7162 §3.1.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from pymailsuite.errors import ReadOnly
+from pymailsuite.imap import replies, values
+from pymailsuite.imap.flags import FlagState
+from pymailsuite.imap.selected import View, joined
+from pymailsuite.interfaces import StoreResult
+from pymailsuite.values import SeqSet, UidSet
+
+if TYPE_CHECKING:
+    from pymailsuite.imap.session import Session
+
+
+async def store(session: Session, command: values.Store) -> bytes:
+    """RFC 3501 §6.4.6. What the client was not promised by its own command is told even with ``.SILENT``."""
+    view = session.selected
+    if view.read_only:
+        raise ReadOnly()
+    conditional = command.unchanged_since is not None
+    if conditional:
+        session.use_condstore()
+    spans = view.places(command.numbers)
+    if not spans:
+        return b"OK STORE completed"
+    before = {place: view.states[place] for span in spans for place in range(*span)} if command.silent else {}
+    result: StoreResult = await session.mail.store_flags(
+        view.mailbox_id, view.uids_of(spans), command.change, command.flags, command.unchanged_since
+    )
+    _, new_keyword = view.take_rows(result.changed)
+    if new_keyword:
+        session.out.append(replies.flags_lines(view))
+    places = [number - 1 for number in (view.number_of(row[0]) for row in result.changed) if number]
+    if command.silent:
+        surprising = _surprising(view, command, before, places)
+        if session.condstore:
+            # RFC 7162 §3.1.3: the new modseq is told even so.
+            quiet = joined(place for place in places if place not in surprising)
+            session.out.append(replies.fetched_flags(view, quiet, uid=command.uid, modseq=True, flags=False))
+        places = sorted(surprising)
+    session.out.append(replies.fetched_flags(view, joined(places), uid=command.uid, modseq=session.condstore))
+    gone = view.owes_expunges and any(start <= place < stop for place in view.gone_places() for start, stop in spans)
+    if result.modified:
+        failed = result.modified if command.uid else SeqSet.of(filter(None, map(view.number_of, result.modified)))
+        return f"{'NO' if gone else 'OK'} [MODIFIED {failed}] Conditional STORE failed".encode("ascii")
+    if gone:
+        raise replies.ExpungeIssued()
+    return b"OK STORE completed"
+
+
+def _surprising(view: View, command: values.Store, before: dict[int, FlagState], places: Iterable[int]) -> set[int]:
+    """Places whose flags are not what the client must think they are: another session changed them meanwhile."""
+    expected: dict[FlagState, tuple[int, frozenset[str]]] = {}
+    found = set()
+    for place in places:
+        old, new = before[place], view.states[place]
+        hoped = expected.get(old)
+        if hoped is None:
+            hoped = expected[old] = old.after(command.change, command.flags)
+        if new is not old and (new.system, frozenset(new.keywords.lower().split())) != hoped:
+            found.add(place)
+    return found
+
+
+async def expunge(session: Session, _: values.Expunge) -> bytes:
+    """RFC 3501 §6.4.3: of the messages the client knows of, those with ``\\Deleted``."""
+    view = session.selected
+    if view.read_only:
+        raise ReadOnly()
+    # A flag set by another session and not told here yet counts as well.
+    await _expunge(session, view, view.uids_of([(0, len(view))]) if len(view) else UidSet())
+    return _expunged(session, b"EXPUNGE")
+
+
+async def uid_expunge(session: Session, command: values.UidExpunge) -> bytes:
+    """Of these messages only. Source: RFC 4315 §2.1."""
+    view = session.selected
+    if view.read_only:
+        raise ReadOnly()
+    await _expunge(session, view, view.uids_of(view.places(command.uids)))
+    return _expunged(session, b"UID EXPUNGE")
+
+
+async def _expunge(session: Session, view: View, uids: UidSet) -> None:
+    if uids:
+        gone: UidSet = await session.mail.expunge(view.mailbox_id, uids)
+        view.note_expunged(gone)
+    await session.sync(expunges=True)
+
+
+def _expunged(session: Session, name: bytes) -> bytes:
+    # RFC 7162 §3.2.7: a client that keeps modseqs learns up to which it has seen all changes.
+    code = b"[HIGHESTMODSEQ %d] " % session.selected.modseq if session.condstore and session.view else b""
+    return b"OK %b%b completed" % (code, name)

@@ -1,0 +1,132 @@
+"""The shell of a session: the only file here that touches a transport."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectionClosed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from pymailsuite.imap import replies
+from pymailsuite.imap.session import Doing, Session
+from pymailsuite.imap.shared import Shared
+from pymailsuite.wire.shell import ShellProtocol
+
+if TYPE_CHECKING:
+    from pymailsuite.imap.factory import ImapFactory
+
+
+class ImapProtocol(ShellProtocol):
+    """One connection. Pulls events from the receiver, one after the other, as the session is done with each."""
+
+    log = Logger()
+    protocol_name = "imap"
+
+    factory: ImapFactory | None
+
+    def __init__(self, shared: Shared, tls_context: Any | None) -> None:
+        super().__init__(shared.reactor)
+        self._session = Session(shared, self)
+        self._tls_context = tls_context
+        self._running: Deferred[None] | None = None
+
+    # --- what the shell calls
+
+    def connection_opened(self) -> None:
+        """Greet."""
+        self.set_timeout(self._session.patience_s())
+        self._session.greet()
+
+    def octets_received(self, octets: bytes) -> None:
+        """Octets from the client."""
+        self._session.receiver.receive(octets)
+        if self._running is None:
+            self._pump()
+            self.set_timeout(self._session.patience_s())
+        else:
+            self.hold_reading(self._session.receiver.unread)
+
+    def drop_unread(self) -> int:
+        """STARTTLS."""
+        return self._session.forget()
+
+    def timed_out(self) -> None:
+        """Say BYE, unless a reply is half written that the client does not read."""
+        if self._running is None:
+            self._session.end("Autologout: idle for too long")
+        else:
+            self.abort()
+
+    def input_ended(self) -> None:
+        """Answer what was asked, then close."""
+        if self._running is None:
+            self.close()
+
+    def turn_failed(self, failure: Failure) -> None:
+        """What failed outside of a command leaves the session in no known state."""
+        self.send(replies.bye("Internal error"))
+        self.close()
+
+    def connection_closed(self, reason: Failure) -> None:
+        """Stop what is under way and give back what was taken."""
+        if self.factory is not None:
+            self.factory.note_idle(self, False)
+        running = self._running
+        if running is not None:
+            running.cancel()
+        self._session.closed()
+
+    # --- what the session calls
+
+    def begin_tls(self) -> None:
+        """STARTTLS was answered."""
+        self.start_tls(self._tls_context)
+
+    def wake(self) -> None:
+        """A notice came during IDLE."""
+        self.in_turn(self._pump)
+
+    # --- the pump
+
+    def _pump(self) -> None:
+        session = self._session
+        receiver = session.receiver
+        while self._running is None and not self.closing:
+            if session.owes_news:
+                self._run(session.tell_news())
+                continue
+            event = receiver.next_event()
+            if event is None:
+                break
+            doing = session.take(event)
+            if doing is not None:
+                self._run(doing)
+        if self.factory is not None:
+            self.factory.note_idle(self, session.idle_tag is not None)
+        if self._running is not None:
+            self.hold_reading(receiver.unread)
+            return
+        self.release_reading()
+        if self.input_over and not self.closing:
+            self.close()
+
+    def _run(self, doing: Doing) -> None:
+        running = doing if isinstance(doing, Deferred) else Deferred.fromCoroutine(doing)
+        self._running = running
+        running.addBoth(self._ran)
+
+    def _ran(self, result: Failure | None) -> None:
+        """A command is done; if the pump is not just waiting for that on the stack, go on with the next."""
+        self._running = None
+        if isinstance(result, Failure) and not (
+            self.connection_ended and result.check(CancelledError, ConnectionClosed) is not None
+        ):
+            self.in_turn(result.raiseException)
+            return
+        if not self._in_turn and not self.closing:
+            self.in_turn(self._pump)
+            if self._session.idle_tag is None:
+                # What we say of ourselves during IDLE does not make the client less silent.
+                self.set_timeout(self._session.patience_s())

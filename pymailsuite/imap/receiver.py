@@ -1,0 +1,314 @@
+"""Octets to events: the lines and literals of IMAP, before anybody knows what they mean.
+
+A command is one or more lines joined by literals (RFC 3501 §4.3): each line that ends in ``{n}`` or ``{n+}`` (RFC 7888)
+goes on after n raw octets. The receiver collects the pieces of a command, lines at even places and literals at odd
+ones, and bounds both. The message of an APPEND is never collected: it is offered, and taken or refused, and then passes
+through in the chunks in which it came. Which kind of line comes next depends on our own replies, so the session pulls:
+after AUTHENTICATE and IDLE it calls :meth:`ImapReceiver.expect_line` before it asks for the next event.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from typing import Final
+
+from attrs import field, frozen
+
+from pymailsuite.imap.grammar import awaits_message
+from pymailsuite.values import MAX_CHUNK
+from pymailsuite.wire.lines import LineBuffer, LineTooLong
+
+_LITERAL: Final = re.compile(rb"\{([0-9]{1,10})(\+?)\}\Z")
+
+
+@frozen
+class Limits:
+    """What one command may hold, in octets; one object is shared by all sessions of the same standing."""
+
+    line: int
+    """All lines of a command together, without literals."""
+    literals: int
+    """All literals of a command together, the message of an APPEND not counted."""
+    skipped: int
+    """A refused literal that the client sends without waiting is read and thrown away up to here."""
+
+
+@frozen
+class CommandReceived:
+    """A complete command: lines at even places, literals at odd ones, the ``{n}`` taken away."""
+
+    pieces: tuple[bytes, ...] = field(repr=False)
+
+
+@frozen
+class ContinuationNeeded:
+    """The client waits for ``+`` before it sends a literal."""
+
+
+@frozen
+class LiteralRefused:
+    """A literal is over the limit. ``pieces`` are those before it; with ``skipped`` False the connection must close,
+    because more octets are on their way than we care to throw away."""
+
+    pieces: tuple[bytes, ...] = field(repr=False)
+    skipped: bool = True
+
+
+@frozen
+class LineRefused:
+    """A line is over the limit and is being skipped. ``pieces`` are those before it, often none."""
+
+    pieces: tuple[bytes, ...] = field(repr=False)
+
+
+@frozen
+class MessageOffered:
+    """An APPEND has come as far as a message of ``size`` octets; answer with ``accept_message`` or
+    ``refuse_message``. ``waits`` is True if the client waits for ``+``; ``further`` for the second message of one
+    APPEND and those after it (RFC 3502), whose ``pieces`` repeat the command's beginning."""
+
+    pieces: tuple[bytes, ...] = field(repr=False)
+    size: int
+    waits: bool
+    further: bool = False
+
+
+@frozen
+class MessageOctets:
+    """Some of the message."""
+
+    octets: bytes = field(repr=False)
+
+
+@frozen
+class MessageEnded:
+    """The APPEND is complete; ``rest`` is what stood behind the last message, which should be nothing."""
+
+    rest: bytes
+
+
+@frozen
+class LineReceived:
+    """The line that was expected: an authentication response, or DONE."""
+
+    line: bytes = field(repr=False)
+
+
+Event = (
+    CommandReceived
+    | ContinuationNeeded
+    | LiteralRefused
+    | LineRefused
+    | MessageOffered
+    | MessageOctets
+    | MessageEnded
+    | LineReceived
+)
+
+
+class _Next(enum.Enum):
+    """What the next octets are."""
+
+    COMMAND_LINE = enum.auto()
+    LITERAL = enum.auto()
+    PLAIN_LINE = enum.auto()
+    OFFER = enum.auto()
+    MESSAGE = enum.auto()
+    AFTER_MESSAGE = enum.auto()
+    SKIPPED = enum.auto()
+    AFTER_SKIPPED = enum.auto()
+
+
+class ImapReceiver:
+    """Takes octets in any cut, gives events. Holds one command at most, and of a message nothing."""
+
+    __slots__ = ("_append", "_left", "_lines", "_literal", "_next", "_offer", "_pieces", "_spent", "limits")
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._lines = LineBuffer(limits.line)
+        self._next = _Next.COMMAND_LINE
+        self._pieces: list[bytes] = []
+        self._spent = 0
+        self._left = 0
+        self._literal: bytearray | None = None
+        self._offer: MessageOffered | None = None
+        self._append = b""
+
+    def receive(self, octets: bytes) -> None:
+        """Add octets from the client."""
+        self._lines.receive(octets)
+
+    @property
+    def unread(self) -> int:
+        """Octets received that no event has told of."""
+        return len(self._lines)
+
+    def drop_unread(self) -> int:
+        """Throw away what came in the same packet as STARTTLS; answers how many octets (RFC 3501 §6.2.1)."""
+        return self._lines.drop_unread()
+
+    def expect_line(self) -> None:
+        """The next line stands for itself: no command, no literal."""
+        self._next = _Next.PLAIN_LINE
+
+    def accept_message(self) -> None:
+        """Take the message offered; its octets follow."""
+        assert self._offer is not None, "no message was offered"
+        self._left = self._offer.size
+        self._offer = None
+        self._next = _Next.MESSAGE
+
+    def refuse_message(self) -> bool:
+        """Do not take it. False: its octets are coming all the same, too many to throw away: close."""
+        assert self._offer is not None, "no message was offered"
+        offer, self._offer = self._offer, None
+        self._forget_command()
+        return offer.waits or self._skip(offer.size)
+
+    def next_event(self) -> Event | None:
+        """The next event, or None until more octets come."""
+        try:
+            return self._READERS[self._next](self)
+        except LineTooLong:
+            pieces = tuple(self._pieces)
+            self._forget_command()
+            return LineRefused(pieces)
+
+    # --- readers, one for each kind of octets
+
+    def _read_command_line(self) -> Event | None:
+        limits = self.limits
+        if not self._pieces:
+            self._lines.limit = limits.line
+        line = self._lines.next_line()
+        if line is None:
+            return None
+        token = _LITERAL.search(line) if line.endswith(b"}") else None
+        if token is None:
+            if not self._pieces:
+                return CommandReceived((line,))
+            self._pieces.append(line)
+            pieces = tuple(self._pieces)
+            self._forget_command()
+            return CommandReceived(pieces)
+        size, waits = int(token[1]), not token[2]
+        self._pieces.append(line[: token.start()])
+        self._lines.limit -= len(line)
+        if awaits_message(self._pieces):
+            return self._offer_message(tuple(self._pieces), size, waits, False)
+        self._spent += size
+        if self._spent > limits.literals or self._lines.limit < 0:
+            pieces = tuple(self._pieces)
+            self._forget_command()
+            return LiteralRefused(pieces, waits or self._skip(size))
+        self._left = size
+        self._literal = bytearray()
+        self._next = _Next.LITERAL
+        return ContinuationNeeded() if waits else self._read_literal()
+
+    def _read_literal(self) -> Event | None:
+        literal = self._literal
+        assert literal is not None
+        if self._left:
+            octets = self._lines.take(self._left)
+            literal += octets
+            self._left -= len(octets)
+            if self._left:
+                return None
+        self._pieces.append(bytes(literal))
+        self._literal = None
+        self._next = _Next.COMMAND_LINE
+        return self._read_command_line()
+
+    def _read_plain_line(self) -> Event | None:
+        self._lines.limit = self.limits.line
+        line = self._lines.next_line()
+        if line is None:
+            return None
+        self._next = _Next.COMMAND_LINE
+        return LineReceived(line)
+
+    def _read_offer(self) -> Event | None:
+        # Until the offer is answered nobody knows what the next octets are.
+        return None
+
+    def _read_message(self) -> Event | None:
+        if not self._left:
+            self._next = _Next.AFTER_MESSAGE
+            return self._read_after_message()
+        octets = self._lines.take(min(self._left, MAX_CHUNK))
+        if not octets:
+            return None
+        self._left -= len(octets)
+        return MessageOctets(octets)
+
+    def _read_after_message(self) -> Event | None:
+        self._lines.limit = self.limits.line
+        line = self._lines.next_line()
+        if line is None:
+            return None
+        token = _LITERAL.search(line)
+        if token is not None and line.startswith(b" "):
+            pieces = (self._append + line[: token.start()].lstrip(b" "),)
+            return self._offer_message(pieces, int(token[1]), not token[2], True)
+        self._forget_command()
+        return MessageEnded(line)
+
+    def _read_skipped(self) -> Event | None:
+        self._left -= len(self._lines.take(self._left))
+        if self._left:
+            return None
+        self._next = _Next.AFTER_SKIPPED
+        return self._read_after_skipped()
+
+    def _read_after_skipped(self) -> Event | None:
+        self._lines.limit = self.limits.line
+        line = self._lines.next_line()
+        if line is None:
+            return None
+        token = _LITERAL.search(line)
+        if token is not None and token[2]:
+            if self._skip(int(token[1])):
+                return self._read_skipped()
+            return LiteralRefused((), skipped=False)
+        self._next = _Next.COMMAND_LINE
+        return self._read_command_line()
+
+    _READERS: Final = {
+        _Next.COMMAND_LINE: _read_command_line,
+        _Next.LITERAL: _read_literal,
+        _Next.PLAIN_LINE: _read_plain_line,
+        _Next.OFFER: _read_offer,
+        _Next.MESSAGE: _read_message,
+        _Next.AFTER_MESSAGE: _read_after_message,
+        _Next.SKIPPED: _read_skipped,
+        _Next.AFTER_SKIPPED: _read_after_skipped,
+    }
+
+    # --- parts of them
+
+    def _offer_message(self, pieces: tuple[bytes, ...], size: int, waits: bool, further: bool) -> Event:
+        if not further:
+            # What the second message's line is put behind, to be an APPEND of its own: any mailbox name will do.
+            tag = pieces[0].partition(b" ")[0]
+            self._append = tag + b" APPEND INBOX "
+        self._offer = MessageOffered(pieces, size, waits, further)
+        self._next = _Next.OFFER
+        return self._offer
+
+    def _skip(self, size: int) -> bool:
+        """Throw away a literal that comes unasked, and the rest of its command; False if it is too big for that."""
+        if size > self.limits.skipped:
+            return False
+        self._left = size
+        self._next = _Next.SKIPPED
+        return True
+
+    def _forget_command(self) -> None:
+        self._pieces = []
+        self._spent = 0
+        self._literal = None
+        self._append = b""
+        self._next = _Next.COMMAND_LINE

@@ -1,0 +1,143 @@
+"""What the server says, as octets; every line ends with CRLF. Source: RFC 3501 §7.
+
+The text of FETCH with stored data is made in ``fetch.py``; this is everything else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from pymailsuite.errors import MailError, NoSuchMailbox, PeerError, Refusal
+from pymailsuite.imap.flags import SYSTEM_FLAGS
+from pymailsuite.imap.selected import Spans, View
+
+CRLF: Final = b"\r\n"
+CONTINUE: Final = b"+ OK\r\n"
+STILL_HERE: Final = b"* OK Still here\r\n"
+_NOT_TEXT: Final = re.compile(r"[^\x20-\x7e]+")
+
+
+# --- refusals that only IMAP knows ----------------------------------------------------------------------------------
+
+
+class TryCreate(NoSuchMailbox):
+    """APPEND, COPY or MOVE to a mailbox that CREATE could make. Source: RFC 3501 §7.1."""
+
+    imap_code = "TRYCREATE"
+
+
+class ExpungeIssued(Refusal):
+    """Some of the messages asked for are gone. Source: RFC 5530."""
+
+    imap_code = "EXPUNGEISSUED"
+    text = "Some of the messages no longer exist"
+
+
+class PrivacyRequired(Refusal):
+    """This is not done without TLS. Source: RFC 5530."""
+
+    imap_code = "PRIVACYREQUIRED"
+    text = "Begin TLS first"
+
+
+class CannotAuthenticate(Refusal):
+    """A mechanism we do not have. Source: RFC 3501 §6.2.2."""
+
+    imap_code = "CANNOT"
+    text = "Unsupported authentication mechanism"
+
+
+class LimitReached(Refusal):
+    """One more would be too many. Source: RFC 5530."""
+
+    imap_code = "LIMIT"
+    text = "Too many"
+
+
+class ServerBug(MailError):
+    """Something unexpected went wrong; it is in the log. Source: RFC 5530."""
+
+    imap_code = "SERVERBUG"
+    text = "Internal error"
+
+
+# --- lines ----------------------------------------------------------------------------------------------------------
+
+
+def text(words: str) -> bytes:
+    """Words for people: printable ASCII, whatever they were made from."""
+    return _NOT_TEXT.sub("?", words).encode("ascii")
+
+
+def completed(tag: bytes, result: bytes) -> bytes:
+    """The end of a command: ``result`` is ``OK ...`` and the rest of the line."""
+    return tag + b" " + result + CRLF
+
+
+def refused(tag: bytes, error: MailError) -> bytes:
+    """The end of a command that failed: BAD if the client broke the rules, NO with a response code otherwise."""
+    if isinstance(error, PeerError):
+        return tag + b" BAD " + text(error.public) + CRLF
+    code = f"[{error.imap_code}] ".encode("ascii") if error.imap_code else b""
+    return tag + b" NO " + code + text(error.public) + CRLF
+
+
+def bye(words: str) -> bytes:
+    """The server closes the connection. Source: RFC 3501 §7.1.5."""
+    return b"* BYE " + text(words) + CRLF
+
+
+def flags_lines(view: View) -> bytes:
+    """FLAGS and PERMANENTFLAGS: sent by SELECT, and again whenever a keyword is new to the client."""
+    known = " ".join([SYSTEM_FLAGS, *sorted(view.keywords)])
+    permanent = "" if view.read_only else f"{known} \\*"
+    return f"* FLAGS ({known})\r\n* OK [PERMANENTFLAGS ({permanent})] Flags kept\r\n".encode("ascii")
+
+
+def exists(view: View) -> bytes:
+    """EXISTS and RECENT."""
+    return b"* %d EXISTS\r\n* %d RECENT\r\n" % (len(view), view.recent_count())
+
+
+def expunged(numbers: Iterable[int]) -> bytes:
+    """EXPUNGE, a line a message; each number is counted after the one before it is gone."""
+    return b"".join([b"* %d EXPUNGE\r\n" % number for number in numbers])
+
+
+def fetched_flags(view: View, spans: Spans, *, uid: bool, modseq: bool, flags: bool = True) -> bytes:
+    """FETCH lines with what the view knows of the messages at these places: flags, and UID and MODSEQ if asked."""
+    recent = view.recent_places() if flags and view.recent else frozenset()
+    lines: list[str] = []
+    for start, stop in spans:
+        numbers = range(start + 1, stop + 1)
+        texts = [state.text for state in view.states[start:stop]] if flags else []
+        if recent:
+            texts = [
+                state.recent_text if place in recent else state.text
+                for place, state in enumerate(view.states[start:stop], start)
+            ]
+        uids: Sequence[int] = view.uids[start:stop]
+        modseqs: Sequence[int] = view.modseqs[start:stop]
+        # One format for each wish: FETCH 1:* (UID FLAGS) of a large mailbox is what clients do most.
+        if flags and uid and modseq:
+            lines += [
+                f"* {n} FETCH (UID {u} FLAGS ({f}) MODSEQ ({m}))\r\n"
+                for n, u, f, m in zip(numbers, uids, texts, modseqs, strict=True)
+            ]
+        elif flags and uid:
+            lines += [f"* {n} FETCH (UID {u} FLAGS ({f}))\r\n" for n, u, f in zip(numbers, uids, texts, strict=True)]
+        elif flags and modseq:
+            lines += [
+                f"* {n} FETCH (FLAGS ({f}) MODSEQ ({m}))\r\n" for n, f, m in zip(numbers, texts, modseqs, strict=True)
+            ]
+        elif flags:
+            lines += [f"* {n} FETCH (FLAGS ({f}))\r\n" for n, f in zip(numbers, texts, strict=True)]
+        elif uid and modseq:
+            lines += [f"* {n} FETCH (UID {u} MODSEQ ({m}))\r\n" for n, u, m in zip(numbers, uids, modseqs, strict=True)]
+        elif uid:
+            lines += [f"* {n} FETCH (UID {u})\r\n" for n, u in zip(numbers, uids, strict=True)]
+        elif modseq:
+            lines += [f"* {n} FETCH (MODSEQ ({m}))\r\n" for n, m in zip(numbers, modseqs, strict=True)]
+    return "".join(lines).encode("ascii")

@@ -1,0 +1,254 @@
+"""What a client has been told about its selected mailbox, and what follows from the difference to how it is.
+
+A client counts messages by their place among those it knows of, so a session's numbers change only when the session
+says so: EXPUNGE, EXISTS (RFC 3501 §7.3, §7.4.1). The view holds one entry a message it has told of, in three parallel
+columns: UID, flags, modseq, some 20 octets a message. Places are counted from 0, sequence numbers from 1. An expunge by
+somebody else waits here until a command comes during which it may be told.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from pymailsuite.errors import PeerError
+from pymailsuite.imap.flags import FlagState, flag_state, flag_states
+from pymailsuite.imap.values import SequenceSet
+from pymailsuite.interfaces import Changes, Selection
+from pymailsuite.values import ModSeq, SystemFlag, UidSet
+
+Row = tuple[int, int, str, int]
+"""A message as the store tells of it: uid, system flags, keywords, modseq."""
+
+Spans = list[tuple[int, int]]
+"""Places of messages: ascending, disjoint, half-open ranges."""
+
+
+def joined(places: Iterable[int]) -> Spans:
+    """Ascending places as spans."""
+    spans: Spans = []
+    for place in places:
+        if spans and spans[-1][1] == place:
+            spans[-1] = (spans[-1][0], place + 1)
+        else:
+            spans.append((place, place + 1))
+    return spans
+
+
+class View:
+    """The selected mailbox as the client knows it. Only its session changes it, and only between commands' reads."""
+
+    __slots__ = (
+        "_gone",
+        "keywords",
+        "mailbox_id",
+        "modseq",
+        "modseqs",
+        "name",
+        "read_only",
+        "recent",
+        "states",
+        "stop_notices",
+        "uid_validity",
+        "uids",
+    )
+
+    def __init__(self, selection: Selection, read_only: bool) -> None:
+        mailbox, rows = selection.mailbox, selection.rows
+        self.mailbox_id = mailbox.mailbox_id
+        self.name = mailbox.name
+        self.uid_validity = mailbox.uid_validity
+        self.read_only = read_only
+        self.uids = array("I", [row[0] for row in rows])
+        self.states: list[FlagState] = flag_states(rows)
+        self.modseqs = array("Q", [row[3] for row in rows])
+        self.modseq: ModSeq = mailbox.highest_modseq
+        """Changes up to here are in the view, or wait in it."""
+        self.recent = self._shown_recent(mailbox.first_recent) if read_only else selection.recent
+        self.keywords: frozenset[str] = frozenset()
+        """Keywords the client was told of in FLAGS."""
+        self._gone: set[int] | None = None
+        self.stop_notices: Callable[[], None] | None = None
+        self.note_keywords(set(self.states))
+
+    def _shown_recent(self, first_recent: int) -> UidSet:
+        # RFC 3501 §6.3.2: EXAMINE shows what is recent and takes it from nobody.
+        uids = self.uids
+        return UidSet(((first_recent, uids[-1]),)) if uids and uids[-1] >= first_recent else UidSet()
+
+    # --- numbers
+
+    def __len__(self) -> int:
+        """Messages the client knows of: EXISTS."""
+        return len(self.uids)
+
+    def number_of(self, uid: int) -> int:
+        """The sequence number of a UID, 0 if the client knows of no such message."""
+        place = bisect_left(self.uids, uid)
+        return place + 1 if place < len(self.uids) and self.uids[place] == uid else 0
+
+    def places(self, numbers: SequenceSet) -> Spans:
+        """Where the messages of a set stand.
+
+        PeerError for a sequence number nobody has; a UID nobody has is nothing (RFC 3501 §6.4.8).
+        """
+        uids = self.uids
+        count = len(uids)
+        if numbers.uid:
+            largest = uids[-1] if count else 0
+            spans = []
+            for low, high in numbers.resolve(largest).ranges:
+                start, stop = bisect_left(uids, low), bisect_right(uids, high)
+                if start < stop:
+                    spans.append((start, stop))
+            return spans
+        ranges = numbers.resolve(count).ranges
+        if not ranges or ranges[-1][1] > count:
+            raise PeerError("Invalid message sequence number")
+        return [(low - 1, high) for low, high in ranges]
+
+    def uids_of(self, spans: Spans) -> UidSet:
+        """Their UIDs. Between the first and the last of a span no UID is in use that the client does not know of."""
+        uids = self.uids
+        return UidSet((uids[start], uids[stop - 1]) for start, stop in spans)
+
+    def rows(self) -> list[Row]:
+        """All messages as rows."""
+        states = self.states
+        return list(
+            zip(
+                self.uids,
+                [state.system for state in states],
+                [state.keywords for state in states],
+                self.modseqs,
+                strict=True,
+            )
+        )
+
+    def recent_count(self) -> int:
+        """Messages of this view that are recent: RECENT."""
+        uids = self.uids
+        return sum(bisect_right(uids, high) - bisect_left(uids, low) for low, high in self.recent.ranges)
+
+    def recent_places(self) -> set[int]:
+        """Where they stand."""
+        uids = self.uids
+        return {
+            place
+            for low, high in self.recent.ranges
+            for place in range(bisect_left(uids, low), bisect_right(uids, high))
+        }
+
+    # --- flags
+
+    def first_unseen(self) -> int:
+        """The sequence number of the first message without ``\\Seen``, 0 if there is none."""
+        seen = SystemFlag.SEEN.value
+        return next((number for number, state in enumerate(self.states, 1) if not state.system & seen), 0)
+
+    def lacking(self, spans: Spans, flag: SystemFlag) -> Spans:
+        """Those of the places whose message lacks a flag."""
+        bit, states = flag.value, self.states
+        return joined(place for span in spans for place in range(*span) if not states[place].system & bit)
+
+    def has_any(self, flag: SystemFlag) -> bool:
+        """True if the client knows of a message with this flag."""
+        bit = flag.value
+        return any(state.system & bit for state in set(self.states))
+
+    def changed_since(self, spans: Spans, modseq: int) -> Spans:
+        """Those of the places that changed after ``modseq`` (CHANGEDSINCE, RFC 7162 §3.1.4.1)."""
+        modseqs = self.modseqs
+        return joined(place for span in spans for place in range(*span) if modseqs[place] > modseq)
+
+    def note_keywords(self, states: Iterable[FlagState]) -> bool:
+        """Learn the keywords of these; True if one is new, so that FLAGS must be told before they are (S114)."""
+        seen = {word for words in {state.keywords for state in states if state.keywords} for word in words.split()}
+        if seen <= self.keywords:
+            return False
+        self.keywords |= seen
+        return True
+
+    def take_rows(self, rows: Iterable[Row]) -> tuple[list[int], bool]:
+        """Rows as they are now, of messages the client knows of: the places that changed, and if a keyword is new.
+
+        A row no newer than what the client knows is no change: our own command told of it already.
+        """
+        uids, states, modseqs = self.uids, self.states, self.modseqs
+        places = []
+        count = len(uids)
+        for uid, system, keywords, modseq in rows:
+            place = bisect_left(uids, uid)
+            if place == count or uids[place] != uid or modseqs[place] >= modseq:
+                continue
+            states[place] = flag_state(system, keywords)
+            modseqs[place] = modseq
+            places.append(place)
+        return places, self.note_keywords({states[place] for place in places})
+
+    # --- the mailbox moves on
+
+    def take_changes(self, changes: Changes) -> tuple[list[int], int, bool]:
+        """Changes since :attr:`modseq`: places that changed, how many messages are new, and if a keyword is new.
+
+        Those expunged wait for :meth:`tell_expunged`.
+        """
+        if changes.expunged:
+            known = [self.uids[p] for span in self._places_of(changes.expunged) for p in range(*span)]
+            if known:
+                self._gone = (self._gone or set()).union(known)
+        last = self.uids[-1] if self.uids else 0
+        fresh = [row for row in changes.changed if row[0] > last]
+        places, new_keyword = self.take_rows(changes.changed[: len(changes.changed) - len(fresh)])
+        if fresh:
+            self.uids.extend(row[0] for row in fresh)
+            states = flag_states(fresh)
+            self.states += states
+            self.modseqs.extend(row[3] for row in fresh)
+            new_keyword |= self.note_keywords(set(states))
+        self.modseq = changes.modseq
+        return places, len(fresh), new_keyword
+
+    def _places_of(self, uids: UidSet) -> Iterator[tuple[int, int]]:
+        for low, high in uids.ranges:
+            start, stop = bisect_left(self.uids, low), bisect_right(self.uids, high)
+            if start < stop:
+                yield start, stop
+
+    def note_expunged(self, uids: Iterable[int]) -> None:
+        """These are gone; the client is to be told at the next lawful moment."""
+        known = {uid for uid in uids if self.number_of(uid)}
+        if known:
+            self._gone = known | (self._gone or set())
+
+    @property
+    def owes_expunges(self) -> bool:
+        """True if the client knows of messages that are gone."""
+        return self._gone is not None
+
+    def gone_places(self) -> set[int]:
+        """Where messages stand that are gone."""
+        return {self.number_of(uid) - 1 for uid in self._gone or ()}
+
+    def tell_expunged(self) -> list[int]:
+        """Take those that are gone out of the view: the numbers for EXPUNGE, in order, each counted after the last."""
+        if self._gone is None:
+            return []
+        places = sorted(self.number_of(uid) - 1 for uid in self._gone)
+        self._gone = None
+        self._remove(places)
+        return [place + 1 - earlier for earlier, place in enumerate(places)]
+
+    def _remove(self, places: Sequence[int]) -> None:
+        uids, states, modseqs = array("I"), [], array("Q")
+        kept = 0
+        for place in places:
+            uids += self.uids[kept:place]
+            states += self.states[kept:place]
+            modseqs += self.modseqs[kept:place]
+            kept = place + 1
+        uids += self.uids[kept:]
+        states += self.states[kept:]
+        modseqs += self.modseqs[kept:]
+        self.uids, self.states, self.modseqs = uids, states, modseqs

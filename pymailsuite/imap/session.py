@@ -1,0 +1,480 @@
+"""One client's conversation: events in, replies out, commands strictly one after the other.
+
+The session knows nothing of sockets. The shell asks it to take an event; where the answer needs the store, the session
+gives back a coroutine (or a Deferred) and is given no further event until that has ended. Replies gather in ``out`` and
+leave together, the completion last. What others do to the selected mailbox is told at the end of a command, or during
+IDLE (RFC 3501 §5.2): notices only mark the view as out of date, and the store says what happened.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectionClosed
+from twisted.logger import Logger
+
+from pymailsuite.errors import LoginRefused, MailError, PeerError
+from pymailsuite.imap import replies, values
+from pymailsuite.imap.commands import RUN
+from pymailsuite.imap.commands.append import Upload
+from pymailsuite.imap.commands.connection import Exchange
+from pymailsuite.imap.grammar import parse, parse_tag
+from pymailsuite.imap.receiver import (
+    CommandReceived,
+    ContinuationNeeded,
+    Event,
+    ImapReceiver,
+    LineReceived,
+    LineRefused,
+    LiteralRefused,
+    MessageEnded,
+    MessageOctets,
+    MessageOffered,
+)
+from pymailsuite.imap.selected import View
+from pymailsuite.imap.shared import Shared, Shell
+from pymailsuite.interfaces import IImapAvatar
+from pymailsuite.values import ModSeq, UidSet
+
+Doing = Coroutine[Deferred[Any], Any, None] | Deferred[None]
+"""An answer that takes time."""
+
+
+class State(enum.Enum):
+    """Where a session stands. Source: RFC 3501 §3."""
+
+    NOT_AUTHENTICATED = enum.auto()
+    AUTHENTICATED = enum.auto()
+    SELECTED = enum.auto()
+    LOGOUT = enum.auto()
+
+
+_ANY: Final = frozenset({State.NOT_AUTHENTICATED, State.AUTHENTICATED, State.SELECTED})
+_BEFORE_LOGIN: Final = frozenset({State.NOT_AUTHENTICATED})
+_AFTER_LOGIN: Final = frozenset({State.AUTHENTICATED, State.SELECTED})
+_SELECTED: Final = frozenset({State.SELECTED})
+
+STATES: Final[dict[type[values.Command], frozenset[State]]] = {
+    values.Capability: _ANY,
+    values.Noop: _ANY,
+    values.Logout: _ANY,
+    values.Id: _ANY,
+    values.StartTls: _BEFORE_LOGIN,
+    values.Authenticate: _BEFORE_LOGIN,
+    values.Login: _BEFORE_LOGIN,
+    values.Enable: _AFTER_LOGIN,
+    values.Select: _AFTER_LOGIN,
+    values.Examine: _AFTER_LOGIN,
+    values.Create: _AFTER_LOGIN,
+    values.Delete: _AFTER_LOGIN,
+    values.Rename: _AFTER_LOGIN,
+    values.Subscribe: _AFTER_LOGIN,
+    values.Unsubscribe: _AFTER_LOGIN,
+    values.List: _AFTER_LOGIN,
+    values.Lsub: _AFTER_LOGIN,
+    values.Namespace: _AFTER_LOGIN,
+    values.Status: _AFTER_LOGIN,
+    values.Append: _AFTER_LOGIN,
+    values.Idle: _AFTER_LOGIN,
+    values.Check: _SELECTED,
+    values.Close: _SELECTED,
+    values.Unselect: _SELECTED,
+    values.Expunge: _SELECTED,
+    values.UidExpunge: _SELECTED,
+    values.Search: _SELECTED,
+    values.Fetch: _SELECTED,
+    values.Store: _SELECTED,
+    values.Copy: _SELECTED,
+    values.Move: _SELECTED,
+}
+"""Which command is legal in which state. Source: RFC 3501 §6, and for the extensions the RFC of each."""
+
+_HOLDS_NUMBERS: Final = (values.Fetch, values.Store, values.Search)
+"""Commands that name messages by number: no EXPUNGE in their replies. Source: RFC 3501 §7.4.1."""
+
+
+class Session:
+    """One client. ``shell`` moves its octets, ``receiver`` reads them, ``shared`` is common to all clients."""
+
+    __slots__ = (
+        "_bad_commands",
+        "avatar",
+        "condstore",
+        "exchange",
+        "failed_logins",
+        "idle_tag",
+        "log_out",
+        "out",
+        "receiver",
+        "shared",
+        "shell",
+        "stale",
+        "state",
+        "upload",
+        "view",
+    )
+
+    log = Logger()
+
+    def __init__(self, shared: Shared, shell: Shell) -> None:
+        self.shared = shared
+        self.shell = shell
+        self.receiver = ImapReceiver(shared.before_login)
+        self.state = State.NOT_AUTHENTICATED
+        self.out: list[bytes] = []
+        self.avatar: IImapAvatar | None = None
+        self.log_out: Callable[[], object] | None = None
+        self.view: View | None = None
+        self.stale = False
+        """True if the account has changed since the view was brought up to date."""
+        self.condstore = False
+        """True once the client has shown that it knows of modseqs (RFC 7162 §3.1)."""
+        self.exchange: Exchange | None = None
+        self.idle_tag: bytes | None = None
+        self.upload: Upload | None = None
+        self.failed_logins = 0
+        self._bad_commands = 0
+
+    # --- what the shell calls
+
+    def greet(self) -> None:
+        """The first line. Source: RFC 3501 §7.1.1."""
+        greeting = replies.text(self.shared.settings.greeting)
+        self.shell.send(b"* OK [CAPABILITY " + self.capabilities() + b"] " + greeting + replies.CRLF)
+
+    def take(self, event: Event) -> Doing | None:
+        """Answer an event: at once (None), or when what comes back is done."""
+        match event:
+            case CommandReceived(pieces):
+                return self._obey(pieces)
+            case MessageOctets(octets):
+                assert self.upload is not None
+                return self.upload.write(octets)
+            case LineReceived(line):
+                return self._take_line(line)
+            case ContinuationNeeded():
+                self.shell.send(replies.CONTINUE)
+            case MessageOffered():
+                return self._guard(self._tag_of(event.pieces), self._offered(event))
+            case MessageEnded(rest):
+                assert self.upload is not None
+                upload, self.upload = self.upload, None
+                return self._guard(upload.tag, self._uploaded(upload, rest))
+            case LineRefused(pieces):
+                self._abandon_upload()
+                self._refuse(self._tag_of(pieces), PeerError("Command line too long"))
+                self.flush()
+            case LiteralRefused(pieces, skipped):
+                self._refuse(self._tag_of(pieces), PeerError("Literal too big"))
+                self.flush()
+                if not skipped:
+                    self.end("Literal too big")
+        return None
+
+    def take_notice(self, modseq: ModSeq) -> None:
+        """The account has moved on."""
+        self.stale = True
+        if self.idle_tag is not None:
+            self.shell.wake()
+
+    @property
+    def owes_news(self) -> bool:
+        """True if a client in IDLE is to be told something."""
+        return self.stale and self.idle_tag is not None and self.view is not None
+
+    async def tell_news(self) -> None:
+        """Tell a client in IDLE what happened. Source: RFC 2177 §3."""
+        try:
+            await self.sync(expunges=True)
+        except MailError as error:
+            # The client learns of it with its next command, when the store answers again.
+            self.log.warn("{event}: {error}", event="imap.idle_unanswered", error=str(error))
+        self.flush()
+
+    def patience_s(self) -> float:
+        """How long the client may be silent now. Source: RFC 3501 §5.4."""
+        settings = self.shared.settings
+        if self.idle_tag is not None:
+            return settings.idle_timeout
+        return settings.login_timeout if self.avatar is None else settings.autologout
+
+    def end(self, words: str) -> None:
+        """Say BYE and close. Source: RFC 3501 §7.1.5."""
+        if self.state is not State.LOGOUT:
+            self.out.append(replies.bye(words))
+        self.state = State.LOGOUT
+        self.flush()
+        self.shell.close()
+
+    def closed(self) -> None:
+        """The connection is gone: give back what was taken."""
+        self.state = State.LOGOUT
+        self.deselect()
+        self._abandon_upload()
+        if self.avatar is not None:
+            self.shared.forget_login(self.avatar.account.account_id)
+            self.avatar = None
+        log_out, self.log_out = self.log_out, None
+        if log_out is not None:
+            log_out()
+
+    def forget(self) -> int:
+        """Everything from before TLS is void; answers how many octets were thrown away. Source: RFC 3501 §6.2.1."""
+        self.exchange = None
+        self._bad_commands = 0
+        return self.receiver.drop_unread()
+
+    # --- what commands call
+
+    @property
+    def mail(self) -> Any:
+        """The account's IAccountMail."""
+        assert self.avatar is not None, "not logged in"
+        return self.avatar.mail
+
+    @property
+    def selected(self) -> View:
+        """The view of the selected mailbox."""
+        assert self.view is not None, "nothing is selected"
+        return self.view
+
+    def capabilities(self) -> bytes:
+        """As they stand now."""
+        return self.shared.capabilities(self.shell, logged_in=self.avatar is not None)
+
+    def logged_in(self, avatar: IImapAvatar, log_out: Callable[[], object]) -> None:
+        """The portal has let the client in."""
+        self.avatar = avatar
+        self.log_out = log_out
+        self.state = State.AUTHENTICATED
+        self.receiver.limits = self.shared.after_login
+
+    def use_condstore(self) -> None:
+        """The client knows of modseqs: FETCH tells them from now on. Source: RFC 7162 §3.1."""
+        self.condstore = True
+
+    def begin_idle(self, tag: bytes) -> None:
+        """The client is in IDLE until it sends a line."""
+        self.idle_tag = tag
+        self.receiver.expect_line()
+
+    def flush(self) -> None:
+        """Hand what was said so far to the shell."""
+        if self.out:
+            self.shell.send_all(self.out)
+            self.out.clear()
+
+    async def drain(self) -> None:
+        """Send what was said so far, and wait while the client does not read it."""
+        self.flush()
+        waiting = self.shell.drained()
+        if waiting is not None:
+            self.shell.set_timeout(self.shared.settings.write_timeout)
+            await waiting
+
+    def send_now(self, octets: bytes) -> Deferred[None] | None:
+        """Send these after what was said so far; a Deferred: nothing more until the client has read."""
+        self.flush()
+        self.shell.send(octets)
+        waiting = self.shell.drained()
+        if waiting is not None:
+            self.shell.set_timeout(self.shared.settings.write_timeout)
+        return waiting
+
+    def fall_silent(self) -> None:
+        """Close without another word."""
+        self.state = State.LOGOUT
+        self.out.clear()
+        self.shell.close()
+
+    def select(self, view: View) -> None:
+        """This mailbox is selected from now on."""
+        assert self.avatar is not None
+        self.view = view
+        self.state = State.SELECTED
+        self.stale = False
+        view.stop_notices = self.shared.notices.subscribe(self.avatar.account.account_id, self.take_notice)
+
+    def deselect(self) -> None:
+        """No mailbox is selected from now on; harmless if none was."""
+        view, self.view = self.view, None
+        if view is not None and view.stop_notices is not None:
+            view.stop_notices()
+        if self.state is State.SELECTED:
+            self.state = State.AUTHENTICATED
+
+    async def sync(self, *, expunges: bool, ask: bool = False) -> None:
+        """Bring the view up to date and say what is new; ``ask`` the store even if nothing was announced.
+
+        Without ``expunges`` nothing is said that would move a message's number.
+        """
+        view = self.view
+        if view is None:
+            return
+        places: list[int] = []
+        fresh, new_keyword = 0, False
+        if self.stale or ask:
+            self.stale = False
+            try:
+                changes = await self.mail.changes(view.mailbox_id, view.modseq)
+            except BaseException:
+                self.stale = True
+                raise
+            if not changes.exists:
+                self.end("The selected mailbox was deleted")
+                return
+            places, fresh, new_keyword = view.take_changes(changes)
+        if fresh:
+            await self._take_recent(view, fresh)
+        shrunk = False
+        if expunges and view.owes_expunges:
+            uids = view.uids
+            changed = [uids[place] for place in places]
+            numbers = view.tell_expunged()
+            self.out.append(replies.expunged(numbers))
+            places = [number - 1 for number in map(view.number_of, changed) if number]
+            shrunk = bool(numbers)
+        if fresh:
+            self.out.append(replies.exists(view))
+        elif shrunk and view.recent:
+            self.out.append(b"* %d RECENT\r\n" % view.recent_count())
+        if new_keyword:
+            self.out.append(replies.flags_lines(view))
+        if places:
+            spans = [(place, place + 1) for place in places]
+            self.out.append(replies.fetched_flags(view, spans, uid=False, modseq=self.condstore))
+
+    async def _take_recent(self, view: View, fresh: int) -> None:
+        # RFC 3501 §2.3.2: \Recent is for one read-write session alone; one that only looks on cannot know.
+        if view.read_only:
+            claimed = UidSet(((view.uids[-fresh], view.uids[-1]),))
+        else:
+            claimed = await self.mail.claim_recent(view.mailbox_id)
+        if claimed:
+            view.recent = UidSet((*view.recent.ranges, *claimed.ranges))
+
+    # --- events
+
+    def _tag_of(self, pieces: tuple[bytes, ...]) -> bytes:
+        tag = parse_tag(pieces[0]) if pieces else None
+        return b"*" if tag is None else tag.encode("ascii")
+
+    async def _obey(self, pieces: tuple[bytes, ...]) -> None:
+        tag = b"*"
+        try:
+            command = parse(pieces)
+            tag = command.tag.encode("ascii")
+            if self.state not in STATES[type(command)]:
+                raise PeerError("Command not allowed in this state")
+            result = await RUN[type(command)](self, command)
+            self._bad_commands = 0
+            if self.view is not None and (self.stale or self.view.owes_expunges):
+                # IDLE goes on until DONE, and what it has to tell may be told at once.
+                held = isinstance(command, _HOLDS_NUMBERS) and not command.uid
+                await self.sync(expunges=not held)
+            if result is not None and self.state is not State.LOGOUT:
+                self.out.append(replies.completed(tag, result))
+                self._after(command)
+        except (CancelledError, GeneratorExit):
+            raise
+        except Exception as error:
+            self._failed(self._tag_of(pieces) if tag == b"*" else tag, error)
+        self.flush()
+
+    def _after(self, command: values.Command) -> None:
+        """Two commands have an effect only once their reply is on its way."""
+        if isinstance(command, values.Logout):
+            self.state = State.LOGOUT
+            self.flush()
+            self.shell.close()
+        elif isinstance(command, values.StartTls):
+            self.flush()
+            self.shell.begin_tls()
+
+    async def _guard(self, tag: bytes, doing: Awaitable[bytes | None]) -> None:
+        """Await ``doing`` and say how it ended, if it has."""
+        try:
+            result = await doing
+            if result is not None:
+                self._bad_commands = 0
+                await self.sync(expunges=True)
+                if self.state is not State.LOGOUT:
+                    self.out.append(replies.completed(tag, result))
+        except (CancelledError, GeneratorExit):
+            raise
+        except Exception as error:
+            self._failed(tag, error)
+        self.flush()
+
+    def _take_line(self, line: bytes) -> Doing:
+        """An authentication response, or the end of IDLE."""
+        if self.exchange is not None:
+            exchange = self.exchange
+            return self._guard(exchange.tag, exchange.respond(self, line))
+        tag, self.idle_tag = self.idle_tag, None
+        assert tag is not None, "a line was expected by nobody"
+        return self._guard(tag, self._idle_ended(line))
+
+    async def _idle_ended(self, line: bytes) -> bytes:
+        if line.upper() != b"DONE":
+            raise PeerError("Expected DONE")
+        return b"OK IDLE completed"
+
+    async def _offered(self, event: MessageOffered) -> None:
+        """A message of an APPEND: take it or refuse it before its octets come."""
+        if self.upload is None:
+            self.upload = Upload(self._tag_of(event.pieces))
+        try:
+            if self.state not in _AFTER_LOGIN:
+                raise PeerError("Command not allowed in this state")
+            await self.upload.offer(self, event)
+        except BaseException:
+            self._abandon_upload()
+            if not self.receiver.refuse_message():
+                self.end("Literal too big")
+            raise
+        self.receiver.accept_message()
+        if event.waits:
+            self.out.append(replies.CONTINUE)
+
+    async def _uploaded(self, upload: Upload, rest: bytes) -> bytes:
+        try:
+            return await upload.store(self, rest)
+        finally:
+            upload.abort()
+
+    def _abandon_upload(self) -> None:
+        upload, self.upload = self.upload, None
+        if upload is not None:
+            upload.abort()
+
+    # --- what went wrong
+
+    def _failed(self, tag: bytes, error: Exception) -> None:
+        if self.state is State.LOGOUT:
+            # The client is gone or can be told nothing; a defect is still worth a line in the log.
+            if not isinstance(error, (MailError, ConnectionClosed)):
+                self.log.failure("{event}: {log_failure.value}", event="imap.command_failed")
+            return
+        if isinstance(error, MailError):
+            if error.cause:
+                self.log.info(
+                    "{event}: {public} ({cause})", event="imap.refused", public=error.public, cause=error.cause
+                )
+            self._refuse(tag, error)
+            return
+        self.log.failure("{event}: {log_failure.value}", event="imap.command_failed", peer_ip=self.shell.peer_ip)
+        self.out.append(replies.refused(tag, replies.ServerBug()))
+
+    def _refuse(self, tag: bytes, error: MailError) -> None:
+        """Say NO or BAD; a client that errs on and on is sent away."""
+        self.out.append(replies.refused(tag, error))
+        if isinstance(error, LoginRefused) and self.failed_logins >= self.shared.settings.failed_logins:
+            self.end("Too many failed logins")
+        elif isinstance(error, PeerError):
+            self._bad_commands += 1
+            if self._bad_commands >= self.shared.settings.bad_commands:
+                self.end("Too many errors")

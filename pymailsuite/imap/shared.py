@@ -1,0 +1,138 @@
+"""What all sessions of one factory share: settings, doors to other rooms, and the lines that never change."""
+
+from __future__ import annotations
+
+from collections import Counter
+from ipaddress import ip_address
+from typing import Protocol
+
+from twisted.cred.portal import Portal
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+import pymailsuite
+from pymailsuite import sasl
+from pymailsuite.config.sections.imap import ImapSettings
+from pymailsuite.imap.receiver import Limits
+from pymailsuite.imap.replies import LimitReached
+from pymailsuite.interfaces import IChangeNotices, IMailStore
+
+_ALWAYS = "IMAP4rev1 LITERAL+ ID ENABLE IDLE"
+_AFTER_LOGIN = (
+    "NAMESPACE CHILDREN UNSELECT UIDPLUS MOVE CONDSTORE ESEARCH WITHIN SPECIAL-USE CREATE-SPECIAL-USE LIST-EXTENDED "
+    "LIST-STATUS STATUS=SIZE MULTIAPPEND SAVEDATE"
+)
+
+
+class Shell(Protocol):
+    """What a session asks of the connection it speaks over."""
+
+    secure: bool
+    peer_ip: str
+    peer_port: int
+
+    @property
+    def closing(self) -> bool:
+        """True once nothing more will be read or heard."""
+
+    def send(self, octets: bytes) -> None:
+        """Send at the end of this turn."""
+
+    def send_all(self, pieces: list[bytes]) -> None:
+        """Send many pieces as one."""
+
+    def drained(self) -> Deferred[None] | None:
+        """None: go on; a Deferred: the client must read first."""
+
+    def set_timeout(self, timeout_s: float | None) -> None:
+        """The client has that long."""
+
+    def begin_tls(self) -> None:
+        """Send what there is, then TLS."""
+
+    def close(self) -> None:
+        """Send what there is, then close."""
+
+    def wake(self) -> None:
+        """Something happened outside of a command: have the session look."""
+
+    def tls_description(self) -> str:
+        """Protocol and cipher, or nothing."""
+
+
+class Shared:
+    """One for all sessions of a factory."""
+
+    def __init__(
+        self,
+        settings: ImapSettings,
+        hostname: str,
+        portal: Portal,
+        notices: IChangeNotices,
+        store: IMailStore,
+        reactor: IReactorTime,
+        *,
+        offers_tls: bool,
+    ) -> None:
+        self.settings = settings
+        self.hostname = hostname
+        self.portal = portal
+        self.notices = notices
+        self.store = store
+        self.reactor = reactor
+        self.offers_tls = offers_tls
+        self.before_login = Limits(
+            settings.line_before_login, settings.literals_before_login, settings.literals_before_login
+        )
+        self.after_login = Limits(settings.line, settings.literals, settings.skipped_literal)
+        self.per_account: Counter[int] = Counter()
+        self._capabilities: dict[tuple[bool, bool, bool], bytes] = {}
+        fields = dict(settings.id)
+        if fields and settings.id_version:
+            fields.setdefault("version", pymailsuite.__version__)
+        self.id_fields = fields
+
+    def note_login(self, account_id: int) -> None:
+        """One session more of this account. LimitReached if it has too many."""
+        if self.per_account[account_id] >= self.settings.connections_per_account:
+            raise LimitReached("Too many sessions of this account")
+        self.per_account[account_id] += 1
+
+    def forget_login(self, account_id: int) -> None:
+        """One session less."""
+        self.per_account[account_id] -= 1
+        if not self.per_account[account_id]:
+            del self.per_account[account_id]
+
+    def plaintext_allowed(self, shell: Shell) -> bool:
+        """Whether a password may be sent as it is: nobody can listen, or it was allowed on purpose."""
+        return shell.secure or (self.settings.plaintext_login and _is_loopback(shell.peer_ip))
+
+    def capabilities(self, shell: Shell, *, logged_in: bool) -> bytes:
+        """The capability list as it stands for this connection."""
+        key = (logged_in, shell.secure, not logged_in and self.plaintext_allowed(shell))
+        listed = self._capabilities.get(key)
+        if listed is None:
+            listed = self._capabilities[key] = self._list_capabilities(*key)
+        return listed
+
+    def _list_capabilities(self, logged_in: bool, secure: bool, plaintext: bool) -> bytes:
+        words = [_ALWAYS]
+        if logged_in:
+            words += [_AFTER_LOGIN, f"APPENDLIMIT={self.settings.message_size}"]
+        else:
+            words.append("SASL-IR")
+            if self.offers_tls and not secure:
+                words.append("STARTTLS")
+            if not plaintext:
+                words.append("LOGINDISABLED")
+            words += [f"AUTH={name}" for name in sasl.mechanisms(plaintext)]
+        return " ".join(words).encode("ascii")
+
+
+def _is_loopback(ip: str) -> bool:
+    try:
+        return ip_address(ip).is_loopback
+    except ValueError:
+        # A UNIX socket has no address, and nobody on the way.
+        return ip == ""
