@@ -6,12 +6,11 @@ dead for a while: those in its lane are told at once, instead of each waiting fo
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 
 from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -29,6 +28,9 @@ Connect = Callable[[LaneKey, Callable[[RelayConnection], None]], Deferred[RelayC
 """Opens a connection; the callable is called once when an established connection is gone."""
 
 
+_LOOK_EVERY_S = 5.0
+"""How often those who wait are looked at."""
+
 _SWEEP_AT = 1000
 """Lanes at which those of hosts long dead are looked for."""
 
@@ -41,7 +43,8 @@ class _Lane:
     """Connections, those being established included."""
     connecting: int = 0
     idle: list[RelayConnection] = field(factory=list)
-    waiting: deque[Deferred[RelayConnection]] = field(factory=deque)
+    waiting: dict[Deferred[RelayConnection], float] = field(factory=dict)
+    """Who waits, first come first served, and since when."""
     dead_until: float = 0.0
     problem: HostProblem | None = None
 
@@ -58,6 +61,8 @@ class ConnectionPool:
         self._open = 0
         self._closed = False
         self._emptied: list[Deferred[None]] = []
+        self._impatience: IDelayedCall | None = None
+        self._grace: IDelayedCall | None = None
 
     def acquire(self, key: LaneKey, fresh: bool = False) -> Deferred[RelayConnection]:
         """A usable connection, to be given back with ``release``. HostUnavailable.
@@ -79,8 +84,10 @@ class ConnectionPool:
                 connection.leave()
             elif connection.usable:
                 return succeed(connection)
-        waiter: Deferred[RelayConnection] = Deferred(lane.waiting.remove)
-        lane.waiting.append(waiter)
+        waiter: Deferred[RelayConnection] = Deferred(lane.waiting.__delitem__)
+        lane.waiting[waiter] = self._clock.seconds()
+        if self._impatience is None:
+            self._impatience = self._clock.callLater(_LOOK_EVERY_S, self._look_at_waiting)
         self._grow(key, lane)
         return waiter
 
@@ -94,25 +101,39 @@ class ConnectionPool:
             return
         lane = self._lanes[key]
         if lane.waiting:
-            lane.waiting.popleft().callback(connection)
+            waiter = next(iter(lane.waiting))
+            del lane.waiting[waiter]
+            waiter.callback(connection)
         elif self._others_wait():
             connection.leave()
         else:
             lane.idle.append(connection)
 
     def close(self) -> Deferred[None]:
-        """Take leave of all hosts and refuse everybody; fires when the last connection is gone."""
+        """Take leave of all hosts and refuse everybody; fires when the last connection is gone.
+
+        Transactions under way may end, for the time the settings grant."""
         self._closed = True
         problem = HostProblem("4.3.2", "shutting down")
         for lane in self._lanes.values():
             self._refuse_waiting(lane, problem)
             while lane.idle:
                 lane.idle.pop().leave()
+        if self._impatience is not None:
+            self._impatience.cancel()
+            self._impatience = None
         if not self._open:
             return succeed(None)
+        if self._grace is None:
+            self._grace = self._clock.callLater(self._settings.stop_grace, self._cut)
         emptied: Deferred[None] = Deferred()
         self._emptied.append(emptied)
         return emptied
+
+    def _cut(self) -> None:
+        self._grace = None
+        for connection in list(self._lane_of):
+            connection.abort()
 
     def _others_wait(self) -> bool:
         return self._open >= self._settings.connections and any(lane.waiting for lane in self._lanes.values())
@@ -170,9 +191,25 @@ class ConnectionPool:
         self._place_free(key)
 
     def _refuse_waiting(self, lane: _Lane, problem: HostProblem) -> None:
-        waiting, lane.waiting = lane.waiting, deque()
+        waiting = list(lane.waiting)
+        lane.waiting.clear()
         for waiter in waiting:
             waiter.errback(Failure(HostUnavailable(problem)))
+
+    def _look_at_waiting(self) -> None:
+        """Tell those who have waited too long; the host is alive, but slow or wanted by too many."""
+        self._impatience = None
+        oldest = self._clock.seconds() - self._settings.connection_wait
+        for lane in list(self._lanes.values()):
+            # The first ones have a connection under way for them, with timeouts of its own.
+            queued = list(lane.waiting.items())[lane.connecting :]
+            impatient = [waiter for waiter, since in queued if since <= oldest]
+            for waiter in impatient:
+                del lane.waiting[waiter]
+            for waiter in impatient:
+                waiter.errback(Failure(HostUnavailable(HostProblem("4.4.5", "all connections to the host in use"))))
+        if any(lane.waiting for lane in self._lanes.values()) and self._impatience is None:
+            self._impatience = self._clock.callLater(_LOOK_EVERY_S, self._look_at_waiting)
 
     def _gone(self, connection: RelayConnection) -> None:
         key = self._lane_of.pop(connection, None)
@@ -189,6 +226,9 @@ class ConnectionPool:
         self._open -= 1
         if self._closed:
             if not self._open:
+                if self._grace is not None:
+                    self._grace.cancel()
+                    self._grace = None
                 emptied, self._emptied = self._emptied, []
                 for waiter in emptied:
                     waiter.callback(None)

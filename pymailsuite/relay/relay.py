@@ -36,6 +36,9 @@ _WORDS = {
     RecipientState.EXPIRED: "expired",
 }
 
+_PREFETCH = 64 * 1024
+"""A message of up to this size is read while it waits for its connection; a longer one when it has it."""
+
 _NO_HOST = HostProblem("4.4.1", "no host to try")
 
 
@@ -132,7 +135,8 @@ class Relay:
         except Unroutable as reason:
             attempt.settle_all(Verdict(reason.state, reason.status, reason.text))
             return attempt.outcomes
-        attempt.first = await attempt.read(0, min(size, MAX_CHUNK))
+        if size <= _PREFETCH:
+            attempt.first = await attempt.read(0, size)
         log_in = self._routes.is_relayhost(route) and bool(self._settings.relayhost_login)
         for target in targets[: self._settings.hosts_per_attempt]:
             attempt.host = target.host
@@ -171,6 +175,8 @@ class Relay:
     async def _transact(self, attempt: _Attempt, connection: RelayConnection) -> Finished | None:
         """One transaction; None if the message cannot be sent by anybody and all has been said."""
         entry = attempt.entry
+        if not attempt.first:
+            attempt.first = await attempt.read(0, min(entry.size, MAX_CHUNK))
         needs = await self._needs(attempt, connection)
         batch = attempt.waiting[: self._settings.recipients_per_transaction]
         envelope = MessageEnvelope(

@@ -95,6 +95,13 @@ class RelaySettings(Section):
     messages_per_connection: int = Field(default=500, ge=1)
     """Messages sent over one connection before it is closed."""
 
+    connection_wait: Duration = 60.0
+    """How long a message waits for a connection while all that are allowed to its host are in use; then it is delayed,
+    so that a slow host does not fill the queue's places."""
+
+    stop_grace: Duration = 10.0
+    """How long transactions under way may go on when the server stops; then their connections are cut."""
+
     idle_close: Duration = 5.0
     """How long a connection is kept for a further message."""
 

@@ -1,0 +1,345 @@
+"""Takes what is due from the store, has it sent on, and records what became of it.
+
+An entry is claimed for a time, attempted, and settled: outcomes, next attempt and report in one transaction. Between
+the end of an attempt and its settling lies the only window in which a crash sends a message twice; nothing is done in
+it but to write the report. An entry whose attempt goes wrong in an unforeseen way waits like any other that was
+delayed, so that no message can jam the queue.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from attrs import evolve
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import LoopingCall, deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from pymailsuite.config.sections.queue import QueueSettings
+from pymailsuite.errors import MailError, NoSuchEntry
+from pymailsuite.interfaces import Acceptance, IMailStore, Outcome, QueuedRecipient, QueueEntry, RecipientState
+from pymailsuite.message.report import Action, RecipientReport, Report
+from pymailsuite.queue.schedule import EXPIRED_STATUS, decide, expires_at, is_delay_to_report
+from pymailsuite.values import MAX_CHUNK, QueueId
+
+log = Logger()
+
+_GIVEN_UP = frozenset({RecipientState.FAILED, RecipientState.EXPIRED})
+
+_SHORTEST_WAIT_S = 0.1
+"""Between two looks at the store that nobody asked for."""
+
+_SETTLE_AGAIN_S = 5.0
+"""After a settling that the store could not take."""
+
+
+class Sends(Protocol):
+    """What sends mail on: :class:`pymailsuite.relay.relay.Relay`."""
+
+    async def attempt(self, entry: QueueEntry, route: str, recipients: Sequence[QueuedRecipient]) -> list[Outcome]:
+        """An outcome for each of ``recipients``, all of ``route``; ``next_attempt`` is not set."""
+
+    def close(self) -> Deferred[None]:
+        """Delay what has not begun; fires when all has ended."""
+
+
+class WritesReports(Protocol):
+    """What makes messages of reports: :class:`pymailsuite.delivery.reports.ReportWriter`."""
+
+    async def write(self, report: Report) -> Acceptance | None:
+        """Staged for acceptance; None if there is nobody to tell."""
+
+
+class QueueRunner:
+    """The queue at work, from ``start`` to ``stop``. Several may work on one store, in any number of processes.
+
+    ``host_name`` is the Reporting-MTA of reports.
+    """
+
+    def __init__(
+        self,
+        settings: QueueSettings,
+        host_name: str,
+        store: IMailStore,
+        relay: Sends,
+        reports: WritesReports,
+        clock: IReactorTime,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._settings = settings
+        self._host_name = host_name
+        self._store = store
+        self._queue = store.queue
+        self._relay = relay
+        self._reports = reports
+        self._clock = clock
+        self._random = rng or random.Random()  # noqa: S311 (spreads retries)
+        self._owner = f"{host_name}:{os.getpid()}:{secrets.token_hex(4)}"
+        self._under_way: dict[QueueId, Deferred[None]] = {}
+        self._running = False
+        self._is_looking = False
+        self._looked: Deferred[None] | None = None
+        self._look_again = False
+        self._full = False
+        self._timer: IDelayedCall | None = None
+        self._unsubscribe: Callable[[], None] | None = None
+        self._renewal = LoopingCall(self._renew)
+        self._renewal.clock = clock
+
+    def start(self) -> None:
+        """Go on with whatever is due."""
+        self._running = True
+        self._unsubscribe = self._queue.subscribe(self.wake)
+        self._renewal.start(self._settings.lease / 3, now=False)
+        self.wake()
+
+    async def stop(self) -> None:
+        """Claim nothing more, let what is under way end, and settle it. What was delayed by this is due at once."""
+        self._running = False
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+            self._unsubscribe = None
+        self._set_timer(None)
+        if self._looked is not None:
+            await DeferredList([self._looked])
+        closed = self._relay.close()
+        await DeferredList(list(self._under_way.values()))
+        if self._renewal.running:
+            self._renewal.stop()
+        await closed
+
+    # --- looking for work
+
+    def wake(self) -> None:
+        """Something may be due: look soon. Cheap; many calls are one look."""
+        if not self._running:
+            return
+        if self._is_looking:
+            self._look_again = True
+            return
+        self._is_looking = True
+        self._looked = Deferred.fromCoroutine(self._look())
+
+    async def _look(self) -> None:
+        self._set_timer(None)
+        wait_s = self._settings.poll
+        try:
+            wait_s = await self._claim_all()
+        except CancelledError:
+            raise
+        except MailError as error:
+            log.warn("{event} {reason}", event="queue.store_failed", reason=str(error))
+        except Exception:
+            log.failure("{event}", event="queue.look_failed")
+        finally:
+            self._is_looking = False
+        if self._look_again:
+            self._look_again = False
+            wait_s = 0.0
+        if self._running:
+            self._set_timer(wait_s)
+
+    async def _claim_all(self) -> float:
+        """Claim as long as there is something due and room for it; answers how long to wait before the next look."""
+        settings = self._settings
+        while self._running:
+            room = settings.concurrency - len(self._under_way)
+            # Claiming one by one as places become free would cost a transaction a message.
+            self._full = room * 2 < settings.concurrency
+            if self._full:
+                return settings.poll
+            limit = min(room, settings.claim_batch)
+            entries = await self._queue.claim(self._owner, self._clock.seconds(), settings.lease, limit)
+            for entry in entries:
+                self._begin(entry)
+            if len(entries) < limit:
+                break
+        now = self._clock.seconds()
+        due = await self._queue.next_due(now)
+        return settings.poll if due is None else min(max(due - now, _SHORTEST_WAIT_S), settings.poll)
+
+    def _set_timer(self, wait_s: float | None) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None if wait_s is None else self._clock.callLater(wait_s, self.wake)
+
+    async def _renew_all(self) -> None:
+        if self._under_way:
+            until = self._clock.seconds() + self._settings.lease
+            await self._queue.renew(self._owner, list(self._under_way), until)
+
+    def _renew(self) -> Deferred[None]:
+        def failed(failure: Failure) -> None:
+            log.failure("{event}", failure, event="queue.renew_failed")
+
+        return Deferred.fromCoroutine(self._renew_all()).addErrback(failed)
+
+    # --- one entry
+
+    def _begin(self, entry: QueueEntry) -> None:
+        done = Deferred.fromCoroutine(self._work(entry))
+        if not done.called:
+            self._under_way[entry.queue_id] = done
+            done.addBoth(self._done, entry.queue_id)
+
+    def _done(self, result: object, queue_id: QueueId) -> None:
+        del self._under_way[queue_id]
+        if self._full and len(self._under_way) * 2 <= self._settings.concurrency:
+            self._full = False
+            self.wake()
+
+    async def _work(self, entry: QueueEntry) -> None:
+        try:
+            outcomes = self._decide(entry, await self._attempt(entry))
+            outcomes, report = await self._report(entry, outcomes)
+            await self._settle(entry, outcomes, report)
+        except CancelledError:
+            raise
+        except Exception:
+            # The claim lapses, and the entry is tried again.
+            log.failure("{event} {queue_id}", event="queue.settle_failed", queue_id=entry.queue_id)
+
+    async def _attempt(self, entry: QueueEntry) -> list[Outcome]:
+        """An outcome for each recipient, whatever happens."""
+        by_route: dict[str, list[QueuedRecipient]] = {}
+        for recipient in entry.recipients:
+            by_route.setdefault(recipient.route, []).append(recipient)
+        if len(by_route) == 1:
+            return await self._attempt_route(entry, *by_route.popitem())
+        attempts = [
+            Deferred.fromCoroutine(self._attempt_route(entry, route, recipients))
+            for route, recipients in by_route.items()
+        ]
+        return [outcome for attempt in attempts for outcome in await attempt]
+
+    async def _attempt_route(self, entry: QueueEntry, route: str, recipients: list[QueuedRecipient]) -> list[Outcome]:
+        try:
+            return await self._relay.attempt(entry, route, recipients)
+        except CancelledError:
+            raise
+        except MailError as error:
+            log.warn(
+                "{event} {queue_id} {reason}", event="queue.attempt_failed", queue_id=entry.queue_id, reason=str(error)
+            )
+            reply = error.public
+        except Exception:
+            log.failure(
+                "{event} {queue_id} {route}", event="queue.attempt_broken", queue_id=entry.queue_id, route=route
+            )
+            reply = "internal error"
+        return [Outcome(one.position, RecipientState.WAITING, "4.3.0", reply) for one in recipients]
+
+    def _decide(self, entry: QueueEntry, outcomes: list[Outcome]) -> list[Outcome]:
+        now = self._clock.seconds()
+        by_position = {recipient.position: recipient for recipient in entry.recipients}
+        decided = []
+        for outcome in outcomes:
+            recipient = by_position[outcome.position]
+            one = decide(self._settings, entry, recipient, outcome, now, self._random.random())
+            if one.state is RecipientState.WAITING and not self._running:
+                # Delayed by our stopping, not by anybody else.
+                one = evolve(one, next_attempt=now)
+            elif one.state is RecipientState.EXPIRED:
+                log.info(
+                    "{event} {queue_id} to=<{recipient}> status={status} reply={reply}",
+                    event="queue.expired",
+                    queue_id=entry.queue_id,
+                    recipient=str(recipient.address),
+                    status=one.status,
+                    reply=one.reply,
+                )
+            decided.append(one)
+        return decided
+
+    async def _settle(self, entry: QueueEntry, outcomes: list[Outcome], report: Acceptance | None) -> None:
+        """Again and again while the store cannot: to give up here would send the message once more."""
+        while True:
+            try:
+                await self._queue.settle(self._owner, entry.queue_id, outcomes, (), report)
+                return
+            except NoSuchEntry:
+                # Deleted by an operator meanwhile, or our lease ended and another has it.
+                log.warn("{event} {queue_id}", event="queue.claim_lost", queue_id=entry.queue_id)
+                return
+            except MailError as error:
+                log.warn(
+                    "{event} {queue_id} {reason}",
+                    event="queue.settle_delayed",
+                    queue_id=entry.queue_id,
+                    reason=str(error),
+                )
+                if not self._running:
+                    raise
+            await deferLater(self._clock, _SETTLE_AGAIN_S)
+
+    # --- reports
+
+    async def _report(self, entry: QueueEntry, outcomes: list[Outcome]) -> tuple[list[Outcome], Acceptance | None]:
+        """What the sender is to be told, if anything; a report that cannot be written now lets its recipients wait."""
+        if entry.reverse_path is None:
+            return outcomes, None
+        now = self._clock.seconds()
+        given_up = [outcome for outcome in outcomes if outcome.state in _GIVEN_UP]
+        delayed = [] if given_up else [one for one in outcomes if is_delay_to_report(self._settings, entry, one, now)]
+        if not given_up and not delayed:
+            return outcomes, None
+        told = given_up or delayed
+        try:
+            acceptance = await self._reports.write(await self._describe(entry, told, now))
+        except CancelledError:
+            raise
+        except Exception:
+            log.failure("{event} {queue_id}", event="queue.report_failed", queue_id=entry.queue_id)
+            again = now + self._settings.retry_first
+            return [
+                evolve(one, state=RecipientState.WAITING, next_attempt=again) if one in given_up else one
+                for one in outcomes
+            ], None
+        log.info(
+            "{event} {queue_id} to=<{sender}> action={action} recipients={count}",
+            event="queue.reported" if acceptance is not None else "queue.not_reported",
+            queue_id=entry.queue_id,
+            sender=str(entry.reverse_path),
+            action="failed" if given_up else "delayed",
+            count=len(told),
+        )
+        return [evolve(one, delay_reported=True) if one in delayed else one for one in outcomes], acceptance
+
+    async def _describe(self, entry: QueueEntry, told: Sequence[Outcome], now: float) -> Report:
+        assert entry.reverse_path is not None
+        size = min(entry.size, max(entry.header_size, self._settings.return_size), MAX_CHUNK)
+        original = await self._store.read_content(entry.content_id, 0, size)
+        by_position = {recipient.position: recipient for recipient in entry.recipients}
+        return Report(
+            reporting_mta=self._host_name,
+            queue_id=entry.queue_id,
+            arrival_date=entry.created_at,
+            reverse_path=entry.reverse_path,
+            recipients=tuple(
+                self._describe_recipient(entry, by_position[outcome.position], outcome, now) for outcome in told
+            ),
+            original=original,
+            header_size=min(entry.header_size, len(original)),
+            original_size=entry.size if len(original) < entry.size else 0,
+        )
+
+    def _describe_recipient(
+        self, entry: QueueEntry, recipient: QueuedRecipient, outcome: Outcome, now: float
+    ) -> RecipientReport:
+        given_up = outcome.state in _GIVEN_UP
+        return RecipientReport(
+            recipient=recipient.address,
+            action=Action.FAILED if given_up else Action.DELAYED,
+            status=EXPIRED_STATUS if outcome.state is RecipientState.EXPIRED else outcome.status,
+            diagnostic=outcome.reply,
+            remote_mta=outcome.host,
+            original_recipient=f"rfc822;{recipient.original}" if recipient.original is not None else "",
+            last_attempt=now,
+            will_retry_until=None if given_up else expires_at(self._settings, entry),
+        )

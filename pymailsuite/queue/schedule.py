@@ -1,0 +1,62 @@
+"""When to try again, when to give up, when to tell the sender. Pure: time and chance are arguments.
+
+Source: RFC 5321 §4.5.4.1.
+"""
+
+from __future__ import annotations
+
+from attrs import evolve
+
+from pymailsuite.config.sections.queue import QueueSettings
+from pymailsuite.interfaces import Outcome, QueuedRecipient, QueueEntry, RecipientState
+
+EXPIRED_STATUS = "4.4.7"
+"""Delivery time expired. Source: RFC 3463 §3.5."""
+
+
+def expires_at(settings: QueueSettings, entry: QueueEntry) -> float:
+    """POSIX seconds at which ``entry`` is given up."""
+    lifetime = settings.expire if entry.reverse_path is not None else settings.expire_reports
+    return entry.created_at + lifetime
+
+
+def next_attempt(settings: QueueSettings, entry: QueueEntry, attempts: int, now: float, chance: float) -> float | None:
+    """POSIX seconds of the try after attempt number ``attempts`` (1 is the first), or None once past giving up.
+
+    ``chance`` (0.0 to 1.0) spreads tries around their due time. The last try is at the moment of giving up.
+    """
+    end = expires_at(settings, entry)
+    if now >= end:
+        return None
+    # The exponent is bounded: a message tried a thousand times must not overflow.
+    wait = min(settings.retry_first * settings.retry_factor ** min(attempts - 1, 64), settings.retry_max)
+    wait *= 1 + settings.retry_jitter * (2 * chance - 1)
+    return min(now + wait, end)
+
+
+def decide(
+    settings: QueueSettings,
+    entry: QueueEntry,
+    recipient: QueuedRecipient,
+    outcome: Outcome,
+    now: float,
+    chance: float,
+) -> Outcome:
+    """``outcome`` with what follows from it: a waiting recipient gets its next attempt, or has expired."""
+    if outcome.state is not RecipientState.WAITING:
+        return evolve(outcome, delay_reported=recipient.delay_reported)
+    due = next_attempt(settings, entry, recipient.attempts + 1, now, chance)
+    if due is None:
+        return evolve(outcome, state=RecipientState.EXPIRED, delay_reported=recipient.delay_reported)
+    return evolve(outcome, next_attempt=due, delay_reported=recipient.delay_reported)
+
+
+def is_delay_to_report(settings: QueueSettings, entry: QueueEntry, outcome: Outcome, now: float) -> bool:
+    """True if the sender is to be told now that this recipient still waits."""
+    return (
+        outcome.state is RecipientState.WAITING
+        and not outcome.delay_reported
+        and entry.reverse_path is not None
+        and settings.warn_after > 0
+        and now - entry.created_at >= settings.warn_after
+    )
