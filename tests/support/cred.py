@@ -60,7 +60,7 @@ class PasswordTable:
         return self._judge(credentials)
 
     def _judge(self, credentials: Any) -> Deferred[Any]:
-        name = credentials.username.decode("utf-8")
+        name = credentials.username.decode("utf-8", "backslashreplace")
         self.asked.append(name)
         password = self.passwords.get(name.lower())
         if password is None or not credentials.checkPassword(password.encode("utf-8")):

@@ -1,0 +1,53 @@
+"""What a listener needs to make POP3 connections."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from twisted.cred.portal import Portal
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from pymailsuite.config.sections.pop3 import Pop3Settings
+from pymailsuite.pop3.login_delay import LoginDelay
+from pymailsuite.pop3.protocol import Pop3Protocol
+from pymailsuite.pop3.replies import err
+from pymailsuite.pop3.requests import Mechanisms, Service
+from pymailsuite.sasl import mechanisms as sasl_mechanisms
+from pymailsuite.wire.shell import ConnectionLimits, ShellFactory, TlsContextFactory
+
+
+class Pop3Factory(ShellFactory):
+    """Makes the connections of a POP3 listener. For implicit TLS (995) the listener wraps this factory in TLS."""
+
+    log: ClassVar[Logger] = Logger()
+
+    def __init__(
+        self,
+        settings: Pop3Settings,
+        hostname: str,
+        portal: Portal,
+        reactor: IReactorTime,
+        *,
+        mechanisms: Mechanisms = sasl_mechanisms,
+        tls_context: TlsContextFactory | None = None,
+    ) -> None:
+        """``portal`` gives avatars for IPop3Avatar. ``tls_context`` None: no STLS."""
+        super().__init__(reactor, ConnectionLimits(settings.connections, settings.connections_per_address))
+        self.service = Service(settings, hostname, tls_context is not None, mechanisms)
+        self._portal = portal
+        self._tls_context = tls_context
+        self._login_delay = LoginDelay(settings.login_delay, reactor)
+        if settings.plaintext_login:
+            self.log.warn(
+                "{event}: passwords are taken without TLS from this host's own addresses",
+                event="pop3.plaintext_login_allowed",
+            )
+
+    def make_protocol(self) -> Pop3Protocol:
+        """A protocol for a new connection."""
+        return Pop3Protocol(self.reactor, self.service, self._portal, self._login_delay, self._tls_context)
+
+    def busy_reply(self) -> bytes:
+        """Come back later."""
+        return err("too many connections, try again later", "SYS/TEMP")

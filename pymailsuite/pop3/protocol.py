@@ -1,0 +1,428 @@
+"""The shell of the POP3 server: octets, timers and Deferreds around the pure session.
+
+Lines are pulled, one after the last is answered. Replies of a turn leave in one write, but never more than a bounded
+number of octets before the client has read what it was sent: pipelined commands are short and their replies long.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Coroutine
+from typing import Any, ClassVar, Final
+
+from twisted.cred.error import LoginFailed
+from twisted.cred.portal import Portal
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from pymailsuite.errors import LoginRefused, MailError, NoSuchEntry, TemporaryFailure
+from pymailsuite.interfaces import IPop3Avatar
+from pymailsuite.pop3.login_delay import LoginDelay
+from pymailsuite.pop3.maildrop import Maildrop, open_maildrop
+from pymailsuite.pop3.requests import BeginTls, CloseMaildrop, HoldBack, LogIn, ReadMessage, Request, Service
+from pymailsuite.pop3.session import Pop3Session, State
+from pymailsuite.pop3.top import TopCutter
+from pymailsuite.wire.lines import LineBuffer, LineTooLong
+from pymailsuite.wire.shell import ShellProtocol, TlsContextFactory
+
+_UNREAD_REPLIES: Final = 128 * 1024
+"""Octets of replies after which it is asked whether the client keeps up."""
+
+_FORMATS: Final = {
+    "pop3.logged_in": "{event} {login_name} at {peer_ip}, {messages} messages",
+    "pop3.signed_off": "{event} {login_name} at {peer_ip}, {retrieved} retrieved, {deleted} deleted, {left} left",
+}
+
+Settle = Callable[[Any], Request | None]
+
+
+class InternalFailure(TemporaryFailure):
+    """A defect of ours, already logged in full: the client may try again."""
+
+    text = "internal error, try again later"
+
+
+class MessageGone(NoSuchEntry):
+    """Another session has expunged the message, and its octets are there no longer."""
+
+    text = "message is gone"
+
+
+class Pop3Protocol(ShellProtocol):
+    """One connection of a POP3 client."""
+
+    log: ClassVar[Logger] = Logger()
+    protocol_name = "pop3"
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        service: Service,
+        portal: Portal,
+        login_delay: LoginDelay,
+        tls_context: TlsContextFactory | None = None,
+    ) -> None:
+        super().__init__(reactor)
+        self._service = service
+        self._settings = service.settings
+        self._portal = portal
+        self._login_delay = login_delay
+        self._tls_context = tls_context
+        self._lines = LineBuffer(service.settings.line)
+        self._session: Pop3Session | None = None
+        self._maildrop: Maildrop | None = None
+        self._logout: Callable[[], object] | None = None
+        # An answer is pending: no line is taken until it is there.
+        self._waiting = False
+        self._pumping = False
+        self._answer: tuple[Any] | None = None
+        self._delay: IDelayedCall | None = None
+        self._queued = 0
+
+    @property
+    def session(self) -> Pop3Session:
+        """The conversation; there is one from the moment the connection is made."""
+        assert self._session is not None, "not connected"
+        return self._session
+
+    # --- what the shell's base asks for
+
+    def connection_opened(self) -> None:
+        """Greet."""
+        self._session = Pop3Session(self._service, self.secure, _is_loopback(self.peer_ip))
+        self._session.greet()
+        self._finish_turn(True)
+
+    def octets_received(self, octets: bytes) -> None:
+        """Take them in, and act on them if nothing is being waited for."""
+        self._lines.receive(octets)
+        if self._waiting:
+            self.hold_reading(len(self._lines))
+        else:
+            self._pump()
+
+    def drop_unread(self) -> int:
+        """Everything from before TLS is forgotten."""
+        dropped = self._lines.drop_unread()
+        self.session.tls_begun()
+        return dropped
+
+    def timed_out(self) -> None:
+        """Close without a word: RFC 1939 §3. A client that does not read would not see it anyway."""
+        self.log.info("{event} {peer_ip}", event="pop3.timed_out", peer_ip=self.peer_ip)
+        if self._waiting:
+            self.abort()
+        else:
+            self.close()
+
+    def shut_down(self) -> None:
+        """The server stops: say so and close, unless an answer is owed first."""
+        if not self.closing and not self._waiting:
+            self.session.shut_down()
+            self._finish_turn(False)
+
+    def input_ended(self) -> None:
+        """A client that has shut down its side still gets the answers it is owed."""
+        if not self._waiting:
+            self.close()
+
+    def turn_failed(self, failure: Failure) -> None:
+        """The conversation may be out of step: end it politely."""
+        if self._session is None or self.closing:
+            self.abort()
+            return
+        self._session.failed()
+        self._finish_turn(False)
+
+    def connection_closed(self, reason: Failure) -> None:
+        """No deletion without QUIT: RFC 1939 §6."""
+        if self._delay is not None:
+            self._delay.cancel()
+            self._delay = None
+        maildrop, self._maildrop = self._maildrop, None
+        if maildrop is not None:
+            maildrop.abandon()
+        logout, self._logout = self._logout, None
+        if logout is not None:
+            logout()
+
+    # --- the pump
+
+    def _pump(self, request: Request | None = None) -> None:
+        """Perform ``request``, then act on lines until there are no more or an answer must be waited for."""
+        lines = self._lines
+        session = self.session
+        acted = request is not None
+        self._pumping = True
+        try:
+            while True:
+                if request is not None:
+                    request = self._perform(request)
+                    continue
+                if self._waiting or session.ended or self.closing:
+                    break
+                if session.outgoing and self._must_wait_for_client(session):
+                    break
+                try:
+                    line = lines.next_line()
+                except LineTooLong as error:
+                    session.line_refused(error)
+                    continue
+                if line is None:
+                    break
+                acted = True
+                request = session.line_received(line)
+        finally:
+            self._pumping = False
+        self._finish_turn(acted)
+
+    def _must_wait_for_client(self, session: Pop3Session) -> bool:
+        """Hand the replies on; True if the client has too much of them unread."""
+        self._queued += sum(map(len, session.outgoing))
+        self._hand_on(session)
+        if self._queued < _UNREAD_REPLIES:
+            return False
+        self._queued = 0
+        drained = self.drained()
+        if drained is None:
+            return False
+        self._wait_for(drained, _nothing_more)
+        return self._waiting
+
+    def _hand_on(self, session: Pop3Session) -> None:
+        if session.outgoing:
+            outgoing, session.outgoing = session.outgoing, []
+            self.send_all(outgoing)
+
+    def _finish_turn(self, acted: bool) -> None:
+        """Let the replies go, write the log, and set the clock unless only a part of a command has come."""
+        session = self.session
+        self._hand_on(session)
+        self._queued = 0
+        if session.notes:
+            notes, session.notes = session.notes, []
+            for note in notes:
+                self.log.info(_FORMATS[note.event], event=note.event, peer_ip=self.peer_ip, **note.fields)
+        if self.closing:
+            return
+        if session.ended:
+            self.close()
+        elif self._waiting:
+            # The clock goes on: it may be the client that is waited for, to read what it was sent.
+            self.set_timeout(self._settings.autologout)
+            self.hold_reading(len(self._lines))
+        elif self.input_over:
+            self.close()
+        else:
+            if acted:
+                logged_in = session.state is State.TRANSACTION
+                self.set_timeout(self._settings.autologout if logged_in else self._settings.login_timeout)
+            self.release_reading()
+
+    # --- requests of the session
+
+    def _perform(self, request: Request) -> Request | None:
+        """Do it; answers what is to be done next, if the answer was there at once and leads to something."""
+        if isinstance(request, ReadMessage):
+            return self._read_message(request)
+        if isinstance(request, LogIn):
+            return self._wait_for(self._start(self._log_in(request)), self._login_answered)
+        if isinstance(request, HoldBack):
+            return self._hold_back(request.delay_s)
+        if isinstance(request, BeginTls):
+            self._finish_turn(True)
+            self.start_tls(self._tls_context)
+            return None
+        return self._close_maildrop(request)
+
+    @staticmethod
+    def _start(work: Coroutine[Any, Any, Any]) -> Deferred[Any]:
+        return Deferred.fromCoroutine(work)
+
+    def _wait_for(self, answer: Deferred[Any], settle: Settle) -> Request | None:
+        """Go on with ``settle`` when the answer, or a Failure, is there; at once if it is there already."""
+        self._waiting = True
+        answer.addBoth(self._answered, settle)
+        if self._answer is None:
+            return None
+        (result,), self._answer = self._answer, None
+        return settle(result)
+
+    def _answered(self, result: object, settle: Settle) -> None:
+        self._waiting = False
+        if self._pumping:
+            # Still within _wait_for: what settling it may raise must not end up in the Deferred.
+            self._answer = (result,)
+        elif self.connection_ended:
+            settle(result)
+        else:
+            self.in_turn(self._go_on, result, settle)
+
+    def _go_on(self, result: object, settle: Settle) -> None:
+        self._pump(settle(result))
+
+    def _error_of(self, failure: Failure) -> MailError:
+        """What the client is told of a failure; a defect is logged, and its nature kept to ourselves."""
+        if isinstance(failure.value, MailError):
+            return failure.value
+        self.log.failure("{event}: {log_failure.value}", failure=failure, event="pop3.failed", peer_ip=self.peer_ip)
+        return InternalFailure(cause=failure.getErrorMessage())
+
+    # --- logging in
+
+    async def _log_in(self, request: LogIn) -> tuple[Any, Maildrop, Callable[[], object]]:
+        avatar: Any
+        _, avatar, logout = await self._portal.login(request.credentials, None, IPop3Avatar)
+        try:
+            self._login_delay.check(avatar.account.account_id)
+            maildrop = await open_maildrop(
+                avatar.mail,
+                self._service.hostname,
+                self._settings.lock_lease,
+                self._settings.read_ahead,
+                self._reactor,
+            )
+        except BaseException:
+            logout()
+            raise
+        return avatar, maildrop, logout
+
+    def _login_answered(self, answer: Any) -> Request | None:
+        session = self.session
+        if isinstance(answer, Failure):
+            if self.connection_ended:
+                return None
+            if answer.check(LoginRefused, LoginFailed) is not None:
+                self.log.info("{event} at {peer_ip}", event="pop3.login_refused", peer_ip=self.peer_ip)
+                return session.login_refused(LoginRefused())
+            session.maildrop_refused(self._error_of(answer))
+            return None
+        avatar, maildrop, logout = answer
+        if self.closing:
+            # It has waited too long for us, or is gone.
+            maildrop.abandon()
+            logout()
+            return None
+        self._maildrop, self._logout = maildrop, logout
+        maildrop.lock_lost = self._lock_lost
+        session.maildrop_opened(avatar.account.login_name, maildrop.listing)
+        return None
+
+    def _lock_lost(self) -> None:
+        if self._waiting:
+            # What is being sent may be half a message.
+            self.abort()
+        else:
+            self.in_turn(self._end_without_lock)
+
+    def _end_without_lock(self) -> None:
+        self.session.lock_lost()
+        self._finish_turn(False)
+
+    def _hold_back(self, delay_s: float) -> Request | None:
+        over: Deferred[None] = Deferred()
+        if delay_s > 0:
+            self._delay = self._reactor.callLater(delay_s, over.callback, None)
+        else:
+            over.callback(None)
+        return self._wait_for(over, self._held_back)
+
+    def _held_back(self, _: Any) -> Request | None:
+        self._delay = None
+        self.session.held_back()
+        return None
+
+    # --- reading
+
+    def _read_message(self, request: ReadMessage) -> Request | None:
+        maildrop = self._maildrop
+        assert maildrop is not None, "logged in"
+        octets = maildrop.message(request.index)
+        if isinstance(octets, bytes):
+            self.session.message_read(octets)
+            return None
+        return self._wait_for(octets, lambda answer: self._message_answered(answer, maildrop, request))
+
+    def _message_answered(self, answer: Any, maildrop: Maildrop, request: ReadMessage) -> Request | None:
+        if isinstance(answer, bytes):
+            self.session.message_read(answer)
+        elif isinstance(answer, Failure):
+            self.session.message_refused(self._error_of(answer))
+        else:
+            streaming = self._start(self._stream(maildrop, request))
+            return self._wait_for(streaming, self._streamed)
+        return None
+
+    async def _stream(self, maildrop: Maildrop, request: ReadMessage) -> bool:
+        """Send a message in pieces; False if not all of it was there to be sent."""
+        session = self.session
+        size = maildrop.listing.sizes[request.index]
+        cutter = None if request.lines is None else TopCutter(request.lines)
+        position = 0
+        while position < size:
+            try:
+                piece = await maildrop.piece(request.index, position)
+                if not piece and position == 0:
+                    raise MessageGone
+            except CancelledError:
+                raise
+            except Exception:
+                if position > 0:
+                    raise
+                session.message_refused(self._error_of(Failure()))
+                return True
+            if not piece or self.closing:
+                return False
+            if position == 0:
+                session.message_begun(size)
+            position += len(piece)
+            session.message_piece(piece if cutter is None else cutter.cut(piece))
+            if cutter is not None and cutter.complete:
+                break
+            self._hand_on(session)
+            drained = self.drained()
+            if drained is not None:
+                self.set_timeout(self._settings.autologout)
+                await drained
+        session.message_ended()
+        return True
+
+    def _streamed(self, answer: Any) -> Request | None:
+        if answer is not True and not self.connection_ended:
+            # The client has half a message and waits for its end: only a lost connection tells it the truth.
+            reason = str(self._error_of(answer)) if isinstance(answer, Failure) else "octets are missing"
+            self.log.error(
+                "{event} at {peer_ip}: {reason}", event="pop3.message_cut", peer_ip=self.peer_ip, reason=reason
+            )
+            self.abort()
+        return None
+
+    # --- QUIT
+
+    def _close_maildrop(self, request: CloseMaildrop) -> Request | None:
+        maildrop, self._maildrop = self._maildrop, None
+        assert maildrop is not None, "logged in"
+        return self._wait_for(self._start(maildrop.finish(request.uids)), self._maildrop_closed)
+
+    def _maildrop_closed(self, answer: Any) -> Request | None:
+        if isinstance(answer, Failure):
+            self.session.removal_failed(self._error_of(answer))
+        else:
+            self.session.maildrop_closed()
+        if self.connection_ended:
+            self._finish_turn(False)
+        return None
+
+
+def _nothing_more(_: Any) -> None:
+    return None
+
+
+def _is_loopback(ip: str) -> bool:
+    try:
+        return ipaddress.ip_address(ip).is_loopback
+    except ValueError:
+        # A UNIX socket, or a test's transport: a peer without an address is nobody in particular.
+        return False

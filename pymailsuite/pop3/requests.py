@@ -1,0 +1,90 @@
+"""What a session asks of the world around it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from attrs import field, frozen
+from twisted.cred.credentials import ICredentials
+
+from pymailsuite.config.sections.pop3 import Pop3Settings
+from pymailsuite.sasl import ServerMechanism
+from pymailsuite.values import UidSet
+
+Mechanisms = Callable[[bool], Mapping[str, Callable[[], ServerMechanism]]]
+"""Answers the mechanisms to offer, by name; the argument says whether passwords may pass in the clear."""
+
+
+@frozen
+class Service:
+    """What all sessions of a listener have in common."""
+
+    settings: Pop3Settings
+    hostname: str
+    tls_available: bool
+    mechanisms: Mechanisms
+
+
+@frozen
+class Listing:
+    """A maildrop as it was at login: what message number N is does not change within a session (RFC 1939 §4).
+
+    ``uids`` and ``sizes`` (octets) go by message number less one.
+    """
+
+    uid_validity: int
+    uids: Sequence[int] = field(repr=False)
+    sizes: Sequence[int] = field(repr=False)
+
+
+@frozen
+class BeginTls:
+    """Send the replies, begin TLS, throw away what was received; then call ``tls_begun``."""
+
+
+@frozen
+class LogIn:
+    """Ask the portal, then lock and open the maildrop.
+
+    Answer with ``maildrop_opened``, ``login_refused``, or ``maildrop_refused``.
+    """
+
+    credentials: ICredentials = field(repr=False)
+
+
+@frozen
+class HoldBack:
+    """Wait that many seconds, then call ``held_back``."""
+
+    delay_s: float
+
+
+@frozen
+class ReadMessage:
+    """Read a message of the listing.
+
+    Answer with ``message_read``; or with ``message_begun``, pieces and ``message_ended`` if it is long; or with
+    ``message_refused``. ``lines`` None: whole; else its header and so many lines of its body.
+    """
+
+    index: int
+    lines: int | None
+
+
+@frozen
+class CloseMaildrop:
+    """Remove these messages, give the lock back; answer with ``maildrop_closed`` or ``removal_failed``."""
+
+    uids: UidSet
+
+
+Request = BeginTls | LogIn | HoldBack | ReadMessage | CloseMaildrop
+
+
+@frozen
+class Note:
+    """Something worth a line in the log; ``event`` is its name there."""
+
+    event: str
+    fields: Mapping[str, Any]
