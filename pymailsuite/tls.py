@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import idna
 from attrs import frozen
@@ -19,8 +19,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from OpenSSL import SSL, crypto
+from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.internet.ssl import AcceptableCiphers, CertificateOptions, TLSVersion
 from twisted.logger import Logger
+from zope.interface import implementer
 
 from pymailsuite.config.sections.tls import TlsSettings
 from pymailsuite.errors import ConfigError
@@ -154,6 +156,7 @@ def _read(path: Path, setting: str) -> bytes:
         raise ConfigError(f"{setting}: {path}: {error.strerror or error}") from None
 
 
+@implementer(IOpenSSLServerConnectionCreator)
 class ServerTls:
     """A context factory that notices a renewed certificate: files are looked at once a minute and read if they changed.
 
@@ -177,8 +180,12 @@ class ServerTls:
             for path in (self._files.certificate, self._files.private_key)
         )
 
-    def getContext(self) -> SSL.Context:
-        """The context for a new connection."""
+    def serverConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
+        """TLS for a new connection."""
+        return SSL.Connection(self.context(), None)
+
+    def context(self) -> SSL.Context:
+        """What a new connection is made from."""
         now = self._seconds()
         if now - self._looked_at >= self._LOOK_EVERY_S:
             self._looked_at = now

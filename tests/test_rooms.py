@@ -31,7 +31,7 @@ LINES = (
     ("auth",),
     ("smtp", "pop3", "imap"),
     ("queue", "relay", "delivery"),
-    ("tls", "logs", "listeners"),
+    ("tls", "logs", "listeners", "opening", "upkeep"),
     ("service",),
     ("tap",),
     ("cli",),

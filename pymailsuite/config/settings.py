@@ -13,11 +13,14 @@ from pymailsuite.config.sections.imap import ImapSettings
 from pymailsuite.config.sections.listeners import ListenerSettings
 from pymailsuite.config.sections.log import LogSettings
 from pymailsuite.config.sections.message import MessageSettings
+from pymailsuite.config.sections.pop3 import Pop3Settings
+from pymailsuite.config.sections.queue import QueueSettings
 from pymailsuite.config.sections.relay import RelaySettings
 from pymailsuite.config.sections.server import ServerSettings
 from pymailsuite.config.sections.smtp import SmtpMxSettings, SubmissionSettings
 from pymailsuite.config.sections.store import StoreSection
 from pymailsuite.config.sections.tls import TlsSettings
+from pymailsuite.config.sections.upkeep import UpkeepSettings
 
 
 class Settings(Section):
@@ -34,6 +37,9 @@ class Settings(Section):
     smtp: SmtpMxSettings = Field(default_factory=SmtpMxSettings)
     submission: SubmissionSettings = Field(default_factory=SubmissionSettings)
     imap: ImapSettings = Field(default_factory=ImapSettings)
+    pop3: Pop3Settings = Field(default_factory=Pop3Settings)
     delivery: DeliverySettings = Field(default_factory=DeliverySettings)
+    queue: QueueSettings = Field(default_factory=QueueSettings)
     relay: RelaySettings = Field(default_factory=RelaySettings)
     dns: DnsSettings = Field(default_factory=DnsSettings)
+    upkeep: UpkeepSettings = Field(default_factory=UpkeepSettings)

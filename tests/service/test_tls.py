@@ -8,7 +8,9 @@ from pathlib import Path
 
 from cryptography import x509
 from OpenSSL import SSL
+from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
 
 from pymailsuite.config.sections.tls import TlsSettings
 from pymailsuite.errors import ConfigError
@@ -168,7 +170,7 @@ class RenewalTests(TlsCase):
         self.tls = ServerTls(self.settings(), self.files, lambda: self.now)
 
     def subject(self) -> str:
-        certificate = handshake(self.tls.getContext()).get_peer_certificate()
+        certificate = handshake(self.tls.context()).get_peer_certificate()
         assert certificate is not None
         return str(certificate.get_subject().CN)
 
@@ -177,6 +179,10 @@ class RenewalTests(TlsCase):
         if octets is not None:
             self.files.certificate.write_bytes(octets)
         os.utime(self.files.certificate, (1, 1))
+
+    def test_it_is_what_twisted_asks_for(self) -> None:
+        verifyObject(IOpenSSLServerConnectionCreator, self.tls)
+        self.assertIsInstance(self.tls.serverConnectionForTLS(None), SSL.Connection)
 
     def test_new_files_are_in_use_within_a_minute(self) -> None:
         self.change_files()

@@ -1,0 +1,208 @@
+"""The whole server: settings in, one service out.
+
+Everything is made when the service is made, in this order, and nothing is opened yet: what is wrong with the settings
+is known before twistd forks. Ports are bound when it is started with privileges, the store is opened once it has
+dropped them, and only then are connections served. It stops the other way round: no more connections, the queue, the
+threads that hash, and at last the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.application.service import MultiService, Service
+from twisted.cred.checkers import ICredentialsChecker
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.logger import ILogObserver, Logger
+from twisted.python.components import Componentized
+from twisted.python.failure import Failure
+
+from pymailsuite import __version__
+from pymailsuite.auth import AuthService
+from pymailsuite.config.settings import Settings
+from pymailsuite.delivery.intake import MessageIntake
+from pymailsuite.delivery.reports import ReportWriter
+from pymailsuite.directory import RecipientResolver
+from pymailsuite.dns.resolver import Resolver
+from pymailsuite.errors import AlreadyExists
+from pymailsuite.imap.factory import ImapFactory
+from pymailsuite.interfaces import IMailStore, IRecipientResolver
+from pymailsuite.listeners import Listeners, ListeningService
+from pymailsuite.opening import make_folder, store_of
+from pymailsuite.pop3.factory import Pop3Factory
+from pymailsuite.queue.runner import QueueRunner
+from pymailsuite.relay.relay import Relay
+from pymailsuite.sasl import mechanisms
+from pymailsuite.smtp.factory import SmtpFactory
+from pymailsuite.tls import ServerTls, certificate_files
+from pymailsuite.upkeep import StoreSweeper, TurnWatch
+
+log = Logger()
+
+
+class QueueService(Service):
+    """The queue at work while the server runs."""
+
+    def __init__(self, runner: QueueRunner) -> None:
+        self.setName("queue")  # type: ignore[no-untyped-call]
+        self._runner = runner
+
+    def startService(self) -> None:
+        """Go on with what is due."""
+        super().startService()  # type: ignore[no-untyped-call]
+        self._runner.start()
+
+    def stopService(self) -> Deferred[None]:
+        """Fires once what was under way is settled."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        return Deferred.fromCoroutine(self._runner.stop())
+
+
+class MailService(MultiService):
+    """A mail server. ``store``, ``portal`` and ``listeners`` are for those who embed it.
+
+    ``checkers`` are asked after those of ``[auth] checkers``. ``owner`` (uid, gid) is whom twistd will run as, if not
+    as the user it was started by. ``on_ready`` is called when connections are served, ``on_failure`` with what kept
+    the store from being opened. ``log_observer`` takes twistd's log, if given. ConfigError if the settings ask for
+    what cannot be had.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        reactor: Any,
+        *,
+        checkers: Sequence[ICredentialsChecker] = (),
+        owner: tuple[int, int] | None = None,
+        on_ready: Callable[[], None] = lambda: None,
+        on_failure: Callable[[Failure], None] = lambda failure: None,
+        log_observer: ILogObserver | None = None,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.setName("pymailsuite")  # type: ignore[no-untyped-call]
+        self.settings = settings
+        self._on_ready = on_ready
+        self._on_failure = on_failure
+        self._log_observer = log_observer
+        self._started: Deferred[None] = succeed(None)
+        self._is_open = False
+
+        make_folder(settings.server.data_dir, owner)
+        self.store: IMailStore = store_of(settings, reactor)
+        auth = AuthService(settings.auth, self.store, reactor, checkers)
+        self.portal = auth.portal
+        recipients = RecipientResolver(settings.directory, self.store.directory, reactor)
+        queue = QueueService(self._make_queue_runner(recipients, reactor))
+        self.listeners = Listeners(reactor, self._make_listening(recipients, reactor))
+        sweeper = StoreSweeper(self.store.upkeep, settings.upkeep.sweep_interval, reactor)
+        watch = TurnWatch(settings.upkeep.slow_turn, reactor)
+        for child in (watch, auth, queue, sweeper, self.listeners):
+            child.setServiceParent(self)  # type: ignore[no-untyped-call]
+
+    # --- composition
+
+    def _make_queue_runner(self, recipients: IRecipientResolver, reactor: Any) -> QueueRunner:
+        settings = self.settings
+        hostname = settings.server.hostname
+        resolver = Resolver(settings.dns, reactor)
+        relay = Relay(settings.relay, hostname, resolver, self.store.read_content, reactor)
+        reports = ReportWriter(self.store, recipients, reactor, settings.queue.return_size)
+        return QueueRunner(settings.queue, hostname, self.store, relay, reports, reactor)
+
+    def _make_listening(self, recipients: IRecipientResolver, reactor: Any) -> list[ListeningService]:
+        settings = self.settings
+        hostname = settings.server.hostname
+        files = certificate_files(settings.tls, hostname, settings.server.tls_dir)
+        tls = ServerTls(settings.tls, files, reactor.seconds)
+        intake = MessageIntake(self.store, settings.delivery, hostname, reactor)
+
+        def smtp_factory(section: Any) -> SmtpFactory:
+            return SmtpFactory(
+                section,
+                hostname,
+                recipients,
+                intake,
+                reactor,
+                portal=self.portal,
+                mechanisms=mechanisms,
+                tls_context=tls,
+            )
+
+        smtp, submission = smtp_factory(settings.smtp), smtp_factory(settings.submission)
+        imap = ImapFactory(settings.imap, hostname, self.portal, self.store.notices, self.store, tls, reactor)
+        pop3 = Pop3Factory(settings.pop3, hostname, self.portal, reactor, tls_context=tls)
+        listeners = settings.listeners
+        return [
+            ListeningService("smtp", "listeners.smtp", listeners.smtp, smtp),
+            ListeningService("submission", "listeners.submission", listeners.submission, submission),
+            ListeningService("submissions", "listeners.submissions", listeners.submissions, submission, tls),
+            ListeningService("imap", "listeners.imap", listeners.imap, imap),
+            ListeningService("imaps", "listeners.imaps", listeners.imaps, imap, tls),
+            ListeningService("pop3", "listeners.pop3", listeners.pop3, pop3),
+            ListeningService("pop3s", "listeners.pop3s", listeners.pop3s, pop3, tls),
+        ]
+
+    # --- life
+
+    def setServiceParent(self, parent: Any) -> None:
+        """Become part of an application, which takes its log observer from us."""
+        if self._log_observer is not None and isinstance(parent, Componentized):
+            parent.setComponent(ILogObserver, self._log_observer)
+        super().setServiceParent(parent)  # type: ignore[no-untyped-call]
+
+    def startService(self) -> None:
+        """Open the store, then start the parts in order and serve."""
+        Service.startService(self)
+        self._started = Deferred.fromCoroutine(self._start())
+        self._started.addErrback(self._start_failed)
+
+    async def _start(self) -> None:
+        await self.store.open()
+        self._is_open = True
+        for name in self.settings.server.domains:
+            if await self.store.directory.domain(name) is None:
+                await self._add_domain(name)
+        if not self.running:
+            return
+        for child in self:
+            child.startService()
+        self.listeners.accept_connections()
+        log.info(
+            "{event} {hostname}, pymailsuite {version}",
+            event="server.ready",
+            hostname=self.settings.server.hostname,
+            version=__version__,
+        )
+        self._on_ready()
+
+    async def _add_domain(self, name: str) -> None:
+        try:
+            await self.store.directory.add_domain(name)
+        except AlreadyExists:
+            # Another process on the same store was quicker.
+            return
+        log.info("{event} {domain}", event="directory.domain_added", domain=name)
+
+    def _start_failed(self, failure: Failure) -> None:
+        log.failure("{event}: {log_failure.value}", failure=failure, event="server.start_failed")
+        self._on_failure(failure)
+
+    def stopService(self) -> Deferred[None]:
+        """Stop the parts in the reverse order, and close the store when they have all ended."""
+        Service.stopService(self)
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        await self._started
+        for child in reversed(list(self)):
+            # Ports are bound before the service runs, so they are closed even if it never did.
+            if child.running or child is self.listeners:
+                try:
+                    await maybeDeferred(child.stopService)
+                except Exception:
+                    log.failure("{event} {part}", event="server.part_not_stopped", part=child.name)
+        if self._is_open:
+            self._is_open = False
+            await self.store.close()
+        log.info("{event}", event="server.stopped")

@@ -1,0 +1,134 @@
+"""``twistd pymailsuite``: the options, and what belongs to a process rather than to the server in it."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import pwd
+import socket
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import IService
+from twisted.cred.credentials import IUsernamePassword
+from twisted.cred.strcred import AuthOptionMixin
+from twisted.logger import ILogObserver
+from twisted.python.failure import Failure
+from twisted.python.usage import Options as UsageOptions
+from twisted.python.usage import UsageError
+
+from pymailsuite.config.loader import load_settings
+from pymailsuite.config.settings import Settings
+from pymailsuite.errors import ConfigError
+from pymailsuite.logs import Descriptor, LogFile, log_observer
+from pymailsuite.service import MailService
+
+
+class StartRefused(SystemExit, Exception):
+    """The server cannot start, and why, for the terminal.
+
+    An Exception, so that a daemon tells the process that started it; a SystemExit, so that Python prints its text and
+    no traceback.
+    """
+
+
+class Options(UsageOptions, AuthOptionMixin):
+    """What stands behind ``twistd pymailsuite``."""
+
+    supportedInterfaces = (IUsernamePassword,)
+
+    optParameters = [["config", "c", "/etc/pymailsuite.toml", "The configuration file."]]
+
+    synopsis = "[options]"
+    longdesc = "A mail server: SMTP, submission, IMAP and POP3 over one transactional store."
+
+    settings: Settings
+
+    def postOptions(self) -> None:
+        """Read the configuration. UsageError with what is wrong in it."""
+        try:
+            self.settings = load_settings(Path(self["config"]))
+        except ConfigError as error:
+            raise UsageError(error.public) from None
+
+
+class TwistdService(MailService):
+    """A MailService whose privileged start fails as twistd and the terminal expect."""
+
+    def privilegedStartService(self) -> None:
+        """Bind the ports."""
+        try:
+            super().privilegedStartService()  # type: ignore[no-untyped-call]
+        except ConfigError as error:
+            raise StartRefused(f"pymailsuite: {error.public}") from None
+
+
+def makeService(options: Options) -> IService:
+    """The server that ``twistd pymailsuite`` runs. UsageError if the settings ask for what cannot be had."""
+    from twisted.internet import reactor
+
+    parent: Any = options.parent or {}
+    owner = _owner(parent)
+    try:
+        return TwistdService(
+            options.settings,
+            reactor,
+            checkers=options.get("credCheckers", ()),
+            owner=owner,
+            on_ready=tell_ready,
+            on_failure=give_up,
+            log_observer=None if parent.get("logger") else _observer(options.settings, parent, owner),
+        )
+    except ConfigError as error:
+        raise UsageError(error.public) from None
+
+
+def _owner(parent: Any) -> tuple[int, int] | None:
+    """Whom twistd's ``--uid`` and ``--gid`` make of the process, or None if it stays what it is."""
+    uid, gid = parent.get("uid"), parent.get("gid")
+    if uid is None and gid is None:
+        return None
+    if gid is None:
+        gid = pwd.getpwuid(uid).pw_gid
+    return os.getuid() if uid is None else uid, gid
+
+
+def _observer(settings: Settings, parent: Any, owner: tuple[int, int] | None) -> ILogObserver:
+    """The observer for ``[log]``; where to, says the setting, else twistd's ``--logfile``, else twistd's habit."""
+    path = settings.log.file
+    if path is None:
+        named = parent.get("logfile")
+        if named == "-" or (not named and parent.get("nodaemon")):
+            return log_observer(settings.log, Descriptor())
+        path = Path(named or "twistd.log")
+    try:
+        return log_observer(settings.log, LogFile(path.absolute(), owner))
+    except OSError as error:
+        raise ConfigError(f"log.file: {path}: {error.strerror or error}") from None
+
+
+# --- the process ----------------------------------------------------------------------------------------------------
+
+
+def tell_ready() -> None:
+    """Say that connections are served: the line ``ready`` on standard output, and READY=1 to systemd.
+
+    Written past ``sys.stdout``, which twistd turns into log events.
+    """
+    os.write(1, b"ready\n")
+    address = os.environ.get("NOTIFY_SOCKET")
+    if address:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+            # sd_notify(3): a leading @ stands for the abstract name space.
+            notify.sendto(b"READY=1", "\0" + address[1:] if address.startswith("@") else address)
+
+
+def give_up(failure: Failure) -> None:
+    """End the process with code 1: a supervisor must see that the server did not come up."""
+    from twisted.internet import reactor
+
+    if isinstance(failure.value, ConfigError):
+        os.write(2, f"pymailsuite: {failure.value.public}\n".encode())
+    # twistd itself has no way to end with a code of ours. Registered now, it runs before what was registered earlier.
+    atexit.register(os._exit, 1)
+    reactor.stop()

@@ -1,0 +1,97 @@
+"""What the server does by itself from time to time: sweep the store, and notice when the reactor was held up."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from pymailsuite.interfaces import IStoreUpkeep
+
+log = Logger()
+
+
+class StoreSweeper(Service):
+    """Sweeps the store every ``interval_s`` seconds, the first time one interval after the start."""
+
+    def __init__(self, upkeep: IStoreUpkeep, interval_s: float, clock: IReactorTime) -> None:
+        self.setName("sweeper")  # type: ignore[no-untyped-call]
+        self._upkeep = upkeep
+        self._interval_s = interval_s
+        self._clock = clock
+        self._loop = LoopingCall(self._sweep)
+        self._loop.clock = clock
+        self._sweeping: Deferred[None] = succeed(None)
+
+    def startService(self) -> None:
+        """Begin, unless the interval is 0."""
+        super().startService()  # type: ignore[no-untyped-call]
+        if self._interval_s:
+            self._loop.start(self._interval_s, now=False)
+
+    def stopService(self) -> Deferred[None]:
+        """Fires once no sweep is under way."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        if self._loop.running:
+            self._loop.stop()
+        return Deferred.fromCoroutine(self._swept())
+
+    async def _swept(self) -> None:
+        await self._sweeping
+
+    def _sweep(self) -> Deferred[None]:
+        self._sweeping = Deferred.fromCoroutine(self._sweep_once())
+        return self._sweeping
+
+    async def _sweep_once(self) -> None:
+        try:
+            dropped = await self._upkeep.sweep(self._clock.seconds())
+        except Exception:
+            # The next sweep does what this one could not.
+            log.failure("{event}", failure=Failure(), event="store.sweep_failed")
+        else:
+            log.info("{event} {dropped}", event="store.swept", dropped=dict(dropped))
+
+
+class TurnWatch(Service):
+    """Logs when a timer comes late: something kept the reactor from everybody else for that long."""
+
+    _EVERY_S: Final = 0.5
+
+    def __init__(self, slow_turn_s: float, clock: IReactorTime) -> None:
+        self.setName("turn watch")  # type: ignore[no-untyped-call]
+        self._slow_turn_s = slow_turn_s
+        self._clock = clock
+        self._due = 0.0
+        self._timer: Any = None
+        self.longest_s = 0.0
+        """The longest delay seen so far."""
+
+    def startService(self) -> None:
+        """Begin, unless the limit is 0."""
+        super().startService()  # type: ignore[no-untyped-call]
+        if self._slow_turn_s:
+            self._set_timer()
+
+    def stopService(self) -> None:
+        """Watch no more."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _set_timer(self) -> None:
+        self._due = self._clock.seconds() + self._EVERY_S
+        self._timer = self._clock.callLater(self._EVERY_S, self._look)
+
+    def _look(self) -> None:
+        late_s = self._clock.seconds() - self._due
+        self.longest_s = max(self.longest_s, late_s)
+        if late_s > self._slow_turn_s:
+            log.warn("{event} seconds={seconds}", event="reactor.slow_turn", seconds=round(late_s, 3))
+        self._set_timer()
