@@ -4,6 +4,9 @@ This is the hot path. Many acceptances share each statement, because a statement
 lock whatever it does.
 """
 
+# ruff: noqa: S608
+# Statements are put together from constants of this room; values always travel beside them.
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -71,13 +74,13 @@ def deliver_txn(txn: Transaction, copies: Sequence[Copy], now: float) -> None:
 def _advance_all_txn(txn: Transaction, account_ids: Sequence[AccountId]) -> dict[AccountId, ModSeq]:
     """The next modseq of each account: one for all that arrives in it with this commit."""
     length = 1 << (len(account_ids) - 1).bit_length()
-    padded = [*account_ids, *account_ids[-1:] * (length - len(account_ids))]
+    padded = [*account_ids, *[account_ids[-1]] * (length - len(account_ids))]
     modseqs: dict[AccountId, ModSeq] = dict(
         txn.rows(
             "UPDATE account_state SET modseq = modseq + 1"
             f" WHERE account_id IN ({', '.join('?' * length)}) AND removed_at IS NULL RETURNING account_id, modseq",
             padded,
-        )  # type: ignore[arg-type]
+        )
     )
     if len(modseqs) < len(account_ids):
         raise NoSuchAccount(cause=f"accounts {sorted(set(account_ids) - set(modseqs))}")
@@ -96,9 +99,11 @@ def _enqueue_txn(txn: Transaction, acceptance: Acceptance, created_at: float) ->
         "content_id, due_at, held, claimed_by, claimed_until, reverse_local, reverse_domain, created_at, smtputf8,"
         " body, origin",
         [
-            (content_id, due_at(acceptance.relays), 0, "", 0.0)
-            + ((None, None) if sender is None else (sender.local_part, sender.domain))
-            + (created_at, int(acceptance.smtputf8), acceptance.body, acceptance.origin)
+            (
+                *(content_id, due_at(acceptance.relays), 0, "", 0.0),
+                *((None, None) if sender is None else (sender.local_part, sender.domain)),
+                *(created_at, int(acceptance.smtputf8), acceptance.body, acceptance.origin),
+            )
         ],
     )
     txn.insert(

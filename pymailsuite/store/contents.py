@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Protocol
 
+from attrs import frozen
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -30,15 +31,24 @@ class Scanner(Protocol):
     def finish(self) -> MessageStructure: ...
 
 
+@frozen
+class Scanning:
+    """The two ways to scan a message: as it comes, or all at once."""
+
+    in_pieces: Callable[[], Scanner]
+    whole: Callable[[bytes], MessageStructure]
+
+
 @implementer(IContentWriter)
 class ContentWriter:
     """Takes one message. What is longer than a chunk goes to the store as it comes; the rest with its acceptance."""
 
-    def __init__(self, database: Database, content_id: ContentId, scanner: Scanner, clock: IReactorTime) -> None:
+    def __init__(self, database: Database, content_id: ContentId, scanning: Scanning, clock: IReactorTime) -> None:
         self.content_id = content_id
         self.size = 0
         self._database = database
-        self._scanner = scanner
+        self._scanning = scanning
+        self._scanner: Scanner | None = None
         self._clock = clock
         self._digest = sha256()
         self._pieces: list[bytes] = []
@@ -54,7 +64,6 @@ class ContentWriter:
         if self._failure is not None:
             return fail(self._failure)
         assert not self._closed, "written to after it was finished"
-        self._scanner.feed(octets)
         self._digest.update(octets)
         self.size += len(octets)
         self._pieces.append(octets)
@@ -62,8 +71,6 @@ class ContentWriter:
         if self._held <= MAX_CHUNK:
             return None
         self._stage_full_chunks()
-        if self._failure is not None:
-            return fail(self._failure)
         if self._in_flight <= self._database.settings.chunks_in_flight:
             return None
         if self._paused is None:
@@ -72,10 +79,14 @@ class ContentWriter:
 
     def _stage_full_chunks(self) -> None:
         held = memoryview(b"".join(self._pieces))
+        if self._scanner is None:
+            self._scanner = self._scanning.in_pieces()
         start = 0
         # A chunk that may be the last stays here, so that a message of one chunk needs one transaction.
         while len(held) - start > MAX_CHUNK:
-            self._stage(bytes(held[start : start + MAX_CHUNK]))
+            chunk = bytes(held[start : start + MAX_CHUNK])
+            self._scanner.feed(chunk)
+            self._stage(chunk)
             start += MAX_CHUNK
         self._pieces = [bytes(held[start:])]
         self._held = len(held) - start
@@ -123,13 +134,17 @@ class ContentWriter:
         if self._failure is not None:
             finished.errback(self._failure)
             return
+        tail = b"".join(self._pieces)
+        self._pieces.clear()
         try:
-            structure = self._scanner.finish()
+            if self._scanner is None:
+                structure = self._scanning.whole(tail)
+            else:
+                self._scanner.feed(tail)
+                structure = self._scanner.finish()
         except Exception:
             finished.errback(Failure())
             return
-        tail = b"".join(self._pieces)
-        self._pieces.clear()
         finished.callback(
             StagedContent(self.content_id, self.size, self._digest.digest(), structure, tail, self._chunks)
         )

@@ -1,5 +1,8 @@
 """Domains, accounts and aliases. Names are kept and matched in lower case."""
 
+# ruff: noqa: S608
+# Statements are put together from constants of this room; values always travel beside them.
+
 from __future__ import annotations
 
 from collections.abc import Sequence

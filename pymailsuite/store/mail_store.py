@@ -13,9 +13,9 @@ from zope.interface import implementer
 from pymailsuite.config.sections.store import StoreSection
 from pymailsuite.errors import ConfigError
 from pymailsuite.interfaces.store import IMailStore
-from pymailsuite.message.scan import StructureScanner
+from pymailsuite.message.scan import StructureScanner, scan
 from pymailsuite.store.account_mail import AccountMail
-from pymailsuite.store.contents import ContentWriter, Scanner, read_content
+from pymailsuite.store.contents import ContentWriter, Scanning, read_content
 from pymailsuite.store.database import Database, InlineDatabase, ThreadedDatabase
 from pymailsuite.store.directory import DirectoryStore
 from pymailsuite.store.engines.base import Engine
@@ -28,6 +28,8 @@ from pymailsuite.store.transaction import Transaction
 from pymailsuite.store.upkeep import StoreUpkeep
 from pymailsuite.values import AccountId, ContentId
 
+MESSAGE_SCAN = Scanning(StructureScanner, scan)
+
 
 @implementer(IMailStore)
 class MailStore:
@@ -37,15 +39,15 @@ class MailStore:
         self,
         make_database: Callable[[ChangeNotices], Database],
         clock: IReactorTime,
-        scanner: Callable[[], Scanner] = StructureScanner,
+        scanning: Scanning = MESSAGE_SCAN,
     ) -> None:
         self.notices = ChangeNotices()
         self.database = make_database(self.notices)
         self.directory = DirectoryStore(self.database, clock)
         self.queue = QueueStore(self.database, clock)
-        self.upkeep = StoreUpkeep(self.database, clock, scanner)
+        self.upkeep = StoreUpkeep(self.database, clock, scanning)
         self._clock = clock
-        self._scanner = scanner
+        self._scanning = scanning
         self._ids = ContentIds(clock, 0)
 
     def open(self) -> Deferred[None]:
@@ -68,7 +70,7 @@ class MailStore:
         return AccountMail(self.database, self._clock, account_id)
 
     def new_content(self) -> ContentWriter:
-        return ContentWriter(self.database, self._ids.next_id(), self._scanner(), self._clock)
+        return ContentWriter(self.database, self._ids.next_id(), self._scanning, self._clock)
 
     def read_content(self, content_id: ContentId, start: int, stop: int) -> Deferred[bytes]:
         return read_content(self.database, content_id, start, stop)
@@ -112,8 +114,7 @@ def inline_store(
     clock: IReactorTime,
     *,
     url: str = "sqlite://",
-    scanner: Callable[[], Scanner] = StructureScanner,
 ) -> MailStore:
     """A store without threads or reactor, not yet open: each Deferred has fired when it is returned."""
     engine = open_engine(url, settings)
-    return MailStore(lambda notices: InlineDatabase(engine, settings, notices.announce), clock, scanner)
+    return MailStore(lambda notices: InlineDatabase(engine, settings, notices.announce), clock)

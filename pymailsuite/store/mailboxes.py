@@ -1,5 +1,8 @@
 """Mailbox rows: names and hierarchy, counters, UIDs. Functions that work inside an open transaction."""
 
+# ruff: noqa: S608
+# Statements are put together from constants of this room; values always travel beside them.
+
 from __future__ import annotations
 
 import re
@@ -28,8 +31,20 @@ def canonical(name: str) -> str:
 
 
 def _mailbox(row: Row) -> Mailbox:
-    *plain, special_use, selectable = row
-    return Mailbox(*plain, SpecialUse(special_use) if special_use else None, bool(selectable))
+    return Mailbox(
+        mailbox_id=MailboxId(row[0]),
+        name=row[1],
+        uid_validity=row[2],
+        uid_next=Uid(row[3]),
+        highest_modseq=ModSeq(row[4]),
+        messages=row[5],
+        unseen=row[6],
+        deleted=row[7],
+        size=row[8],
+        first_recent=Uid(row[9]),
+        special_use=SpecialUse(row[10]) if row[10] else None,
+        selectable=bool(row[11]),
+    )
 
 
 # --- the account's clock
@@ -136,8 +151,10 @@ def _insert_txn(
         "account_id, mailbox_id, name, uid_validity, uid_next, highest_modseq, altered_modseq, expunge_floor, messages,"
         " unseen, deleted, size, first_recent, special_use, selectable",
         [
-            (account_id, mailbox_id, name, uid_validity, 1, modseq, modseq, 0, 0, 0, 0, 0, 1)
-            + (special_use.value if special_use else None, int(selectable))
+            (
+                *(account_id, mailbox_id, name, uid_validity, 1, modseq, modseq, 0, 0, 0, 0, 0, 1),
+                *(special_use.value if special_use else None, int(selectable)),
+            )
         ],
     )
     return MailboxId(mailbox_id)

@@ -1,5 +1,8 @@
 """The queue's rows: claims with a lease, settled in one transaction with all that an attempt brought about."""
 
+# ruff: noqa: S608
+# Statements are put together from constants of this room; values always travel beside them.
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
@@ -180,8 +183,10 @@ class QueueStore:
                 "UPDATE queue_recipients SET state = ?, attempts = attempts + 1, next_attempt = ?, delay_reported = ?,"
                 " last_status = ?, last_reply = ?, last_host = ? WHERE content_id = ? AND position = ?",
                 [
-                    (o.state.value, o.next_attempt, int(o.delay_reported), o.status, o.reply, o.host)
-                    + (content_id, o.position)
+                    (
+                        *(o.state.value, o.next_attempt, int(o.delay_reported), o.status, o.reply, o.host),
+                        *(content_id, o.position),
+                    )
                     for o in outcomes
                 ],
             )

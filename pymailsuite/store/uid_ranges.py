@@ -1,4 +1,4 @@
-"""UID sets as conditions: one query an range, or one for many small ranges, in ascending order."""
+"""UID sets as conditions: one query a range, or one for many small ranges, in ascending order."""
 
 from __future__ import annotations
 

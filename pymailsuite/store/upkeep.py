@@ -1,24 +1,64 @@
-"""What operators do to a store: look after it, count it, mend it."""
+"""What operators do to a store: check it, mend it, clear it out, bring things back.
+
+All of it runs on the live store. Long work is cut into transactions of bounded size, between which mail goes on.
+"""
+
+# ruff: noqa: S608
+# Statements are put together from constants of this room; values always travel beside them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
 
-from pymailsuite.store.contents import Scanner
+from pymailsuite.interfaces.store import IStoreUpkeep
+from pymailsuite.store import sweeping
+from pymailsuite.store.checks import REFERENCES, check_digests_txn, check_txn, chunks_txn
+from pymailsuite.store.contents import Scanning
 from pymailsuite.store.database import Database
-from pymailsuite.store.transaction import Transaction
+from pymailsuite.store.mailboxes import (
+    advance_txn,
+    arrive_txn,
+    canonical,
+    create_mailbox_txn,
+    find_mailbox_txn,
+)
+from pymailsuite.store.messages import MESSAGE_COLUMNS
+from pymailsuite.store.transaction import Row, Transaction
+from pymailsuite.values import AccountId, MailboxId, SystemFlag
+
+_CONTENTS_AT_ONCE = 100
+_STRUCTURE = "header_size, envelope, body, bodystructure, parts"
 
 
+@implementer(IStoreUpkeep)
 class StoreUpkeep:
-    """Counts."""
+    """What operators do to a store."""
 
-    def __init__(self, database: Database, clock: IReactorTime, scanner: Callable[[], Scanner]) -> None:
+    def __init__(self, database: Database, clock: IReactorTime, scanning: Scanning) -> None:
         self._database = database
         self._clock = clock
-        self._scanner = scanner
+        self._scanning = scanning
+
+    # --- looking
+
+    def verify(self, deep: bool) -> Deferred[Sequence[str]]:
+        return Deferred.fromCoroutine(self._verify(deep))
+
+    async def _verify(self, deep: bool) -> Sequence[str]:
+        found = await self._database.read("verify", check_txn)
+        after: int | None = 0 if deep else None
+        while after is not None:
+            lines, after = await self._database.read(
+                "verify digests", partial(check_digests_txn, after=after, limit=_CONTENTS_AT_ONCE)
+            )
+            found += lines
+        return found
 
     def statistics(self) -> Deferred[Mapping[str, int]]:
         def statistics_txn(txn: Transaction) -> Mapping[str, int]:
@@ -32,3 +72,174 @@ class StoreUpkeep:
             }
 
         return self._database.read("statistics", statistics_txn)
+
+    # --- mending
+
+    def rebuild(self) -> Deferred[Mapping[str, int]]:
+        return Deferred.fromCoroutine(self._rebuild())
+
+    async def _rebuild(self) -> Mapping[str, int]:
+        scanned = changed = 0
+        after: int | None = 0
+        while after is not None:
+            stale, number, after = await self._database.read(
+                "rescan contents", partial(self._stale_structures_txn, after=after)
+            )
+            scanned += number
+            changed += len(stale)
+            if stale:
+                await self._database.run("rebuild contents", partial(_set_structures_txn, stale=stale))
+        references = await self._database.run("rebuild references", _recount_references_txn)
+        mailboxes = await self._database.run("rebuild counts", _recount_mailboxes_txn)
+        return {
+            "contents_scanned": scanned,
+            "contents_changed": changed,
+            "references_changed": references,
+            "mailboxes_changed": mailboxes,
+        }
+
+    def _stale_structures_txn(self, txn: Transaction, after: int) -> tuple[list[Row], int, int | None]:
+        """Contents whose structure a scan now finds to be another: new values and id; how many seen; the last id."""
+        rows = txn.rows(
+            f"SELECT content_id, {_STRUCTURE} FROM contents WHERE content_id > ? ORDER BY content_id LIMIT ?",
+            (after, _CONTENTS_AT_ONCE),
+        )
+        stale: list[Row] = []
+        for content_id, *stored in rows:
+            scanner = self._scanning.in_pieces()
+            for octets in chunks_txn(txn, content_id):
+                scanner.feed(octets)
+            found = scanner.finish()
+            values = (found.header_size, found.envelope, found.body, found.bodystructure, found.parts)
+            if values != tuple(stored):
+                stale.append((*values, content_id))
+        return stale, len(rows), rows[-1][0] if rows else None
+
+    # --- clearing out
+
+    def sweep(self, now: float) -> Deferred[Mapping[str, int]]:
+        return Deferred.fromCoroutine(self._sweep(now))
+
+    async def _sweep(self, now: float) -> Mapping[str, int]:
+        settings = self._database.settings
+        undelete, remember = now - settings.undelete_time, now - settings.expunge_log_time
+        staged = now - settings.staging_time
+        dropped: Counter[str] = Counter()
+        while True:
+            messages, accounts = await self._database.run(
+                "sweep account", lambda txn: sweeping.drop_account_mail_txn(txn, undelete)
+            )
+            if not messages and not accounts:
+                break
+            dropped["account_messages"] += messages
+            dropped["accounts"] += accounts
+        steps: tuple[tuple[str, Callable[[Transaction], int]], ...] = (
+            ("expunged_messages", lambda txn: sweeping.forget_expunged_txn(txn, undelete)),
+            ("deleted_mailboxes", lambda txn: sweeping.drop_deleted_mailbox_txn(txn, undelete)),
+            ("expunge_records", lambda txn: sweeping.drop_expunge_log_txn(txn, min(remember, undelete))),
+            ("staged_contents", lambda txn: sweeping.drop_staged_txn(txn, staged)),
+            ("contents", sweeping.drop_contents_txn),
+        )
+        for kind, step_txn in steps:
+            while number := await self._database.run(f"sweep {kind}", step_txn):
+                dropped[kind] += number
+        return dict(dropped)
+
+    # --- bringing back
+
+    def restore_expunged(self, account_id: AccountId, since: float, mailbox: str | None) -> Deferred[int]:
+        now = self._clock.seconds()
+        return self._database.run("restore expunged", lambda txn: _restore_txn(txn, account_id, since, mailbox, now))
+
+
+def _set_structures_txn(txn: Transaction, stale: Sequence[Row]) -> None:
+    txn.execute_many(
+        "UPDATE contents SET header_size = ?, envelope = ?, body = ?, bodystructure = ?, parts = ?"
+        " WHERE content_id = ?",
+        stale,
+    )
+
+
+def _recount_references_txn(txn: Transaction) -> int:
+    rows = txn.rows(
+        "SELECT COALESCE(r.number, 0), c.content_id FROM contents c LEFT JOIN"
+        f" (SELECT content_id, COUNT(*) AS number FROM ({REFERENCES}) u GROUP BY content_id) r"
+        " ON r.content_id = c.content_id WHERE c.refs <> COALESCE(r.number, 0)"
+    )
+    txn.execute_many("UPDATE contents SET refs = ? WHERE content_id = ?", rows)
+    return len(rows)
+
+
+def _recount_mailboxes_txn(txn: Transaction) -> int:
+    rows = txn.rows(
+        "SELECT b.account_id, b.mailbox_id, b.messages, b.unseen, b.deleted, b.size, b.uid_next, b.highest_modseq,"
+        " COUNT(m.uid), COALESCE(SUM(CASE WHEN (m.system_flags & 1) = 0 THEN 1 ELSE 0 END), 0),"
+        " COALESCE(SUM(CASE WHEN (m.system_flags & 8) <> 0 THEN 1 ELSE 0 END), 0), COALESCE(SUM(m.size), 0),"
+        " COALESCE(MAX(m.uid), 0) + 1, COALESCE(MAX(m.modseq), 0)"
+        " FROM mailboxes b LEFT JOIN messages m ON m.account_id = b.account_id AND m.mailbox_id = b.mailbox_id"
+        " GROUP BY b.account_id, b.mailbox_id"
+    )
+    wrong = []
+    for row in rows:
+        noted, true = row[2:8], row[8:14]
+        # A UID that was given once is not given again, and a clock does not go back.
+        true = (*true[:4], max(noted[4], true[4]), max(noted[5], true[5]))
+        if noted != true:
+            wrong.append((*true, *row[:2]))
+    txn.execute_many(
+        "UPDATE mailboxes SET messages = ?, unseen = ?, deleted = ?, size = ?, uid_next = ?, highest_modseq = ?"
+        " WHERE account_id = ? AND mailbox_id = ?",
+        wrong,
+    )
+    return len(wrong)
+
+
+def _restore_txn(txn: Transaction, account_id: AccountId, since: float, mailbox: str | None, now: float) -> int:
+    """Bring messages back where they were, without ``\\Deleted``: the next expunge shall not take them again."""
+    names: dict[MailboxId, str] = dict(
+        txn.rows(
+            "SELECT mailbox_id, name FROM mailboxes WHERE account_id = ? UNION ALL"
+            " SELECT mailbox_id, name FROM deleted_mailboxes WHERE account_id = ?",
+            (account_id, account_id),
+        )
+    )
+    wanted = None if mailbox is None else canonical(mailbox)
+    modseq = advance_txn(txn, account_id)
+    restored = 0
+    for mailbox_id, name in sorted(names.items()):
+        if wanted is not None and name != wanted:
+            continue
+        rows = txn.rows(
+            "SELECT uid, system_flags, keywords, content_id, size, internal_date, prefix FROM expunged"
+            " WHERE account_id = ? AND mailbox_id = ? AND expunged_at > ? AND content_id IS NOT NULL ORDER BY uid",
+            (account_id, mailbox_id, since),
+        )
+        if not rows:
+            continue
+        target = find_mailbox_txn(txn, account_id, name)
+        if target is None or not target.selectable:
+            target = create_mailbox_txn(txn, account_id, name, None, now)
+            modseq = advance_txn(txn, account_id)
+        kept = [row[1] & ~int(SystemFlag.DELETED) for row in rows]
+        sizes = [(flags, row[4]) for flags, row in zip(kept, rows, strict=True)]
+        arrivals = arrive_txn(txn, account_id, target.mailbox_id, modseq, sizes)
+        assert arrivals is not None
+        txn.insert(
+            "messages",
+            MESSAGE_COLUMNS,
+            [
+                (account_id, target.mailbox_id, uid, flags, row[2], modseq, row[3], row[4], row[5], now, row[6])
+                for uid, flags, row in zip(
+                    range(arrivals.first_uid, arrivals.first_uid + len(rows)), kept, rows, strict=True
+                )
+            ],
+        )
+        # The record that the old UID went stays.
+        txn.execute_many(
+            "UPDATE expunged SET content_id = NULL WHERE account_id = ? AND mailbox_id = ? AND uid = ?",
+            [(account_id, mailbox_id, row[0]) for row in rows],
+        )
+        restored += len(rows)
+    if restored:
+        txn.announce(account_id, modseq)
+    return restored

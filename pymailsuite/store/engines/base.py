@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 
 class Trouble(enum.Enum):
@@ -65,10 +65,10 @@ class Engine(Protocol):
     in_memory: bool
     """The database lives in one connection and dies with it."""
 
-    schema_words: Mapping[str, str]
+    schema_words: ClassVar[Mapping[str, str]]
     """What the words in braces of the schema files stand for."""
 
-    skip_locked: str
+    skip_locked: ClassVar[str]
     """Clause that makes a sub-select of rows to claim pass over rows that another transaction is claiming."""
 
     def connect(self) -> Connection:

@@ -1,0 +1,142 @@
+"""What must be true of a store, as queries that find where it is not."""
+
+# ruff: noqa: S608
+# Statements are put together from constants of this room; values always travel beside them.
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+
+from pymailsuite.store.transaction import Row, Transaction
+from pymailsuite.values import ContentId, queue_id_of
+
+REFERENCES = (
+    "SELECT content_id FROM messages UNION ALL"
+    " SELECT content_id FROM expunged WHERE content_id IS NOT NULL UNION ALL"
+    " SELECT content_id FROM queue_entries"
+)
+"""Every row that names a content, once each."""
+
+_COUNTS = """
+    SELECT b.account_id, b.name, b.messages, b.unseen, b.deleted, b.size, b.uid_next, b.highest_modseq,
+        COUNT(m.uid),
+        COALESCE(SUM(CASE WHEN (m.system_flags & 1) = 0 THEN 1 ELSE 0 END), 0),
+        COALESCE(SUM(CASE WHEN (m.system_flags & 8) <> 0 THEN 1 ELSE 0 END), 0),
+        COALESCE(SUM(m.size), 0), COALESCE(MAX(m.uid), 0), COALESCE(MAX(m.modseq), 0)
+    FROM mailboxes b LEFT JOIN messages m ON m.account_id = b.account_id AND m.mailbox_id = b.mailbox_id
+    GROUP BY b.account_id, b.mailbox_id
+"""
+
+
+def _counts(row: Row) -> Iterator[str]:
+    account_id, name = row[:2]
+    for what, noted, true in zip(("messages", "unseen", "deleted", "size"), row[2:6], row[8:12], strict=True):
+        if noted != true:
+            yield f"mailbox {name!r} of account {account_id}: {what} is noted as {noted}, it is {true}"
+    uid_next, highest_modseq, last_uid, last_modseq = row[6], row[7], row[12], row[13]
+    if last_uid >= uid_next:
+        yield f"mailbox {name!r} of account {account_id}: UIDNEXT is {uid_next}, but UID {last_uid} is in use"
+    if last_modseq > highest_modseq:
+        yield f"mailbox {name!r} of account {account_id}: modseq {last_modseq} is above its highest, {highest_modseq}"
+
+
+def _content(problem: str) -> Callable[[Row], Iterator[str]]:
+    def lines(row: Row) -> Iterator[str]:
+        yield f"content {queue_id_of(ContentId(row[0]))}: {problem.format(*row[1:])}"
+
+    return lines
+
+
+def _message(problem: str) -> Callable[[Row], Iterator[str]]:
+    def lines(row: Row) -> Iterator[str]:
+        yield f"message {row[2]} in mailbox {row[1]} of account {row[0]}: {problem.format(*row[3:])}"
+
+    return lines
+
+
+CHECKS: tuple[tuple[str, Callable[[Row], Iterator[str]]], ...] = (
+    (_COUNTS, _counts),
+    (
+        "SELECT m.account_id, m.mailbox_id, m.uid FROM messages m LEFT JOIN mailboxes b"
+        " ON b.account_id = m.account_id AND b.mailbox_id = m.mailbox_id WHERE b.mailbox_id IS NULL",
+        _message("its mailbox is not there"),
+    ),
+    (
+        "SELECT m.account_id, m.mailbox_id, m.uid FROM messages m LEFT JOIN contents c"
+        " ON c.content_id = m.content_id WHERE c.content_id IS NULL",
+        _message("its content is not there"),
+    ),
+    (
+        "SELECT m.account_id, m.mailbox_id, m.uid, m.size, c.size + length(m.prefix) FROM messages m JOIN contents c"
+        " ON c.content_id = m.content_id WHERE m.size <> c.size + length(m.prefix)",
+        _message("size is noted as {}, it is {}"),
+    ),
+    (
+        "SELECT c.content_id, c.refs, COALESCE(r.number, 0) FROM contents c LEFT JOIN"
+        f" (SELECT content_id, COUNT(*) AS number FROM ({REFERENCES}) u GROUP BY content_id) r"
+        " ON r.content_id = c.content_id WHERE c.refs <> COALESCE(r.number, 0)",
+        _content("references are noted as {}, they are {}"),
+    ),
+    (
+        "SELECT c.content_id, c.size, COALESCE(SUM(length(k.octets)), 0) FROM contents c LEFT JOIN content_chunks k"
+        " ON k.content_id = c.content_id GROUP BY c.content_id HAVING c.size <> COALESCE(SUM(length(k.octets)), 0)",
+        _content("size is noted as {}, its chunks hold {}"),
+    ),
+    (
+        "SELECT DISTINCT k.content_id FROM content_chunks k LEFT JOIN contents c ON c.content_id = k.content_id"
+        " LEFT JOIN staged_contents s ON s.content_id = k.content_id"
+        " WHERE c.content_id IS NULL AND s.content_id IS NULL",
+        _content("chunks that belong to nothing"),
+    ),
+    (
+        "SELECT q.content_id FROM queue_entries q LEFT JOIN contents c ON c.content_id = q.content_id"
+        " WHERE c.content_id IS NULL",
+        _content("queued, but not there"),
+    ),
+    (
+        "SELECT q.content_id FROM queue_entries q WHERE NOT EXISTS"
+        " (SELECT 1 FROM queue_recipients r WHERE r.content_id = q.content_id AND r.state = 'waiting')",
+        _content("queued for nobody"),
+    ),
+    (
+        "SELECT DISTINCT r.content_id FROM queue_recipients r LEFT JOIN queue_entries q"
+        " ON q.content_id = r.content_id WHERE q.content_id IS NULL",
+        _content("recipients without a queue entry"),
+    ),
+)
+
+
+def check_txn(txn: Transaction) -> list[str]:
+    """A line for each thing that is not as it must be, octets apart."""
+    return [line for sql, lines in CHECKS for row in txn.rows(sql) for line in lines(row)]
+
+
+def check_digests_txn(txn: Transaction, after: int, limit: int) -> tuple[list[str], int | None]:
+    """Octets against digests for some contents after an id; what was found, and the last id (None: no more)."""
+    found = []
+    rows = txn.rows(
+        "SELECT content_id, digest FROM contents WHERE content_id > ? ORDER BY content_id LIMIT ?", (after, limit)
+    )
+    for content_id, digest in rows:
+        computed = sha256()
+        for octets in chunks_txn(txn, content_id):
+            computed.update(octets)
+        if computed.digest() != bytes(digest):
+            found.append(f"content {queue_id_of(ContentId(content_id))}: its octets do not match their digest")
+    return found, rows[-1][0] if rows else None
+
+
+def chunks_txn(txn: Transaction, content_id: int) -> Iterator[bytes]:
+    """The chunks of a content, in order, one at a time."""
+    position = -1
+    while True:
+        row = txn.row(
+            "SELECT position, octets FROM content_chunks WHERE content_id = ? AND position > ?"
+            " ORDER BY position LIMIT 1",
+            (content_id, position),
+        )
+        if row is None:
+            return
+        position = row[0]
+        yield row[1]

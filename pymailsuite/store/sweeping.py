@@ -1,0 +1,105 @@
+"""Dropping what is past its time, a bounded piece in each transaction. Functions inside an open transaction."""
+
+# ruff: noqa: S608
+# Statements are put together from constants of this room; values always travel beside them.
+
+from __future__ import annotations
+
+from collections import Counter
+
+from pymailsuite.store.contents import change_refs_txn
+from pymailsuite.store.transaction import Row, Transaction
+from pymailsuite.values import ContentId
+
+PIECE = 500
+"""Rows dropped in one transaction, so that nobody waits long behind it."""
+
+_ROW_KEY = "account_id = ? AND mailbox_id = ? AND uid = ?"
+
+
+def _release_txn(txn: Transaction, content_ids: list[ContentId]) -> None:
+    change_refs_txn(txn, {content_id: -count for content_id, count in Counter(content_ids).items()})
+
+
+def forget_expunged_txn(txn: Transaction, before: float) -> int:
+    """Let go of the octets of messages expunged before a time; that they went is still remembered."""
+    rows = txn.rows(
+        "SELECT account_id, mailbox_id, uid, content_id FROM expunged"
+        f" WHERE expunged_at < ? AND content_id IS NOT NULL ORDER BY expunged_at LIMIT {PIECE}",
+        (before,),
+    )
+    _release_txn(txn, [row[3] for row in rows])
+    txn.execute_many(
+        f"UPDATE expunged SET content_id = NULL, keywords = '', prefix = ? WHERE {_ROW_KEY}",
+        [(b"", *row[:3]) for row in rows],
+    )
+    return len(rows)
+
+
+def drop_expunge_log_txn(txn: Transaction, before: float) -> int:
+    """Drop what is known of expunges before a time; each mailbox notes up to where its knowledge has gaps."""
+    rows = txn.rows(
+        "SELECT account_id, mailbox_id, uid, modseq FROM expunged"
+        f" WHERE expunged_at < ? AND content_id IS NULL ORDER BY expunged_at LIMIT {PIECE}",
+        (before,),
+    )
+    txn.execute_many(f"DELETE FROM expunged WHERE {_ROW_KEY}", [row[:3] for row in rows])
+    floors: dict[tuple[int, int], int] = {}
+    for account_id, mailbox_id, _, modseq in rows:
+        floors[account_id, mailbox_id] = max(modseq, floors.get((account_id, mailbox_id), 0))
+    txn.execute_many(
+        "UPDATE mailboxes SET expunge_floor = ? WHERE account_id = ? AND mailbox_id = ? AND expunge_floor < ?",
+        [(floor, *key, floor) for key, floor in floors.items()],
+    )
+    return len(rows)
+
+
+def drop_deleted_mailbox_txn(txn: Transaction, before: float) -> int:
+    """Forget a mailbox deleted before a time, once none of its messages can be brought back."""
+    row = txn.row(
+        "SELECT account_id, mailbox_id FROM deleted_mailboxes d WHERE deleted_at < ? AND NOT EXISTS"
+        " (SELECT 1 FROM expunged e WHERE e.account_id = d.account_id AND e.mailbox_id = d.mailbox_id"
+        " AND e.content_id IS NOT NULL) LIMIT 1",
+        (before,),
+    )
+    if row is None:
+        return 0
+    for table in ("expunged", "deleted_mailboxes"):
+        txn.execute(f"DELETE FROM {table} WHERE account_id = ? AND mailbox_id = ?", row)
+    return 1
+
+
+def drop_account_mail_txn(txn: Transaction, before: float) -> tuple[int, int]:
+    """Drop some messages of an account removed before a time, or in the end the account; how many of each."""
+    row = txn.row("SELECT account_id FROM account_state WHERE removed_at < ? LIMIT 1", (before,))
+    if row is None:
+        return 0, 0
+    (account_id,) = row
+    for table in ("messages", "expunged"):
+        rows: list[Row] = txn.rows(
+            f"SELECT account_id, mailbox_id, uid, content_id FROM {table} WHERE account_id = ? LIMIT {PIECE}",
+            (account_id,),
+        )
+        if rows:
+            _release_txn(txn, [row[3] for row in rows if row[3] is not None])
+            txn.execute_many(f"DELETE FROM {table} WHERE {_ROW_KEY}", [row[:3] for row in rows])
+            return len(rows), 0
+    for table in ("mailboxes", "deleted_mailboxes", "subscriptions", "maildrop_locks", "account_state"):
+        txn.execute(f"DELETE FROM {table} WHERE account_id = ?", (account_id,))
+    return 0, 1
+
+
+def drop_contents_txn(txn: Transaction) -> int:
+    """Drop contents nothing refers to."""
+    rows = txn.rows(f"SELECT content_id FROM contents WHERE refs = 0 LIMIT {PIECE}")
+    for table in ("content_chunks", "contents"):
+        txn.execute_many(f"DELETE FROM {table} WHERE content_id = ?", rows)
+    return len(rows)
+
+
+def drop_staged_txn(txn: Transaction, before: float) -> int:
+    """Drop octets that came before a time and never became a message."""
+    rows = txn.rows(f"SELECT content_id FROM staged_contents WHERE created_at < ? LIMIT {PIECE}", (before,))
+    for table in ("content_chunks", "staged_contents"):
+        txn.execute_many(f"DELETE FROM {table} WHERE content_id = ?", rows)
+    return len(rows)

@@ -1,0 +1,126 @@
+"""The stores that the tests of this room run on: one contract, every engine and way of running."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from pymailsuite.config.sections.store import StoreSection
+from pymailsuite.interfaces import Account, Appended, NewMessage, StagedContent
+from pymailsuite.store import MailStore, inline_store, mail_store
+from pymailsuite.values import Flags
+
+NOW = 1_770_000_000.0
+
+
+class Bell(Clock):
+    """The part of a reactor that threads ring: calls run in the test's thread when the test waits for something."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rightNow = NOW
+        self._calls: SimpleQueue[tuple[Callable[..., object], tuple[Any, ...]]] = SimpleQueue()
+
+    def callFromThread(self, function: Callable[..., object], *arguments: Any) -> None:
+        self._calls.put((function, arguments))
+
+    def run_calls(self, timeout_s: float = 0.0) -> bool:
+        try:
+            function, arguments = self._calls.get(timeout_s > 0, timeout_s or None)
+        except Empty:
+            return False
+        function(*arguments)
+        return True
+
+    def wait(self, deferred: Deferred[Any], limit_s: float = 30.0) -> None:
+        """Run what threads ask for until ``deferred`` has fired."""
+        deadline = time.monotonic() + limit_s
+        while not deferred.called or deferred.paused:
+            if time.monotonic() > deadline:
+                raise AssertionError("nothing came back from the store")
+            self.run_calls(0.05)
+
+
+class StoreTestCase(SynchronousTestCase):
+    """A store, and short words for what tests do with it all the time."""
+
+    store: MailStore
+    clock: Clock
+
+    def result(self, deferred: Deferred[Any]) -> Any:
+        return self.successResultOf(deferred)
+
+    def failure(self, deferred: Deferred[Any], *kinds: type[Exception]) -> Exception:
+        return self.failureResultOf(deferred, *kinds).value
+
+    def account(self, login_name: str = "ann@example.org") -> Account:
+        domain = login_name.rpartition("@")[2]
+        if self.result(self.store.directory.domain(domain)) is None:
+            self.result(self.store.directory.add_domain(domain))
+        return self.result(self.store.directory.add_account(login_name, "", ""))
+
+    def stage(self, octets: bytes) -> StagedContent:
+        writer = self.store.new_content()
+        paused = writer.write(octets)
+        if paused is not None:
+            self.result(paused)
+        return self.result(writer.finish())
+
+    def append(self, account: Account, mailbox: str, *messages: bytes, flags: Flags | None = None) -> Appended:
+        new = [NewMessage(self.stage(octets), flags or Flags()) for octets in messages]
+        return self.result(self.store.account_mail(account.account_id).append(mailbox, new))
+
+    def assert_sound(self) -> None:
+        """Nothing is wrong with the store, down to the octets."""
+        self.assertEqual(self.result(self.store.upkeep.verify(True)), [])
+
+
+class InMemory(StoreTestCase):
+    """SQLite in memory, run where it is called."""
+
+    settings = StoreSection()
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.rightNow = NOW
+        self.store = inline_store(self.settings, self.clock)
+        self.result(self.store.open())
+        self.addCleanup(self.store.close)
+
+
+class OnDisk(StoreTestCase):
+    """SQLite in a file, with its writer and reader threads."""
+
+    settings = StoreSection(sqlite_checkpoint_interval=0.05)
+
+    def setUp(self) -> None:
+        self.folder = tempfile.mkdtemp(prefix="pymailsuite-test-")
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.clock = self.bell = Bell()
+        self.url = f"sqlite:///{self.folder}/store.sqlite"
+        self.store = self.open_store()
+
+    def open_store(self) -> MailStore:
+        store = mail_store(self.settings, self.bell, url=self.url)
+        self.result(store.open())
+        self.addCleanup(self.close_store, store)
+        return store
+
+    def close_store(self, store: MailStore) -> None:
+        self.result(store.close())
+
+    def result(self, deferred: Deferred[Any]) -> Any:
+        self.bell.wait(deferred)
+        return self.successResultOf(deferred)
+
+    def failure(self, deferred: Deferred[Any], *kinds: type[Exception]) -> Exception:
+        self.bell.wait(deferred)
+        return self.failureResultOf(deferred, *kinds).value
