@@ -31,7 +31,7 @@ def main():
             stderr=subprocess.DEVNULL,
         )
         time.sleep(2)
-        got = subprocess.run(  # noqa: PLW1510command, stdout=sys.stderr)
+        got = subprocess.run(command, stdout=sys.stderr, check=False)
         time.sleep(2)
         tracer.send_signal(signal.SIGINT)
         tracer.wait()
