@@ -369,7 +369,8 @@ def text_decoder(charset: str | None) -> Callable[[bytes], str]:
             raise UnknownCharset(cause=charset)
         try:
             name = codecs.lookup(charset).name
-            b"".decode(name)  # LookupError for a codec that is no text encoding, such as base64
+            # LookupError for a codec that is no text encoding, such as base64; nothing is looked up for no octets.
+            b"xxxx".decode(name, "replace")
         except LookupError as error:
             raise UnknownCharset(cause=charset) from error
 

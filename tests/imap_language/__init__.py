@@ -1,0 +1,1 @@
+"""The language half of IMAP: commands read, FETCH rendered, SEARCH evaluated."""

@@ -1,0 +1,642 @@
+"""Commands, table by table: what each line means, and which lines mean nothing."""
+
+from __future__ import annotations
+
+import datetime
+
+import pytest
+
+from pymailsuite.errors import PeerError
+from pymailsuite.imap import values as v
+from pymailsuite.imap.grammar import awaits_message, parse, parse_append, parse_tag
+from pymailsuite.values import FlagChange, Flags, SpecialUse, SystemFlag
+from tests.acceptance import acceptance
+
+SEEN, DELETED = SystemFlag.SEEN, SystemFlag.DELETED
+
+
+def numbers(*ranges: tuple[int, int], uid: bool = False) -> v.SequenceSet:
+    return v.SequenceSet(ranges, uid)
+
+
+Line = bytes | list[bytes]
+
+
+def pieces(line: Line) -> list[bytes]:
+    return [line] if isinstance(line, bytes) else line
+
+
+COMMANDS: list[tuple[Line, v.Command]] = [
+    (b"a CAPABILITY", v.Capability("a")),
+    (b"a noop", v.Noop("a")),
+    (b"a Logout", v.Logout("a")),
+    (b"a STARTTLS", v.StartTls("a")),
+    (b"a CHECK", v.Check("a")),
+    (b"a CLOSE", v.Close("a")),
+    (b"a UNSELECT", v.Unselect("a")),
+    (b"a EXPUNGE", v.Expunge("a")),
+    (b"a IDLE", v.Idle("a")),
+    (b"a NAMESPACE", v.Namespace("a")),
+    # AUTHENTICATE: RFC 3501 §6.2.2, RFC 4959
+    (b"a AUTHENTICATE plain", v.Authenticate("a", "PLAIN")),
+    (b"a AUTHENTICATE PLAIN =", v.Authenticate("a", "PLAIN", b"")),
+    (b"a AUTHENTICATE PLAIN AGEAYg==", v.Authenticate("a", "PLAIN", b"\0a\0b")),
+    (b"a AUTHENTICATE SCRAM-SHA-256", v.Authenticate("a", "SCRAM-SHA-256")),
+    # LOGIN
+    (b"a LOGIN anna@mail.example secret", v.Login("a", "anna@mail.example", b"secret")),
+    (b'a LOGIN "an\\"na" "se\\\\cret"', v.Login("a", 'an"na', b"se\\cret")),
+    ([b"a LOGIN ", b"anna", b" ", b"p\r\n\xff", b""], v.Login("a", "anna", b"p\r\n\xff")),
+    ([b"a LOGIN ", b"", b" pass]word"], v.Login("a", "", b"pass]word")),
+    ('a LOGIN "ännä" "pässwörd"'.encode(), v.Login("a", "ännä", "pässwörd".encode())),
+    # SELECT, EXAMINE
+    (b"a SELECT INBOX", v.Select("a", "INBOX")),
+    (b"a select inbox", v.Select("a", "INBOX")),
+    (b'a SELECT "inBox/x"', v.Select("a", "INBOX/x")),
+    (b"a SELECT Inboxes", v.Select("a", "Inboxes")),
+    (b"a SELECT x/inbox", v.Select("a", "x/inbox")),
+    ('a SELECT "ınbox"'.encode(), v.Select("a", "ınbox")),
+    (b"a SELECT Entw&APw-rfe", v.Select("a", "Entwürfe")),
+    ('a SELECT "Entwürfe"'.encode(), v.Select("a", "Entwürfe")),
+    ([b"a SELECT ", "Entwürfe".encode(), b""], v.Select("a", "Entwürfe")),
+    (b"a SELECT [Gmail]/x", v.Select("a", "[Gmail]/x")),
+    (b"a SELECT INBOX (CONDSTORE)", v.Select("a", "INBOX", True)),
+    (b"a EXAMINE INBOX (condstore)", v.Examine("a", "INBOX", True)),
+    (b"a EXAMINE x", v.Examine("a", "x")),
+    # CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE
+    (b"a CREATE x/y", v.Create("a", "x/y")),
+    (b"a CREATE x/y/", v.Create("a", "x/y")),
+    (b"a CREATE x (USE (\\Sent))", v.Create("a", "x", SpecialUse.SENT)),
+    (b"a CREATE x (use (\\archive))", v.Create("a", "x", SpecialUse.ARCHIVE)),
+    (b"a CREATE x (USE ())", v.Create("a", "x")),
+    (b"a DELETE x", v.Delete("a", "x")),
+    (b'a RENAME "x y" z', v.Rename("a", "x y", "z")),
+    ([b"a RENAME ", b"x", b" ", b"y", b""], v.Rename("a", "x", "y")),
+    (b"a SUBSCRIBE x", v.Subscribe("a", "x")),
+    (b"a UNSUBSCRIBE x", v.Unsubscribe("a", "x")),
+    # LIST, LSUB
+    (b'a LIST "" *', v.List("a", frozenset(), "", ("*",))),
+    (b'a LIST "" ""', v.List("a", frozenset(), "", ("",))),
+    (b'a LIST x/ "%/%"', v.List("a", frozenset(), "x/", ("%/%",))),
+    (b'a LIST "" inbox', v.List("a", frozenset(), "", ("INBOX",))),
+    (b'a LIST "" (INBOX "%")', v.List("a", frozenset(), "", ("INBOX", "%"))),
+    (
+        b'a LIST (subscribed RECURSIVEMATCH) "" % RETURN (CHILDREN SPECIAL-USE)',
+        v.List("a", frozenset({"SUBSCRIBED", "RECURSIVEMATCH"}), "", ("%",), frozenset({"CHILDREN", "SPECIAL-USE"})),
+    ),
+    (
+        b'a LIST () "" % RETURN (STATUS (MESSAGES unseen) CHILDREN)',
+        v.List("a", frozenset(), "", ("%",), frozenset({"STATUS", "CHILDREN"}), ("MESSAGES", "UNSEEN")),
+    ),
+    (b'a LIST "" % RETURN ()', v.List("a", frozenset(), "", ("%",))),
+    (b'a LSUB "" *', v.Lsub("a", "", "*")),
+    (b'a LSUB "x" "y%"', v.Lsub("a", "x", "y%")),
+    # STATUS
+    (b"a STATUS x (MESSAGES)", v.Status("a", "x", ("MESSAGES",))),
+    (
+        b"a STATUS x (uidnext SIZE HIGHESTMODSEQ uidnext)",
+        v.Status("a", "x", ("UIDNEXT", "SIZE", "HIGHESTMODSEQ")),
+    ),
+    # STORE
+    (b"a STORE 1 FLAGS (\\Seen)", v.Store("a", numbers((1, 1)), FlagChange.REPLACE, Flags(SEEN))),
+    (b"a STORE 1 FLAGS ()", v.Store("a", numbers((1, 1)), FlagChange.REPLACE, Flags())),
+    (
+        b"a STORE 2:* +flags.silent (\\seen $Label1 $label1)",
+        v.Store("a", numbers((2, 0)), FlagChange.ADD, Flags(SEEN, frozenset({"$Label1"})), True),
+    ),
+    (
+        b"a STORE 1 -FLAGS \\Seen \\DELETED x",
+        v.Store("a", numbers((1, 1)), FlagChange.REMOVE, Flags(SEEN | DELETED, frozenset({"x"}))),
+    ),
+    (
+        b"a UID STORE 7 (UNCHANGEDSINCE 0) FLAGS.SILENT (x)",
+        v.Store("a", numbers((7, 7), uid=True), FlagChange.REPLACE, Flags(keywords=frozenset("x")), True, 0, True),
+    ),
+    (
+        b"a STORE 1 (UNCHANGEDSINCE 9223372036854775807) +FLAGS ()",
+        v.Store("a", numbers((1, 1)), FlagChange.ADD, Flags(), False, 2**63 - 1),
+    ),
+    # COPY, MOVE, UID EXPUNGE
+    (b"a COPY 1,3:5 x", v.Copy("a", numbers((1, 1), (3, 5)), "x")),
+    (b"a UID COPY * inbox", v.Copy("a", numbers((0, 0), uid=True), "INBOX", True)),
+    (b"a MOVE 5:2 x", v.Move("a", numbers((5, 2)), "x")),
+    (b"a UID MOVE *:4 x", v.Move("a", numbers((0, 4), uid=True), "x", True)),
+    (b"a UID EXPUNGE 4294967295", v.UidExpunge("a", numbers((2**32 - 1, 2**32 - 1), uid=True))),
+    # ID, ENABLE
+    (b"a ID NIL", v.Id("a")),
+    (b"a ID ()", v.Id("a", {})),
+    (b'a ID ("name" "x" "os" NIL)', v.Id("a", {"name": "x", "os": None})),
+    ([b"a ID (", b"name", b" ", b"x y", b")"], v.Id("a", {"name": "x y"})),
+    (b"a ENABLE CONDSTORE x-y", v.Enable("a", ("CONDSTORE", "X-Y"))),
+]
+
+
+@pytest.mark.parametrize(("line", "command"), COMMANDS, ids=lambda value: repr(value)[:60])
+def test_a_line_is_its_command(line: Line, command: v.Command) -> None:
+    assert parse(pieces(line)) == command
+
+
+BAD: list[Line] = [
+    b"",
+    b" ",
+    b"a",
+    b"a ",
+    b" NOOP",
+    b"a  NOOP",
+    b"a NOOP ",
+    b"a NOOP x",
+    b"a XYZZY",
+    b"a UID",
+    b"a UID NOOP",
+    b"a UID LOGIN x y",
+    b"+ NOOP",
+    b'"a" NOOP',
+    b"a\x00 NOOP",
+    [b"a ", b"NOOP", b""],
+    b"a LOGIN",
+    b"a LOGIN x",
+    b"a LOGIN x y z",
+    b"a LOGIN (x) y",
+    b'a LOGIN "x y',
+    b'a LOGIN "x\\y" z',
+    b'a LOGIN "\xff" z',
+    b"a LOGIN x y\x00",
+    [b"a LOGIN x ", b"y", b" "],
+    b"a AUTHENTICATE",
+    b"a AUTHENTICATE PLAIN ",
+    b"a AUTHENTICATE PLAIN A",
+    b"a AUTHENTICATE PLAIN A===",
+    b"a AUTHENTICATE PLAIN !",
+    b"a SELECT",
+    b"a SELECT ",
+    b"a SELECT %",
+    b"a SELECT a*b",
+    b"a SELECT a&b",
+    b'a SELECT "a\tb"',
+    b"a SELECT &AAo-",
+    b'a SELECT "\xff\xfe"',
+    b"a SELECT INBOX ()",
+    b"a SELECT INBOX (QRESYNC (1 2))",
+    b"a SELECT INBOX CONDSTORE",
+    b"a SELECT " + b"x" * 1001,
+    b"a CREATE x (USE \\Sent)",
+    b"a CREATE x (USEE (\\Sent))",
+    b"a CREATE x (USE (Sent))",
+    b"a RENAME x",
+    b'a LIST ""',
+    b"a LIST x",
+    b'a LIST (RECURSIVEMATCH) "" *',
+    b'a LIST (REMOTE RECURSIVEMATCH) "" *',
+    b'a LIST (XYZZY) "" *',
+    b'a LIST "" ()',
+    b'a LIST "" * RETURN',
+    b'a LIST "" * RETURN CHILDREN',
+    b'a LIST "" * RETURN (XYZZY)',
+    b'a LIST "" * RETURN (STATUS)',
+    b'a LIST "" * RETURN (STATUS ())',
+    b"a LSUB x",
+    b"a STATUS x",
+    b"a STATUS x ()",
+    b"a STATUS x MESSAGES",
+    b"a STATUS x (XYZZY)",
+    b"a STORE 0 FLAGS ()",
+    b"a STORE 1 FLAGS",
+    b"a STORE 1 FLAGS ",
+    b"a STORE 1 XFLAGS ()",
+    b"a STORE 1 +FLAGS (\\Recent)",
+    b"a STORE 1 +FLAGS (\\Xyzzy)",
+    b"a STORE 1 +FLAGS (\\*)",
+    b"a STORE 1 +FLAGS (a b",
+    b"a STORE 1 +FLAGS (a  b)",
+    b"a STORE 1 +FLAGS (" + b"k" * 101 + b")",
+    b"a STORE 1 +FLAGS (" + b" ".join(b"k%d" % n for n in range(101)) + b")",
+    b"a STORE 1 (UNCHANGEDSINCE) FLAGS ()",
+    b"a STORE 1 (UNCHANGEDSINCE 9223372036854775808) FLAGS ()",
+    b"a STORE 1 (XYZZY 1) FLAGS ()",
+    b"a COPY x y",
+    b"a COPY 1: y",
+    b"a COPY 1,,2 y",
+    b"a COPY 1,2, y",
+    b"a COPY ,1 y",
+    b"a COPY 1:2:3 y",
+    b"a COPY 01 y",
+    b"a COPY -1 y",
+    b"a COPY 4294967296 y",
+    b"a COPY 99999999999 y",
+    b"a COPY 1" + b",1" * 20_000 + b" y",
+    b"a MOVE 1",
+    b"a UID EXPUNGE",
+    b"a EXPUNGE 1",
+    b"a ID",
+    b"a ID x",
+    b"a ID (x y)",
+    b'a ID ("x")',
+    b"a ID (" + b" ".join(b'"k%d" NIL' % n for n in range(31)) + b")",
+    b"a ENABLE",
+    b"a ENABLE ",
+    b"a APPEND x",
+    b"a APPEND x (\\Seen)",
+    b"a FETCH",
+    b"a FETCH 1",
+    b"a FETCH 1 ",
+    b"a FETCH 1 ()",
+    b"a FETCH 1 XYZZY",
+    b"a FETCH 1 (FLAGS",
+    b"a FETCH 1 (FLAGS)x",
+    b"a FETCH 1 (FAST)",
+    b"a FETCH 1 FLAGS UID",
+    b"a FETCH 1 (FLAGS UID) ()",
+    b"a FETCH 1 (FLAGS) (CHANGEDSINCE)",
+    b"a FETCH 1 (FLAGS) (XYZZY 1)",
+    b"a FETCH 1 (FLAGS) (CHANGEDSINCE 1 VANISHED)",
+    b"a FETCH 1 BODY[",
+    b"a FETCH 1 BODY[X]",
+    b"a FETCH 1 BODY[0]",
+    b"a FETCH 1 BODY[1.]",
+    b"a FETCH 1 BODY[1.0]",
+    b"a FETCH 1 BODY[1]<0>",
+    b"a FETCH 1 BODY[1]<0.0>",
+    b"a FETCH 1 BODY[1]<0.1",
+    b"a FETCH 1 BODY[MIME]",
+    b"a FETCH 1 BODY[HEADER.FIELDS]",
+    b"a FETCH 1 BODY[HEADER.FIELDS ()]",
+    b"a FETCH 1 BODY[HEADERS]",
+    b"a FETCH 1 BODY[HEADER TEXT]",
+    b"a FETCH 1 BODY.PEEK",
+    b"a FETCH 1 BINARY",
+    b"a FETCH 1 BINARY[TEXT]",
+    b"a FETCH 1 BINARY.SIZE[1]<0.1>",
+    b"a FETCH 1 RFC822[]",
+    b"a FETCH 1 BODY[" + b".".join([b"1"] * 101) + b"]",
+    b"a FETCH 1 (" + b" ".join(b"BODY[%d]" % n for n in range(1, 102)) + b")",
+    b"a FETCH 1 BODY[HEADER.FIELDS (" + b" ".join([b"x"] * 201) + b")]",
+    b"a SEARCH",
+    b"a SEARCH ",
+    b"a SEARCH XYZZY",
+    b"a SEARCH ALL ",
+    b"a SEARCH ()",
+    b"a SEARCH (ALL",
+    b"a SEARCH ALL)",
+    b"a SEARCH NOT",
+    b"a SEARCH OR SEEN",
+    b"a SEARCH FROM",
+    b"a SEARCH FROM (x)",
+    b"a SEARCH HEADER x",
+    b"a SEARCH BEFORE x",
+    b"a SEARCH BEFORE 30-Feb-2020",
+    b"a SEARCH BEFORE 1-Xxx-2020",
+    b"a SEARCH BEFORE 1-Jan-0000",
+    b"a SEARCH BEFORE 1-Jan-20",
+    b"a SEARCH LARGER x",
+    b"a SEARCH LARGER 99999999999999999999",
+    b"a SEARCH LARGER " + b"9" * 5000,
+    b"a SEARCH YOUNGER 0",
+    b"a SEARCH KEYWORD \\Seen",
+    b"a SEARCH UID x",
+    b"a SEARCH RETURN ALL",
+    b"a SEARCH RETURN (XYZZY) ALL",
+    b"a SEARCH RETURN (MIN)",
+    b"a SEARCH CHARSET UTF-8",
+    b'a SEARCH FROM "\xff"',
+    b'a SEARCH CHARSET US-ASCII FROM "\xc3\xa9"',
+    b"a SEARCH " + b"NOT " * 40 + b"SEEN",
+    b"a SEARCH " + b"(" * 40 + b"SEEN" + b")" * 40,
+    b"a SEARCH " + b" ".join([b"SEEN"] * 1001),
+]
+
+
+@pytest.mark.parametrize("line", BAD, ids=lambda value: repr(value)[:60])
+def test_a_line_that_is_no_command_is_the_peers_error(line: Line) -> None:
+    with pytest.raises(PeerError):
+        parse(pieces(line))
+
+
+@pytest.mark.parametrize("uses", [b"\\Xyzzy", b"\\Sent \\Drafts"])
+def test_a_special_use_that_we_do_not_have_is_refused_not_bad(uses: bytes) -> None:
+    with pytest.raises(v.UnsupportedUse) as caught:
+        parse([b"a CREATE x (USE (" + uses + b"))"])
+    assert caught.value.imap_code == "USEATTR"
+
+
+# --- tags
+
+
+@pytest.mark.parametrize("tag", [".", "1", "a", "A001", "a.b", "]", "~!@#$^&-_=|;:'<>,?/"])
+@acceptance("S089")
+def test_a_tag_of_any_kind_is_read(tag: str) -> None:
+    line = f"{tag} NOOP".encode()
+    assert parse([line]) == v.Noop(tag)
+    assert parse_tag(line) == tag
+    assert parse_tag(f"{tag} XYZZY {{{{".encode()) == tag
+    assert parse_tag(tag.encode()) == tag
+
+
+@pytest.mark.parametrize("line", [b"", b" NOOP", b"+ NOOP", b"a+ NOOP", b"(a NOOP", b"\xff NOOP", b"a\tNOOP", b"a{5}"])
+@acceptance("S089")
+def test_a_line_without_a_tag_has_none(line: bytes) -> None:
+    assert parse_tag(line) is None
+    with pytest.raises(PeerError):
+        parse([line])
+
+
+# --- APPEND
+
+
+APPENDS: list[tuple[list[bytes], v.Append]] = [
+    ([b"a APPEND INBOX "], v.Append("a", "INBOX")),
+    ([b"a append ", b"x", b" "], v.Append("a", "x")),
+    ([b"a APPEND x (\\Seen $x) "], v.Append("a", "x", Flags(SEEN, frozenset({"$x"})))),
+    ([b"a APPEND x () "], v.Append("a", "x")),
+    ([b'a APPEND x " 1-Jan-1970 00:00:10 +0000" '], v.Append("a", "x", Flags(), 10.0)),
+    ([b'a APPEND x (\\Seen) "17-Jul-1996 02:44:25 -0700" '], v.Append("a", "x", Flags(SEEN), 837596665.0)),
+    ([b'a APPEND x "01-Jan-1970 01:30:00 +0130" '], v.Append("a", "x", Flags(), 0.0)),
+    ([b'a APPEND x "31-Dec-1969 23:59:59 +0000" '], v.Append("a", "x", Flags(), -1.0)),
+    ([b'a APPEND x "31-Dec-2016 23:59:60 +0000" '], v.Append("a", "x", Flags(), 1483228800.0)),
+    ([b"a APPEND x ~"], v.Append("a", "x")),
+]
+
+
+@pytest.mark.parametrize(("line", "command"), APPENDS, ids=repr)
+def test_what_stands_before_the_message_of_an_append(line: list[bytes], command: v.Append) -> None:
+    assert parse_append(line) == command
+    assert awaits_message(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"a APPEND ",
+        b"a APPEND x",
+        b"a APPEND x  ",
+        b"a APPEND x (\\Seen)",
+        b"a APPEND x \\Seen ",
+        b"a APPEND x (\\Recent) ",
+        b'a APPEND x "1-Jan-1970 00:00:00 +0000" ',
+        b'a APPEND x "32-Jan-1970 00:00:00 +0000" ',
+        b'a APPEND x "30-Feb-1970 00:00:00 +0000" ',
+        b'a APPEND x "01-Jan-0000 00:00:00 +0000" ',
+        b'a APPEND x "01-Jan-1970 24:00:00 +0000" ',
+        b'a APPEND x "01-Jan-1970 00:60:00 +0000" ',
+        b'a APPEND x "01-Jan-1970 00:00:00 +9900" ',
+        b'a APPEND x "01-Jan-1970 00:00:00 GMT" ',
+        b'a APPEND x "01-Jan-1970 00:00:00 +0000" (\\Seen) ',
+        b"a COPY x ",
+    ],
+)
+def test_an_append_that_is_none_is_the_peers_error(line: bytes) -> None:
+    with pytest.raises(PeerError):
+        parse_append([line])
+
+
+@pytest.mark.parametrize("line", [[b"a APPEND "], [b"a LOGIN "], [b"a LOGIN ", b"x", b" "], [b"APPEND x "], [b""]])
+def test_other_literals_are_no_message(line: list[bytes]) -> None:
+    assert not awaits_message(line)
+
+
+# --- FETCH
+
+FAST = (v.Datum.FLAGS, v.Datum.INTERNALDATE, v.Datum.SIZE)
+HEADER = v.Section(text=v.SectionText.HEADER)
+
+FETCHES: list[tuple[Line, tuple[v.FetchItem, ...]]] = [
+    (b"FLAGS", (v.Datum.FLAGS,)),
+    (b"(uid flags)", (v.Datum.UID, v.Datum.FLAGS)),
+    (b"(FLAGS FLAGS)", (v.Datum.FLAGS,)),
+    (b"RFC822.SIZE", (v.Datum.SIZE,)),
+    (b"(ENVELOPE BODY BODYSTRUCTURE)", (v.Datum.ENVELOPE, v.Datum.BODY, v.Datum.BODYSTRUCTURE)),
+    (b"(MODSEQ SAVEDATE INTERNALDATE)", (v.Datum.MODSEQ, v.Datum.SAVEDATE, v.Datum.INTERNALDATE)),
+    (b"RFC822", (v.BodySection(name="RFC822"),)),
+    (b"RFC822.HEADER", (v.BodySection(HEADER, peek=True, name="RFC822.HEADER"),)),
+    (b"RFC822.TEXT", (v.BodySection(v.Section(text=v.SectionText.TEXT), name="RFC822.TEXT"),)),
+    (b"BODY[]", (v.BodySection(),)),
+    (b"body.peek[]", (v.BodySection(peek=True),)),
+    (b"BODY[HEADER]", (v.BodySection(HEADER),)),
+    (b"BODY[TEXT]<10.20>", (v.BodySection(v.Section(text=v.SectionText.TEXT), partial=(10, 20)),)),
+    (b"BODY[1.2]", (v.BodySection(v.Section((1, 2))),)),
+    (b"BODY[1.2.mime]", (v.BodySection(v.Section((1, 2), v.SectionText.MIME)),)),
+    (b"BODY[3.HEADER]", (v.BodySection(v.Section((3,), v.SectionText.HEADER)),)),
+    (
+        b'BODY.PEEK[HEADER.FIELDS (From "To")]<0.5>',
+        (v.BodySection(v.Section((), v.SectionText.FIELDS, (b"From", b"To")), True, (0, 5)),),
+    ),
+    (
+        [b"(BODY[2.HEADER.FIELDS.NOT (", b"a b", b")] UID)"],
+        (v.BodySection(v.Section((2,), v.SectionText.FIELDS_NOT, (b"a b",))), v.Datum.UID),
+    ),
+    (b"BINARY[1]", (v.BinarySection((1,)),)),
+    (b"BINARY.PEEK[1.2]<5.6>", (v.BinarySection((1, 2), True, (5, 6)),)),
+    (b"BINARY.SIZE[1]", (v.BinarySize((1,)),)),
+    (b"(BINARY[])", (v.BinarySection(),)),
+]
+
+
+@pytest.mark.parametrize(("line", "items"), FETCHES, ids=repr)
+def test_data_items_of_fetch(line: Line, items: tuple[v.FetchItem, ...]) -> None:
+    first, *rest = pieces(line)
+    assert parse([b"a FETCH 1 " + first, *rest]) == v.Fetch("a", numbers((1, 1)), items)
+    assert parse([b"a UID fetch 1 " + first, *rest]) == v.Fetch("a", numbers((1, 1), uid=True), items, None, True)
+
+
+@pytest.mark.parametrize(
+    ("macro", "items"),
+    [
+        (b"FAST", FAST),
+        (b"all", (*FAST, v.Datum.ENVELOPE)),
+        (b"Full", (*FAST, v.Datum.ENVELOPE, v.Datum.BODY)),
+    ],
+)
+@acceptance("S107")
+def test_a_macro_is_exactly_its_items(macro: bytes, items: tuple[v.FetchItem, ...]) -> None:
+    assert parse([b"a FETCH 1 " + macro]) == v.Fetch("a", numbers((1, 1)), items)
+
+
+def test_the_modifier_of_fetch() -> None:
+    command = parse([b"a FETCH 1:* (FLAGS) (changedsince 12345)"])
+    assert isinstance(command, v.Fetch) and command.changed_since == 12345
+
+
+# --- number sets
+
+
+@pytest.mark.parametrize(
+    ("text", "largest", "meant"),
+    [
+        (b"1:2", 9, ((1, 2),)),
+        (b"1", 9, ((1, 1),)),
+        (b"1:*", 9, ((1, 9),)),
+        (b"*", 9, ((9, 9),)),
+        (b"*:3", 9, ((3, 9),)),
+        (b"12:*", 9, ((9, 12),)),
+        (b"5:2", 9, ((2, 5),)),
+        (b"7,1:3,2:4,*", 9, ((1, 4), (7, 7), (9, 9))),
+        (b"*:*", 9, ((9, 9),)),
+        (b"1:*", 0, ()),
+        (b"*", 0, ()),
+        (b"1:3", 0, ((1, 3),)),
+    ],
+)
+@acceptance("S106")
+def test_every_form_of_a_sequence_set_means_its_numbers(
+    text: bytes, largest: int, meant: tuple[tuple[int, int], ...]
+) -> None:
+    for line in (b"a FETCH %b FLAGS", b"a UID FETCH %b FLAGS"):
+        command = parse([line % text])
+        assert isinstance(command, v.Fetch)
+        assert command.numbers.resolve(largest).ranges == meant
+
+
+# --- SEARCH
+
+
+def date(kind: v.DateKind, relation: v.DateRelation) -> v.HasDate:
+    return v.HasDate(kind, relation, datetime.date(2020, 2, 1))
+
+
+UNSEEN = v.Not(v.HasFlag(SEEN))
+
+SEARCHES: list[tuple[Line, v.SearchKey]] = [
+    (b"ALL", v.AllOf()),
+    (b"SEEN", v.HasFlag(SEEN)),
+    (b"unseen", UNSEEN),
+    (b"ANSWERED", v.HasFlag(SystemFlag.ANSWERED)),
+    (b"UNANSWERED", v.Not(v.HasFlag(SystemFlag.ANSWERED))),
+    (b"FLAGGED", v.HasFlag(SystemFlag.FLAGGED)),
+    (b"UNFLAGGED", v.Not(v.HasFlag(SystemFlag.FLAGGED))),
+    (b"DRAFT", v.HasFlag(SystemFlag.DRAFT)),
+    (b"UNDRAFT", v.Not(v.HasFlag(SystemFlag.DRAFT))),
+    (b"DELETED", v.HasFlag(DELETED)),
+    (b"UNDELETED", v.Not(v.HasFlag(DELETED))),
+    (b"RECENT", v.IsRecent()),
+    (b"OLD", v.Not(v.IsRecent())),
+    (b"NEW", v.AllOf((v.IsRecent(), UNSEEN))),
+    (b"KEYWORD $Junk", v.HasKeyword("$Junk")),
+    (b"UNKEYWORD x", v.Not(v.HasKeyword("x"))),
+    (b"1:3,*", v.InNumbers(numbers((1, 3), (0, 0)))),
+    (b"*", v.InNumbers(numbers((0, 0)))),
+    (b"UID 5:*", v.InNumbers(numbers((5, 0), uid=True))),
+    (b"LARGER 100", v.IsLarger(100)),
+    (b"SMALLER 5000000000", v.IsSmaller(5_000_000_000)),
+    (b"BEFORE 1-Feb-2020", date(v.DateKind.INTERNAL, v.DateRelation.BEFORE)),
+    (b'ON "01-feb-2020"', date(v.DateKind.INTERNAL, v.DateRelation.ON)),
+    (b"SINCE 1-FEB-2020", date(v.DateKind.INTERNAL, v.DateRelation.SINCE)),
+    (b"SENTBEFORE 1-Feb-2020", date(v.DateKind.SENT, v.DateRelation.BEFORE)),
+    (b"SENTON 1-Feb-2020", date(v.DateKind.SENT, v.DateRelation.ON)),
+    (b"SENTSINCE 1-Feb-2020", date(v.DateKind.SENT, v.DateRelation.SINCE)),
+    (b"SAVEDBEFORE 1-Feb-2020", date(v.DateKind.SAVED, v.DateRelation.BEFORE)),
+    (b"SAVEDON 1-Feb-2020", date(v.DateKind.SAVED, v.DateRelation.ON)),
+    (b"SAVEDSINCE 1-Feb-2020", date(v.DateKind.SAVED, v.DateRelation.SINCE)),
+    (b"SAVEDATESUPPORTED", v.KnowsSaveDate()),
+    (b"YOUNGER 60", v.IsYounger(60)),
+    (b"OLDER 60", v.Not(v.IsYounger(60))),
+    (b"MODSEQ 620162338", v.HasModSeq(620162338)),
+    (b'MODSEQ "/flags/\\\\draft" all 620162338', v.HasModSeq(620162338)),
+    (b'MODSEQ "/flags/$x" priv 1', v.HasModSeq(1)),
+    (b"FROM anna", v.HeaderHas("from", "anna")),
+    (b'TO ""', v.HeaderHas("to", "")),
+    (b'CC "a b"', v.HeaderHas("cc", "a b")),
+    (b"BCC x", v.HeaderHas("bcc", "x")),
+    ([b"SUBJECT ", "Grüße".encode(), b""], v.HeaderHas("subject", "Grüße")),
+    (b"HEADER Message-ID <x@y>", v.HeaderHas("message-id", "<x@y>")),
+    (b'HEADER "X-Spam:" ""', v.HeaderHas("x-spam", "")),
+    (b"BODY tea", v.BodyHas("tea")),
+    (b"TEXT tea", v.TextHas("tea")),
+    (b"NOT SEEN", UNSEEN),
+    (b"OR SEEN DELETED", v.AnyOf((v.HasFlag(SEEN), v.HasFlag(DELETED)))),
+    (b"(SEEN)", v.HasFlag(SEEN)),
+    (b"SEEN DELETED", v.AllOf((v.HasFlag(SEEN), v.HasFlag(DELETED)))),
+    (b"NOT (SEEN DELETED)", v.Not(v.AllOf((v.HasFlag(SEEN), v.HasFlag(DELETED))))),
+    (
+        b"OR (1:2 SEEN) NOT OR DRAFT 3",
+        v.AnyOf(
+            (
+                v.AllOf((v.InNumbers(numbers((1, 2))), v.HasFlag(SEEN))),
+                v.Not(v.AnyOf((v.HasFlag(SystemFlag.DRAFT), v.InNumbers(numbers((3, 3)))))),
+            )
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(("line", "program"), SEARCHES, ids=repr)
+@acceptance("S129")
+def test_search_keys(line: Line, program: v.SearchKey) -> None:
+    first, *rest = pieces(line)
+    assert parse([b"a SEARCH " + first, *rest]) == v.Search("a", program)
+    assert parse([b"a UID SEARCH " + first, *rest]) == v.Search("a", program, uid=True)
+
+
+@pytest.mark.parametrize(
+    ("line", "returns"),
+    [
+        (b"RETURN () ALL", {"ALL"}),
+        (b"RETURN (min MAX) ALL", {"MIN", "MAX"}),
+        (b"RETURN (COUNT ALL) ALL", {"COUNT", "ALL"}),
+    ],
+)
+def test_the_return_options_of_search(line: bytes, returns: set[str]) -> None:
+    assert parse([b"a SEARCH " + line]) == v.Search("a", v.AllOf(), frozenset(returns))
+
+
+@pytest.mark.parametrize(
+    ("charset", "text"),
+    [
+        ("UTF-8", "Grüße"),
+        ("utf-8", "日本"),
+        ("ISO-8859-1", "Grüße"),
+        ("KOI8-R", "привет"),
+        ("koi8-u", "привіт"),
+        ("ISO-2022-JP", "日本"),
+        ("US-ASCII", "tea"),
+        ("Windows-1251", "привет"),
+        ("Big5", "日本"),
+    ],
+)
+@acceptance("S129")
+def test_strings_are_decoded_by_the_charset(charset: str, text: str) -> None:
+    line = [f"a SEARCH CHARSET {charset} TEXT ".encode(), text.encode(charset), b""]
+    assert parse(line) == v.Search("a", v.TextHas(text), None, charset)
+    assert parse([b"a SEARCH RETURN (MIN) " + line[0][9:], *line[1:]]) == v.Search(
+        "a", v.TextHas(text), frozenset({"MIN"}), charset
+    )
+
+
+@pytest.mark.parametrize(
+    "charset",
+    [b"x-unknown", b"base64", b"rot13", b"idna", b"punycode", b"unicode_escape", b"aliases", b'"a\x01b"', b"os"],
+)
+@acceptance("S129")
+def test_a_charset_nobody_knows_is_refused_with_those_we_know(charset: bytes) -> None:
+    with pytest.raises(v.UnknownCharset) as caught:
+        parse([b"a SEARCH CHARSET " + charset + b" TEXT x"])
+    assert caught.value.imap_code == "BADCHARSET (UTF-8)"
+
+
+# --- size and time
+
+
+def test_limits_are_settings() -> None:
+    limits = v.GrammarLimits(set_ranges=2, search_keys=2, fetch_items=1)
+    assert parse([b"a COPY 1,2 x"], limits) == v.Copy("a", numbers((1, 1), (2, 2)), "x")
+    for line in (b"a COPY 1,2,3 x", b"a SEARCH 1 2 3", b"a FETCH 1 (UID FLAGS)"):
+        with pytest.raises(PeerError):
+            parse([line], limits)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"a LOGIN x " + b'"' + b"\\\\" * 200_000,
+        b"a LOGIN x " + b'"' + b"a" * 400_000,
+        b"a LOGIN x " + b"a" * 400_000 + b"(",
+        b"a FETCH " + b"1," * 200_000,
+        b"a FETCH " + b"1:" * 200_000,
+        b"a SEARCH " + b"(" * 400_000,
+        b"a SEARCH " + b"NOT " * 100_000,
+        b"a LIST " + b'"" ' * 100_000,
+        b"a ENABLE " + b"x " * 100_000,
+        b"a FETCH 1 (" + b"FLAGS " * 100_000,
+    ],
+    ids=lambda line: repr(line[:20]),
+)
+def test_a_huge_line_is_refused_in_linear_time(line: bytes) -> None:
+    with pytest.raises(PeerError):
+        parse([line])
