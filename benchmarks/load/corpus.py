@@ -12,7 +12,7 @@ import hashlib
 import random
 
 SEED = 20240601
-WORDS = (
+WORDS = (  # noqa: SIM905
     "the of and to in a is that for it as was with be by on not he his but at are this have from or had "
     "an they which one you were all her she there would their we him been has when who will no more if "
     "out so up said what its about than into them can only other time new some could these two may first "
@@ -27,7 +27,7 @@ WORDS = (
     "point didn look find asked second group later next room social business knew program give half side "
     "face toward white let young form given per order large several invoice meeting budget schedule "
     "server release deadline contract draft review agenda travel ticket account customer delivery"
-).split()  # noqa: SIM905
+).split()
 SUBJECTS = (
     "Meeting notes for {}",
     "Re: {} schedule",
