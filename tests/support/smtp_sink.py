@@ -151,7 +151,12 @@ class SinkProtocol(Protocol):
         self.sink.commands.append(line)
         verb = line.split(" ")[0].upper()
         address, _, parameters = line.partition("<")[2].partition(">")
-        reply = self.sink.reply_to(f"{verb} {address}", verb) if verb != "EHLO" else self._hello()
+        if verb == "EHLO":
+            reply = self._hello()
+        elif verb == "DATA" and not self.message.recipients:
+            reply = "503 5.5.1 no valid recipients"
+        else:
+            reply = self.sink.reply_to(f"{verb} {address}", verb)
         if reply is not None and reply[0] in "23":
             if verb == "MAIL":
                 self.message = SunkMessage(address, parameters.strip(), tls=self.secure, connection=self.number)
@@ -234,7 +239,7 @@ class MemoryInternet(MemoryReactorClock):
         server = self._hosts[host, port].buildProtocol(None)
         client = factory.buildProtocol(None)
         self._pumps.append(
-            connect(server, FakeTransport(server, True), client, FakeTransport(client, False), greet=True)
+            connect(server, FakeTransport(server, True), client, FakeTransport(client, False), greet=False)
         )
 
     def flush(self) -> None:

@@ -1,0 +1,487 @@
+"""The queue at work: real store, real relay, hosts in memory, time by hand."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from email import message_from_bytes
+from email.message import Message
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.trial.unittest import SynchronousTestCase
+
+from pymailsuite.config.sections.delivery import DeliverySettings
+from pymailsuite.config.sections.directory import DirectorySettings
+from pymailsuite.config.sections.queue import QueueSettings
+from pymailsuite.config.sections.relay import RelaySettings
+from pymailsuite.delivery.intake import MessageIntake
+from pymailsuite.delivery.reports import ReportWriter
+from pymailsuite.directory.resolver import RecipientResolver
+from pymailsuite.dns.fake import FakeResolver
+from pymailsuite.errors import StorageFull
+from pymailsuite.interfaces import (
+    Column,
+    LocalRecipient,
+    Outcome,
+    QueuedRecipient,
+    QueueEntry,
+    RecipientState,
+    RemoteRecipient,
+)
+from pymailsuite.queue.runner import QueueRunner
+from pymailsuite.relay.relay import Relay
+from pymailsuite.values import ALL_UIDS, Address, Envelope, Peer, QueueId
+from tests.acceptance import acceptance
+from tests.support.smtp_sink import CLOSE, SILENCE, MemoryInternet, SmtpSink
+from tests.support.stores import make_account, make_store
+
+HELLO = b"Message-ID: <1@example.org>\r\nFrom: ann@example.org\r\nSubject: hello\r\n\r\nWorld\r\n"
+ANN = Address("ann", "example.org")
+BOB, CARL = Address("bob", "b.example"), Address("carl", "c.example")
+HOUR, DAY = 3600.0, 86400.0
+
+
+class QueueTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.internet = MemoryInternet()
+        self.internet.advance(1_770_000_000)
+        self.store = make_store(self.internet)
+        self.ann = make_account(self.store, "ann@example.org").account_id
+        self.resolver = FakeResolver(
+            mx={"b.example": [(10, "mx.b.example")], "c.example": [(10, "mx.c.example")]},
+            a={"mx.b.example": ["192.0.2.1"], "mx.c.example": ["192.0.2.2"]},
+        )
+        self.recipients = RecipientResolver(DirectorySettings(), self.store.directory, self.internet)
+        self.intake = MessageIntake(self.store, DeliverySettings(), "mx.example.org", self.internet)
+        self.runner = self.make_runner()
+
+    def make_runner(self, relay: Any = None, store: Any = None, **options: Any) -> QueueRunner:
+        store = store or self.store
+        relay = relay or Relay(
+            RelaySettings(), "mx.example.org", self.resolver, self.store.read_content, self.internet, random.Random(1)
+        )
+        reports = ReportWriter(store, self.recipients, self.internet, 1000)
+        settings = QueueSettings(**options)
+        return QueueRunner(settings, "mx.example.org", store, relay, reports, self.internet, random.Random(1))
+
+    def host(self, ip: str = "192.0.2.1", script: Any = None) -> SmtpSink:
+        sink = SmtpSink(self.internet, script)
+        self.internet.listen(ip, 25, sink)
+        return sink
+
+    def submit(
+        self, *addresses: Address, sender: Address | None = ANN, octets: bytes = HELLO, alias: Address | None = None
+    ) -> QueueId:
+        addresses = addresses or (BOB,)
+        recipients: list[tuple[Address, Sequence[LocalRecipient | RemoteRecipient]]]
+        if alias is not None:
+            recipients = [(alias, [RemoteRecipient(address) for address in addresses])]
+        else:
+            recipients = [(address, [RemoteRecipient(address)]) for address in addresses]
+        message = self.intake.open(Envelope(sender, addresses), recipients, Peer("192.0.2.9"))
+        message.write(octets)
+        return self.successResultOf(message.commit())
+
+    def run_for(self, seconds: float = 0.2, step: float = 1.0) -> None:
+        self.internet.pass_time(seconds, step)
+
+    def queue(self) -> list[QueueEntry]:
+        return self.successResultOf(self.store.queue.entries())
+
+    def waiting(self) -> QueuedRecipient:
+        (entry,) = self.queue()
+        (recipient,) = entry.recipients
+        return recipient
+
+    def inbox(self) -> list[Message]:
+        account = self.store.account_mail(self.ann)
+        box = self.successResultOf(account.mailbox("INBOX"))
+        rows = self.successResultOf(account.read_messages(box.mailbox_id, ALL_UIDS, [Column.OCTETS], list))
+        return [message_from_bytes(row[0]) for row in rows]
+
+    def stop(self, runner: QueueRunner | None = None) -> None:
+        stopped = Deferred.fromCoroutine((runner or self.runner).stop())
+        self.internet.pass_time(15)
+        self.successResultOf(stopped)
+
+
+class DeliveryTests(QueueTestCase):
+    @acceptance("S078")
+    def test_what_was_accepted_is_sent_on_and_leaves_the_queue(self) -> None:
+        sink = self.host()
+        self.runner.start()
+        queue_id = self.submit()
+        self.run_for()
+        (message,) = sink.messages
+        self.assertEqual((message.reverse_path, message.recipients), ("ann@example.org", ["bob@b.example"]))
+        self.assertTrue(message.content.endswith(HELLO))
+        self.assertIn(queue_id.encode(), message.content)
+        self.assertEqual(self.queue(), [])
+        self.assertEqual(self.inbox(), [])
+
+    @acceptance("S078")
+    def test_what_was_queued_before_the_start_is_sent_on(self) -> None:
+        sink = self.host()
+        for _ in range(250):
+            self.submit()
+        self.runner.start()
+        self.run_for(1)
+        self.assertEqual((len(sink.messages), self.queue()), (250, []))
+
+    def test_many_messages_go_through_few_places(self) -> None:
+        sink = self.host()
+        runner = self.make_runner(concurrency=4, claim_batch=3)
+        for _ in range(50):
+            self.submit()
+        runner.start()
+        self.run_for(2)
+        self.assertEqual((len(sink.messages), self.queue()), (50, []))
+
+    def test_each_route_goes_its_own_way(self) -> None:
+        first, second = self.host("192.0.2.1"), self.host("192.0.2.2", {"RCPT": "451 4.2.0 later"})
+        self.runner.start()
+        self.submit(BOB, CARL)
+        self.run_for()
+        self.assertEqual(len(first.messages), 1)
+        (entry,) = self.queue()
+        states = {recipient.address: recipient.state for recipient in entry.recipients}
+        self.assertEqual(states[CARL], RecipientState.WAITING)
+        self.assertEqual(states.get(BOB, RecipientState.DELIVERED), RecipientState.DELIVERED)
+        self.assertEqual(second.messages, [])
+
+    @acceptance("S078")
+    def test_a_delayed_message_is_tried_again_in_growing_intervals(self) -> None:
+        sink = self.host(script={"RCPT": ["451 4.2.0 later", "451 4.2.0 later", "250 ok"]})
+        self.runner.start()
+        self.submit()
+        start = self.internet.seconds()
+        self.run_for()
+        recipient = self.waiting()
+        self.assertEqual(
+            (recipient.attempts, recipient.last_status, recipient.last_reply, recipient.last_host),
+            (1, "4.2.0", "451 4.2.0 later", "mx.b.example"),
+        )
+        self.assertTrue(240 <= recipient.next_attempt - start <= 361)
+        self.run_for(400)
+        self.assertEqual(self.waiting().attempts, 2)
+        self.assertTrue(480 <= self.waiting().next_attempt - recipient.next_attempt <= 722)
+        self.run_for(800, step=10)
+        self.assertEqual((len(sink.messages), self.queue()), (1, []))
+
+    def test_a_held_entry_stays_until_it_is_released(self) -> None:
+        sink = self.host()
+        queue_id = self.submit()
+        self.successResultOf(self.store.queue.hold([queue_id], True))
+        self.runner.start()
+        self.run_for(HOUR, step=60)
+        self.assertEqual(sink.messages, [])
+        self.successResultOf(self.store.queue.hold([queue_id], False))
+        self.run_for(61)
+        self.assertEqual(len(sink.messages), 1)
+
+    def test_a_flush_tries_at_once(self) -> None:
+        sink = self.host(script={"RCPT": ["451 4.2.0 later", "250 ok"]})
+        self.runner.start()
+        queue_id = self.submit()
+        self.run_for(1)
+        self.successResultOf(self.store.queue.flush([queue_id], self.internet.seconds()))
+        self.run_for(61)
+        self.assertEqual(len(sink.messages), 1)
+
+    def test_an_entry_deleted_while_it_is_under_way_is_let_go(self) -> None:
+        sink = self.host(script={"RCPT": SILENCE})
+        self.runner.start()
+        queue_id = self.submit()
+        self.run_for(1)
+        self.successResultOf(self.store.queue.delete([queue_id]))
+        self.run_for(400, step=10)
+        self.assertEqual((self.queue(), sink.messages, self.inbox()), ([], [], []))
+
+
+class ReportTests(QueueTestCase):
+    def report(self) -> Message:
+        (report,) = self.inbox()
+        return report
+
+    def status_blocks(self, report: Message) -> list[Message]:
+        status = report.get_payload(1)
+        assert isinstance(status, Message)
+        self.assertEqual(status.get_content_type(), "message/delivery-status")
+        return list(status.get_payload())
+
+    @acceptance("S079", "S080")
+    def test_a_refused_recipient_is_reported_to_the_sender(self) -> None:
+        self.host(script={"RCPT": "550 5.1.1 no such user"})
+        self.runner.start()
+        queue_id = self.submit()
+        self.run_for()
+        self.assertEqual(self.queue(), [])
+        report = self.report()
+        self.assertEqual(report["Return-Path"], "<>")
+        self.assertEqual(report["Delivered-To"], "ann@example.org")
+        self.assertEqual(report.get_content_type(), "multipart/report")
+        self.assertEqual(report["In-Reply-To"], "<1@example.org>")
+        message, recipient = self.status_blocks(report)
+        self.assertEqual(message["X-Queue-ID"], queue_id)
+        self.assertEqual(recipient["Final-Recipient"], "rfc822; bob@b.example")
+        self.assertEqual((recipient["Action"], recipient["Status"]), ("failed", "5.1.1"))
+        self.assertEqual(recipient["Diagnostic-Code"], "smtp; 550 5.1.1 no such user")
+        self.assertEqual(recipient["Remote-MTA"], "dns; mx.b.example")
+        original = report.get_payload(2)
+        assert isinstance(original, Message)
+        self.assertEqual(original.get_content_type(), "message/rfc822")
+        self.assertIn("World", original.as_string())
+
+    @acceptance("S080")
+    def test_a_long_message_is_returned_in_part(self) -> None:
+        self.host(script={"RCPT": "550 5.1.1 no such user"})
+        self.runner.start()
+        self.submit(octets=HELLO + b"many more words\r\n" * 1000)
+        self.run_for()
+        text = self.report().get_payload(2).as_string()
+        self.assertIn("Subject: hello", text)
+        self.assertIn("many more words", text)
+        self.assertLess(len(text), 2000)
+
+    @acceptance("S079")
+    def test_a_domain_that_does_not_exist_is_reported_without_an_attempt(self) -> None:
+        self.runner.start()
+        self.submit(Address("bob", "nosuch.example"))
+        self.run_for()
+        recipient = self.status_blocks(self.report())[1]
+        self.assertEqual(recipient["Status"], "5.1.2")
+        self.assertEqual(self.internet.attempts, [])
+
+    @acceptance("S079")
+    def test_nobody_is_told_of_a_report_that_fails(self) -> None:
+        self.host(script={"RCPT": "550 5.1.1 no such user"})
+        self.runner.start()
+        self.submit(sender=None)
+        self.run_for()
+        self.assertEqual((self.queue(), self.inbox()), ([], []))
+
+    @acceptance("S079")
+    def test_one_report_tells_of_all_that_failed_and_the_others_wait(self) -> None:
+        self.host(script={"RCPT": "550 5.1.1 no such user", "RCPT slow@b.example": "450 4.2.0 later"})
+        self.runner.start()
+        self.submit(Address("x", "b.example"), Address("y", "b.example"), Address("slow", "b.example"))
+        self.run_for()
+        self.assertEqual(len(self.status_blocks(self.report())), 3)
+        (entry,) = self.queue()
+        waiting = [r.address.local_part for r in entry.recipients if r.state is RecipientState.WAITING]
+        self.assertEqual(waiting, ["slow"])
+
+    @acceptance("S079")
+    def test_a_delay_of_hours_is_reported_once_and_expiry_ends_it(self) -> None:
+        self.host(script={"RCPT": "451 4.2.1 mailbox busy"})
+        self.runner.start()
+        self.submit()
+        self.run_for(3.9 * HOUR, step=30)
+        self.assertEqual(self.inbox(), [])
+        self.run_for(1.5 * HOUR, step=30)
+        warning = self.report()
+        self.assertEqual(self.status_blocks(warning)[1]["Action"], "delayed")
+        self.assertIsNotNone(self.status_blocks(warning)[1]["Will-Retry-Until"])
+        self.run_for(4 * DAY, step=900)
+        self.assertEqual(len(self.inbox()), 1)
+        self.run_for(DAY, step=900)
+        self.assertEqual(self.queue(), [])
+        _, failure = self.inbox()
+        recipient = self.status_blocks(failure)[1]
+        self.assertEqual((recipient["Action"], recipient["Status"]), ("failed", "4.4.7"))
+        self.assertEqual(recipient["Diagnostic-Code"], "smtp; 451 4.2.1 mailbox busy")
+
+    def test_a_report_for_a_remote_sender_goes_through_the_queue(self) -> None:
+        self.host(script={"RCPT": "550 5.1.1 no such user"})
+        home = self.host("192.0.2.2")
+        self.runner.start()
+        self.submit(sender=CARL)
+        self.run_for(2)
+        (report,) = home.messages
+        self.assertEqual((report.reverse_path, report.recipients), ("", ["carl@c.example"]))
+        self.assertEqual(self.queue(), [])
+
+    def test_a_report_nobody_can_get_is_left_out(self) -> None:
+        self.host(script={"RCPT": "550 5.1.1 no such user"})
+        self.runner.start()
+        self.submit(sender=Address("nobody", "example.org"))
+        self.run_for()
+        self.assertEqual((self.queue(), self.inbox()), ([], []))
+
+    def test_the_address_an_alias_was_written_to_is_named(self) -> None:
+        self.host(script={"RCPT": "550 5.1.1 no such user"})
+        self.runner.start()
+        self.submit(BOB, alias=Address("team", "example.org"))
+        self.run_for()
+        self.assertIn("team@example.org", self.status_blocks(self.report())[1]["Original-Recipient"])
+
+    def test_a_failure_that_cannot_be_reported_now_waits(self) -> None:
+        self.host(script={"RCPT": "550 5.1.1 no such user"})
+        runner = self.make_runner(store=_FullStore(self.store))
+        runner.start()
+        self.submit()
+        self.run_for()
+        self.flushLoggedErrors(StorageFull)
+        self.assertEqual(self.waiting().state, RecipientState.WAITING)
+        self.assertEqual(self.inbox(), [])
+
+
+class _FullStore:
+    """A store that takes no new message."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def new_content(self) -> Any:
+        writer = self._store.new_content()
+        writer.finish = lambda: fail(StorageFull())
+        return writer
+
+
+class _ScriptedRelay:
+    """A relay that does what a test says; ``attempts`` remembers (queue id, route)."""
+
+    def __init__(self, *actions: Any) -> None:
+        self.actions = list(actions)
+        self.attempts: list[tuple[QueueId, str]] = []
+        self.closed = False
+
+    async def attempt(self, entry: QueueEntry, route: str, recipients: Sequence[QueuedRecipient]) -> list[Outcome]:
+        self.attempts.append((entry.queue_id, route))
+        action = self.actions.pop(0) if len(self.actions) > 1 else self.actions[0]
+        if isinstance(action, Exception):
+            raise action
+        if isinstance(action, Deferred):
+            action = await action
+        return [Outcome(recipient.position, action, "2.0.0", "250 ok") for recipient in recipients]
+
+    def close(self) -> Deferred[None]:
+        self.closed = True
+        return succeed(None)
+
+
+class ResilienceTests(QueueTestCase):
+    @acceptance("S078")
+    def test_a_crash_before_the_settling_leaves_the_message_waiting(self) -> None:
+        first = _ScriptedRelay(Deferred())
+        crashed = self.make_runner(first)
+        crashed.start()
+        self.submit()
+        self.run_for(1)
+        self.assertEqual(len(first.attempts), 1)
+        # The process is gone: nobody renews its claim, nobody hears its store.
+        crashed._renewal.stop()
+        crashed._set_timer(None)
+        crashed._running = False
+        sink = self.host()
+        self.runner.start()
+        self.run_for(30)
+        self.assertEqual(sink.messages, [])
+        self.run_for(32)
+        self.assertEqual((len(sink.messages), self.queue()), (1, []))
+
+    def test_a_claim_lasts_as_long_as_the_work(self) -> None:
+        slow: Deferred[RecipientState] = Deferred()
+        relay = _ScriptedRelay(slow)
+        first = self.make_runner(relay)
+        first.start()
+        self.submit()
+        sink = self.host()
+        self.runner.start()
+        self.run_for(600)
+        self.assertEqual((len(relay.attempts), sink.messages), (1, []))
+        slow.callback(RecipientState.DELIVERED)
+        self.run_for(1)
+        self.assertEqual(self.queue(), [])
+
+    def test_an_attempt_that_breaks_delays_its_message_and_no_other(self) -> None:
+        relay = _ScriptedRelay(RuntimeError("poison"), RecipientState.DELIVERED)
+        runner = self.make_runner(relay)
+        poison, good = self.submit(), self.submit()
+        runner.start()
+        self.run_for()
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.assertEqual([entry.queue_id for entry in self.queue()], [poison])
+        self.assertEqual(relay.attempts, [(poison, "b.example"), (good, "b.example")])
+        self.assertEqual((self.waiting().last_status, self.waiting().last_reply), ("4.3.0", "internal error"))
+
+    def test_what_a_full_store_cannot_settle_is_settled_later_and_not_sent_twice(self) -> None:
+        sink = self.host()
+        settle = self.store.queue.settle
+        self.patch(self.store.queue, "settle", lambda *args: fail(StorageFull()))
+        self.runner.start()
+        self.submit()
+        self.run_for(100)
+        self.assertEqual((len(sink.messages), len(self.queue())), (1, 1))
+        self.patch(self.store.queue, "settle", settle)
+        self.run_for(6)
+        self.assertEqual((len(sink.messages), self.queue()), (1, []))
+
+    def test_a_store_that_fails_to_claim_is_asked_again(self) -> None:
+        sink = self.host()
+        claim = self.store.queue.claim
+        self.patch(self.store.queue, "claim", lambda *args: fail(StorageFull()))
+        self.runner.start()
+        self.submit()
+        self.run_for(1)
+        self.patch(self.store.queue, "claim", claim)
+        self.run_for(61)
+        self.assertEqual(len(sink.messages), 1)
+
+    def test_two_runners_share_a_queue_and_send_each_message_once(self) -> None:
+        sink = self.host()
+        other = self.make_runner()
+        for runner in (self.runner, other):
+            runner.start()
+        for _ in range(100):
+            self.submit()
+        self.run_for(2)
+        self.assertEqual((len(sink.messages), self.queue()), (100, []))
+
+
+class StopTests(QueueTestCase):
+    def test_stop_lets_what_is_under_way_end_and_begins_nothing_more(self) -> None:
+        slow: Deferred[RecipientState] = Deferred()
+        relay = _ScriptedRelay(slow)
+        runner = self.make_runner(relay)
+        runner.start()
+        self.submit()
+        self.run_for(1)
+        stopped = Deferred.fromCoroutine(runner.stop())
+        self.assertNoResult(stopped)
+        self.submit()
+        self.run_for(1)
+        slow.callback(RecipientState.DELIVERED)
+        self.successResultOf(stopped)
+        self.assertTrue(relay.closed)
+        self.assertEqual((len(relay.attempts), len(self.queue())), (1, 1))
+
+    @acceptance("S078")
+    def test_what_stopping_delayed_is_due_at_the_next_start(self) -> None:
+        self.host(script={"RCPT": SILENCE})
+        self.runner.start()
+        self.submit()
+        self.run_for(1)
+        self.stop()
+        self.assertEqual(self.waiting().state, RecipientState.WAITING)
+        self.internet.unplug("192.0.2.1", 25)
+        sink = self.host()
+        self.make_runner().start()
+        self.run_for(1)
+        self.assertEqual(len(sink.messages), 1)
+
+    def test_stop_leaves_no_timer_behind(self) -> None:
+        self.host(script={"GREETING": [CLOSE, "220 hi"]})
+        self.runner.start()
+        self.submit()
+        self.run_for(5)
+        self.stop()
+        self.assertEqual([call for call in self.internet.getDelayedCalls() if call.active()], [])
+
+    def test_an_idle_runner_stops_at_once(self) -> None:
+        self.runner.start()
+        self.successResultOf(Deferred.fromCoroutine(self.runner.stop()))
