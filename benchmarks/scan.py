@@ -75,9 +75,8 @@ def main() -> None:
         theirs = best(parse, messages, 2)
         each = 1e6 / len(messages)
         rate = sum(map(len, messages)) / ours / 1e6
-        print(
-            f"{name:20}{ours * each:9.1f} us{chunks * each:9.1f} us{theirs * each:9.1f} us{theirs / ours:8.1f}{rate:8.0f}"
-        )
+        columns = "".join(f"{seconds * each:9.1f} us" for seconds in (ours, chunks, theirs))
+        print(f"{name:20}{columns}{theirs / ours:8.1f}{rate:8.0f}")
 
 
 if __name__ == "__main__":

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
+from pymailsuite.message.fields import first_fields
 from pymailsuite.message.parameters import joined_parameter, media_type, parameters, token
 from pymailsuite.message.quoting import string
 
@@ -196,3 +197,31 @@ def multipart_body(fields: ContentFields, bodies: list[bytes], structures: list[
         b"(%b %b)" % (b"".join(bodies), kind.subtype_wire),
         b"(%b %b %b %b)" % (b"".join(structures), kind.subtype_wire, kind.parameters_wire, fields.rest),
     )
+
+
+def _part_fields(header: bytes, default: ContentType, limit: int) -> ContentFields:
+    found = first_fields(header)
+    raw_type = found.get(b"content-type")
+    kind = default if raw_type is None else content_type(raw_type, limit)
+    return content_fields(found, kind, limit)
+
+
+_remembered_part_fields = lru_cache(maxsize=2048)(_part_fields)
+
+
+def part_fields(header: bytes, default: ContentType, limit: int) -> ContentFields:
+    """Read the header block of a MIME part; ``default`` is its type if it names none.
+
+    Short blocks are remembered: the text parts of all mail have the same few.
+    """
+    if len(header) <= _CACHED_MAX:
+        return _remembered_part_fields(header, default, limit)
+    return _part_fields(header, default, limit)
+
+
+def opaque(fields: ContentFields, kind: ContentType) -> ContentFields:
+    """The same part as one that is not looked into, described as ``kind``."""
+    old, new = fields.content_type, kind
+    types = b"%b %b %b" % (old.type_wire, old.subtype_wire, old.parameters_wire)
+    basic = b"%b %b %b" % (new.type_wire, new.subtype_wire, new.parameters_wire) + fields.basic[len(types) :]
+    return evolve(fields, content_type=kind, basic=basic)

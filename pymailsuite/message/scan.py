@@ -26,6 +26,8 @@ from pymailsuite.message.bodystructure import (
     leaf_body,
     message_body,
     multipart_body,
+    opaque,
+    part_fields,
 )
 from pymailsuite.message.envelope import envelope
 from pymailsuite.message.fields import first_fields
@@ -41,6 +43,8 @@ _PADDING_MAX: Final = 256
 """White space a delimiter line may carry at its end. Bounded, so that a verdict on a line needs bounded look-ahead."""
 _BOUNDARY_MAX: Final = 512
 """RFC 2046 §5.1.1 allows 70 octets; longer ones are seen, endless ones would need endless look-ahead."""
+
+_LINE_MAX: Final = 2 + _BOUNDARY_MAX + 2 + _PADDING_MAX
 
 _IDENTITY: Final = frozenset((b"7bit", b"8bit", b"binary"))
 _OPAQUE_FIELDS: Final = content_fields({}, OPAQUE, 0)
@@ -125,8 +129,14 @@ class StructureScanner:
         """Complete the scan. Nothing may be fed afterwards."""
         return self._complete(self._kept)
 
-    def scan_whole(self, octets: bytes) -> MessageStructure:
-        """Scan a message at once, on a scanner that has been fed nothing."""
+    def scan_rest(self, octets: bytes, header: bytes, found: dict[bytes, bytes], body_start: int) -> MessageStructure:
+        """Scan a message at once, on a scanner that has been fed nothing; its own header has been read already."""
+        root = self._stack[0]
+        root.envelope = envelope(found)
+        self._in_header = False
+        self._header_total = len(header)
+        self._position = body_start
+        self._begin_body(root, body_start, _message_fields(found, self._limits))
         return self._complete(octets)
 
     def _complete(self, data: bytes) -> MessageStructure:
@@ -156,7 +166,7 @@ class StructureScanner:
                 self._advance(data, empty_line.end())
                 self._end_header(self._position)
         while True:
-            limit = size if final or not (self._levels or self._in_header) else size - self._line_max - 2
+            limit = size if final or not (self._levels or self._in_header) else size - _LINE_MAX - 2
             start = self._search - base
             if start >= limit:
                 break
@@ -195,11 +205,11 @@ class StructureScanner:
     def _delimiter(self, data: bytes, newline: int, final: bool) -> None:
         """Judge the line after the line end at index ``newline``, which begins with two hyphens."""
         start = newline + 1
-        line_end = data.find(b"\n", start, start + self._line_max)
+        line_end = data.find(b"\n", start, start + _LINE_MAX)
         following = line_end + 1
         if line_end < 0:
             line_end = following = len(data)
-            if not final or line_end - start > self._line_max:
+            if not final or line_end - start > _LINE_MAX:
                 self._search = self._base + start
                 return
         name = data[start + 2 : line_end].rstrip(b" \t\r")
@@ -239,7 +249,6 @@ class StructureScanner:
         levels = self._levels
         # Where one multipart is open its whole delimiter is searched for, which is several times as fast.
         self._needle = b"\n--" + next(iter(levels)) if len(levels) == 1 else b"\n--"
-        self._line_max = max(map(len, levels), default=0) + 2 + 2 + _PADDING_MAX
 
     def _seek_boundary(self, multipart: _Part, boundary: bytes) -> None:
         multipart.seeks_delimiters = True
@@ -278,43 +287,50 @@ class StructureScanner:
         part, limits = self._stack[-1], self._limits
         self._in_header = False
         header = self._header
-        found = first_fields(bytes(header[: body_start - part.header_start]))
+        if part.envelope is None:
+            block = bytes(header[: body_start - part.header_start])
+            fields = part_fields(block, part.default_type, limits.parameters)
+        else:
+            found = first_fields(bytes(header[: body_start - part.header_start]))
+            fields = _message_fields(found, limits)
+            part.envelope = envelope(found)
         self._header_total += len(header)
         self._header = bytearray()
+        self._begin_body(part, body_start, fields)
+
+    def _begin_body(self, part: _Part, body_start: int, fields: ContentFields) -> None:
+        limits = self._limits
         part.body_start = part.end = body_start
         self._search = body_start - 1
-        if part.envelope is not None:
-            part.envelope = envelope(found)
-        raw_type = found.get(b"content-type")
-        if raw_type is not None:
-            kind = content_type(raw_type, limits.parameters)
-        else:
-            kind = part.default_type
-        fields = content_fields(found, kind, limits.parameters)
-        may_nest = len(self._stack) <= limits.depth and len(self._parts) < limits.parts
-        if kind.name.startswith(b"multipart/"):
-            boundary = kind.boundary
-            if may_nest and boundary and len(boundary) <= _BOUNDARY_MAX:
-                part.kind = _MULTIPART
-                part.fields = fields
-                self._seek_boundary(part, boundary)
-                self._count_lines(part)  # until its first delimiter: without one it is text
-                return
-            fields = content_fields(found, OPAQUE if boundary else PLAIN_TEXT, limits.parameters)
-        elif kind.name == b"message/rfc822":
-            if may_nest and fields.encoding in _IDENTITY:
-                part.kind = _MESSAGE
-                part.fields = fields
-                self._count_lines(part)
-                message = _Part(body_start, part.depth + 1, PLAIN_TEXT, is_message=True)
-                self._stack.append(message)
-                self._parts.append(message)
-                self._in_header = True
-                return
-            fields = content_fields(found, OPAQUE, limits.parameters)
+        kind = fields.content_type
+        if kind.may_hold_parts:
+            may_nest = len(self._stack) <= limits.depth and len(self._parts) < limits.parts
+            if kind.name == b"message/rfc822":
+                if may_nest and fields.encoding in _IDENTITY:
+                    self._open_message(part, body_start, fields)
+                    return
+                fields = opaque(fields, OPAQUE)
+            else:
+                boundary = kind.boundary
+                if may_nest and boundary and len(boundary) <= _BOUNDARY_MAX:
+                    part.kind = _MULTIPART
+                    part.fields = fields
+                    self._seek_boundary(part, boundary)
+                    self._count_lines(part)  # until its first delimiter: without one it is text
+                    return
+                fields = opaque(fields, OPAQUE if boundary else PLAIN_TEXT)
         part.fields = fields
         if fields.content_type.is_text:
             self._count_lines(part)
+
+    def _open_message(self, part: _Part, body_start: int, fields: ContentFields) -> None:
+        part.kind = _MESSAGE
+        part.fields = fields
+        self._count_lines(part)
+        message = _Part(body_start, part.depth + 1, PLAIN_TEXT, is_message=True)
+        self._stack.append(message)
+        self._parts.append(message)
+        self._in_header = True
 
     def _count_lines(self, part: _Part) -> None:
         self._counting += 1
@@ -374,6 +390,12 @@ class StructureScanner:
         multipart.structures.append(structure)
 
 
+def _message_fields(found: dict[bytes, bytes], limits: ScanLimits) -> ContentFields:
+    raw_type = found.get(b"content-type")
+    kind = PLAIN_TEXT if raw_type is None else content_type(raw_type, limits.parameters)
+    return content_fields(found, kind, limits.parameters)
+
+
 def _table_line(part: _Part) -> bytes:
     return _line(part.depth, part.kind, part.header_start, part.body_start, part.end, part.fields)
 
@@ -395,12 +417,11 @@ def scan(octets: bytes, limits: ScanLimits = DEFAULT_LIMITS) -> MessageStructure
     if header_size > limits.header_octets:
         header = octets[: limits.header_octets]
     found = first_fields(header)
-    raw_type = found.get(b"content-type")
-    kind = PLAIN_TEXT if raw_type is None else content_type(raw_type, limits.parameters)
+    fields = _message_fields(found, limits)
+    kind = fields.content_type
     if kind.may_hold_parts:
-        return StructureScanner(limits).scan_whole(octets)
+        return StructureScanner(limits).scan_rest(octets, header, found, header_size)
     # Most mail has one part: nothing is left to look for.
-    fields = content_fields(found, kind, limits.parameters)
     size = len(octets)
     body, bodystructure = leaf_body(fields, size - header_size, octets.count(b"\n", header_size) if kind.is_text else 0)
     table = _line(0, _LEAF, 0, header_size, size, fields)
