@@ -1,0 +1,265 @@
+"""``pymailsuite dev``: a server to try out. It prepares a folder and then becomes ``twistd -n pymailsuite``."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from attrs import frozen
+
+from pymailsuite import __version__
+from pymailsuite.auth import PasswordHashes
+from pymailsuite.cli.domain import DomainType
+from pymailsuite.cli.operation import AddressType, json_option, on_store
+from pymailsuite.cli.output import print_json
+from pymailsuite.config.reference import toml_value
+from pymailsuite.config.settings import Settings
+from pymailsuite.directory import canonical_login
+from pymailsuite.errors import AlreadyExists
+from pymailsuite.interfaces import IMailStore
+
+STANDARD_PORTS: Final = {
+    "smtp": 25,
+    "submission": 587,
+    "submissions": 465,
+    "imap": 143,
+    "imaps": 993,
+    "pop3": 110,
+    "pop3s": 995,
+}
+"""The services of ``[listeners]`` and where the world expects them."""
+
+_ABOUT: Final = {
+    "smtp": "mail from other servers",
+    "submission": "mail from users, STARTTLS and login",
+    "submissions": "mail from users, TLS and login",
+    "imap": "IMAP, STARTTLS",
+    "imaps": "IMAP over TLS",
+    "pop3": "POP3, STLS",
+    "pop3s": "POP3 over TLS",
+}
+
+_SAMPLE_NAMES: Final = ("alice", "bob")
+
+
+@frozen
+class SampleAccount:
+    """An account to create; ``login_name`` is its address."""
+
+    login_name: str
+    password: str
+
+
+class SampleAccountType(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
+    """``user@domain:password``."""
+
+    name = "user@domain:password"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> SampleAccount:
+        """A SampleAccount."""
+        address_text, colon, password = str(value).partition(":")
+        address = AddressType().convert(address_text, param, ctx)
+        if not colon or not password:
+            self.fail(f"{value!r} is not of the form user@domain:password", param, ctx)
+        return SampleAccount(canonical_login(str(address), ""), password)
+
+
+def configuration(
+    directory: Path,
+    port_base: int,
+    domains: Sequence[str],
+    *,
+    plaintext_login: bool = False,
+    resolver: str = "",
+    relayhost: str = "",
+    store: str = "",
+) -> dict[str, dict[str, Any]]:
+    """The tables of the configuration file: loopback only, each port ``port_base`` plus its standard number."""
+    tables: dict[str, dict[str, Any]] = {
+        "server": {"hostname": f"mail.{domains[0]}", "domains": list(domains), "data_dir": str(directory)},
+        "listeners": {
+            service: [
+                f"tcp:{port_base + port}:interface=127.0.0.1",
+                f"tcp:{port_base + port}:interface=\\:\\:1",
+            ]
+            for service, port in STANDARD_PORTS.items()
+        },
+    }
+    if plaintext_login:
+        for section in ("smtp", "submission", "imap", "pop3"):
+            tables[section] = {"plaintext_login": True}
+    if resolver:
+        tables["dns"] = {"servers": [resolver]}
+    if relayhost:
+        tables["relay"] = {"relayhost": relayhost}
+    if store:
+        tables["store"] = {"url": store}
+    return tables
+
+
+def toml_text(tables: Mapping[str, Mapping[str, Any]]) -> str:
+    """The tables as a file."""
+    lines = ["# Written by `pymailsuite dev` at each start. To change it, copy it, and run the copy with:"]
+    lines.append("# twistd -n pymailsuite --config FILE")
+    for name, options in tables.items():
+        lines += ["", f"[{name}]", *(f"{key} = {toml_value(value)}" for key, value in options.items())]
+    return "\n".join(lines) + "\n"
+
+
+def sample_accounts(directory: Path, domain: str) -> list[SampleAccount]:
+    """Two accounts, with passwords made at the first run and kept in the folder."""
+    kept = directory / "passwords.json"
+    passwords: dict[str, str] = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+    names = [f"{name}@{domain}" for name in _SAMPLE_NAMES]
+    missing = {name: secrets.token_urlsafe(9) for name in names if name not in passwords}
+    if missing:
+        passwords |= missing
+        with os.fdopen(os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            json.dump(passwords, file, indent=2)
+    return [SampleAccount(name, passwords[name]) for name in names]
+
+
+async def prepare_store(store: IMailStore, settings: Settings, accounts: Sequence[SampleAccount]) -> None:
+    """Create what is missing: domains and accounts; an account that is there gets the password that was asked for."""
+    for name in settings.server.domains:
+        if await store.directory.domain(name) is None:
+            await store.directory.add_domain(name)
+    hashes = PasswordHashes(settings.auth)
+    for account in accounts:
+        try:
+            await store.directory.add_account(account.login_name, hashes.hash(account.password), "")
+        except AlreadyExists:
+            found = await store.directory.credentials(account.login_name)
+            if not hashes.verify(found.password_hash, account.password.encode()):
+                await store.directory.set_password_hash(found.account.account_id, hashes.hash(account.password))
+
+
+def introduction(config_file: Path, port_base: int, accounts: Sequence[SampleAccount]) -> str:
+    """What is where, who may log in, and what to try next."""
+    ports = {service: port_base + port for service, port in STANDARD_PORTS.items()}
+    sender, receiver = accounts[0], accounts[-1]
+    login = f"--user '{receiver.login_name}:{receiver.password}'"
+    lines = [f"pymailsuite {__version__}, configured by {config_file}", ""]
+    lines += [f"  127.0.0.1:{ports[service]:<6}{service:<12}  {_ABOUT[service]}" for service in STANDARD_PORTS]
+    lines += ["", "Accounts:"]
+    lines += [f"  {account.login_name}  password  {account.password}" for account in accounts]
+    lines += [
+        "",
+        "Send a message, read it by IMAP and by POP3:",
+        "  printf 'Subject: Hello\\r\\n\\r\\nIt works.\\r\\n' | curl --ssl-reqd --insecure --upload-file - \\",
+        f"      --user '{sender.login_name}:{sender.password}' smtp://127.0.0.1:{ports['submission']} \\",
+        f"      --mail-from {sender.login_name} --mail-rcpt {receiver.login_name}",
+        f"  curl --insecure {login} 'imaps://127.0.0.1:{ports['imaps']}/INBOX;UID=1'",
+        f"  curl --insecure {login} pop3s://127.0.0.1:{ports['pop3s']}/1",
+        f"  swaks --server 127.0.0.1:{ports['submission']} -tls --auth PLAIN --auth-user {sender.login_name} \\",
+        f"      --auth-password '{sender.password}' --from {sender.login_name} --to {receiver.login_name}",
+        "",
+        "Talk to it yourself:",
+        f"  openssl s_client -quiet -crlf -connect 127.0.0.1:{ports['imaps']}",
+        f"  openssl s_client -quiet -crlf -starttls smtp -connect 127.0.0.1:{ports['submission']}",
+        "",
+        "Thunderbird (accept the self-signed certificate):",
+        f"  incoming  IMAP  127.0.0.1  port {ports['imap']}  STARTTLS  normal password  {receiver.login_name}",
+        f"  outgoing  SMTP  127.0.0.1  port {ports['submission']}  STARTTLS  normal password",
+        "",
+        "Ctrl-C stops it.",
+    ]
+    return "\n".join(lines)
+
+
+def twistd_command(config_file: Path) -> list[str]:
+    """``twistd -n pymailsuite --config FILE`` of this very Python; without a PID file, which would be left in the
+    working folder after a kill."""
+    script = Path(sys.executable).with_name("twistd")
+    start = [str(script)] if script.exists() else ["-c", "from twisted.scripts.twistd import run; run()"]
+    return [sys.executable, *start, "-n", "--pidfile=", "pymailsuite", "--config", str(config_file)]
+
+
+@click.command()
+@click.option(
+    "--dir",
+    "directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("dev-data"),
+    show_default=True,
+    help="The folder for everything; kept between runs.",
+)
+@click.option(
+    "--port-base",
+    type=click.IntRange(0, 65535 - max(STANDARD_PORTS.values())),
+    default=2000,
+    show_default=True,
+    metavar="N",
+    help="Each port is N and its standard number.",
+)
+@click.option(
+    "--domain", "domains", type=DomainType(), multiple=True, help="A domain of ours.  [default: example.test]"
+)
+@click.option(
+    "--account",
+    "accounts",
+    type=SampleAccountType(),
+    multiple=True,
+    metavar="USER@DOMAIN:PASSWORD",
+    help="An account, created if missing.  [default: alice and bob, with passwords made at the first run]",
+)
+@click.option("--plaintext-login", is_flag=True, help="Take passwords without TLS too, from loopback only.")
+@click.option("--resolver", default="", metavar="HOST:PORT", help="Ask this name server.")
+@click.option("--relayhost", default="", metavar="HOST:PORT", help="Send mail for other domains there.")
+@click.option("--store", default="", metavar="URL", help="The store.  [default: SQLite in the folder]")
+@json_option
+def dev(
+    directory: Path,
+    port_base: int,
+    domains: tuple[str, ...],
+    accounts: tuple[SampleAccount, ...],
+    plaintext_login: bool,
+    resolver: str,
+    relayhost: str,
+    store: str,
+    as_json: bool,
+) -> None:
+    """Run a server to try out, on loopback.
+
+    It writes a normal configuration file into the folder, creates domains and accounts, says what to try next, and
+    becomes `twistd -n pymailsuite --config FILE`. When all ports listen it prints the line `ready`.
+    """
+    named = [*domains, *(account.login_name.rpartition("@")[2] for account in accounts)] or ["example.test"]
+    all_domains = list(dict.fromkeys(named))
+    directory = directory.absolute()
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        config_file = directory / "pymailsuite.toml"
+        tables = configuration(
+            directory,
+            port_base,
+            all_domains,
+            plaintext_login=plaintext_login,
+            resolver=resolver,
+            relayhost=relayhost,
+            store=store,
+        )
+        config_file.write_text(toml_text(tables), encoding="utf-8")
+        chosen = list(accounts) or sample_accounts(directory, all_domains[0])
+    except OSError as error:
+        raise click.ClickException(f"{directory}: {error.strerror or error}") from None
+    on_store(config_file, lambda opened, settings: prepare_store(opened, settings, chosen))
+    if as_json:
+        print_json(
+            {
+                "config": str(config_file),
+                "ports": {service: port_base + port for service, port in STANDARD_PORTS.items()},
+                "accounts": {account.login_name: account.password for account in chosen},
+            }
+        )
+    else:
+        click.echo(introduction(config_file, port_base, chosen))
+    command = twistd_command(config_file)
+    sys.stdout.flush()
+    os.execv(command[0], command)  # noqa: S606
