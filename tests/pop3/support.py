@@ -3,12 +3,17 @@
 import tomllib
 
 from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
 from zope.interface import alsoProvides
 
 from pymailsuite.config.sections.pop3 import Pop3Settings
+from pymailsuite.errors import LoginRefused, MailError
+from pymailsuite.interfaces import IPop3Avatar
 from pymailsuite.pop3 import Pop3Factory
 from pymailsuite.pop3.maildrop import open_maildrop
 from pymailsuite.pop3.requests import BeginTls, CloseMaildrop, HoldBack, LogIn, Service
@@ -118,9 +123,6 @@ class ShellConversation:
 
     def lose(self):
         """The connection is gone."""
-        from twisted.internet.error import ConnectionLost
-        from twisted.python.failure import Failure
-
         self.protocol.connectionLost(Failure(ConnectionLost()))
 
     def act(self, name, argument):
@@ -183,9 +185,6 @@ class CoreConversation:
         return None
 
     def log_in(self, request):
-        from pymailsuite.errors import LoginRefused, MailError
-        from pymailsuite.interfaces import IPop3Avatar
-
         try:
             _, avatar, _ = fired(self.world.portal.login(request.credentials, None, IPop3Avatar))
             self.maildrop = resolve(open_maildrop(avatar.mail, HOST, 90, 0, self.world.clock))
@@ -210,8 +209,6 @@ class CoreConversation:
 
 def resolve(coroutine):
     """The result of a coroutine on Deferreds that have all fired."""
-    from twisted.internet.defer import Deferred
-
     return fired(Deferred.fromCoroutine(coroutine))
 
 
@@ -247,3 +244,48 @@ def world_of(transcript):
         name, _, value = argument.partition(" ")
         settings |= tomllib.loads(f"{name} = {value}")
     return World(*(MESSAGES[name] for name in transcript.arguments("message")), **settings)
+
+
+class SlowMail:
+    """An account's mail whose answers wait, while ``held``, and whose methods named in ``failures`` fail.
+
+    ``asked`` lists the methods called.
+    """
+
+    def __init__(self, mail):
+        self._mail = mail
+        self.asked = []
+        self.held = False
+        self.failures = {}
+        self._waiting = []
+
+    def __getattr__(self, name):
+        method = getattr(self._mail, name)
+        if not callable(method):
+            return method
+
+        def call(*args):
+            self.asked.append(name)
+            if name in self.failures:
+                return fail(self.failures[name])
+            if not self.held:
+                return method(*args)
+            waiter = Deferred()
+            self._waiting.append((waiter, method, args))
+            return waiter
+
+        return call
+
+    def release(self):
+        """Answer what waits, and later calls at once."""
+        self.held = False
+        waiting, self._waiting = self._waiting, []
+        for waiter, method, args in waiting:
+            method(*args).chainDeferred(waiter)
+
+
+def slow(world):
+    """Make Alice's mail a SlowMail for logins from now on."""
+    mail = SlowMail(world.mail)
+    world.store.account_mail = lambda account_id: mail
+    return mail
