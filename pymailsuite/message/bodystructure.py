@@ -57,7 +57,6 @@ def parameter_list(found: list[tuple[bytes, bytes]]) -> bytes:
 
 def parse_content_type(body: bytes, limit: int) -> ContentType:
     """An unfolded Content-Type body. Never raises: what makes no sense is text/plain."""
-    body = body.strip()
     parsed = media_type(body)
     if parsed is None:
         return PLAIN_TEXT
@@ -85,7 +84,6 @@ def content_type(body: bytes, limit: int) -> ContentType:
 def _disposition(body: bytes | None, limit: int) -> bytes:
     if body is None:
         return b"NIL"
-    body = body.strip()
     kind = token(body)
     if kind is None:
         return b"NIL"
@@ -126,7 +124,7 @@ _FURTHER_FIELDS = frozenset(
 def _content_fields(found: dict[bytes, bytes], kind: ContentType, limit: int) -> ContentFields:
     get = found.get
     raw_encoding = get(b"content-transfer-encoding")
-    encoding = b"7bit" if raw_encoding is None else token(raw_encoding.strip()) or b"7bit"
+    encoding = b"7bit" if raw_encoding is None else token(raw_encoding) or b"7bit"
     return ContentFields(
         kind,
         encoding.lower(),
@@ -150,7 +148,7 @@ def _content_fields(found: dict[bytes, bytes], kind: ContentType, limit: int) ->
 
 
 def _stripped(body: bytes | None) -> bytes:
-    return b"NIL" if body is None else string(body.strip())
+    return b"NIL" if body is None else string(body)
 
 
 @lru_cache(maxsize=2048)

@@ -84,7 +84,7 @@ def envelope(found: dict[bytes, bytes]) -> bytes:
 
 
 def _text(body: bytes | None) -> bytes:
-    return b"NIL" if body is None else string(body.strip())
+    return b"NIL" if body is None else string(body)
 
 
 def _addresses(body: bytes | None) -> bytes:

@@ -1,28 +1,34 @@
-"""Header blocks cut into fields, in bulk.
+"""The header fields a scan looks at, found in bulk.
 
-The whole block is unfolded at once and cut at its line ends; the only step per field is one ``partition``. A line that
-is no field (an mbox ``From`` line, garbage) belongs to the header and is passed over.
+One regular expression goes over the block from line end to line end and stops only at the fields that ENVELOPE and
+BODYSTRUCTURE show; others cost one comparison of a letter or two. Its repetitions are possessive: no octet is looked
+at more than a few times, whatever the input.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 _ADDRESS_FIELDS: Final = frozenset((b"from", b"sender", b"reply-to", b"to", b"cc", b"bcc"))
-_NAMES_REMEMBERED: Final = 4096
+_SHOWN: Final = (
+    *(b"date", b"from", b"subject", b"sender", b"reply-to", b"to", b"cc", b"bcc", b"in-reply-to", b"message-id"),
+    *(b"content-type", b"content-transfer-encoding", b"content-id", b"content-description"),
+    *(b"content-md5", b"content-disposition", b"content-language", b"content-location"),
+)
 
 
-class _FieldNames(dict[bytes, bytes]):
-    """Field names as they stand to lower case, without the white space RFC 5322 §4.5 lets stand before the colon."""
-
-    def __missing__(self, name: bytes) -> bytes:
-        key = name.rstrip(b" \t").lower()
-        if len(self) < _NAMES_REMEMBERED and len(name) < 64:
-            self[name] = key
-        return key
+def _any_case(name: bytes) -> bytes:
+    """An expression for ``name``: a set for each letter, which is quicker to refuse a line with than IGNORECASE is."""
+    return b"".join(b"[%c%c]" % (octet - 32, octet) if chr(octet).isalpha() else b"%c" % octet for octet in name)
 
 
-_key = _FieldNames()
+_CONTENT: Final = b"content-"
+_names = [_any_case(name) for name in _SHOWN if not name.startswith(_CONTENT)]
+_rests = [_any_case(name.removeprefix(_CONTENT)) for name in _SHOWN if name.startswith(_CONTENT)]
+_names.append(rb"%b(?:%b)" % (_any_case(_CONTENT), b"|".join(_rests)))
+# RFC 5322 §4.5 lets white space stand before the colon; the body goes on over the lines folded below it.
+_find_fields = re.compile(rb"\n(%b)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)" % b"|".join(_names)).findall
 
 
 def unfold(text: bytes) -> bytes:
@@ -31,21 +37,20 @@ def unfold(text: bytes) -> bytes:
 
 
 def first_fields(header: bytes) -> dict[bytes, bytes]:
-    """The unfolded body of the first field of each name, names in lower case; white space around bodies is left.
+    """The body of the first field of each name that is shown, names in lower case; unfolded, no white space around.
 
     Address fields that stand more than once (against RFC 5322 §3.6) are joined by commas, so that none is hidden.
     """
     found: dict[bytes, bytes] = {}
     repeated: dict[bytes, list[bytes]] | None = None
-    for line in unfold(header).split(b"\n"):
-        name, colon, body = line.partition(b":")
-        key = _key[name]
-        if key in found:
-            if key in _ADDRESS_FIELDS:
-                repeated = repeated or {}
-                repeated.setdefault(key, [found[key]]).append(body)
-        elif colon:
+    for name, raw in _find_fields(b"\n" + header):
+        key = name.lower()
+        body = (unfold(raw) if b"\n" in raw else raw).strip()
+        if key not in found:
             found[key] = body
+        elif key in _ADDRESS_FIELDS:
+            repeated = repeated or {}
+            repeated.setdefault(key, [found[key]]).append(body)
     if repeated:
         for key, bodies in repeated.items():
             found[key] = b",".join(bodies)
