@@ -97,7 +97,9 @@ def command_text(line: bytes) -> str:
         text = line.decode("utf-8")
     except UnicodeDecodeError:
         raise SyntaxRefused("Command is not UTF-8") from None
-    if not text.isprintable() and any((c < " " and c != "\t") or "\x7f" <= c <= "\x9f" for c in text):
+    if text.isprintable():
+        return text
+    if any((c < " " and c != "\t") or "\x7f" <= c <= "\x9f" for c in text):
         raise SyntaxRefused("Control characters in command")
     return text
 

@@ -53,16 +53,16 @@ from pymailsuite.values import Address, BodyType, Envelope, Peer, QueueId
 from pymailsuite.wire.lines import LineTooLong
 
 
-class State(enum.Enum):
+class State(enum.IntEnum):
     """Where in the conversation we are. Source: RFC 5321 §4.1.4."""
 
-    START = "before HELO"
-    READY = "no transaction"
-    MAIL = "sender known"
-    RCPT = "recipients known"
-    TEXT = "reading message text"
-    LOGIN = "within AUTH"
-    REFUSING = "greeted with 554"
+    START = 0  # before HELO
+    READY = 1  # no transaction
+    MAIL = 2  # sender known
+    RCPT = 3  # recipients known
+    TEXT = 4  # reading message text
+    LOGIN = 5  # within AUTH
+    REFUSING = 6  # greeted with 554
 
 
 # Which command is out of order where, and what is said to it; whatever is not here is in order.
@@ -196,14 +196,12 @@ class SmtpSession:
             self._bad(replies.error_reply(error))
 
     def _command(self, line: bytes) -> Request | None:
-        text = line.decode("ascii") if line.isascii() and line.isalnum() else command_text(line)
+        text = command_text(line)
         verb, _, argument = text.partition(" ")
         verb = verb.upper()
         settings = self._settings
-        if len(line) + 2 > settings.command_line and (
-            verb != "AUTH" if verb not in _LENGTHENED else len(line) + 2 > settings.extended_line
-        ):
-            raise LineTooLong
+        if len(line) + 2 > settings.command_line:
+            self._check_length(verb, len(line) + 2)
         if verb in _IDLE:
             self._idle_commands += 1
             if self._idle_commands > settings.max_idle_commands:
@@ -221,6 +219,12 @@ class SmtpSession:
             self._bad(out_of_order)
             return None
         return command(self, argument)
+
+    def _check_length(self, verb: str, size: int) -> None:
+        """Raises LineTooLong for a command that is too long, even for one that extensions lengthen."""
+        settings = self._settings
+        if verb != "AUTH" and (verb not in _LENGTHENED or size > settings.extended_line):
+            raise LineTooLong
 
     def _unknown(self, verb: str) -> None:
         if verb in _FOREIGN and self.state is State.START:

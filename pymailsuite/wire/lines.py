@@ -65,22 +65,23 @@ class LineBuffer:
 
         Raises LineTooLong once for each line that is too long; what remains of it is then skipped as it comes in.
         """
-        while True:
-            octets, start = self._octets, self._start
-            end = octets.find(b"\r\n", self._searched if self._searched > start else start)
-            if end < 0:
-                self._no_line_end()
-                return None
+        octets, start = self._octets, self._start
+        end = octets.find(b"\r\n", self._searched)
+        if end < 0:
+            self._no_line_end()
+            return None
+        if end + 2 == len(octets):
+            self._octets = b""
+            self._start = self._searched = 0
+        else:
             self._start = self._searched = end + 2
-            if self._skipping:
-                self._skipping = False
-                continue
-            if end - start > self.limit:
-                self._forget_if_empty()
-                raise LineTooLong
-            line = octets[start:end]
-            self._forget_if_empty()
-            return line if isinstance(line, bytes) else bytes(line)
+        if self._skipping:
+            self._skipping = False
+            return self.next_line()
+        if end - start > self.limit:
+            raise LineTooLong
+        line = octets[start:end]
+        return line if isinstance(line, bytes) else bytes(line)
 
     def _no_line_end(self) -> None:
         stop = len(self._octets)
