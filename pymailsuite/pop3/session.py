@@ -412,12 +412,16 @@ class Pop3Session:
         self._bad_commands = 0
         if reading.lines is None:
             self._retrieved += 1
-            # Two pieces: a message is not copied only to stand behind its reply.
             self.outgoing.append(b"+OK %d octets\r\n" % len(octets))
         else:
             octets = TopCutter(reading.lines).cut(octets)
             self.outgoing.append(b"+OK top of message follows\r\n")
-        self.outgoing.append(dot_stuff(octets))
+        if b"\r\n." in octets or octets.startswith(b".") or not octets.endswith(b"\r\n"):
+            self.outgoing.append(dot_stuff(octets))
+        else:
+            # Most messages: nothing to stuff, so nothing is copied.
+            self.outgoing.append(octets)
+            self.outgoing.append(replies.END)
 
     def message_begun(self, size: int) -> None:
         """A message of ``size`` octets follows in pieces."""
