@@ -171,7 +171,7 @@ class _Part(SectionItem):
     def _sections(self, batch: Batch) -> list[tuple[int, int] | None]:
         path, kind = self._section.path, self._kind
         return [
-            _shifted(table.section(path, kind), prefix_size)
+            _shifted(table.section(path, kind), prefix_size, kind == "MIME")
             for table, prefix_size in zip(batch.tables, batch.prefix_sizes, strict=True)
         ]
 
@@ -209,13 +209,15 @@ class _Part(SectionItem):
             yield from _stream(uid, _window(self._partial, *section))
 
 
-def _shifted(section: tuple[int, int] | None, prefix_size: int) -> tuple[int, int] | None:
-    """A section of the shared content as a section of what the reader sees. The header of the message holds the prefix:
-    BODY[1.MIME] of a message that is its own part 1 begins with it."""
+def _shifted(section: tuple[int, int] | None, prefix_size: int, is_mime: bool) -> tuple[int, int] | None:
+    """A section of the shared content as a section of what the reader sees.
+
+    The prefix belongs to the header of the message: BODY[1.MIME] of a message that is its own part 1 begins with it.
+    """
     if section is None:
         return None
     start, stop = section
-    return (start + prefix_size if start else 0), stop + prefix_size
+    return (0 if is_mime and not start else start + prefix_size), stop + prefix_size
 
 
 class _Binary(SectionItem):
