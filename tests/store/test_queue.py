@@ -1,0 +1,239 @@
+"""Accepting messages and the queue's rows, on every engine."""
+
+from __future__ import annotations
+
+from pymailsuite.errors import NoSuchAccount, NoSuchEntry
+from pymailsuite.interfaces import (
+    Acceptance,
+    Column,
+    Delivery,
+    Outcome,
+    QueuedRecipient,
+    QueueEntry,
+    RecipientState,
+)
+from pymailsuite.values import ALL_UIDS, AccountId, Address, Flags, QueueId, SystemFlag, queue_id_of
+from tests.store.support import NOW, InMemory, OnDisk, StoreTestCase
+
+MESSAGE = b"Subject: hi\r\n\r\nbody\r\n"
+SENDER = Address("sender", "example.net")
+
+
+def recipient(position: int, name: str = "x", due: float = NOW) -> QueuedRecipient:
+    return QueuedRecipient(position, Address(name, "remote.example"), "remote.example", next_attempt=due)
+
+
+class QueueContract(StoreTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.ann = self.account()
+        self.queue = self.store.queue
+        self.woken = 0
+        self.queue.subscribe(self.wake)
+
+    def wake(self) -> None:
+        self.woken += 1
+
+    def enqueue(self, *recipients: QueuedRecipient) -> QueueId:
+        acceptance = Acceptance(self.stage(MESSAGE), SENDER, (), recipients or (recipient(0),), origin="192.0.2.1")
+        return self.result(self.queue.accept(acceptance))
+
+    def claim(self, owner: str = "one", now: float = NOW, limit: int = 10) -> list[QueueEntry]:
+        return self.result(self.queue.claim(owner, now, 60.0, limit))
+
+    def inbox_octets(self, account_id: AccountId, name: str = "INBOX") -> list[bytes]:
+        mail = self.store.account_mail(account_id)
+        mailbox_id = self.result(mail.mailbox(name)).mailbox_id
+        rows = self.result(mail.read_messages(mailbox_id, ALL_UIDS, (Column.OCTETS,), list))
+        return [octets for (octets,) in rows]
+
+    # --- accepting
+
+    def test_an_accepted_message_is_in_its_mailboxes_with_its_prefixes(self) -> None:
+        bob = self.account("bob@example.org")
+        content = self.stage(MESSAGE)
+        deliveries = (
+            Delivery(self.ann.account_id, b"Delivered-To: ann\r\n"),
+            Delivery(bob.account_id, b"Delivered-To: bob\r\n", "Junk", Flags(SystemFlag.SEEN, frozenset({"$Junk"}))),
+            Delivery(bob.account_id, b"", "no such mailbox"),
+        )
+        queue_id = self.result(self.queue.accept(Acceptance(content, SENDER, deliveries)))
+        self.assertEqual(queue_id, queue_id_of(content.content_id))
+        self.assertEqual(self.inbox_octets(self.ann.account_id), [b"Delivered-To: ann\r\n" + MESSAGE])
+        self.assertEqual(self.inbox_octets(bob.account_id, "Junk"), [b"Delivered-To: bob\r\n" + MESSAGE])
+        self.assertEqual(self.inbox_octets(bob.account_id), [MESSAGE])
+        self.assertEqual(self.result(self.queue.entries()), [])
+        self.assertEqual(self.woken, 0)
+        self.assertEqual(self.result(self.store.upkeep.statistics())["content_octets"], len(MESSAGE))
+        self.assert_sound()
+
+    def test_two_copies_into_one_mailbox_get_two_uids(self) -> None:
+        deliveries = (Delivery(self.ann.account_id, b"a: 1\r\n"), Delivery(self.ann.account_id, b"a: 2\r\n"))
+        self.result(self.queue.accept(Acceptance(self.stage(MESSAGE), SENDER, deliveries)))
+        self.assertEqual(len(self.inbox_octets(self.ann.account_id)), 2)
+        self.assert_sound()
+
+    def test_nothing_is_stored_if_an_account_has_gone(self) -> None:
+        deliveries = (Delivery(self.ann.account_id, b""), Delivery(AccountId(999), b""))
+        self.failure(
+            self.queue.accept(Acceptance(self.stage(MESSAGE), SENDER, deliveries, (recipient(0),))), NoSuchAccount
+        )
+        self.assertEqual(self.inbox_octets(self.ann.account_id), [])
+        self.assertEqual(self.result(self.queue.entries()), [])
+        self.assert_sound()
+
+    # --- claims
+
+    def test_a_claimed_entry_is_whole_and_nobody_elses(self) -> None:
+        content = self.stage(MESSAGE)
+        relays = (
+            QueuedRecipient(
+                0, Address("x", "remote.example"), "remote.example", Address("list", "example.org"), next_attempt=NOW
+            ),
+            recipient(1, "later", NOW + 100),
+        )
+        queue_id = self.result(
+            self.queue.accept(Acceptance(content, None, (), relays, smtputf8=True, body="8BITMIME", origin="ann"))
+        )
+        self.assertEqual(self.woken, 1)
+        (entry,) = self.claim()
+        self.assertEqual(entry.recipients, relays[:1])
+        self.assertEqual(
+            (
+                entry.queue_id,
+                entry.size,
+                entry.reverse_path,
+                entry.smtputf8,
+                entry.body,
+                entry.origin,
+                entry.created_at,
+            ),
+            (queue_id, len(MESSAGE), None, True, "8BITMIME", "ann", NOW),
+        )
+        self.assertEqual(self.result(self.store.read_content(entry.content_id, 0, 1000)), MESSAGE)
+        self.assertEqual(self.claim("two"), [])
+        self.assertEqual(self.result(self.queue.entry(queue_id)).recipients, relays)
+
+    def test_the_oldest_due_come_first_and_no_more_than_asked(self) -> None:
+        ids = [self.enqueue(recipient(0, due=NOW - age)) for age in (1, 3, 2)]
+        self.enqueue(recipient(0, due=NOW + 1))
+        self.assertEqual([entry.queue_id for entry in self.claim(limit=2)], [ids[1], ids[2]])
+        self.assertEqual([entry.queue_id for entry in self.claim("two")], [ids[0]])
+
+    def test_a_claim_lapses_with_its_lease_and_is_kept_by_renewal(self) -> None:
+        queue_id = self.enqueue()
+        self.claim("one")
+        self.result(self.queue.renew("one", [queue_id], NOW + 120))
+        self.result(self.queue.renew("two", [queue_id], NOW + 999))
+        self.assertEqual(self.claim("two", NOW + 119), [])
+        self.assertEqual(len(self.claim("two", NOW + 120)), 1)
+        self.failure(self.queue.settle("one", queue_id, [], [], None), NoSuchEntry)
+
+    def test_next_due_counts_what_is_neither_held_nor_claimed_and_lapsing_claims(self) -> None:
+        self.assertIsNone(self.result(self.queue.next_due(NOW)))
+        first = self.enqueue(recipient(0, due=NOW - 5))
+        self.assertEqual(self.result(self.queue.next_due(NOW)), NOW - 5)
+        self.claim()
+        self.assertEqual(self.result(self.queue.next_due(NOW)), NOW + 60)
+        self.enqueue(recipient(0, due=NOW + 30))
+        self.assertEqual(self.result(self.queue.next_due(NOW)), NOW + 30)
+        self.result(self.queue.hold([first], True))
+        self.assertEqual(self.result(self.queue.next_due(NOW)), NOW + 30)
+
+    # --- settling
+
+    def test_a_delivered_entry_is_gone_and_its_octets_are_swept(self) -> None:
+        queue_id = self.enqueue()
+        (entry,) = self.claim()
+        self.result(self.queue.settle("one", queue_id, [Outcome(0, RecipientState.DELIVERED, "2.0.0")], [], None))
+        self.failure(self.queue.entry(queue_id), NoSuchEntry)
+        self.assertEqual(self.result(self.store.upkeep.sweep(NOW))["contents"], 1)
+        self.failure(self.store.read_content(entry.content_id, 0, 10), NoSuchEntry)
+        self.assert_sound()
+
+    def test_who_must_wait_is_tried_again_when_it_is_due(self) -> None:
+        queue_id = self.enqueue(recipient(0), recipient(1, "y"))
+        self.claim()
+        outcomes = [
+            Outcome(0, RecipientState.DELIVERED, "2.0.0"),
+            Outcome(1, RecipientState.WAITING, "4.4.1", "no answer", "mx.remote.example", NOW + 300, True),
+        ]
+        self.result(self.queue.settle("one", queue_id, outcomes, [], None))
+        self.assertEqual(self.claim(now=NOW + 299), [])
+        (entry,) = self.claim(now=NOW + 300)
+        (waiting,) = entry.recipients
+        self.assertEqual(
+            (waiting.position, waiting.attempts, waiting.last_status, waiting.last_reply, waiting.last_host),
+            (1, 1, "4.4.1", "no answer", "mx.remote.example"),
+        )
+        self.assertTrue(waiting.delay_reported)
+        states = [r.state for r in self.result(self.queue.entry(queue_id)).recipients]
+        self.assertEqual(states, [RecipientState.DELIVERED, RecipientState.WAITING])
+
+    def test_settling_delivers_copies_and_accepts_a_report_at_once(self) -> None:
+        queue_id = self.enqueue(recipient(0), recipient(1))
+        self.claim()
+        report = Acceptance(self.stage(b"Subject: report\r\n\r\n"), None, (Delivery(self.ann.account_id, b"R: 1\r\n"),))
+        outcomes = [Outcome(0, RecipientState.DELIVERED), Outcome(1, RecipientState.FAILED, "5.1.1", "no such user")]
+        self.result(self.queue.settle("one", queue_id, outcomes, [Delivery(self.ann.account_id, b"L: 1\r\n")], report))
+        self.assertEqual(
+            sorted(self.inbox_octets(self.ann.account_id)), [b"L: 1\r\n" + MESSAGE, b"R: 1\r\nSubject: report\r\n\r\n"]
+        )
+        self.assertEqual(self.result(self.queue.entries()), [])
+        self.assert_sound()
+
+    def test_a_failed_settlement_changes_nothing(self) -> None:
+        queue_id = self.enqueue()
+        self.claim()
+        self.failure(
+            self.queue.settle(
+                "one", queue_id, [Outcome(0, RecipientState.DELIVERED)], [Delivery(AccountId(999), b"")], None
+            ),
+            NoSuchAccount,
+        )
+        (entry,) = self.claim("two", NOW + 61)
+        self.assertEqual(entry.recipients[0].state, RecipientState.WAITING)
+
+    # --- operators
+
+    def test_held_entries_wait_until_they_are_released(self) -> None:
+        queue_id = self.enqueue()
+        self.assertEqual(self.result(self.queue.hold([queue_id, QueueId("nonsense")], True)), 1)
+        self.assertEqual(self.claim(), [])
+        self.assertTrue(self.result(self.queue.entry(queue_id)).held)
+        woken = self.woken
+        self.result(self.queue.hold([queue_id], False))
+        self.assertEqual(self.woken, woken + 1)
+        self.assertEqual(len(self.claim()), 1)
+
+    def test_flush_makes_due_now(self) -> None:
+        one, two = self.enqueue(recipient(0, due=NOW + 500)), self.enqueue(recipient(0, due=NOW + 600))
+        self.assertEqual(self.result(self.queue.flush([two], NOW)), 1)
+        self.assertEqual([entry.queue_id for entry in self.claim()], [two])
+        self.assertEqual(self.result(self.queue.flush(None, NOW)), 2)
+        self.assertEqual([entry.queue_id for entry in self.claim()], [one])
+
+    def test_delete_removes_without_a_trace(self) -> None:
+        queue_id = self.enqueue()
+        self.assertEqual(self.result(self.queue.delete([queue_id, QueueId("FFF")])), 1)
+        self.assertEqual(self.result(self.queue.entries()), [])
+        self.assert_sound()
+
+    def test_entries_lists_all_oldest_first(self) -> None:
+        first = self.enqueue()
+        self.clock.advance(10)
+        second = self.enqueue(recipient(0), recipient(1))
+        entries = self.result(self.queue.entries())
+        self.assertEqual([entry.queue_id for entry in entries], [first, second])
+        self.assertEqual([len(entry.recipients) for entry in entries], [1, 2])
+
+
+class QueueInMemoryTests(QueueContract, InMemory):
+    pass
+
+
+class QueueOnDiskTests(QueueContract, OnDisk):
+    pass
+
+
+del QueueContract
