@@ -42,11 +42,14 @@ class ImapProtocol(ShellProtocol):
     def octets_received(self, octets: bytes) -> None:
         """Octets from the client."""
         self._session.receiver.receive(octets)
-        if self._running is None:
-            self._pump()
-            self.set_timeout(self._session.patience_s())
-        else:
+        if self._running is not None:
             self.hold_reading(self._session.receiver.unread)
+            return
+        self.set_timeout(self._session.patience_s())
+        self._pump()
+        if self._running is None:
+            # Login, IDLE or its end may just have changed how long that is.
+            self.set_timeout(self._session.patience_s())
 
     def drop_unread(self) -> int:
         """STARTTLS."""

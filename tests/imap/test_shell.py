@@ -1,0 +1,333 @@
+"""Sessions over a transport: TLS, time, back-pressure, and clients that mean harm."""
+
+from __future__ import annotations
+
+import tracemalloc
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from pymailsuite.errors import StorageFull, StoreUnavailable
+from pymailsuite.interfaces import IImapAvatar
+from pymailsuite.values import Flags, SystemFlag
+from tests.acceptance import acceptance
+from tests.imap.conversation import PASSWORD, USER, Client, Server, Transport, message
+from tests.support.stores import append
+
+BIG = 600_000
+
+
+class Failing:
+    """The account's mail with one method that fails, or waits."""
+
+    def __init__(self, mail: Any, **answers: Any) -> None:
+        self._mail = mail
+        self._answers = answers
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self._answers:
+            return lambda *_: self._answers[name]()
+        return getattr(self._mail, name)
+
+
+def logged_in(server: Server, *, select: bool = True) -> Client:
+    """A client, logged in, INBOX selected."""
+    client = server.connect().login()
+    if select:
+        client.command("SELECT INBOX")
+    return client
+
+
+def spoil(client: Client, **answers: Any) -> None:
+    """Replace methods of the client's mail."""
+    session: Any = client.protocol._session
+    session.avatar = type(session.avatar)(session.avatar.account, Failing(session.avatar.mail, **answers))
+
+
+class Tls(SynchronousTestCase):
+    """RFC 3501 §6.2.1."""
+
+    @acceptance("S196")
+    def test_commands_in_the_packet_of_starttls_never_run(self) -> None:
+        server = Server(tls="context", plaintext_login=False)
+        client = server.connect()
+        self.assertIn(b" STARTTLS LOGINDISABLED]", client.output())
+        self.assertEqual(
+            client.send(f"a STARTTLS\r\nb LOGIN {USER} {PASSWORD}\r\n".encode()), b"a OK Begin TLS negotiation now\r\n"
+        )
+        self.assertEqual(client.transport.tls, "context")
+        self.assertEqual(client.command("NOOP"), ["x OK NOOP completed"])
+        self.assertEqual(server.portal.checker.asked, [])
+
+    def test_capabilities_change_with_tls(self) -> None:
+        server = Server(tls="context", plaintext_login=False)
+        client = server.connect()
+        client.send(b"a STARTTLS\r\n")
+        self.assertEqual(
+            client.command("CAPABILITY")[0],
+            "* CAPABILITY IMAP4rev1 LITERAL+ ID ENABLE IDLE SASL-IR AUTH=PLAIN AUTH=LOGIN",
+        )
+        self.assertEqual(client.command("STARTTLS"), ["x BAD TLS is in use already"])
+        self.assertTrue(client.command(f"LOGIN {USER} {PASSWORD}")[0].startswith("x OK"))
+
+    def test_half_a_literal_does_not_survive_starttls(self) -> None:
+        client = Server(tls="context").connect()
+        client.output()
+        client.send(b"a STARTTLS\r\nb LOGIN {4+}\r\nan")
+        self.assertEqual(client.command("NOOP"), ["x OK NOOP completed"])
+
+
+class Writes(SynchronousTestCase):
+    """How replies leave."""
+
+    def test_a_reply_leaves_in_one_write(self) -> None:
+        server = Server()
+        server.deliver(*range(1, 30))
+        client = logged_in(server)
+        client.transport.writes.clear()
+        for command in ("FETCH 1:* (UID FLAGS)", "FETCH 1:* BODY[]", "NOOP", "STORE 1:* +FLAGS (\\Deleted)", "EXPUNGE"):
+            client.command(command)
+        self.assertEqual(len(client.transport.writes), 5)
+
+    def test_pipelined_replies_leave_in_one_write(self) -> None:
+        client = logged_in(Server())
+        client.transport.writes.clear()
+        client.send(b"a NOOP\r\nb NOOP\r\nc NOOP\r\n")
+        self.assertEqual(
+            client.transport.writes, [b"a OK NOOP completed\r\nb OK NOOP completed\r\nc OK NOOP completed\r\n"]
+        )
+
+    def _slow(self, **settings: Any) -> tuple[Server, Client]:
+        server = Server(**settings)
+        append(server.store, server.account, "INBOX", *[b"Subject: x\r\n\r\n" + b"y" * 50_000] * 100)
+        return server, logged_in(server)
+
+    @acceptance("S208")
+    def test_a_client_that_does_not_read_is_not_written_to(self) -> None:
+        _, client = self._slow(fetch_piece=65536)
+        client.protocol.pauseProducing()
+        got = client.send(b"a FETCH 1:* BODY.PEEK[]\r\nb NOOP\r\n")
+        self.assertLess(len(got), 2_000_000)
+        self.assertEqual(client.output(), b"")
+        client.protocol.resumeProducing()
+        got += client.output()
+        self.assertEqual(got.count(b"* "), 100)
+        self.assertTrue(got.endswith(b"a OK FETCH completed\r\nb OK NOOP completed\r\n"))
+
+    def test_a_client_that_never_reads_is_cut(self) -> None:
+        server, client = self._slow(write_timeout=60)
+        client.protocol.pauseProducing()
+        client.send(b"a FETCH 1:* BODY.PEEK[]\r\n")
+        server.clock.advance(61)
+        self.assertTrue(client.transport.aborted)
+
+    def test_a_connection_lost_during_fetch_ends_it(self) -> None:
+        server, client = self._slow()
+        client.protocol.pauseProducing()
+        client.send(b"a FETCH 1:* BODY.PEEK[]\r\n")
+        client.close()
+        self.assertEqual(server.portal.realm.logged_out, [USER])
+
+    @acceptance("S112", "S208")
+    def test_a_long_message_comes_back_in_parts_and_whole(self) -> None:
+        server = Server()
+        octets = b"Subject: long\r\n\r\n" + bytes(range(1, 250)) * (BIG // 249)
+        append(server.store, server.account, "INBOX", octets)
+        client = logged_in(server)
+        whole = client.send(b"a FETCH 1 BODY.PEEK[]\r\n")
+        head, _, rest = whole.partition(b"\r\n")
+        self.assertEqual(head, b"* 1 FETCH (BODY[] {%d}" % len(octets))
+        self.assertEqual(rest, octets + b")\r\na OK FETCH completed\r\n")
+        joined = b""
+        for start in range(0, len(octets) - 17, 65536):
+            part = client.send(b"a FETCH 1 BODY.PEEK[1]<%d.65536>\r\n" % start)
+            size = int(part[part.index(b"{") + 1 : part.index(b"}")])
+            at = part.index(b"\r\n") + 2
+            joined += part[at : at + size]
+        self.assertEqual(joined, octets[17:])
+
+
+class Waiting(SynchronousTestCase):
+    """One command after the other."""
+
+    def test_commands_wait_for_the_one_before(self) -> None:
+        client = logged_in(Server())
+        waiting: Deferred[Any] = Deferred()
+        spoil(client, mailboxes=lambda: waiting)
+        self.assertEqual(client.send(b'a LIST "" *\r\nb NOOP\r\n'), b"")
+        waiting.callback([])
+        self.assertEqual(client.output(), b"a OK LIST completed\r\nb OK NOOP completed\r\n")
+
+    @acceptance("S208")
+    def test_a_client_that_sends_on_and_on_is_not_read(self) -> None:
+        client = logged_in(Server())
+        waiting: Deferred[Any] = Deferred()
+        spoil(client, mailboxes=lambda: waiting)
+        client.send(b'a LIST "" *\r\n')
+        client.send(b"b NOOP\r\n" * 10_000)
+        self.assertEqual(client.transport.producerState, "paused")
+        waiting.callback([])
+        self.assertEqual(client.transport.producerState, "producing")
+        self.assertEqual(client.output().count(b"b OK"), 10_000)
+
+    def test_a_login_that_is_done_when_the_client_has_gone_is_undone(self) -> None:
+        server = Server()
+        server.portal.checker.hold()
+        client = server.connect()
+        client.send(f"a LOGIN {USER} {PASSWORD}\r\n".encode())
+        client.close()
+        server.portal.checker.release()
+        self.assertEqual(server.factory.shared.per_account, {})
+
+    def test_sessions_of_an_account_are_counted(self) -> None:
+        server = Server(connections_per_account=2)
+        first, _ = logged_in(server), logged_in(server)
+        third = server.connect()
+        third.output()
+        self.assertEqual(third.command(f"LOGIN {USER} {PASSWORD}"), ["x NO [LIMIT] Too many sessions of this account"])
+        first.close()
+        self.assertTrue(third.command(f"LOGIN {USER} {PASSWORD}")[0].startswith("x OK"))
+
+    def test_a_connection_too_many_is_told_so(self) -> None:
+        server = Server(connections=1)
+        server.connect()
+        transport = Transport()
+        busy = server.factory.buildProtocol(transport.getPeer())
+        assert busy is not None
+        busy.makeConnection(transport)
+        self.assertEqual(transport.value(), b"* BYE Too many connections\r\n")
+        self.assertTrue(transport.disconnecting)
+
+
+class Failures(SynchronousTestCase):
+    """What goes wrong on our side."""
+
+    def test_a_store_that_is_not_there(self) -> None:
+        client = logged_in(Server())
+        spoil(client, mailboxes=lambda: fail(StoreUnavailable()))
+        self.assertEqual(client.command('LIST "" *'), ["x NO [UNAVAILABLE] Mail store unavailable"])
+        self.assertEqual(client.command("NOOP"), ["x OK NOOP completed"])
+
+    def test_a_full_disk(self) -> None:
+        server = Server()
+        server.deliver(1)
+        client = logged_in(server)
+        spoil(client, store_flags=lambda: fail(StorageFull()), append=lambda: fail(StorageFull()))
+        self.assertEqual(client.command("STORE 1 FLAGS (\\Seen)"), ["x NO [UNAVAILABLE] Insufficient system storage"])
+        self.assertEqual(
+            client.send(b"a APPEND INBOX {5+}\r\nhello\r\n"), b"a NO [UNAVAILABLE] Insufficient system storage\r\n"
+        )
+        # Reading goes on, even where it would set \Seen.
+        self.assertEqual(client.command("FETCH 1 BODY[TEXT]")[-1], "x OK FETCH completed")
+
+    def test_a_defect_is_logged_and_answered(self) -> None:
+        client = logged_in(Server())
+        spoil(client, mailboxes=lambda: 1 / 0)
+        self.assertEqual(client.command('LIST "" *'), ["x NO [SERVERBUG] Internal error"])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(client.command("NOOP"), ["x OK NOOP completed"])
+
+    def test_octets_that_are_gone_end_the_connection_in_silence(self) -> None:
+        server = Server()
+        append(server.store, server.account, "INBOX", b"Subject: x\r\n\r\n" + b"y" * BIG)
+        client = logged_in(server)
+        spoil(client, read_octets=lambda: succeed(b""))
+        got = client.send(b"a FETCH 1 BODY.PEEK[]\r\n")
+        self.assertTrue(client.transport.disconnecting)
+        self.assertNotIn(b"a ", got.partition(b"\r\n")[2])
+
+
+class Hostile(SynchronousTestCase):
+    """Input that no client sends by accident."""
+
+    @acceptance("S208")
+    def test_a_line_of_a_megabyte(self) -> None:
+        client = logged_in(Server())
+        tracemalloc.start()
+        got = b"".join(client.send(b"a NOOP" + b" " * 10_000) for _ in range(100))
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        self.assertLess(peak, 500_000)
+        self.assertEqual(got, b"* BAD Command line too long\r\n")
+        self.assertEqual(client.send(b"\r\nb NOOP\r\n"), b"b OK NOOP completed\r\n")
+
+    def test_nuls(self) -> None:
+        client = logged_in(Server())
+        self.assertIn(b"BAD", client.send(b"a \0NOOP\r\n"))
+        self.assertIn(b"BAD", client.send(b"\0\0\0\r\n"))
+        self.assertIn(b"a BAD", client.send(b"a SELECT {3+}\r\n\0\0\0\r\n"))
+        self.assertIn(b"a BAD", client.send(b'a SELECT "\0"\r\n'))
+
+    def test_deep_parentheses(self) -> None:
+        client = logged_in(Server())
+        self.assertIn(b"a BAD", client.send(b"a SEARCH " + b"(" * 30_000 + b"\r\n"))
+        self.assertIn(b"a BAD", client.send(b"a FETCH 1 " + b"(" * 30_000 + b"\r\n"))
+        self.assertIn(b"a BAD", client.send(b"a SEARCH " + b"NOT " * 15_000 + b"ALL\r\n"))
+
+    def test_numbers_beyond_reason(self) -> None:
+        server = Server()
+        server.deliver(1)
+        client = logged_in(server)
+        for command in (
+            "FETCH 99999999999999999999 FLAGS",
+            "FETCH 1:4294967295 FLAGS",
+            "FETCH 4294967295 FLAGS",
+            "UID FETCH 4294967296 FLAGS",
+            "FETCH 1 BODY[1.1.1.1.1.1.99999999999]",
+            "STORE 1 (UNCHANGEDSINCE 99999999999999999999999) FLAGS ()",
+        ):
+            self.assertRegex(client.command(command)[-1], "^x BAD", command)
+        self.assertEqual(client.command("UID FETCH 1:4294967295 UID")[0], "* 1 FETCH (UID 1)")
+        self.assertEqual(client.command("FETCH 1 BODY.PEEK[]<4294967294.4294967295>")[-1], "x OK FETCH completed")
+
+    def test_line_ends_in_names_do_not_reach_the_reply(self) -> None:
+        client = logged_in(Server())
+        got = client.send(b"a CREATE {12+}\r\nx\r\ny OK fake\r\n")
+        self.assertNotIn(b"\r\ny OK", got)
+
+    @acceptance("S208")
+    def test_a_huge_append_is_refused_before_it_comes(self) -> None:
+        client = logged_in(Server())
+        self.assertIn(b"a NO [TOOBIG]", client.send(b"a APPEND INBOX {4000000000}\r\n"))
+        self.assertEqual(client.send(b"b NOOP\r\n"), b"b OK NOOP completed\r\n")
+
+    def test_a_client_that_shuts_its_side_gets_its_answer(self) -> None:
+        client = logged_in(Server())
+        waiting: Deferred[Any] = Deferred()
+        spoil(client, mailboxes=lambda: waiting)
+        client.send(b'a LIST "" *\r\n')
+        client.protocol.readConnectionLost()
+        self.assertFalse(client.transport.disconnecting)
+        waiting.callback([])
+        self.assertEqual(client.output(), b"a OK LIST completed\r\n")
+        self.assertTrue(client.transport.disconnecting)
+
+
+class Copies(SynchronousTestCase):
+    """What an APPEND stored is what a FETCH gives."""
+
+    @acceptance("S087")
+    def test_octets_come_back_as_they_went_in(self) -> None:
+        client = logged_in(Server())
+        for octets in (b"x", b"\r\n", b"\n\n", bytes(range(256)) * 20, message(1), b"a" * 300_000 + b"\r\n.\r\n"):
+            sent = client.send(b"a APPEND INBOX {%d+}\r\n" % len(octets) + octets + b"\r\n")
+            self.assertIn(b"a OK [APPENDUID", sent)
+            got = client.send(b"b FETCH * BODY.PEEK[]\r\n")
+            self.assertEqual(got.partition(b"\r\n")[2].removesuffix(b")\r\nb OK FETCH completed\r\n"), octets)
+
+
+class Interfaces(SynchronousTestCase):
+    """What sessions are given in tests is what they are given in earnest."""
+
+    def test_the_avatar_is_one(self) -> None:
+        server = Server()
+        client = logged_in(server)
+        verifyObject(IImapAvatar, client.protocol._session.avatar)
+
+    def test_flags_of_a_delivery_are_seen(self) -> None:
+        server = Server()
+        server.deliver(1, flags=Flags(SystemFlag.FLAGGED, frozenset({"$x"})))
+        client = logged_in(server)
+        self.assertEqual(client.command("FETCH 1 FLAGS")[0], "* 1 FETCH (FLAGS (\\Flagged $x \\Recent))")
