@@ -184,11 +184,16 @@ class _Parser:
 
 
 def _phrase(words: list[bytes]) -> bytes:
-    """Words as they stood, each run of white space one space."""
-    return _SPACES.sub(b" ", b"".join(words)).strip()
+    """Words as they stood, each run of white space between them one space."""
+    joined: list[bytes] = []
+    for word in words:
+        if word and (word != b" " or (joined and joined[-1] != b" ")):
+            joined.append(word)
+    if joined and joined[-1] == b" ":
+        joined.pop()
+    return b"".join(joined)
 
 
-_SPACES = re.compile(rb"[ \t]+")
 _AROUND_DOT = re.compile(rb" *\. *")
 
 

@@ -13,9 +13,9 @@ _simple = re.compile(
     rb"""
     [ \t]*+
     (?: (?: "([ !#-\[\]-~]{1,200})"
-          | ([!#$%&'*+\-/=?^_`{|}~A-Za-z0-9]++ (?: [ ] [!#$%&'*+\-/=?^_`{|}~A-Za-z0-9]++ )*+) )?+ [ ]?+
-        < ([!#$%&'*+\-/=?^_`{|}~A-Za-z0-9.]++) @ ([A-Za-z0-9.-]++) >
-      | ([!#$%&'*+\-/=?^_`{|}~A-Za-z0-9.]++) @ ([A-Za-z0-9.-]++)
+          | ([!#$%&'*+\-/=?^_`{|}~A-Za-z0-9]{1,200}+ (?: [ ] [!#$%&'*+\-/=?^_`{|}~A-Za-z0-9]{1,200}+ ){0,15}) )?+ [ ]?+
+        < ([!#$%&'*+\-/=?^_`{|}~A-Za-z0-9.]{1,200}+) @ ([A-Za-z0-9.-]{1,200}+) >
+      | ([!#$%&'*+\-/=?^_`{|}~A-Za-z0-9.]{1,200}+) @ ([A-Za-z0-9.-]{1,200}+)
     )
     [ \t]*+ (?: , (?= [^,] ) | \Z )
     """,
@@ -23,7 +23,6 @@ _simple = re.compile(
 ).match
 """The forms nearly all addresses have, whose pieces go out as they stand; whatever else goes to the parser."""
 
-_SIMPLE_MAX: Final = 500
 _REMEMBERED_MAX: Final = 200
 """Address fields up to this length are remembered: a mailbox gets the same To, and a list the same From, all day."""
 
@@ -31,19 +30,18 @@ _REMEMBERED_MAX: Final = 200
 def _address_list(body: bytes) -> bytes:
     found: list[bytes] = []
     position, size = 0, len(body)
-    if size <= _SIMPLE_MAX:
-        while position < size:
-            match = _simple(body, position)
-            if match is None:
-                break
-            quoted, plain, local_part, domain, bare_local_part, bare_domain = match.groups()
-            if bare_domain is not None:
-                found.append(b'(NIL NIL "%b" "%b")' % (bare_local_part, bare_domain))
-            elif quoted or plain:
-                found.append(b'("%b" NIL "%b" "%b")' % (quoted or plain, local_part, domain))
-            else:
-                found.append(b'(NIL NIL "%b" "%b")' % (local_part, domain))
-            position = match.end()
+    while position < size:
+        match = _simple(body, position)
+        if match is None:
+            break
+        quoted, plain, local_part, domain, bare_local_part, bare_domain = match.groups()
+        if bare_domain is not None:
+            found.append(b'(NIL NIL "%b" "%b")' % (bare_local_part, bare_domain))
+        elif quoted or plain:
+            found.append(b'("%b" NIL "%b" "%b")' % (quoted or plain, local_part, domain))
+        else:
+            found.append(b'(NIL NIL "%b" "%b")' % (local_part, domain))
+        position = match.end()
     if position < size:
         found = [
             b"(%b %b %b %b)" % (nstring(name), nstring(route), nstring(local_part), nstring(domain))

@@ -11,9 +11,9 @@ class ScanLimits:
     """Levels of multipart and message/rfc822 inside one another."""
     parts: int = 10_000
     """Parts of a message, at all levels together."""
-    header_octets: int = 256 * 1024
+    header_octets: int = 128 * 1024
     """Octets of one header block that are looked into; what follows them is header all the same."""
-    total_header_octets: int = 2 * 1024 * 1024
+    total_header_octets: int = 512 * 1024
     """Octets of all header blocks of a message that are looked into."""
     parameters: int = 100
     """Parameters of one field."""

@@ -129,14 +129,16 @@ class StructureScanner:
         """Complete the scan. Nothing may be fed afterwards."""
         return self._complete(self._kept)
 
-    def scan_rest(self, octets: bytes, header: bytes, found: dict[bytes, bytes], body_start: int) -> MessageStructure:
+    def scan_rest(
+        self, octets: bytes, body_start: int, wire_envelope: bytes, fields: ContentFields
+    ) -> MessageStructure:
         """Scan a message at once, on a scanner that has been fed nothing; its own header has been read already."""
         root = self._stack[0]
-        root.envelope = envelope(found)
+        root.envelope = wire_envelope
         self._in_header = False
-        self._header_total = len(header)
+        self._header_total = min(body_start, self._limits.header_octets)
         self._position = body_start
-        self._begin_body(root, body_start, _message_fields(found, self._limits))
+        self._begin_body(root, body_start, fields)
         return self._complete(octets)
 
     def _complete(self, data: bytes) -> MessageStructure:
@@ -420,7 +422,7 @@ def scan(octets: bytes, limits: ScanLimits = DEFAULT_LIMITS) -> MessageStructure
     fields = _message_fields(found, limits)
     kind = fields.content_type
     if kind.may_hold_parts:
-        return StructureScanner(limits).scan_rest(octets, header, found, header_size)
+        return StructureScanner(limits).scan_rest(octets, header_size, envelope(found), fields)
     # Most mail has one part: nothing is left to look for.
     size = len(octets)
     body, bodystructure = leaf_body(fields, size - header_size, octets.count(b"\n", header_size) if kind.is_text else 0)

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from pymailsuite.message.addresses import raw_addresses
 from pymailsuite.message.envelope import address_list
 from pymailsuite.message.quoting import nstring, string
 from pymailsuite.message.scan import scan
@@ -122,6 +123,33 @@ class AddressTests(SynchronousTestCase):
     @given(st.text('ab@<>,:;.()[]\\" \té\n', max_size=40))
     def test_any_list_has_the_form_the_grammar_wants(self, body: str) -> None:
         assert_nested(address_list(body.encode()))
+
+    @given(
+        st.lists(
+            st.sampled_from(
+                (
+                    "A B",
+                    '"A,  B"',
+                    '" x "',
+                    "",
+                    "A.",
+                    "a@b",
+                    "<a.b@c>",
+                    " ",
+                    ", ",
+                    ",",
+                    "<a@b>",
+                    "x" * 210 + "@y",
+                    "é",
+                    "\t",
+                )
+            )
+        )
+    )
+    def test_the_quick_way_gives_what_the_parser_gives(self, pieces: list[str]) -> None:
+        body = "".join(pieces).strip().encode()
+        parsed = [b"(%b)" % b" ".join(map(nstring, entry)) for entry in raw_addresses(body)]
+        self.assertEqual(b"(%b)" % b"".join(parsed) if parsed else b"NIL", address_list(body))
 
 
 def assert_nested(wire: bytes) -> None:

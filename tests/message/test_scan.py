@@ -8,6 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from pymailsuite.config.sections.message import MessageSettings
 from pymailsuite.message.limits import ScanLimits
 from pymailsuite.message.parts import Part, PartKind, decode_parts, encode_parts
 from pymailsuite.message.scan import StructureScanner, scan
@@ -61,3 +62,9 @@ class CutTests(SynchronousTestCase):
         self.assertEqual((0, structure.header_size), table.section((), "HEADER"))
         self.assertEqual((structure.header_size, len(octets)), table.section((), "TEXT"))
         self.assertEqual(structure.parts, encode_parts(table))
+
+
+class LimitTests(SynchronousTestCase):
+    def test_the_settings_have_the_defaults_of_the_scan(self) -> None:
+        self.assertEqual(ScanLimits(), MessageSettings().scan_limits())
+        self.assertEqual(80, MessageSettings(depth=80).scan_limits().depth)

@@ -18,10 +18,10 @@ class MessageSettings(Section):
     parts: int = Field(default=10_000, ge=2)
     """Parts of one message, at all levels together."""
 
-    header_octets: Size = Field(default=256 * 1024, ge=1024)
+    header_octets: Size = Field(default=128 * 1024, ge=1024)
     """Octets of one header block that are looked into."""
 
-    total_header_octets: Size = Field(default=2 * 1024 * 1024, ge=1024)
+    total_header_octets: Size = Field(default=512 * 1024, ge=1024)
     """Octets of all header blocks of one message that are looked into."""
 
     parameters: int = Field(default=100, ge=1)
