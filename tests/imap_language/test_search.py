@@ -1,0 +1,418 @@
+"""SEARCH against a model that is too simple to be wrong, and the keys one by one."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from attrs import evolve, frozen
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred, succeed
+
+from pymailsuite.imap import values as v
+from pymailsuite.imap.grammar import parse
+from pymailsuite.imap.search import (
+    VIEW_COLUMNS,
+    SearchContext,
+    SearchPlan,
+    asks_modseq,
+    compile_search,
+    read_pieces,
+    render_esearch,
+    render_search,
+)
+from pymailsuite.interfaces import Column
+from pymailsuite.values import MAX_CHUNK, SystemFlag, UidSet
+from tests.acceptance import acceptance
+from tests.imap_language.rows import PREFIX, StoredMessage
+
+DAY = 86400.0
+FEB_1 = 1580515200.0  # 1-Feb-2020 00:00 UTC
+NOW = FEB_1 + 10 * DAY
+
+
+@frozen
+class Known:
+    """A message with what it says in plain words: the model looks at these, never at the octets."""
+
+    stored: StoredMessage
+    headers: dict[str, str]
+    body: str
+    sent: datetime.date | None = None
+
+
+def known(uid: int, content: str, headers: dict[str, str], body: str, sent: Any = None, **fields: Any) -> Known:
+    return Known(
+        StoredMessage(uid, content.encode().replace(b"\n", b"\r\n"), prefix=b"", **fields), headers, body, sent
+    )
+
+
+MESSAGES = [
+    known(
+        3,
+        "From: Anna Adler <anna@mail.example>\nTo: bob@mail.example\nSubject: Tea at five\n"
+        "Date: Sat, 1 Feb 2020 23:30:00 -0800\n\nHello Bob,\nlet us have tea.\n",
+        {"from": "anna adler <anna@mail.example>", "to": "bob@mail.example", "subject": "tea at five"},
+        "hello bob,\r\nlet us have tea.\r\n",
+        datetime.date(2020, 2, 1),
+        flags=SystemFlag.SEEN,
+        keywords="$Label1 NonJunk",
+        modseq=5,
+        internal_date=FEB_1 - 1,
+        save_date=FEB_1,
+    ),
+    known(
+        4,
+        "From: =?utf-8?q?J=C3=BCrgen?= <j@mail.example>\nCc: anna@mail.example\n"
+        "Subject: =?utf-8?b?R3LDvMOfZQ==?=\n =?utf-8?q?_aus_K=C3=B6ln?=\nDate: 31 Jan 20 10:00:00 +0000\n"
+        "Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: base64\n\nVGVlIG1pdCBHcsO8w59lbg==\n",
+        {"from": "jürgen <j@mail.example>", "cc": "anna@mail.example", "subject": "grüße aus köln"},
+        "tee mit grüßen",
+        datetime.date(2020, 1, 31),
+        flags=SystemFlag.FLAGGED | SystemFlag.ANSWERED,
+        modseq=9,
+        internal_date=FEB_1,
+        save_date=FEB_1 + 2 * DAY,
+    ),
+    known(
+        8,
+        "From: carol@mail.example\nBcc: anna@mail.example\nX-Empty:\nMIME-Version: 1.0\n"
+        "Content-Type: multipart/mixed; boundary=b\n\npreamble\n--b\nContent-Type: text/plain; charset=iso-8859-1\n"
+        "Content-Transfer-Encoding: quoted-printable\n\nCaf=E9 =\nau lait\n--b\nContent-Type: application/pdf\n\ntea\n"
+        "--b\nContent-Type: message/rfc822\n\nSubject: a folded\n inner subject\n\ninner words\n--b--\n",
+        {"from": "carol@mail.example", "bcc": "anna@mail.example", "x-empty": "", "mime-version": "1.0"},
+        "café au lait\r\nsubject: a folded inner subject\r\ninner words",
+        None,
+        flags=SystemFlag.DRAFT,
+        keywords="$Junk",
+        modseq=7,
+        internal_date=FEB_1 + DAY - 1,
+    ),
+    known(
+        9,
+        "Subject: nothing\nDate: garbage\n\n" + "x" * 3000,
+        {"subject": "nothing", "date": "garbage"},
+        "x" * 3000,
+        None,
+        flags=SystemFlag.DELETED | SystemFlag.SEEN,
+        modseq=12,
+        internal_date=FEB_1 + DAY,
+        save_date=FEB_1 + 9 * DAY,
+    ),
+    known(15, "", {}, "", None, keywords="nonjunk", modseq=1, internal_date=NOW - 60),
+]
+RECENT = UidSet(((9, 2**32 - 1),))
+NUMBERS = {message.stored.uid: number for number, message in enumerate(MESSAGES, 1)}
+CONTEXT = SearchContext(NUMBERS.__getitem__, len(MESSAGES), 15, RECENT, NOW)
+
+
+def fulfils(message: Known, key: v.SearchKey) -> bool:
+    """The model."""
+    stored = message.stored
+    match key:
+        case v.AllOf(keys):
+            return all(fulfils(message, inner) for inner in keys)
+        case v.AnyOf(keys):
+            return any(fulfils(message, inner) for inner in keys)
+        case v.Not(inner):
+            return not fulfils(message, inner)
+        case v.InNumbers(numbers):
+            number, largest = (stored.uid, 15) if numbers.uid else (NUMBERS[stored.uid], len(MESSAGES))
+            return number in set(numbers.resolve(largest))
+        case v.HasFlag(flag):
+            return flag in SystemFlag(stored.flags)
+        case v.HasKeyword(keyword):
+            return keyword.lower() in stored.keywords.lower().split()
+        case v.IsRecent():
+            return stored.uid >= 9
+        case v.HasDate(kind, relation, date):
+            moment = {v.DateKind.INTERNAL: stored.internal_date, v.DateKind.SAVED: stored.save_date}.get(kind)
+            ours = message.sent
+            if moment is not None:
+                ours = datetime.datetime.fromtimestamp(moment, datetime.UTC).date()
+            if ours is None:
+                return False
+            return {
+                v.DateRelation.BEFORE: ours < date,
+                v.DateRelation.ON: ours == date,
+                v.DateRelation.SINCE: ours >= date,
+            }[relation]
+        case v.IsYounger(seconds):
+            return NOW - stored.internal_date <= seconds
+        case v.IsLarger(octets):
+            return len(stored.octets) > octets
+        case v.IsSmaller(octets):
+            return len(stored.octets) < octets
+        case v.HeaderHas(name, text):
+            return name in message.headers and text.lower() in message.headers[name]
+        case v.BodyHas(text):
+            return text.casefold() in message.body.casefold()
+        case v.TextHas(text):
+            return text.casefold() in message.body.casefold() or any(
+                text.casefold() in f"{name}: {value}".casefold() for name, value in message.headers.items()
+            )
+        case v.HasModSeq(modseq):
+            return stored.modseq >= modseq
+        case _:
+            return True
+
+
+def run(coroutine: Any) -> Any:
+    results: list[Any] = []
+    Deferred.fromCoroutine(coroutine).addBoth(results.append)
+    (result,) = results
+    if hasattr(result, "raiseException"):
+        result.raiseException()
+    return result
+
+
+def matches(plan: SearchPlan, messages: Sequence[StoredMessage]) -> list[int]:
+    rows = [message.row(plan.columns) for message in messages]
+    found = plan.match(rows, CONTEXT)
+    octets = {message.uid: message.octets for message in messages}
+    for row in plan.long_rows(rows):
+
+        def read(uid: int, start: int, stop: int) -> Deferred[bytes]:
+            assert 0 < stop - start <= MAX_CHUNK
+            return succeed(octets[uid][start:stop])
+
+        if run(read_pieces(plan.match_long(row, CONTEXT), read)):
+            found.append(row[0])
+    return sorted(found)
+
+
+def searched(program: v.SearchKey, is_long: bool = False) -> list[int]:
+    """What a search finds: by the whole plan, and by its stages in turn, which must be the same."""
+    plan = compile_search(program)
+    messages = [evolve(message.stored, is_long=is_long) for message in MESSAGES]
+    found = matches(plan, messages)
+    left = messages
+    for stage in plan.stages:
+        by_uid = {message.uid: message for message in left}
+        left = [by_uid[uid] for uid in matches(stage, left)]
+    assert [message.uid for message in left] == found
+    return found
+
+
+def program(line: str) -> v.SearchKey:
+    command = parse([f"a SEARCH {line}".encode()])
+    assert isinstance(command, v.Search)
+    return command.program
+
+
+TABLE = [
+    ("ALL", [3, 4, 8, 9, 15]),
+    ("SEEN", [3, 9]),
+    ("UNSEEN", [4, 8, 15]),
+    ("ANSWERED", [4]),
+    ("UNANSWERED", [3, 8, 9, 15]),
+    ("FLAGGED", [4]),
+    ("UNFLAGGED", [3, 8, 9, 15]),
+    ("DRAFT", [8]),
+    ("UNDRAFT", [3, 4, 9, 15]),
+    ("DELETED", [9]),
+    ("UNDELETED", [3, 4, 8, 15]),
+    ("RECENT", [9, 15]),
+    ("OLD", [3, 4, 8]),
+    ("NEW", [15]),
+    ("KEYWORD nonjunk", [3, 15]),
+    ("KEYWORD junk", []),
+    ("UNKEYWORD $JUNK", [3, 4, 9, 15]),
+    ("1", [3]),
+    ("2:3", [4, 8]),
+    ("*", [15]),
+    ("4:*", [9, 15]),
+    ("9:*", [15]),
+    ("7:9", []),
+    ("UID 4:8", [4, 8]),
+    ("UID *", [15]),
+    ("UID 20:*", [15]),
+    ("UID 20:30", []),
+    ("BEFORE 1-Feb-2020", [3]),
+    ("ON 1-Feb-2020", [4, 8]),
+    ("SINCE 1-Feb-2020", [4, 8, 9, 15]),
+    ("SENTBEFORE 1-Feb-2020", [4]),
+    ("SENTON 1-Feb-2020", [3]),
+    ("SENTSINCE 1-Feb-2020", [3]),
+    ("SENTSINCE 31-Jan-2020", [3, 4]),
+    ("SAVEDON 1-Feb-2020", [3]),
+    ("SAVEDSINCE 3-Feb-2020", [4, 9]),
+    ("SAVEDATESUPPORTED", [3, 4, 8, 9, 15]),
+    ("YOUNGER 60", [15]),
+    ("OLDER 864000", [3]),
+    ("LARGER 3000", [9]),
+    ("SMALLER 1", [15]),
+    ("MODSEQ 9", [4, 9]),
+    ("FROM anna", [3]),
+    ("FROM ANNA", [3]),
+    ('FROM "JÜRGEN"', [4]),
+    ('FROM "Anna Adler"', [3]),
+    ("TO bob", [3]),
+    ("CC anna", [4]),
+    ("BCC anna", [8]),
+    ("SUBJECT tea", [3]),
+    ('SUBJECT "grüße aus KÖLN"', [4]),
+    ('SUBJECT "grüsse"', [4]),
+    ('HEADER X-Empty ""', [8]),
+    ('HEADER Subject ""', [3, 4, 9]),
+    ("HEADER X-Empty x", []),
+    ("HEADER Mime-Version 1.0", [8]),
+    ("BODY tea", [3]),
+    ('BODY "mit grüßen"', [4]),
+    ('BODY "café au"', [8]),
+    ('BODY "inner words"', [8]),
+    ('BODY "FOLDED INNER"', [8]),
+    ("BODY Subject:", [8]),
+    ('BODY ""', [3, 4, 8, 9, 15]),
+    ("TEXT anna", [3, 4, 8]),
+    ("TEXT tea", [3]),
+    ("NOT SEEN", [4, 8, 15]),
+    ("OR SEEN DRAFT", [3, 8, 9]),
+    ("SEEN DELETED", [9]),
+    ("NOT (SEEN DELETED)", [3, 4, 8, 15]),
+    ("OR (SEEN FROM anna) NOT OR UID 4 LARGER 10", [3, 15]),
+    ("UNSEEN TEXT anna SMALLER 1000 HEADER Cc anna", [4]),
+    ("NOT BODY x", [3, 4, 8, 15]),
+]
+
+
+@pytest.mark.parametrize(("line", "uids"), TABLE, ids=lambda value: str(value))
+@pytest.mark.parametrize("is_long", [False, True])
+@acceptance("S129")
+def test_each_key_finds_what_it_names(line: str, uids: list[int], is_long: bool) -> None:
+    assert searched(program(line), is_long) == uids
+
+
+DATES = st.dates(datetime.date(2020, 1, 30), datetime.date(2020, 2, 12))
+NUMBER_SETS = st.builds(
+    v.SequenceSet,
+    st.lists(st.tuples(st.integers(0, 17), st.integers(0, 17)), min_size=1, max_size=3).map(tuple),
+    st.booleans(),
+)
+LEAVES: st.SearchStrategy[v.SearchKey] = st.one_of(
+    st.builds(v.InNumbers, NUMBER_SETS),
+    st.builds(v.HasFlag, st.sampled_from(list(SystemFlag))),
+    st.builds(v.HasKeyword, st.sampled_from(["$junk", "nonjunk", "x", "$LABEL1"])),
+    st.just(v.IsRecent()),
+    st.just(v.AllOf()),
+    st.builds(v.HasDate, st.sampled_from(v.DateKind), st.sampled_from(v.DateRelation), DATES),
+    st.builds(v.IsYounger, st.integers(1, 12 * 86400)),
+    st.builds(v.IsLarger, st.integers(0, 4000)),
+    st.builds(v.IsSmaller, st.integers(0, 4000)),
+    st.builds(v.HasModSeq, st.integers(0, 13)),
+    st.builds(
+        v.HeaderHas, st.sampled_from(["from", "cc", "subject", "x-empty"]), st.sampled_from(["", "a", "anna", "ü"])
+    ),
+    st.builds(v.BodyHas, st.sampled_from(["tea", "é", "inner", "xx", "GRÜ"])),
+    st.builds(v.TextHas, st.sampled_from(["tea", "anna", "köln", "inner"])),
+)
+PROGRAMS: st.SearchStrategy[v.SearchKey] = st.recursive(
+    LEAVES,
+    lambda keys: st.one_of(
+        st.builds(v.Not, keys),
+        st.builds(v.AnyOf, st.tuples(keys, keys)),
+        st.builds(v.AllOf, st.lists(keys, min_size=1, max_size=4).map(tuple)),
+    ),
+    max_leaves=8,
+)
+
+
+@given(PROGRAMS, st.booleans())
+@settings(max_examples=400, deadline=None)
+@acceptance("S129")
+def test_any_program_finds_what_the_model_finds(key: v.SearchKey, is_long: bool) -> None:
+    assert searched(key, is_long) == [message.stored.uid for message in MESSAGES if fulfils(message, key)]
+
+
+# --- what is read
+
+
+@pytest.mark.parametrize(
+    ("line", "columns"),
+    [
+        ("ALL", VIEW_COLUMNS),
+        ("OR UID 1:* NOT KEYWORD x NEW MODSEQ 5", VIEW_COLUMNS),
+        ("SINCE 1-Feb-2020", (Column.UID, Column.INTERNAL_DATE)),
+        ("FROM a SUBJECT b SENTON 1-Feb-2020", (Column.UID, Column.HEADER)),
+        ("LARGER 5", (Column.UID, Column.SIZE)),
+        ("BODY a", (Column.UID, Column.OCTETS, Column.PARTS, Column.PREFIX)),
+    ],
+)
+def test_only_what_is_needed_is_read(line: str, columns: tuple[Column, ...]) -> None:
+    plan = compile_search(program(line))
+    assert plan.columns == columns
+    assert plan.view_only is (columns == VIEW_COLUMNS)
+    assert plan.stages == (plan,)
+
+
+def test_what_costs_much_is_read_last() -> None:
+    stages = compile_search(program("BODY tea FROM anna UNSEEN LARGER 5 NOT DELETED")).stages
+    assert [stage.columns for stage in stages] == [
+        VIEW_COLUMNS,
+        (Column.UID, Column.SIZE),
+        (Column.UID, Column.HEADER),
+        (Column.UID, Column.OCTETS, Column.PARTS, Column.PREFIX),
+    ]
+    assert [stage.view_only for stage in stages] == [True, False, False, False]
+
+
+def test_a_prefix_does_not_move_the_parts() -> None:
+    message = evolve(MESSAGES[2].stored, prefix=PREFIX)
+    for line, found in (('BODY "café"', [8]), ("HEADER Delivered-To bob", [8]), ("BODY Delivered-To", [])):
+        for is_long in (False, True):
+            assert matches(compile_search(program(line)), [evolve(message, is_long=is_long)]) == found
+
+
+def test_text_is_found_across_the_cuts_of_a_long_message() -> None:
+    def long_message(text: str, encoding: str) -> StoredMessage:
+        head = f"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n".encode()
+        body = text.encode()
+        if encoding == "base64":
+            body = base64.encodebytes(body)
+        return StoredMessage(3, head + body, is_long=True)
+
+    filling = "grün und blau\r\n" * 40_000
+    for encoding in ("8bit", "base64"):
+        for place in (0, MAX_CHUNK - 100, MAX_CHUNK - 5, MAX_CHUNK + 3, len(filling)):
+            text = filling[:place] + "the Needle wè seek" + filling[place:]
+            message = long_message(text, encoding)
+            assert matches(compile_search(program('BODY "needle WÈ seek"')), [message]) == [3]
+            assert matches(compile_search(program('BODY "needle we seek"')), [message]) == []
+    no_lines = StoredMessage(3, b"\r\n" + b"x" * (3 * MAX_CHUNK) + b"needle" + b"y" * MAX_CHUNK, is_long=True)
+    assert matches(compile_search(program("BODY xxneedleyy")), [no_lines]) == [3]
+
+
+def test_a_long_message_is_not_read_when_other_keys_decide() -> None:
+    message = evolve(MESSAGES[0].stored, is_long=True)
+    for line, found in (("OR SEEN BODY x", True), ("UNSEEN BODY x", False), ("TEXT anna", True)):
+        plan = compile_search(program(line))
+        row = message.row(plan.columns)
+        assert run(read_pieces(plan.match_long(row, CONTEXT), lambda *_: pytest.fail("read"))) is found
+
+
+# --- replies
+
+
+@acceptance("S129")
+def test_replies() -> None:
+    assert render_search([]) == b"* SEARCH\r\n"
+    assert render_search([2, 84, 882]) == b"* SEARCH 2 84 882\r\n"
+    assert render_search([2, 5], 917162500) == b"* SEARCH 2 5 (MODSEQ 917162500)\r\n"
+    assert render_search([], 9) == b"* SEARCH\r\n"
+    everything = {"MIN", "MAX", "ALL", "COUNT"}
+    assert (
+        render_esearch("A285", False, everything, [2, 3, 4, 8, 10, 11], 7)
+        == b'* ESEARCH (TAG "A285") MIN 2 MAX 11 COUNT 6 ALL 2:4,8,10:11 MODSEQ 7\r\n'
+    )
+    assert render_esearch("A283", True, {"COUNT"}, [1]) == b'* ESEARCH (TAG "A283") UID COUNT 1\r\n'
+    assert render_esearch("A286", True, everything, []) == b'* ESEARCH (TAG "A286") UID COUNT 0\r\n'
+    assert render_esearch("A287", False, {"ALL"}, []) == b'* ESEARCH (TAG "A287")\r\n'
+
+
+def test_modseq_is_told_only_if_it_was_asked_for() -> None:
+    assert asks_modseq(program("OR SEEN NOT (DELETED MODSEQ 5)"))
+    assert not asks_modseq(program("OR SEEN NOT (DELETED 5)"))
