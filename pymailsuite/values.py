@@ -6,6 +6,7 @@ Octets from the wire are decoded once, in a protocol's grammar; message content 
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Iterable, Iterator
 from typing import Final, NewType
 
@@ -60,7 +61,7 @@ class Address:
     @property
     def quoted_local_part(self) -> str:
         """The local part as it stands on the wire: a dot-string where possible, else a quoted-string."""
-        if self.local_part and all(_ATEXT.issuperset(atom) and atom for atom in _ascii_atoms(self.local_part)):
+        if _DOT_STRING.fullmatch(self.local_part):
             return self.local_part
         escaped = self.local_part.replace("\\", "\\\\").replace('"', '\\"')
         return f'"{escaped}"'
@@ -71,12 +72,9 @@ class Address:
         return self.local_part.isascii() and self.domain.isascii()
 
 
-_ATEXT: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-/=?^_`{|}~")
-
-
-def _ascii_atoms(local_part: str) -> list[str]:
-    """The dot-separated atoms, with characters above ASCII (always atext by RFC 6531 §3.3) replaced by ``x``."""
-    return "".join(c if c < "\x80" else "x" for c in local_part).split(".")
+# RFC 5321 §4.1.2 Dot-string; characters above ASCII are always atext (RFC 6531 §3.3).
+_ATOM: Final = r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~\x80-\U0010ffff]+"
+_DOT_STRING: Final = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
 
 
 class BodyType(enum.Enum):

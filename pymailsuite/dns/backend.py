@@ -16,10 +16,10 @@ import dns.asyncbackend
 import dns.exception
 import dns.inet
 from twisted.internet.defer import Deferred, ensureDeferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, connectProtocol
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.error import ConnectError
-from twisted.internet.interfaces import IReactorTCP, IReactorTime
-from twisted.internet.protocol import DatagramProtocol, Protocol, connectionDone
+from twisted.internet.interfaces import IAddress, IReactorTCP, IReactorTime
+from twisted.internet.protocol import DatagramProtocol, Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
 T = TypeVar("T")
@@ -134,6 +134,16 @@ class _Stream(Protocol):
         self._inbox.fail(EOFError("name server closed the connection"))
 
 
+class _OneStream(Factory):
+    noisy = False
+
+    def __init__(self, inbox: _Inbox) -> None:
+        self._inbox = inbox
+
+    def buildProtocol(self, addr: IAddress | None) -> _Stream:
+        return _Stream(self._inbox)
+
+
 class _StreamSocket(dns.asyncbackend.StreamSocket):
     def __init__(self, family: int, inbox: _Inbox, transport: Any) -> None:
         super().__init__(family, socket.SOCK_STREAM)
@@ -205,7 +215,7 @@ class TwistedBackend(dns.asyncbackend.Backend):
         endpoint = endpoint_type(tcp, destination[0], destination[1], timeout_s or 30, source)
         inbox = _Inbox(self._clock)
         try:
-            stream = await _within(connectProtocol(endpoint, _Stream(inbox)), timeout_s, self._clock)
+            stream: Any = await _within(endpoint.connect(_OneStream(inbox)), timeout_s, self._clock)
         except ConnectError as error:
             raise OSError(f"cannot connect to name server: {error}") from error
         return _StreamSocket(af, inbox, stream.transport)

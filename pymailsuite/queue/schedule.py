@@ -5,8 +5,6 @@ Source: RFC 5321 §4.5.4.1.
 
 from __future__ import annotations
 
-from attrs import evolve
-
 from pymailsuite.config.sections.queue import QueueSettings
 from pymailsuite.interfaces import Outcome, QueuedRecipient, QueueEntry, RecipientState
 
@@ -43,12 +41,14 @@ def decide(
     chance: float,
 ) -> Outcome:
     """``outcome`` with what follows from it: a waiting recipient gets its next attempt, or has expired."""
-    if outcome.state is not RecipientState.WAITING:
-        return evolve(outcome, delay_reported=recipient.delay_reported)
-    due = next_attempt(settings, entry, recipient.attempts + 1, now, chance)
-    if due is None:
-        return evolve(outcome, state=RecipientState.EXPIRED, delay_reported=recipient.delay_reported)
-    return evolve(outcome, next_attempt=due, delay_reported=recipient.delay_reported)
+    state, due = outcome.state, 0.0
+    if state is RecipientState.WAITING:
+        again = next_attempt(settings, entry, recipient.attempts + 1, now, chance)
+        if again is None:
+            state = RecipientState.EXPIRED
+        else:
+            due = again
+    return Outcome(outcome.position, state, outcome.status, outcome.reply, outcome.host, due, recipient.delay_reported)
 
 
 def is_delay_to_report(settings: QueueSettings, entry: QueueEntry, outcome: Outcome, now: float) -> bool:

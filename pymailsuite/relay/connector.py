@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, connectProtocol
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.error import ConnectError
-from twisted.internet.interfaces import IReactorTCP, IReactorTime
+from twisted.internet.interfaces import IAddress, IReactorTCP, IReactorTime
+from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
 from pymailsuite.config.sections.relay import RelaySettings
@@ -20,6 +22,16 @@ log = Logger()
 
 _PLAINTEXT_FOR_S = 3600.0
 """Seconds a host whose TLS handshake failed is spoken to without TLS from the start."""
+
+
+class _OneConnection(Factory):
+    noisy = False
+
+    def __init__(self, connection: RelayConnection) -> None:
+        self._connection = connection
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        return self._connection
 
 
 class Connector:
@@ -68,7 +80,7 @@ class Connector:
         )
         connection = RelayConnection(self._reactor, target, rules, settings, self._tls_context, ended)
         try:
-            await connectProtocol(self._endpoint(target), connection)
+            await self._endpoint(target).connect(_OneConnection(connection))
         except (ConnectError, OSError) as error:
             raise HostUnavailable(HostProblem("4.4.1", f"cannot connect to {target}: {error}")) from error
         return await connection.established

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection, Iterable, Sequence
+from functools import lru_cache
 from ipaddress import ip_address
 from itertools import groupby
 
@@ -180,6 +181,7 @@ class Routes:
         return failure if failure is not None and not addresses else addresses
 
 
+@lru_cache(maxsize=4096)
 def _address_of(host: str) -> str | None:
     """The address in an address literal ``[192.0.2.1]`` or ``[IPv6:2001:db8::1]`` (RFC 5321 §4.1.3), or a bare one."""
     text = host[1:-1] if host.startswith("[") and host.endswith("]") else host
