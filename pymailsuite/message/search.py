@@ -35,20 +35,16 @@ class Needle:
         return self._folded in fold_text(text)
 
     def found_in_header(self, header: bytes, name: bytes) -> bool:
-        """True if a field of that name contains the string (RFC 3501 ``HEADER name string``), decoded or as it stands.
+        """True if a field of that name contains the string (RFC 3501 ``HEADER name string``).
 
         With an empty string: if there is such a field.
         """
         wanted = name.lower()
-        return any(
-            self.found_in(decode_text(body)) or self._found_raw(body)
-            for found, body in fields(header)
-            if found.lower() == wanted
-        )
+        return any(self.found_in(decode_text(body)) for found, body in fields(header) if found.lower() == wanted)
 
     def found_in_any_field(self, header: bytes) -> bool:
         """True if any field contains the string, its name and colon counted in (RFC 3501 ``TEXT``)."""
-        return self.found_in(header_text(header)) or self._found_raw(header)
+        return self.found_in(header_text(header))
 
     def found_in_body(self, octets: bytes, table: PartTable) -> bool:
         """True if a text part, or a field of a message inside, contains the string (RFC 3501 ``BODY``)."""
@@ -57,10 +53,6 @@ class Needle:
     def found_in_text(self, octets: bytes, table: PartTable) -> bool:
         """True if the header or the body contains the string (RFC 3501 ``TEXT``)."""
         return self.found_in_any_field(octets[: table.root.body_start]) or self.found_in_body(octets, table)
-
-    def _found_raw(self, octets: bytes) -> bool:
-        # Encoded words, addresses: a client may look for what stands there undecoded.
-        return self._folded.isascii() and self._folded.encode("ascii") in octets.lower()
 
 
 def header_text(header: bytes) -> str:
