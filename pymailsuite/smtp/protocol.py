@@ -82,6 +82,7 @@ class SmtpProtocol(ShellProtocol):
         self._text_deadline = 0.0
         # An answer is pending: nothing more is read from the receiver until it is there.
         self._waiting = False
+        self._stopping = False
         self._pumping = False
         self._answer: tuple[Any] | None = None
         self._delay: IDelayedCall | None = None
@@ -127,10 +128,9 @@ class SmtpProtocol(ShellProtocol):
         self._finish_turn()
 
     def shut_down(self) -> None:
-        """The server stops: say so and close, unless an answer is owed first."""
-        if not self.closing and not self._waiting and not self._receiver.within_text:
-            self.session.shut_down()
-            self._finish_turn()
+        """The server stops: say so and close, after the answer and the message that are under way."""
+        self._stopping = True
+        self._finish_turn(acted=False)
 
     def input_ended(self) -> None:
         """A peer that has shut down its side still gets the answers it is owed."""
@@ -200,6 +200,8 @@ class SmtpProtocol(ShellProtocol):
     def _finish_turn(self, acted: bool = True) -> None:
         """Let the replies go, write the log, and set the clock unless only a part of a command has come."""
         session = self.session
+        if self._stopping and not (self._waiting or session.ended or self.closing or self._receiver.within_text):
+            session.shut_down()
         if session.outgoing:
             replies, session.outgoing = session.outgoing, []
             self.send_all(replies)

@@ -17,15 +17,7 @@ from twisted.cred.credentials import ICredentials
 from pymailsuite.config.sections.smtp import SmtpMxSettings
 from pymailsuite.errors import LoginRefused, MailError, MessageTooBig, NoSuchUser, PeerError, RelayDenied
 from pymailsuite.interfaces import RemoteRecipient
-from pymailsuite.sasl import (
-    Challenge,
-    Done,
-    ServerMechanism,
-    Step,
-    decode_initial,
-    decode_response,
-    encode_challenge,
-)
+from pymailsuite.sasl import ServerMechanism
 from pymailsuite.smtp import replies
 from pymailsuite.smtp.grammar import (
     SyntaxRefused,
@@ -35,6 +27,7 @@ from pymailsuite.smtp.grammar import (
     parse_reverse_path,
     parse_size,
 )
+from pymailsuite.smtp.login import LoginExchange
 from pymailsuite.smtp.receiver import EndOfText
 from pymailsuite.smtp.replies import reply, text_of
 from pymailsuite.smtp.requests import (
@@ -114,8 +107,7 @@ class SmtpSession:
         self._refused_recipients = 0
         self._transactions = 0
         self._failed_logins = 0
-        self._mechanism: ServerMechanism | None = None
-        self._credentials: ICredentials | None = None
+        self._login: LoginExchange | None = None
         self._login_reply = b""
         self._queue_id: QueueId | None = None
         self._size = 0
@@ -526,53 +518,45 @@ class SmtpSession:
         elif name not in offered:
             self._bad(replies.UNKNOWN_MECHANISM)
         else:
-            mechanism = offered[name]()
-            self._mechanism = mechanism
+            exchange = LoginExchange(offered[name]())
+            self._login = exchange
             self.state = State.LOGIN
-            return self._login_step(lambda: mechanism.start(decode_initial(initial.encode()) if initial else None))
+            return self._login_step(lambda: exchange.begin(initial))
         return None
 
     def _login_line(self, line: bytes) -> Request | None:
-        credentials, self._credentials = self._credentials, None
-        if credentials is not None:
-            # The empty answer to data that came with success (RFC 4954 §4): the exchange is over.
-            return self._login_step(lambda: Done(credentials) if not decode_response(line) else _not_empty())
-        mechanism = self._mechanism
-        assert mechanism is not None, "no AUTH exchange"
-        return self._login_step(lambda: mechanism.respond(decode_response(line)))
+        exchange = self._login
+        assert exchange is not None, "no AUTH exchange"
+        return self._login_step(lambda: exchange.go_on(line))
 
-    def _login_step(self, step: Callable[[], Step]) -> Request | None:
+    def _login_step(self, step: Callable[[], bytes | ICredentials]) -> Request | None:
         try:
-            result = step()
+            answer = step()
         except LoginRefused as error:
             return self.login_refused(error)
         except PeerError as error:
             self._leave_login(replies.error_reply(error))
             return None
-        if isinstance(result, Challenge):
-            self._say(b"334 %b\r\n" % encode_challenge(result.octets))
+        if isinstance(answer, bytes):
+            self._say(answer)
             return None
-        if result.final is not None:
-            self._credentials = result.credentials
-            self._say(b"334 %b\r\n" % encode_challenge(result.final))
-            return None
-        return LogIn(result.credentials)
+        return LogIn(answer)
 
     def _leave_login(self, octets: bytes) -> None:
-        self._mechanism = self._credentials = None
+        self._login = None
         self.state = State.READY
         self._bad(octets)
 
     def logged_in(self, login_name: str) -> None:
         """The portal knows the user."""
-        self._mechanism = None
+        self._login = None
         self.state = State.READY
         self._peer = evolve(self._peer, login=login_name)
         self._say(replies.LOGGED_IN)
 
     def login_refused(self, error: MailError) -> Request:
         """The portal says no. The answer is held back, longer each time, so that guessing is slow."""
-        self._mechanism = None
+        self._login = None
         self._failed_logins += 1
         settings = self._settings
         self._login_reply = replies.error_reply(error)
@@ -589,13 +573,9 @@ class SmtpSession:
 
     def login_failed(self) -> None:
         """The portal cannot say now."""
-        self._mechanism = None
+        self._login = None
         self.state = State.READY
         self._say(replies.LOGIN_TEMPORARILY_FAILED)
-
-
-def _not_empty() -> Step:
-    raise PeerError("An empty response was expected")
 
 
 _COMMANDS: Final[Mapping[str, Callable[[SmtpSession, str], Request | None]]] = {

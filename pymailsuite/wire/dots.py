@@ -14,6 +14,7 @@ _END = b"\r\n.\r\n"
 _CR = 0x0D
 _LF = 0x0A
 _DOT = 0x2E
+_NOT_LINE_ENDS = bytes(octet for octet in range(256) if octet not in (_CR, _LF))
 
 
 class BareLineEnd(PeerError):
@@ -26,8 +27,8 @@ class BareLineEnd(PeerError):
 
 def has_bare_line_end(octets: bytes) -> bool:
     """True if a CR or LF in ``octets`` is not part of a CRLF within them."""
-    pairs = octets.count(b"\r\n")
-    return octets.count(b"\n") != pairs or octets.count(b"\r") != pairs
+    # Every CR and LF belongs to a pair if there are twice as many of them as there are pairs.
+    return len(octets.translate(None, _NOT_LINE_ENDS)) != 2 * octets.count(b"\r\n")
 
 
 class DotDecoder:

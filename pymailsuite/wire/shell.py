@@ -94,6 +94,10 @@ class ShellProtocol(Protocol):
         """The peer will send no more; it may still read. A protocol that owes it an answer closes after that."""
         self.close()
 
+    def shut_down(self) -> None:
+        """The server stops: say so and close, at once or when what is under way has been answered."""
+        self.close()
+
     def turn_failed(self, failure: Failure) -> None:
         """An unexpected exception ended a turn; it is logged already. Say so to the peer and go on or close."""
         self.abort()
@@ -337,7 +341,7 @@ class ShellProtocol(Protocol):
             for waiter in waiters:
                 waiter.errback(reason)
             if self.factory is not None:
-                self.factory.connection_ended(self.peer_ip)
+                self.factory.connection_ended(self)
 
     # --- IPushProducer: the transport tells whether the peer keeps up
 
@@ -402,7 +406,13 @@ class ShellFactory(Factory):
         self.reactor = reactor
         self.limits = limits
         self._per_address: Counter[str] = Counter()
-        self.connections = 0
+        self._open: set[ShellProtocol] = set()
+        self._emptied: list[Deferred[None]] = []
+
+    @property
+    def connections(self) -> int:
+        """Connections being served."""
+        return len(self._open)
 
     def make_protocol(self) -> ShellProtocol:
         """A protocol for a new connection."""
@@ -418,19 +428,38 @@ class ShellFactory(Factory):
         if self.connections >= self.limits.in_all or self._per_address[key] >= self.limits.per_address:
             self.log.warn("{event} from {peer_ip}", event="connection.refused", peer_ip=_peer_ip(addr))
             return _Busy(self.reactor, self.busy_reply())
-        self.connections += 1
-        self._per_address[key] += 1
         protocol = self.make_protocol()
         protocol.factory = self
+        self._open.add(protocol)
+        self._per_address[key] += 1
         return protocol
 
-    def connection_ended(self, peer_ip: str) -> None:
+    def shut_down(self) -> Deferred[None]:
+        """Let every connection answer what is under way and close. Fires when none is left; cancel to wait no longer.
+
+        The listener is to be stopped first.
+        """
+        emptied: Deferred[None] = Deferred(self._emptied.remove)
+        self._emptied.append(emptied)
+        for protocol in list(self._open):
+            protocol.in_turn(protocol.shut_down)
+        self._tell_if_empty()
+        return emptied
+
+    def _tell_if_empty(self) -> None:
+        if not self._open:
+            emptied, self._emptied = self._emptied, []
+            for waiting in emptied:
+                waiting.callback(None)
+
+    def connection_ended(self, protocol: ShellProtocol) -> None:
         """A protocol of ours has lost its connection."""
-        key = _address_key(peer_ip)
-        self.connections -= 1
+        key = _address_key(protocol.peer_ip)
+        self._open.discard(protocol)
         self._per_address[key] -= 1
         if self._per_address[key] <= 0:
             del self._per_address[key]
+        self._tell_if_empty()
 
 
 def _address_key(ip: str) -> str:

@@ -304,8 +304,20 @@ class SmtpProtocolTests(SynchronousTestCase):
         commit = Deferred()
         self.server.intake.commit_answers = [commit]
         conversation.say(*ENVELOPE, "text", ".")
-        conversation.protocol.shut_down()
+        stopped = self.server.factory.shut_down()
         self.assertFalse(conversation.ended())
+        commit.callback(self.server.intake.messages[0].queue_id)
+        self.assertEqual(codes(conversation.output().decode()), ["250", "421"])
+        self.assertTrue(conversation.ended())
+        self.assertNoResult(stopped)
+        conversation.protocol.connectionLost(Failure(ConnectionDone()))
+        self.successResultOf(stopped)
+
+    def test_a_server_that_stops_takes_the_message_that_is_coming_in(self):
+        conversation = self.start()
+        conversation.say(*ENVELOPE, "text")
+        conversation.protocol.shut_down()
+        self.assertEqual(codes(conversation.say("more", ".", "NOOP")), ["250", "250", "421"])
 
     # --- TLS and login
 

@@ -212,3 +212,14 @@ class ShellTests(SynchronousTestCase):
         for host in ("2001:db8::1", "2001:db8::2", "2001:db8::3", "2001:db8:0:1::1"):
             last = self.factory.buildProtocol(IPv6Address("TCP", host, 4000))
             self.assertEqual(isinstance(last, Echo), host != "2001:db8::3")
+
+    def test_shutting_down_waits_for_the_last_connection(self):
+        first, transport = self.connect()
+        second, _ = self.connect("192.0.2.2")
+        stopped = self.factory.shut_down()
+        self.assertTrue(transport.disconnecting)
+        self.lose(first)
+        self.assertNoResult(stopped)
+        self.lose(second)
+        self.successResultOf(stopped)
+        self.successResultOf(self.factory.shut_down())
