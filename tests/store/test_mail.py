@@ -194,7 +194,6 @@ class MailContract(StoreTestCase):
         self.failure(self.mail.read_messages(inbox, ALL_UIDS, (Column.UID,), convert), ZeroDivisionError)
         self.assertEqual(self.read("INBOX", Column.UID), [])
 
-    @acceptance("S053")
     def test_octets_come_back_as_they_went_in_whatever_their_length(self) -> None:
         for number, length in enumerate((0, 1, MAX_CHUNK - 1, MAX_CHUNK, MAX_CHUNK + 1, 5 * MAX_CHUNK + 17)):
             octets = (b"Subject: x\r\n\r\n" + bytes(range(256)) * (length // 256 + 1))[:length]
@@ -364,7 +363,6 @@ class MailContract(StoreTestCase):
         self.result(self.mail.delete_mailbox("gone"))
         self.assertFalse(self.result(self.mail.changes(made.mailbox_id, made.highest_modseq)).exists)
 
-    @acceptance("S102")
     def test_recent_is_claimed_once_and_not_by_a_read_only_session(self) -> None:
         self.append(self.ann, "INBOX", ONE, TWO)
         self.assertEqual(self.result(self.mail.select("INBOX", True)).recent, UidSet())
@@ -389,7 +387,6 @@ class MailContract(StoreTestCase):
 
     # --- POP3
 
-    @acceptance("S146")
     def test_the_maildrop_lock_is_exclusive_until_released_or_its_lease_ends(self) -> None:
         self.result(self.mail.lock_maildrop("one", 60))
         self.result(self.mail.lock_maildrop("one", 60))
