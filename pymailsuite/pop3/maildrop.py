@@ -1,4 +1,4 @@
-"""A locked maildrop: the view of INBOX that one session works on, and the lock that makes it the only one.
+"""A locked maildrop: the view of a mailbox that one session works on, and the lock that makes it the only one.
 
 The lock is a lease in the store. A living session renews it; one whose process has died lets it run out. RFC 1939 §4.
 """
@@ -18,14 +18,14 @@ from pymailsuite.errors import MaildropInUse
 from pymailsuite.interfaces import Column, IAccountMail, Mailbox, MessageRow
 from pymailsuite.pop3.read_ahead import ReadAhead
 from pymailsuite.pop3.requests import Listing
-from pymailsuite.values import ALL_UIDS, INBOX, MAX_CHUNK, Uid, UidSet
+from pymailsuite.values import ALL_UIDS, MAX_CHUNK, Uid, UidSet
 
 _RENEWALS: Final = 3
 """How often a lease is renewed within its time: twice it may fail before another session can take the maildrop."""
 
 
 class Maildrop:
-    """INBOX of an account as it was when the lock was taken. Made by :func:`open_maildrop`.
+    """A mailbox as it was when the account's lock was taken. Made by :func:`open_maildrop`.
 
     ``lock_lost`` is called if the lock could not be kept; the session must then end.
     """
@@ -44,10 +44,10 @@ class Maildrop:
         self._over = False
         self.lock_lost: Callable[[], object] | None = None
 
-    async def _open(self, read_ahead: int) -> None:
+    async def _open(self, name: str, read_ahead: int) -> None:
         await self._lock()
         try:
-            mailbox: Mailbox = await self._mail.mailbox(INBOX)
+            mailbox: Mailbox = await self._mail.mailbox(name)
             uids, sizes = await self._mail.read_messages(
                 mailbox.mailbox_id, ALL_UIDS, (Column.UID, Column.SIZE), _columns
             )
@@ -140,11 +140,14 @@ def _columns(rows: Sequence[MessageRow]) -> tuple[tuple[int, ...], tuple[int, ..
 
 
 async def open_maildrop(
-    mail: IAccountMail, hostname: str, lease_s: float, read_ahead: int, clock: IReactorTime
+    mail: IAccountMail, mailbox: str, hostname: str, lease_s: float, read_ahead: int, clock: IReactorTime
 ) -> Maildrop:
-    """Lock the maildrop and see what is in it. MaildropInUse; any failure of the store."""
+    """Lock the account's maildrop and see what is in ``mailbox``.
+
+    MaildropInUse; NoSuchMailbox; any failure of the store.
+    """
     # No two sessions anywhere may have the same owner, or each would think the lock its own.
     owner = f"{hostname}:{os.getpid()}:{os.urandom(12).hex()}"
     maildrop = Maildrop(mail, owner, lease_s, clock)
-    await maildrop._open(read_ahead)
+    await maildrop._open(mailbox, read_ahead)
     return maildrop

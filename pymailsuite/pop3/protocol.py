@@ -279,6 +279,7 @@ class Pop3Protocol(ShellProtocol):
             self._login_delay.check(avatar.account.account_id)
             maildrop = await open_maildrop(
                 avatar.mail,
+                request.mailbox,
                 self._service.hostname,
                 self._settings.lock_lease,
                 self._settings.read_ahead,

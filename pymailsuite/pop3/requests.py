@@ -10,7 +10,7 @@ from twisted.cred.credentials import ICredentials
 
 from pymailsuite.config.sections.pop3 import Pop3Settings
 from pymailsuite.sasl import ServerMechanism
-from pymailsuite.values import UidSet
+from pymailsuite.values import INBOX, UidSet
 
 Mechanisms = Callable[[bool], Mapping[str, Callable[[], ServerMechanism]]]
 """Answers the mechanisms to offer, by name; the argument says whether passwords may pass in the clear."""
@@ -51,6 +51,7 @@ class LogIn:
     """
 
     credentials: ICredentials = field(repr=False)
+    mailbox: str = INBOX
 
 
 @frozen

@@ -11,7 +11,8 @@ import enum
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
+from twisted.cred.credentials import ICredentials
 
 from pymailsuite.errors import LoginRefused, MailError, PeerError
 from pymailsuite.pop3 import replies
@@ -261,7 +262,7 @@ class Pop3Session:
             return None
         if not argument:
             raise PeerError("password missing")
-        return LogIn(SaslPassword(user, argument))
+        return self._log_in(SaslPassword(user, argument))
 
     def _auth(self, argument: bytes) -> Request | None:
         """Source: RFC 5034 §4."""
@@ -294,7 +295,18 @@ class Pop3Session:
             return None
         self.state = State.AUTHORIZATION
         self._mechanism = None
-        return LogIn(step.credentials)
+        return self._log_in(step.credentials)
+
+    def _log_in(self, credentials: ICredentials) -> LogIn:
+        """The request, with the mailbox that the name asks for if the setting lets it."""
+        separator = self._settings.folder_separator.encode()
+        if separator and isinstance(credentials, SaslPassword):
+            local_part, at, domain = credentials.username.partition(b"@")
+            user, found, folder = local_part.partition(separator)
+            if user and found and folder:
+                named = evolve(credentials, username=user + at + domain)
+                return LogIn(named, folder.decode("utf-8", "replace"))
+        return LogIn(credentials)
 
     def login_refused(self, error: LoginRefused) -> Request:
         """Name or password is wrong; the answer waits, ever longer."""

@@ -187,7 +187,7 @@ class CoreConversation:
     def log_in(self, request):
         try:
             _, avatar, _ = fired(self.world.portal.login(request.credentials, None, IPop3Avatar))
-            self.maildrop = resolve(open_maildrop(avatar.mail, HOST, 90, 0, self.world.clock))
+            self.maildrop = resolve(open_maildrop(avatar.mail, request.mailbox, HOST, 90, 0, self.world.clock))
         except LoginRefused as error:
             return self.session.login_refused(error)
         except MailError as error:

@@ -5,9 +5,11 @@ import tracemalloc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.error import ConnectionDone
+from twisted.logger import LogLevel, capturedLogs
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from pymailsuite.config.sections.pop3 import Pop3Settings
 from pymailsuite.pop3.session import _COMMANDS
 from tests.acceptance import acceptance
 from tests.pop3.support import MESSAGES, CoreConversation, World
@@ -132,3 +134,15 @@ class ShellTests(SynchronousTestCase):
         self.conversation.transport.writes = 0
         self.conversation.say("CAPA", "USER alice@mail.example", "NOSUCH")
         self.assertEqual(self.conversation.transport.writes, 1)
+
+
+class FactoryTests(SynchronousTestCase):
+    @acceptance("S196")
+    def test_passwords_in_the_clear_are_off_by_default_and_warned_of_when_allowed(self):
+        self.assertFalse(Pop3Settings().plaintext_login)
+        with capturedLogs() as events:
+            World(plaintext_login=False)
+            self.assertEqual(events, [])
+            World(plaintext_login=True)
+        self.assertEqual([event["event"] for event in events], ["pop3.plaintext_login_allowed"])
+        self.assertEqual(events[0]["log_level"], LogLevel.warn)

@@ -41,6 +41,10 @@ class Pop3Settings(Section):
     """How long a client that has logged in may be silent, or leave a reply unread (RFC 1939 §3: 10 minutes at
     least)."""
 
+    folder_separator: str = Field(default="", max_length=1)
+    """The character by which a login names another mailbox than INBOX: with ``+``, ``alice+Lists@mail.example`` opens
+    ``Lists`` of ``alice@mail.example``. Empty: INBOX alone, and the character belongs to the name."""
+
     lock_lease: Duration = Field(default=90.0, ge=10)
     """How long a maildrop stays locked when the process that locked it has died. A living session renews its lock."""
 
