@@ -1,1 +1,8 @@
-"""SMTP and submission, server side: a pure core and a thin shell."""
+"""SMTP: the server as a pure core in a thin shell, and the core of a client.
+
+``factory.py`` is what a listener needs; ``receiver.py`` and ``session.py`` are the core; ``client.py`` is the other side.
+"""
+
+from pymailsuite.smtp.factory import SmtpFactory
+
+__all__ = ["SmtpFactory"]
