@@ -36,6 +36,12 @@ def make_folder(folder: Path, owner: tuple[int, int] | None = None) -> None:
         raise ConfigError(f"server.data_dir: {folder}: {error.strerror or error}") from None
 
 
+def give_to(owner: tuple[int, int], folder: Path) -> None:
+    """Make a folder and the files in it the user's (uid, gid) that the server will run as."""
+    for path in (folder, *folder.iterdir()):
+        os.chown(path, *owner)
+
+
 def become_owner(folder: Path) -> None:
     """Root working on a folder that is another user's becomes that user for good.
 

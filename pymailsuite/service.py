@@ -29,7 +29,7 @@ from pymailsuite.errors import AlreadyExists
 from pymailsuite.imap.factory import ImapFactory
 from pymailsuite.interfaces import IMailStore, IRecipientResolver
 from pymailsuite.listeners import Listeners, ListeningService
-from pymailsuite.opening import make_folder, store_of
+from pymailsuite.opening import give_to, make_folder, store_of
 from pymailsuite.pop3.factory import Pop3Factory
 from pymailsuite.queue.runner import QueueRunner
 from pymailsuite.relay.relay import Relay
@@ -94,7 +94,8 @@ class MailService(MultiService):
         self.portal = auth.portal
         recipients = RecipientResolver(settings.directory, self.store.directory, reactor)
         queue = QueueService(self._make_queue_runner(recipients, reactor))
-        self.listeners = Listeners(reactor, self._make_listening(recipients, reactor))
+        tls = self._make_tls(owner, reactor)
+        self.listeners = Listeners(reactor, self._make_listening(recipients, tls, reactor))
         sweeper = StoreSweeper(self.store.upkeep, settings.upkeep.sweep_interval, reactor)
         watch = TurnWatch(settings.upkeep.slow_turn, reactor)
         for child in (watch, auth, queue, sweeper, self.listeners):
@@ -110,11 +111,16 @@ class MailService(MultiService):
         reports = ReportWriter(self.store, recipients, reactor, settings.queue.return_size)
         return QueueRunner(settings.queue, hostname, self.store, relay, reports, reactor)
 
-    def _make_listening(self, recipients: IRecipientResolver, reactor: Any) -> list[ListeningService]:
+    def _make_tls(self, owner: tuple[int, int] | None, reactor: Any) -> ServerTls:
+        settings = self.settings
+        files = certificate_files(settings.tls, settings.server.hostname, settings.server.tls_dir)
+        if owner is not None and settings.tls.certificate is None:
+            give_to(owner, settings.server.tls_dir)
+        return ServerTls(settings.tls, files, reactor.seconds)
+
+    def _make_listening(self, recipients: IRecipientResolver, tls: ServerTls, reactor: Any) -> list[ListeningService]:
         settings = self.settings
         hostname = settings.server.hostname
-        files = certificate_files(settings.tls, hostname, settings.server.tls_dir)
-        tls = ServerTls(settings.tls, files, reactor.seconds)
         intake = MessageIntake(self.store, settings.delivery, hostname, reactor)
 
         def smtp_factory(section: Any) -> SmtpFactory:

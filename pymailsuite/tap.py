@@ -64,7 +64,7 @@ class TwistdService(MailService):
 
 
 def makeService(options: Options) -> IService:
-    """The server that ``twistd pymailsuite`` runs. UsageError if the settings ask for what cannot be had."""
+    """The server that ``twistd pymailsuite`` runs. StartRefused if the settings ask for what cannot be had."""
     from twisted.internet import reactor
 
     parent: Any = options.parent or {}
@@ -80,7 +80,8 @@ def makeService(options: Options) -> IService:
             log_observer=None if parent.get("logger") else _observer(options.settings, parent, owner),
         )
     except ConfigError as error:
-        raise UsageError(error.public) from None
+        # twistd shows a UsageError of the options only.
+        raise StartRefused(f"pymailsuite: {error.public}") from None
 
 
 def _owner(parent: Any) -> tuple[int, int] | None:
