@@ -35,6 +35,9 @@ _GIVEN_UP = frozenset({RecipientState.FAILED, RecipientState.EXPIRED})
 _SHORTEST_WAIT_S = 0.1
 """Between two looks at the store that nobody asked for."""
 
+_TOGETHER_S = 0.02
+"""Before the look that a message asked for while we looked: under load, many are claimed in one transaction."""
+
 _SETTLE_AGAIN_S = 5.0
 """After a settling that the store could not take."""
 
@@ -141,7 +144,7 @@ class QueueRunner:
             self._is_looking = False
         if self._look_again:
             self._look_again = False
-            wait_s = 0.0
+            wait_s = _TOGETHER_S
         if self._running:
             self._set_timer(wait_s)
 
@@ -160,6 +163,8 @@ class QueueRunner:
                 self._begin(entry)
             if len(entries) < limit:
                 break
+        if self._look_again:
+            return settings.poll
         now = self._clock.seconds()
         due = await self._queue.next_due(now)
         return settings.poll if due is None else min(max(due - now, _SHORTEST_WAIT_S), settings.poll)

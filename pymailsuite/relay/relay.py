@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 
 from attrs import define, field, frozen
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -125,16 +125,33 @@ class Relay:
     async def attempt(self, entry: QueueEntry, route: str, recipients: Sequence[QueuedRecipient]) -> list[Outcome]:
         """Try to send ``entry`` to ``recipients``, all of ``route``: an outcome for each, whatever happens.
 
-        Their ``next_attempt`` is for the caller to set. Fails only if the store does."""
-        content_id, size = entry.content_id, entry.size
+        Their ``next_attempt`` is for the caller to set."""
+        content_id = entry.content_id
         attempt = _Attempt(
             entry, list(recipients), lambda start, stop: self._read_content(content_id, start, stop), b""
         )
         try:
+            await self._go(attempt, route)
+        except CancelledError:
+            raise
+        except MailError as error:
+            attempt.settle_all(Verdict(RecipientState.WAITING, "4.3.0", error.public))
+        except Exception:
+            # Those who have it already must not get it again: what is known of them stands.
+            log.failure(
+                "{event} {queue_id} {route}", event="relay.attempt_broken", queue_id=entry.queue_id, route=route
+            )
+            attempt.settle_all(Verdict(RecipientState.WAITING, "4.3.0", "internal error"))
+        return attempt.outcomes
+
+    async def _go(self, attempt: _Attempt, route: str) -> None:
+        """From host to host until nobody waits or no host is left."""
+        try:
             targets = await self._routes.find(route)
         except Unroutable as reason:
             attempt.settle_all(Verdict(reason.state, reason.status, reason.text))
-            return attempt.outcomes
+            return
+        size = attempt.entry.size
         if size <= _PREFETCH:
             attempt.first = await attempt.read(0, size)
         log_in = self._routes.is_relayhost(route) and bool(self._settings.relayhost_login)
@@ -142,10 +159,9 @@ class Relay:
             attempt.host = target.host
             await self._try(attempt, target, log_in)
             if not attempt.waiting:
-                return attempt.outcomes
+                return
         problem = attempt.problem
         attempt.settle_all(Verdict(RecipientState.WAITING, problem.status, problem.reply))
-        return attempt.outcomes
 
     async def _try(self, attempt: _Attempt, target: Target, log_in: bool) -> None:
         """At one address: in as many transactions as the number of recipients needs."""
@@ -190,9 +206,7 @@ class Relay:
             return await connection.send_message(envelope, Content(attempt.first, entry.size, attempt.read))
         except BareLineEnd as error:
             attempt.settle_all(Verdict(RecipientState.FAILED, "5.6.0", str(error)))
-        except MailError as error:
-            attempt.settle_all(Verdict(RecipientState.WAITING, "4.3.0", error.public))
-        return None
+            return None
 
     async def _needs(self, attempt: _Attempt, connection: RelayConnection) -> _Needs:
         """What the message asks of this host. What the sender declared is enough for a host that can do it; for one

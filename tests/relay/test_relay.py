@@ -16,6 +16,7 @@ from pymailsuite.config.sections.relay import RelaySettings
 from pymailsuite.dns.fake import FakeResolver
 from pymailsuite.errors import StoreUnavailable
 from pymailsuite.interfaces import Outcome, QueuedRecipient, QueueEntry, RecipientState
+from pymailsuite.relay.connection import RelayConnection
 from pymailsuite.relay.relay import Relay
 from pymailsuite.values import MAX_CHUNK, Address, ContentId, QueueId
 from tests.acceptance import acceptance
@@ -256,6 +257,21 @@ class ContentTests(RelayTestCase):
             self.assertEqual(self.states(self.attempt(entry, relay)), [(WAITING, "4.3.0")])
             self.assertEqual((sink.messages, sink.open), ([], []))
 
+    def test_what_one_host_said_stands_when_something_breaks_afterwards(self) -> None:
+        sink = self.host("192.0.2.3")
+        relay = self.make_relay(recipients_per_transaction=1)
+        send, sent = RelayConnection.send_message, []
+
+        def breaks_the_second_time(connection: RelayConnection, *args: Any) -> Any:
+            sent.append(args)
+            return send(connection, *args) if len(sent) == 1 else fail(RuntimeError("broken"))
+
+        self.patch(RelayConnection, "send_message", breaks_the_second_time)
+        outcomes = self.attempt(self.entry("x@one.example", "y@one.example"), relay)
+        self.assertEqual(self.states(outcomes), [(DELIVERED, "2.0.0"), (WAITING, "4.3.0")])
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.assertEqual(len(sink.messages), 1)
+
     def test_eight_bit_mail_goes_where_it_is_taken(self) -> None:
         octets = "Subject: x\r\n\r\nü\r\n".encode()
         self.assertEqual(self.relayed(octets, body="8BITMIME"), octets)
@@ -344,6 +360,28 @@ class ReuseTests(RelayTestCase):
     def test_all_who_wait_for_a_dead_host_hear_of_it_at_once(self) -> None:
         self.assertEqual(self.many(50, self.make_relay(connections_per_host=2)), [WAITING] * 50)
         self.assertEqual(len(self.internet.attempts), 2)
+
+    def test_nobody_waits_for_ever_for_a_host_whose_connections_are_all_in_use(self) -> None:
+        relay = self.make_relay(connections_per_host=1)
+        self.host("192.0.2.3", {"MAIL": SILENCE})
+        first, second = (self.begin(self.entry("bob@one.example"), relay) for _ in range(2))
+        self.internet.pass_time(70)
+        self.assertEqual(self.states(self.successResultOf(second)), [(WAITING, "4.4.5")])
+        self.assertNoResult(first)
+        self.internet.pass_time(240, step=10)
+        self.assertEqual(self.states(self.successResultOf(first)), [(WAITING, "4.4.2")])
+
+    def test_closing_cuts_what_does_not_end(self) -> None:
+        sink = self.host("192.0.2.3", {".": SILENCE})
+        attempt = self.begin(self.entry("bob@one.example"))
+        self.internet.flush()
+        closed = self.relay.close()
+        self.internet.pass_time(9)
+        self.assertNoResult(closed)
+        self.internet.pass_time(2)
+        self.successResultOf(closed)
+        self.assertEqual(self.states(self.successResultOf(attempt)), [(WAITING, "4.4.2")])
+        self.assertEqual(sink.open, [])
 
     def test_closing_takes_leave_and_delays_what_still_waits(self) -> None:
         sink = self.host("192.0.2.3")
