@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,12 +35,13 @@ class ParseTests(SynchronousTestCase):
 class PasswordFileCheckerTests(SynchronousTestCase):
     def setUp(self):
         self.world = Surroundings(None)
-        self.path = Path(self.mktemp())
+        folder = TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.path = Path(folder.name) / "passwords"
         self.write("alice@mail.example:" + self.world.hashes.hash("wonderland"), 1)
         self.checker = PasswordFileChecker(self.path, "mail.example", self.world.prover)
 
     def write(self, text, time):
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_text(text + "\n")
         os.utime(self.path, (time, time))
 

@@ -4,6 +4,7 @@ import poplib
 import socket
 import ssl
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from twisted.internet import reactor
 from twisted.internet.threads import deferToThread
@@ -68,7 +69,9 @@ class RealTlsTests(TestCase):
         self.messages = [MESSAGES["one"], MESSAGES["dots"], message(3, 900_000)]
         world = World(*self.messages)
         tls = TlsSettings()
-        options = load_options(tls, certificate_files(tls, HOST, Path(self.mktemp())))
+        folder = TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        options = load_options(tls, certificate_files(tls, HOST, Path(folder.name)))
         self.world = world
         factory = Pop3Factory(Pop3Settings(), HOST, world.portal, reactor, tls_context=options)
         self.pop3 = reactor.listenTCP(0, factory, interface="127.0.0.1")
