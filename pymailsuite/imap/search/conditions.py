@@ -40,7 +40,7 @@ from pymailsuite.imap.values import (
     TextHas,
 )
 from pymailsuite.interfaces import Column, MessageRow
-from pymailsuite.message.headers import first_field, parse_date
+from pymailsuite.message.headers import decode_text, parse_date
 from pymailsuite.message.search import Needle, fold_text
 
 _DAY: Final = 86400
@@ -268,22 +268,31 @@ _MONTHS: Final = {
     )
 }
 # date = day month year   ; RFC 5322 §3.3; §4.3 allows two digits, and comments between
-_WRITTEN_DAY = re.compile(rb"([0-9]{1,2})[ \t\r\n-]+([A-Za-z]{3})[A-Za-z]*+[ \t\r\n-]+([0-9]{2,4})(?![0-9])")
+_WRITTEN_DAY = re.compile(rb"([0-9]{1,2})[ \t\r\n-]+([a-z]{3})[a-z]*+[ \t\r\n-]+([0-9]{2,4})(?![0-9])")
+
+
+def _field_pattern(name: bytes) -> re.Pattern[bytes]:
+    """Finds the bodies of the fields of that name (lower case) in LF and a header in lower case."""
+    return re.compile(rb"\n" + re.escape(name) + rb"[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)")
+
+
+_DATE_FIELD: Final = _field_pattern(b"date").search
 
 
 def _written_date(header: bytes) -> datetime.date | None:
     """The day that the Date field says, its time and zone disregarded (RFC 3501 §6.4.4)."""
-    body = first_field(header, b"date")
-    if body is None:
+    field = _DATE_FIELD(b"\n" + header.lower())
+    if field is None:
         return None
+    body = field[1]
     match = _WRITTEN_DAY.search(body[:200])
-    if match is not None and match[2].lower() in _MONTHS:
+    if match is not None and match[2] in _MONTHS:
         year = int(match[3])
         if len(match[3]) < 4:
             # RFC 5322 §4.3: 00 to 49 are 2000 to 2049, other short years are counted from 1900.
             year += 2000 if len(match[3]) == 2 and year < 50 else 1900
         try:
-            return datetime.date(year, _MONTHS[match[2].lower()], int(match[1]))
+            return datetime.date(year, _MONTHS[match[2]], int(match[1]))
         except ValueError:
             return None
     moment = parse_date(body)
@@ -329,18 +338,25 @@ class _ByHeader(Condition):
     columns = (Column.HEADER,)
 
     def __init__(self, key: HeaderHas) -> None:
-        self._name = key.name.encode("utf-8")
+        self._bodies = _field_pattern(key.name.encode("utf-8")).finditer
         self._needle = Needle(key.text)
         self._raw = _raw_form(key.text)
+        folded = fold_text(key.text)
+        # Also sought in what is not decoded: clients look for encoded words too.
+        self._undecoded = folded.encode("ascii") if folded.isascii() else None
 
     def _holds(self, header: bytes) -> bool:
-        lower = header.lower()
-        if self._name not in lower:
-            return False
-        # Most headers can be told from afar not to match: no encoded word, no octet above ASCII, and not this text.
-        if self._raw is not None and self._raw not in lower and b"=?" not in lower and lower.isascii():
-            return False
-        return self._needle.found_in_header(header, self._name)
+        for match in self._bodies(b"\n" + header.lower()):
+            lower = match[1]
+            if self._raw is not None and lower.isascii() and b"=?" not in lower:
+                # Nothing to decode: most fields of most messages.
+                if self._raw in lower:
+                    return True
+            elif (self._undecoded is not None and self._undecoded in lower) or self._needle.found_in(
+                decode_text(header[match.start(1) - 1 : match.end(1) - 1])
+            ):
+                return True
+        return False
 
     def pick(self, batch: SearchBatch, places: Sequence[int]) -> Sequence[int]:
         headers = batch[Column.HEADER]
@@ -376,6 +392,7 @@ class TextCondition(Condition):
 
     def _holds(self, batch: SearchBatch, place: int) -> bool:
         octets: bytes = batch[Column.OCTETS][place]
+        # Most messages can be told from afar not to match: nothing to decode, and not this text.
         if (
             self._raw is not None
             and octets.isascii()
