@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from pymailsuite.errors import PeerError
 from pymailsuite.imap.flags import FlagState, flag_state, flag_states
+from pymailsuite.imap.snapshots import Snapshot
 from pymailsuite.imap.values import SequenceSet
-from pymailsuite.interfaces import Changes, Selection
-from pymailsuite.values import ModSeq, SystemFlag, UidSet
+from pymailsuite.interfaces import Changes, Mailbox
+from pymailsuite.values import UID_MAX, ModSeq, SystemFlag, UidSet
 
 Row = tuple[int, int, str, int]
 """A message as the store tells of it: uid, system flags, keywords, modseq."""
@@ -54,28 +55,45 @@ class View:
         "uids",
     )
 
-    def __init__(self, selection: Selection, read_only: bool) -> None:
-        mailbox, rows = selection.mailbox, selection.rows
+    def __init__(self, mailbox: Mailbox, read_only: bool, rows: Sequence[Row] | Snapshot) -> None:
         self.mailbox_id = mailbox.mailbox_id
         self.name = mailbox.name
         self.uid_validity = mailbox.uid_validity
         self.read_only = read_only
-        self.uids = array("I", [row[0] for row in rows])
-        self.states: list[FlagState] = flag_states(rows)
-        self.modseqs = array("Q", [row[3] for row in rows])
-        self.modseq: ModSeq = mailbox.highest_modseq
-        """Changes up to here are in the view, or wait in it."""
-        self.recent = self._shown_recent(mailbox.first_recent) if read_only else selection.recent
-        self.keywords: frozenset[str] = frozenset()
-        """Keywords the client was told of in FLAGS."""
+        if isinstance(rows, Snapshot):
+            self.uids = rows.uids[:]
+            self.states = rows.states[:]
+            self.modseqs = rows.modseqs[:]
+            self.keywords = rows.keywords
+            self.modseq = rows.modseq
+        else:
+            self.uids = array("I", [row[0] for row in rows])
+            self.states = flag_states(rows)
+            self.modseqs = array("Q", [row[3] for row in rows])
+            self.keywords = frozenset()
+            """Keywords the client was told of in FLAGS."""
+            self.modseq = mailbox.highest_modseq
+            """Changes up to here are in the view, or wait in it."""
+            self.note_keywords(set(self.states))
+        # RFC 3501 §6.3.2: EXAMINE shows what is recent, and takes it from nobody.
+        self.recent = UidSet(((mailbox.first_recent, UID_MAX),)) if read_only else UidSet()
         self._gone: set[int] | None = None
         self.stop_notices: Callable[[], None] | None = None
-        self.note_keywords(set(self.states))
 
-    def _shown_recent(self, first_recent: int) -> UidSet:
-        # RFC 3501 §6.3.2: EXAMINE shows what is recent and takes it from nobody.
-        uids = self.uids
-        return UidSet(((first_recent, uids[-1]),)) if uids and uids[-1] >= first_recent else UidSet()
+    def snapshot(self, now: float) -> Snapshot | None:
+        """What the next session may start from; None if the client is owed something. The view is done for."""
+        if self._gone is not None:
+            return None
+        return Snapshot(
+            self.mailbox_id,
+            self.uid_validity,
+            self.modseq,
+            self.uids,
+            self.states,
+            self.modseqs,
+            self.keywords,
+            taken_at=now,
+        )
 
     # --- numbers
 
@@ -170,22 +188,34 @@ class View:
         self.keywords |= seen
         return True
 
-    def take_rows(self, rows: Iterable[Row]) -> tuple[list[int], bool]:
-        """Rows as they are now, of messages the client knows of: the places that changed, and if a keyword is new.
+    def take_rows(self, rows: Iterable[Row]) -> tuple[list[int], list[int], bool]:
+        """Rows as they are now: the places of those the client knows of, those of them that changed, and if a keyword
+        is new.
 
         A row no newer than what the client knows is no change: our own command told of it already.
         """
         uids, states, modseqs = self.uids, self.states, self.modseqs
-        places = []
+        places, changed = [], []
         count = len(uids)
+        place = 0
         for uid, system, keywords, modseq in rows:
-            place = bisect_left(uids, uid)
-            if place == count or uids[place] != uid or modseqs[place] >= modseq:
-                continue
-            states[place] = flag_state(system, keywords)
-            modseqs[place] = modseq
+            # Most often the rows are of messages that follow each other.
+            if place >= count or uids[place] != uid:
+                place = bisect_left(uids, uid)
+                if place == count or uids[place] != uid:
+                    continue
             places.append(place)
-        return places, self.note_keywords({states[place] for place in places})
+            if modseqs[place] < modseq:
+                states[place] = flag_state(system, keywords)
+                modseqs[place] = modseq
+                changed.append(place)
+            place += 1
+        return places, changed, self.note_keywords({states[place] for place in changed})
+
+    def take_own(self, modseq: ModSeq) -> None:
+        """A change of our own took this modseq. If it is the very next, nothing else happened in between."""
+        if modseq == self.modseq + 1:
+            self.modseq = modseq
 
     # --- the mailbox moves on
 
@@ -200,7 +230,7 @@ class View:
                 self._gone = (self._gone or set()).union(known)
         last = self.uids[-1] if self.uids else 0
         fresh = [row for row in changes.changed if row[0] > last]
-        places, new_keyword = self.take_rows(changes.changed[: len(changes.changed) - len(fresh)])
+        _, places, new_keyword = self.take_rows(changes.changed[: len(changes.changed) - len(fresh)])
         if fresh:
             self.uids.extend(row[0] for row in fresh)
             states = flag_states(fresh)

@@ -9,14 +9,14 @@ IDLE (RFC 3501 §5.2): notices only mark the view as out of date, and the store 
 from __future__ import annotations
 
 import enum
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionClosed
 from twisted.logger import Logger
 
-from pymailsuite.errors import LoginRefused, MailError, PeerError
+from pymailsuite.errors import LoginRefused, MailError, NoSuchMailbox, PeerError
 from pymailsuite.imap import replies, values
 from pymailsuite.imap.commands import RUN
 from pymailsuite.imap.commands.append import Upload
@@ -34,9 +34,10 @@ from pymailsuite.imap.receiver import (
     MessageOctets,
     MessageOffered,
 )
-from pymailsuite.imap.selected import View
+from pymailsuite.imap.selected import Row, View
 from pymailsuite.imap.shared import Shared, Shell
-from pymailsuite.interfaces import IImapAvatar
+from pymailsuite.imap.snapshots import Snapshot
+from pymailsuite.interfaces import Changes, IImapAvatar
 from pymailsuite.values import ModSeq, UidSet
 
 Doing = Coroutine[Deferred[Any], Any, None] | Deferred[None]
@@ -101,6 +102,7 @@ class Session:
 
     __slots__ = (
         "_bad_commands",
+        "_noticed",
         "avatar",
         "condstore",
         "exchange",
@@ -111,7 +113,6 @@ class Session:
         "receiver",
         "shared",
         "shell",
-        "stale",
         "state",
         "upload",
         "view",
@@ -128,8 +129,8 @@ class Session:
         self.avatar: IImapAvatar | None = None
         self.log_out: Callable[[], object] | None = None
         self.view: View | None = None
-        self.stale = False
-        """True if the account has changed since the view was brought up to date."""
+        self._noticed = ModSeq(0)
+        """Where the account was last announced to be; the view may be there already."""
         self.condstore = False
         """True once the client has shown that it knows of modseqs (RFC 7162 §3.1)."""
         self.exchange: Exchange | None = None
@@ -176,14 +177,19 @@ class Session:
 
     def take_notice(self, modseq: ModSeq) -> None:
         """The account has moved on."""
-        self.stale = True
+        self._noticed = max(self._noticed, modseq)
         if self.idle_tag is not None:
             self.shell.wake()
 
     @property
+    def stale(self) -> bool:
+        """True if the account has changed since the view was brought up to date."""
+        return self.view is not None and self._noticed > self.view.modseq
+
+    @property
     def owes_news(self) -> bool:
         """True if a client in IDLE is to be told something."""
-        return self.stale and self.idle_tag is not None and self.view is not None
+        return self.idle_tag is not None and self.stale
 
     async def tell_news(self) -> None:
         """Tell a client in IDLE what happened. Source: RFC 2177 §3."""
@@ -295,16 +301,49 @@ class Session:
         assert self.avatar is not None
         self.view = view
         self.state = State.SELECTED
-        self.stale = False
+        self._noticed = ModSeq(0)
         view.stop_notices = self.shared.notices.subscribe(self.avatar.account.account_id, self.take_notice)
 
     def deselect(self) -> None:
         """No mailbox is selected from now on; harmless if none was."""
         view, self.view = self.view, None
-        if view is not None and view.stop_notices is not None:
-            view.stop_notices()
+        if view is not None:
+            if view.stop_notices is not None:
+                view.stop_notices()
+            shared = self.shared
+            snapshot = view.snapshot(shared.reactor.seconds())
+            if snapshot is not None and self.avatar is not None:
+                shared.snapshots.keep(self.avatar.account.account_id, view.name, snapshot)
         if self.state is State.SELECTED:
             self.state = State.AUTHENTICATED
+
+    def snapshot_of(self, name: str) -> Snapshot | None:
+        """What a session that closed this mailbox has left behind."""
+        assert self.avatar is not None
+        shared = self.shared
+        return shared.snapshots.find(self.avatar.account.account_id, name, shared.reactor.seconds())
+
+    async def catch_up(self, *, claims: bool) -> None:
+        """Bring a view that began with a snapshot up to date, before the client is told anything of it."""
+        view = self.selected
+        changes: Changes = await self.mail.changes(view.mailbox_id, view.modseq)
+        if not changes.exists:
+            self.deselect()
+            raise NoSuchMailbox()
+        _, fresh, _ = view.take_changes(changes)
+        view.tell_expunged()
+        if fresh or claims:
+            await self._take_recent(view)
+
+    def take_own_rows(self, rows: Sequence[Row]) -> list[int]:
+        """What became of messages by our own command: their places. A new keyword is told."""
+        view = self.selected
+        places, changed, new_keyword = view.take_rows(rows)
+        if changed:
+            view.take_own(ModSeq(max(map(view.modseqs.__getitem__, changed))))
+        if new_keyword:
+            self.out.append(replies.flags_lines(view))
+        return places
 
     async def sync(self, *, expunges: bool, ask: bool = False) -> None:
         """Bring the view up to date and say what is new; ``ask`` the store even if nothing was announced.
@@ -317,18 +356,18 @@ class Session:
         places: list[int] = []
         fresh, new_keyword = 0, False
         if self.stale or ask:
-            self.stale = False
+            noticed, self._noticed = self._noticed, ModSeq(0)
             try:
                 changes = await self.mail.changes(view.mailbox_id, view.modseq)
             except BaseException:
-                self.stale = True
+                self._noticed = max(noticed, self._noticed)
                 raise
             if not changes.exists:
                 self.end("The selected mailbox was deleted")
                 return
             places, fresh, new_keyword = view.take_changes(changes)
         if fresh:
-            await self._take_recent(view, fresh)
+            await self._take_recent(view)
         shrunk = False
         if expunges and view.owes_expunges:
             uids = view.uids
@@ -347,13 +386,10 @@ class Session:
             spans = [(place, place + 1) for place in places]
             self.out.append(replies.fetched_flags(view, spans, uid=False, modseq=self.condstore))
 
-    async def _take_recent(self, view: View, fresh: int) -> None:
-        # RFC 3501 §2.3.2: \Recent is for one read-write session alone; one that only looks on cannot know.
-        if view.read_only:
-            claimed = UidSet(((view.uids[-fresh], view.uids[-1]),))
-        else:
-            claimed = await self.mail.claim_recent(view.mailbox_id)
-        if claimed:
+    async def _take_recent(self, view: View) -> None:
+        # RFC 3501 §2.3.2: \Recent is for one read-write session alone; one that only looks on takes nothing.
+        if not view.read_only:
+            claimed: UidSet = await self.mail.claim_recent(view.mailbox_id)
             view.recent = UidSet((*view.recent.ranges, *claimed.ranges))
 
     # --- events

@@ -15,6 +15,7 @@ from pymailsuite import sasl
 from pymailsuite.config.sections.imap import ImapSettings
 from pymailsuite.imap.receiver import Limits
 from pymailsuite.imap.replies import LimitReached
+from pymailsuite.imap.snapshots import Snapshots
 from pymailsuite.interfaces import IChangeNotices, IMailStore
 
 _ALWAYS = "IMAP4rev1 LITERAL+ ID ENABLE IDLE"
@@ -86,6 +87,7 @@ class Shared:
         )
         self.after_login = Limits(settings.line, settings.literals, settings.skipped_literal)
         self.per_account: Counter[int] = Counter()
+        self.snapshots = Snapshots(settings.remembered_messages)
         self._capabilities: dict[tuple[bool, bool, bool], bytes] = {}
         fields = dict(settings.id)
         if fields and settings.id_version:

@@ -10,14 +10,14 @@ from pymailsuite.errors import PeerError
 from pymailsuite.imap.flags import flag_state
 from pymailsuite.imap.selected import View, joined
 from pymailsuite.imap.values import STAR, SequenceSet
-from pymailsuite.interfaces import Changes, Mailbox, Selection
+from pymailsuite.interfaces import Changes, Mailbox
 from pymailsuite.values import MailboxId, ModSeq, Uid, UidSet
 
 
 def view_of(*uids: int) -> View:
     """A view of messages with these UIDs, none of them seen."""
     mailbox = Mailbox(MailboxId(1), "INBOX", 1, Uid(max(uids, default=0) + 1), ModSeq(10), len(uids), 0, 0, 0, Uid(1))
-    return View(Selection(mailbox, [(uid, 0, "", 5) for uid in uids], UidSet()), read_only=False)
+    return View(mailbox, False, [(uid, 0, "", 5) for uid in uids])
 
 
 def changes(*rows: tuple[int, int, str, int], expunged: tuple[int, ...] = (), modseq: int = 20) -> Changes:
@@ -82,13 +82,13 @@ class Telling(SynchronousTestCase):
 
     def test_what_our_own_command_told_is_not_told_again(self) -> None:
         view = view_of(1, 2)
-        self.assertEqual(view.take_rows([(1, 1, "", 15)]), ([0], False))
+        self.assertEqual(view.take_rows([(1, 1, "", 15), (9, 1, "", 15), (2, 0, "", 5)]), ([0, 1], [0], False))
         self.assertEqual(view.take_changes(changes((1, 1, "", 15), (2, 4, "", 16)))[0], [1])
 
     def test_a_keyword_is_new_once(self) -> None:
         view = view_of(1, 2)
-        self.assertEqual(view.take_rows([(1, 0, "a b", 15)]), ([0], True))
-        self.assertEqual(view.take_rows([(2, 0, "b", 16)]), ([1], False))
+        self.assertEqual(view.take_rows([(1, 0, "a b", 15)]), ([0], [0], True))
+        self.assertEqual(view.take_rows([(2, 0, "b", 16)]), ([1], [1], False))
         self.assertEqual(view.keywords, {"a", "b"})
 
     @given(st.sets(st.integers(1, 40), min_size=1), st.sets(st.integers(1, 40)))

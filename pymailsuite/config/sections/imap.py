@@ -80,6 +80,10 @@ class ImapSettings(Section):
     fetch_piece: Size = Field(default=1_048_576, ge=65536)
     """Octets of a FETCH reply that are made and sent at once."""
 
+    remembered_messages: int = Field(default=1_000_000, ge=0)
+    """Messages of mailboxes that were closed whose numbers and flags are remembered (some 20 octets each), so that the
+    next session opens them without reading them anew."""
+
     search_piece: int = Field(default=1000, ge=1)
     """Messages read at once by a SEARCH."""
 

@@ -34,10 +34,7 @@ async def store(session: Session, command: values.Store) -> bytes:
     result: StoreResult = await session.mail.store_flags(
         view.mailbox_id, view.uids_of(spans), command.change, command.flags, command.unchanged_since
     )
-    _, new_keyword = view.take_rows(result.changed)
-    if new_keyword:
-        session.out.append(replies.flags_lines(view))
-    places = [number - 1 for number in (view.number_of(row[0]) for row in result.changed) if number]
+    places = session.take_own_rows(result.changed)
     if command.silent:
         surprising = _surprising(view, command, before, places)
         if session.condstore:

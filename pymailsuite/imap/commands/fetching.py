@@ -88,9 +88,7 @@ async def _set_seen(session: Session, view: View, spans: Spans) -> Spans:
     except StorageFull:
         # A full disk shall not keep anybody from reading.
         return []
-    _, new_keyword = view.take_rows(result.changed)
-    if new_keyword:
-        session.out.append(replies.flags_lines(view))
+    session.take_own_rows(result.changed)
     return unseen
 
 

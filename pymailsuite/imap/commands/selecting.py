@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pymailsuite.imap import replies, values
 from pymailsuite.imap.selected import View
+from pymailsuite.interfaces import Mailbox, Selection
 from pymailsuite.values import SystemFlag
 
 if TYPE_CHECKING:
@@ -34,20 +35,45 @@ async def _open(session: Session, name: str, condstore: bool, read_only: bool) -
         session.out.append(b"* OK [CLOSED] Previous mailbox closed\r\n")
     if condstore:
         session.use_condstore()
-    selection = await session.mail.select(name, read_only)
-    view = View(selection, read_only)
-    session.select(view)
+    mailbox, view = await _reopened(session, name, read_only) or await _opened(session, name, read_only)
     # A message without \Seen is looked for only if there is one.
-    unseen = view.first_unseen() if selection.mailbox.unseen else 0
+    unseen = view.first_unseen() if mailbox.unseen else 0
+    uid_next = max(mailbox.uid_next, view.uids[-1] + 1) if len(view) else mailbox.uid_next
     session.out += [
         replies.flags_lines(view),
         replies.exists(view),
         b"* OK [UNSEEN %d] First unseen message\r\n" % unseen if unseen else b"",
         b"* OK [UIDVALIDITY %d] UIDs valid\r\n"
         b"* OK [UIDNEXT %d] Predicted next UID\r\n"
-        b"* OK [HIGHESTMODSEQ %d] Highest mod-sequence\r\n"
-        % (selection.mailbox.uid_validity, selection.mailbox.uid_next, view.modseq),
+        b"* OK [HIGHESTMODSEQ %d] Highest mod-sequence\r\n" % (mailbox.uid_validity, uid_next, view.modseq),
     ]
+
+
+async def _opened(session: Session, name: str, read_only: bool) -> tuple[Mailbox, View]:
+    selection: Selection = await session.mail.select(name, read_only)
+    view = View(selection.mailbox, read_only, selection.rows)
+    if not read_only:
+        view.recent = selection.recent
+    session.select(view)
+    return selection.mailbox, view
+
+
+async def _reopened(session: Session, name: str, read_only: bool) -> tuple[Mailbox, View] | None:
+    """The same from a snapshot, if there is one and it is of this mailbox."""
+    snapshot = session.snapshot_of(name)
+    if snapshot is None:
+        return None
+    mailbox: Mailbox = await session.mail.mailbox(name)
+    if (mailbox.mailbox_id, mailbox.uid_validity, mailbox.selectable) != (
+        snapshot.mailbox_id,
+        snapshot.uid_validity,
+        True,
+    ):
+        return None
+    view = View(mailbox, read_only, snapshot)
+    session.select(view)
+    await session.catch_up(claims=mailbox.first_recent < mailbox.uid_next)
+    return mailbox, view
 
 
 async def noop(session: Session, _: values.Noop) -> bytes:
