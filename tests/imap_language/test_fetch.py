@@ -489,3 +489,68 @@ def test_slices_are_no_longer_than_a_chunk() -> None:
         (5 + MAX_CHUNK, 5 + 2 * MAX_CHUNK),
         (5 + 2 * MAX_CHUNK, 600005),
     ]
+
+
+# --- messages of any octets
+
+LINES = st.sampled_from(
+    [
+        b"",
+        b"Subject: x",
+        b" folded",
+        b"From: a@b.example",
+        b"Content-Type: text/plain; charset=utf-8",
+        b"Content-Type: multipart/mixed; boundary=b",
+        b"Content-Type: multipart/digest; boundary=c",
+        b"Content-Type: message/rfc822",
+        b"Content-Transfer-Encoding: base64",
+        b"Content-Transfer-Encoding: quoted-printable",
+        b"--b",
+        b"--b--",
+        b"--c",
+        b"QUJD",
+        b"=41=",
+        b"\xff\x00",
+    ]
+)
+ITEMS = [
+    *[
+        "BODY[]",
+        "BODY[HEADER]",
+        "BODY[TEXT]",
+        "BODY[1]",
+        "BODY[1.MIME]",
+        "BODY[1.HEADER]",
+        "BODY[1.TEXT]",
+        "BODY[2]",
+        "BODY[1.1]",
+        "BODY[1.2]",
+    ],
+    *[
+        "BODY[2.1.MIME]",
+        "RFC822",
+        "RFC822.HEADER",
+        "RFC822.TEXT",
+        "BINARY[1]",
+        "BINARY[1.1]",
+        "BINARY.SIZE[1]",
+        "BINARY.SIZE[2]",
+    ],
+    "BODY[HEADER.FIELDS (Subject)]",
+    "BODY[1.HEADER.FIELDS.NOT (Subject)]",
+]
+
+
+@given(st.lists(LINES).map(b"\r\n".join) | st.lists(LINES).map(b"\n".join), st.sampled_from([PREFIX, b""]))
+@settings(max_examples=150, deadline=None)
+def test_any_message_is_answered_the_same_at_once_and_streamed(content: bytes, prefix: bytes) -> None:
+    size = len(prefix + content)
+    for item in ITEMS:
+        value = value_of(item, content, prefix=prefix)
+        if value.startswith((b"{", b"~{")):
+            head, _, octets = value.partition(b"}\r\n")
+            assert int(head.strip(b"~{")) == len(octets) <= size + 4
+    assert value_of("BODY[]", content, prefix=prefix) == literal(prefix + content)
+    header = value_of("BODY[HEADER]", content, prefix=prefix).partition(b"}\r\n")[2]
+    text = value_of("BODY[TEXT]", content, prefix=prefix).partition(b"}\r\n")[2]
+    assert header + text == prefix + content
