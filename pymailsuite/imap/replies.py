@@ -6,7 +6,8 @@ The text of FETCH with stored data is made in ``fetch.py``; this is everything e
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from operator import attrgetter
 from typing import Final
 
 from pymailsuite.errors import MailError, NoSuchMailbox, PeerError, Refusal
@@ -16,6 +17,8 @@ from pymailsuite.imap.selected import Spans, View
 CRLF: Final = b"\r\n"
 CONTINUE: Final = b"+ OK\r\n"
 STILL_HERE: Final = b"* OK Still here\r\n"
+_TEXT: Final = attrgetter("text")
+_RECENT_TEXT: Final = attrgetter("recent_text")
 _NOT_TEXT: Final = re.compile(r"[^\x20-\x7e]+")
 
 
@@ -108,18 +111,11 @@ def expunged(numbers: Iterable[int]) -> bytes:
 
 def fetched_flags(view: View, spans: Spans, *, uid: bool, modseq: bool, flags: bool = True) -> bytes:
     """FETCH lines with what the view knows of the messages at these places: flags, and UID and MODSEQ if asked."""
-    recent = view.recent_places() if flags and view.recent else frozenset()
     lines: list[str] = []
-    for start, stop in spans:
+    for start, stop, is_recent in view.runs(spans):
         numbers = range(start + 1, stop + 1)
-        texts = [state.text for state in view.states[start:stop]] if flags else []
-        if recent:
-            texts = [
-                state.recent_text if place in recent else state.text
-                for place, state in enumerate(view.states[start:stop], start)
-            ]
-        uids: Sequence[int] = view.uids[start:stop]
-        modseqs: Sequence[int] = view.modseqs[start:stop]
+        uids, modseqs = view.uids[start:stop], view.modseqs[start:stop]
+        texts = map(_RECENT_TEXT if is_recent else _TEXT, view.states[start:stop])
         # One format for each wish: FETCH 1:* (UID FLAGS) of a large mailbox is what clients do most.
         if flags and uid and modseq:
             lines += [
@@ -138,6 +134,6 @@ def fetched_flags(view: View, spans: Spans, *, uid: bool, modseq: bool, flags: b
             lines += [f"* {n} FETCH (UID {u} MODSEQ ({m}))\r\n" for n, u, m in zip(numbers, uids, modseqs, strict=True)]
         elif uid:
             lines += [f"* {n} FETCH (UID {u})\r\n" for n, u in zip(numbers, uids, strict=True)]
-        elif modseq:
+        else:
             lines += [f"* {n} FETCH (MODSEQ ({m}))\r\n" for n, m in zip(numbers, modseqs, strict=True)]
     return "".join(lines).encode("ascii")

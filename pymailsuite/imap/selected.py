@@ -149,14 +149,26 @@ class View:
         uids = self.uids
         return sum(bisect_right(uids, high) - bisect_left(uids, low) for low, high in self.recent.ranges)
 
-    def recent_places(self) -> set[int]:
-        """Where they stand."""
+    def runs(self, spans: Spans) -> Iterator[tuple[int, int, bool]]:
+        """The same places as (start, stop, whether these messages are recent)."""
+        if not self.recent:
+            for start, stop in spans:
+                yield start, stop, False
+            return
         uids = self.uids
-        return {
-            place
-            for low, high in self.recent.ranges
-            for place in range(bisect_left(uids, low), bisect_right(uids, high))
-        }
+        recent = [(bisect_left(uids, low), bisect_right(uids, high)) for low, high in self.recent.ranges]
+        for start, stop in spans:
+            at = start
+            for low, high in recent[max(bisect_right(recent, (start, len(uids) + 1)) - 1, 0) :]:
+                if low >= stop:
+                    break
+                if low > at:
+                    yield at, low, False
+                if high > at:
+                    yield max(at, low), min(high, stop), True
+                    at = min(high, stop)
+            if at < stop:
+                yield at, stop, False
 
     # --- flags
 

@@ -55,6 +55,18 @@ class Numbers(SynchronousTestCase):
         self.assertEqual(joined([1, 2, 3, 5, 7, 8]), [(1, 4), (5, 6), (7, 9)])
 
 
+class Runs(SynchronousTestCase):
+    """Spans told apart by what is recent."""
+
+    @given(st.sets(st.integers(1, 40), min_size=1), st.sets(st.integers(1, 40)), st.sets(st.integers(0, 39)))
+    def test_like_a_scan(self, uids: set[int], recent: set[int], wanted: set[int]) -> None:
+        view = view_of(*sorted(uids))
+        view.recent = UidSet.of(recent)
+        places = sorted(place for place in wanted if place < len(uids))
+        found = [(place, state) for start, stop, state in view.runs(joined(places)) for place in range(start, stop)]
+        self.assertEqual(found, [(place, view.uids[place] in recent) for place in places])
+
+
 class Telling(SynchronousTestCase):
     """What follows from changes."""
 

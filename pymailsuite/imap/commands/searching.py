@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from twisted.internet.defer import Deferred
 
 from pymailsuite.imap import values
+from pymailsuite.imap.flags import FlagState
 from pymailsuite.imap.search import (
     SearchContext,
     SearchPlan,
@@ -32,12 +33,49 @@ _MOST_WITH_OCTETS: Final = 64
 """Messages read at once with all their octets: at most 16 MB of them."""
 
 
+def _holds(key: values.SearchKey, state: FlagState) -> bool | None:
+    """If a message with these flags matches; None if that takes more than its flags."""
+    match key:
+        case values.HasFlag(flag):
+            return bool(state.system & flag)
+        case values.HasKeyword(keyword):
+            return keyword.lower() in state.keywords.lower().split()
+        case values.Not(inner):
+            held = _holds(inner, state)
+            return None if held is None else not held
+        case values.AllOf(keys) | values.AnyOf(keys):
+            answers = [_holds(inner, state) for inner in keys]
+            if None in answers:
+                return None
+            return all(answers) if isinstance(key, values.AllOf) else any(answers)
+    return None
+
+
+def _by_flags(view: View, program: values.SearchKey) -> list[int] | None:
+    """What a search that is all about flags (UNSEEN, UNDELETED KEYWORD x) finds; None if it is about more.
+
+    It is asked once for each combination of flags in use, which are few, not for each message.
+    """
+    answers = {state: _holds(program, state) for state in set(view.states)}
+    if None in answers.values():
+        return None
+    return [uid for uid, state in zip(view.uids, view.states, strict=True) if answers[state]]
+
+
 async def search(session: Session, command: values.Search) -> bytes:
     """RFC 3501 §6.4.4."""
     view = session.selected
     with_modseq = asks_modseq(command.program)
     if with_modseq:
         session.use_condstore()
+    uids: Sequence[int] | None = _by_flags(view, command.program)
+    if uids is None:
+        uids = await _search(session, view, command.program)
+    session.out.append(_reply(view, command, uids, with_modseq))
+    return b"OK SEARCH completed"
+
+
+async def _search(session: Session, view: View, program: values.SearchKey) -> Sequence[int]:
     recent: Any = view.recent
     context = SearchContext(
         numbers=view.number_of,
@@ -47,7 +85,7 @@ async def search(session: Session, command: values.Search) -> bytes:
         now=session.shared.reactor.seconds(),
     )
     uids: Sequence[int] = view.uids
-    for stage in compile_search(command.program).stages:
+    for stage in compile_search(program).stages:
         if stage.view_only:
             # Always the first: nothing is cheaper.
             uids = stage.match(view.rows(), context)
@@ -55,8 +93,7 @@ async def search(session: Session, command: values.Search) -> bytes:
             uids = await _Scan(session, view, stage, context).among(uids)
         if not uids:
             break
-    session.out.append(_reply(view, command, uids, with_modseq))
-    return b"OK SEARCH completed"
+    return uids
 
 
 def _reply(view: View, command: values.Search, uids: Sequence[int], with_modseq: bool) -> bytes:
