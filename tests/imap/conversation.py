@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from zope.interface import alsoProvides
 
 from pymailsuite.config.sections.imap import ImapSettings
 from pymailsuite.imap.factory import ImapFactory
@@ -63,8 +67,10 @@ class Transport(StringTransport):
 class Client:
     """One connection to the server, spoken to in whole lines."""
 
-    def __init__(self, server: Server, ip: str = "127.0.0.1") -> None:
+    def __init__(self, server: Server, ip: str, tls: bool) -> None:
         self.transport = Transport(ip)
+        if tls:
+            alsoProvides(self.transport, ISSLTransport)
         self.protocol = server.factory.buildProtocol(self.transport.getPeer())
         assert isinstance(self.protocol, ImapProtocol)
         self.protocol.makeConnection(self.transport)
@@ -93,9 +99,6 @@ class Client:
 
     def close(self) -> None:
         """The connection is gone."""
-        from twisted.internet.error import ConnectionDone
-        from twisted.python.failure import Failure
-
         if not self.closed:
             self.closed = True
             self.protocol.connectionLost(Failure(ConnectionDone()))
@@ -126,9 +129,9 @@ class Server:
         given = [flags] * len(numbers) if flags is not None else ()
         append(self.store, self.account, mailbox, *[message(number) for number in numbers], flags=given)
 
-    def connect(self, ip: str = "127.0.0.1") -> Client:
-        """A client that has not read the greeting."""
-        return Client(self, ip)
+    def connect(self, ip: str = "127.0.0.1", *, tls: bool = False) -> Client:
+        """A client that has not read the greeting; ``tls``: its connection is encrypted from the start."""
+        return Client(self, ip, tls)
 
 
 _FLAGS = {f"\\{flag.name.capitalize()}": flag for flag in SystemFlag if flag.name}

@@ -72,6 +72,16 @@ class Tls(SynchronousTestCase):
         self.assertEqual(client.command("STARTTLS"), ["x BAD TLS is in use already"])
         self.assertTrue(client.command(f"LOGIN {USER} {PASSWORD}")[0].startswith("x OK"))
 
+    @acceptance("S086")
+    def test_a_listener_with_tls_from_the_start_takes_passwords(self) -> None:
+        server = Server(plaintext_login=False)
+        client = server.connect("192.0.2.7", tls=True)
+        self.assertEqual(
+            client.output(),
+            b"* OK [CAPABILITY IMAP4rev1 LITERAL+ ID ENABLE IDLE SASL-IR AUTH=PLAIN AUTH=LOGIN] IMAP4 ready\r\n",
+        )
+        self.assertTrue(client.command(f"LOGIN {USER} {PASSWORD}")[0].startswith("x OK"))
+
     def test_half_a_literal_does_not_survive_starttls(self) -> None:
         client = Server(tls="context").connect()
         client.output()
