@@ -48,6 +48,9 @@ class Transport(StringTransport):
         self.writes.append(data)
         super().write(data)
 
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """ITCPTransport."""
+
     def startTLS(self, context: Any, normal: bool = True) -> None:
         self.tls = context
 
