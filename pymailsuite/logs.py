@@ -9,19 +9,15 @@ from __future__ import annotations
 
 import json
 import os
-from datetime import UTC, datetime
+import re
+import time
+from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
+from string import Formatter
 from typing import Any, Final, Protocol
 
-from twisted.logger import (
-    FilteringLogObserver,
-    ILogFilterPredicate,
-    ILogObserver,
-    LogEvent,
-    LogLevel,
-    LogLevelFilterPredicate,
-    formatEvent,
-)
+from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -34,13 +30,14 @@ _LEGACY_FIELDS: Final = frozenset(
     {"failure", "format", "isError", "logLevel", "message", "system", "text", "time", "why"}
 )
 
-_ESCAPES: Final = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {
-    ord("\t"): "\\t",
-    ord("\n"): "\\n",
-    ord("\r"): "\\r",
-    0x2028: "\\u2028",
-    0x2029: "\\u2029",
-}
+_ESCAPES: Final = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def _escape(match: re.Match[str]) -> str:
+    character = match[0]
+    code = ord(character)
+    return _ESCAPES.get(character) or (f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}")
 
 
 class LogTarget(Protocol):
@@ -104,21 +101,58 @@ def _traceback_of(event: LogEvent) -> str:
     return failure.getTraceback() if failure is not None else ""
 
 
+@lru_cache(maxsize=4)
+def _second(posix_s: int) -> str:
+    """The part of a time that all events of one second share."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(posix_s))
+
+
 def _time_of(event: LogEvent) -> str:
-    moment = datetime.fromtimestamp(event["log_time"], UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    milliseconds = int(event["log_time"] * 1000)
+    return f"{_second(milliseconds // 1000)}.{milliseconds % 1000:03d}Z"
 
 
 def _level_of(event: LogEvent) -> str:
     return str(event.get("log_level", LogLevel.info).name)
 
 
+@lru_cache(maxsize=512)
+def _compiled(log_format: str) -> tuple[str, tuple[str, ...]] | None:
+    """A ``%`` template and the fields it takes, if the format names plain fields only; else None.
+
+    Twisted parses the format of every event anew, which costs more than all else a log line does.
+    """
+    template, names = [], []
+    for literal, name, specification, conversion in Formatter().parse(log_format):
+        template.append(literal.replace("%", "%%"))
+        if name is None:
+            continue
+        if not name.isidentifier() or specification or conversion not in {None, "r"}:
+            return None
+        template.append("%r" if conversion else "%s")
+        names.append(name)
+    return "".join(template), tuple(names)
+
+
+def _message_of(event: LogEvent) -> str:
+    log_format = event.get("log_format")
+    if isinstance(log_format, str):
+        try:
+            compiled = _compiled(log_format)
+            if compiled is not None:
+                template, names = compiled
+                return template % tuple([event[name] for name in names])
+        except (KeyError, ValueError):
+            pass  # a field is missing or the format is broken: formatEvent says so in the line
+    return formatEvent(event)
+
+
 def text_line(event: LogEvent) -> str:
     """``2026-11-22T03:45:12.123Z info smtp.accepted ...``, with the traceback, if any, indented below."""
-    line = f"{_time_of(event)} {_level_of(event)} {formatEvent(event).translate(_ESCAPES)}\n"
+    line = f"{_time_of(event)} {_level_of(event)} {_CONTROL.sub(_escape, _message_of(event))}\n"
     traceback = _traceback_of(event)
     if traceback:
-        line += "".join(f"    {traced.translate(_ESCAPES)}\n" for traced in traceback.splitlines())
+        line += "".join(f"    {_CONTROL.sub(_escape, traced)}\n" for traced in traceback.splitlines())
     return line
 
 
@@ -128,7 +162,7 @@ def json_line(event: LogEvent) -> str:
         "time": _time_of(event),
         "level": _level_of(event),
         "namespace": event.get("log_namespace", ""),
-        "message": formatEvent(event),
+        "message": _message_of(event),
     }
     dropped = _LEGACY_FIELDS if "log_legacy" in event else ()
     for name, value in event.items():
@@ -142,20 +176,20 @@ def json_line(event: LogEvent) -> str:
 
 @implementer(ILogObserver)
 class LineObserver:
-    """Writes each event as one line."""
+    """Writes each event of at least ``level`` as one line."""
 
-    def __init__(self, target: LogTarget, format_line: Any) -> None:
+    def __init__(self, target: LogTarget, format_line: Callable[[LogEvent], str], level: Any) -> None:
         self._target = target
         self._format_line = format_line
+        self._wanted = {each for each in LogLevel.iterconstants() if each >= level}
 
     def __call__(self, event: LogEvent) -> None:
-        line = self._format_line(event)
-        self._target.write(line.encode("utf-8", "backslashreplace"), event["log_time"])
+        if event.get("log_level", LogLevel.info) in self._wanted:
+            line = self._format_line(event)
+            self._target.write(line.encode("utf-8", "backslashreplace"), event["log_time"])
 
 
 def log_observer(settings: LogSettings, target: LogTarget) -> ILogObserver:
     """The observer ``[log]`` asks for, writing to ``target``."""
-    line_observer = LineObserver(target, json_line if settings.format == "json" else text_line)
-    level = LogLevel.levelWithName(settings.level)
-    predicate: ILogFilterPredicate = LogLevelFilterPredicate(defaultLogLevel=level)
-    return FilteringLogObserver(line_observer, [predicate])
+    format_line = json_line if settings.format == "json" else text_line
+    return LineObserver(target, format_line, LogLevel.levelWithName(settings.level))
