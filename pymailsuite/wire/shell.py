@@ -26,6 +26,7 @@ from twisted.internet.interfaces import (
     ITCPTransport,
 )
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.tcp import Connection
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -55,6 +56,7 @@ class ShellProtocol(Protocol):
     def __init__(self, reactor: IReactorTime) -> None:
         self._reactor = reactor
         self._out: list[bytes] = []
+        self._socket: Connection | None = None
         self._in_turn = False
         self._deadline: float | None = None
         self._timer: IDelayedCall | None = None
@@ -126,7 +128,10 @@ class ShellProtocol(Protocol):
             octets = out[0] if len(out) == 1 else b"".join(out)
             out.clear()
             if not self.connection_ended:
-                self.transport.write(octets)
+                if self._socket is not None:
+                    octets = _send_now(self._socket, octets)
+                if octets:
+                    self.transport.write(octets)
 
     def in_turn(self, call: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
         """Run ``call`` as one turn: its output leaves in one write, and what it fails with is logged and answered.
@@ -218,6 +223,7 @@ class ShellProtocol(Protocol):
         self.flush()
         dropped = self.drop_unread()
         self.secure = True
+        self._socket = None
         self.transport.startTLS(context_factory)
         if dropped:
             self.log.warn(
@@ -270,6 +276,8 @@ class ShellProtocol(Protocol):
         self.secure = ISSLTransport.providedBy(transport)
         if ITCPTransport.providedBy(transport):
             transport.setTcpNoDelay(True)
+        if isinstance(transport, Connection) and not self.secure:
+            self._socket = transport
         peer = transport.getPeer()
         self.peer_ip = _peer_ip(peer)
         self.peer_port = getattr(peer, "port", 0)
@@ -358,6 +366,20 @@ class ShellProtocol(Protocol):
 
     def stopProducing(self) -> None:
         """The connection is going; ``connectionLost`` follows."""
+
+
+def _send_now(connection: Connection, octets: bytes) -> bytes:
+    """Give octets to the kernel in this very turn; what it did not take is the answer.
+
+    A transport's ``write`` only asks the reactor for a turn of its own: two system calls to ask and to take back, and a
+    wait. Nothing of that is needed for a reply to a peer that reads.
+    """
+    if connection.dataBuffer or connection._tempDataLen or connection.disconnecting:
+        return octets
+    sent = connection.writeSomeData(octets)
+    if not isinstance(sent, int):
+        return octets  # the connection is lost, as the transport will find out when it tries
+    return b"" if sent == len(octets) else octets[sent:]
 
 
 def _peer_ip(peer: IAddress | None) -> str:
