@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pymailsuite.errors import NoSuchAccount
 from pymailsuite.interfaces.queue import Acceptance, Delivery, QueuedRecipient, RecipientState
 from pymailsuite.store.contents import insert_contents_txn
-from pymailsuite.store.mailboxes import INBOX_ID, arrive_txn, find_mailbox_txn
+from pymailsuite.store.mailboxes import INBOX_ID, arrive_everywhere_txn, find_mailbox_txn
 from pymailsuite.store.messages import MESSAGE_COLUMNS, keyword_text
 from pymailsuite.store.transaction import Transaction
 from pymailsuite.values import INBOX, AccountId, ContentId, MailboxId, ModSeq, QueueId, queue_id_of
@@ -53,14 +53,23 @@ def deliver_txn(txn: Transaction, copies: Sequence[Copy], now: float) -> None:
         delivery = copy[0]
         mailbox_id = INBOX_ID if delivery.mailbox == INBOX else _target_txn(txn, delivery.account_id, delivery.mailbox)
         arriving.setdefault((delivery.account_id, mailbox_id), []).append(copy)
+    sizes = {
+        key: [(int(delivery.flags.system), len(delivery.prefix) + size) for delivery, _, size in arrived]
+        for key, arrived in arriving.items()
+    }
+    arrivals = arrive_everywhere_txn(
+        txn,
+        [
+            (account_id, mailbox_id, modseqs[account_id], sizes[account_id, mailbox_id])
+            for account_id, mailbox_id in sizes
+        ],
+    )
     rows = []
-    for (account_id, mailbox_id), arrived in arriving.items():
-        modseq = modseqs[account_id]
-        sizes = [(int(delivery.flags.system), len(delivery.prefix) + size) for delivery, _, size in arrived]
-        arrivals = arrive_txn(txn, account_id, mailbox_id, modseq, sizes)
-        assert arrivals is not None
+    for key, arrived in arriving.items():
+        account_id, mailbox_id = key
+        modseq, first_uid = modseqs[account_id], arrivals[key].first_uid
         for uid, (delivery, content_id, _), (flags, size) in zip(
-            range(arrivals.first_uid, arrivals.first_uid + len(arrived)), arrived, sizes, strict=True
+            range(first_uid, first_uid + len(arrived)), arrived, sizes[key], strict=True
         ):
             keywords = keyword_text(delivery.flags.keywords) if delivery.flags.keywords else ""
             rows.append(

@@ -123,7 +123,7 @@ class InlineDatabase(Database):
     def _submit_read(self, job: Job) -> Deferred[Any]:
         if not self._is_open:
             return _not_open()
-        self._worker.read(job)
+        self._worker.read(job, self.settings.busy_limit)
         job.fire()
         return job.deferred
 
@@ -249,7 +249,7 @@ class ThreadedDatabase(Database):
     def _read_loop(self) -> None:
         worker = Worker(self.engine, self.engine.connect_reader, self.settings.slow)
         while (job := self._reads.get()) is not None:
-            worker.read(job)
+            worker.read(job, self.settings.busy_limit)
             # One wake-up of the reactor serves all results that are there when it comes round.
             self._done_reading.append(job)
             if not self._publishing_reads:

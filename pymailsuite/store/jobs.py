@@ -111,17 +111,21 @@ class Worker:
         if connection is not None:
             connection.close()
 
-    def read(self, job: Job) -> None:
+    def read(self, job: Job, busy_limit_s: float) -> None:
         """Run one function in a transaction that sees one moment."""
         started = time.monotonic()
-        try:
-            txn = self.transaction()
-            self.connection.begin_read()
-            job.result = job.function(txn)
-            self.connection.rollback()
-        except BaseException as error:
-            job.failure = Failure(mail_error(self._engine, error, job.description))
-            self._abandon(error)
+        while True:
+            try:
+                txn = self.transaction()
+                self.connection.begin_read()
+                job.result = job.function(txn)
+                self.connection.rollback()
+            except BaseException as error:
+                self._abandon(error)
+                if self._engine.trouble(error) is Trouble.BUSY and time.monotonic() < started + busy_limit_s:
+                    continue
+                job.failure = Failure(mail_error(self._engine, error, job.description))
+            break
         self._note_if_slow(job.description, started)
 
     def _abandon(self, error: BaseException) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache
 
 from attrs import frozen
 
@@ -280,6 +281,46 @@ def arrive_txn(
         ),
     )
     return None if row is None else Arrivals(row[0], Uid(row[1] - len(rows)))
+
+
+def arrive_everywhere_txn(
+    txn: Transaction, arriving: Sequence[tuple[AccountId, MailboxId, ModSeq, Sequence[tuple[int, int]]]]
+) -> dict[tuple[AccountId, MailboxId], Arrivals]:
+    """As :func:`arrive_txn` for many mailboxes, that are there and can hold messages, in few statements."""
+    arrivals: dict[tuple[AccountId, MailboxId], Arrivals] = {}
+    numbers = {(account_id, mailbox_id): len(rows) for account_id, mailbox_id, _, rows in arriving}
+    start, left = 0, len(arriving)
+    while left:
+        count = min(_ARRIVALS_A_STATEMENT, 1 << (left.bit_length() - 1))
+        values: list[int] = []
+        for account_id, mailbox_id, modseq, rows in arriving[start : start + count]:
+            unseen = deleted = size = 0
+            for flags, octets in rows:
+                unseen += not flags & 1
+                deleted += (flags & 8) >> 3
+                size += octets
+            values += (account_id, mailbox_id, modseq, len(rows), unseen, deleted, size)
+        for account_id, mailbox_id, uid_validity, uid_next in txn.rows(_arrive_statement(count), values):
+            key = (account_id, mailbox_id)
+            arrivals[key] = Arrivals(uid_validity, Uid(uid_next - numbers[key]))
+        start += count
+        left -= count
+    return arrivals
+
+
+_ARRIVALS_A_STATEMENT = 32
+
+
+@cache
+def _arrive_statement(count: int) -> str:
+    rows = ", ".join(["(?, ?, ?, ?, ?, ?, ?)"] * count)
+    return (
+        "UPDATE mailboxes SET highest_modseq = v.column3, uid_next = uid_next + v.column4,"
+        " messages = messages + v.column4, unseen = unseen + v.column5, deleted = deleted + v.column6,"
+        f" size = size + v.column7 FROM (VALUES {rows}) AS v"
+        " WHERE mailboxes.account_id = v.column1 AND mailboxes.mailbox_id = v.column2"
+        " RETURNING mailboxes.account_id, mailboxes.mailbox_id, mailboxes.uid_validity, mailboxes.uid_next"
+    )
 
 
 def depart_txn(

@@ -84,7 +84,7 @@ def read_messages_txn(
     with_header, with_octets = Column.HEADER in columns, Column.OCTETS in columns
     expressions = [_EXPRESSIONS[column] for column in columns]
     if with_header or with_octets:
-        expressions += ["m.prefix", "m.content_id", "c.header_size", "m.size"]
+        expressions += ["m.prefix", "m.content_id", "m.size", "c.header_size" if with_header else "0"]
     joins = ""
     if any(expression.find("c.") >= 0 for expression in expressions):
         joins += _JOIN_CONTENTS
@@ -100,7 +100,7 @@ def read_messages_txn(
 
 def _with_octets_txn(txn: Transaction, row: Row, columns: Sequence[Column]) -> MessageRow:
     """The row with its prefix before header and octets; what of a long header lies past the first chunk is read."""
-    prefix, content_id, header_size, size = row[-4:]
+    prefix, content_id, size, header_size = row[-4:]
     values = list(row[: len(columns)])
     for place, column in enumerate(columns):
         if column is Column.HEADER:
