@@ -335,6 +335,14 @@ class Session:
         if fresh or claims:
             await self._take_recent(view)
 
+    async def arrived_in(self, name: str) -> None:
+        """Our own command put messages into a mailbox; if it is the selected one the client hears of them at once.
+
+        RFC 3501 §6.3.11. The notice of our own commit may come only after its answer.
+        """
+        if self.view is not None and self.view.name == name:
+            await self.sync(expunges=True, ask=True)
+
     def take_own_rows(self, rows: Sequence[Row]) -> list[int]:
         """What became of messages by our own command: their places. A new keyword is told."""
         view = self.selected

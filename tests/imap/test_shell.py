@@ -211,6 +211,36 @@ class Waiting(SynchronousTestCase):
         self.assertTrue(transport.disconnecting)
 
 
+class Silent:
+    """Notices that never come."""
+
+    def subscribe(self, account_id: Any, callback: Any) -> Any:
+        """Nothing to stop."""
+        return lambda: None
+
+
+class LateNotices(SynchronousTestCase):
+    """A notice may come after the answer of the commit it tells of, and another process's later still."""
+
+    def test_what_we_did_ourselves_is_told_at_once(self) -> None:
+        server = Server()
+        server.factory.shared.notices = Silent()
+        client = logged_in(server)
+        self.assertIn(b"* 1 EXISTS", client.send(b"a APPEND INBOX {5+}\r\nhello\r\n"))
+        self.assertIn("* 2 EXISTS", client.command("COPY 1 INBOX"))
+        self.assertEqual(client.command("STORE 1 +FLAGS (\\Deleted)")[0], "* 1 FETCH (FLAGS (\\Deleted \\Recent))")
+        self.assertEqual(client.command("EXPUNGE")[0], "* 1 EXPUNGE")
+
+    @acceptance("S131")
+    def test_noop_asks_the_store(self) -> None:
+        server = Server()
+        server.factory.shared.notices = Silent()
+        client = logged_in(server)
+        server.deliver(1)
+        self.assertEqual(client.command("FETCH 1 FLAGS"), ["x BAD Invalid message sequence number"])
+        self.assertEqual(client.command("NOOP")[0], "* 1 EXISTS")
+
+
 class Failures(SynchronousTestCase):
     """What goes wrong on our side."""
 

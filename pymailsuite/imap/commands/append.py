@@ -80,6 +80,7 @@ class Upload:
             # It was there when the message was offered.
             raise TryCreate() from None
         self._messages = []
+        await session.arrived_in(self._mailbox)
         uids = UidSet.of(appended.uids)
         return f"OK [APPENDUID {appended.uid_validity} {uids}] APPEND completed".encode("ascii")
 

@@ -25,6 +25,7 @@ async def copy(session: Session, command: values.Copy) -> bytes:
         copied: Copied = await session.mail.copy(view.mailbox_id, uids, command.mailbox)
     except NoSuchMailbox as error:
         raise replies.TryCreate(cause=error.public) from None
+    await session.arrived_in(command.mailbox)
     return b"OK " + _copyuid(copied) + b"COPY completed"
 
 
