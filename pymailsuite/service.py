@@ -161,9 +161,17 @@ class MailService(MultiService):
         """Open the store, then start the parts in order and serve."""
         Service.startService(self)
         self._started = Deferred.fromCoroutine(self._start())
-        self._started.addErrback(self._start_failed)
 
     async def _start(self) -> None:
+        # Within the coroutine, so that whoever is told may stop the service at once, which waits for this to end.
+        try:
+            await self._open_and_serve()
+        except Exception:
+            failure = Failure()
+            log.failure("{event}: {log_failure.value}", failure=failure, event="server.start_failed")
+            self._on_failure(failure)
+
+    async def _open_and_serve(self) -> None:
         await self.store.open()
         self._is_open = True
         for name in self.settings.server.domains:
@@ -189,10 +197,6 @@ class MailService(MultiService):
             # Another process on the same store was quicker.
             return
         log.info("{event} {domain}", event="directory.domain_added", domain=name)
-
-    def _start_failed(self, failure: Failure) -> None:
-        log.failure("{event}: {log_failure.value}", failure=failure, event="server.start_failed")
-        self._on_failure(failure)
 
     def stopService(self) -> Deferred[None]:
         """Stop the parts in the reverse order, and close the store when they have all ended."""

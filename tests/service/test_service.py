@@ -44,7 +44,11 @@ class MailServiceTests(TestCase):
             "store": {"url": "sqlite://"},
         }
         settings = settings_from(tables | sections, self.folder / "mail.toml")
-        return MailService(settings, reactor, on_ready=lambda: self.ready.callback(None), on_failure=self.ready.errback)
+        return MailService(settings, reactor, on_ready=lambda: self.ready.callback(None), on_failure=self.failed)
+
+    def failed(self, failure: Failure) -> None:
+        self.failures.append(failure)
+        self.ready.callback(None)
 
     async def test_it_serves_every_listener_and_stops(self) -> None:
         service = self.service()
