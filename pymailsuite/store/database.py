@@ -241,8 +241,15 @@ class ThreadedDatabase(Database):
     def _tend_between(self, worker: Worker) -> None:
         try:
             self.engine.tend_between(worker.connection)
-        except Exception:
+        except Exception as error:
+            self._tending_failed(error)
+
+    def _tending_failed(self, error: Exception) -> None:
+        """A full disk keeps the log from being emptied too; that is tried again, and harms nobody meanwhile."""
+        if self.engine.trouble(error) is None:
             log.failure("{event}", event="store.tending_failed")
+        else:
+            log.warn("{event}: {error}", event="store.tending_failed", error=error)
 
     # --- in the other threads
 
@@ -263,6 +270,6 @@ class ThreadedDatabase(Database):
             self._committed.clear()
             try:
                 self._gap_wanted = self.engine.tend()
-            except Exception:
-                log.failure("{event}", event="store.tending_failed")
+            except Exception as error:
+                self._tending_failed(error)
         self.engine.stop_tending()

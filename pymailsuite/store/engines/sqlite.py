@@ -153,7 +153,11 @@ class SqliteEngine:
     def tend(self) -> bool:
         if self._tending is None:
             self._tending = self.connect()
-        _, frames, _ = self._tending.checkpoint()
+        try:
+            _, frames, _ = self._tending.checkpoint()
+        except sqlite3.Error:
+            self.stop_tending()  # a new connection next time
+            raise
         return frames * self._settings.sqlite_page_size > self._settings.sqlite_wal_limit
 
     def tend_between(self, connection: Connection) -> None:
