@@ -88,7 +88,9 @@ class ClientTests(ServerTestCase):
             f'set folder="imap://127.0.0.1:{self.server.port(143)}/"\n'
             'push "<save-message>=Drawer<enter><sync-mailbox><quit>"\n'
         )
-        self.run_client("mutt", "-F", str(config), "-f", f"imap://127.0.0.1:{self.server.port(143)}/Desk", TERM="dumb")
+        # mutt wants a terminal; script(1) gives it one.
+        mutt = f"mutt -F {config} -f imap://127.0.0.1:{self.server.port(143)}/Desk"
+        self.run_client("script", "-qec", mutt, "/dev/null", TERM="xterm")
         reader = imap(self.server, self.user)
         self.assertEqual(reader.select("Desk")[1], [b"0"])
         self.assertEqual(reader.select("Drawer")[1], [b"1"])

@@ -52,7 +52,7 @@ class CurlTests(ServerTestCase):
     @needs("openssl")
     @acceptance("S094")
     def test_openssl_speaks_imap_both_ways(self) -> None:
-        dialogue = f"a login {self.user} {self.server.password}\r\nb select inbox\r\nc logout\r\n".encode()
+        dialogue = f"a login {self.user} {self.server.password}\nb select inbox\nc logout\n".encode()
         for options in (
             [f"127.0.0.1:{self.server.port(993)}"],
             [f"127.0.0.1:{self.server.port(143)}", "-starttls", "imap"],
