@@ -1,5 +1,6 @@
 """Help files."""
 
+import tempfile
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -14,8 +15,13 @@ from tests.smtp.conversations import Server
 class HelpTests(SynchronousTestCase):
     """What HELP says, and where it comes from."""
 
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+
     def write(self, text):
-        path = Path(self.mktemp())
+        path = self.folder / "help"
         path.write_text(text, "utf-8")
         return path
 
@@ -30,7 +36,7 @@ class HelpTests(SynchronousTestCase):
     def test_a_broken_help_file_is_named_with_its_line(self):
         self.assertIn("line 2", str(self.assertRaises(ConfigError, parse_help, "smtp\tx\nno tab here\n")))
         self.assertIn("smtp", str(self.assertRaises(ConfigError, parse_help, "mail\tx\n")))
-        missing = Path(self.mktemp())
+        missing = self.folder / "missing"
         self.assertIn(str(missing), str(self.assertRaises(ConfigError, load_help, missing)))
 
     def test_every_command_has_a_topic(self):
