@@ -22,7 +22,7 @@ def store_url(settings: Settings) -> str:
 
 def store_of(settings: Settings, reactor: Any) -> IMailStore:
     """The store these settings describe, not yet open. ConfigError if they name a kind there is not."""
-    return mail_store(settings.store, reactor, url=store_url(settings))
+    return mail_store(settings.store, reactor, url=store_url(settings), scan_limits=settings.message.scan_limits())
 
 
 def make_folder(folder: Path, owner: tuple[int, int] | None = None) -> None:

@@ -136,6 +136,11 @@ class MailService(MultiService):
             )
 
         smtp, submission = smtp_factory(settings.smtp), smtp_factory(settings.submission)
+        if settings.imap.plaintext_login:
+            log.warn(
+                "{event}: passwords are taken without TLS from this host's own addresses",
+                event="imap.plaintext_login_allowed",
+            )
         imap = ImapFactory(settings.imap, hostname, self.portal, self.store.notices, self.store, tls, reactor)
         pop3 = Pop3Factory(settings.pop3, hostname, self.portal, reactor, tls_context=tls)
         listeners = settings.listeners

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -13,6 +14,7 @@ from zope.interface import implementer
 from pymailsuite.config.sections.store import StoreSection
 from pymailsuite.errors import ConfigError
 from pymailsuite.interfaces.store import IMailStore
+from pymailsuite.message.limits import DEFAULT_LIMITS, ScanLimits
 from pymailsuite.message.scan import StructureScanner, scan
 from pymailsuite.store.account_mail import AccountMail
 from pymailsuite.store.contents import ContentWriter, Scanning, read_content
@@ -96,8 +98,13 @@ def open_engine(url: str, settings: StoreSection) -> Engine:
     return make(url, settings)
 
 
-def mail_store(settings: StoreSection, reactor: Any, *, url: str = "") -> MailStore:
-    """The store that ``settings`` (or ``url``, if given) describe, not yet open. It runs on threads of its own."""
+def mail_store(
+    settings: StoreSection, reactor: Any, *, url: str = "", scan_limits: ScanLimits = DEFAULT_LIMITS
+) -> MailStore:
+    """The store that ``settings`` (or ``url``, if given) describe, not yet open. It runs on threads of its own.
+
+    ``scan_limits`` is how far it looks into messages.
+    """
     engine = open_engine(url or settings.url, settings)
     threads: IReactorFromThreads = reactor
 
@@ -106,7 +113,8 @@ def mail_store(settings: StoreSection, reactor: Any, *, url: str = "") -> MailSt
             return InlineDatabase(engine, settings, notices.announce)
         return ThreadedDatabase(engine, settings, notices.announce, threads)
 
-    return MailStore(make_database, reactor)
+    scanning = Scanning(partial(StructureScanner, scan_limits), partial(scan, limits=scan_limits))
+    return MailStore(make_database, reactor, scanning)
 
 
 def inline_store(

@@ -70,6 +70,11 @@ class GoodFileTests(ConfigFileCase):
         settings = self.load(THREE + '[dns]\ntimeout = "250ms"\nlifetime = "2m"\ncache_ttl_max = 5\n')
         self.assertEqual((settings.dns.timeout, settings.dns.lifetime, settings.dns.cache_ttl_max), (0.25, 120, 5))
 
+    @acceptance("S235")
+    def test_loopback_alone_is_trusted_by_default(self) -> None:
+        networks = self.load(THREE).smtp.trusted_networks
+        self.assertEqual([str(network) for network in networks], ["127.0.0.0/8", "::1/128"])
+
     def test_settings_are_frozen(self) -> None:
         settings = self.load(THREE)
         with self.assertRaisesRegex(Exception, "frozen"):
@@ -120,11 +125,6 @@ class FaultTests(ConfigFileCase):
             fault,
             "mail.toml: smtp.trusted_networks.0: Expected 4 octets in 'here'; At least 3 parts expected in 'here'",
         )
-
-    @acceptance("S235")
-    def test_loopback_alone_is_trusted_by_default(self) -> None:
-        networks = self.load(THREE).smtp.trusted_networks
-        self.assertEqual([str(network) for network in networks], ["127.0.0.0/8", "::1/128"])
 
     def test_bad_toml_is_reported_with_its_line(self) -> None:
         self.assertRegex(self.fault("[server\n"), r"^mail\.toml: not TOML: .*line 1")
