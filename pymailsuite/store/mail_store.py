@@ -14,8 +14,8 @@ from zope.interface import implementer
 from pymailsuite.config.sections.store import StoreSection
 from pymailsuite.errors import ConfigError
 from pymailsuite.interfaces.store import IMailStore
-from pymailsuite.message.limits import DEFAULT_LIMITS, ScanLimits
-from pymailsuite.message.scan import StructureScanner, scan
+from pymailsuite.message.limits import ScanLimits
+from pymailsuite.message.scan import DEFAULT_LIMITS, StructureScanner, scan
 from pymailsuite.store.account_mail import AccountMail
 from pymailsuite.store.contents import ContentWriter, Scanning, read_content
 from pymailsuite.store.database import Database, InlineDatabase, ThreadedDatabase
