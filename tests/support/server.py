@@ -49,6 +49,7 @@ class Server:
         self.addresses = [f"{name}@{domain}" for name in accounts]
         self._options = options
         self._process: subprocess.Popen[str] | None = None
+        self._is_ready = False
         self.output: list[str] = []
 
     def port(self, standard: int) -> int:
@@ -70,18 +71,20 @@ class Server:
         self._process = subprocess.Popen(
             [*command, *self._options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
-        ready = threading.Event()
-        threading.Thread(target=self._drain, args=(self._process, ready), daemon=True).start()
-        came = ready.wait(READY_TIMEOUT_S)
-        assert came and self._process.poll() is None, "not ready:\n" + "".join(self.output[-50:])
+        said = threading.Event()
+        self._is_ready = False
+        threading.Thread(target=self._drain, args=(self._process, said), daemon=True).start()
+        said.wait(READY_TIMEOUT_S)
+        assert self._is_ready, "not ready:\n" + "".join(self.output[-50:])
 
-    def _drain(self, process: subprocess.Popen[str], ready: threading.Event) -> None:
+    def _drain(self, process: subprocess.Popen[str], said: threading.Event) -> None:
         assert process.stdout is not None
         for line in process.stdout:
             self.output.append(line)
-            if line.strip() == "ready":
-                ready.set()
-        ready.set()
+            if line == "ready\n":
+                self._is_ready = True
+                said.set()
+        said.set()
 
     def kill(self) -> None:
         """SIGKILL: no code of ours runs any more."""
