@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from attrs import frozen
@@ -18,11 +18,12 @@ from twisted.internet.abstract import isIPv6Address
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFactory, IPushProducer
+from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFactory, IPushProducer, IReactorTime
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from pymailsuite.errors import ConfigError
+from pymailsuite.wire.shell import ShellFactory
 
 log = Logger()
 
@@ -139,6 +140,32 @@ class Listeners(Service):
         super().stopService()  # type: ignore[no-untyped-call]
         bound, self._bound = self._bound, []
         return DeferredList([maybeDeferred(port.stopListening) for _, port in bound], consumeErrors=True)
+
+
+class Sessions(Service):
+    """The connections of all listeners, which end in good order when the server stops.
+
+    Each answers what is under way, says that the server is closing, and has ``grace_s`` seconds for it.
+    """
+
+    def __init__(self, factories: Iterable[ShellFactory], grace_s: float, clock: IReactorTime) -> None:
+        self.setName("sessions")  # type: ignore[no-untyped-call]
+        self._factories = list(factories)
+        self._grace_s = grace_s
+        self._clock = clock
+
+    def stopService(self) -> Deferred[None]:
+        """Fires when no session is left, or when the time is over."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        return Deferred.fromCoroutine(self._end_all())
+
+    async def _end_all(self) -> None:
+        ended = [factory.shut_down() for factory in self._factories]
+        for waiting in ended:
+            waiting.addTimeout(self._grace_s, self._clock)
+        results = await DeferredList(ended, consumeErrors=True)
+        if not all(success for success, _ in results):
+            log.warn("{event} after {seconds} s", event="server.sessions_cut", seconds=self._grace_s)
 
 
 def _address_text(address: Any) -> str:

@@ -2,14 +2,14 @@
 
 Everything is made when the service is made, in this order, and nothing is opened yet: what is wrong with the settings
 is known before twistd forks. Ports are bound when it is started with privileges, the store is opened once it has
-dropped them, and only then are connections served. It stops the other way round: no more connections, the queue, the
-threads that hash, and at last the store.
+dropped them, and only then are connections served. It stops the other way round: no more connections, sessions that end
+what is under way, the queue, the threads that hash, and at last the store.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from twisted.application.service import MultiService, Service
 from twisted.cred.checkers import ICredentialsChecker
@@ -28,7 +28,7 @@ from pymailsuite.dns.resolver import Resolver
 from pymailsuite.errors import AlreadyExists
 from pymailsuite.imap.factory import ImapFactory
 from pymailsuite.interfaces import IMailStore, IRecipientResolver
-from pymailsuite.listeners import Listeners, ListeningService
+from pymailsuite.listeners import Listeners, ListeningService, Sessions
 from pymailsuite.opening import give_to, make_folder, store_of
 from pymailsuite.pop3.factory import Pop3Factory
 from pymailsuite.queue.runner import QueueRunner
@@ -37,6 +37,7 @@ from pymailsuite.sasl import mechanisms
 from pymailsuite.smtp.factory import SmtpFactory
 from pymailsuite.tls import ServerTls, certificate_files
 from pymailsuite.upkeep import StoreSweeper, TurnWatch
+from pymailsuite.wire.shell import ShellFactory
 
 log = Logger()
 
@@ -95,10 +96,13 @@ class MailService(MultiService):
         recipients = RecipientResolver(settings.directory, self.store.directory, reactor)
         queue = QueueService(self._make_queue_runner(recipients, reactor))
         tls = self._make_tls(owner, reactor)
-        self.listeners = Listeners(reactor, self._make_listening(recipients, tls, reactor))
+        listening = self._make_listening(recipients, tls, reactor)
+        self.listeners = Listeners(reactor, listening)
+        factories = dict.fromkeys(cast(ShellFactory, service.factory) for service in listening)
+        sessions = Sessions(factories, settings.upkeep.stop_grace, reactor)
         sweeper = StoreSweeper(self.store.upkeep, settings.upkeep.sweep_interval, reactor)
         watch = TurnWatch(settings.upkeep.slow_turn, reactor)
-        for child in (watch, auth, queue, sweeper, self.listeners):
+        for child in (watch, auth, queue, sweeper, sessions, self.listeners):
             child.setServiceParent(self)  # type: ignore[no-untyped-call]
 
     # --- composition

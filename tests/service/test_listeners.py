@@ -13,13 +13,14 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, c
 from twisted.internet.error import CannotListenError, ConnectionDone
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.ssl import CertificateOptions
-from twisted.internet.task import deferLater
+from twisted.internet.task import Clock, deferLater
 from twisted.internet.testing import MemoryReactorClock
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from pymailsuite.errors import ConfigError
-from pymailsuite.listeners import Listeners, ListeningService
+from pymailsuite.listeners import Listeners, ListeningService, Sessions
+from pymailsuite.wire.shell import ConnectionLimits, ShellFactory
 from tests.acceptance import acceptance
 
 
@@ -170,3 +171,27 @@ class MemoryListenersTests(SynchronousTestCase):
         with self.assertRaises(ConfigError) as caught:
             listeners.privilegedStartService()
         self.assertEqual(caught.exception.public, "listeners.smtp: cannot listen on tcp:25: Permission denied")
+
+
+class SessionsTests(SynchronousTestCase):
+    """Connections end in good order."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.factory = ShellFactory(self.clock, ConnectionLimits())
+        self.ended: Deferred[None] = Deferred()
+        self.patch(self.factory, "shut_down", lambda: self.ended)
+        self.sessions = Sessions([self.factory], 10.0, self.clock)
+        self.sessions.startService()
+
+    def test_stopping_waits_for_them(self) -> None:
+        stopped = self.sessions.stopService()
+        self.assertNoResult(stopped)
+        self.ended.callback(None)
+        self.successResultOf(stopped)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_but_not_for_ever(self) -> None:
+        stopped = self.sessions.stopService()
+        self.clock.advance(10.0)
+        self.successResultOf(stopped)

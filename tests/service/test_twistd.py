@@ -160,6 +160,21 @@ class LifeTests(ProcessCase):
         self.assertIn(" info server.stopped\n", log)
         self.assertNotIn("Traceback", log)
 
+    def test_sessions_are_told_that_the_server_stops(self) -> None:
+        server = self.start()
+        with (
+            socket.create_connection(("127.0.0.1", self.port_base + 25), 30) as smtp,
+            socket.create_connection(("127.0.0.1", self.port_base + 143), 30) as imap,
+        ):
+            smtp.recv(1000)
+            imap.recv(1000)
+            server.terminate()
+            self.assertTrue(smtp.recv(1000).startswith(b"421 "))
+            self.assertEqual(smtp.recv(1000), b"")
+            while imap.recv(1000):
+                pass
+        self.assertEqual(server.wait(30), -signal.SIGTERM)
+
     @acceptance("S189")
     def test_without_a_certificate_tls_works_with_a_self_signed_one(self) -> None:
         self.start()

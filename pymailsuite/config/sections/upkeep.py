@@ -16,3 +16,6 @@ class UpkeepSettings(Section):
 
     slow_turn: Duration = Field(default=0.5, ge=0)
     """A turn of the reactor that takes longer than this is logged: everybody else waited meanwhile. 0: not watched."""
+
+    stop_grace: Duration = Field(default=10.0, ge=0)
+    """How long a server that stops waits for its sessions to end what is under way; then they are cut."""
