@@ -130,7 +130,12 @@ COMMANDS: list[tuple[Line, v.Command]] = [
 ]
 
 
-@pytest.mark.parametrize(("line", "command"), COMMANDS, ids=lambda value: repr(value)[:60])
+def line_only(value: object) -> str | None:
+    """A test's id is made of what it reads; sets in what comes out have another order in each process."""
+    return repr(value)[:60] if isinstance(value, bytes | list) else None
+
+
+@pytest.mark.parametrize(("line", "command"), COMMANDS, ids=line_only)
 def test_a_line_is_its_command(line: Line, command: v.Command) -> None:
     assert parse(pieces(line)) == command
 
@@ -355,7 +360,7 @@ APPENDS: list[tuple[list[bytes], v.Append]] = [
 ]
 
 
-@pytest.mark.parametrize(("line", "command"), APPENDS, ids=repr)
+@pytest.mark.parametrize(("line", "command"), APPENDS, ids=line_only)
 def test_what_stands_before_the_message_of_an_append(line: list[bytes], command: v.Append) -> None:
     assert parse_append(line) == command
     assert awaits_message(line)
@@ -429,7 +434,7 @@ FETCHES: list[tuple[Line, tuple[v.FetchItem, ...]]] = [
 ]
 
 
-@pytest.mark.parametrize(("line", "items"), FETCHES, ids=repr)
+@pytest.mark.parametrize(("line", "items"), FETCHES, ids=line_only)
 def test_data_items_of_fetch(line: Line, items: tuple[v.FetchItem, ...]) -> None:
     first, *rest = pieces(line)
     assert parse([b"a FETCH 1 " + first, *rest]) == v.Fetch("a", numbers((1, 1)), items)
@@ -556,7 +561,7 @@ SEARCHES: list[tuple[Line, v.SearchKey]] = [
 ]
 
 
-@pytest.mark.parametrize(("line", "program"), SEARCHES, ids=repr)
+@pytest.mark.parametrize(("line", "program"), SEARCHES, ids=line_only)
 @acceptance("S129")
 def test_search_keys(line: Line, program: v.SearchKey) -> None:
     first, *rest = pieces(line)
