@@ -97,6 +97,11 @@ class ImapProtocol(ShellProtocol):
         session = self._session
         receiver = session.receiver
         while self._running is None and not self.closing:
+            lagging = self.peer_lags()
+            if lagging is not None:
+                self.set_timeout(session.shared.settings.write_timeout)
+                self._run(lagging)
+                continue
             if session.owes_news:
                 self._run(session.tell_news())
                 continue

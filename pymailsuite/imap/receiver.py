@@ -107,6 +107,15 @@ Event = (
 )
 
 
+@frozen
+class _GoOn:
+    """No event yet, but what was read says how to read the next octets. A loop goes on and not a call within a call:
+    a client may send thousands of literals of no octets in one command."""
+
+
+_GO_ON: Final = _GoOn()
+
+
 class _Next(enum.Enum):
     """What the next octets are."""
 
@@ -170,7 +179,10 @@ class ImapReceiver:
     def next_event(self) -> Event | None:
         """The next event, or None until more octets come."""
         try:
-            return self._READERS[self._next](self)
+            while True:
+                event = self._READERS[self._next](self)
+                if not isinstance(event, _GoOn):
+                    return event
         except LineTooLong:
             pieces = tuple(self._pieces)
             self._forget_command()
@@ -178,7 +190,7 @@ class ImapReceiver:
 
     # --- readers, one for each kind of octets
 
-    def _read_command_line(self) -> Event | None:
+    def _read_command_line(self) -> Event | _GoOn | None:
         limits = self.limits
         if not self._pieces:
             self._lines.limit = limits.line
@@ -206,9 +218,9 @@ class ImapReceiver:
         self._left = size
         self._literal = bytearray()
         self._next = _Next.LITERAL
-        return ContinuationNeeded() if waits else self._read_literal()
+        return ContinuationNeeded() if waits else _GO_ON
 
-    def _read_literal(self) -> Event | None:
+    def _read_literal(self) -> Event | _GoOn | None:
         literal = self._literal
         assert literal is not None
         if self._left:
@@ -220,7 +232,7 @@ class ImapReceiver:
         self._pieces.append(bytes(literal))
         self._literal = None
         self._next = _Next.COMMAND_LINE
-        return self._read_command_line()
+        return _GO_ON
 
     def _read_plain_line(self) -> Event | None:
         self._lines.limit = self.limits.line
@@ -234,10 +246,10 @@ class ImapReceiver:
         # Until the offer is answered nobody knows what the next octets are.
         return None
 
-    def _read_message(self) -> Event | None:
+    def _read_message(self) -> Event | _GoOn | None:
         if not self._left:
             self._next = _Next.AFTER_MESSAGE
-            return self._read_after_message()
+            return _GO_ON
         octets = self._lines.take(min(self._left, MAX_CHUNK))
         if not octets:
             return None
@@ -256,14 +268,14 @@ class ImapReceiver:
         self._forget_command()
         return MessageEnded(line)
 
-    def _read_skipped(self) -> Event | None:
+    def _read_skipped(self) -> Event | _GoOn | None:
         self._left -= len(self._lines.take(self._left))
         if self._left:
             return None
         self._next = _Next.AFTER_SKIPPED
-        return self._read_after_skipped()
+        return _GO_ON
 
-    def _read_after_skipped(self) -> Event | None:
+    def _read_after_skipped(self) -> Event | _GoOn | None:
         self._lines.limit = self.limits.line
         line = self._lines.next_line()
         if line is None:
@@ -271,10 +283,10 @@ class ImapReceiver:
         token = _LITERAL.search(line)
         if token is not None and token[2]:
             if self._skip(int(token[1])):
-                return self._read_skipped()
+                return _GO_ON
             return LiteralRefused((), skipped=False)
         self._next = _Next.COMMAND_LINE
-        return self._read_command_line()
+        return _GO_ON
 
     _READERS: Final = {
         _Next.COMMAND_LINE: _read_command_line,

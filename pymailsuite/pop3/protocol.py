@@ -163,7 +163,7 @@ class Pop3Protocol(ShellProtocol):
                     continue
                 if self._waiting or session.ended or self.closing:
                     break
-                if session.outgoing and self._must_wait_for_client(session):
+                if (session.outgoing or self._output_paused) and self._must_wait_for_client(session):
                     break
                 try:
                     line = lines.next_line()
@@ -182,7 +182,7 @@ class Pop3Protocol(ShellProtocol):
         """Hand the replies on; True if the client has too much of them unread."""
         self._queued += sum(map(len, session.outgoing))
         self._hand_on(session)
-        if self._queued < _UNREAD_REPLIES:
+        if self._queued < _UNREAD_REPLIES and not self._output_paused:
             return False
         self._queued = 0
         drained = self.drained()

@@ -43,6 +43,9 @@ _FORMATS: Final = {
     "smtp.login_refused": "{event} at {peer_ip}: {reply}",
 }
 
+_REPLIES_HELD: Final = 64
+"""Replies of one turn after which it is asked whether the peer reads them."""
+
 Settle = Callable[[Any], Request | None]
 
 
@@ -82,6 +85,8 @@ class SmtpProtocol(ShellProtocol):
         self._text_deadline = 0.0
         # An answer is pending: nothing more is read from the receiver until it is there.
         self._waiting = False
+        # That answer is the peer's: it has not read what it was sent.
+        self._lagging = False
         self._stopping = False
         self._pumping = False
         self._answer: tuple[Any] | None = None
@@ -171,7 +176,7 @@ class SmtpProtocol(ShellProtocol):
                 if request is not None:
                     request = self._perform(request)
                     continue
-                if self._waiting or session.ended or self.closing:
+                if self._waiting or session.ended or self.closing or self._must_wait_for_peer(session):
                     break
                 event = receiver.next_event()
                 if event is None:
@@ -181,6 +186,27 @@ class SmtpProtocol(ShellProtocol):
         finally:
             self._pumping = False
         self._finish_turn(acted)
+
+    def _must_wait_for_peer(self, session: SmtpSession) -> bool:
+        """Hand many replies on; True if the peer has too many of them unread."""
+        if len(session.outgoing) < _REPLIES_HELD and not self._output_paused:
+            return False
+        self._hand_on(session)
+        drained = self.drained()
+        if drained is None:
+            return False
+        self._lagging = True
+        self._wait_for(drained, self._caught_up)
+        return self._waiting
+
+    def _caught_up(self, _: Any) -> Request | None:
+        self._lagging = False
+        return None
+
+    def _hand_on(self, session: SmtpSession) -> None:
+        if session.outgoing:
+            replies, session.outgoing = session.outgoing, []
+            self.send_all(replies)
 
     def _act(self, session: SmtpSession, event: Event) -> Request | None:
         if isinstance(event, CommandLine):
@@ -202,9 +228,7 @@ class SmtpProtocol(ShellProtocol):
         session = self.session
         if self._stopping and not (self._waiting or session.ended or self.closing or self._receiver.within_text):
             session.shut_down()
-        if session.outgoing:
-            replies, session.outgoing = session.outgoing, []
-            self.send_all(replies)
+        self._hand_on(session)
         if session.notes:
             notes, session.notes = session.notes, []
             for note in notes:
@@ -215,7 +239,7 @@ class SmtpProtocol(ShellProtocol):
             self._drop_incoming()
             self.close()
         elif self._waiting:
-            self.set_timeout(None)
+            self.set_timeout(self._settings.command_timeout if self._lagging else None)
             self.hold_reading(len(self._receiver))
         elif self.input_over:
             self.close()

@@ -39,6 +39,9 @@ TlsContextFactory = IOpenSSLServerConnectionCreator | Any
 _GRACE_S = 10.0
 """Seconds a peer may take to read our last reply before the connection is cut."""
 
+_UNSENT_REPLIES = 64
+"""Replies of one turn after which it is asked whether the peer reads what it is sent."""
+
 
 @implementer(IHalfCloseableProtocol, IHandshakeListener, IPushProducer)
 class ShellProtocol(Protocol):
@@ -173,6 +176,16 @@ class ShellProtocol(Protocol):
         waiter: Deferred[None] = Deferred(self._drain_waiters.remove)
         self._drain_waiters.append(waiter)
         return waiter
+
+    def peer_lags(self) -> Deferred[None] | None:
+        """As ``drained``; cheap enough to be asked before each command.
+
+        Commands are short and their replies may be long: a peer that sends the ones and does not read the others must
+        be kept waiting, or we would hold all of its replies.
+        """
+        if not self._output_paused and len(self._out) < _UNSENT_REPLIES:
+            return None
+        return self.drained()
 
     def set_timeout(self, timeout_s: float | None) -> None:
         """The peer has that many seconds from now, or for ever; then ``timed_out`` is called.

@@ -163,6 +163,17 @@ class Receiver(SynchronousTestCase):
         receiver.accept_message()
         self.assertEqual(receiver.next_event(), MessageOctets(b"hello"))
 
+    @acceptance("S208")
+    def test_thousands_of_empty_literals_are_one_command(self) -> None:
+        receiver = ImapReceiver(Limits(line=65536, literals=20, skipped=50_000))
+        receiver.receive(b"a LOGIN" + b" {0+}\r\n" * 9000 + b"\r\n")
+        event = receiver.next_event()
+        assert isinstance(event, CommandReceived)
+        self.assertEqual(len(event.pieces), 18_001)
+        receiver.receive(b"a LOGIN {21+}\r\n" + b"x" * 21 + b" {1+}\r\nx" * 9000 + b"\r\nb NOOP\r\n")
+        self.assertEqual(receiver.next_event(), LiteralRefused((b"a LOGIN ",)))
+        self.assertEqual(receiver.next_event(), CommandReceived((b"b NOOP",)))
+
     def test_an_expected_line_is_no_command(self) -> None:
         receiver = ImapReceiver(LIMITS)
         receiver.expect_line()

@@ -112,30 +112,54 @@ class Writes(SynchronousTestCase):
     def _slow(self, **settings: Any) -> tuple[Server, Client]:
         server = Server(**settings)
         append(server.store, server.account, "INBOX", *[b"Subject: x\r\n\r\n" + b"y" * 50_000] * 100)
-        return server, logged_in(server)
+        client = logged_in(server)
+        write = client.transport.write
+
+        def write_and_be_full(octets: bytes) -> None:
+            write(octets)
+            client.protocol.pauseProducing()
+
+        self.patch(client.transport, "write", write_and_be_full)
+        return server, client
+
+    @acceptance("S208")
+    def test_commands_of_a_client_that_does_not_read_wait(self) -> None:
+        client = logged_in(Server())
+        client.protocol.pauseProducing()
+        client.send(b"".join(b"%d CAPABILITY\r\n" % number for number in range(1000)))
+        self.assertEqual(client.transport.value(), b"")
+        client.protocol.resumeProducing()
+        self.assertEqual(client.output().count(b"OK CAPABILITY completed"), 1000)
+
+    @acceptance("S208")
+    def test_a_client_that_only_asks_is_cut(self) -> None:
+        server = Server(write_timeout=60)
+        client = logged_in(server)
+        client.protocol.pauseProducing()
+        client.send(b"a NOOP\r\n")
+        server.clock.advance(61)
+        self.assertTrue(client.transport.aborted)
 
     @acceptance("S208")
     def test_a_client_that_does_not_read_is_not_written_to(self) -> None:
         _, client = self._slow(fetch_piece=65536)
-        client.protocol.pauseProducing()
         got = client.send(b"a FETCH 1:* BODY.PEEK[]\r\nb NOOP\r\n")
         self.assertLess(len(got), 2_000_000)
         self.assertEqual(client.output(), b"")
-        client.protocol.resumeProducing()
-        got += client.output()
+        for _ in range(100):
+            client.protocol.resumeProducing()
+            got += client.output()
         self.assertEqual(got.count(b"* "), 100)
         self.assertTrue(got.endswith(b"a OK FETCH completed\r\nb OK NOOP completed\r\n"))
 
     def test_a_client_that_never_reads_is_cut(self) -> None:
         server, client = self._slow(write_timeout=60)
-        client.protocol.pauseProducing()
         client.send(b"a FETCH 1:* BODY.PEEK[]\r\n")
         server.clock.advance(61)
         self.assertTrue(client.transport.aborted)
 
     def test_a_connection_lost_during_fetch_ends_it(self) -> None:
         server, client = self._slow()
-        client.protocol.pauseProducing()
         client.send(b"a FETCH 1:* BODY.PEEK[]\r\n")
         client.close()
         self.assertEqual(server.portal.realm.logged_out, [USER])

@@ -111,6 +111,15 @@ class RetrTests(SynchronousTestCase):
             sent += self.session.output()
         self.assertEqual(sent.count(b"\r\n.\r\n"), 500)
 
+    @acceptance("S208")
+    def test_short_replies_are_not_heaped_up_either(self):
+        self.start(message(1, 100))
+        self.session.protocol.pauseProducing()
+        for _ in range(100):
+            self.assertEqual(self.session.say("NOOP"), b"")
+        self.session.protocol.resumeProducing()
+        self.assertEqual(self.session.output(), b"+OK\r\n" * 100)
+
     def test_client_that_never_reads_is_cut_off(self):
         self.start(message(1, 1_200_000))
         self.session.protocol.pauseProducing()
@@ -152,7 +161,13 @@ class RetrTests(SynchronousTestCase):
 
     def test_half_a_message_is_never_passed_off_as_whole(self):
         self.start(message(1, 700_000))
-        self.session.protocol.pauseProducing()
+        write = self.session.transport.write
+
+        def write_and_be_full(octets: bytes) -> None:
+            write(octets)
+            self.session.protocol.pauseProducing()
+
+        self.session.transport.write = write_and_be_full
         self.retr(1)
         self.mail.failures["read_octets"] = StoreUnavailable()
         self.session.protocol.resumeProducing()

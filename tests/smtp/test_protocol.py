@@ -53,6 +53,19 @@ class SmtpProtocolTests(SynchronousTestCase):
         server = Server(SmtpMxSettings(show_version=True))
         self.assertRegex(server.connect().output(), rb"\A220 mail\.example ESMTP ready pymailsuite \S+\r\n\Z")
 
+    @acceptance("S208")
+    def test_replies_are_not_heaped_up_for_a_peer_that_does_not_read(self):
+        conversation = self.start()
+        conversation.protocol.pauseProducing()
+        for _ in range(50):
+            self.assertEqual(conversation.say("NOOP"), "")
+        conversation.protocol.resumeProducing()
+        self.assertEqual(conversation.output().count(b"250 "), 50)
+        conversation.protocol.pauseProducing()
+        conversation.say("NOOP")
+        self.server.clock.advance(300)
+        self.assertTrue(conversation.ended)
+
     @acceptance("S053")
     def test_the_message_passes_octet_for_octet(self):
         text = bytes(range(256)).replace(b"\r", b"").replace(b"\n", b"") + b"\r\n" * 3 + b"\r\n".join([b"x" * 998] * 99)
