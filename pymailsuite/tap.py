@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import pwd
+import resource
 import socket
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from twisted.application.service import IService
 from twisted.cred.credentials import IUsernamePassword
 from twisted.cred.strcred import AuthOptionMixin
-from twisted.logger import ILogObserver
+from twisted.logger import ILogObserver, Logger
 from twisted.python.failure import Failure
 from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
@@ -22,6 +23,9 @@ from pymailsuite.config.settings import Settings
 from pymailsuite.errors import ConfigError
 from pymailsuite.logs import Descriptor, LogFile, log_observer
 from pymailsuite.service import MailService
+
+
+log = Logger()
 
 
 class StartRefused(SystemExit, Exception):
@@ -69,6 +73,7 @@ def makeService(options: Options) -> IService:
 
     parent: Any = options.parent or {}
     owner = _owner(parent)
+    allow_many_files()
     try:
         return TwistdService(
             options.settings,
@@ -109,6 +114,20 @@ def _observer(settings: Settings, parent: Any, owner: tuple[int, int] | None) ->
 
 
 # --- the process ----------------------------------------------------------------------------------------------------
+
+
+def allow_many_files() -> None:
+    """Let the process open as many files as the system lets it: each connection is one, and the habitual 1,024 are few.
+
+    The low limit is for programs that use select(2), which a server on epoll or kqueue does not.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        except (OSError, ValueError) as error:
+            # macOS calls its limit infinite and takes no more than it likes.
+            log.info("{event}: {error}", event="server.files_limited", limit=soft, error=error)
 
 
 def tell_ready() -> None:

@@ -403,7 +403,10 @@ def _peer_ip(peer: IAddress | None) -> str:
 
 @frozen
 class ConnectionLimits:
-    """How many connections a factory serves at once, in all and for one address (IPv6: one /64)."""
+    """How many connections a factory serves at once, in all and for one address (IPv6: one /64).
+
+    This host's own addresses are not limited: behind them a webmail or a TLS proxy speaks for all its users.
+    """
 
     in_all: int = 2000
     per_address: int = 50
@@ -460,13 +463,14 @@ class ShellFactory(Factory):
     def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
         """A protocol, or one that says we are busy."""
         key = _address_key(_peer_ip(addr))
-        if self.connections >= self.limits.in_all or self._per_address[key] >= self.limits.per_address:
+        if self.connections >= self.limits.in_all or (key and self._per_address[key] >= self.limits.per_address):
             self.log.warn("{event} from {peer_ip}", event="connection.refused", peer_ip=_peer_ip(addr))
             return _Busy(self.reactor, self.busy_reply())
         protocol = self.make_protocol()
         protocol.factory = self
         self._open.add(protocol)
-        self._per_address[key] += 1
+        if key:
+            self._per_address[key] += 1
         return protocol
 
     def shut_down(self) -> Deferred[None]:
@@ -491,14 +495,17 @@ class ShellFactory(Factory):
         """A protocol of ours has lost its connection."""
         key = _address_key(protocol.peer_ip)
         self._open.discard(protocol)
-        self._per_address[key] -= 1
-        if self._per_address[key] <= 0:
-            del self._per_address[key]
+        if key:
+            self._per_address[key] -= 1
+            if self._per_address[key] <= 0:
+                del self._per_address[key]
         self._tell_if_empty()
 
 
 def _address_key(ip: str) -> str:
-    """What connections are counted by: an IPv6 network is handed out as a /64, an IPv4 address alone."""
+    """What connections are counted by: an IPv6 network is handed out as a /64, an IPv4 address alone. Empty: not."""
     if ":" not in ip:
-        return ip
+        return "" if ip.startswith("127.") else ip
+    if ip == "::1":
+        return ""
     return str(ipaddress.IPv6Network((ip, 64), strict=False))

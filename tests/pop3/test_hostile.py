@@ -111,11 +111,11 @@ class ShellTests(SynchronousTestCase):
 
     def test_too_many_connections_are_told_so(self):
         self.world.configure(connections_per_address=1)
-        first = self.world.connect()
-        second = self.world.connect()
+        first = self.world.connect("192.0.2.1")
+        second = self.world.connect("192.0.2.1")
         self.assertEqual(second.output(), b"-ERR [SYS/TEMP] too many connections, try again later\r\n")
         first.lose()
-        self.assertTrue(self.world.connect().output().startswith(b"+OK "))
+        self.assertTrue(self.world.connect("192.0.2.1").output().startswith(b"+OK "))
 
     def test_defect_in_a_turn_ends_the_connection_with_a_word(self):
         self.patch(self.conversation.protocol.session, "line_received", lambda line: 1 / 0)

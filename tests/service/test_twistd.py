@@ -249,6 +249,17 @@ class LifeTests(ProcessCase):
             self.assertLess(time.monotonic(), deadline)
             time.sleep(0.05)
 
+    def test_it_may_open_as_many_files_as_the_system_lets_it(self) -> None:
+        lines = [
+            "import resource",
+            "from pymailsuite.tap import allow_many_files",
+            "hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]",
+            "resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))",
+            "allow_many_files()",
+            "assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)",
+        ]
+        subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True)
+
     def test_systemd_is_told(self) -> None:
         path = str(self.folder / "notify")
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notified:

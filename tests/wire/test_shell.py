@@ -200,6 +200,11 @@ class ShellTests(SynchronousTestCase):
         _, fourth = self.connect()
         self.assertEqual(fourth.value(), b"hello\r\n")
 
+    def test_this_host_has_as_many_connections_as_there_are(self):
+        for ip in ("127.0.0.1", "127.0.0.1", "127.0.0.1"):
+            _, transport = self.connect(ip)
+        self.assertEqual(transport.value(), b"hello\r\n")
+
     def test_all_addresses_have_only_so_many_connections(self):
         for ip in ("192.0.2.1", "192.0.2.2", "192.0.2.3"):
             self.connect(ip)

@@ -50,7 +50,7 @@ class ImapSettings(Section):
     """Connections at once, in all."""
 
     connections_per_address: int = Field(default=200, ge=1)
-    """Connections at once from one address (IPv6: one /64)."""
+    """Connections at once from one address (IPv6: one /64); this host's own addresses are not limited."""
 
     connections_per_account: int = Field(default=50, ge=1)
     """Sessions logged in at once to one account."""

@@ -52,7 +52,7 @@ class Pop3Settings(Section):
     """Connections at once, in all."""
 
     connections_per_address: int = Field(default=50, ge=1)
-    """Connections at once from one address (IPv6: one /64)."""
+    """Connections at once from one address (IPv6: one /64); this host's own addresses are not limited."""
 
     line: Size = Field(default=12288, ge=512)
     """Octets of one line from a client: enough for any response of a SASL exchange (RFC 4422 leaves that open, RFC 4954

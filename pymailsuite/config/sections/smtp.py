@@ -80,7 +80,7 @@ class SmtpSettings(Section):
     """Connections at once; one more is answered 421."""
 
     connections_per_address: int = Field(default=50, ge=1)
-    """Connections at once from one address (IPv6: one /64)."""
+    """Connections at once from one address (IPv6: one /64); this host's own addresses are not limited."""
 
     trusted_networks: tuple[Network, ...] = ()
     """Networks whose hosts may send mail to anybody without logging in."""
