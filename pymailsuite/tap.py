@@ -24,7 +24,6 @@ from pymailsuite.errors import ConfigError
 from pymailsuite.logs import Descriptor, LogFile, log_observer
 from pymailsuite.service import MailService
 
-
 log = Logger()
 
 
