@@ -22,6 +22,7 @@ from pymailsuite import __version__
 from pymailsuite.auth import AuthService
 from pymailsuite.config.settings import Settings
 from pymailsuite.delivery.intake import MessageIntake
+from pymailsuite.delivery.late import LateDelivery
 from pymailsuite.delivery.reports import ReportWriter
 from pymailsuite.directory import RecipientResolver
 from pymailsuite.dns.resolver import Resolver
@@ -31,6 +32,7 @@ from pymailsuite.interfaces import IMailStore, IRecipientResolver
 from pymailsuite.listeners import Listeners, ListeningService, Sessions
 from pymailsuite.opening import give_to, make_folder, store_of
 from pymailsuite.pop3.factory import Pop3Factory
+from pymailsuite.queue.presence import Presence
 from pymailsuite.queue.runner import QueueRunner
 from pymailsuite.relay.relay import Relay
 from pymailsuite.sasl import mechanisms
@@ -113,7 +115,9 @@ class MailService(MultiService):
         resolver = Resolver(settings.dns, reactor)
         relay = Relay(settings.relay, hostname, resolver, self.store.read_content, reactor)
         reports = ReportWriter(self.store, recipients, reactor, settings.queue.return_size)
-        return QueueRunner(settings.queue, hostname, self.store, relay, reports, reactor)
+        here = LateDelivery(recipients, reactor)
+        presence = Presence(settings.server.data_dir / "queue", hostname)
+        return QueueRunner(settings.queue, hostname, self.store, relay, reports, here, presence, reactor)
 
     def _make_tls(self, owner: tuple[int, int] | None, reactor: Any) -> ServerTls:
         settings = self.settings

@@ -120,11 +120,16 @@ class IQueueStore(Interface):
         outcomes: Sequence[Outcome],
         deliveries: Sequence[Delivery],
         report: Acceptance | None,
+        more: bool = False,
     ) -> Deferred[None]:
         """Record an attempt, deliver local copies and accept a report (DSN), all in one transaction; end the claim.
 
-        An entry with no waiting recipient left is finished: its rows go. NoSuchEntry if the claim was lost.
+        ``more``: some of the claimed recipients are still under way, and the claim is kept for them. An entry with no
+        waiting recipient left is finished: its rows go. NoSuchEntry if the claim was lost.
         """
+
+    def release_claims(owners: Iterable[str]) -> Deferred[int]:
+        """End all claims of owners that are known to be gone; how many entries."""
 
     def next_due(now: float) -> Deferred[float | None]:
         """When the next unheld, unclaimed recipient is due (POSIX, maybe past), or when the first claim lapses."""

@@ -8,27 +8,36 @@ delayed, so that no message can jam the queue.
 
 from __future__ import annotations
 
-import os
 import random
-import secrets
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from attrs import evolve
-from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, DeferredQueue
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from pymailsuite.config.sections.queue import QueueSettings
-from pymailsuite.errors import MailError, NoSuchEntry
-from pymailsuite.interfaces import Acceptance, IMailStore, Outcome, QueuedRecipient, QueueEntry, RecipientState
+from pymailsuite.errors import MailError, NoSuchAccount, NoSuchEntry
+from pymailsuite.interfaces import (
+    Acceptance,
+    Delivery,
+    IMailStore,
+    Outcome,
+    QueuedRecipient,
+    QueueEntry,
+    RecipientState,
+)
 from pymailsuite.message.report import Action, RecipientReport, Report
 from pymailsuite.queue.schedule import EXPIRED_STATUS, decide, expires_at, is_delay_to_report
 from pymailsuite.values import MAX_CHUNK, QueueId
 
 log = Logger()
+
+_Ended = tuple[Sequence[Outcome], Sequence[Delivery]]
+"""What became of recipients, and the copies of those that turned out to be ours."""
 
 _GIVEN_UP = frozenset({RecipientState.FAILED, RecipientState.EXPIRED})
 
@@ -59,6 +68,36 @@ class WritesReports(Protocol):
         """Staged for acceptance; None if there is nobody to tell."""
 
 
+class DeliversHere(Protocol):
+    """What delivers to ourselves: :class:`pymailsuite.delivery.late.LateDelivery`."""
+
+    def is_known_elsewhere(self, route: str) -> bool:
+        """True if ``leads_here`` would say no without asking anybody."""
+
+    async def leads_here(self, route: str) -> bool:
+        """True if the domain has become ours."""
+
+    async def deliver(
+        self, entry: QueueEntry, recipients: Sequence[QueuedRecipient]
+    ) -> tuple[list[Outcome], list[Delivery]]:
+        """What becomes of recipients of ours, and their copies."""
+
+
+class KnowsOwners(Protocol):
+    """Who we are, and who is gone: :class:`pymailsuite.queue.presence.Presence`."""
+
+    owner: str
+
+    def enter(self) -> list[str]:
+        """Be there; the owners that are gone."""
+
+    def forget_departed(self) -> None:
+        """Their claims are ended."""
+
+    def leave(self) -> None:
+        """Nothing is claimed any more."""
+
+
 class QueueRunner:
     """The queue at work, from ``start`` to ``stop``. Several may work on one store, in any number of processes.
 
@@ -72,6 +111,8 @@ class QueueRunner:
         store: IMailStore,
         relay: Sends,
         reports: WritesReports,
+        here: DeliversHere,
+        presence: KnowsOwners,
         clock: IReactorTime,
         rng: random.Random | None = None,
     ) -> None:
@@ -83,7 +124,10 @@ class QueueRunner:
         self._reports = reports
         self._clock = clock
         self._random = rng or random.Random()  # noqa: S311 (spreads retries)
-        self._owner = f"{host_name}:{os.getpid()}:{secrets.token_hex(4)}"
+        self._here = here
+        self._presence = presence
+        self._owner = presence.owner
+        self._departed: list[str] = []
         self._under_way: dict[QueueId, Deferred[None]] = {}
         self._running = False
         self._is_looking = False
@@ -96,8 +140,9 @@ class QueueRunner:
         self._renewal.clock = clock
 
     def start(self) -> None:
-        """Go on with whatever is due."""
+        """Go on with whatever is due. OSError if we cannot make ourselves known."""
         self._running = True
+        self._departed = self._presence.enter()
         self._unsubscribe = self._queue.subscribe(self.wake)
         self._renewal.start(self._settings.lease / 3, now=False)
         self.wake()
@@ -116,24 +161,34 @@ class QueueRunner:
         if self._renewal.running:
             self._renewal.stop()
         await closed
+        self._presence.leave()
 
     # --- looking for work
 
     def wake(self) -> None:
         """Something may be due: look soon. Cheap; many calls are one look."""
+        self._look_soon(told=True)
+
+    def _poll(self) -> None:
+        self._look_soon(told=False)
+
+    def _look_soon(self, told: bool) -> None:
         if not self._running:
             return
         if self._is_looking:
             self._look_again = True
             return
         self._is_looking = True
-        self._looked = Deferred.fromCoroutine(self._look())
+        self._looked = Deferred.fromCoroutine(self._look(told))
 
-    async def _look(self) -> None:
+    async def _look(self, told: bool) -> None:
         self._set_timer(None)
         wait_s = self._settings.poll
         try:
-            wait_s = await self._claim_all()
+            await self._release_departed()
+            # Nobody told us: a read finds out for less than a claim, which is a write.
+            left_s = 0.0 if told else await self._time_to_wait()
+            wait_s = max(left_s if left_s > 0 else await self._claim_all(), _SHORTEST_WAIT_S)
         except CancelledError:
             raise
         except MailError as error:
@@ -142,11 +197,23 @@ class QueueRunner:
             log.failure("{event}", event="queue.look_failed")
         finally:
             self._is_looking = False
-        if self._look_again:
-            self._look_again = False
-            wait_s = _TOGETHER_S
-        if self._running:
-            self._set_timer(wait_s)
+        again, self._look_again = self._look_again, False
+        if again and self._running:
+            self._set_timer(_TOGETHER_S, self.wake)
+        elif self._running:
+            self._set_timer(wait_s, self._poll)
+
+    async def _release_departed(self) -> None:
+        if self._departed:
+            released = await self._queue.release_claims(self._departed)
+            log.info(
+                "{event} {count} of {owners}",
+                event="queue.claims_released",
+                count=released,
+                owners=", ".join(self._departed),
+            )
+            self._departed = []
+        self._presence.forget_departed()
 
     async def _claim_all(self) -> float:
         """Claim as long as there is something due and room for it; answers how long to wait before the next look."""
@@ -163,16 +230,18 @@ class QueueRunner:
                 self._begin(entry)
             if len(entries) < limit:
                 break
-        if self._look_again:
-            return settings.poll
+        return settings.poll if self._look_again else await self._time_to_wait()
+
+    async def _time_to_wait(self) -> float:
+        """Seconds until something is due or we should look anyhow; 0 or less: something is due."""
         now = self._clock.seconds()
         due = await self._queue.next_due(now)
-        return settings.poll if due is None else min(max(due - now, _SHORTEST_WAIT_S), settings.poll)
+        return self._settings.poll if due is None else min(due - now, self._settings.poll)
 
-    def _set_timer(self, wait_s: float | None) -> None:
+    def _set_timer(self, wait_s: float | None, then: Callable[[], None] | None = None) -> None:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
-        self._timer = None if wait_s is None else self._clock.callLater(wait_s, self.wake)
+        self._timer = None if wait_s is None or then is None else self._clock.callLater(wait_s, then)
 
     async def _renew_all(self) -> None:
         if self._under_way:
@@ -200,32 +269,44 @@ class QueueRunner:
             self.wake()
 
     async def _work(self, entry: QueueEntry) -> None:
-        try:
-            outcomes = self._decide(entry, await self._attempt(entry))
-            outcomes, report = await self._report(entry, outcomes)
-            await self._settle(entry, outcomes, report)
-        except CancelledError:
-            raise
-        except Exception:
-            # The claim lapses, and the entry is tried again.
-            log.failure("{event} {queue_id}", event="queue.settle_failed", queue_id=entry.queue_id)
-
-    async def _attempt(self, entry: QueueEntry) -> list[Outcome]:
-        """An outcome for each recipient, whatever happens."""
         by_route: dict[str, list[QueuedRecipient]] = {}
         for recipient in entry.recipients:
             by_route.setdefault(recipient.route, []).append(recipient)
         if len(by_route) == 1:
-            return await self._attempt_route(entry, *by_route.popitem())
-        attempts = [
-            Deferred.fromCoroutine(self._attempt_route(entry, route, recipients))
-            for route, recipients in by_route.items()
-        ]
-        return [outcome for attempt in attempts for outcome in await attempt]
+            await self._end(entry, await self._attempt_route(entry, *by_route.popitem()))
+            return
+        # Each route is settled when it ends: a slow one must not keep what is known of the others from the disk.
+        ended: DeferredQueue[_Ended] = DeferredQueue()
+        for route, recipients in by_route.items():
+            Deferred.fromCoroutine(self._attempt_route(entry, route, recipients)).addCallback(ended.put)
+        left = len(by_route)
+        while left:
+            outcomes, deliveries = await ended.get()
+            left -= 1
+            while ended.pending:
+                more_outcomes, more_deliveries = await ended.get()
+                outcomes, deliveries = [*outcomes, *more_outcomes], [*deliveries, *more_deliveries]
+                left -= 1
+            await self._end(entry, (outcomes, deliveries), more=left > 0)
 
-    async def _attempt_route(self, entry: QueueEntry, route: str, recipients: list[QueuedRecipient]) -> list[Outcome]:
+    async def _end(self, entry: QueueEntry, ended: _Ended, more: bool = False) -> None:
+        """Settle what an attempt, or the part of it that has ended, made of its recipients."""
+        outcomes, deliveries = ended
         try:
-            return await self._relay.attempt(entry, route, recipients)
+            decided, report = await self._report(entry, self._decide(entry, outcomes))
+            await self._settle(entry, decided, deliveries, report, more)
+        except CancelledError:
+            raise
+        except Exception:
+            # The claim lapses, and the recipients are tried again.
+            log.failure("{event} {queue_id}", event="queue.settle_failed", queue_id=entry.queue_id)
+
+    async def _attempt_route(self, entry: QueueEntry, route: str, recipients: list[QueuedRecipient]) -> _Ended:
+        """An outcome for each recipient, whatever happens."""
+        try:
+            if not self._here.is_known_elsewhere(route) and await self._here.leads_here(route):
+                return await self._here.deliver(entry, recipients)
+            return await self._relay.attempt(entry, route, recipients), ()
         except CancelledError:
             raise
         except MailError as error:
@@ -238,9 +319,9 @@ class QueueRunner:
                 "{event} {queue_id} {route}", event="queue.attempt_broken", queue_id=entry.queue_id, route=route
             )
             reply = "internal error"
-        return [Outcome(one.position, RecipientState.WAITING, "4.3.0", reply) for one in recipients]
+        return [Outcome(one.position, RecipientState.WAITING, "4.3.0", reply) for one in recipients], ()
 
-    def _decide(self, entry: QueueEntry, outcomes: list[Outcome]) -> list[Outcome]:
+    def _decide(self, entry: QueueEntry, outcomes: Sequence[Outcome]) -> list[Outcome]:
         now = self._clock.seconds()
         by_position = {recipient.position: recipient for recipient in entry.recipients}
         decided = []
@@ -262,16 +343,29 @@ class QueueRunner:
             decided.append(one)
         return decided
 
-    async def _settle(self, entry: QueueEntry, outcomes: list[Outcome], report: Acceptance | None) -> None:
+    async def _settle(
+        self,
+        entry: QueueEntry,
+        outcomes: list[Outcome],
+        deliveries: Sequence[Delivery],
+        report: Acceptance | None,
+        more: bool,
+    ) -> None:
         """Again and again while the store cannot: to give up here would send the message once more."""
         while True:
             try:
-                await self._queue.settle(self._owner, entry.queue_id, outcomes, (), report)
+                await self._queue.settle(self._owner, entry.queue_id, outcomes, deliveries, report, more)
                 return
             except NoSuchEntry:
                 # Deleted by an operator meanwhile, or our lease ended and another has it.
                 log.warn("{event} {queue_id}", event="queue.claim_lost", queue_id=entry.queue_id)
                 return
+            except NoSuchAccount:
+                # Of a report, its addressee has just gone; of a copy, the next attempt will find that out.
+                if report is None:
+                    raise
+                report = None
+                continue
             except MailError as error:
                 log.warn(
                     "{event} {queue_id} {reason}",

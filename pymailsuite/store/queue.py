@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -91,6 +93,31 @@ def _known_ids(queue_ids: Iterable[QueueId]) -> list[ContentId]:
     return known
 
 
+_IDS_A_STATEMENT = 256
+
+
+def _id_lists(content_ids: Sequence[ContentId]) -> Iterator[tuple[str, list[ContentId]]]:
+    """``(?, ?, ...)`` and the values for it, in pieces. Lengths are powers of two (the last id is repeated), so that
+    few statements serve all and stay prepared."""
+    for start in range(0, len(content_ids), _IDS_A_STATEMENT):
+        piece = list(content_ids[start : start + _IDS_A_STATEMENT])
+        length = 1 << (len(piece) - 1).bit_length()
+        yield f"({', '.join('?' * length)})", [*piece, *[piece[-1]] * (length - len(piece))]
+
+
+@frozen
+class _Settlement:
+    """What :meth:`QueueStore.settle` was asked for, and when."""
+
+    owner: str
+    queue_id: QueueId
+    outcomes: Sequence[Outcome]
+    deliveries: Sequence[Delivery]
+    report: Acceptance | None
+    more: bool
+    now: float
+
+
 @implementer(IQueueStore)
 class QueueStore:
     """The queue's rows. An entry's id is that of its content."""
@@ -133,13 +160,19 @@ class QueueStore:
                 f" ORDER BY due_at LIMIT ?{txn.skip_locked}) RETURNING content_id, due_at",
                 (owner, now + lease_s, now, now, limit),
             )
-            entries = []
-            for content_id, _ in sorted(claimed, key=lambda row: (row[1], row[0])):
-                due = self._recipients_txn(txn, content_id, " AND state = ? AND next_attempt <= ?", (_WAITING, now))
-                row = txn.row(f"{_ENTRY} WHERE q.content_id = ?", (content_id,))
-                assert row is not None, "a queue entry without its content"
-                entries.append(_entry(row, due))
-            return entries
+            # A few statements for all of them: under load a claim is a hundred entries.
+            content_ids = [content_id for content_id, _ in sorted(claimed, key=lambda row: (row[1], row[0]))]
+            rows: dict[ContentId, Row] = {}
+            due: defaultdict[ContentId, list[QueuedRecipient]] = defaultdict(list)
+            for marks, ids in _id_lists(content_ids):
+                rows.update((row[0], row) for row in txn.rows(f"{_ENTRY} WHERE q.content_id IN {marks}", ids))
+                for row in txn.rows(
+                    f"SELECT {RECIPIENT_COLUMNS} FROM queue_recipients WHERE content_id IN {marks} AND state = ?"
+                    " AND next_attempt <= ? ORDER BY content_id, position",
+                    (*ids, _WAITING, now),
+                ):
+                    due[row[0]].append(_recipient(row))
+            return [_entry(rows[content_id], due[content_id]) for content_id in content_ids]
 
         return self._database.run("claim queue entries", claim_txn)
 
@@ -169,47 +202,117 @@ class QueueStore:
         outcomes: Sequence[Outcome],
         deliveries: Sequence[Delivery],
         report: Acceptance | None,
+        more: bool = False,
     ) -> Deferred[None]:
-        now = self._clock.seconds()
+        settlement = _Settlement(owner, queue_id, outcomes, deliveries, report, more, self._clock.seconds())
+        return self._database.run_together("settle", self._settle_txn, settlement)
 
-        def settle_txn(txn: Transaction) -> None:
-            content_id = _content_id(queue_id)
-            if not txn.execute(
-                "UPDATE queue_entries SET claimed_by = '', claimed_until = 0 WHERE content_id = ? AND claimed_by = ?",
-                (content_id, owner),
-            ):
-                raise NoSuchEntry(cause=f"{queue_id} is not claimed by {owner}")
-            txn.execute_many(
-                "UPDATE queue_recipients SET state = ?, attempts = attempts + 1, next_attempt = ?, delay_reported = ?,"
-                " last_status = ?, last_reply = ?, last_host = ? WHERE content_id = ? AND position = ?",
-                [
-                    (
-                        *(o.state.value, o.next_attempt, int(o.delay_reported), o.status, o.reply, o.host),
-                        *(content_id, o.position),
-                    )
-                    for o in outcomes
-                ],
-            )
-            if deliveries:
+    def _settle_txn(self, txn: Transaction, settlements: Sequence[_Settlement]) -> list[None]:
+        """Settle many at once: most of them end their entry, and those cost four statements all together."""
+        by_id = {_content_id(settlement.queue_id): settlement for settlement in settlements}
+        if len(by_id) < len(settlements):
+            # Routes of one entry that end together are settled one after the other.
+            for settlement in settlements:
+                self._settle_txn(txn, [settlement])
+            return [None] * len(settlements)
+        self._check_claims_txn(txn, by_id)
+        finished, left = self._split_txn(txn, by_id)
+        self._remove_all_txn(txn, finished)
+        for content_id in left:
+            self._note_outcomes_txn(txn, content_id, by_id[content_id])
+        for content_id, settlement in by_id.items():
+            if settlement.deliveries:
                 size = txn.value("SELECT size FROM contents WHERE content_id = ?", (content_id,))
-                change_refs_txn(txn, {content_id: len(deliveries)})
-                deliver_txn(txn, [(delivery, content_id, size) for delivery in deliveries], now)
-            if report is not None:
-                self._accept_txn(txn, [(report, now)])
-            self._note_due_txn(txn, content_id)
+                change_refs_txn(txn, {content_id: len(settlement.deliveries)})
+                copies = [(delivery, content_id, size) for delivery in settlement.deliveries]
+                deliver_txn(txn, copies, settlement.now)
+        reports = [(one.report, one.now) for one in settlements if one.report is not None]
+        if any(report.relays for report, _ in reports):
+            self._accept_txn(txn, reports)
+        elif reports:
+            accept_txn(txn, reports)
+        return [None] * len(settlements)
 
-        return self._database.run("settle", settle_txn)
+    def _check_claims_txn(self, txn: Transaction, by_id: dict[ContentId, _Settlement]) -> None:
+        claimed_by: dict[ContentId, str] = {}
+        for marks, ids in _id_lists(list(by_id)):
+            # An UPDATE that changes nothing: on every engine it keeps others from taking the claim over meanwhile.
+            claimed_by.update(
+                txn.rows(
+                    f"UPDATE queue_entries SET claimed_until = claimed_until WHERE content_id IN {marks}"
+                    " RETURNING content_id, claimed_by",
+                    ids,
+                )
+            )
+        for content_id, settlement in by_id.items():
+            if claimed_by.get(content_id) != settlement.owner:
+                raise NoSuchEntry(cause=f"{settlement.queue_id} is not claimed by {settlement.owner}")
 
-    def _note_due_txn(self, txn: Transaction, content_id: ContentId) -> None:
-        """Set when the entry is due next; finish it if nobody waits any more."""
-        due = txn.value(
-            "SELECT MIN(next_attempt) FROM queue_recipients WHERE content_id = ? AND state = ?", (content_id, _WAITING)
+    def _split_txn(
+        self, txn: Transaction, by_id: dict[ContentId, _Settlement]
+    ) -> tuple[list[ContentId], list[ContentId]]:
+        """Entries nobody of whom waits any more, and the others."""
+        outstanding: set[ContentId] = set()
+        ended = {
+            (content_id, outcome.position)
+            for content_id, settlement in by_id.items()
+            for outcome in settlement.outcomes
+            if outcome.state is not RecipientState.WAITING
+        }
+        for marks, ids in _id_lists(list(by_id)):
+            outstanding |= {
+                content_id
+                for content_id, position in txn.rows(
+                    f"SELECT content_id, position FROM queue_recipients WHERE content_id IN {marks} AND state = ?",
+                    (*ids, _WAITING),
+                )
+                if (content_id, position) not in ended
+            }
+        return [each for each in by_id if each not in outstanding], [each for each in by_id if each in outstanding]
+
+    def _note_outcomes_txn(self, txn: Transaction, content_id: ContentId, settlement: _Settlement) -> None:
+        """Write down what became of some; set when the entry is due next, and end the claim unless there is more."""
+        txn.execute_many(
+            "UPDATE queue_recipients SET state = ?, attempts = attempts + 1, next_attempt = ?, delay_reported = ?,"
+            " last_status = ?, last_reply = ?, last_host = ? WHERE content_id = ? AND position = ?",
+            [
+                (
+                    *(o.state.value, o.next_attempt, int(o.delay_reported), o.status, o.reply, o.host),
+                    *(content_id, o.position),
+                )
+                for o in settlement.outcomes
+            ],
         )
-        if due is None:
-            self._remove_txn(txn, content_id)
-        else:
-            txn.execute("UPDATE queue_entries SET due_at = ? WHERE content_id = ?", (due, content_id))
+        if not settlement.more:
+            txn.execute(
+                "UPDATE queue_entries SET claimed_by = '', claimed_until = 0, due_at = (SELECT MIN(next_attempt)"
+                " FROM queue_recipients WHERE content_id = ? AND state = ?) WHERE content_id = ?",
+                (content_id, _WAITING, content_id),
+            )
             txn.call_after(self.wake)
+
+    def _remove_all_txn(self, txn: Transaction, content_ids: Sequence[ContentId]) -> None:
+        """Remove entries that are there."""
+        for marks, ids in _id_lists(content_ids):
+            txn.execute(f"DELETE FROM queue_recipients WHERE content_id IN {marks}", ids)
+            txn.execute(f"DELETE FROM queue_entries WHERE content_id IN {marks}", ids)
+            txn.execute(f"UPDATE contents SET refs = refs - 1 WHERE content_id IN {marks}", ids)
+
+    def release_claims(self, owners: Iterable[str]) -> Deferred[int]:
+        gone = sorted(set(owners))
+
+        def release_txn(txn: Transaction) -> int:
+            released = sum(
+                txn.execute(
+                    "UPDATE queue_entries SET claimed_by = '', claimed_until = 0 WHERE claimed_by = ?", (owner,)
+                )
+                for owner in gone
+            )
+            if released:
+                txn.call_after(self.wake)
+            return released
+
+        return self._database.run("release claims", release_txn)
 
     def _remove_txn(self, txn: Transaction, content_id: ContentId) -> int:
         txn.execute("DELETE FROM queue_recipients WHERE content_id = ?", (content_id,))
@@ -220,12 +323,19 @@ class QueueStore:
 
     def next_due(self, now: float) -> Deferred[float | None]:
         def next_due_txn(txn: Transaction) -> float | None:
-            due: float | None = txn.value(
-                "SELECT MIN(CASE WHEN claimed_until > ? THEN claimed_until ELSE due_at END) FROM queue_entries"
-                " WHERE held = 0",
-                (now,),
+            # Both walk the index of what is due and stop early: this is asked every few seconds, of long queues too.
+            row = txn.row(
+                "SELECT due_at FROM queue_entries WHERE held = 0 AND claimed_until <= ? ORDER BY due_at LIMIT 1", (now,)
             )
-            return None if due is None or due >= NO_DUE else due
+            unclaimed: float = row[0] if row is not None else NO_DUE
+            if unclaimed <= now:
+                return unclaimed
+            lapse: float | None = txn.value(
+                "SELECT MIN(claimed_until) FROM queue_entries WHERE due_at <= ? AND held = 0 AND claimed_until > ?",
+                (now, now),
+            )
+            due = min(unclaimed, NO_DUE if lapse is None else lapse)
+            return None if due >= NO_DUE else due
 
         return self._database.read("next due", next_due_txn)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Sequence
 from email import message_from_bytes
 from email.message import Message
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -16,6 +18,7 @@ from pymailsuite.config.sections.directory import DirectorySettings
 from pymailsuite.config.sections.queue import QueueSettings
 from pymailsuite.config.sections.relay import RelaySettings
 from pymailsuite.delivery.intake import MessageIntake
+from pymailsuite.delivery.late import LateDelivery
 from pymailsuite.delivery.reports import ReportWriter
 from pymailsuite.directory.resolver import RecipientResolver
 from pymailsuite.dns.fake import FakeResolver
@@ -29,9 +32,10 @@ from pymailsuite.interfaces import (
     RecipientState,
     RemoteRecipient,
 )
+from pymailsuite.queue.presence import Presence
 from pymailsuite.queue.runner import QueueRunner
 from pymailsuite.relay.relay import Relay
-from pymailsuite.values import ALL_UIDS, Address, Envelope, Peer, QueueId
+from pymailsuite.values import ALL_UIDS, AccountId, Address, Envelope, Peer, QueueId
 from tests.acceptance import acceptance
 from tests.support.smtp_sink import CLOSE, SILENCE, MemoryInternet, SmtpSink
 from tests.support.stores import make_account, make_store
@@ -56,14 +60,28 @@ class QueueTestCase(SynchronousTestCase):
         self.intake = MessageIntake(self.store, DeliverySettings(), "mx.example.org", self.internet)
         self.runner = self.make_runner()
 
-    def make_runner(self, relay: Any = None, store: Any = None, **options: Any) -> QueueRunner:
+    def make_runner(
+        self, relay: Any = None, store: Any = None, presence: Presence | None = None, **options: Any
+    ) -> QueueRunner:
         store = store or self.store
         relay = relay or Relay(
             RelaySettings(), "mx.example.org", self.resolver, self.store.read_content, self.internet, random.Random(1)
         )
         reports = ReportWriter(store, self.recipients, self.internet, 1000)
-        settings = QueueSettings(**options)
-        return QueueRunner(settings, "mx.example.org", store, relay, reports, self.internet, random.Random(1))
+        here = LateDelivery(self.recipients, self.internet)
+        presence = presence or Presence(Path(self.mktemp()), "mx.example.org")
+        self.addCleanup(presence.leave)
+        return QueueRunner(
+            QueueSettings(**options),
+            "mx.example.org",
+            store,
+            relay,
+            reports,
+            here,
+            presence,
+            self.internet,
+            random.Random(1),
+        )
 
     def host(self, ip: str = "192.0.2.1", script: Any = None) -> SmtpSink:
         sink = SmtpSink(self.internet, script)
@@ -94,8 +112,8 @@ class QueueTestCase(SynchronousTestCase):
         (recipient,) = entry.recipients
         return recipient
 
-    def inbox(self) -> list[Message]:
-        account = self.store.account_mail(self.ann)
+    def inbox(self, account_id: AccountId | None = None) -> list[Message]:
+        account = self.store.account_mail(self.ann if account_id is None else account_id)
         box = self.successResultOf(account.mailbox("INBOX"))
         rows = self.successResultOf(account.read_messages(box.mailbox_id, ALL_UIDS, [Column.OCTETS], list))
         return [message_from_bytes(row[0]) for row in rows]
@@ -188,6 +206,48 @@ class DeliveryTests(QueueTestCase):
         self.successResultOf(self.store.queue.flush([queue_id], self.internet.seconds()))
         self.run_for(61)
         self.assertEqual(len(sink.messages), 1)
+
+    def test_what_another_process_did_is_found_by_looking(self) -> None:
+        sink = self.host(script={"RCPT": ["451 4.2.0 later", "250 ok"]})
+        self.runner.start()
+        queue_id = self.submit()
+        self.run_for(1)
+        self.patch(self.store.queue, "wake", lambda: None)
+        self.successResultOf(self.store.queue.flush([queue_id], self.internet.seconds()))
+        self.run_for(2)
+        self.assertEqual(len(sink.messages), 1)
+
+    def test_a_route_is_settled_when_it_ends_and_does_not_wait_for_the_others(self) -> None:
+        slow: Deferred[RecipientState] = Deferred()
+        relay = _ScriptedRelay(RecipientState.FAILED, slow)
+        self.make_runner(relay).start()
+        self.submit(BOB, CARL)
+        self.run_for(1)
+        (entry,) = self.queue()
+        states = [recipient.state for recipient in entry.recipients]
+        self.assertEqual(states, [RecipientState.FAILED, RecipientState.WAITING])
+        self.assertEqual(len(self.inbox()), 1)
+        other = _ScriptedRelay(RecipientState.DELIVERED)
+        self.make_runner(other).start()
+        self.run_for(200)
+        self.assertEqual(other.attempts, [])
+        slow.callback(RecipientState.DELIVERED)
+        self.run_for(1)
+        self.assertEqual((self.queue(), len(self.inbox())), ([], 1))
+
+    def test_a_domain_that_has_become_ours_is_delivered_to_here(self) -> None:
+        sink = self.host(script={"RCPT": "451 4.2.0 later"})
+        self.runner.start()
+        self.submit(BOB, Address("nobody", "b.example"))
+        self.run_for(1)
+        self.assertEqual(len(self.queue()), 1)
+        bob = make_account(self.store, "bob@b.example").account_id
+        self.run_for(400)
+        self.assertEqual((self.queue(), sink.messages), ([], []))
+        (message,) = self.inbox(bob)
+        self.assertEqual((message["Return-Path"], message["Delivered-To"]), ("<ann@example.org>", "bob@b.example"))
+        (report,) = self.inbox()
+        self.assertIn("nobody@b.example", report.as_string())
 
     def test_an_entry_deleted_while_it_is_under_way_is_let_go(self) -> None:
         sink = self.host(script={"RCPT": SILENCE})
@@ -368,7 +428,7 @@ class ResilienceTests(QueueTestCase):
     @acceptance("S078")
     def test_a_crash_before_the_settling_leaves_the_message_waiting(self) -> None:
         first = _ScriptedRelay(Deferred())
-        crashed = self.make_runner(first)
+        crashed = self.make_runner(first, lease=60)
         crashed.start()
         self.submit()
         self.run_for(1)
@@ -383,6 +443,28 @@ class ResilienceTests(QueueTestCase):
         self.assertEqual(sink.messages, [])
         self.run_for(32)
         self.assertEqual((len(sink.messages), self.queue()), (1, []))
+
+    @acceptance("S078")
+    def test_a_process_that_died_does_not_keep_its_claims_from_the_next(self) -> None:
+        folder = Path(self.mktemp())
+        dead = Presence(folder, "mx.example.org")
+        self.assertEqual(dead.enter(), [])
+        queue_id = self.submit()
+        self.successResultOf(self.store.queue.claim(dead.owner, self.internet.seconds(), 1000.0, 10))
+        os.close(dead._file or -1)  # the kernel does as much for a process that is killed
+        sink = self.host()
+        self.make_runner(presence=Presence(folder, "mx.example.org")).start()
+        self.run_for(1)
+        self.assertIn(queue_id.encode(), sink.messages[0].content)
+        self.assertEqual(len(list(folder.iterdir())), 1)
+
+    def test_the_claims_of_a_process_that_lives_are_left_alone(self) -> None:
+        folder = Path(self.mktemp())
+        alive, second = Presence(folder, "mx.example.org"), Presence(folder, "mx.example.org")
+        self.assertEqual((alive.enter(), second.enter()), ([], []))
+        alive.leave()
+        second.leave()
+        self.assertEqual(list(folder.iterdir()), [])
 
     def test_a_claim_lasts_as_long_as_the_work(self) -> None:
         slow: Deferred[RecipientState] = Deferred()

@@ -182,6 +182,52 @@ class QueueContract(StoreTestCase):
         self.assertEqual(self.result(self.queue.entries()), [])
         self.assert_sound()
 
+    def test_a_settlement_of_some_keeps_the_claim_for_the_others(self) -> None:
+        queue_id = self.enqueue(recipient(0), recipient(1, "y"), recipient(2, "z"))
+        self.claim()
+        later = Outcome(1, RecipientState.WAITING, "4.4.1", "no answer", next_attempt=NOW + 300)
+        woken = self.woken
+        self.result(self.queue.settle("one", queue_id, [Outcome(0, RecipientState.DELIVERED)], (), None, more=True))
+        self.result(self.queue.settle("one", queue_id, [later], (), None, more=True))
+        self.assertEqual((self.claim("two"), self.woken), ([], woken))
+        (entry,) = self.claim("two", NOW + 61)
+        self.assertEqual([one.position for one in entry.recipients], [2])
+        self.result(self.queue.settle("two", queue_id, [Outcome(2, RecipientState.DELIVERED)], (), None))
+        self.assertEqual(self.claim(now=NOW + 299), [])
+        (entry,) = self.claim(now=NOW + 300)
+        self.assertEqual([one.position for one in entry.recipients], [1])
+        self.assert_sound()
+
+    def test_many_are_settled_together_as_they_would_be_alone(self) -> None:
+        ended, waiting, held_by_other = self.enqueue(), self.enqueue(recipient(0), recipient(1, "y")), self.enqueue()
+        self.claim(limit=2)
+        self.claim("two")
+        report = Acceptance(self.stage(b"Subject: report\r\n\r\n"), None, (Delivery(self.ann.account_id, b""),))
+        asked = [
+            self.queue.settle("one", ended, [Outcome(0, RecipientState.FAILED)], (), report),
+            self.queue.settle("one", waiting, [Outcome(0, RecipientState.DELIVERED)], (), None, True),
+            self.queue.settle("one", waiting, [Outcome(1, RecipientState.WAITING, next_attempt=NOW + 5)], (), None),
+        ]
+        refused = self.queue.settle("one", held_by_other, [Outcome(0, RecipientState.DELIVERED)], (), None)
+        for one in asked:
+            self.result(one)
+        self.failure(refused, NoSuchEntry)
+        self.assertEqual([entry.queue_id for entry in self.result(self.queue.entries())], [waiting, held_by_other])
+        self.assertEqual(self.inbox_octets(self.ann.account_id), [b"Subject: report\r\n\r\n"])
+        (entry,) = self.claim(now=NOW + 5)
+        self.assertEqual([one.position for one in entry.recipients], [1])
+        self.assert_sound()
+
+    def test_claims_of_owners_that_are_gone_are_released(self) -> None:
+        first, second = self.enqueue(), self.enqueue()
+        self.claim("gone", limit=1)
+        self.claim("alive")
+        woken = self.woken
+        self.assertEqual(self.result(self.queue.release_claims(["gone", "never there"])), 1)
+        self.assertEqual(self.woken, woken + 1)
+        self.assertEqual([entry.queue_id for entry in self.claim("two")], [first])
+        self.result(self.queue.settle("alive", second, [Outcome(0, RecipientState.DELIVERED)], (), None))
+
     def test_a_failed_settlement_changes_nothing(self) -> None:
         queue_id = self.enqueue()
         self.claim()

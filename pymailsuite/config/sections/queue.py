@@ -41,8 +41,11 @@ class QueueSettings(Section):
     claim_batch: int = Field(default=100, ge=1)
     """Messages taken from the store at a time."""
 
-    lease: Duration = Field(default=60.0, gt=0)
-    """How long messages stay ours without a sign of life: after a crash they are tried again no earlier."""
+    lease: Duration = Field(default=30.0, gt=0)
+    """How long messages under way stay ours without a sign of life, of which there are three in this time. When a node
+    dies, others take its messages over after this; when it is started again on the same data folder, it takes them back
+    at once."""
 
-    poll: Duration = Field(default=60.0, gt=0)
-    """How often to look for due messages though nobody told of any."""
+    poll: Duration = Field(default=1.0, gt=0)
+    """How often to look for due messages though nobody told of any: what another process did (such as ``pymailsuite
+    queue flush``) is found after this. One cheap query each time."""

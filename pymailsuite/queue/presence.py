@@ -1,0 +1,76 @@
+"""Which owners of claims are gone: known at once after a crash, where a lease alone would make everybody wait.
+
+Each process that works on the queue keeps a file of its own locked for as long as it lives, in the data folder; the
+kernel lets go of the lock when the process dies, however it dies. Who can lock the file of another knows that its owner
+is no more, and may end its claims. A node that does not share the folder is never judged: its claims end with their
+lease.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+from pathlib import Path
+
+_SUFFIX = ".owner"
+
+
+class Presence:
+    """This process's name as an owner of claims, and its sign of life in ``folder``. ``host_name`` is for operators."""
+
+    def __init__(self, folder: Path, host_name: str) -> None:
+        self._folder = folder
+        self._token = secrets.token_hex(4)
+        self.owner = f"{host_name}:{os.getpid()}:{self._token}"
+        self._file: int | None = None
+        self._departed: dict[Path, int] = {}
+
+    def enter(self) -> list[str]:
+        """Be there from now on; the owners that are not any more. OSError if the folder cannot be used."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._own_path
+        # Locked before it has its name, or another may take it for the file of one that is gone.
+        unnamed = path.with_suffix(".new")
+        self._file = os.open(unnamed, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        os.write(self._file, self.owner.encode())
+        unnamed.rename(path)
+        return [owner for other in sorted(self._folder.glob(f"*{_SUFFIX}")) if (owner := self._owner_gone(other))]
+
+    def _owner_gone(self, path: Path) -> str:
+        """Who left ``path`` behind; empty if that one lives, or somebody else sees to it just now."""
+        if path == self._own_path:
+            return ""
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return ""
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return ""
+        self._departed[path] = descriptor
+        return os.pread(descriptor, 1024, 0).decode("utf-8", "replace")
+
+    def forget_departed(self) -> None:
+        """The claims of those that are gone are ended: their files may go."""
+        for path, descriptor in self._departed.items():
+            path.unlink(missing_ok=True)
+            os.close(descriptor)
+        self._departed.clear()
+
+    def leave(self) -> None:
+        """Nothing is claimed any more. Harmless if not there."""
+        for descriptor in self._departed.values():
+            os.close(descriptor)
+        self._departed.clear()
+        if self._file is not None:
+            self._own_path.unlink(missing_ok=True)
+            os.close(self._file)
+            self._file = None
+
+    @property
+    def _own_path(self) -> Path:
+        return self._folder / f"{self._token}{_SUFFIX}"
