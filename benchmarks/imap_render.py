@@ -1,6 +1,6 @@
 """How fast FETCH responses are made of rows: milliseconds for 10,000 messages, the best of some runs.
 
-    python benchmarks/imap_render.py
+python benchmarks/imap_render.py
 """
 
 from __future__ import annotations
