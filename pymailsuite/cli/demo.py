@@ -9,6 +9,7 @@ import contextlib
 import email
 import email.policy
 import imaplib
+import itertools
 import os
 import poplib
 import re
@@ -49,7 +50,7 @@ def free_port_base() -> int:
     # Below the ports the system gives to clients; from a start of our own, so that two demonstrations rarely meet.
     bases = range(10_000, 31_000, 100)
     start = os.getpid() % len(bases)
-    for base in (*bases[start:], *bases[:start]):
+    for base in itertools.chain(bases[start:], bases[:start]):
         with contextlib.ExitStack() as stack:
             try:
                 for port in STANDARD_PORTS.values():
