@@ -31,6 +31,7 @@ class ImapProtocol(ShellProtocol):
         self._session = Session(shared, self)
         self._tls_context = tls_context
         self._running: Deferred[None] | None = None
+        self._stopping = False
 
     # --- what the shell calls
 
@@ -61,6 +62,12 @@ class ImapProtocol(ShellProtocol):
             self._session.end("Autologout: idle for too long")
         else:
             self.abort()
+
+    def shut_down(self) -> None:
+        """The server stops: say BYE, after the answer that is under way. Source: RFC 3501 §7.1.5."""
+        self._stopping = True
+        if self._running is None and not self.closing:
+            self._session.end("Server shutting down")
 
     def input_ended(self) -> None:
         """Answer what was asked, then close."""
@@ -97,6 +104,9 @@ class ImapProtocol(ShellProtocol):
         session = self._session
         receiver = session.receiver
         while self._running is None and not self.closing:
+            if self._stopping:
+                self._session.end("Server shutting down")
+                return
             lagging = self.peer_lags()
             if lagging is not None:
                 self.set_timeout(session.shared.settings.write_timeout)

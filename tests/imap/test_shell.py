@@ -206,6 +206,21 @@ class Waiting(SynchronousTestCase):
         self.assertEqual(client.transport.producerState, "producing")
         self.assertEqual(client.output().count(b"b OK"), 10_000)
 
+    def test_a_server_that_stops_says_bye_after_the_answer_under_way(self) -> None:
+        server = Server()
+        idle, busy = logged_in(server), logged_in(server)
+        waiting: Deferred[Any] = Deferred()
+        spoil(busy, changes=lambda: waiting)
+        busy.send(b"a NOOP\r\nb NOOP\r\n")
+        for client in (idle, busy):
+            client.protocol.in_turn(client.protocol.shut_down)
+        self.assertEqual(idle.output(), b"* BYE Server shutting down\r\n")
+        self.assertEqual(busy.output(), b"")
+        waiting.errback(StoreUnavailable())
+        answered = busy.output()
+        self.assertIn(b"\r\n* BYE Server shutting down\r\n", b"\r\n" + answered)
+        self.assertNotIn(b"b OK", answered)
+
     def test_a_login_that_is_done_when_the_client_has_gone_is_undone(self) -> None:
         server = Server()
         server.portal.checker.hold()
