@@ -76,6 +76,7 @@ class Pop3Protocol(ShellProtocol):
         self._logout: Callable[[], object] | None = None
         # An answer is pending: no line is taken until it is there.
         self._waiting = False
+        self._stopping = False
         self._pumping = False
         self._answer: tuple[Any] | None = None
         self._delay: IDelayedCall | None = None
@@ -118,10 +119,10 @@ class Pop3Protocol(ShellProtocol):
             self.close()
 
     def shut_down(self) -> None:
-        """The server stops: say so and close, unless an answer is owed first."""
+        """The server stops: say so and close, after the answer that is owed."""
+        self._stopping = True
         if not self.closing and not self._waiting:
-            self.session.shut_down()
-            self._finish_turn(False)
+            self._pump()
 
     def input_ended(self) -> None:
         """A client that has shut down its side still gets the answers it is owed."""
@@ -162,6 +163,9 @@ class Pop3Protocol(ShellProtocol):
                     request = self._perform(request)
                     continue
                 if self._waiting or session.ended or self.closing:
+                    break
+                if self._stopping:
+                    session.shut_down()
                     break
                 if (session.outgoing or self._output_paused) and self._must_wait_for_client(session):
                     break

@@ -130,6 +130,17 @@ class ShellTests(SynchronousTestCase):
         self.assertTrue(self.conversation.ended())
         self.assertEqual(self.world.mailbox.messages, 1)
 
+    def test_server_that_stops_gives_the_answer_it_owes_first(self):
+        self.world.portal.checker.hold()
+        self.conversation.say("USER alice@mail.example", "PASS wonderland", "STAT")
+        self.conversation.protocol.shut_down()
+        self.assertFalse(self.conversation.ended())
+        self.world.portal.checker.release()
+        replies = self.conversation.output().splitlines()
+        self.assertTrue(replies[0].startswith(b"+OK maildrop has"))
+        self.assertEqual(replies[1:], [b"-ERR [SYS/TEMP] server is shutting down"])
+        self.assertTrue(self.conversation.ended())
+
     def test_small_replies_leave_at_once(self):
         self.conversation.transport.writes = 0
         self.conversation.say("CAPA", "USER alice@mail.example", "NOSUCH")
