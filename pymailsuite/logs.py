@@ -174,6 +174,14 @@ def json_line(event: LogEvent) -> str:
     return json.dumps(fields, ensure_ascii=False, default=str) + "\n"
 
 
+_PORT_CHATTER: Final = re.compile(r"_Datagrams starting on \d+|\(UDP Port \d+ Closed\)")
+
+
+def _is_chatter(event: LogEvent) -> bool:
+    """True for what Twisted says of each UDP port: two lines a DNS look-up, and no way to ask it not to."""
+    return "log_legacy" in event and _PORT_CHATTER.fullmatch(_message_of(event)) is not None
+
+
 @implementer(ILogObserver)
 class LineObserver:
     """Writes each event of at least ``level`` as one line."""
@@ -184,7 +192,7 @@ class LineObserver:
         self._wanted = {each for each in LogLevel.iterconstants() if each >= level}
 
     def __call__(self, event: LogEvent) -> None:
-        if event.get("log_level", LogLevel.info) in self._wanted:
+        if event.get("log_level", LogLevel.info) in self._wanted and not _is_chatter(event):
             line = self._format_line(event)
             self._target.write(line.encode("utf-8", "backslashreplace"), event["log_time"])
 

@@ -164,6 +164,24 @@ class RelayConnection(ShellProtocol):
 
     # --- the shell
 
+    def log_opened(self) -> None:
+        self.log.info(
+            "{event} to {target}", event="relay.connected", target=str(self.target), local_port=self._local_port()
+        )
+
+    def log_closed(self, seconds: float, reason: Failure) -> None:
+        self.log.info(
+            "{event} from {target} after {messages} messages",
+            event="relay.disconnected",
+            target=str(self.target),
+            messages=self.messages,
+            seconds=seconds,
+            reason=reason.getErrorMessage(),
+        )
+
+    def _local_port(self) -> int:
+        return getattr(self.transport.getHost(), "port", 0)
+
     def connection_opened(self) -> None:
         self._act()
 

@@ -13,6 +13,7 @@ from pymailsuite import __version__
 from pymailsuite.config.sections.smtp import Network, SmtpSettings, SubmissionSettings
 from pymailsuite.interfaces import IMessageIntake, IRecipientResolver
 from pymailsuite.smtp.help import load_help
+from pymailsuite.smtp.peer_names import PeerNames
 from pymailsuite.smtp.protocol import SmtpProtocol
 from pymailsuite.smtp.replies import reply
 from pymailsuite.smtp.requests import Mechanisms, Service
@@ -40,11 +41,13 @@ class SmtpFactory(ShellFactory):
         mechanisms: Mechanisms | None = None,
         tls_context: TlsContextFactory | None = None,
         trusted_networks: Sequence[Network] | None = None,
+        postmaster_domain: str = "",
+        peer_names: PeerNames | None = None,
     ) -> None:
         """``mechanisms`` is :func:`pymailsuite.sasl.mechanisms` or the like; AUTH needs it and ``portal``.
 
-        ``tls_context`` None: no STARTTLS. ``trusted_networks`` None: those of the section. ConfigError if the section's
-        help file cannot be read.
+        ``tls_context`` None: no STARTTLS. ``trusted_networks`` None: those of the section. ``peer_names`` None: peers
+        are not looked up in DNS. ConfigError if the section's help file cannot be read.
         """
         super().__init__(reactor, ConnectionLimits(settings.connections, settings.connections_per_address))
         version = f"pymailsuite {__version__}" if settings.show_version else ""
@@ -56,11 +59,13 @@ class SmtpFactory(ShellFactory):
             submission=isinstance(settings, SubmissionSettings),
             tls_available=tls_context is not None,
             mechanisms=mechanisms if portal is not None else None,
+            postmaster_domain=postmaster_domain,
         )
         self._resolver = resolver
         self._intake = intake
         self._portal = portal
         self._tls_context = tls_context
+        self._peer_names = peer_names
         self._trusted_networks = tuple(settings.trusted_networks if trusted_networks is None else trusted_networks)
         if settings.plaintext_login:
             self.log.warn(
@@ -78,6 +83,7 @@ class SmtpFactory(ShellFactory):
             self._portal,
             self._tls_context,
             self._trusted_networks,
+            self._peer_names,
         )
 
     def busy_reply(self) -> bytes:

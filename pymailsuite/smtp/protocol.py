@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 from pymailsuite.config.sections.smtp import Network
 from pymailsuite.errors import LoginRefused, MailError, TemporaryFailure
 from pymailsuite.interfaces import IIncomingMessage, IMessageIntake, IRecipientResolver, ISubmissionAvatar
+from pymailsuite.smtp.peer_names import PeerNames
 from pymailsuite.smtp.receiver import CommandLine, EndOfText, Event, LineRefused, SmtpReceiver, Text
 from pymailsuite.smtp.requests import (
     BeginMessage,
@@ -69,6 +70,7 @@ class SmtpProtocol(ShellProtocol):
         portal: Portal | None = None,
         tls_context: TlsContextFactory | None = None,
         trusted_networks: Sequence[Network] = (),
+        peer_names: PeerNames | None = None,
     ) -> None:
         super().__init__(reactor)
         self.protocol_name = "submission" if service.submission else "smtp"
@@ -79,6 +81,7 @@ class SmtpProtocol(ShellProtocol):
         self._portal = portal
         self._tls_context = tls_context
         self._trusted_networks = trusted_networks
+        self._peer_names = peer_names
         self._receiver = SmtpReceiver(max(service.settings.auth_line, service.settings.extended_line))
         self._session: SmtpSession | None = None
         self._incoming: IIncomingMessage | None = None
@@ -107,6 +110,9 @@ class SmtpProtocol(ShellProtocol):
         peer = Peer(ip=self.peer_ip, port=self.peer_port, trusted=trusted)
         self._session = SmtpSession(self._service, peer, self.secure, loopback)
         self._session.greet()
+        if self._peer_names is not None and not loopback:
+            # Nobody waits for it: the name is used by whatever is said of the peer once it is there.
+            self._peer_names.name_of(self.peer_ip).addCallback(self._session.peer_named)
         self._pump(acted=True)
 
     def octets_received(self, octets: bytes) -> None:

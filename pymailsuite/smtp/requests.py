@@ -30,6 +30,13 @@ class Service:
     submission: bool = False
     tls_available: bool = False
     mechanisms: Mechanisms | None = None
+    postmaster_domain: str = ""
+    """Where mail for ``<postmaster>`` goes unless the settings say otherwise; empty: the host name."""
+
+    @property
+    def postmaster(self) -> Address:
+        """Who gets that mail."""
+        return Address("postmaster", self.postmaster_domain or self.hostname)
 
 
 # --- requests

@@ -335,7 +335,7 @@ class SmtpSession:
             return None
         if not address.domain:
             local_part, _, domain = settings.postmaster.rpartition("@")
-            address = Address(local_part, domain) if domain else Address("postmaster", self._service.hostname)
+            address = Address(local_part, domain) if domain else self._service.postmaster
         self._pending_recipient = address
         return ResolveRecipient(address)
 
@@ -486,6 +486,10 @@ class SmtpSession:
         self._peer = Peer(ip=peer.ip, port=peer.port, rdns=peer.rdns, trusted=peer.trusted)
         self._forget_transaction()
         self.state = State.START
+
+    def peer_named(self, name: str) -> None:
+        """DNS knows the peer by this name; what is said of it from now on includes it."""
+        self._peer = evolve(self._peer, rdns=name)
 
     def secured(self, description: str) -> None:
         """TLS is established, with this protocol and cipher."""

@@ -110,6 +110,29 @@ class ShellProtocol(Protocol):
     def connection_closed(self, reason: Failure) -> None:
         """The connection is gone: abandon what was under way."""
 
+    def log_opened(self) -> None:
+        """Write down that the connection is there."""
+        self.log.info(
+            "{event} {protocol} from {peer_ip}",
+            event="connection.opened",
+            protocol=self.protocol_name,
+            peer_ip=self.peer_ip,
+            peer_port=self.peer_port,
+            tls=self.secure,
+        )
+
+    def log_closed(self, seconds: float, reason: Failure) -> None:
+        """Write down that it is gone, after that many seconds."""
+        self.log.info(
+            "{event} {protocol} from {peer_ip}",
+            event="connection.closed",
+            protocol=self.protocol_name,
+            peer_ip=self.peer_ip,
+            peer_port=self.peer_port,
+            seconds=seconds,
+            reason=reason.getErrorMessage(),
+        )
+
     # --- what a protocol calls
 
     def send(self, octets: bytes) -> None:
@@ -296,14 +319,7 @@ class ShellProtocol(Protocol):
         self.peer_port = getattr(peer, "port", 0)
         self._opened_at = self._reactor.seconds()
         transport.registerProducer(self, True)
-        self.log.info(
-            "{event} {protocol} from {peer_ip}",
-            event="connection.opened",
-            protocol=self.protocol_name,
-            peer_ip=self.peer_ip,
-            peer_port=self.peer_port,
-            tls=self.secure,
-        )
+        self.log_opened()
         self.in_turn(self.connection_opened)
 
     def dataReceived(self, data: bytes) -> None:
@@ -346,15 +362,7 @@ class ShellProtocol(Protocol):
             self._timer.cancel()
             self._timer = None
         self._out.clear()
-        self.log.info(
-            "{event} {protocol} from {peer_ip}",
-            event="connection.closed",
-            protocol=self.protocol_name,
-            peer_ip=self.peer_ip,
-            peer_port=self.peer_port,
-            seconds=round(self._reactor.seconds() - self._opened_at, 3),
-            reason=reason.getErrorMessage(),
-        )
+        self.log_closed(round(self._reactor.seconds() - self._opened_at, 3), reason)
         try:
             self.connection_closed(reason)
         finally:

@@ -98,7 +98,16 @@ class SmtpSettings(Section):
     """Wrong logins of one connection; then it is closed with 421."""
 
     postmaster: str = ""
-    """The address behind ``<postmaster>`` without a domain (RFC 5321 §4.5.1). Empty: postmaster at the host name."""
+    """The address behind ``<postmaster>`` without a domain (RFC 5321 §4.5.1). Empty: postmaster at the first domain of
+    ``[server]``."""
+
+    reverse_dns: bool = True
+    """Whether the name a peer's address has in DNS, if that name has the address too, is put into ``Received``. It is
+    looked up while the session goes on, and never for this host's own addresses; a peer whose name is not found is
+    ``unknown``."""
+
+    reverse_dns_timeout: Duration = Field(default=5.0, gt=0)
+    """How long that is looked for."""
 
     relay_denied: Literal["550", "554", "454"] = "550"
     """The reply to a recipient that is not ours, of a peer that may not relay."""
