@@ -37,6 +37,7 @@ from pymailsuite.queue.runner import QueueRunner
 from pymailsuite.relay.relay import Relay
 from pymailsuite.sasl import mechanisms
 from pymailsuite.smtp.factory import SmtpFactory
+from pymailsuite.smtp.peer_names import PeerNames
 from pymailsuite.tls import ServerTls, certificate_files
 from pymailsuite.upkeep import StoreSweeper, TurnWatch
 from pymailsuite.wire.shell import ShellFactory
@@ -93,6 +94,7 @@ class MailService(MultiService):
 
         make_folder(settings.server.data_dir, owner)
         self.store: IMailStore = store_of(settings, reactor)
+        self._resolver = Resolver(settings.dns, reactor)
         auth = AuthService(settings.auth, self.store, reactor, checkers)
         self.portal = auth.portal
         recipients = RecipientResolver(settings.directory, self.store.directory, reactor)
@@ -112,8 +114,7 @@ class MailService(MultiService):
     def _make_queue_runner(self, recipients: IRecipientResolver, reactor: Any) -> QueueRunner:
         settings = self.settings
         hostname = settings.server.hostname
-        resolver = Resolver(settings.dns, reactor)
-        relay = Relay(settings.relay, hostname, resolver, self.store.read_content, reactor)
+        relay = Relay(settings.relay, hostname, self._resolver, self.store.read_content, reactor)
         reports = ReportWriter(self.store, recipients, reactor, settings.queue.return_size)
         here = LateDelivery(recipients, reactor)
         presence = Presence(settings.server.data_dir / "queue", hostname)
@@ -141,6 +142,10 @@ class MailService(MultiService):
                 portal=self.portal,
                 mechanisms=mechanisms,
                 tls_context=tls,
+                postmaster_domain=next(iter(settings.server.domains), ""),
+                peer_names=PeerNames(self._resolver, section.reverse_dns_timeout, reactor)
+                if section.reverse_dns
+                else None,
             )
 
         smtp, submission = smtp_factory(settings.smtp), smtp_factory(settings.submission)
