@@ -20,8 +20,8 @@ class Patterns:
 
     def __init__(self, reference: str, patterns: Iterable[str]) -> None:
         joined = [_WILDCARDS.sub(_strongest, reference + pattern) for pattern in patterns]
-        self._matchers = [_matcher(pattern) for pattern in joined]
-        # RFC 3501 §5.1: INBOX in any case.
+        # RFC 3501 §5.1: INBOX in any case, also where it is only the beginning of a name.
+        self._matchers = [_matcher(pattern) for pattern in dict.fromkeys([*joined, *map(_with_inbox, joined)])]
         self._has_inbox = any(_matcher(pattern.upper())(INBOX) for pattern in joined)
 
     def __call__(self, name: str) -> bool:
@@ -29,6 +29,14 @@ class Patterns:
         if name == INBOX:
             return self._has_inbox
         return any(matches(name) for matches in self._matchers)
+
+
+def _with_inbox(pattern: str) -> str:
+    """The pattern with a first level ``inbox`` in capitals, as it is in names."""
+    size = len(INBOX)
+    if pattern[:size].upper() == INBOX and pattern[size : size + 1] in ("", "*", "%", DELIMITER):
+        return INBOX + pattern[size:]
+    return pattern
 
 
 def _strongest(wildcards: re.Match[str]) -> str:

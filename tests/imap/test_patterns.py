@@ -34,6 +34,14 @@ class PatternTests(SynchronousTestCase):
             self.assertTrue(Patterns("", [pattern])("INBOX"), pattern)
         self.assertFalse(Patterns("", ["WORK"])("work"))
 
+    def test_what_is_below_inbox_is_matched_in_any_case_of_it(self) -> None:
+        for pattern in ("inbox*", "Inbox/%", "inbox/Sub", "iNBOX/S*"):
+            self.assertTrue(Patterns("", [pattern])("INBOX/Sub"), pattern)
+        self.assertTrue(Patterns("inbox/", ["%"])("INBOX/Sub"))
+        self.assertFalse(Patterns("", ["inbox/sub"])("INBOX/Sub"))
+        self.assertTrue(Patterns("", ["inbox*"])("inboxes"))
+        self.assertTrue(Patterns("", ["inboxe%"])("inboxes"))
+
     def test_any_of_several(self) -> None:
         self.assertTrue(Patterns("", ["a", "b%"])("bc"))
 
