@@ -45,9 +45,13 @@ async def identify(session: Session, command: values.Id) -> bytes:
 
 
 async def enable(session: Session, command: values.Enable) -> bytes:
-    """RFC 5161 §3.1: what is not known is passed over; only what is on now and was not before is named."""
+    """RFC 5161 §3.1: what is not known is passed over.
+
+    What was on already is named all the same: another command may have turned it on (RFC 7162 §3.1), and a client that
+    does not find it named believes that it is off (RFC 5161 §3.2).
+    """
     enabled = b""
-    if "CONDSTORE" in command.names and not session.condstore:
+    if "CONDSTORE" in command.names:
         enabled = b" CONDSTORE"
         session.use_condstore()
     session.out.append(b"* ENABLED" + enabled + replies.CRLF)
