@@ -44,7 +44,7 @@ async def move(session: Session, command: values.Move) -> bytes:
     if moved.source:
         session.out.append(b"* OK " + _copyuid(moved) + b"Moved\r\n")
         view.note_expunged(moved.source)
-    await session.sync(expunges=True)
+    await session.sync(expunges=True, ask=command.mailbox == view.name)
     # RFC 7162 §3.2.8 (as for EXPUNGE).
     code = b"[HIGHESTMODSEQ %d] " % view.modseq if session.condstore else b""
     return b"OK " + code + b"MOVE completed"
