@@ -51,8 +51,20 @@ class Needle:
         return any(self.found_in(text) for text in body_texts(octets, table))
 
     def found_in_text(self, octets: bytes, table: PartTable) -> bool:
-        """True if the header or the body contains the string (RFC 3501 ``TEXT``)."""
-        return self.found_in_any_field(octets[: table.root.body_start]) or self.found_in_body(octets, table)
+        """True if the header or the body contains the string, fields of parts counted in (RFC 9051 ``TEXT``)."""
+        return (
+            self.found_in_any_field(octets[: table.root.body_start])
+            or self.found_in_body(octets, table)
+            or self.found_in_part_fields(octets, table)
+        )
+
+    def found_in_part_fields(self, octets: bytes, table: PartTable) -> bool:
+        """True if a field of a part contains the string: the name of an attachment, say."""
+        return any(
+            self.found_in(header_text(octets[part.header_start : part.body_start]))
+            for part in table.root.walk()
+            if part is not table.root
+        )
 
 
 def header_text(header: bytes) -> str:

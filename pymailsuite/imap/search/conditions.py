@@ -374,21 +374,22 @@ _PLAIN_PARTS = re.compile(
 
 
 class TextCondition(Condition):
-    """BODY and TEXT: by the text parts of the message, decoded, and for TEXT by its header."""
+    """BODY and TEXT: by the text parts of the message, decoded, and for TEXT by its header and those of its parts."""
 
     cost = Cost.OCTETS
 
     def __init__(self, key: BodyHas | TextHas) -> None:
         self.needle = Needle(key.text)
         self._raw = _raw_form(key.text)
-        self._with_header = isinstance(key, TextHas)
+        self.with_header = isinstance(key, TextHas)
+        """True if the header of the message and those of its parts are looked at too."""
         self.columns = (Column.OCTETS, Column.PARTS, Column.PREFIX)
-        if self._with_header:
+        if self.with_header:
             self.columns += (Column.HEADER,)
 
     def found_in_header(self, batch: SearchBatch, place: int) -> bool:
         """True if the header decides it already."""
-        return self._with_header and self.needle.found_in_any_field(batch[Column.HEADER][place])
+        return self.with_header and self.needle.found_in_any_field(batch[Column.HEADER][place])
 
     def _holds(self, batch: SearchBatch, place: int) -> bool:
         octets: bytes = batch[Column.OCTETS][place]
@@ -404,7 +405,10 @@ class TextCondition(Condition):
         if self.found_in_header(batch, place):
             return True
         content = octets[batch.prefix_sizes[place] :]
-        return self.needle.found_in_body(content, batch.table(place))
+        table = batch.table(place)
+        if self.needle.found_in_body(content, table):
+            return True
+        return self.with_header and self.needle.found_in_part_fields(content, table)
 
     def pick(self, batch: SearchBatch, places: Sequence[int]) -> Sequence[int]:
         return [place for place in places if self._holds(batch, place)]

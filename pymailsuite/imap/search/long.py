@@ -24,10 +24,15 @@ def search_long(
 ) -> Generator[Slice, bytes, dict[Condition, bool]]:
     """Which of ``conditions`` the one message of ``batch`` fulfils; stops reading when all are known to be."""
     answers: dict[Condition, bool] = {condition: condition.found_in_header(batch, 0) for condition in conditions}
-    for part in batch.table(0).root.walk():
+    root = batch.table(0).root
+    for part in root.walk():
         missing = [condition for condition in conditions if not answers[condition]]
         if not missing:
             break
+        in_header = [condition for condition in missing if condition.with_header]
+        if in_header and part is not root:
+            header = yield from _read(batch, part.header_start, min(part.body_start, part.header_start + _HEADER_MAX))
+            _note(header_text(header), in_header, answers)
         if part.kind is PartKind.LEAF and part.content_type.startswith("text/"):
             yield from _search_part(batch, part, missing, answers)
         elif part.kind is PartKind.MESSAGE:
