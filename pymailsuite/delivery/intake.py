@@ -9,7 +9,9 @@ This is the hot path of the whole house: no coroutine, one callback, and the hea
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import idna
 from twisted.internet.defer import Deferred, fail
@@ -93,6 +95,14 @@ def remote_recipients(recipients: Resolved, now: float) -> tuple[QueuedRecipient
     return tuple(rows.values())
 
 
+_HEADER_BEGINS: Final = re.compile(rb"[!-9;-~]+[ \t]*:|\r\n|>*From ").match
+"""A field, the empty line that ends a header of no fields, or the line an mbox separates messages with."""
+_UNDECIDED: Final = re.compile(rb"(?:[!-9;-~]*[ \t]*|\r)\Z").match
+"""What may still become the beginning of a header, when more octets come."""
+_FIRST_LINE_MAX: Final = 998
+"""Octets of a line. Source: RFC 5322 §2.1.1."""
+
+
 class ReceivedCount:
     """Counts the Received fields of a header that comes in any cut; looks no further than the empty line."""
 
@@ -121,7 +131,7 @@ class ReceivedCount:
 class IncomingMessage:
     """One message on its way into the store."""
 
-    __slots__ = ("_envelope", "_hops", "_intake", "_peer", "_recipients", "_trace", "_writer", "queue_id")
+    __slots__ = ("_envelope", "_first", "_hops", "_intake", "_peer", "_recipients", "_trace", "_writer", "queue_id")
 
     def __init__(
         self,
@@ -139,6 +149,7 @@ class IncomingMessage:
         self._peer = peer
         self._hops = ReceivedCount()
         self._trace = intake.trace_of(self.queue_id, envelope, recipients, peer)
+        self._first = b""
 
     def write(self, octets: bytes) -> Deferred[None] | None:
         """Pass the octets on, behind our trace field. A message that loops is no longer stored, only read."""
@@ -149,9 +160,17 @@ class IncomingMessage:
             self._writer.abort()
             return None
         if self._trace:
-            octets = self._trace + octets
+            first = self._first + octets
+            if _UNDECIDED(first) and len(first) < _FIRST_LINE_MAX:
+                self._first = first
+                return None
+            octets = self._behind_trace(first)
             self._trace = b""
         return self._writer.write(octets)
+
+    def _behind_trace(self, first: bytes) -> bytes:
+        """The beginning of the message behind our trace field; a message without a header does not become one."""
+        return self._trace + (first if not first or _HEADER_BEGINS(first) else b"\r\n" + first)
 
     def commit(self) -> Deferred[QueueId]:
         """Fires with the queue id after the one transaction; TooManyHops, or what the store refuses with."""
@@ -164,8 +183,8 @@ class IncomingMessage:
                 count=self._hops.count,
             )
             return fail(TooManyHops(cause=f"{self._hops.count} Received fields"))
-        if self._trace:  # not one octet came
-            self._writer.write(self._trace)
+        if self._trace:  # not one line came
+            self._writer.write(self._behind_trace(self._first))
         finished: Deferred[StagedContent] = self._writer.finish()
         return finished.addCallback(self._accept)
 

@@ -75,6 +75,33 @@ class AcceptanceTests(IntakeTestCase):
         )
         self.assertIn(f"with ESMTP id {queue_id} for <ann@example.org>; ", trace)
 
+    def _behind_trace(self, *pieces: bytes) -> bytes:
+        message = self.open(self.local("ann", self.ann))
+        for piece in pieces:
+            self.assertIsNone(message.write(piece))
+        self.successResultOf(message.commit())
+        octets = self.mail(self.ann)[-1]
+        return octets[octets.index(b"Received: ") :].partition(b"+0000\r\n")[2]
+
+    @acceptance("S053")
+    def test_a_message_without_a_header_stays_one(self) -> None:
+        for octets in (
+            b"no header here\r\nat all\r\n",
+            b"word",
+            b" folded: into nothing\r\n",
+            b":x\r\n",
+            b"\rx",
+            b"\xe4: x",
+        ):
+            for pieces in ((octets,), [octets[at : at + 1] for at in range(len(octets))]):
+                self.assertEqual(self._behind_trace(*pieces), b"\r\n" + octets)
+
+    @acceptance("S053")
+    def test_a_header_follows_our_trace_at_once(self) -> None:
+        for octets in (HELLO, b"\r\nbody only\r\n", b"Old : x\r\n\r\n", b"From ann Sun Nov 22\r\n" + HELLO, b""):
+            for pieces in ((octets,), [octets[at : at + 1] for at in range(len(octets))]):
+                self.assertEqual(self._behind_trace(*pieces), octets)
+
     @acceptance("S054")
     def test_several_recipients_are_not_told_of_each_other(self) -> None:
         self.take([*self.local("ann", self.ann), *self.local("bea", self.bea)])
