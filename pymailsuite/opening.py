@@ -8,7 +8,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from pymailsuite.config.settings import Settings
-from pymailsuite.errors import ConfigError
+from pymailsuite.errors import AlreadyExists, ConfigError
 from pymailsuite.interfaces import IMailStore
 from pymailsuite.store import mail_store
 
@@ -23,6 +23,20 @@ def store_url(settings: Settings) -> str:
 def store_of(settings: Settings, reactor: Any) -> IMailStore:
     """The store these settings describe, not yet open. ConfigError if they name a kind there is not."""
     return mail_store(settings.store, reactor, url=store_url(settings), scan_limits=settings.message.scan_limits())
+
+
+async def add_configured_domains(store: IMailStore, settings: Settings) -> list[str]:
+    """Make ``[server] domains`` ours in an open store; those that were not yet."""
+    added = []
+    for name in settings.server.domains:
+        if await store.directory.domain(name) is None:
+            try:
+                await store.directory.add_domain(name)
+            except AlreadyExists:
+                # Another process on the same store was quicker.
+                continue
+            added.append(name)
+    return added
 
 
 def make_folder(folder: Path, owner: tuple[int, int] | None = None) -> None:

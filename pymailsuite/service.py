@@ -26,11 +26,10 @@ from pymailsuite.delivery.late import LateDelivery
 from pymailsuite.delivery.reports import ReportWriter
 from pymailsuite.directory import RecipientResolver
 from pymailsuite.dns.resolver import Resolver
-from pymailsuite.errors import AlreadyExists
 from pymailsuite.imap.factory import ImapFactory
 from pymailsuite.interfaces import IMailStore, IRecipientResolver
 from pymailsuite.listeners import Listeners, ListeningService, Sessions
-from pymailsuite.opening import give_to, make_folder, store_of
+from pymailsuite.opening import add_configured_domains, give_to, make_folder, store_of
 from pymailsuite.pop3.factory import Pop3Factory
 from pymailsuite.queue.presence import Presence
 from pymailsuite.queue.runner import QueueRunner
@@ -192,9 +191,8 @@ class MailService(MultiService):
     async def _open_and_serve(self) -> None:
         await self.store.open()
         self._is_open = True
-        for name in self.settings.server.domains:
-            if await self.store.directory.domain(name) is None:
-                await self._add_domain(name)
+        for name in await add_configured_domains(self.store, self.settings):
+            log.info("{event} {domain}", event="directory.domain_added", domain=name)
         if not self.running:
             return
         for child in self:
@@ -207,14 +205,6 @@ class MailService(MultiService):
             version=__version__,
         )
         self._on_ready()
-
-    async def _add_domain(self, name: str) -> None:
-        try:
-            await self.store.directory.add_domain(name)
-        except AlreadyExists:
-            # Another process on the same store was quicker.
-            return
-        log.info("{event} {domain}", event="directory.domain_added", domain=name)
 
     def stopService(self) -> Deferred[None]:
         """Stop the parts in the reverse order, and close the store when they have all ended."""

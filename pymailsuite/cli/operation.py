@@ -16,7 +16,7 @@ from pymailsuite.config.loader import load_settings
 from pymailsuite.config.settings import Settings
 from pymailsuite.errors import ConfigError, MailError
 from pymailsuite.interfaces import IMailStore
-from pymailsuite.opening import become_owner, make_folder, store_of
+from pymailsuite.opening import add_configured_domains, become_owner, make_folder, store_of
 from pymailsuite.values import Address
 
 T = TypeVar("T")
@@ -70,6 +70,8 @@ async def _with_store(reactor: Any, settings: Settings, operation: Callable[[IMa
     store = store_of(settings, reactor)
     await store.open()
     try:
+        # The server may never have run yet.
+        await add_configured_domains(store, settings)
         return await operation(store, settings)
     finally:
         await store.close()

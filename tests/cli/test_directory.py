@@ -17,8 +17,13 @@ class DomainTests(CommandCase):
         self.run_command("domain", "add", "example.org")
         self.assertEqual(
             self.answer("domain", "list"),
-            [{"domain": "example.net", "catch_all": None}, {"domain": "example.org", "catch_all": None}],
+            [{"domain": f"example.{top}", "catch_all": None} for top in ("net", "org", "test")],
         )
+
+    @acceptance("S205")
+    def test_the_domains_of_the_configuration_are_there_before_the_server_ever_ran(self) -> None:
+        self.run_command("account", "add", "ann@example.test", "--no-password")
+        self.assertEqual(self.answer("domain", "list"), [{"domain": "example.test", "catch_all": None}])
 
     def test_a_domain_that_is_there_is_not_added_again(self) -> None:
         self.run_command("domain", "add", "example.net")
@@ -31,7 +36,7 @@ class DomainTests(CommandCase):
         self.run_command("domain", "remove", "example.net", code=1)
         self.run_command("account", "remove", "ann@example.net", "--yes")
         self.run_command("domain", "remove", "example.net")
-        self.assertEqual(self.answer("domain", "list"), [])
+        self.assertEqual(self.answer("domain", "list"), [{"domain": "example.test", "catch_all": None}])
 
     def test_a_catch_all_is_set_and_taken_away(self) -> None:
         self.run_command("domain", "add", "example.net")
@@ -49,7 +54,8 @@ class DomainTests(CommandCase):
     def test_a_table_is_for_people(self) -> None:
         self.run_command("domain", "add", "example.net")
         lines = self.run_command("domain", "list").stdout.splitlines()
-        self.assertEqual([line.split() for line in lines], [["domain", "catch", "all"], ["example.net"]])
+        listed = [["domain", "catch", "all"], ["example.net"], ["example.test"]]
+        self.assertEqual([line.split() for line in lines], listed)
 
 
 class AccountTests(CommandCase):
