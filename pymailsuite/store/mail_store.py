@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from pymailsuite.config.sections.store import StoreSection
@@ -106,12 +106,11 @@ def mail_store(
     ``scan_limits`` is how far it looks into messages.
     """
     engine = open_engine(url or settings.url, settings)
-    threads: IReactorFromThreads = reactor
 
     def make_database(notices: ChangeNotices) -> Database:
         if engine.in_memory:
             return InlineDatabase(engine, settings, notices.announce)
-        return ThreadedDatabase(engine, settings, notices.announce, threads)
+        return ThreadedDatabase(engine, settings, notices.announce, reactor)
 
     scanning = Scanning(partial(StructureScanner, scan_limits), partial(scan, limits=scan_limits))
     return MailStore(make_database, reactor, scanning)

@@ -46,6 +46,7 @@ class Bell(Clock):
         while not deferred.called or deferred.paused:
             if time.monotonic() > deadline:
                 raise AssertionError("nothing came back from the store")
+            self.advance(0)  # the turns of a reactor
             self.run_calls(0.05)
 
 

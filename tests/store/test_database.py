@@ -99,7 +99,8 @@ class GroupCommitTests(OnDisk):
             go.wait(10)
 
         self.store.database.run("hold", hold_txn)
-        started.wait(10)
+        self.bell.advance(0)
+        self.assertTrue(started.wait(10))
         return go
 
     def test_what_waits_together_is_committed_once(self) -> None:
@@ -123,6 +124,25 @@ class GroupCommitTests(OnDisk):
         prefixes = self.result(mail.read_messages(inbox.mailbox_id, ALL_UIDS, (Column.PREFIX,), list))
         self.assertEqual(prefixes, [(b"N: %d\r\n" % number,) for number in range(50)])
         self.assert_sound()
+
+    def test_what_is_asked_for_in_turns_that_follow_one_another_is_committed_once(self) -> None:
+        self.commits = 0
+        waiting: list[Deferred[Any]] = []
+
+        def ask() -> None:
+            waiting.append(self.store.database.run("ask", lambda txn: txn.value("SELECT 1")))
+            if len(waiting) < 5:
+                self.bell.callLater(0, ask)
+
+        ask()
+        for deferred in waiting:
+            self.assertEqual(self.result(deferred), 1)
+        self.assertEqual((len(waiting), self.commits), (5, 1))
+
+    def test_what_was_asked_for_before_the_store_is_closed_is_done(self) -> None:
+        asked = self.store.database.run("ask", lambda txn: txn.value("SELECT 1"))
+        self.result(self.store.close())
+        self.assertEqual(self.result(asked), 1)
 
     def test_one_message_at_fault_does_not_harm_those_accepted_with_it(self) -> None:
         ann = self.account()
