@@ -61,7 +61,8 @@ class Address:
     @property
     def quoted_local_part(self) -> str:
         """The local part as it stands on the wire: a dot-string where possible, else a quoted-string."""
-        if _DOT_STRING.fullmatch(self.local_part):
+        # Most are a single word, and asking for that is cheaper than the expression.
+        if self.local_part.isalnum() or _DOT_STRING.fullmatch(self.local_part):
             return self.local_part
         escaped = self.local_part.replace("\\", "\\\\").replace('"', '\\"')
         return f'"{escaped}"'

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from pymailsuite.message.dates import format_date
@@ -38,6 +39,20 @@ def address_literal(ip: str) -> str:
     return f"[IPv6:{ip}]" if ":" in ip else f"[{ip}]"
 
 
+@lru_cache(maxsize=256)
+def _parties(peer: Peer, hostname: str, smtputf8: bool, lmtp: bool) -> tuple[str, str]:
+    """The part of a Received field that all messages of a connection share, before the id and after it."""
+    start = f"by {hostname} (pymailsuite)"
+    if peer.ip:
+        literal = address_literal(_name(peer.ip, False))
+        host = f"{_name(peer.helo, smtputf8) or literal} ({_name(peer.rdns, False) or 'unknown'} {literal})"
+        start = f"from {host}\r\n\t{start} with {with_protocol(peer, smtputf8=smtputf8, lmtp=lmtp)}"
+    if not peer.tls:
+        return start, ""
+    version, _, cipher = _NOT_IN_COMMENTS.sub("?", peer.tls).partition(" ")
+    return start, f"\r\n\t(using {version} with cipher {cipher})" if cipher else f"\r\n\t(using {version})"
+
+
 def received_field(
     peer: Peer,
     hostname: str,
@@ -54,16 +69,8 @@ def received_field(
     learns of blind copies. Without ``peer.ip`` the message was made here and there is no ``from`` clause. The login
     name of an authenticated peer is not shown, only that there was one.
     """
-    lines: list[str] = []
-    identity = f"id {queue_id}"
-    if peer.ip:
-        literal = address_literal(_name(peer.ip, False))
-        lines.append(f"from {_name(peer.helo, smtputf8) or literal} ({_name(peer.rdns, False) or 'unknown'} {literal})")
-        identity = f"with {with_protocol(peer, smtputf8=smtputf8, lmtp=lmtp)} {identity}"
-    lines.append(f"by {hostname} (pymailsuite) {identity}")
-    if peer.tls:
-        version, _, cipher = _NOT_IN_COMMENTS.sub("?", peer.tls).partition(" ")
-        lines.append(f"(using {version} with cipher {cipher})" if cipher else f"(using {version})")
+    before_id, after_id = _parties(peer, hostname, smtputf8, lmtp)
+    lines = [f"{before_id} id {queue_id}{after_id}"]
     if len(recipients) == 1 and (smtputf8 or recipients[0].is_ascii):
         lines.append(f"for <{recipients[0]}>")
     lines[-1] += ";"
