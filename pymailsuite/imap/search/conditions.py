@@ -40,6 +40,7 @@ from pymailsuite.imap.values import (
     TextHas,
 )
 from pymailsuite.interfaces import Column, MessageRow
+from pymailsuite.message.envelope import date_and_subject
 from pymailsuite.message.headers import decode_text, parse_date
 from pymailsuite.message.search import Needle, fold_text
 
@@ -52,8 +53,10 @@ class Cost(enum.IntEnum):
     VIEW = 0
     """Nothing: a selected view knows UID, flags and modseq of its messages."""
     ROW = 1
-    HEADER = 2
-    OCTETS = 3
+    ENVELOPE = 2
+    """A few hundred octets, where a header is read with all that follows it."""
+    HEADER = 3
+    OCTETS = 4
 
 
 @frozen
@@ -276,15 +279,11 @@ def _field_pattern(name: bytes) -> re.Pattern[bytes]:
     return re.compile(rb"\n" + re.escape(name) + rb"[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)")
 
 
-_DATE_FIELD: Final = _field_pattern(b"date").search
-
-
-def _written_date(header: bytes) -> datetime.date | None:
-    """The day that the Date field says, its time and zone disregarded (RFC 3501 §6.4.4)."""
-    field = _DATE_FIELD(b"\n" + header.lower())
-    if field is None:
+def _written_date(body: bytes | None) -> datetime.date | None:
+    """The day that a Date field says, its time and zone disregarded (RFC 3501 §6.4.4)."""
+    if body is None:
         return None
-    body = field[1]
+    body = body.lower()
     match = _WRITTEN_DAY.search(body[:200])
     if match is not None and match[2] in _MONTHS:
         year = int(match[3])
@@ -305,8 +304,8 @@ def _written_date(header: bytes) -> datetime.date | None:
 
 
 class _BySentDate(Condition):
-    cost = Cost.HEADER
-    columns = (Column.HEADER,)
+    cost = Cost.ENVELOPE
+    columns = (Column.ENVELOPE,)
 
     def __init__(self, key: HasDate) -> None:
         self._date = key.date
@@ -320,8 +319,8 @@ class _BySentDate(Condition):
         return date == self._date or (date > self._date and self._relation is DateRelation.SINCE)
 
     def pick(self, batch: SearchBatch, places: Sequence[int]) -> Sequence[int]:
-        headers = batch[Column.HEADER]
-        return [place for place in places if self._holds(_written_date(headers[place]))]
+        envelopes = batch[Column.ENVELOPE]
+        return [place for place in places if self._holds(_written_date(date_and_subject(envelopes[place])[0]))]
 
 
 def _raw_form(text: str) -> bytes | None:
@@ -333,28 +332,48 @@ def _raw_form(text: str) -> bytes | None:
     return folded.encode("ascii") if folded and folded.isascii() and not re.search(r"\s", folded) else None
 
 
-class _ByHeader(Condition):
-    cost = Cost.HEADER
-    columns = (Column.HEADER,)
+class _BySubject(Condition):
+    """By the subject of the envelope, as RFC 3501 §6.4.4 has it."""
+
+    cost = Cost.ENVELOPE
+    columns = (Column.ENVELOPE,)
 
     def __init__(self, key: HeaderHas) -> None:
-        self._bodies = _field_pattern(key.name.encode("utf-8")).finditer
         self._needle = Needle(key.text)
         self._raw = _raw_form(key.text)
         folded = fold_text(key.text)
         # Also sought in what is not decoded: clients look for encoded words too.
         self._undecoded = folded.encode("ascii") if folded.isascii() else None
 
+    def _body_holds(self, body: bytes, lower: bytes) -> bool:
+        if self._raw is not None and lower.isascii() and b"=?" not in lower:
+            # Nothing to decode: most fields of most messages.
+            return self._raw in lower
+        return (self._undecoded is not None and self._undecoded in lower) or self._needle.found_in(decode_text(body))
+
+    def pick(self, batch: SearchBatch, places: Sequence[int]) -> Sequence[int]:
+        envelopes = batch[Column.ENVELOPE]
+        found = []
+        for place in places:
+            _, body = date_and_subject(envelopes[place])
+            if body is not None and self._body_holds(body, body.lower()):
+                found.append(place)
+        return found
+
+
+class _ByHeader(_BySubject):
+    """By any field, each time it stands in the header."""
+
+    cost = Cost.HEADER
+    columns = (Column.HEADER,)
+
+    def __init__(self, key: HeaderHas) -> None:
+        super().__init__(key)
+        self._bodies = _field_pattern(key.name.encode("utf-8")).finditer
+
     def _holds(self, header: bytes) -> bool:
         for match in self._bodies(b"\n" + header.lower()):
-            lower = match[1]
-            if self._raw is not None and lower.isascii() and b"=?" not in lower:
-                # Nothing to decode: most fields of most messages.
-                if self._raw in lower:
-                    return True
-            elif (self._undecoded is not None and self._undecoded in lower) or self._needle.found_in(
-                decode_text(header[match.start(1) - 1 : match.end(1) - 1])
-            ):
+            if self._body_holds(header[match.start(1) - 1 : match.end(1) - 1], match[1]):
                 return True
         return False
 
@@ -423,6 +442,10 @@ class TextCondition(Condition):
 # --- from keys ------------------------------------------------------------------------------------------------------
 
 
+def _header_condition(key: HeaderHas) -> Condition:
+    return _BySubject(key) if key.name == "subject" else _ByHeader(key)
+
+
 def _date_condition(key: HasDate) -> Condition:
     return _BySentDate(key) if key.kind is DateKind.SENT else _ByStoredDate(key)
 
@@ -433,7 +456,7 @@ _SIMPLE: Final[dict[type[Any], Callable[[Any], Condition]]] = {
     HasFlag: _ByFlag,
     HasKeyword: _ByKeyword,
     HasModSeq: _ByModSeq,
-    HeaderHas: _ByHeader,
+    HeaderHas: _header_condition,
     InNumbers: _ByNumber,
     IsLarger: _BySize,
     IsRecent: lambda _: _ByRecent(),
