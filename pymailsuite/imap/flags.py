@@ -50,8 +50,8 @@ def flag_state(system: int, keywords: str) -> FlagState:
     return state
 
 
-class _StateByRow(dict[tuple[int, str], FlagState]):
-    """Found without a Python call for all but the first message of each combination."""
+class StateByFlags(dict[tuple[int, str], FlagState]):
+    """:func:`flag_state` for many messages, without a Python call for all but the first of each combination."""
 
     def __missing__(self, key: tuple[int, str]) -> FlagState:
         state = self[key] = flag_state(*key)
@@ -60,5 +60,5 @@ class _StateByRow(dict[tuple[int, str], FlagState]):
 
 def flag_states(rows: Iterable[tuple[int, int, str, int]]) -> list[FlagState]:
     """The states of rows (uid, system_flags, keywords, modseq)."""
-    found = _StateByRow()
+    found = StateByFlags()
     return [found[row[1:3]] for row in rows]

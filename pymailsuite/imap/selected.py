@@ -13,7 +13,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from pymailsuite.errors import PeerError
-from pymailsuite.imap.flags import FlagState, flag_state, flag_states
+from pymailsuite.imap.flags import FlagState, StateByFlags, flag_states
 from pymailsuite.imap.snapshots import Snapshot
 from pymailsuite.imap.values import SequenceSet
 from pymailsuite.interfaces import Changes, Mailbox
@@ -208,6 +208,7 @@ class View:
         """
         uids, states, modseqs = self.uids, self.states, self.modseqs
         places, changed = [], []
+        found = StateByFlags()
         count = len(uids)
         place = 0
         for uid, system, keywords, modseq in rows:
@@ -218,7 +219,7 @@ class View:
                     continue
             places.append(place)
             if modseqs[place] < modseq:
-                states[place] = flag_state(system, keywords)
+                states[place] = found[system, keywords]
                 modseqs[place] = modseq
                 changed.append(place)
             place += 1
