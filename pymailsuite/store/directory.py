@@ -74,7 +74,7 @@ class DirectoryStore:
     def add_domain(self, name: str) -> Deferred[Domain]:
         def add_txn(txn: Transaction) -> Domain:
             if not txn.execute("INSERT INTO domains (name) VALUES (?) ON CONFLICT DO NOTHING", (name.lower(),)):
-                raise AlreadyExists()
+                raise AlreadyExists(cause=f"domain {name}")
             return Domain(name.lower())
 
         return self._database.run("add domain", add_txn)
@@ -129,7 +129,7 @@ class DirectoryStore:
                 " VALUES (?, ?, ?, ?, 1, ?, ?) ON CONFLICT DO NOTHING",
                 (account_id, login_name, domain, full_name, password_hash, now),
             ):
-                raise AlreadyExists()
+                raise AlreadyExists(cause=f"account {login_name}")
             txn.execute(
                 "INSERT INTO account_state (account_id, modseq, next_mailbox_id, last_uid_validity, login_name)"
                 " VALUES (?, 0, 1, 0, ?)",
