@@ -27,6 +27,11 @@ from pymailsuite.wire.shell import ShellFactory
 
 log = Logger()
 
+_TWISTED_BACKLOG: Final = 50
+"""What an endpoint description asks for that says nothing of a backlog."""
+_BACKLOG: Final = 1024
+"""Connections that may wait to be taken. A burst that overflows it waits a second for its next try."""
+
 _NO_IPV6: Final = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 
 
@@ -40,7 +45,7 @@ class _IPv6OnlyPort(tcp.Port):
 
 
 class _ListeningReactor:
-    """The reactor as endpoints see it, but IPv6 ports are IPv6 only."""
+    """The reactor as endpoints see it, but IPv6 ports are IPv6 only and more connections may wait to be taken."""
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
@@ -48,7 +53,11 @@ class _ListeningReactor:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._reactor, name)
 
-    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> IListeningPort:
+    def listenTCP(
+        self, port: int, factory: Any, backlog: int = _TWISTED_BACKLOG, interface: str = ""
+    ) -> IListeningPort:
+        if backlog == _TWISTED_BACKLOG:
+            backlog = _BACKLOG
         if not isIPv6Address(interface):
             return self._reactor.listenTCP(port, factory, backlog, interface)  # type: ignore[no-any-return]
         listening = _IPv6OnlyPort(port, factory, backlog, interface, self._reactor)

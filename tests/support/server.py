@@ -9,8 +9,11 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+from pymailsuite.cli.dev import configuration, toml_text, twistd_command
 
 READY_TIMEOUT_S = 60.0
 _STANDARD_PORTS = (24, 25, 80, 110, 143, 465, 587, 993, 995)
@@ -64,13 +67,17 @@ class Server:
 
     def start(self) -> None:
         """Start and wait for the line ``ready``; AssertionError with the output if it does not come."""
+        self._run(self._command())
+
+    def _command(self) -> list[str]:
         command = [sys.executable, "-m", "pymailsuite", "dev", "--dir", str(self.directory)]
         command += ["--port-base", str(self.port_base), "--domain", self.domain, "--plaintext-login"]
         for address in self.addresses:
             command += ["--account", f"{address}:{self.password}"]
-        self._process = subprocess.Popen(
-            [*command, *self._options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
+        return [*command, *self._options]
+
+    def _run(self, command: list[str]) -> None:
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         said = threading.Event()
         self._is_ready = False
         threading.Thread(target=self._drain, args=(self._process, said), daemon=True).start()
@@ -99,6 +106,35 @@ class Server:
         process, self._process = self._process, None
         process.send_signal(signum)
         return process.wait(READY_TIMEOUT_S)
+
+
+class TunedServer(Server):
+    """The same with settings of its own: tables and options of the configuration file."""
+
+    def __init__(
+        self,
+        directory: Path,
+        accounts: Sequence[str],
+        settings: Mapping[str, Mapping[str, Any]],
+        *,
+        password: str = "test",
+    ) -> None:
+        super().__init__(directory, accounts, password=password)
+        self._settings = settings
+        self._prepared = False
+
+    def start(self) -> None:
+        """As Server does. The first time ``dev`` runs once before, to make the folder and the accounts."""
+        if not self._prepared:
+            super().start()
+            self.stop()
+            self._prepared = True
+        tables = configuration(self.directory, self.port_base, [self.domain], plaintext_login=True)
+        for name, options in self._settings.items():
+            tables[name] = {**tables.get(name, {}), **options}
+        config_file = self.directory / "tuned.toml"
+        config_file.write_text(toml_text(tables), encoding="utf-8")
+        self._run(twistd_command(config_file))
 
 
 @contextlib.contextmanager

@@ -1,0 +1,1 @@
+"""A stranger against a real server: it answers in bounded time and memory, and nothing breaks."""
