@@ -179,7 +179,7 @@ _PORT_CHATTER: Final = re.compile(r"_Datagrams starting on \d+|\(UDP Port \d+ Cl
 
 def _is_chatter(event: LogEvent) -> bool:
     """True for what Twisted says of each UDP port: two lines a DNS look-up, and no way to ask it not to."""
-    return "log_legacy" in event and _PORT_CHATTER.fullmatch(_message_of(event)) is not None
+    return event.get("log_namespace") == "log_legacy" and _PORT_CHATTER.fullmatch(_message_of(event)) is not None
 
 
 @implementer(ILogObserver)
