@@ -71,7 +71,7 @@ class LineTests(HostileTestCase):
 class TextTests(HostileTestCase):
     """What comes after DATA."""
 
-    @acceptance("S047", "S203")
+    @acceptance("S047")
     def test_no_false_end_smuggles_a_message(self) -> None:
         line_ends = (b"\r\n", b"\n", b"\r", b"\r\r\n", b"\n\r", b"\x00\r\n", b"\r\x00\n", b"\x0b", b"\x0c", b"\xc2\x85")
         ends = [a + b"." + b for a, b in itertools.product(line_ends, repeat=2)]
