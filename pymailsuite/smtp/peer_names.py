@@ -1,4 +1,4 @@
-"""The name a peer's address has in DNS, for Received and the logs. Source: RFC 5321 §4.4, RFC 1912 §2.1."""
+"""The name a peer's address has in DNS, for Received and the logs. Source: RFC 5321 §4.4."""
 
 from __future__ import annotations
 
