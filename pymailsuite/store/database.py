@@ -139,6 +139,7 @@ class ThreadedDatabase(Database):
         self._reactor = reactor
         self._gathered: list[Job] = []
         self._gathered_before = 0
+        self._came_alone = True
         self._writes: SimpleQueue[list[Job] | None] = SimpleQueue()
         self._reads: SimpleQueue[Job | None] = SimpleQueue()
         self._done_reading: deque[Job] = deque()
@@ -198,7 +199,7 @@ class ThreadedDatabase(Database):
         gathered = self._gathered
         gathered.append(job)
         if len(gathered) == 1:
-            self._gathered_before = 0
+            self._gathered_before = 1 if self._came_alone else 0
             self._reactor.callLater(0, self._gather)
         return job.deferred
 
@@ -206,8 +207,8 @@ class ThreadedDatabase(Database):
         """At the end of a turn of the reactor: gather on as long as each turn brings more.
 
         What comes in together is committed together: an fsync, and each statement, then serve many requests. Ten
-        peers that send without pause share a commit by seven instead of three. What comes alone has waited for one
-        look at the sockets that found nothing.
+        peers that send without pause share a commit by seven instead of three. A request after one that came alone is
+        taken to be alone too, and waits for the end of its own turn only.
         """
         gathered = self._gathered
         if self._gathered_before < len(gathered) < self.settings.group_limit:
@@ -219,6 +220,7 @@ class ThreadedDatabase(Database):
     def _hand_over(self) -> None:
         gathered, self._gathered = self._gathered, []
         if gathered:
+            self._came_alone = len(gathered) == 1
             self._writes.put(gathered)
 
     def _submit_read(self, job: Job) -> Deferred[Any]:
