@@ -36,12 +36,9 @@ def astring(octets: bytes) -> bytes:
     return string(octets)
 
 
-def mailbox(name: str, utf8: bool = False) -> bytes:
-    """A mailbox name: modified UTF-7, or UTF-8 for a client that enabled it (RFC 6855 §3)."""
-    if utf8 and not name.isascii():
-        octets = name.encode("utf-8")
-        return b'"%b"' % octets.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
-    return astring(name.encode("ascii") if utf8 else mutf7.encode(name))
+def mailbox(name: str) -> bytes:
+    """A mailbox name in modified UTF-7. Source: RFC 3501 §5.1.3."""
+    return astring(mutf7.encode(name))
 
 
 # --- flags ----------------------------------------------------------------------------------------------------------
@@ -115,7 +112,6 @@ def list_line(
     attributes: Iterable[str],
     *,
     response: str = "LIST",
-    utf8: bool = False,
     child_info: Sequence[str] = (),
 ) -> bytes:
     """``* LIST`` (or LSUB) for a mailbox; ``child_info`` are the selection options its inferiors met (RFC 5258 §4)."""
@@ -126,12 +122,12 @@ def list_line(
         response.encode("ascii"),
         " ".join(attributes).encode("ascii"),
         DELIMITER.encode("ascii"),
-        mailbox(name, utf8),
+        mailbox(name),
         info,
     )
 
 
-def status_line(name: str, values: Mapping[str, int], *, utf8: bool = False) -> bytes:
+def status_line(name: str, values: Mapping[str, int]) -> bytes:
     """``* STATUS`` for a mailbox, items in the order of ``values``."""
     items = " ".join(f"{item} {value}" for item, value in values.items())
-    return b"* STATUS %b (%b)\r\n" % (mailbox(name, utf8), items.encode("ascii"))
+    return b"* STATUS %b (%b)\r\n" % (mailbox(name), items.encode("ascii"))

@@ -45,16 +45,13 @@ def test_astrings(octets: bytes, wire: bytes) -> None:
 def test_a_mailbox_name_comes_back(name: str) -> None:
     if name.partition("/")[0].upper() == "INBOX":
         return
-    for utf8 in (False, True):
-        command = parse(received(render.mailbox(name, utf8)))
-        assert isinstance(command, v.Select) and command.mailbox == name
+    command = parse(received(render.mailbox(name)))
+    assert isinstance(command, v.Select) and command.mailbox == name
 
 
-def test_mailbox_names_in_both_encodings() -> None:
+def test_mailbox_names_in_modified_utf7() -> None:
     assert render.mailbox("Entwürfe") == b"Entw&APw-rfe"
-    assert render.mailbox("Entwürfe", utf8=True) == '"Entwürfe"'.encode()
     assert render.mailbox("R&D") == b"R&-D"
-    assert render.mailbox("R&D", utf8=True) == b"R&D"
 
 
 def test_flags_stand_in_one_order_and_recent_is_last() -> None:

@@ -211,12 +211,6 @@ class LifeTests(ProcessCase):
 
     def test_a_checker_of_the_command_line_proves_passwords(self) -> None:
         command = [sys.executable, "-m", "pymailsuite", "account", "add", "new@example.test", "--no-password"]
-        subprocess.run(
-            [sys.executable, "-m", "pymailsuite", "domain", "add", "example.test", "--config", self.config_file],
-            check=True,
-            timeout=60,
-            stdout=subprocess.DEVNULL,
-        )
         subprocess.run([*command, "--config", self.config_file], check=True, timeout=60, stdout=subprocess.DEVNULL)
         command = [*TWISTD, "-n", "--pidfile=", "pymailsuite", "--config", "mail.toml"]
         with (self.folder / "stderr").open("w") as stderr:
