@@ -115,18 +115,14 @@ class UsageTests(ProcessCase):
             self.assertRegex(shown, rf"(?m)^ *{checker}\b")
 
     def test_a_port_in_use(self) -> None:
-        with socket.socket() as taken:
-            taken.bind(("127.0.0.1", self.port_base + 143))
-            taken.listen()
+        with socket.create_server(("127.0.0.1", self.port_base + 143)):
             ended = self.twistd("-n", "pymailsuite", "--config", "mail.toml")
         self.assertEqual(ended.returncode, 1)
         self.assertIn(f"pymailsuite: listeners.imap: cannot listen on tcp:{self.port_base + 143}", ended.stderr)
         self.assertNotIn("Traceback", ended.stderr)
 
     def test_a_daemon_tells_its_starter_of_a_port_in_use(self) -> None:
-        with socket.socket() as taken:
-            taken.bind(("127.0.0.1", self.port_base + 143))
-            taken.listen()
+        with socket.create_server(("127.0.0.1", self.port_base + 143)):
             ended = self.twistd("pymailsuite", "--config", "mail.toml")
         self.assertEqual(ended.returncode, 1)
         self.assertIn("An error has occurred", ended.stderr)

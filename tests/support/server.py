@@ -20,8 +20,11 @@ _STANDARD_PORTS = (24, 25, 80, 110, 143, 465, 587, 993, 995)
 
 
 def free_port_base() -> int:
-    """A number N for which every N + standard port is free on loopback just now."""
-    for base in range(20000 + os.getpid() % 200 * 100, 60000, 1000):
+    """A number N for which every N + standard port is free on loopback just now.
+
+    Below the ports that the system gives to outgoing connections, and another for each process that runs tests.
+    """
+    for base in range(10000 + os.getpid() % 200 * 100, 32000, 1000):
         with contextlib.ExitStack() as stack:
             try:
                 for port in _STANDARD_PORTS:
