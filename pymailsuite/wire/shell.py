@@ -36,6 +36,10 @@ P = ParamSpec("P")
 TlsContextFactory = IOpenSSLServerConnectionCreator | Any
 """What ``startTLS`` takes: an IOpenSSLServerConnectionCreator, or an older ``ContextFactory``."""
 
+_SEND_LIMIT = 1024 * 1024
+"""Octets offered to the kernel at once. Twisted's own limit, an eighth of it, costs a long reply a turn of the reactor
+for each piece; a kernel takes what it has room for."""
+
 _GRACE_S = 10.0
 """Seconds a peer may take to read our last reply before the connection is cut."""
 
@@ -314,6 +318,7 @@ class ShellProtocol(Protocol):
             transport.setTcpNoDelay(True)
         if isinstance(transport, Connection) and not self.secure:
             self._socket = transport
+            transport.SEND_LIMIT = _SEND_LIMIT
         peer = transport.getPeer()
         self.peer_ip = _peer_ip(peer)
         self.peer_port = getattr(peer, "port", 0)
