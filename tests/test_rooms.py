@@ -29,6 +29,7 @@ LINES = (
     ("directory",),
     ("sasl",),
     ("auth",),
+    ("policy",),
     ("smtp", "pop3", "imap"),
     ("queue", "relay", "delivery"),
     ("tls", "logs", "listeners", "opening", "upkeep"),

@@ -1,0 +1,41 @@
+"""A policy without an opinion, to derive from."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from twisted.internet.defer import Deferred, succeed
+from zope.interface import implementer
+
+from pymailsuite.interfaces.policy import IMessageTap, IPolicy, MailTransaction, Verdict
+
+NO_OPINION = Verdict()
+
+
+@implementer(IPolicy)
+class Policy:
+    """Override the stages the policy has something to say at; those it leaves alone cost nothing, nobody asks them."""
+
+    name: ClassVar[str]
+    after: ClassVar[tuple[str, ...]] = ()
+
+    def connect(self, transaction: MailTransaction) -> Deferred[Verdict]:
+        return succeed(NO_OPINION)
+
+    def helo(self, transaction: MailTransaction) -> Deferred[Verdict]:
+        return succeed(NO_OPINION)
+
+    def mail(self, transaction: MailTransaction) -> Deferred[Verdict]:
+        return succeed(NO_OPINION)
+
+    def rcpt(self, transaction: MailTransaction) -> Deferred[Verdict]:
+        return succeed(NO_OPINION)
+
+    def data(self, transaction: MailTransaction) -> Deferred[Verdict]:
+        return succeed(NO_OPINION)
+
+    def message(self, transaction: MailTransaction) -> Deferred[Verdict]:
+        return succeed(NO_OPINION)
+
+    def tap(self, transaction: MailTransaction) -> IMessageTap | None:
+        return None
