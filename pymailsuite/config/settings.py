@@ -13,6 +13,7 @@ from pymailsuite.config.sections.imap import ImapSettings
 from pymailsuite.config.sections.listeners import ListenerSettings
 from pymailsuite.config.sections.log import LogSettings
 from pymailsuite.config.sections.message import MessageSettings
+from pymailsuite.config.sections.policy import PolicySettings
 from pymailsuite.config.sections.pop3 import Pop3Settings
 from pymailsuite.config.sections.queue import QueueSettings
 from pymailsuite.config.sections.relay import RelaySettings
@@ -36,6 +37,7 @@ class Settings(Section):
     auth: AuthSettings = Field(default_factory=AuthSettings)
     smtp: SmtpMxSettings = Field(default_factory=SmtpMxSettings)
     submission: SubmissionSettings = Field(default_factory=SubmissionSettings)
+    policy: PolicySettings = Field(default_factory=PolicySettings)
     imap: ImapSettings = Field(default_factory=ImapSettings)
     pop3: Pop3Settings = Field(default_factory=Pop3Settings)
     delivery: DeliverySettings = Field(default_factory=DeliverySettings)

@@ -1,18 +1,24 @@
 """Checks of a mail transaction while it goes on: what a policy is told, and what it says.
 
 A policy has one method a stage. It looks at what is known so far and answers a :class:`Verdict`; the chain runs the
-policies of a stage side by side within a time budget, and decides by their verdicts and the configuration.
+policies of a stage side by side within a time budget, and makes a :class:`Decision` of their verdicts and the
+configuration. The chain remembers nothing: what was ruled so far travels in the :class:`MailTransaction`, and whoever
+leads the conversation forgets what RSET, HELO and STARTTLS make void.
 """
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
+from typing import Any
 
 from attrs import field, frozen
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from zope.interface import Attribute, Interface
 
+from pymailsuite.interfaces.dns import IResolver
+from pymailsuite.interfaces.store import IMailStore
 from pymailsuite.values import Address, BodyType, Peer, QueueId
 
 
@@ -74,7 +80,8 @@ class Verdict:
 
     ``reason`` is one line for operators. ``reply`` is for TEMPFAIL and REJECT; without it the chain has a general one.
     ``evidence`` says on what it rests, in values that JSON knows; never a secret. ``fields`` are header fields to stand
-    in front of the message, each ended by CRLF.
+    in front of the message, each ended by CRLF. ``hint`` is a word to the client in a positive reply, for a refusal
+    that the configuration has softened.
     """
 
     action: Action = Action.PASS
@@ -84,6 +91,55 @@ class Verdict:
     evidence: Mapping[str, object] = field(factory=dict)
     results: tuple[MethodResult, ...] = ()
     fields: tuple[bytes, ...] = ()
+    hint: str = ""
+
+
+class Effect(enum.Enum):
+    """What the configuration made of a verdict."""
+
+    NONE = "none"
+    """No opinion, or one that is only written down: the policy's action is ``log``, or the peer is exempt."""
+    ACCEPT = "accept"
+    TAG = "tag"
+    SCORE = "score"
+    TEMPFAIL = "tempfail"
+    REJECT = "reject"
+    OVERRULED = "overruled"
+    """An objection that an ACCEPT of another policy, or a recipient's own configuration, has set aside."""
+
+
+@frozen
+class Ruling:
+    """One policy's verdict, as it counted. ``seconds`` is how long it took; ``failure`` why there is none, if so.
+
+    ``recipient`` is the one it was about, at RCPT. ``score`` is what it adds."""
+
+    policy: str
+    stage: Stage
+    verdict: Verdict
+    effect: Effect
+    score: float = 0.0
+    seconds: float = 0.0
+    failure: str = ""
+    recipient: Address | None = None
+
+
+@frozen
+class Decision:
+    """What the chain says of one stage.
+
+    ``refusal`` None: go on. ``rulings`` are those of this stage, in the configured order; ``culprit`` names the policy
+    whose objection the refusal is, which may be one of an earlier stage. ``score`` is the transaction's so far.
+    ``hints`` are words to the client for the positive reply. ``prefix``, at MESSAGE, is what is to stand in front of
+    the message: our Authentication-Results and other fields of the verdicts, in wire form.
+    """
+
+    refusal: PolicyReply | None = None
+    rulings: tuple[Ruling, ...] = ()
+    culprit: str = ""
+    score: float = 0.0
+    hints: tuple[str, ...] = ()
+    prefix: bytes = b""
 
 
 class IMessageTap(Interface):
@@ -114,7 +170,9 @@ class MailTransaction:
     ``reverse_path`` None at MAIL and later is the null path. ``recipient`` is the one RCPT asks about; ``recipients``
     are those accepted so far. ``verdicts`` are the last ones of each policy, by name, of this transaction and its
     connection. ``authserv_id`` is our name in Authentication-Results. ``submission``: the client hands in mail of its
-    own.
+    own. ``early_talker``: it spoke before it was greeted.
+
+    ``rulings`` are all so far, of connection, HELO and transaction; the chain makes ``verdicts`` of them.
     """
 
     stage: Stage
@@ -128,12 +186,15 @@ class MailTransaction:
     recipients: tuple[Address, ...] = ()
     message: ReceivedMessage | None = None
     verdicts: Mapping[str, Verdict] = field(factory=dict)
+    early_talker: bool = False
+    rulings: tuple[Ruling, ...] = ()
 
 
 class IPolicy(Interface):
     """One check. :class:`pymailsuite.policy.base.Policy` has no opinion at any stage: derive and override.
 
-    Any failure but DnsFailure is logged and counts as no opinion; so does what is not there when the budget ends.
+    A DnsFailure, any other failure (which is logged in full) and what is not there when the stage's budget ends all
+    count as no opinion, or as TEMPFAIL where the policy's ``on_failure`` says so.
     """
 
     name = Attribute("Its name in the configuration, the log and MailTransaction.verdicts; lower case.")
@@ -159,3 +220,60 @@ class IPolicy(Interface):
 
     def tap(transaction: MailTransaction) -> IMessageTap | None:
         """Called at the end of DATA: what is to hear this message come in, if anything."""
+
+
+@frozen
+class PolicyContext:
+    """What a policy is made from.
+
+    ``section`` is the policy's own part of the configuration, derived from
+    :class:`~pymailsuite.config.sections.policy.PolicySection`; ``settings`` is the whole of it. ``store`` is not open
+    yet.
+    """
+
+    section: Any
+    settings: Any
+    hostname: str
+    authserv_id: str
+    resolver: IResolver
+    store: IMailStore
+    clock: IReactorTime
+
+
+class IPolicyFactory(Interface):
+    """Makes one policy; a Twisted plugin, in ``twisted/plugins/``, that provides IPlugin too.
+
+    See :class:`pymailsuite.policy.plugin.PolicyPlugin`.
+    """
+
+    name = Attribute("The policy's name, which is also that of its section, ``-`` written as ``_``.")
+
+    def make(context: PolicyContext) -> IPolicy:
+        """The policy. Called once for each server, not at all if its action is off. ConfigError."""
+
+
+class IPolicyChain(Interface):
+    """All policies, asked stage by stage."""
+
+    authserv_id = Attribute("Our name in Authentication-Results.")
+
+    def stages_for(peer: Peer, submission: bool) -> frozenset[Stage]:
+        """The stages at which anybody is to be asked about this peer; at the others :meth:`check` need not be called.
+
+        It changes when the peer logs in."""
+
+    def check(transaction: MailTransaction) -> Deferred[Decision]:
+        """Ask the policies of the transaction's stage. Never fails, and takes no longer than the stage's budget.
+
+        At RCPT, what was held back of earlier stages is decided too: to be called even if nobody is asked at RCPT, once
+        any ruling of the transaction is not a PASS."""
+
+    def taps(transaction: MailTransaction) -> Mapping[str, IMessageTap]:
+        """What is to hear the message that DATA begins, by the policy's name."""
+
+
+class IVerdictRecord(Interface):
+    """Keeps what was ruled, so that it can be told later why. Never waited for."""
+
+    def note(transaction: MailTransaction, decision: Decision) -> None:
+        """A stage has been decided. ``transaction.message`` tells the queue id at MESSAGE."""

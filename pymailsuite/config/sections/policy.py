@@ -1,0 +1,112 @@
+"""``[policy]``, and what the sections of all policies have in common."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import ConfigDict, Field
+
+from pymailsuite.config.base import Duration, Section
+from pymailsuite.config.sections.smtp import Network
+
+PolicyAction = Literal["reject", "tempfail", "score", "log", "off"]
+Exempt = Literal["authenticated", "trusted"]
+
+
+class Exemptions(Section):
+    """Whose mail is not objected to."""
+
+    exempt_networks: tuple[Network, ...] = ()
+    """Clients in these networks are asked about, and what is found is written down, but nothing is held against
+    them."""
+
+    exempt_senders: tuple[str, ...] = ()
+    """The same for these envelope senders: ``"user@example.com"``, ``"example.com"``, or ``".example.com"`` for all
+    names below it. A sender can be forged: prefer networks."""
+
+    exempt_recipients: tuple[str, ...] = ()
+    """The same for mail to these recipients, in the same forms. A message to several is let through if it is for one
+    of these."""
+
+
+class PolicySection(Exemptions):
+    """What the section of every policy has; each policy's own derives from it and may have other defaults."""
+
+    action: PolicyAction = "reject"
+    """What an objection of this policy leads to. ``reject``: what the policy says, 5yz or 4yz. ``tempfail``: always 4yz.
+    ``score``: the message is taken, and the objection adds to its score. ``log``: it is only written down. ``off``: the
+    policy is not asked."""
+
+    score: float = 3.0
+    """What an objection adds where the action is ``score``, unless the policy itself says how much."""
+
+    at_once: bool = False
+    """Whether an objection to the client, its HELO name or the sender is said at once. Otherwise it is held back until
+    RCPT, so that the log tells sender and recipient, and a recipient's own configuration can set it aside."""
+
+    on_failure: Literal["pass", "tempfail"] = "pass"
+    """What it counts as if the policy fails, if DNS does not answer, or if it takes longer than its stage has:
+    ``pass`` is no opinion, ``tempfail`` lets the client come back."""
+
+    exempt: tuple[Exempt, ...] = ("authenticated", "trusted")
+    """Who is not asked about at all: users who logged in (and everybody on the submission ports), clients in trusted
+    networks."""
+
+
+class PluginPolicySection(PolicySection):
+    """The section of a policy that came as a plugin: the common options, and any of the plugin's own."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
+
+
+class RecipientOverrides(Section):
+    """What a domain or an account wants otherwise."""
+
+    actions: dict[str, PolicyAction] = Field(default_factory=dict)
+    """Actions by the policy's name; here ``off`` and ``log`` are the same."""
+
+    reject_score: float | None = None
+    """In place of the general one."""
+
+
+class PolicySettings(Exemptions):
+    """``[policy]``: the checks of client, sender and message, all together. Each check has a section of its own, named
+    as the check, with its ``action``."""
+
+    enabled: bool = True
+    """Whether any check is made at all."""
+
+    order: tuple[str, ...] = ()
+    """Names of policies whose objection is the one that is told, if several object; those not named come after these
+    in the order of their names. All are asked at the same time whatever their order is."""
+
+    budget: Duration = Field(default=10.0, gt=0)
+    """How long the policies of one stage may take together: CONNECT, HELO, MAIL, each RCPT, DATA. What has not answered
+    then counts as its ``on_failure`` says."""
+
+    message_budget: Duration = Field(default=30.0, gt=0)
+    """The same after the end of the message."""
+
+    accept_except: tuple[str, ...] = ()
+    """Policies whose objections stand even if another policy, such as an allow list, knows the client or the sender to
+    be good."""
+
+    tag_score: float = Field(default=5.0, ge=0)
+    """From this score on a message gets a field ``X-Policy-Score`` that tells what was found; 0: never."""
+
+    reject_score: float = Field(default=15.0, ge=0)
+    """From this score on it is refused with 550 5.7.1; 0: never."""
+
+    authserv_id: str = ""
+    """Our name in Authentication-Results (RFC 8601 §2.5); fields of that name that come in from outside are taken out.
+    Empty: ``server.hostname``."""
+
+    help_url: str = ""
+    """The address of a page that explains refusals; texts of refusals end in it."""
+
+    recipients: dict[str, RecipientOverrides] = Field(default_factory=dict)
+    """What a domain or an account wants otherwise, by ``"example.com"`` or ``"user@example.com"``; the account's goes
+    before the domain's. Refusals that are said at once cannot be set aside here."""
+
+    plugins: dict[str, PluginPolicySection] = Field(default_factory=dict)
+    """Sections of policies that are not ours, by the policy's name."""
