@@ -27,8 +27,9 @@ from pymailsuite.delivery.reports import ReportWriter
 from pymailsuite.directory import RecipientResolver
 from pymailsuite.dns.resolver import Resolver
 from pymailsuite.imap.factory import ImapFactory
-from pymailsuite.interfaces import IMailStore, IRecipientResolver
+from pymailsuite.interfaces import IMailStore, INoticeBus, IRecipientResolver
 from pymailsuite.listeners import Listeners, ListeningService, Sessions
+from pymailsuite.notices import NoBus, NoticePoll, StoreOnBus
 from pymailsuite.opening import add_configured_domains, give_to, make_folder, store_of
 from pymailsuite.pop3.factory import Pop3Factory
 from pymailsuite.queue.presence import Presence
@@ -67,8 +68,8 @@ class MailService(MultiService):
 
     ``checkers`` are asked after those of ``[auth] checkers``. ``owner`` (uid, gid) is whom twistd will run as, if not
     as the user it was started by. ``on_ready`` is called when connections are served, ``on_failure`` with what kept
-    the store from being opened. ``log_observer`` takes twistd's log, if given. ConfigError if the settings ask for
-    what cannot be had.
+    the store from being opened. ``log_observer`` takes twistd's log, if given. ``bus`` joins the server to other
+    processes on the same store. ConfigError if the settings ask for what cannot be had.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class MailService(MultiService):
         on_ready: Callable[[], None] = lambda: None,
         on_failure: Callable[[Failure], None] = lambda failure: None,
         log_observer: ILogObserver | None = None,
+        bus: INoticeBus | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.setName("pymailsuite")  # type: ignore[no-untyped-call]
@@ -105,8 +107,12 @@ class MailService(MultiService):
         sessions = Sessions(factories, settings.upkeep.stop_grace, reactor)
         sweeper = StoreSweeper(self.store.upkeep, settings.upkeep.sweep_interval, reactor)
         watch = TurnWatch(settings.upkeep.slow_turn, reactor)
-        for child in (watch, auth, queue, sweeper, sessions, self.listeners):
-            child.setServiceParent(self)  # type: ignore[no-untyped-call]
+        self.bus: Any = bus or NoBus()
+        on_bus = StoreOnBus(self.store, self.bus)
+        poll = NoticePoll(self.store, settings.notices.poll, reactor)
+        children: list[Any] = [watch, self.bus, on_bus, poll, auth, queue, sweeper, sessions, self.listeners]
+        for child in children:
+            child.setServiceParent(self)
 
     # --- composition
 

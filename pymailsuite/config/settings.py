@@ -13,6 +13,7 @@ from pymailsuite.config.sections.imap import ImapSettings
 from pymailsuite.config.sections.listeners import ListenerSettings
 from pymailsuite.config.sections.log import LogSettings
 from pymailsuite.config.sections.message import MessageSettings
+from pymailsuite.config.sections.notices import NoticeSettings
 from pymailsuite.config.sections.policy import PolicySettings
 from pymailsuite.config.sections.pop3 import Pop3Settings
 from pymailsuite.config.sections.queue import QueueSettings
@@ -43,5 +44,6 @@ class Settings(Section):
     delivery: DeliverySettings = Field(default_factory=DeliverySettings)
     queue: QueueSettings = Field(default_factory=QueueSettings)
     relay: RelaySettings = Field(default_factory=RelaySettings)
+    notices: NoticeSettings = Field(default_factory=NoticeSettings)
     dns: DnsSettings = Field(default_factory=DnsSettings)
     upkeep: UpkeepSettings = Field(default_factory=UpkeepSettings)

@@ -30,6 +30,7 @@ from pymailsuite.interfaces.mail import (
     Selection,
     StoreResult,
 )
+from pymailsuite.interfaces.notices import MAX_PAYLOAD, INoticeBus
 from pymailsuite.interfaces.queue import (
     Acceptance,
     Delivery,
@@ -42,6 +43,7 @@ from pymailsuite.interfaces.queue import (
 from pymailsuite.interfaces.store import IChangeNotices, IMailStore, IStoreUpkeep
 
 __all__ = [
+    "MAX_PAYLOAD",
     "Acceptance",
     "Account",
     "Alias",
@@ -63,6 +65,7 @@ __all__ = [
     "IMailAvatar",
     "IMailStore",
     "IMessageIntake",
+    "INoticeBus",
     "IPop3Avatar",
     "IQueueStore",
     "IRecipientResolver",

@@ -151,3 +151,6 @@ class IQueueStore(Interface):
 
     def subscribe(callback: Callable[[], None]) -> Callable[[], None]:
         """Call ``callback`` after each commit that made queue rows due; answers how to stop."""
+
+    def wake() -> None:
+        """Tell the subscribers that another process made queue rows due."""

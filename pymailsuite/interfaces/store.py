@@ -18,6 +18,15 @@ class IChangeNotices(Interface):
     def subscribe(account_id: AccountId, callback: Callable[[ModSeq], None]) -> Callable[[], None]:
         """Call ``callback`` in the reactor thread after each commit that changed the account; answers how to stop."""
 
+    def watched() -> Sequence[AccountId]:
+        """Accounts that somebody subscribes to here."""
+
+    def carry(carrier: Callable[[Mapping[AccountId, ModSeq]], None]) -> Callable[[], None]:
+        """Call ``carrier`` after each commit of this process, with all accounts it moved on; answers how to stop."""
+
+    def hear(moved: Mapping[AccountId, ModSeq]) -> None:
+        """Accounts moved on by another's commit: tell who subscribes to them here."""
+
 
 class IStoreUpkeep(Interface):
     """What operators do to a store."""
@@ -51,6 +60,9 @@ class IMailStore(Interface):
 
     def close() -> Deferred[None]:
         """Finish what was asked, then close."""
+
+    def modseqs(account_ids: Sequence[AccountId]) -> Deferred[Mapping[AccountId, ModSeq]]:
+        """How far each of these accounts has moved on; one that is gone is left out."""
 
     def account_mail(account_id: AccountId) -> IAccountMail:
         """The mail of one account; cheap, holds nothing open."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -24,11 +24,12 @@ from pymailsuite.store.engines.base import Engine
 from pymailsuite.store.engines.sqlite import SqliteEngine
 from pymailsuite.store.ids import ContentIds, take_node_txn
 from pymailsuite.store.migrate import migrate_txn
+from pymailsuite.store.modseqs import read_modseqs
 from pymailsuite.store.notices import ChangeNotices
 from pymailsuite.store.queue import QueueStore
 from pymailsuite.store.transaction import Transaction
 from pymailsuite.store.upkeep import StoreUpkeep
-from pymailsuite.values import AccountId, ContentId
+from pymailsuite.values import AccountId, ContentId, ModSeq
 
 MESSAGE_SCAN = Scanning(StructureScanner, scan)
 
@@ -67,6 +68,9 @@ class MailStore:
 
     def close(self) -> Deferred[None]:
         return self.database.close()
+
+    def modseqs(self, account_ids: Sequence[AccountId]) -> Deferred[Mapping[AccountId, ModSeq]]:
+        return read_modseqs(self.database, account_ids)
 
     def account_mail(self, account_id: AccountId) -> AccountMail:
         return AccountMail(self.database, self._clock, account_id)

@@ -12,14 +12,16 @@ from pymailsuite.values import AccountId, ModSeq
 
 log = Logger()
 
+Carry = Callable[[Mapping[AccountId, ModSeq]], None]
+
 
 @implementer(IChangeNotices)
 class ChangeNotices:
-    """Subscribers by account. :meth:`announce` is called for this process's own commits, and may be called as well by
-    whatever hears of another's."""
+    """Subscribers by account. :meth:`announce` is for this process's own commits, :meth:`hear` for all others."""
 
     def __init__(self) -> None:
         self._subscribers: dict[AccountId, dict[object, Callable[[ModSeq], None]]] = {}
+        self._carriers: dict[object, Carry] = {}
 
     def subscribe(self, account_id: AccountId, callback: Callable[[ModSeq], None]) -> Callable[[], None]:
         token = object()
@@ -34,10 +36,27 @@ class ChangeNotices:
 
         return stop
 
+    def watched(self) -> list[AccountId]:
+        return list(self._subscribers)
+
+    def carry(self, carrier: Carry) -> Callable[[], None]:
+        token = object()
+        self._carriers[token] = carrier
+        return lambda: self._carriers.pop(token, None) and None
+
     def announce(self, moved: Mapping[AccountId, ModSeq]) -> None:
-        """Tell the subscribers of each account; one that fails does not keep it from the others."""
+        """A commit of this process moved accounts on: tell the subscribers here, and who carries word elsewhere."""
+        self.hear(moved)
+        for carrier in list(self._carriers.values()):
+            try:
+                carrier(moved)
+            except Exception:
+                log.failure("{event}", event="store.notice_failed")
+
+    def hear(self, moved: Mapping[AccountId, ModSeq]) -> None:
+        subscribers = self._subscribers
         for account_id, modseq in moved.items():
-            for callback in list(self._subscribers.get(account_id, {}).values()):
+            for callback in list(subscribers.get(account_id, {}).values()):
                 try:
                     callback(modseq)
                 except Exception:

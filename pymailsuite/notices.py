@@ -1,0 +1,181 @@
+"""The store's notices and the bus between processes, joined; and the poll that heals what a bus lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from pymailsuite.errors import MailError
+from pymailsuite.interfaces import IMailStore
+from pymailsuite.interfaces.notices import MAX_PAYLOAD, INoticeBus
+from pymailsuite.values import AccountId, ModSeq
+
+log = Logger()
+
+
+class Subscribers:
+    """Callbacks of one kind. One that fails is logged and does not keep word from the others."""
+
+    def __init__(self) -> None:
+        self._callbacks: dict[object, Callable[..., None]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._callbacks)
+
+    def add(self, callback: Callable[..., None]) -> Callable[[], None]:
+        """Tell ``callback`` from now on; answers how to stop."""
+        token = object()
+        self._callbacks[token] = callback
+        return lambda: self._callbacks.pop(token, None) and None
+
+    def tell(self, *arguments: Any) -> None:
+        """Call them all."""
+        for callback in list(self._callbacks.values()):
+            try:
+                callback(*arguments)
+            except Exception:
+                log.failure("{event}", event="notices.callback_failed")
+
+
+class Hearing(Service):
+    """The half of a bus that is alike whatever carries it: who wants to hear what."""
+
+    def __init__(self) -> None:
+        self.setName("notices")  # type: ignore[no-untyped-call]
+        self._moved = Subscribers()
+        self._woke = Subscribers()
+        self._topics: dict[str, Subscribers] = {}
+
+    def on_moved(self, callback: Callable[[Mapping[AccountId, ModSeq]], None]) -> Callable[[], None]:
+        return self._moved.add(callback)
+
+    def on_woke(self, callback: Callable[[], None]) -> Callable[[], None]:
+        return self._woke.add(callback)
+
+    def subscribe(self, topic: str, callback: Callable[[bytes], None]) -> Callable[[], None]:
+        return self._topics.setdefault(topic, Subscribers()).add(callback)
+
+    def heard_moved(self, moved: Mapping[AccountId, ModSeq]) -> None:
+        """Another process has moved accounts on."""
+        self._moved.tell(moved)
+
+    def heard_woke(self) -> None:
+        """Another process has made queue rows due."""
+        self._woke.tell()
+
+    def heard(self, topic: str, payload: bytes) -> None:
+        """Another process has published; a topic nobody here listens to is passed over."""
+        if topic in self._topics:
+            self._topics[topic].tell(payload)
+
+
+def checked(payload: bytes) -> bytes:
+    """The payload; ValueError if no bus would carry it."""
+    if len(payload) > MAX_PAYLOAD:
+        raise ValueError(f"{len(payload)} octets are more than a notice holds ({MAX_PAYLOAD})")
+    return payload
+
+
+@implementer(INoticeBus)
+class NoBus(Hearing):
+    """The bus of a process that is alone: there is nobody to tell."""
+
+    def publish_moved(self, moved: Mapping[AccountId, ModSeq]) -> None: ...
+
+    def publish_woke(self) -> None: ...
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        checked(payload)
+
+
+class StoreOnBus(Service):
+    """Tells the bus what this process's commits did, and the subscribers here what the bus heard."""
+
+    def __init__(self, store: IMailStore, bus: INoticeBus) -> None:
+        self.setName("store on bus")  # type: ignore[no-untyped-call]
+        self._store = store
+        self._bus = bus
+        self._hearing = False
+        self._stops: list[Callable[[], None]] = []
+
+    def startService(self) -> None:
+        """From now on."""
+        super().startService()  # type: ignore[no-untyped-call]
+        store, bus = self._store, self._bus
+        self._stops = [
+            store.notices.carry(bus.publish_moved),
+            bus.on_moved(store.notices.hear),
+            store.queue.subscribe(self._woke_here),
+            bus.on_woke(self._woke_there),
+        ]
+
+    def stopService(self) -> None:
+        """No more."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        stops, self._stops = self._stops, []
+        for stop in stops:
+            stop()
+
+    def _woke_here(self) -> None:
+        if not self._hearing:
+            self._bus.publish_woke()
+
+    def _woke_there(self) -> None:
+        # Our own subscription is called as well, and must not send it round for ever.
+        self._hearing = True
+        try:
+            self._store.queue.wake()
+        finally:
+            self._hearing = False
+
+
+class NoticePoll(Service):
+    """Every ``interval_s`` seconds compares the accounts somebody watches here with the store."""
+
+    _ACCOUNTS_A_QUERY = 500
+
+    def __init__(self, store: IMailStore, interval_s: float, clock: IReactorTime) -> None:
+        self.setName("notice poll")  # type: ignore[no-untyped-call]
+        self._store = store
+        self._interval_s = interval_s
+        self._loop = LoopingCall(self._look)
+        self._loop.clock = clock
+        self._looking: Deferred[None] = succeed(None)
+
+    def startService(self) -> None:
+        """Look one interval from now, and so on."""
+        super().startService()  # type: ignore[no-untyped-call]
+        self._loop.start(self._interval_s, now=False)
+
+    def stopService(self) -> Deferred[None]:
+        """Fires once no look is under way."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        if self._loop.running:
+            self._loop.stop()
+        return Deferred.fromCoroutine(self._looked())
+
+    async def _looked(self) -> None:
+        await self._looking
+
+    def _look(self) -> Deferred[None]:
+        self._looking = Deferred.fromCoroutine(self._look_once())
+        return self._looking
+
+    async def _look_once(self) -> None:
+        watched = self._store.notices.watched()
+        try:
+            for start in range(0, len(watched), self._ACCOUNTS_A_QUERY):
+                self._store.notices.hear(await self._store.modseqs(watched[start : start + self._ACCOUNTS_A_QUERY]))
+        except CancelledError:
+            raise
+        except MailError as error:
+            log.warn("{event} {reason}", event="notices.poll_failed", reason=str(error))
+        except Exception:
+            log.failure("{event}", event="notices.poll_failed")
