@@ -56,13 +56,15 @@ class Action(enum.Enum):
 class MethodResult:
     """One method's part of an Authentication-Results field. Source: RFC 8601 §2.2.
 
-    ``properties`` are ``("smtp.mailfrom", "example.org")`` and the like, in the order they are to be written.
+    ``properties`` are ``("smtp.mailfrom", "example.org")`` and the like, in the order they are to be written;
+    ``comment`` stands in parentheses behind the result, without meaning to programs.
     """
 
     method: str
     result: str
     reason: str = ""
     properties: tuple[tuple[str, str], ...] = ()
+    comment: str = ""
 
 
 @frozen

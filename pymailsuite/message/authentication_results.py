@@ -1,0 +1,324 @@
+"""Authentication-Results: written, read, and those with our name taken out of what comes in. Source: RFC 8601.
+
+Names are compared without regard to case, and a domain in U-labels is the one in A-labels (RFC 8616 §5).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import idna
+from attrs import frozen
+
+from pymailsuite.interfaces.policy import MethodResult
+from pymailsuite.message.fields import unfold
+
+_LINE_MAX: Final = 78
+_VALUE_OCTETS: Final = 440
+"""A value is cut here: with every octet quoted it still fits into a line of 998 (RFC 5322 §2.1.1)."""
+_VERSION: Final = 1
+
+# RFC 2045 §5.1 token, with the characters RFC 6532 adds; RFC 5322 §3.2.3 dot-atom and §3.2.4 quoted-string.
+_TOKEN = r"[^][\x00-\x20()<>@,;:\\\"/?=\x7f]+"  # noqa: S105
+_DOT_ATOM = r"[^][\x00-\x20()<>@,;:\\\".\x7f]+(?:\.[^][\x00-\x20()<>@,;:\\\".\x7f]+)*"
+_QUOTED = r'"(?:[^"\\\r\n\x00]|\\[^\r\n\x00])*"'
+_DOMAIN = r"[A-Za-z0-9.\-\u0080-\U0010ffff]+"
+_is_bare = re.compile(rf"{_TOKEN}|(?:{_DOT_ATOM}|{_QUOTED})?@{_DOMAIN}").fullmatch
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
+_IN_STRINGS = re.compile(r'["\\]')
+_IN_COMMENTS = re.compile(r"[()\\]")
+_ESCAPE: Final = r"\\\g<0>"
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+
+
+# --- writing --------------------------------------------------------------------------------------------------------
+
+
+def authentication_results_field(authserv_id: str, results: Sequence[MethodResult], *, smtputf8: bool = False) -> bytes:
+    """The field with its line end, folded at 78; ``none`` for no results. Source: RFC 8601 §2.2.
+
+    Without ``smtputf8`` all is ASCII: domains in A-labels, any other character a question mark.
+    """
+    return _field("Authentication-Results: ", authserv_id, results, smtputf8)
+
+
+def arc_authentication_results_field(
+    instance: int, authserv_id: str, results: Sequence[MethodResult], *, smtputf8: bool = False
+) -> bytes:
+    """The ARC-Authentication-Results field of an ARC set, as above. Source: RFC 8617 §4.1.1."""
+    return _field(f"ARC-Authentication-Results: i={instance}; ", authserv_id, results, smtputf8)
+
+
+def _field(start: str, authserv_id: str, results: Sequence[MethodResult], smtputf8: bool) -> bytes:
+    lines = [f"{start}{_value(authserv_id, smtputf8)};"]
+    if not results:
+        lines[0] += " none"
+    for number, result in enumerate(results, 1):
+        words = list(_words(result, smtputf8))
+        if number < len(results):
+            words[-1] += ";"
+        lines.extend(_folded(words))
+    return "\r\n\t".join(lines).encode("utf-8") + b"\r\n"
+
+
+def _words(result: MethodResult, smtputf8: bool) -> Iterable[str]:
+    """What a fold may stand between."""
+    yield f"{result.method}={result.result}"
+    if result.comment:
+        comment = " ".join(_harmless(result.comment, smtputf8).split())
+        yield from f"({_IN_COMMENTS.sub(_ESCAPE, comment)})".split(" ")
+    if result.reason:
+        yield f"reason={_quoted(_harmless(result.reason, smtputf8))}"
+    for name, value in result.properties:
+        yield f"{name}={_value(value, smtputf8)}"
+
+
+def _folded(words: Iterable[str]) -> Iterable[str]:
+    line = ""
+    for word in words:
+        if line and len(line) + 2 + len(word) > _LINE_MAX:
+            yield line
+            line = word
+        else:
+            line = f"{line} {word}" if line else word
+    yield line
+
+
+def _harmless(text: str, smtputf8: bool) -> str:
+    """Without line ends and other controls, not too long, and in ASCII where it must be."""
+    text = _CONTROL.sub("?", text)
+    if not smtputf8:
+        text = text.encode("ascii", "replace").decode("ascii")
+    encoded = text.encode("utf-8", "replace")
+    return encoded[:_VALUE_OCTETS].decode("utf-8", "ignore") if len(encoded) > _VALUE_OCTETS else encoded.decode()
+
+
+def _a_labels(domain: str) -> str:
+    if domain.isascii():
+        return domain
+    try:
+        return idna.encode(domain, uts46=True).decode("ascii")
+    except idna.IDNAError:
+        return domain
+
+
+def _value(text: str, smtputf8: bool) -> str:
+    if not smtputf8 and not text.isascii():
+        local_part, at, domain = text.rpartition("@")
+        text = f"{local_part}{at}{_a_labels(domain)}"
+    text = _harmless(text, smtputf8)
+    return text if _is_bare(text) else _quoted(text)
+
+
+def _quoted(text: str) -> str:
+    return f'"{_IN_STRINGS.sub(_ESCAPE, text)}"'
+
+
+# --- reading --------------------------------------------------------------------------------------------------------
+
+
+@frozen
+class AuthenticationResults:
+    """What one field says. ``results`` is empty for ``none``; methods, results and properties are in lower case."""
+
+    authserv_id: str
+    results: tuple[MethodResult, ...] = ()
+
+
+def parse_authentication_results(body: bytes) -> AuthenticationResults | None:
+    """The meaning of a field body, folded or not; None if it is not of the form of RFC 8601 §2.2.
+
+    Comments after a result become its ``comment``; others are dropped. Results of a version of the field or of a
+    method that is not 1 are left out (§2.4, §2.6). Values a writer forgot to quote are taken up to the next white
+    space, and a last semicolon is forgiven. Never raises.
+    """
+    reader = _Reader(unfold(body).decode("utf-8", "replace"))
+    try:
+        return reader.payload()
+    except _BrokenError:
+        return None
+
+
+class _BrokenError(Exception):
+    """The body is not of the form."""
+
+
+_SPACE = re.compile(r"[ \t\r\n]*+")
+_COMMENT_STOP = re.compile(r"[()]|\\.", re.DOTALL)
+_token = re.compile(_TOKEN)
+_quoted_string = re.compile(r'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_keyword = re.compile(r"[A-Za-z0-9_\-]++")
+_digits = re.compile(r"[0-9]++")
+_bare_value = re.compile(r'[^ \t\r\n;()"]++')
+
+
+class _Reader:
+    """Goes over a body once."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._at = 0
+
+    def payload(self) -> AuthenticationResults:
+        authserv_id = self.authserv_id()
+        self._comments()
+        version = self._match(_digits)
+        results: list[MethodResult] = []
+        seen = False
+        while True:
+            self._comments()
+            if self._ended and seen:
+                break
+            self._expect(";")
+            self._comments()
+            if self._ended and seen:
+                break
+            result = self._result(first=not seen)
+            seen = True
+            if result is not None:
+                results.append(result)
+        return AuthenticationResults(authserv_id, tuple(results) if version in ("", "1") else ())
+
+    def authserv_id(self) -> str:
+        self._comments()
+        return self._quoted_string() or self._need(_token)
+
+    @property
+    def _ended(self) -> bool:
+        return self._at >= len(self._text)
+
+    def _peek(self) -> str:
+        return self._text[self._at : self._at + 1]
+
+    def _match(self, expression: re.Pattern[str]) -> str:
+        match = expression.match(self._text, self._at)
+        if match is None:
+            return ""
+        self._at = match.end()
+        return match[0]
+
+    def _need(self, expression: re.Pattern[str]) -> str:
+        found = self._match(expression)
+        if not found:
+            raise _BrokenError
+        return found
+
+    def _expect(self, character: str) -> None:
+        if self._peek() != character:
+            raise _BrokenError
+        self._at += 1
+
+    def _quoted_string(self) -> str:
+        quoted = self._match(_quoted_string) if self._peek() == '"' else ""
+        return _ESCAPED.sub(r"\1", quoted[1:-1])
+
+    def _comments(self) -> list[str]:
+        """CFWS (RFC 5322 §3.2.2) passed over; the comments in it, without their parentheses."""
+        found: list[str] = []
+        self._match(_SPACE)
+        while self._peek() == "(":
+            found.append(self._comment())
+            self._match(_SPACE)
+        return found
+
+    def _comment(self) -> str:
+        start = self._at
+        depth = 0
+        for stop in _COMMENT_STOP.finditer(self._text, start):
+            depth += {"(": 1, ")": -1}.get(stop[0], 0)
+            if not depth:
+                self._at = stop.end()
+                return _ESCAPED.sub(r"\1", self._text[start + 1 : stop.start()])
+        raise _BrokenError
+
+    def _result(self, *, first: bool) -> MethodResult | None:
+        """One resinfo; None for ``none``, and for a version of a method that nobody has described yet."""
+        method = self._need(_keyword).lower()
+        self._comments()
+        if first and method == "none" and self._ended:
+            return None
+        version = "1"
+        if self._peek() == "/":
+            self._at += 1
+            self._comments()
+            version = self._need(_digits)
+            self._comments()
+        self._expect("=")
+        self._comments()
+        result = self._need(_keyword).lower()
+        comments = self._comments()
+        reason = ""
+        properties: list[tuple[str, str]] = []
+        while not self._ended and self._peek() != ";":
+            name = self._need(_keyword).lower()
+            self._comments()
+            if self._peek() == "=" and name == "reason":
+                reason = self._assigned()
+            else:
+                self._expect(".")
+                self._comments()
+                name = f"{name}.{self._need(_keyword).lower()}"
+                self._comments()
+                properties.append((name, self._assigned()))
+            self._comments()
+        if version != str(_VERSION):
+            return None
+        return MethodResult(method, result, reason, tuple(properties), " ".join(comments))
+
+    def _assigned(self) -> str:
+        self._expect("=")
+        self._comments()
+        start = self._at
+        if self._peek() != '"':
+            return self._need(_bare_value)
+        value = self._quoted_string()
+        if self._peek() == "@":  # a quoted local part
+            self._need(_bare_value)
+            return self._text[start : self._at]
+        if self._at == start:
+            raise _BrokenError
+        return value
+
+
+# --- taking ours out ------------------------------------------------------------------------------------------------
+
+_NAME: Final = b"authentication-results"
+_FIELDS = re.compile(rb"^authentication-results[ \t]*+:([^\n]*+\n?(?:[ \t][^\n]*+\n?)*+)", re.IGNORECASE | re.MULTILINE)
+_NOT_IN_NAMES = re.compile(r"[\s\"\\\x00]+")
+
+
+def remove_own_results(header: bytes, authserv_id: str) -> bytes:
+    """A header block without the Authentication-Results fields that claim to be ours; all else octet for octet.
+
+    Whoever hands us a message could write such a field to be believed (RFC 8601 §5). A field whose authserv-id cannot
+    be told, as its syntax is broken, goes too if our name stands anywhere in it: some reader might find it there.
+    """
+    if _NAME not in header.lower():
+        return header
+    own = _comparable(authserv_id)
+    return _FIELDS.sub(lambda field: b"" if _claims(field[1], own) else field[0], header)
+
+
+def _comparable(authserv_id: str) -> str:
+    return _a_labels(authserv_id.strip().rstrip(".").lower()).lower()
+
+
+def _claims(body: bytes, own: str) -> bool:
+    text = unfold(body).decode("utf-8", "replace")
+    reader = _Reader(text)
+    try:
+        claimed = reader.authserv_id()
+        if _comparable(claimed) == own:
+            return True
+    except _BrokenError:
+        claimed = ""
+    if claimed and parse_authentication_results(body) is not None:
+        return False
+    squeezed = _NOT_IN_NAMES.sub("", text).lower()
+    return own in squeezed or own in _words_in_a_labels(squeezed)
+
+
+def _words_in_a_labels(text: str) -> set[str]:
+    return {_a_labels(word) for word in re.split(r"[^\w.\-]+", text)} if not text.isascii() else set()
