@@ -84,7 +84,7 @@ def show(queue_id: str, headers: bool, message: bool, config_file: Path, as_json
         entry: QueueEntry = await store.queue.entry(QueueId(queue_id))
         stop = entry.size if message else entry.header_size if headers else 0
         for start in range(0, stop, MAX_CHUNK):
-            click.echo(await store.read_content(entry.content_id, start, min(stop, start + MAX_CHUNK)), nl=False)
+            click.echo(await entry.read(store.read_content, start, min(stop, start + MAX_CHUNK)), nl=False)
         return entry
 
     entry = on_store(config_file, operation)

@@ -63,8 +63,8 @@ def route_of(domain: str) -> str:
         return domain.lower()
 
 
-def local_deliveries(reverse_path: Address | None, recipients: Resolved) -> tuple[Delivery, ...]:
-    """A copy for each account and mailbox, once, under the address that led to it first."""
+def local_deliveries(reverse_path: Address | None, recipients: Resolved, prefix: bytes = b"") -> tuple[Delivery, ...]:
+    """A copy for each account and mailbox, once, under the address that led to it first; ``prefix`` in all of them."""
     targets: dict[tuple[int, str], Delivery] = {}
     return_path = b""
     for given, resolved in recipients:
@@ -73,8 +73,8 @@ def local_deliveries(reverse_path: Address | None, recipients: Resolved) -> tupl
                 key = (recipient.account_id, recipient.mailbox)
                 if key not in targets:
                     return_path = return_path or return_path_field(reverse_path)
-                    prefix = return_path + delivered_to_field(given)
-                    targets[key] = Delivery(recipient.account_id, prefix, recipient.mailbox)
+                    fields = return_path + delivered_to_field(given) + prefix
+                    targets[key] = Delivery(recipient.account_id, fields, recipient.mailbox)
     return tuple(targets.values())
 
 
@@ -172,7 +172,7 @@ class IncomingMessage:
         """The beginning of the message behind our trace field; a message without a header does not become one."""
         return self._trace + (first if not first or _HEADER_BEGINS(first) else b"\r\n" + first)
 
-    def commit(self) -> Deferred[QueueId]:
+    def commit(self, prefix: bytes = b"") -> Deferred[QueueId]:
         """Fires with the queue id after the one transaction; TooManyHops, or what the store refuses with."""
         if self._hops.count > self._intake.max_received:
             log.info(
@@ -186,20 +186,21 @@ class IncomingMessage:
         if self._trace:  # not one line came
             self._writer.write(self._behind_trace(self._first))
         finished: Deferred[StagedContent] = self._writer.finish()
-        return finished.addCallback(self._accept)
+        return finished.addCallback(self._accept, prefix)
 
-    def _accept(self, content: StagedContent) -> Deferred[QueueId]:
+    def _accept(self, content: StagedContent, prefix: bytes) -> Deferred[QueueId]:
         envelope = self._envelope
         intake = self._intake
         return intake.accept(
             Acceptance(
                 content=content,
                 reverse_path=envelope.reverse_path,
-                deliveries=local_deliveries(envelope.reverse_path, self._recipients),
+                deliveries=local_deliveries(envelope.reverse_path, self._recipients, prefix),
                 relays=remote_recipients(self._recipients, intake.now()),
                 smtputf8=envelope.smtputf8,
                 body=envelope.body.value,
                 origin=self._peer.login or self._peer.ip,
+                prefix=prefix,
             )
         )
 

@@ -64,7 +64,7 @@ class LateDelivery:
                 outcome = Outcome(recipient.position, RecipientState.FAILED, refusal.enhanced_code, refusal.public)
             else:
                 if all(isinstance(target, LocalRecipient) for target in resolved):
-                    deliveries += local_deliveries(entry.reverse_path, [(recipient.address, resolved)])
+                    deliveries += local_deliveries(entry.reverse_path, [(recipient.address, resolved)], entry.prefix)
                     outcome = Outcome(recipient.position, RecipientState.DELIVERED, "2.0.0", "delivered here")
                 else:
                     # A settling cannot put new recipients into the queue; the sender's next message takes the new way.

@@ -47,8 +47,11 @@ class IIncomingMessage(Interface):
     def write(octets: bytes) -> Deferred[None] | None:
         """Message octets, dot-stuffing undone. None: go on; a Deferred: pause the peer until it fires."""
 
-    def commit() -> Deferred[QueueId]:
-        """Accept the message: fires after the commit. Any MailError is the reply."""
+    def commit(prefix: bytes = b"") -> Deferred[QueueId]:
+        """Accept the message: fires after the commit. Any MailError is the reply.
+
+        ``prefix`` are header fields that go in front of it, each ended by CRLF, wherever it goes.
+        """
 
     def abort() -> None:
         """The peer went away or the message was refused."""

@@ -6,7 +6,7 @@ import enum
 from collections.abc import Callable, Iterable, Sequence
 
 from attrs import field, frozen
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from zope.interface import Interface
 
 from pymailsuite.interfaces.content import StagedContent
@@ -56,7 +56,11 @@ class QueuedRecipient:
 
 @frozen
 class QueueEntry:
-    """An accepted message that still has somewhere to go."""
+    """An accepted message that still has somewhere to go.
+
+    ``prefix`` are header lines that stand in front of the content when it is sent on or returned; ``size`` and
+    ``header_size`` count them.
+    """
 
     queue_id: QueueId
     content_id: ContentId
@@ -70,6 +74,21 @@ class QueueEntry:
     held: bool = False
     origin: str = ""
     """Who gave it to us (IP, login name), for operators."""
+    prefix: bytes = field(default=b"", repr=False)
+
+    def read(
+        self, read_content: Callable[[ContentId, int, int], Deferred[bytes]], start: int, stop: int
+    ) -> Deferred[bytes]:
+        """Octets ``start`` to ``stop`` (at most MAX_CHUNK) of the message as it is sent on, the prefix first.
+
+        ``read_content`` is :meth:`IMailStore.read_content`."""
+        ahead = len(self.prefix)
+        if start >= ahead:
+            return read_content(self.content_id, start - ahead, stop - ahead)
+        front = self.prefix[start:stop]
+        if stop <= ahead:
+            return succeed(front)
+        return read_content(self.content_id, 0, stop - ahead).addCallback(front.__add__)
 
 
 @frozen
@@ -87,7 +106,11 @@ class Outcome:
 
 @frozen
 class Acceptance:
-    """A message as it is accepted: content, who it is from, and all it must become, in one transaction."""
+    """A message as it is accepted: content, who it is from, and all it must become, in one transaction.
+
+    ``prefix`` are the header lines of ours, CRLF ended, that go in front of what is relayed; those of a local copy are
+    in its :class:`Delivery`.
+    """
 
     content: StagedContent
     reverse_path: Address | None
@@ -96,6 +119,7 @@ class Acceptance:
     smtputf8: bool = False
     body: str = "7BIT"
     origin: str = ""
+    prefix: bytes = field(default=b"", repr=False)
 
 
 class IQueueStore(Interface):

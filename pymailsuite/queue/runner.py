@@ -413,7 +413,7 @@ class QueueRunner:
     async def _describe(self, entry: QueueEntry, told: Sequence[Outcome], now: float) -> Report:
         assert entry.reverse_path is not None
         size = min(entry.size, max(entry.header_size, self._settings.return_size), MAX_CHUNK)
-        original = await self._store.read_content(entry.content_id, 0, size)
+        original = await entry.read(self._store.read_content, 0, size)
         by_position = {recipient.position: recipient for recipient in entry.recipients}
         return Report(
             reporting_mta=self._host_name,

@@ -126,9 +126,8 @@ class Relay:
         """Try to send ``entry`` to ``recipients``, all of ``route``: an outcome for each, whatever happens.
 
         Their ``next_attempt`` is for the caller to set."""
-        content_id = entry.content_id
         attempt = _Attempt(
-            entry, list(recipients), lambda start, stop: self._read_content(content_id, start, stop), b""
+            entry, list(recipients), lambda start, stop: entry.read(self._read_content, start, stop), b""
         )
         try:
             await self._go(attempt, route)

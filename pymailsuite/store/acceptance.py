@@ -106,12 +106,12 @@ def _enqueue_txn(txn: Transaction, acceptance: Acceptance, created_at: float) ->
     txn.insert(
         "queue_entries",
         "content_id, due_at, held, claimed_by, claimed_until, reverse_local, reverse_domain, created_at, smtputf8,"
-        " body, origin",
+        " body, origin, prefix",
         [
             (
                 *(content_id, due_at(acceptance.relays), 0, "", 0.0),
                 *((None, None) if sender is None else (sender.local_part, sender.domain)),
-                *(created_at, int(acceptance.smtputf8), acceptance.body, acceptance.origin),
+                *(created_at, int(acceptance.smtputf8), acceptance.body, acceptance.origin, acceptance.prefix or None),
             )
         ],
     )

@@ -34,7 +34,7 @@ log = Logger()
 
 _ENTRY = (
     "SELECT q.content_id, c.size, c.header_size, q.reverse_local, q.reverse_domain, q.created_at, q.smtputf8, q.body,"
-    " q.held, q.origin FROM queue_entries q JOIN contents c ON c.content_id = q.content_id"
+    " q.held, q.origin, q.prefix FROM queue_entries q JOIN contents c ON c.content_id = q.content_id"
 )
 _WAITING = RecipientState.WAITING.value
 
@@ -60,12 +60,13 @@ def _recipient(row: Row) -> QueuedRecipient:
 
 
 def _entry(row: Row, recipients: Iterable[QueuedRecipient]) -> QueueEntry:
-    content_id, size, header_size, reverse_local, reverse_domain, created_at, smtputf8, body, held, origin = row
+    (content_id, size, header_size, reverse_local, reverse_domain, created_at, smtputf8, body, held, origin) = row[:10]
+    prefix: bytes = row[10] or b""
     return QueueEntry(
         queue_id_of(ContentId(content_id)),
         ContentId(content_id),
-        size,
-        header_size,
+        len(prefix) + size,
+        len(prefix) + header_size,
         _address(reverse_local, reverse_domain),
         tuple(recipients),
         created_at,
@@ -73,6 +74,7 @@ def _entry(row: Row, recipients: Iterable[QueuedRecipient]) -> QueueEntry:
         body,
         bool(held),
         origin,
+        prefix,
     )
 
 

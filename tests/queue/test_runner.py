@@ -89,7 +89,12 @@ class QueueTestCase(SynchronousTestCase):
         return sink
 
     def submit(
-        self, *addresses: Address, sender: Address | None = ANN, octets: bytes = HELLO, alias: Address | None = None
+        self,
+        *addresses: Address,
+        sender: Address | None = ANN,
+        octets: bytes = HELLO,
+        alias: Address | None = None,
+        prefix: bytes = b"",
     ) -> QueueId:
         addresses = addresses or (BOB,)
         recipients: list[tuple[Address, Sequence[LocalRecipient | RemoteRecipient]]]
@@ -99,7 +104,7 @@ class QueueTestCase(SynchronousTestCase):
             recipients = [(address, [RemoteRecipient(address)]) for address in addresses]
         message = self.intake.open(Envelope(sender, addresses), recipients, Peer("192.0.2.9"))
         message.write(octets)
-        return self.successResultOf(message.commit())
+        return self.successResultOf(message.commit(prefix))
 
     def run_for(self, seconds: float = 0.2, step: float = 1.0) -> None:
         self.internet.pass_time(seconds, step)
@@ -187,6 +192,22 @@ class DeliveryTests(QueueTestCase):
         self.run_for(800, step=10)
         self.assertEqual((len(sink.messages), self.queue()), (1, []))
 
+    def test_a_prefix_goes_in_front_of_the_octets_and_is_counted_in_their_size(self) -> None:
+        sink = self.host()
+        for body in (b"World\r\n", b"y" * 998 + b"\r\n", (b"z" * 998 + b"\r\n") * 300):
+            self.submit(octets=HELLO.replace(b"World\r\n", body), prefix=b"X-Found: nothing\r\n")
+            (entry,) = self.queue()
+            runner = self.make_runner()
+            runner.start()
+            self.run_for(2)
+            self.stop(runner)
+            octets = sink.messages[-1].content
+            self.assertEqual(octets[:28], b"X-Found: nothing\r\nReceived: ")
+            self.assertTrue(octets.endswith(b"\r\n\r\n" + body))
+            self.assertEqual(entry.size, len(octets))
+            self.assertIn(f"SIZE={len(octets)}", sink.messages[-1].mail_parameters)
+            self.assertEqual(octets[entry.header_size :], body)
+
     def test_a_held_entry_stays_until_it_is_released(self) -> None:
         sink = self.host()
         queue_id = self.submit()
@@ -249,6 +270,14 @@ class DeliveryTests(QueueTestCase):
         (report,) = self.inbox()
         self.assertIn("nobody@b.example", report.as_string())
 
+    def test_a_prefix_comes_along_when_a_domain_has_become_ours(self) -> None:
+        self.submit(prefix=b"X-Found: nothing\r\n")
+        bob = make_account(self.store, "bob@b.example").account_id
+        self.runner.start()
+        self.run_for()
+        (message,) = self.inbox(bob)
+        self.assertEqual(message.keys()[:4], ["Return-Path", "Delivered-To", "X-Found", "Received"])
+
     def test_an_entry_deleted_while_it_is_under_way_is_let_go(self) -> None:
         sink = self.host(script={"RCPT": SILENCE})
         self.runner.start()
@@ -294,6 +323,15 @@ class ReportTests(QueueTestCase):
         self.assertIn("World", original.as_string())
 
     @acceptance("S080")
+    def test_a_report_returns_the_prefix_too(self) -> None:
+        self.host(script={"RCPT": "550 5.1.1 no such user"})
+        self.submit(prefix=b"X-Found: nothing\r\n")
+        self.runner.start()
+        self.run_for()
+        returned = self.report().get_payload(2).get_payload(0)
+        self.assertEqual(returned.keys()[:2], ["X-Found", "Received"])
+        self.assertEqual(returned.get_payload(), "World\r\n")
+
     def test_a_long_message_is_returned_in_part(self) -> None:
         self.host(script={"RCPT": "550 5.1.1 no such user"})
         self.runner.start()

@@ -30,6 +30,7 @@ class RecordedMessage:
         self.pieces: list[bytes] = []
         self.committed = False
         self.aborted = False
+        self.prefix = b""
         self._intake = intake
 
     @property
@@ -43,10 +44,11 @@ class RecordedMessage:
         self.pieces.append(octets)
         return self._intake.write_answers.pop(0) if self._intake.write_answers else None
 
-    def commit(self) -> Deferred[QueueId]:
+    def commit(self, prefix: bytes = b"") -> Deferred[QueueId]:
         """Fires at once, or with what the test put into ``intake.commit_answers``."""
         assert not self.aborted, "committed after it was aborted"
         self.committed = True
+        self.prefix = prefix
         answer = self._intake.commit_answers.pop(0) if self._intake.commit_answers else None
         if isinstance(answer, Exception):
             return fail(answer)

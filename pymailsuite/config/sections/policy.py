@@ -33,8 +33,8 @@ class PolicySection(Exemptions):
     """What the section of every policy has; each policy's own derives from it and may have other defaults."""
 
     action: PolicyAction = "reject"
-    """What an objection of this policy leads to. ``reject``: what the policy says, 5yz or 4yz. ``tempfail``: always 4yz.
-    ``score``: the message is taken, and the objection adds to its score. ``log``: it is only written down. ``off``: the
+    """What an objection of this policy leads to. ``reject``: what the policy says, 5yz or 4yz. ``tempfail``: always
+    4yz. ``score``: the message is taken, and the objection adds to its score. ``log``: it is only written down. ``off``: the
     policy is not asked."""
 
     score: float = 3.0
