@@ -2,13 +2,16 @@
 
 Ports are bound while we may (privileged ports, before twistd drops its user), and connections are taken once there is a
 store to serve them from. Meanwhile a client that connects waits in the system's backlog.
+
+Several processes can share a port: one binds it (:class:`BoundPorts`) and never takes a connection, the others inherit
+the descriptor and take connections as each finds time for one.
 """
 
 from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from attrs import frozen
@@ -19,6 +22,7 @@ from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFactory, IPushProducer, IReactorTime
+from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
@@ -65,6 +69,36 @@ class _ListeningReactor:
         return listening
 
 
+class _SharedPort(tcp.Port):
+    """A port that other processes take connections from too: one at a time, so that those with time get the next."""
+
+    def doRead(self) -> None:
+        self.numberAccepts = 1
+        super().doRead()  # type: ignore[no-untyped-call]
+
+
+@frozen
+class SharedSocket:
+    """A listening socket made by another process: its descriptor here, and its address family."""
+
+    descriptor: int
+    family: int
+
+    def listen(self, reactor: Any, factory: IProtocolFactory) -> IListeningPort:
+        """Take connections from it; the descriptor itself stays open."""
+        if self.family not in (socket.AF_INET, socket.AF_INET6):
+            return reactor.adoptStreamPort(self.descriptor, self.family, factory)  # type: ignore[no-any-return]
+        port = _SharedPort._fromListeningDescriptor(  # type: ignore[no-untyped-call]
+            reactor, self.descriptor, self.family, factory
+        )
+        port.startListening()
+        return port  # type: ignore[no-any-return]
+
+
+SharedSockets = Mapping[tuple[str, str], SharedSocket]
+"""By name of the service and endpoint description."""
+
+
 @frozen
 class ListeningService:
     """What listens where. ``setting`` is the key of the endpoint descriptions; ``tls`` a context factory, if TLS is
@@ -77,55 +111,121 @@ class ListeningService:
     tls: Any = None
 
 
-class Listeners(Service):
-    """All listening ports of the server."""
+def bind(reactor: Any, service: ListeningService, description: str, factory: IProtocolFactory) -> IListeningPort | None:
+    """Bind a port, without taking connections yet. None: it is one of IPv6 where there is none.
 
-    def __init__(self, reactor: Any, services: Sequence[ListeningService]) -> None:
+    ConfigError naming setting and port if it cannot be bound.
+    """
+    listening: list[IListeningPort] = []
+    failures: list[Any] = []
+    # Every stream endpoint that listens does so at once; one that would not has no place before the reactor runs.
+    endpoint = serverFromString(_ListeningReactor(reactor), description)
+    endpoint.listen(factory).addCallbacks(listening.append, failures.append)
+    if failures:
+        _cannot_listen(service, description, failures[0].value)
+        return None
+    if not listening:
+        raise ConfigError(f"{service.setting}: {description} does not listen at once")
+    _hold(listening[0])
+    return listening[0]
+
+
+def _hold(port: IListeningPort) -> None:
+    if IPushProducer.providedBy(port):
+        port.pauseProducing()
+
+
+def _cannot_listen(service: ListeningService, description: str, error: Exception) -> None:
+    if not isinstance(error, CannotListenError):
+        raise error
+    cause = error.socketError
+    if isIPv6Address(error.interface) and getattr(cause, "errno", None) in _NO_IPV6:
+        log.warn(
+            "{event} {service} on {endpoint}: no IPv6 here",
+            event="listener.passed_over",
+            service=service.name,
+            endpoint=description,
+        )
+        return
+    reason = getattr(cause, "strerror", None) or cause
+    raise ConfigError(f"{service.setting}: cannot listen on {description}: {reason}")
+
+
+class BoundPorts:
+    """Ports bound for other processes: held open, and no connection is taken here."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._ports: dict[tuple[str, str], IListeningPort] = {}
+
+    def bind(self, services: Iterable[ListeningService]) -> None:
+        """Bind those of the services that are not bound yet. ConfigError if one cannot be: then none is."""
+        made: dict[tuple[str, str], IListeningPort] = {}
+        try:
+            for service in services:
+                for description in service.endpoints:
+                    key = (service.name, description)
+                    if key not in self._ports:
+                        port = bind(self._reactor, service, description, Factory())
+                        if port is not None:
+                            made[key] = port
+        except BaseException:
+            for port in made.values():
+                port.stopListening()
+            raise
+        self._ports |= made
+
+    def sockets(self, services: Iterable[ListeningService]) -> SharedSockets:
+        """What a process must inherit to serve these services."""
+        keys = [(service.name, description) for service in services for description in service.endpoints]
+        return {key: _shared(self._ports[key]) for key in keys if key in self._ports}
+
+    def close_all_but(self, services: Iterable[ListeningService]) -> Deferred[Any]:
+        """Close what these services have no use for."""
+        kept = {(service.name, description) for service in services for description in service.endpoints}
+        closing = [self._ports.pop(key) for key in list(self._ports) if key not in kept]
+        return DeferredList([maybeDeferred(port.stopListening) for port in closing], consumeErrors=True)
+
+
+def _shared(port: Any) -> SharedSocket:
+    return SharedSocket(port.fileno(), port.socket.family)
+
+
+class Listeners(Service):
+    """All listening ports of the server.
+
+    ``shared`` None: they are bound here. Otherwise another process has bound them, and one that is not there has been
+    passed over by it.
+    """
+
+    def __init__(self, reactor: Any, services: Sequence[ListeningService], shared: SharedSockets | None = None) -> None:
         self.setName("listeners")  # type: ignore[no-untyped-call]
-        self._reactor = _ListeningReactor(reactor)
+        self._reactor = reactor
         self._services = services
+        self._shared = shared
         self._bound: list[tuple[ListeningService, IListeningPort]] = []
 
     def privilegedStartService(self) -> None:
         """Bind every port, without taking connections yet. ConfigError naming setting and port if one cannot be."""
         super().privilegedStartService()  # type: ignore[no-untyped-call]
         for service in self._services:
+            factory: Any = service.factory
+            if service.tls is not None:
+                factory = TLSMemoryBIOFactory(service.tls, False, factory)
             for description in service.endpoints:
-                self._bind(service, description)
+                port = self._bind(service, description, factory)
+                if port is not None:
+                    self._bound.append((service, port))
 
-    def _bind(self, service: ListeningService, description: str) -> None:
-        factory: Any = service.factory
-        if service.tls is not None:
-            factory = TLSMemoryBIOFactory(service.tls, False, factory)
-        listening: list[IListeningPort] = []
-        failures: list[Any] = []
-        # Every stream endpoint that listens does so at once; one that would not has no place before the reactor runs.
-        endpoint = serverFromString(self._reactor, description)
-        endpoint.listen(factory).addCallbacks(listening.append, failures.append)
-        if failures:
-            self._cannot_listen(service, description, failures[0].value)
-            return
-        if not listening:
-            raise ConfigError(f"{service.setting}: {description} does not listen at once")
-        port = listening[0]
-        if IPushProducer.providedBy(port):
-            port.pauseProducing()
-        self._bound.append((service, port))
-
-    def _cannot_listen(self, service: ListeningService, description: str, error: Exception) -> None:
-        if not isinstance(error, CannotListenError):
-            raise error
-        cause = error.socketError
-        if isIPv6Address(error.interface) and getattr(cause, "errno", None) in _NO_IPV6:
-            log.warn(
-                "{event} {service} on {endpoint}: no IPv6 here",
-                event="listener.passed_over",
-                service=service.name,
-                endpoint=description,
-            )
-            return
-        reason = getattr(cause, "strerror", None) or cause
-        raise ConfigError(f"{service.setting}: cannot listen on {description}: {reason}")
+    def _bind(self, service: ListeningService, description: str, factory: IProtocolFactory) -> IListeningPort | None:
+        if self._shared is None:
+            return bind(self._reactor, service, description, factory)
+        shared = self._shared.get((service.name, description))
+        if shared is None:
+            return None
+        port = shared.listen(self._reactor, factory)
+        _hold(port)
+        return port
 
     def accept_connections(self) -> None:
         """Serve those who connect, from now on."""

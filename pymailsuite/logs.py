@@ -147,23 +147,30 @@ def _message_of(event: LogEvent) -> str:
     return formatEvent(event)
 
 
-def text_line(event: LogEvent) -> str:
-    """``2026-11-22T03:45:12.123Z info smtp.accepted ...``, with the traceback, if any, indented below."""
-    line = f"{_time_of(event)} {_level_of(event)} {_CONTROL.sub(_escape, _message_of(event))}\n"
+def text_line(event: LogEvent, worker: int | None = None) -> str:
+    """``2026-11-22T03:45:12.123Z info smtp.accepted ...``, with the traceback, if any, indented below.
+
+    A worker puts its number before the event: ``info [2] smtp.accepted ...``.
+    """
+    level = _level_of(event) if worker is None else f"{_level_of(event)} [{worker}]"
+    line = f"{_time_of(event)} {level} {_CONTROL.sub(_escape, _message_of(event))}\n"
     traceback = _traceback_of(event)
     if traceback:
         line += "".join(f"    {_CONTROL.sub(_escape, traced)}\n" for traced in traceback.splitlines())
     return line
 
 
-def json_line(event: LogEvent) -> str:
-    """One JSON object: ``time``, ``level``, ``message``, ``namespace``, the event's own fields, ``traceback``."""
+def json_line(event: LogEvent, worker: int | None = None) -> str:
+    """One JSON object: ``time``, ``level``, ``message``, ``namespace``, the event's own fields, ``traceback``; and the
+    number of the ``worker``, if it was one."""
     fields: dict[str, Any] = {
         "time": _time_of(event),
         "level": _level_of(event),
         "namespace": event.get("log_namespace", ""),
         "message": _message_of(event),
     }
+    if worker is not None:
+        fields["worker"] = worker
     dropped = _LEGACY_FIELDS if "log_legacy" in event else ()
     for name, value in event.items():
         if not name.startswith("log_") and name not in dropped:
@@ -186,18 +193,21 @@ def _is_chatter(event: LogEvent) -> bool:
 class LineObserver:
     """Writes each event of at least ``level`` as one line."""
 
-    def __init__(self, target: LogTarget, format_line: Callable[[LogEvent], str], level: Any) -> None:
+    def __init__(
+        self, target: LogTarget, format_line: Callable[[LogEvent, int | None], str], level: Any, worker: int | None
+    ) -> None:
         self._target = target
         self._format_line = format_line
+        self._worker = worker
         self._wanted = {each for each in LogLevel.iterconstants() if each >= level}
 
     def __call__(self, event: LogEvent) -> None:
         if event.get("log_level", LogLevel.info) in self._wanted and not _is_chatter(event):
-            line = self._format_line(event)
+            line = self._format_line(event, self._worker)
             self._target.write(line.encode("utf-8", "backslashreplace"), event["log_time"])
 
 
-def log_observer(settings: LogSettings, target: LogTarget) -> ILogObserver:
-    """The observer ``[log]`` asks for, writing to ``target``."""
+def log_observer(settings: LogSettings, target: LogTarget, worker: int | None = None) -> ILogObserver:
+    """The observer ``[log]`` asks for, writing to ``target``; ``worker`` is the number of the process, if it is one."""
     format_line = json_line if settings.format == "json" else text_line
-    return LineObserver(target, format_line, LogLevel.levelWithName(settings.level))
+    return LineObserver(target, format_line, LogLevel.levelWithName(settings.level), worker)

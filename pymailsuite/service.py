@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
+from attrs import field, frozen
 from twisted.application.service import MultiService, Service
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
@@ -28,7 +29,7 @@ from pymailsuite.directory import RecipientResolver
 from pymailsuite.dns.resolver import Resolver
 from pymailsuite.imap.factory import ImapFactory
 from pymailsuite.interfaces import IMailStore, INoticeBus, IRecipientResolver
-from pymailsuite.listeners import Listeners, ListeningService, Sessions
+from pymailsuite.listeners import Listeners, ListeningService, Sessions, SharedSockets
 from pymailsuite.notices import NoBus, NoticePoll, StoreOnBus
 from pymailsuite.opening import add_configured_domains, give_to, make_folder, store_of
 from pymailsuite.pop3.factory import Pop3Factory
@@ -38,9 +39,10 @@ from pymailsuite.relay.relay import Relay
 from pymailsuite.sasl import mechanisms
 from pymailsuite.smtp.factory import SmtpFactory
 from pymailsuite.smtp.peer_names import PeerNames
-from pymailsuite.tls import ServerTls, certificate_files
+from pymailsuite.tls import Pem, ServerTls, certificate_files
 from pymailsuite.upkeep import StoreSweeper, TurnWatch
 from pymailsuite.wire.shell import ShellFactory
+from pymailsuite.wire.tally import Tally
 
 log = Logger()
 
@@ -63,12 +65,26 @@ class QueueService(Service):
         return Deferred.fromCoroutine(self._runner.stop())
 
 
+@frozen
+class Place:
+    """Where a server stands among the processes that work on one store; by default alone.
+
+    ``shared``: listening sockets another process has bound. ``sweeps``: whether the sweeping of the store falls to it.
+    ``pem``: the certificate as it was when it could be read.
+    """
+
+    bus: INoticeBus = field(factory=NoBus)
+    shared: SharedSockets | None = None
+    sweeps: bool = True
+    pem: Pem | None = None
+
+
 class MailService(MultiService):
     """A mail server. ``store``, ``portal`` and ``listeners`` are for those who embed it.
 
     ``checkers`` are asked after those of ``[auth] checkers``. ``owner`` (uid, gid) is whom twistd will run as, if not
     as the user it was started by. ``on_ready`` is called when connections are served, ``on_failure`` with what kept
-    the store from being opened. ``log_observer`` takes twistd's log, if given. ``bus`` joins the server to other
+    the store from being opened. ``log_observer`` takes twistd's log, if given. ``place`` joins the server to other
     processes on the same store. ConfigError if the settings ask for what cannot be had.
     """
 
@@ -82,11 +98,12 @@ class MailService(MultiService):
         on_ready: Callable[[], None] = lambda: None,
         on_failure: Callable[[Failure], None] = lambda failure: None,
         log_observer: ILogObserver | None = None,
-        bus: INoticeBus | None = None,
+        place: Place | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.setName("pymailsuite")  # type: ignore[no-untyped-call]
         self.settings = settings
+        place = place or Place()
         self._on_ready = on_ready
         self._on_failure = on_failure
         self._log_observer = log_observer
@@ -100,14 +117,14 @@ class MailService(MultiService):
         self.portal = auth.portal
         recipients = RecipientResolver(settings.directory, self.store.directory, reactor)
         queue = QueueService(self._make_queue_runner(recipients, reactor))
-        tls = self._make_tls(owner, reactor)
-        listening = self._make_listening(recipients, tls, reactor)
-        self.listeners = Listeners(reactor, listening)
-        factories = dict.fromkeys(cast(ShellFactory, service.factory) for service in listening)
+        self.tls = self._make_tls(owner, place.pem, reactor)
+        self.listening = self._make_listening(recipients, self.tls, reactor)
+        self.listeners = Listeners(reactor, self.listening, place.shared)
+        factories = dict.fromkeys(cast(ShellFactory, service.factory) for service in self.listening)
         sessions = Sessions(factories, settings.upkeep.stop_grace, reactor)
-        sweeper = StoreSweeper(self.store.upkeep, settings.upkeep.sweep_interval, reactor)
+        sweeper = StoreSweeper(self.store.upkeep, settings.upkeep.sweep_interval if place.sweeps else 0, reactor)
         watch = TurnWatch(settings.upkeep.slow_turn, reactor)
-        self.bus: Any = bus or NoBus()
+        self.bus: Any = self._make_bus(place)
         on_bus = StoreOnBus(self.store, self.bus)
         poll = NoticePoll(self.store, settings.notices.poll, reactor)
         children: list[Any] = [watch, self.bus, on_bus, poll, auth, queue, sweeper, sessions, self.listeners]
@@ -115,6 +132,9 @@ class MailService(MultiService):
             child.setServiceParent(self)
 
     # --- composition
+
+    def _make_bus(self, place: Place) -> INoticeBus:
+        return place.bus
 
     def _make_queue_runner(self, recipients: IRecipientResolver, reactor: Any) -> QueueRunner:
         settings = self.settings
@@ -125,12 +145,12 @@ class MailService(MultiService):
         presence = Presence(settings.server.data_dir / "queue", hostname)
         return QueueRunner(settings.queue, hostname, self.store, relay, reports, here, presence, reactor)
 
-    def _make_tls(self, owner: tuple[int, int] | None, reactor: Any) -> ServerTls:
+    def _make_tls(self, owner: tuple[int, int] | None, pem: Pem | None, reactor: Any) -> ServerTls:
         settings = self.settings
         files = certificate_files(settings.tls, settings.server.hostname, settings.server.tls_dir)
         if owner is not None and settings.tls.certificate is None:
             give_to(owner, settings.server.tls_dir)
-        return ServerTls(settings.tls, files, reactor.seconds)
+        return ServerTls(settings.tls, files, reactor.seconds, pem)
 
     def _make_listening(self, recipients: IRecipientResolver, tls: ServerTls, reactor: Any) -> list[ListeningService]:
         settings = self.settings
@@ -171,6 +191,17 @@ class MailService(MultiService):
             ListeningService("pop3", "listeners.pop3", listeners.pop3, pop3),
             ListeningService("pop3s", "listeners.pop3s", listeners.pop3s, pop3, tls),
         ]
+
+    def tallies(self) -> dict[str, Tally]:
+        """What is counted against a limit that holds for the whole machine, by a name of its own."""
+        tallies: dict[str, Tally] = {}
+        for service in self.listening:
+            # A service with TLS from the start shares the factory, and so the tally, of the one without.
+            if service.tls is None:
+                tallies[service.name] = cast(ShellFactory, service.factory).tally
+            if isinstance(service.factory, ImapFactory):
+                tallies["imap accounts"] = service.factory.shared.per_account
+        return tallies
 
     # --- life
 

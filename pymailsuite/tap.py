@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import atexit
-import ctypes
 import os
 import pwd
-import resource
-import socket
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from twisted.application.service import IService
 from twisted.cred.credentials import IUsernamePassword
@@ -23,11 +20,10 @@ from pymailsuite.config.loader import load_settings
 from pymailsuite.config.settings import Settings
 from pymailsuite.errors import ConfigError
 from pymailsuite.logs import Descriptor, LogFile, log_observer
+from pymailsuite.process import allow_many_files, share_one_heap, tell_ready
 from pymailsuite.service import MailService
 
 log = Logger()
-
-_M_ARENA_MAX: Final = -8  # mallopt(3)
 
 
 class StartRefused(SystemExit, Exception):
@@ -117,44 +113,6 @@ def _observer(settings: Settings, parent: Any, owner: tuple[int, int] | None) ->
 
 
 # --- the process ----------------------------------------------------------------------------------------------------
-
-
-def allow_many_files() -> None:
-    """Let the process open as many files as the system lets it: each connection is one, and the habitual 1,024 are few.
-
-    The low limit is for programs that use select(2), which a server on epoll or kqueue does not.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        except (OSError, ValueError) as error:
-            # macOS calls its limit infinite and takes no more than it likes.
-            log.info("{event}: {error}", event="server.files_limited", limit=soft, error=error)
-
-
-def share_one_heap() -> None:
-    """Have all threads take memory from one heap, where the C library is glibc.
-
-    It gives each thread a heap of its own, of which it never gives back the end: two threads that had each checked a
-    password held 39 MB for ever. Under Python's lock they hardly ever want memory at once.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_M_ARENA_MAX, 1)
-
-
-def tell_ready() -> None:
-    """Say that connections are served: the line ``ready`` on standard output, and READY=1 to systemd.
-
-    Written past ``sys.stdout``, which twistd turns into log events.
-    """
-    os.write(1, b"ready\n")
-    address = os.environ.get("NOTIFY_SOCKET")
-    if address:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
-            # sd_notify(3): a leading @ stands for the abstract name space.
-            notify.sendto(b"READY=1", "\0" + address[1:] if address.startswith("@") else address)
 
 
 def give_up(failure: Failure) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import idna
-from attrs import frozen
+from attrs import field, frozen
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -113,10 +113,37 @@ def _write_new(path: Path, octets: bytes, mode: int) -> None:
     scratch.replace(path)
 
 
-def load_options(settings: TlsSettings, files: CertificateFiles) -> CertificateOptions:
+@frozen
+class Pem:
+    """What stands in the files of a certificate."""
+
+    files: CertificateFiles
+    certificate: bytes
+    private_key: bytes = field(repr=False)
+
+
+class _NotOursToReadError(ConfigError):
+    """A file only another user may read."""
+
+
+def read_pem(files: CertificateFiles, earlier: Pem | None = None) -> Pem:
+    """Read the files. ConfigError naming the setting whose file cannot be read.
+
+    ``earlier`` is taken if these very files were read before and may not be now: root read them, and has become another
+    user since.
+    """
+    try:
+        return Pem(files, _read(files.certificate, "tls.certificate"), _read(files.private_key, "tls.private_key"))
+    except _NotOursToReadError:
+        if earlier is None or earlier.files != files:
+            raise
+        return earlier
+
+
+def load_options(settings: TlsSettings, pem: Pem) -> CertificateOptions:
     """What Twisted needs to speak TLS. ConfigError naming the setting whose file cannot be used."""
-    pem = _read(files.certificate, "tls.certificate")
-    blocks = _PEM_CERTIFICATE.findall(pem)
+    files = pem.files
+    blocks = _PEM_CERTIFICATE.findall(pem.certificate)
     if not blocks:
         raise ConfigError(f"tls.certificate: no PEM certificate in {files.certificate}")
     try:
@@ -124,7 +151,7 @@ def load_options(settings: TlsSettings, files: CertificateFiles) -> CertificateO
     except crypto.Error:
         raise ConfigError(f"tls.certificate: not a usable PEM certificate: {files.certificate}") from None
     try:
-        key = crypto.load_privatekey(crypto.FILETYPE_PEM, _read(files.private_key, "tls.private_key"), passphrase=b"")
+        key = crypto.load_privatekey(crypto.FILETYPE_PEM, pem.private_key, passphrase=b"")
     except (crypto.Error, ValueError):
         raise ConfigError(f"tls.private_key: no usable PEM private key in {files.private_key}") from None
     ciphers = None
@@ -153,7 +180,8 @@ def _read(path: Path, setting: str) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise ConfigError(f"{setting}: {path}: {error.strerror or error}") from None
+        kind = _NotOursToReadError if isinstance(error, PermissionError) else ConfigError
+        raise kind(f"{setting}: {path}: {error.strerror or error}") from None
 
 
 @implementer(IOpenSSLServerConnectionCreator)
@@ -166,17 +194,26 @@ class ServerTls:
 
     _LOOK_EVERY_S: Final = 60.0
 
-    def __init__(self, settings: TlsSettings, files: CertificateFiles, seconds: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        settings: TlsSettings,
+        files: CertificateFiles,
+        seconds: Callable[[], float],
+        earlier: Pem | None = None,
+    ) -> None:
         self._settings = settings
         self._files = files
         self._seconds = seconds
         self._looked_at = seconds()
         self._stamp = self._stamp_now()
-        self._options = load_options(settings, files)
+        self.pem = read_pem(files, earlier)
+        """What is in use."""
+        self._options = load_options(settings, self.pem)
 
     def _stamp_now(self) -> tuple[float, ...]:
+        # A file in a folder that is not ours to look into is as good as none.
         return tuple(
-            path.stat().st_mtime if path.exists() else 0.0
+            os.path.getmtime(path) if os.path.exists(path) else 0.0
             for path in (self._files.certificate, self._files.private_key)
         )
 
@@ -198,8 +235,10 @@ class ServerTls:
             return
         self._stamp = stamp
         try:
-            self._options = load_options(self._settings, self._files)
+            pem = read_pem(self._files)
+            self._options = load_options(self._settings, pem)
         except ConfigError as error:
             log.error("{event} {fault}", event="tls.renewal_failed", fault=error.public)
         else:
+            self.pem = pem
             log.info("{event} file={file}", event="tls.renewed", file=str(self._files.certificate))

@@ -32,7 +32,7 @@ LINES = (
     ("policy",),
     ("smtp", "pop3", "imap"),
     ("queue", "relay", "delivery"),
-    ("tls", "logs", "listeners", "notices", "opening", "upkeep"),
+    ("tls", "logs", "listeners", "notices", "opening", "process", "upkeep"),
     ("service",),
     ("workers",),
     ("tap",),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from ipaddress import ip_address
 from typing import Protocol
 
@@ -17,6 +16,7 @@ from pymailsuite.imap.receiver import Limits
 from pymailsuite.imap.replies import LimitReached
 from pymailsuite.imap.snapshots import Snapshots
 from pymailsuite.interfaces import IChangeNotices, IMailStore
+from pymailsuite.wire.tally import Tally
 
 _ALWAYS = "IMAP4rev1 LITERAL+ ID ENABLE IDLE"
 _AFTER_LOGIN = (
@@ -86,7 +86,7 @@ class Shared:
             settings.line_before_login, settings.literals_before_login, settings.literals_before_login
         )
         self.after_login = Limits(settings.line, settings.literals, settings.skipped_literal)
-        self.per_account: Counter[int] = Counter()
+        self.per_account = Tally()
         self.snapshots = Snapshots(settings.remembered_messages)
         self._capabilities: dict[tuple[bool, bool, bool], bytes] = {}
         fields = dict(settings.id)
@@ -96,15 +96,13 @@ class Shared:
 
     def note_login(self, account_id: int) -> None:
         """One session more of this account. LimitReached if it has too many."""
-        if self.per_account[account_id] >= self.settings.connections_per_account:
+        if self.per_account[str(account_id)] >= self.settings.connections_per_account:
             raise LimitReached("Too many sessions of this account")
-        self.per_account[account_id] += 1
+        self.per_account.add(str(account_id))
 
     def forget_login(self, account_id: int) -> None:
         """One session less."""
-        self.per_account[account_id] -= 1
-        if not self.per_account[account_id]:
-            del self.per_account[account_id]
+        self.per_account.remove(str(account_id))
 
     def plaintext_allowed(self, shell: Shell) -> bool:
         """Whether a password may be sent as it is: nobody can listen, or it was allowed on purpose."""

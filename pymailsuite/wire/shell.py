@@ -8,7 +8,6 @@ that waits for an answer leaves the octets unread, and once too many of them hav
 from __future__ import annotations
 
 import ipaddress
-from collections import Counter
 from collections.abc import Callable
 from typing import Any, ClassVar, ParamSpec
 
@@ -30,6 +29,8 @@ from twisted.internet.tcp import Connection
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
+
+from pymailsuite.wire.tally import Tally
 
 P = ParamSpec("P")
 
@@ -456,7 +457,8 @@ class ShellFactory(Factory):
     def __init__(self, reactor: IReactorTime, limits: ConnectionLimits) -> None:
         self.reactor = reactor
         self.limits = limits
-        self._per_address: Counter[str] = Counter()
+        self.tally = Tally()
+        """Connections by address; under ``""`` all there are."""
         self._open: set[ShellProtocol] = set()
         self._emptied: list[Deferred[None]] = []
 
@@ -476,14 +478,16 @@ class ShellFactory(Factory):
     def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
         """A protocol, or one that says we are busy."""
         key = _address_key(_peer_ip(addr))
-        if self.connections >= self.limits.in_all or (key and self._per_address[key] >= self.limits.per_address):
+        tally = self.tally
+        if tally[""] >= self.limits.in_all or (key and tally[key] >= self.limits.per_address):
             self.log.warn("{event} from {peer_ip}", event="connection.refused", peer_ip=_peer_ip(addr))
             return _Busy(self.reactor, self.busy_reply())
         protocol = self.make_protocol()
         protocol.factory = self
         self._open.add(protocol)
+        tally.add("")
         if key:
-            self._per_address[key] += 1
+            tally.add(key)
         return protocol
 
     def shut_down(self) -> Deferred[None]:
@@ -507,11 +511,11 @@ class ShellFactory(Factory):
     def connection_ended(self, protocol: ShellProtocol) -> None:
         """A protocol of ours has lost its connection."""
         key = _address_key(protocol.peer_ip)
-        self._open.discard(protocol)
-        if key:
-            self._per_address[key] -= 1
-            if self._per_address[key] <= 0:
-                del self._per_address[key]
+        if protocol in self._open:
+            self._open.remove(protocol)
+            self.tally.remove("")
+            if key:
+                self.tally.remove(key)
         self._tell_if_empty()
 
 

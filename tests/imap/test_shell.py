@@ -228,7 +228,7 @@ class Waiting(SynchronousTestCase):
         client.send(f"a LOGIN {USER} {PASSWORD}\r\n".encode())
         client.close()
         server.portal.checker.release()
-        self.assertEqual(server.factory.shared.per_account, {})
+        self.assertEqual(server.factory.shared.per_account.here, {})
 
     def test_sessions_of_an_account_are_counted(self) -> None:
         server = Server(connections_per_account=2)

@@ -14,7 +14,7 @@ from zope.interface.verify import verifyObject
 
 from pymailsuite.config.sections.tls import TlsSettings
 from pymailsuite.errors import ConfigError
-from pymailsuite.tls import CertificateFiles, ServerTls, certificate_files, load_options, make_self_signed
+from pymailsuite.tls import CertificateFiles, ServerTls, certificate_files, load_options, make_self_signed, read_pem
 from tests.acceptance import acceptance
 
 
@@ -96,7 +96,7 @@ class ContextTests(TlsCase):
 
     @acceptance("S189")
     def test_tls_1_3_and_1_2_are_spoken_and_nothing_older(self) -> None:
-        context = load_options(self.settings(), self.files).getContext()
+        context = load_options(self.settings(), read_pem(self.files)).getContext()
         self.assertEqual(handshake(context).get_protocol_version_name(), "TLSv1.3")
         self.assertEqual(handshake(context, maximum=SSL.TLS1_2_VERSION).get_protocol_version_name(), "TLSv1.2")
         for old in (SSL.TLS1_1_VERSION, SSL.TLS1_VERSION):
@@ -105,14 +105,16 @@ class ContextTests(TlsCase):
 
     @acceptance("S189")
     def test_the_least_version_can_be_raised(self) -> None:
-        context = load_options(self.settings(minimum="1.3"), self.files).getContext()
+        context = load_options(self.settings(minimum="1.3"), read_pem(self.files)).getContext()
         self.assertEqual(handshake(context).get_protocol_version_name(), "TLSv1.3")
         with self.assertRaises(SSL.Error):
             handshake(context, maximum=SSL.TLS1_2_VERSION)
 
     @acceptance("S189")
     def test_ciphers_can_be_chosen(self) -> None:
-        context = load_options(self.settings(ciphers="ECDHE-ECDSA-AES256-GCM-SHA384"), self.files).getContext()
+        context = load_options(
+            self.settings(ciphers="ECDHE-ECDSA-AES256-GCM-SHA384"), read_pem(self.files)
+        ).getContext()
         client = handshake(context, maximum=SSL.TLS1_2_VERSION)
         self.assertEqual(client.get_cipher_name(), "ECDHE-ECDSA-AES256-GCM-SHA384")
 
@@ -120,7 +122,7 @@ class ContextTests(TlsCase):
         other = CertificateFiles(self.folder / "intermediate.pem", self.folder / "unused.pem")
         make_self_signed(other, ["intermediate.test"])
         self.files.certificate.write_bytes(self.files.certificate.read_bytes() + other.certificate.read_bytes())
-        client = handshake(load_options(self.settings(), self.files).getContext())
+        client = handshake(load_options(self.settings(), read_pem(self.files)).getContext())
         subjects = [certificate.get_subject().CN for certificate in client.get_peer_cert_chain() or []]
         self.assertEqual(subjects, ["mail.example.test", "intermediate.test"])
 
@@ -130,7 +132,7 @@ class FaultTests(TlsCase):
 
     def fault(self, settings: TlsSettings) -> str:
         with self.assertRaises(ConfigError) as caught:
-            load_options(settings, certificate_files(settings, "mail.example.test", self.folder))
+            load_options(settings, read_pem(certificate_files(settings, "mail.example.test", self.folder)))
         return caught.exception.public
 
     def test_a_missing_certificate(self) -> None:

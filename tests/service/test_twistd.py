@@ -242,7 +242,7 @@ class LifeTests(ProcessCase):
     def test_it_may_open_as_many_files_as_the_system_lets_it(self) -> None:
         lines = [
             "import resource",
-            "from pymailsuite.tap import allow_many_files",
+            "from pymailsuite.process import allow_many_files",
             "hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]",
             "resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))",
             "allow_many_files()",
