@@ -8,6 +8,7 @@ Any store method may fail with :class:`~pymailsuite.errors.StoreUnavailable` or,
 """
 
 from pymailsuite.interfaces.content import IContentWriter, StagedContent
+from pymailsuite.interfaces.counts import Count, CountKey, ISharedCounts
 from pymailsuite.interfaces.cred import IImapAvatar, IMailAvatar, IPop3Avatar, ISubmissionAvatar
 from pymailsuite.interfaces.directory import Account, Alias, Credentials, DirectoryRow, Domain, IDirectoryStore
 from pymailsuite.interfaces.dns import Answer, IResolver, MxRecord
@@ -52,6 +53,8 @@ __all__ = [
     "Changes",
     "Column",
     "Copied",
+    "Count",
+    "CountKey",
     "Credentials",
     "Delivery",
     "DirectoryRow",
@@ -70,6 +73,7 @@ __all__ = [
     "IQueueStore",
     "IRecipientResolver",
     "IResolver",
+    "ISharedCounts",
     "IStoreUpkeep",
     "ISubmissionAvatar",
     "LocalRecipient",

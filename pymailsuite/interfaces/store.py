@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
@@ -54,6 +54,7 @@ class IMailStore(Interface):
     queue = Attribute("IQueueStore")
     notices = Attribute("IChangeNotices")
     upkeep = Attribute("IStoreUpkeep")
+    counts = Attribute("ISharedCounts")
 
     def open() -> Deferred[None]:
         """Connect, migrate the schema. ConfigError if the schema is newer than this code."""
@@ -67,8 +68,14 @@ class IMailStore(Interface):
     def account_mail(account_id: AccountId) -> IAccountMail:
         """The mail of one account; cheap, holds nothing open."""
 
+    def release_maildrops(owners: Iterable[str]) -> Deferred[int]:
+        """End the maildrop locks of processes that are known to be gone; how many.
+
+        The owner of a lock is its process's name, a colon, and what tells the process's sessions apart.
+        """
+
     def new_content() -> IContentWriter:
-        """A place to write one message to."""
+        """A place to write one message to. StoreUnavailable, raised, if no id can be made just now."""
 
     def read_content(content_id: ContentId, start: int, stop: int) -> Deferred[bytes]:
         """Octets of a content (at most MAX_CHUNK of them), without any prefix: what relay sends."""

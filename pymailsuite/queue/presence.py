@@ -1,9 +1,9 @@
 """Which owners of claims are gone: known at once after a crash, where a lease alone would make everybody wait.
 
-Each process that works on the queue keeps a file of its own locked for as long as it lives, in the data folder; the
-kernel lets go of the lock when the process dies, however it dies. Who can lock the file of another knows that its owner
-is no more, and may end its claims. A node that does not share the folder is never judged: its claims end with their
-lease.
+Each process of the server keeps a file of its own locked for as long as it lives, in the data folder; the kernel lets
+go of the lock when the process dies, however it dies. Who can lock the file of another knows that its owner is no more,
+and may end its claims on the queue and its locks of maildrops. A node that does not share the folder is never judged:
+what it held is free when the leases end.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ class Presence:
         self._token = secrets.token_hex(4)
         self.owner = f"{host_name}:{os.getpid()}:{self._token}"
         self._file: int | None = None
-        self._departed: dict[Path, int] = {}
+        self._departed: dict[Path, tuple[int, str]] = {}
 
-    def enter(self) -> list[str]:
-        """Be there from now on; the owners that are not any more. OSError if the folder cannot be used."""
+    def enter(self) -> None:
+        """Be there from now on. OSError if the folder cannot be used."""
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._own_path
         # Locked before it has its name, or another may take it for the file of one that is gone.
@@ -36,34 +36,37 @@ class Presence:
         fcntl.flock(self._file, fcntl.LOCK_EX)
         os.write(self._file, self.owner.encode())
         unnamed.rename(path)
-        return [owner for other in sorted(self._folder.glob(f"*{_SUFFIX}")) if (owner := self._owner_gone(other))]
 
-    def _owner_gone(self, path: Path) -> str:
-        """Who left ``path`` behind; empty if that one lives, or somebody else sees to it just now."""
-        if path == self._own_path:
-            return ""
+    def departed(self) -> list[str]:
+        """The owners that are not there any more, until :meth:`forget_departed`. OSError as :meth:`enter`."""
+        for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
+            if path != self._own_path and path not in self._departed:
+                self._look_at(path)
+        return [owner for _, owner in self._departed.values() if owner]
+
+    def _look_at(self, path: Path) -> None:
+        """Note who left ``path`` behind, unless that one lives or somebody else sees to it just now."""
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
-            return ""
+            return
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
-            return ""
-        self._departed[path] = descriptor
-        return os.pread(descriptor, 1024, 0).decode("utf-8", "replace")
+            return
+        self._departed[path] = descriptor, os.pread(descriptor, 1024, 0).decode("utf-8", "replace")
 
     def forget_departed(self) -> None:
-        """The claims of those that are gone are ended: their files may go."""
-        for path, descriptor in self._departed.items():
+        """What those that are gone held is free: their files may go."""
+        for path, (descriptor, _) in self._departed.items():
             path.unlink(missing_ok=True)
             os.close(descriptor)
         self._departed.clear()
 
     def leave(self) -> None:
         """Nothing is claimed any more. Harmless if not there."""
-        for descriptor in self._departed.values():
+        for descriptor, _ in self._departed.values():
             os.close(descriptor)
         self._departed.clear()
         if self._file is not None:

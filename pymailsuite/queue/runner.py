@@ -88,8 +88,11 @@ class KnowsOwners(Protocol):
 
     owner: str
 
-    def enter(self) -> list[str]:
-        """Be there; the owners that are gone."""
+    def enter(self) -> None:
+        """Be there."""
+
+    def departed(self) -> list[str]:
+        """The owners that are gone."""
 
     def forget_departed(self) -> None:
         """Their claims are ended."""
@@ -127,7 +130,7 @@ class QueueRunner:
         self._here = here
         self._presence = presence
         self._owner = presence.owner
-        self._departed: list[str] = []
+        self._departures_due = True
         self._under_way: dict[QueueId, Deferred[None]] = {}
         self._running = False
         self._is_looking = False
@@ -142,7 +145,7 @@ class QueueRunner:
     def start(self) -> None:
         """Go on with whatever is due. OSError if we cannot make ourselves known."""
         self._running = True
-        self._departed = self._presence.enter()
+        self._presence.enter()
         self._unsubscribe = self._queue.subscribe(self.wake)
         self._renewal.start(self._settings.lease / 3, now=False)
         self.wake()
@@ -185,7 +188,8 @@ class QueueRunner:
         self._set_timer(None)
         wait_s = self._settings.poll
         try:
-            await self._release_departed()
+            if self._departures_due:
+                await self._release_departed()
             # Nobody told us: a read finds out for less than a claim, which is a write.
             left_s = 0.0 if told else await self._time_to_wait()
             wait_s = max(left_s if left_s > 0 else await self._claim_all(), _SHORTEST_WAIT_S)
@@ -204,16 +208,20 @@ class QueueRunner:
             self._set_timer(wait_s, self._poll)
 
     async def _release_departed(self) -> None:
-        if self._departed:
-            released = await self._queue.release_claims(self._departed)
+        """Those that share our data folder and have died: what they held is free at once."""
+        departed = self._presence.departed()
+        if departed:
+            released = await self._queue.release_claims(departed)
+            maildrops = await self._store.release_maildrops(departed)
             log.info(
-                "{event} {count} of {owners}",
+                "{event} {count} and {maildrops} maildrops of {owners}",
                 event="queue.claims_released",
                 count=released,
-                owners=", ".join(self._departed),
+                maildrops=maildrops,
+                owners=", ".join(departed),
             )
-            self._departed = []
         self._presence.forget_departed()
+        self._departures_due = False
 
     async def _claim_all(self) -> float:
         """Claim as long as there is something due and room for it; answers how long to wait before the next look."""
@@ -227,7 +235,9 @@ class QueueRunner:
             limit = min(room, settings.claim_batch)
             entries = await self._queue.claim(self._owner, self._clock.seconds(), settings.lease, limit)
             for entry in entries:
-                self._begin(entry)
+                # Ours already if its lease ended before we could renew it: the claim is renewed by this.
+                if entry.queue_id not in self._under_way:
+                    self._begin(entry)
             if len(entries) < limit:
                 break
         return settings.poll if self._look_again else await self._time_to_wait()
@@ -244,6 +254,7 @@ class QueueRunner:
         self._timer = None if wait_s is None or then is None else self._clock.callLater(wait_s, then)
 
     async def _renew_all(self) -> None:
+        self._departures_due = True
         if self._under_way:
             until = self._clock.seconds() + self._settings.lease
             await self._queue.renew(self._owner, list(self._under_way), until)

@@ -25,6 +25,7 @@ from pymailsuite.interfaces.mail import (
 )
 from pymailsuite.store import mailboxes
 from pymailsuite.store import messages as message_rows
+from pymailsuite.store.clock import StoreClock
 from pymailsuite.store.database import Database
 from pymailsuite.store.transaction import Transaction
 from pymailsuite.values import (
@@ -48,10 +49,11 @@ T = TypeVar("T")
 class AccountMail:
     """The mail of one account; holds nothing open."""
 
-    def __init__(self, database: Database, clock: IReactorTime, account_id: AccountId) -> None:
+    def __init__(self, database: Database, clock: IReactorTime, lease_clock: StoreClock, account_id: AccountId) -> None:
         self.account_id = account_id
         self._database = database
         self._clock = clock
+        self._lease_clock = lease_clock
 
     # --- mailboxes
 
@@ -226,7 +228,7 @@ class AccountMail:
     # --- POP3
 
     def lock_maildrop(self, owner: str, lease_s: float) -> Deferred[None]:
-        now = self._clock.seconds()
+        now = self._lease_clock.seconds()
 
         def lock_txn(txn: Transaction) -> None:
             if txn.row("SELECT 1 FROM account_state WHERE account_id = ?", (self.account_id,)) is None:
@@ -247,3 +249,13 @@ class AccountMail:
             txn.execute("DELETE FROM maildrop_locks WHERE account_id = ? AND owner = ?", (self.account_id, owner))
 
         return self._database.run("unlock maildrop", unlock_txn)
+
+
+def release_maildrops_txn(txn: Transaction, owners: Sequence[str]) -> int:
+    """End the locks of owners, and of those whose name begins with one of theirs and a colon; how many."""
+    return sum(
+        txn.execute(
+            "DELETE FROM maildrop_locks WHERE owner = ? OR SUBSTR(owner, 1, ?) = ?", (one, len(one) + 1, f"{one}:")
+        )
+        for one in owners
+    )

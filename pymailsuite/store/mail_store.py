@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -16,15 +16,16 @@ from pymailsuite.errors import ConfigError
 from pymailsuite.interfaces.store import IMailStore
 from pymailsuite.message.limits import ScanLimits
 from pymailsuite.message.scan import DEFAULT_LIMITS, StructureScanner, scan
-from pymailsuite.store.account_mail import AccountMail
+from pymailsuite.store.account_mail import AccountMail, release_maildrops_txn
 from pymailsuite.store.contents import ContentWriter, Scanning, read_content
+from pymailsuite.store.counts import SharedCounts
 from pymailsuite.store.database import Database, InlineDatabase, ThreadedDatabase
 from pymailsuite.store.directory import DirectoryStore
 from pymailsuite.store.engines.base import Engine
 from pymailsuite.store.engines.sqlite import SqliteEngine
-from pymailsuite.store.ids import ContentIds, take_node_txn
 from pymailsuite.store.migrate import migrate_txn
 from pymailsuite.store.modseqs import read_modseqs
+from pymailsuite.store.node import Beat, Node
 from pymailsuite.store.notices import ChangeNotices
 from pymailsuite.store.queue import QueueStore
 from pymailsuite.store.transaction import Transaction
@@ -46,37 +47,43 @@ class MailStore:
     ) -> None:
         self.notices = ChangeNotices()
         self.database = make_database(self.notices)
+        self._node = Node(self.database, clock)
         self.directory = DirectoryStore(self.database, clock)
-        self.queue = QueueStore(self.database, clock)
+        self.queue = QueueStore(self.database, clock, self._node.clock)
+        self.counts = SharedCounts(self.database, self._node.clock)
         self.upkeep = StoreUpkeep(self.database, clock, scanning)
         self._clock = clock
         self._scanning = scanning
-        self._ids = ContentIds(clock, 0)
 
     def open(self) -> Deferred[None]:
         now = self._clock.seconds()
         engine = self.database.engine
 
-        def prepare_txn(txn: Transaction) -> int:
+        def prepare_txn(txn: Transaction) -> Beat | None:
             migrate_txn(txn, engine, now)
-            return take_node_txn(txn)
+            return self._node.enter_txn(txn)
 
-        def opened(node: int) -> None:
-            self._ids = ContentIds(self._clock, node)
-
-        return self.database.open(prepare_txn).addCallback(opened)
+        return self.database.open(prepare_txn).addCallback(self._node.entered)
 
     def close(self) -> Deferred[None]:
-        return self.database.close()
+        return Deferred.fromCoroutine(self._close())
+
+    async def _close(self) -> None:
+        await self._node.leave()
+        await self.database.close()
 
     def modseqs(self, account_ids: Sequence[AccountId]) -> Deferred[Mapping[AccountId, ModSeq]]:
         return read_modseqs(self.database, account_ids)
 
     def account_mail(self, account_id: AccountId) -> AccountMail:
-        return AccountMail(self.database, self._clock, account_id)
+        return AccountMail(self.database, self._clock, self._node.clock, account_id)
+
+    def release_maildrops(self, owners: Iterable[str]) -> Deferred[int]:
+        gone = sorted(set(owners))
+        return self.database.run("release maildrops", lambda txn: release_maildrops_txn(txn, gone))
 
     def new_content(self) -> ContentWriter:
-        return ContentWriter(self.database, self._ids.next_id(), self._scanning, self._clock)
+        return ContentWriter(self.database, self._node.ids.next_id(), self._scanning, self._clock)
 
     def read_content(self, content_id: ContentId, start: int, stop: int) -> Deferred[bytes]:
         return read_content(self.database, content_id, start, stop)

@@ -37,13 +37,13 @@ def migrate_txn(txn: Transaction, engine: Engine, now: float) -> int:
     txn.execute(
         "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL PRIMARY KEY, applied_at DOUBLE PRECISION)"
     )
-    found: int = txn.value("SELECT COALESCE(MAX(version), 0) FROM schema_version")
+    applied = {version for (version,) in txn.rows("SELECT version FROM schema_version")}
     steps = schema_steps()
-    known = max(steps)
+    found, known = max(applied, default=0), max(steps)
     if found > known:
         raise ConfigError(f"the store's schema is version {found}; this release knows {known} and would damage it")
     for version, text in steps.items():
-        if version > found:
+        if version not in applied:
             for statement in statements(text, engine.schema_words):
                 txn.execute(statement)
             txn.execute("INSERT INTO schema_version (version, applied_at) VALUES (?, ?)", (version, now))

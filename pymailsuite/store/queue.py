@@ -25,6 +25,7 @@ from pymailsuite.interfaces.queue import (
     RecipientState,
 )
 from pymailsuite.store.acceptance import NO_DUE, RECIPIENT_COLUMNS, accept_txn, deliver_txn
+from pymailsuite.store.clock import StoreClock
 from pymailsuite.store.contents import change_refs_txn
 from pymailsuite.store.database import Database
 from pymailsuite.store.transaction import Row, Transaction
@@ -124,9 +125,10 @@ class _Settlement:
 class QueueStore:
     """The queue's rows. An entry's id is that of its content."""
 
-    def __init__(self, database: Database, clock: IReactorTime) -> None:
+    def __init__(self, database: Database, clock: IReactorTime, lease_clock: StoreClock) -> None:
         self._database = database
         self._clock = clock
+        self._lease_clock = lease_clock
         self._subscribers: dict[object, Callable[[], None]] = {}
 
     # --- in
@@ -155,12 +157,17 @@ class QueueStore:
     # --- attempts
 
     def claim(self, owner: str, now: float, lease_s: float, limit: int) -> Deferred[list[QueueEntry]]:
+        ahead_s = self._lease_clock.ahead_s
+
         def claim_txn(txn: Transaction) -> list[QueueEntry]:
+            # Apart from the UPDATE, or a planner may run it once for each row and lock more than its LIMIT.
             claimed = txn.rows(
-                "UPDATE queue_entries SET claimed_by = ?, claimed_until = ? WHERE content_id IN"
+                "WITH due AS MATERIALIZED"
                 " (SELECT content_id FROM queue_entries WHERE due_at <= ? AND held = 0 AND claimed_until <= ?"
-                f" ORDER BY due_at LIMIT ?{txn.skip_locked}) RETURNING content_id, due_at",
-                (owner, now + lease_s, now, now, limit),
+                f" ORDER BY due_at LIMIT ?{txn.skip_locked})"
+                " UPDATE queue_entries SET claimed_by = ?, claimed_until = ?"
+                " WHERE content_id IN (SELECT content_id FROM due) RETURNING content_id, due_at",
+                (now, now + ahead_s, limit, owner, now + ahead_s + lease_s),
             )
             # A few statements for all of them: under load a claim is a hundred entries.
             content_ids = [content_id for content_id, _ in sorted(claimed, key=lambda row: (row[1], row[0]))]
@@ -188,7 +195,8 @@ class QueueStore:
         return [_recipient(row) for row in rows]
 
     def renew(self, owner: str, queue_ids: Iterable[QueueId], until: float) -> Deferred[None]:
-        claims = [(until, content_id, owner) for content_id in _known_ids(queue_ids)]
+        until += self._lease_clock.ahead_s
+        claims = [(until, content_id, owner) for content_id in sorted(_known_ids(queue_ids))]
 
         def renew_txn(txn: Transaction) -> None:
             txn.execute_many(
@@ -324,19 +332,22 @@ class QueueStore:
         return removed
 
     def next_due(self, now: float) -> Deferred[float | None]:
+        ahead_s = self._lease_clock.ahead_s
+
         def next_due_txn(txn: Transaction) -> float | None:
             # Both walk the index of what is due and stop early: this is asked every few seconds, of long queues too.
             row = txn.row(
-                "SELECT due_at FROM queue_entries WHERE held = 0 AND claimed_until <= ? ORDER BY due_at LIMIT 1", (now,)
+                "SELECT due_at FROM queue_entries WHERE held = 0 AND claimed_until <= ? ORDER BY due_at LIMIT 1",
+                (now + ahead_s,),
             )
             unclaimed: float = row[0] if row is not None else NO_DUE
             if unclaimed <= now:
                 return unclaimed
             lapse: float | None = txn.value(
                 "SELECT MIN(claimed_until) FROM queue_entries WHERE due_at <= ? AND held = 0 AND claimed_until > ?",
-                (now, now),
+                (now, now + ahead_s),
             )
-            due = min(unclaimed, NO_DUE if lapse is None else lapse)
+            due = min(unclaimed, NO_DUE if lapse is None else lapse - ahead_s)
             return None if due >= NO_DUE else due
 
         return self._database.read("next due", next_due_txn)

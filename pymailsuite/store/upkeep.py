@@ -20,6 +20,7 @@ from pymailsuite.interfaces.store import IStoreUpkeep
 from pymailsuite.store import sweeping
 from pymailsuite.store.checks import REFERENCES, check_digests_txn, check_txn, chunks_txn
 from pymailsuite.store.contents import Scanning
+from pymailsuite.store.counts import drop_ended_txn
 from pymailsuite.store.database import Database
 from pymailsuite.store.mailboxes import (
     advance_txn,
@@ -139,6 +140,7 @@ class StoreUpkeep:
             ("expunge_records", lambda txn: sweeping.drop_expunge_log_txn(txn, min(remember, undelete))),
             ("staged_contents", lambda txn: sweeping.drop_staged_txn(txn, staged)),
             ("contents", sweeping.drop_contents_txn),
+            ("counts", lambda txn: drop_ended_txn(txn, now, sweeping.PIECE)),
         )
         for kind, step_txn in steps:
             while number := await self._database.run(f"sweep {kind}", step_txn):

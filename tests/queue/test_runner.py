@@ -486,7 +486,7 @@ class ResilienceTests(QueueTestCase):
     def test_a_process_that_died_does_not_keep_its_claims_from_the_next(self) -> None:
         folder = Path(self.mktemp())
         dead = Presence(folder, "mx.example.org")
-        self.assertEqual(dead.enter(), [])
+        dead.enter()
         queue_id = self.submit()
         self.successResultOf(self.store.queue.claim(dead.owner, self.internet.seconds(), 1000.0, 10))
         os.close(dead._file or -1)  # the kernel does as much for a process that is killed
@@ -496,10 +496,30 @@ class ResilienceTests(QueueTestCase):
         self.assertIn(queue_id.encode(), sink.messages[0].content)
         self.assertEqual(len(list(folder.iterdir())), 1)
 
+    @acceptance("S078", "S146")
+    def test_a_process_that_dies_beside_us_leaves_its_claims_and_locks_to_us_soon(self) -> None:
+        folder = Path(self.mktemp())
+        dead = Presence(folder, "mx.example.org")
+        dead.enter()
+        sink = self.host()
+        self.make_runner(presence=Presence(folder, "mx.example.org"), lease=30).start()
+        self.submit(CARL)
+        self.run_for(1)
+        queue_id = self.submit()
+        self.successResultOf(self.store.queue.claim(dead.owner, self.internet.seconds() + 1, 1000.0, 10))
+        mail = self.store.account_mail(self.ann)
+        self.successResultOf(mail.lock_maildrop(f"{dead.owner}:7", 1000.0))
+        os.close(dead._file or -1)
+        self.run_for(12)
+        self.assertIn(queue_id.encode(), sink.messages[0].content)
+        self.successResultOf(mail.lock_maildrop("another:1", 1000.0))
+
     def test_the_claims_of_a_process_that_lives_are_left_alone(self) -> None:
         folder = Path(self.mktemp())
         alive, second = Presence(folder, "mx.example.org"), Presence(folder, "mx.example.org")
-        self.assertEqual((alive.enter(), second.enter()), ([], []))
+        alive.enter()
+        second.enter()
+        self.assertEqual((alive.departed(), second.departed()), ([], []))
         alive.leave()
         second.leave()
         self.assertEqual(list(folder.iterdir()), [])

@@ -398,6 +398,15 @@ class MailContract(StoreTestCase):
         self.result(self.mail.unlock_maildrop("two"))
         self.result(self.mail.lock_maildrop("one", 60))
 
+    @acceptance("S146")
+    def test_the_maildrop_locks_of_processes_that_are_gone_are_released(self) -> None:
+        other = self.account("bob@example.org")
+        self.result(self.mail.lock_maildrop("mx:1:aa:session", 60))
+        self.result(self.store.account_mail(other.account_id).lock_maildrop("mx:1:aab:session", 60))
+        self.assertEqual(self.result(self.store.release_maildrops(["mx:1:aa", "never there"])), 1)
+        self.result(self.mail.lock_maildrop("two", 60))
+        self.failure(self.store.account_mail(other.account_id).lock_maildrop("two", 60), MaildropInUse)
+
     def test_a_removed_account_takes_no_mail(self) -> None:
         self.result(self.store.directory.remove_account("ann@example.org"))
         self.failure(self.mail.append("INBOX", [NewMessage(self.stage(ONE))]), NoSuchAccount)

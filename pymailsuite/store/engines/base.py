@@ -68,6 +68,10 @@ class Engine(Protocol):
     schema_words: ClassVar[Mapping[str, str]]
     """What the words in braces of the schema files stand for."""
 
+    clock: ClassVar[str]
+    """Expression for the database's own time in POSIX seconds, by which leases are judged; empty: it runs on this
+    machine and has no other."""
+
     skip_locked: ClassVar[str]
     """Clause that makes a sub-select of rows to claim pass over rows that another transaction is claiming."""
 

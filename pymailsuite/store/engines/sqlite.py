@@ -80,6 +80,7 @@ class SqliteEngine:
         "octets": "BLOB",
         "clustered": "WITHOUT ROWID",
     }
+    clock: ClassVar[str] = ""
     skip_locked: ClassVar[str] = ""
 
     def __init__(self, path: str | None, settings: StoreSection) -> None:

@@ -1,0 +1,106 @@
+"""Counts within windows of time that all nodes share: a row a key, dropped when its window is over."""
+
+# ruff: noqa: S608
+# Statements are put together from constants of this room; values always travel beside them.
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from attrs import frozen
+from twisted.internet.defer import Deferred, succeed
+from zope.interface import implementer
+
+from pymailsuite.interfaces.counts import Count, CountKey, ISharedCounts
+from pymailsuite.store.clock import StoreClock
+from pymailsuite.store.database import Database
+from pymailsuite.store.transaction import Transaction
+
+_LONGEST_NAME = 200
+
+
+def _stored_name(name: str) -> str:
+    """No stranger decides how much we keep, or that it cannot be kept (PostgreSQL's text takes no NUL)."""
+    if len(name) <= _LONGEST_NAME and "\0" not in name and name.isprintable():
+        return name
+    return "blake2b:" + hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=32).hexdigest()
+
+
+@frozen
+class _Addition:
+    keys: Sequence[CountKey]
+    window_s: float
+    amount: int
+    now: float
+
+
+@implementer(ISharedCounts)
+class SharedCounts:
+    """The table ``shared_counts``. Windows end by the clock of the store."""
+
+    def __init__(self, database: Database, clock: StoreClock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def counted(self, keys: Iterable[CountKey]) -> Deferred[Mapping[CountKey, Count]]:
+        asked = {(key.kind, _stored_name(key.name)): key for key in keys}
+        if not asked:
+            return succeed({})
+        now = self._clock.seconds()
+
+        def counted_txn(txn: Transaction) -> Mapping[CountKey, Count]:
+            any_of = " OR ".join(["(kind = ? AND name = ?)"] * len(asked))
+            rows = txn.rows(
+                f"SELECT kind, name, total, ends_at FROM shared_counts WHERE ({any_of}) AND ends_at > ?",
+                (*(word for key in asked for word in key), now),
+            )
+            return {asked[kind, name]: Count(total, ends_at) for kind, name, total, ends_at in rows}
+
+        return self._database.read("shared counts", counted_txn)
+
+    def add(self, keys: Sequence[CountKey], window_s: float, amount: int = 1) -> Deferred[Mapping[CountKey, Count]]:
+        addition = _Addition(tuple(keys), window_s, amount, self._clock.seconds())
+        return self._database.run_together("add to shared counts", _add_txn, addition)
+
+    def forget(self, keys: Sequence[CountKey]) -> Deferred[None]:
+        rows = sorted((key.kind, _stored_name(key.name)) for key in keys)
+        return self._database.run(
+            "forget shared counts",
+            lambda txn: txn.execute_many("DELETE FROM shared_counts WHERE kind = ? AND name = ?", rows),
+        )
+
+
+def _add_txn(txn: Transaction, additions: Sequence[_Addition]) -> list[Mapping[CountKey, Count]]:
+    """A statement for each key, however often it was seen; in order, so that two nodes never wait for each other."""
+    amounts: Counter[tuple[str, str]] = Counter()
+    windows: dict[tuple[str, str], tuple[float, float]] = {}
+    for addition in additions:
+        for key in addition.keys:
+            row = key.kind, _stored_name(key.name)
+            amounts[row] += addition.amount
+            windows[row] = addition.now, addition.now + addition.window_s
+    made: dict[tuple[str, str], Count] = {}
+    for row in sorted(amounts):
+        now, ends_at = windows[row]
+        counted = txn.row(
+            "INSERT INTO shared_counts (kind, name, total, ends_at) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (kind, name) DO UPDATE SET"
+            " total = CASE WHEN shared_counts.ends_at <= ? THEN 0 ELSE shared_counts.total END + excluded.total,"
+            " ends_at = CASE WHEN shared_counts.ends_at <= ? THEN excluded.ends_at ELSE shared_counts.ends_at END"
+            " RETURNING total, ends_at",
+            (*row, amounts[row], ends_at, now, now),
+        )
+        assert counted is not None
+        made[row] = Count(*counted)
+    return [{key: made[key.kind, _stored_name(key.name)] for key in one.keys} for one in additions]
+
+
+def drop_ended_txn(txn: Transaction, now: float, limit: int) -> int:
+    """Drop windows that are over; how many."""
+    return txn.execute(
+        "DELETE FROM shared_counts WHERE (kind, name) IN"
+        f" (SELECT kind, name FROM shared_counts WHERE ends_at <= ? LIMIT {limit}) AND ends_at <= ?",
+        (now, now),
+    )
