@@ -159,6 +159,19 @@ class LoginRefused(Refusal):
     text = "Authentication credentials invalid"
 
 
+class TooManyFailedLogins(LoginRefused):
+    """Not asked at all: the address has failed too often. Temporary, so that clients do not ask for a new password.
+
+    Source: RFC 4954 §6 (454 4.7.0), RFC 5530 §3 (UNAVAILABLE), RFC 3206 §4 (SYS/TEMP).
+    """
+
+    smtp_code = 454
+    enhanced_code = "4.7.0"
+    imap_code = "UNAVAILABLE"
+    pop3_code = "SYS/TEMP"
+    text = "Too many failed logins, try again later"
+
+
 # --- names and routes -----------------------------------------------------------------------------------------------
 
 

@@ -20,7 +20,7 @@ from twisted.python.components import Componentized
 from twisted.python.failure import Failure
 
 from pymailsuite import __version__
-from pymailsuite.auth import AuthService
+from pymailsuite.auth import AuthService, LoginThrottle
 from pymailsuite.config.settings import Settings
 from pymailsuite.delivery.intake import MessageIntake
 from pymailsuite.delivery.late import LateDelivery
@@ -113,7 +113,8 @@ class MailService(MultiService):
         make_folder(settings.server.data_dir, owner)
         self.store: IMailStore = store_of(settings, reactor)
         self._resolver = Resolver(settings.dns, reactor)
-        auth = AuthService(settings.auth, self.store, reactor, checkers)
+        throttle = LoginThrottle(settings.throttle, self.store.counts, reactor)
+        auth = AuthService(settings.auth, self.store, reactor, checkers, throttle)
         self.portal = auth.portal
         recipients = RecipientResolver(settings.directory, self.store.directory, reactor)
         queue = QueueService(self._make_queue_runner(recipients, reactor))

@@ -13,6 +13,7 @@ from pymailsuite.auth.prover import PasswordProver
 from pymailsuite.auth.realm import MailAvatar, MailRealm, make_portal
 from pymailsuite.auth.service import AuthService
 from pymailsuite.auth.threads import HashingThreads, Threads
+from pymailsuite.auth.throttle import LoginThrottle, ThrottledPortal
 
 __all__ = [
     "AuthService",
@@ -20,6 +21,7 @@ __all__ = [
     "CheckerSurroundings",
     "ForeignChecker",
     "HashingThreads",
+    "LoginThrottle",
     "MailAvatar",
     "MailRealm",
     "PasswordFileChecker",
@@ -27,6 +29,7 @@ __all__ = [
     "PasswordProver",
     "StoreChecker",
     "Threads",
+    "ThrottledPortal",
     "UnusableHash",
     "file_checker_factory",
     "make_checkers",

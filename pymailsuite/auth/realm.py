@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from pymailsuite.auth.checkers import DISABLED, UNKNOWN_USER, CheckerRow, log_refusal, login_forms
+from pymailsuite.auth.throttle import LoginThrottle, ThrottledPortal
 from pymailsuite.config.sections.auth import AuthSettings
 from pymailsuite.errors import LoginRefused
 from pymailsuite.interfaces import (
@@ -78,10 +79,16 @@ def _logout() -> None:
     """An avatar holds nothing: what a session took (a lock) the session gives back."""
 
 
-def make_portal(settings: AuthSettings, store: IMailStore, checkers: Sequence[ICredentialsChecker]) -> Portal:
-    """A portal to the accounts of ``store``, which asks ``checkers`` in order.
+def make_portal(
+    settings: AuthSettings,
+    store: IMailStore,
+    checkers: Sequence[ICredentialsChecker],
+    throttle: LoginThrottle | None = None,
+) -> Portal:
+    """A portal to the accounts of ``store``, which asks ``checkers`` in order, and ``throttle`` before them.
 
     ``portal.login(credentials, None, IImapAvatar)`` fails with LoginRefused, or with TemporaryFailure if nothing can be
     proved just now; the text of neither depends on the reason.
     """
-    return Portal(MailRealm(settings, store), [CheckerRow(checkers)])
+    realm, row = MailRealm(settings, store), [CheckerRow(checkers)]
+    return Portal(realm, row) if throttle is None else ThrottledPortal(realm, row, throttle, settings.default_domain)

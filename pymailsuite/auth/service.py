@@ -15,6 +15,7 @@ from pymailsuite.auth.passwords import PasswordHashes
 from pymailsuite.auth.prover import PasswordProver
 from pymailsuite.auth.realm import make_portal
 from pymailsuite.auth.threads import HashingThreads
+from pymailsuite.auth.throttle import LoginThrottle
 from pymailsuite.config.sections.auth import AuthSettings
 from pymailsuite.interfaces import IMailStore
 
@@ -22,7 +23,8 @@ from pymailsuite.interfaces import IMailStore
 class AuthService(Service):
     """Runs the hashing threads; ``portal`` is what the protocols log in to.
 
-    ``further_checkers`` are asked after those of the settings. ConfigError if the settings name a checker there is not.
+    ``further_checkers`` are asked after those of the settings; ``throttle`` None lets everybody guess.
+    ConfigError if the settings name a checker there is not.
     """
 
     def __init__(
@@ -31,13 +33,16 @@ class AuthService(Service):
         store: IMailStore,
         reactor: Any,
         further_checkers: Iterable[ICredentialsChecker] = (),
+        throttle: LoginThrottle | None = None,
     ) -> None:
         self.setName("auth")  # type: ignore[no-untyped-call]
         self._threads = HashingThreads(reactor, settings.hash_threads, settings.hash_backlog)
         self.hashes: Final = PasswordHashes(settings)
         prover = PasswordProver(settings, self.hashes, self._threads, reactor)
         surroundings = CheckerSurroundings(settings, store.directory, prover)
-        self.portal: Final[Portal] = make_portal(settings, store, make_checkers(surroundings, further_checkers))
+        self.portal: Final[Portal] = make_portal(
+            settings, store, make_checkers(surroundings, further_checkers), throttle
+        )
 
     def hash_password(self, password: str) -> Deferred[str]:
         """A hash to store for a new password, made in a hashing thread."""

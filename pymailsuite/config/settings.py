@@ -21,6 +21,7 @@ from pymailsuite.config.sections.relay import RelaySettings
 from pymailsuite.config.sections.server import ServerSettings
 from pymailsuite.config.sections.smtp import SmtpMxSettings, SubmissionSettings
 from pymailsuite.config.sections.store import StoreSection
+from pymailsuite.config.sections.throttle import ThrottleSettings
 from pymailsuite.config.sections.tls import TlsSettings
 from pymailsuite.config.sections.upkeep import UpkeepSettings
 
@@ -36,6 +37,7 @@ class Settings(Section):
     message: MessageSettings = Field(default_factory=MessageSettings)
     directory: DirectorySettings = Field(default_factory=DirectorySettings)
     auth: AuthSettings = Field(default_factory=AuthSettings)
+    throttle: ThrottleSettings = Field(default_factory=ThrottleSettings)
     smtp: SmtpMxSettings = Field(default_factory=SmtpMxSettings)
     submission: SubmissionSettings = Field(default_factory=SubmissionSettings)
     policy: PolicySettings = Field(default_factory=PolicySettings)

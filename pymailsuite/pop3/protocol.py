@@ -24,6 +24,7 @@ from pymailsuite.pop3.maildrop import Maildrop, open_maildrop
 from pymailsuite.pop3.requests import BeginTls, CloseMaildrop, HoldBack, LogIn, ReadMessage, Request, Service
 from pymailsuite.pop3.session import Pop3Session, State
 from pymailsuite.pop3.top import TopCutter
+from pymailsuite.values import Peer
 from pymailsuite.wire.lines import LineBuffer, LineTooLong
 from pymailsuite.wire.shell import ShellProtocol, TlsContextFactory
 
@@ -278,7 +279,8 @@ class Pop3Protocol(ShellProtocol):
 
     async def _log_in(self, request: LogIn) -> tuple[Any, Maildrop, Callable[[], object]]:
         avatar: Any
-        _, avatar, logout = await self._portal.login(request.credentials, None, IPop3Avatar)
+        peer = Peer(self.peer_ip, self.peer_port)
+        _, avatar, logout = await self._portal.login(request.credentials, peer, IPop3Avatar)
         try:
             self._login_delay.check(avatar.account.account_id)
             maildrop = await open_maildrop(
@@ -301,7 +303,8 @@ class Pop3Protocol(ShellProtocol):
                 return None
             if answer.check(LoginRefused, LoginFailed) is not None:
                 self.log.info("{event} at {peer_ip}", event="pop3.login_refused", peer_ip=self.peer_ip)
-                return session.login_refused(LoginRefused())
+                error = answer.value
+                return session.login_refused(error if isinstance(error, LoginRefused) else LoginRefused())
             session.maildrop_refused(self._error_of(answer))
             return None
         avatar, maildrop, logout = answer

@@ -284,7 +284,7 @@ class SmtpProtocol(ShellProtocol):
             return None
         if isinstance(request, LogIn):
             assert self._portal is not None, "AUTH is offered only where there is a portal"
-            answer = self._portal.login(request.credentials, None, ISubmissionAvatar)
+            answer = self._portal.login(request.credentials, Peer(self.peer_ip, self.peer_port), ISubmissionAvatar)
             return self._wait_for(answer, self._login_answered)
         return self._hold_back(request)
 

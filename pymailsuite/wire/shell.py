@@ -477,7 +477,7 @@ class ShellFactory(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
         """A protocol, or one that says we are busy."""
-        key = _address_key(_peer_ip(addr))
+        key = address_key(_peer_ip(addr))
         tally = self.tally
         if tally[""] >= self.limits.in_all or (key and tally[key] >= self.limits.per_address):
             self.log.warn("{event} from {peer_ip}", event="connection.refused", peer_ip=_peer_ip(addr))
@@ -510,7 +510,7 @@ class ShellFactory(Factory):
 
     def connection_ended(self, protocol: ShellProtocol) -> None:
         """A protocol of ours has lost its connection."""
-        key = _address_key(protocol.peer_ip)
+        key = address_key(protocol.peer_ip)
         if protocol in self._open:
             self._open.remove(protocol)
             self.tally.remove("")
@@ -519,7 +519,7 @@ class ShellFactory(Factory):
         self._tell_if_empty()
 
 
-def _address_key(ip: str) -> str:
+def address_key(ip: str) -> str:
     """What connections are counted by: an IPv6 network is handed out as a /64, an IPv4 address alone. Empty: not."""
     if ":" not in ip:
         return "" if ip.startswith("127.") else ip

@@ -88,10 +88,10 @@ class SmtpSettings(Section):
     plaintext_login: bool = False
     """Whether passwords are taken without TLS, and then from loopback addresses only."""
 
-    failed_login_delay: Duration = Field(default=1.0, ge=0)
+    failed_login_delay: Duration = Field(default=2.0, ge=0)
     """How long the answer to a wrong login is held back; doubled with each further one of the connection."""
 
-    failed_login_delay_max: Duration = Field(default=30.0, ge=0)
+    failed_login_delay_max: Duration = Field(default=32.0, ge=0)
     """Where the doubling ends."""
 
     max_failed_logins: int = Field(default=5, ge=1)

@@ -14,7 +14,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from pymailsuite import sasl
-from pymailsuite.errors import LoginRefused, MailError, PeerError
+from pymailsuite.errors import LoginRefused, MailError, PeerError, TooManyFailedLogins
 from pymailsuite.imap import replies, values
 from pymailsuite.imap.render import string
 from pymailsuite.interfaces import IImapAvatar
@@ -149,7 +149,7 @@ async def _log_in(session: Session, credentials: ICredentials, mechanism: str) -
             cause=error.cause if isinstance(error, MailError) else "",
         )
         await _let_wait(session)
-        raise LoginRefused() from None
+        raise (TooManyFailedLogins() if isinstance(error, TooManyFailedLogins) else LoginRefused()) from None
     _, avatar, log_out = answer
     if shell.closing:
         log_out()
