@@ -8,6 +8,7 @@ from pymailsuite.config.base import Section
 from pymailsuite.config.sections.auth import AuthSettings
 from pymailsuite.config.sections.delivery import DeliverySettings
 from pymailsuite.config.sections.directory import DirectorySettings
+from pymailsuite.config.sections.dmarc import DmarcSettings
 from pymailsuite.config.sections.dns import DnsSettings
 from pymailsuite.config.sections.imap import ImapSettings
 from pymailsuite.config.sections.listeners import ListenerSettings
@@ -48,4 +49,5 @@ class Settings(Section):
     relay: RelaySettings = Field(default_factory=RelaySettings)
     notices: NoticeSettings = Field(default_factory=NoticeSettings)
     dns: DnsSettings = Field(default_factory=DnsSettings)
+    dmarc: DmarcSettings = Field(default_factory=DmarcSettings)
     upkeep: UpkeepSettings = Field(default_factory=UpkeepSettings)

@@ -1,0 +1,99 @@
+"""``[dmarc]``."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from pymailsuite.config.base import Duration, Size
+from pymailsuite.config.sections.policy import PolicySection
+from pymailsuite.config.sections.smtp import Network
+
+WhatToDo = Literal["reject", "tag", "pass"]
+
+
+class DmarcSettings(PolicySection):
+    """``[dmarc]``: what the domains of authors publish about mail that is not from them (RFC 7489, RFC 9989), and
+    reports to those who ask for them (RFC 9990)."""
+
+    organizational: Literal["psl", "tree_walk"] = "psl"
+    """What tells which domains belong together: ``psl``, the list of public suffixes (RFC 7489), as most receivers do;
+    or ``tree_walk``, records on the way up the DNS tree (RFC 9989). They differ where a domain has a record and the
+    registered domain above it has none."""
+
+    honour_pct: bool = True
+    """Whether a record's ``pct`` is heeded, with which owners used to introduce a policy step by step. RFC 9989 knows
+    it no more."""
+
+    several_authors: WhatToDo = "reject"
+    """What to do with mail that has several From fields, or one that names no proper domain: nobody can say whose it
+    is, and a program may show another author than the one that was checked."""
+
+    no_author: WhatToDo = "tag"
+    """What to do with mail that has no From field, or one that names nobody."""
+
+    quarantine: Literal["tag", "reject"] = "tag"
+    """What ``p=quarantine`` leads to: the message is marked in Authentication-Results, or refused."""
+
+    overrides: dict[str, Literal["none", "quarantine", "reject"]] = {}
+    """What is done with failing mail of an author domain, and of those below it, in place of what it publishes:
+    ``{"example.com" = "none"}``. Reports call it ``local_policy``."""
+
+    trusted_forwarders: tuple[Network, ...] = ()
+    """Networks of hosts that forward mail to us for our own users. What they send passes whatever the policy says; this
+    is written down and reported."""
+
+    trusted_sealers: tuple[str, ...] = ()
+    """Domains whose ARC seals (RFC 8617) are believed: mail that failed because one of them changed or forwarded it
+    passes if the sealer says it passed there. ``"example.org"`` stands for the domains below it too."""
+
+    mailing_lists: tuple[str, ...] = ()
+    """Domains of hosts of mailing lists: mail for which SPF or DKIM has passed with one of these, or a domain below,
+    passes whatever the author's domain says."""
+
+    bimi: bool = False
+    """Look up the BIMI record of authors whose mail passes under an enforced policy, and tell of it in
+    Authentication-Results. No picture is ever fetched."""
+
+    reports: bool = False
+    """Collect what was found, and send aggregate reports once a day to the domains that ask for them. Needs
+    ``report_from``."""
+
+    report_from: str = ""
+    """The address reports are sent from: ``"dmarc-reports@example.org"``. It should be read by somebody."""
+
+    report_organization: str = ""
+    """The name of the organization that reports, as receivers see it. Empty: ``server.hostname``."""
+
+    report_contact: str = ""
+    """Further contact information for readers of reports, such as the address of a page."""
+
+    report_size_max: Size = Field(default=10_000_000, gt=0)
+    """A compressed report that is larger is not sent; nor is one larger than the receiver says it takes."""
+
+    report_rows_max: int = Field(default=20_000, ge=1)
+    """Rows of one report at most: different sources and results of one domain and day. What exceeds them is left
+    out."""
+
+    report_interval: Duration = Field(default=600.0, gt=0)
+    """How often it is looked whether reports of a day that is over wait to be sent."""
+
+    @field_validator("report_from")
+    @classmethod
+    def _is_address(cls, report_from: str) -> str:
+        local_part, at, domain = report_from.rpartition("@")
+        if report_from and not (local_part and at and domain):
+            raise ValueError("expected an address, name@domain")
+        return report_from
+
+    @field_validator("overrides")
+    @classmethod
+    def _in_lower_case(cls, overrides: dict[str, str]) -> dict[str, str]:
+        return {domain.lower().rstrip("."): disposition for domain, disposition in overrides.items()}
+
+    @model_validator(mode="after")
+    def _can_report(self) -> DmarcSettings:
+        if self.reports and not self.report_from:
+            raise ValueError("reports need report_from")
+        return self

@@ -1,0 +1,57 @@
+"""The author's domain: what the From field says, and what to make of one that says too much or nothing.
+
+Source: RFC 7489 §6.6.1, RFC 9989 §5.3.1.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from attrs import frozen
+
+from pymailsuite.dns.names import absolute_name, text_of
+from pymailsuite.message.addresses import raw_addresses
+from pymailsuite.message.charsets import decode_undeclared
+from pymailsuite.message.headers import fields
+
+AUTHORS_MAX: Final = 5
+"""Domains of one From field that are looked up; a field with more is not evaluated."""
+
+
+@frozen
+class Author:
+    """The domains of the author addresses, in A-labels, each once. ``problem`` is empty, or why there is no saying.
+
+    ``malformed`` tells a From field that misleads (several fields, no domain name behind an @) from one that is only
+    missing or names nobody.
+    """
+
+    domains: tuple[str, ...] = ()
+    problem: str = ""
+    malformed: bool = False
+
+
+def author_of(header: bytes) -> Author:
+    """Whose mail a header says this is. Never raises."""
+    bodies = [body for name, body in fields(header) if name.lower() == b"from"]
+    if not bodies:
+        return Author(problem="no From field")
+    if len(bodies) > 1:
+        # RFC 5322 §3.6 allows one; a signature may cover another than the one that is shown.
+        return Author(problem=f"{len(bodies)} From fields", malformed=True)
+    domains: dict[str, None] = {}
+    for address in raw_addresses(bodies[0]):
+        if address.domain is None:
+            continue
+        name = None if address.domain.startswith(b"[") else absolute_name(decode_undeclared(address.domain))
+        domain = "" if name is None else text_of(name)
+        if not domain and not address.domain:
+            return Author(problem="an author without a domain")
+        if not domain:
+            return Author(problem="the domain of an author is no domain name", malformed=True)
+        domains[domain] = None
+    if not domains:
+        return Author(problem="the From field names nobody")
+    if len(domains) > AUTHORS_MAX:
+        return Author(problem=f"authors of {len(domains)} domains", malformed=True)
+    return Author(tuple(domains))

@@ -1,0 +1,183 @@
+"""The policy ``dmarc`` of the chain: it reads what SPF, DKIM and ARC found, and says what the author's domain wants."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from ipaddress import ip_address
+from random import random
+from typing import Final
+
+from attrs import evolve
+from twisted.internet.defer import Deferred
+
+from pymailsuite.config.sections.dmarc import DmarcSettings, WhatToDo
+from pymailsuite.dns.names import absolute_name, text_of
+from pymailsuite.interfaces import IResolver
+from pymailsuite.interfaces.policy import (
+    Action,
+    MailTransaction,
+    MethodResult,
+    PolicyContext,
+    PolicyReply,
+    ReceivedMessage,
+    Verdict,
+)
+from pymailsuite.policy.base import Policy
+from pymailsuite.policy.bimi import bimi_result
+from pymailsuite.policy.dmarc.author import Author, author_of
+from pymailsuite.policy.dmarc.discovery import Discovery
+from pymailsuite.policy.dmarc.evaluation import DmarcResult, Override, evaluate
+from pymailsuite.policy.dmarc.overrides import is_below, sealed_override
+from pymailsuite.policy.dmarc.record import Disposition
+
+_REFUSED: Final = "5.7.1"
+_LATER: Final = "4.7.1"
+
+
+def domain_of(value: str) -> str:
+    """The domain of an identity as results name it (``user@domain`` or a domain), in A-labels; empty if none."""
+    name = absolute_name(value.rpartition("@")[2])
+    return "" if name is None else text_of(name)
+
+
+def passed_domains(results: tuple[MethodResult, ...], method: str, key: str) -> tuple[str, ...]:
+    """The domains under property ``key`` of the results of a method that are ``pass``."""
+    found = (
+        domain_of(dict(result.properties).get(key, ""))
+        for result in results
+        if result.method == method and result.result == "pass"
+    )
+    return tuple(dict.fromkeys(domain for domain in found if domain))
+
+
+class DmarcPolicy(Policy):
+    """``draw`` is chance: from 0 up to 1."""
+
+    name = "dmarc"
+    after = ("spf", "dkim", "arc")
+
+    def __init__(
+        self,
+        settings: DmarcSettings,
+        resolver: IResolver,
+        draw: Callable[[], float] = random,
+        note: Callable[[MailTransaction, DmarcResult], None] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._resolver = resolver
+        self._draw = draw
+        self._note = note
+
+    def message(self, transaction: MailTransaction) -> Deferred[Verdict]:
+        """The verdict on a message that has come in whole."""
+        if transaction.message is None:
+            return super().message(transaction)
+        return Deferred.fromCoroutine(self._message(transaction, transaction.message))
+
+    async def _message(self, transaction: MailTransaction, message: ReceivedMessage) -> Verdict:
+        settings = self._settings
+        author = author_of(message.header)
+        if author.problem:
+            return _verdict_without_author(author, settings)
+        spf, dkim, arc = (
+            transaction.verdicts[name].results if name in transaction.verdicts else () for name in self.after
+        )
+        spf_key = "smtp.helo" if transaction.reverse_path is None else "smtp.mailfrom"
+        spf_domains = passed_domains(spf, "spf", spf_key)
+        dkim_domains = passed_domains(dkim, "dkim", "header.d")
+        result = await evaluate(
+            author.domains,
+            spf_domains[0] if spf_domains else "",
+            dkim_domains,
+            Discovery(self._resolver, settings.organizational == "tree_walk"),
+            sample=self._draw() * 100,
+            honour_pct=settings.honour_pct,
+        )
+        if result.result == "fail" and result.disposition is not Disposition.NONE:
+            sealed = any(found.method == "arc" and found.result == "pass" for found in arc)
+            result = self._overridden(transaction, message, result, (*spf_domains, *dkim_domains), sealed)
+        if self._note is not None:
+            self._note(transaction, result)
+        verdict = self._verdict(result)
+        if settings.bimi:
+            verdict = evolve(
+                verdict, results=(*verdict.results, *await bimi_result(self._resolver, result, message.header))
+            )
+        return verdict
+
+    def _overridden(
+        self,
+        transaction: MailTransaction,
+        message: ReceivedMessage,
+        result: DmarcResult,
+        verified: tuple[str, ...],
+        sealed: bool,
+    ) -> DmarcResult:
+        settings = self._settings
+        for domain, disposition in settings.overrides.items():
+            if is_below(result.author_domain, (domain,)):
+                return result.overridden(Override("local_policy", "by configuration"), Disposition(disposition))
+        if settings.trusted_forwarders:
+            address = ip_address(transaction.peer.ip)
+            if any(address in network for network in settings.trusted_forwarders):
+                return result.overridden(Override("trusted_forwarder", "by configuration"))
+        if settings.trusted_sealers and sealed:
+            override = sealed_override(message.header, settings.trusted_sealers, result.author_domain)
+            if override is not None:
+                return result.overridden(override)
+        for domain in verified:
+            if is_below(domain, settings.mailing_lists):
+                return result.overridden(Override("mailing_list", domain))
+        return result
+
+    def _verdict(self, result: DmarcResult) -> Verdict:
+        verdict = Verdict(reason=_reason(result), evidence=evidence_of(result), results=(result.method_result(),))
+        domain = result.author_domain
+        if result.result == "temperror" and self._settings.on_failure == "tempfail":
+            text = f"The DMARC policy of {domain} cannot be looked up at the moment; please try again later"
+            return evolve(verdict, action=Action.TEMPFAIL, reply=PolicyReply(451, _LATER, text))
+        quarantine = result.disposition is Disposition.QUARANTINE
+        if result.disposition is Disposition.REJECT or (quarantine and self._settings.quarantine == "reject"):
+            text = f"Refused by the DMARC policy of {domain}: neither SPF nor DKIM has passed for that domain"
+            return evolve(verdict, action=Action.REJECT, reply=PolicyReply(550, _REFUSED, text))
+        return evolve(verdict, action=Action.TAG) if quarantine else verdict
+
+
+def evidence_of(result: DmarcResult) -> Mapping[str, object]:
+    """What a verdict rests on, for the record: the published policy, who is aligned, and what was made of it."""
+    published = result.published
+    return {
+        "result": result.result,
+        "domain": result.author_domain,
+        "record_domain": published.domain if published is not None else "",
+        "record": published.record.text if published is not None else "",
+        "policy": result.policy.value if result.policy is not None else "",
+        "disposition": result.disposition.value,
+        "aligned_spf": result.aligned_spf,
+        "aligned_dkim": result.aligned_dkim,
+        "overrides": [{"type": override.kind, "comment": override.comment} for override in result.overrides],
+    }
+
+
+def _reason(result: DmarcResult) -> str:
+    words = [f"dmarc={result.result} for {result.author_domain}"]
+    if result.policy is not None:
+        words.append(f"policy {result.policy.value}, disposition {result.disposition.value}")
+    words.extend(f"{override.kind} ({override.comment})" for override in result.overrides)
+    return "; ".join(words)
+
+
+def _verdict_without_author(author: Author, settings: DmarcSettings) -> Verdict:
+    what: WhatToDo = settings.several_authors if author.malformed else settings.no_author
+    result = MethodResult("dmarc", "permerror" if author.malformed else "none", author.problem)
+    verdict = Verdict(reason=author.problem, evidence={"result": result.result, "problem": author.problem})
+    verdict = evolve(verdict, results=(result,))
+    if what == "reject":
+        text = f"Refused: it cannot be told whose message this is ({author.problem})"
+        return evolve(verdict, action=Action.REJECT, reply=PolicyReply(550, _REFUSED, text))
+    return evolve(verdict, action=Action.TAG) if what == "tag" else verdict
+
+
+def make_policy(context: PolicyContext) -> DmarcPolicy:
+    """For the chain."""
+    return DmarcPolicy(context.section, context.resolver)

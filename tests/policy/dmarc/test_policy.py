@@ -1,0 +1,164 @@
+"""What the policy answers the chain."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from pymailsuite.config.sections.dmarc import DmarcSettings
+from pymailsuite.dns.fake import FakeResolver
+from pymailsuite.interfaces.policy import (
+    Action,
+    IPolicy,
+    MailTransaction,
+    MethodResult,
+    ReceivedMessage,
+    Stage,
+    Verdict,
+)
+from pymailsuite.message.authentication_results import authentication_results_field
+from pymailsuite.policy.dmarc.policy import DmarcPolicy
+from pymailsuite.values import Address, Peer, QueueId
+
+RECORDS = {
+    "_dmarc.example.com": [b"v=DMARC1; p=reject"],
+    "_dmarc.quarantine.test": [b"v=DMARC1; p=quarantine"],
+    "default._bimi.example.com": [b"v=BIMI1; l=https://example.com/logo.svg; a="],
+}
+NULL = object()
+
+
+def spf(result: str, identity: str, key: str = "smtp.mailfrom") -> Verdict:
+    return Verdict(results=(MethodResult("spf", result, properties=((key, identity),)),))
+
+
+def dkim(*pairs: tuple[str, str]) -> Verdict:
+    return Verdict(results=tuple(MethodResult("dkim", result, properties=(("header.d", d),)) for result, d in pairs))
+
+
+def transaction(
+    header: str, reverse_path: Any = "a@example.com", ip: str = "192.0.2.1", **verdicts: Verdict
+) -> MailTransaction:
+    sender = None if reverse_path is NULL else Address(*reverse_path.split("@"))
+    message = ReceivedMessage(QueueId("1"), 100, header.encode() + b"\r\n\r\n")
+    return MailTransaction(Stage.MESSAGE, Peer(ip), "mx.test", reverse_path=sender, message=message, verdicts=verdicts)
+
+
+class PolicyCase(SynchronousTestCase):
+    def verdict(self, what: MailTransaction, resolver: FakeResolver | None = None, **options: Any) -> Verdict:
+        policy = DmarcPolicy(DmarcSettings(**options), resolver or FakeResolver(txt=RECORDS), draw=lambda: 0.5)
+        verifyObject(IPolicy, policy)
+        return self.successResultOf(policy.message(what))
+
+
+class PolicyTests(PolicyCase):
+    def test_mail_that_is_its_authors_passes(self) -> None:
+        found = self.verdict(transaction("From: a@news.example.com", spf=spf("pass", "b@Bounce.example.com")))
+        self.assertIs(Action.PASS, found.action)
+        self.assertEqual(
+            b"Authentication-Results: mx.test;\r\n"
+            b"\tdmarc=pass (p=reject dis=none) header.from=news.example.com policy.dmarc=none\r\n",
+            authentication_results_field("mx.test", found.results),
+        )
+        self.assertEqual("bounce.example.com", found.evidence["aligned_spf"])
+
+    def test_mail_that_is_not_is_refused_if_its_author_wants_that(self) -> None:
+        failing = dkim(("fail", "example.com"), ("pass", "other.test"))
+        found = self.verdict(transaction("From: a@example.com", spf=spf("pass", "x@other.test"), dkim=failing))
+        assert found.reply is not None
+        self.assertEqual((Action.REJECT, 550, "5.7.1"), (found.action, found.reply.code, found.reply.enhanced_code))
+        self.assertIn("example.com", found.reply.text)
+        self.assertEqual(
+            ("fail", "reject"), (found.results[0].result, dict(found.results[0].properties)["policy.dmarc"])
+        )
+
+    def test_quarantine_marks_or_refuses(self) -> None:
+        what = transaction("From: a@quarantine.test")
+        found = self.verdict(what)
+        self.assertEqual((Action.TAG, "quarantine"), (found.action, found.evidence["disposition"]))
+        self.assertIs(Action.REJECT, self.verdict(what, quarantine="reject").action)
+
+    def test_helo_counts_for_the_null_path_only(self) -> None:
+        helo = spf("pass", "example.com", "smtp.helo")
+        self.assertIs(Action.PASS, self.verdict(transaction("From: a@example.com", NULL, spf=helo)).action)
+        self.assertIs(Action.REJECT, self.verdict(transaction("From: a@example.com", spf=helo)).action)
+
+    def test_dns_that_fails_is_no_reason_to_refuse_unless_configured(self) -> None:
+        broken = FakeResolver(failing=["_dmarc.example.com"])
+        found = self.verdict(transaction("From: a@example.com"), broken)
+        self.assertEqual((Action.PASS, "temperror"), (found.action, found.results[0].result))
+        found = self.verdict(transaction("From: a@example.com"), broken, on_failure="tempfail")
+        assert found.reply is not None
+        self.assertEqual((Action.TEMPFAIL, 451, "4.7.1"), (found.action, found.reply.code, found.reply.enhanced_code))
+
+    def test_mail_whose_author_cannot_be_told_is_treated_as_configured(self) -> None:
+        twice, nobody = transaction("From: a@a.test\r\nFrom: b@b.test"), transaction("Subject: hi")
+        found = self.verdict(twice)
+        self.assertEqual((Action.REJECT, "permerror"), (found.action, found.results[0].result))
+        self.assertIs(Action.TAG, self.verdict(twice, several_authors="tag").action)
+        found = self.verdict(nobody)
+        self.assertEqual((Action.TAG, "none"), (found.action, found.results[0].result))
+        self.assertIs(Action.PASS, self.verdict(nobody, no_author="pass").action)
+
+    def test_a_passing_result_tells_of_bimi_if_wanted(self) -> None:
+        what = transaction("From: a@example.com", dkim=dkim(("pass", "example.com")))
+        self.assertEqual(1, len(self.verdict(what).results))
+        bimi = self.verdict(what, bimi=True).results[1]
+        self.assertEqual(("bimi", "pass"), (bimi.method, bimi.result))
+        self.assertIn(("policy.indicator-uri", "https://example.com/logo.svg"), bimi.properties)
+        self.assertEqual(1, len(self.verdict(transaction("From: a@example.com"), bimi=True).results))
+
+
+SEALED = (
+    "ARC-Seal: i=1; a=rsa-sha256; d=stranger.test; s=s; cv=none; b=x\r\n"
+    "ARC-Authentication-Results: i=1; mx.stranger.test; dmarc=pass header.from=example.com\r\n"
+    "ARC-Seal: i=2; a=rsa-sha256; d=Lists.Example.org; s=s2;\r\n cv=pass; b=x\r\n"
+    "ARC-Authentication-Results: i=2; mx.example.org; dmarc={result} header.from=example.com; arc=pass\r\n"
+    "From: a@example.com"
+)
+
+
+class OverrideTests(PolicyCase):
+    def overridden(self, what: MailTransaction, **options: Any) -> list[dict[str, str]]:
+        found = self.verdict(what, **options)
+        self.assertIs(Action.PASS if found.evidence["overrides"] else Action.REJECT, found.action)
+        return found.evidence["overrides"]  # type: ignore[return-value]
+
+    def test_the_operator_may_know_better(self) -> None:
+        what = transaction("From: a@sub.example.com")
+        self.assertEqual("local_policy", self.overridden(what, overrides={"Example.com": "none"})[0]["type"])
+        self.assertEqual([], self.overridden(what, overrides={"other.com": "none"}))
+
+    def test_trusted_forwarders_are_let_through(self) -> None:
+        networks = (ip_network("192.0.2.0/24"),)
+        what = transaction("From: a@example.com")
+        self.assertEqual("trusted_forwarder", self.overridden(what, trusted_forwarders=networks)[0]["type"])
+        away = transaction("From: a@example.com", ip="2001:db8::1")
+        self.assertEqual([], self.overridden(away, trusted_forwarders=networks))
+
+    def test_mailing_lists_are_known_by_what_has_been_verified(self) -> None:
+        what = transaction("From: a@example.com", spf=spf("pass", "x@bounces.lists.test"))
+        self.assertEqual("mailing_list", self.overridden(what, mailing_lists=("lists.test",))[0]["type"])
+        forged = transaction("From: a@example.com\r\nList-Id: <x.lists.test>", spf=spf("fail", "x@lists.test"))
+        self.assertEqual([], self.overridden(forged, mailing_lists=("lists.test",)))
+
+    def test_a_trusted_sealer_is_believed_what_it_saw_itself(self) -> None:
+        arc = Verdict(results=(MethodResult("arc", "pass"),))
+        trusted = {"trusted_sealers": ("example.org",)}
+        found = self.overridden(transaction(SEALED.format(result="pass"), arc=arc), **trusted)
+        self.assertEqual([{"type": "local_policy", "comment": "arc=pass as[2].d=lists.example.org as[2].s=s2"}], found)
+        # The stranger's word about the author is its own invention.
+        self.assertEqual([], self.overridden(transaction(SEALED.format(result="fail"), arc=arc), **trusted))
+        both = {"trusted_sealers": ("example.org", "stranger.test")}
+        self.assertEqual(1, len(self.overridden(transaction(SEALED.format(result="fail"), arc=arc), **both)))
+
+    def test_seals_that_do_not_verify_or_are_not_trusted_are_worth_nothing(self) -> None:
+        broken = Verdict(results=(MethodResult("arc", "fail"),))
+        what = SEALED.format(result="pass")
+        self.assertEqual([], self.overridden(transaction(what, arc=broken), trusted_sealers=("example.org",)))
+        self.assertEqual([], self.overridden(transaction(what), trusted_sealers=("example.org",)))
+        good = Verdict(results=(MethodResult("arc", "pass"),))
+        self.assertEqual([], self.overridden(transaction(what, arc=good), trusted_sealers=("stranger.test",)))
