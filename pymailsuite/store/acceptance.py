@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pymailsuite.errors import NoSuchAccount
 from pymailsuite.interfaces.queue import Acceptance, Delivery, QueuedRecipient, RecipientState
 from pymailsuite.store.contents import insert_contents_txn
+from pymailsuite.store.locks import lock_accounts_txn
 from pymailsuite.store.mailboxes import INBOX_ID, arrive_everywhere_txn, find_mailbox_txn
 from pymailsuite.store.messages import MESSAGE_COLUMNS, keyword_text
 from pymailsuite.store.transaction import Transaction
@@ -84,6 +85,8 @@ def _advance_all_txn(txn: Transaction, account_ids: Sequence[AccountId]) -> dict
     """The next modseq of each account: one for all that arrives in it with this commit."""
     length = 1 << (len(account_ids) - 1).bit_length()
     padded = [*account_ids, *[account_ids[-1]] * (length - len(account_ids))]
+    if len(account_ids) > 1:
+        lock_accounts_txn(txn, account_ids)
     modseqs: dict[AccountId, ModSeq] = dict(
         txn.rows(
             "UPDATE account_state SET modseq = modseq + 1"

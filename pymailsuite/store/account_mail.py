@@ -55,6 +55,9 @@ class AccountMail:
         self._clock = clock
         self._lease_clock = lease_clock
 
+    def _run(self, description: str, function: Callable[[Transaction], T]) -> Deferred[T]:
+        return self._database.run(description, function, (self.account_id,))
+
     # --- mailboxes
 
     def mailboxes(self) -> Deferred[list[Mailbox]]:
@@ -65,16 +68,14 @@ class AccountMail:
 
     def create_mailbox(self, name: str, special_use: SpecialUse | None) -> Deferred[Mailbox]:
         now = self._clock.seconds()
-        return self._database.run(
+        return self._run(
             "create mailbox",
             lambda txn: mailboxes.create_mailbox_txn(txn, self.account_id, name, special_use, now),
         )
 
     def delete_mailbox(self, name: str) -> Deferred[None]:
         now = self._clock.seconds()
-        return self._database.run(
-            "delete mailbox", lambda txn: mailboxes.delete_mailbox_txn(txn, self.account_id, name, now)
-        )
+        return self._run("delete mailbox", lambda txn: mailboxes.delete_mailbox_txn(txn, self.account_id, name, now))
 
     def rename_mailbox(self, old: str, new: str) -> Deferred[None]:
         now = self._clock.seconds()
@@ -84,7 +85,7 @@ class AccountMail:
             if mailboxes.canonical(old) == INBOX:
                 message_rows.move_txn(txn, self.account_id, mailboxes.INBOX_ID, ALL_UIDS, new, now)
 
-        return self._database.run("rename mailbox", rename_txn)
+        return self._run("rename mailbox", rename_txn)
 
     def subscriptions(self) -> Deferred[list[str]]:
         def subscriptions_txn(txn: Transaction) -> list[str]:
@@ -100,7 +101,7 @@ class AccountMail:
                 (self.account_id, mailboxes.canonical(name)),
             )
 
-        return self._database.run("subscribe", subscribe_txn)
+        return self._run("subscribe", subscribe_txn)
 
     def unsubscribe(self, name: str) -> Deferred[None]:
         def unsubscribe_txn(txn: Transaction) -> None:
@@ -109,7 +110,7 @@ class AccountMail:
                 (self.account_id, mailboxes.canonical(name)),
             )
 
-        return self._database.run("unsubscribe", unsubscribe_txn)
+        return self._run("unsubscribe", unsubscribe_txn)
 
     # --- a selected mailbox
 
@@ -148,7 +149,7 @@ class AccountMail:
         return self._database.read("look for recent", uid_next_txn).addCallback(claim)
 
     def _claim(self, mailbox_id: MailboxId, below: Uid) -> Deferred[UidSet]:
-        return self._database.run(
+        return self._run(
             "claim recent", lambda txn: mailboxes.claim_recent_txn(txn, self.account_id, mailbox_id, below)
         )
 
@@ -185,7 +186,7 @@ class AccountMail:
         flags: Flags,
         unchanged_since: ModSeq | None,
     ) -> Deferred[StoreResult]:
-        return self._database.run(
+        return self._run(
             "store flags",
             lambda txn: message_rows.store_flags_txn(
                 txn, self.account_id, mailbox_id, uids, change, flags, unchanged_since
@@ -200,7 +201,7 @@ class AccountMail:
 
     def _remove(self, description: str, mailbox_id: MailboxId, uids: UidSet, *, only_deleted: bool) -> Deferred[UidSet]:
         now = self._clock.seconds()
-        return self._database.run(
+        return self._run(
             description,
             lambda txn: message_rows.remove_messages_txn(
                 txn, self.account_id, mailbox_id, uids, now, only_deleted=only_deleted
@@ -209,21 +210,15 @@ class AccountMail:
 
     def copy(self, mailbox_id: MailboxId, uids: UidSet, target: str) -> Deferred[Copied]:
         now = self._clock.seconds()
-        return self._database.run(
-            "copy", lambda txn: message_rows.copy_txn(txn, self.account_id, mailbox_id, uids, target, now)
-        )
+        return self._run("copy", lambda txn: message_rows.copy_txn(txn, self.account_id, mailbox_id, uids, target, now))
 
     def move(self, mailbox_id: MailboxId, uids: UidSet, target: str) -> Deferred[Copied]:
         now = self._clock.seconds()
-        return self._database.run(
-            "move", lambda txn: message_rows.move_txn(txn, self.account_id, mailbox_id, uids, target, now)
-        )
+        return self._run("move", lambda txn: message_rows.move_txn(txn, self.account_id, mailbox_id, uids, target, now))
 
     def append(self, mailbox: str, messages: Sequence[NewMessage]) -> Deferred[Appended]:
         now = self._clock.seconds()
-        return self._database.run(
-            "append", lambda txn: message_rows.append_txn(txn, self.account_id, mailbox, messages, now)
-        )
+        return self._run("append", lambda txn: message_rows.append_txn(txn, self.account_id, mailbox, messages, now))
 
     # --- POP3
 
@@ -242,13 +237,13 @@ class AccountMail:
             if taken is None:
                 raise MaildropInUse()
 
-        return self._database.run("lock maildrop", lock_txn)
+        return self._run("lock maildrop", lock_txn)
 
     def unlock_maildrop(self, owner: str) -> Deferred[None]:
         def unlock_txn(txn: Transaction) -> None:
             txn.execute("DELETE FROM maildrop_locks WHERE account_id = ? AND owner = ?", (self.account_id, owner))
 
-        return self._database.run("unlock maildrop", unlock_txn)
+        return self._run("unlock maildrop", unlock_txn)
 
 
 def release_maildrops_txn(txn: Transaction, owners: Sequence[str]) -> int:

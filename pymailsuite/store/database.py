@@ -45,19 +45,26 @@ class Database:
         self._announce = announce
         self._is_open = False
 
-    def run(self, description: str, function: Callable[[Transaction], T]) -> Deferred[T]:
+    def run(
+        self, description: str, function: Callable[[Transaction], T], accounts: Sequence[AccountId] = ()
+    ) -> Deferred[T]:
         """Run ``function`` in a transaction that may write; fires after its commit has reached the disk.
 
-        ``description`` is for logs. An exception of ``function`` rolls back what it did, alone, and is the failure.
+        ``description`` is for logs; ``accounts`` are those whose mail it changes. An exception of ``function`` rolls
+        back what it did, alone, and is the failure.
         """
-        return self._submit_write(Job(description, function))
+        return self._submit_write(Job(description, function, accounts=accounts))
 
     def run_together(
-        self, description: str, function: Callable[[Transaction, Sequence[I]], Sequence[T]], item: I
+        self,
+        description: str,
+        function: Callable[[Transaction, Sequence[I]], Sequence[T]],
+        item: I,
+        accounts: Sequence[AccountId] = (),
     ) -> Deferred[T]:
         """As :meth:`run`, for a function that serves many requests of its kind at once: those that happen to wait
         together are given to it together. If it raises it is called again for each alone."""
-        return self._submit_write(Job(description, function, together=True, item=item))
+        return self._submit_write(Job(description, function, together=True, item=item, accounts=accounts))
 
     def read(self, description: str, function: Callable[[Transaction], T]) -> Deferred[T]:
         """Run ``function`` on a connection that only reads, all of it at one moment of the database."""
@@ -240,7 +247,7 @@ class ThreadedDatabase(Database):
 
     def _write_loop(self) -> None:
         settings = self.settings
-        worker = Worker(self.engine, self.engine.connect, settings.slow)
+        worker = Worker(self.engine, self.engine.connect, settings.slow, self._closing)
         last = False
         while not last:
             jobs, last = self._take_group(settings.group_limit)
@@ -284,7 +291,7 @@ class ThreadedDatabase(Database):
     # --- in the other threads
 
     def _read_loop(self) -> None:
-        worker = Worker(self.engine, self.engine.connect_reader, self.settings.slow)
+        worker = Worker(self.engine, self.engine.connect_reader, self.settings.slow, self._closing)
         while (job := self._reads.get()) is not None:
             worker.read(job, self.settings.busy_limit)
             # One wake-up of the reactor serves all results that are there when it comes round.

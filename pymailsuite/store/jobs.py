@@ -5,9 +5,11 @@ No threads and no reactor in here; :mod:`pymailsuite.store.database` decides who
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Sequence
 from itertools import groupby
+from threading import Event
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -15,25 +17,50 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from pymailsuite.errors import StorageFull, StoreUnavailable
-from pymailsuite.store.engines.base import Connection, Cursor, Engine, Trouble
+from pymailsuite.store.engines.base import CommitUnknown, Connection, Cursor, Engine, Trouble
+from pymailsuite.store.locks import lock_accounts_txn
 from pymailsuite.store.transaction import Transaction
 from pymailsuite.values import AccountId, ModSeq
 
 log = Logger()
 
+_FIRST_PAUSE_S = 0.02
+_LONGEST_PAUSE_S = 1.0
+
+_LEAVES_OTHERS = frozenset({None, Trouble.DEFECT, Trouble.RACED})
+"""What goes wrong with one function and leaves the rest of its group as it was."""
+
 
 class Job:
     """A transaction function, and in the end its result or failure."""
 
-    __slots__ = ("deferred", "description", "failure", "function", "item", "result", "together")
+    __slots__ = (
+        "accounts",
+        "asked_at",
+        "deferred",
+        "description",
+        "failure",
+        "function",
+        "item",
+        "result",
+        "together",
+    )
 
     def __init__(
-        self, description: str, function: Callable[..., Any], together: bool = False, item: Any = None
+        self,
+        description: str,
+        function: Callable[..., Any],
+        together: bool = False,
+        item: Any = None,
+        accounts: Sequence[AccountId] = (),
     ) -> None:
         self.description = description
         self.function = function
         self.together = together
         """``function`` takes a list of items and answers a list of results; ``item`` is this job's."""
+        self.accounts = accounts
+        """The accounts that ``function`` locks."""
+        self.asked_at = time.monotonic()
         self.item = item
         self.deferred: Deferred[Any] = Deferred()
         self.result: Any = None
@@ -55,6 +82,11 @@ class Effects:
     def __init__(self) -> None:
         self.calls: dict[tuple[Callable[..., object], tuple[Any, ...]], None] = {}
         self.announced: dict[AccountId, ModSeq] = {}
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self.calls.clear()
+        self.announced.clear()
 
     def add(self, txn: Transaction) -> None:
         """Take over what a transaction asked for, each call once, and the last modseq of each account."""
@@ -85,14 +117,24 @@ def mail_error(engine: Engine, error: BaseException, description: str) -> BaseEx
 
 
 class Worker:
-    """One connection and the jobs run on it. Connects when first needed, and again after it was lost."""
+    """One connection and the jobs run on it. Connects when first needed, and again after it was lost.
 
-    def __init__(self, engine: Engine, connect: Callable[[], Connection], slow_s: float) -> None:
+    A database that is busy or away is tried again, with growing pauses, until the oldest of the jobs has waited as long
+    as it may, or ``stopping`` is set.
+    """
+
+    def __init__(
+        self, engine: Engine, connect: Callable[[], Connection], slow_s: float, stopping: Event | None = None
+    ) -> None:
         self._engine = engine
         self._connect = connect
         self._slow_s = slow_s
+        self._stopping = stopping or Event()
         self._connection: Connection | None = None
         self._cursor: Cursor | None = None
+        self._pause_s = _FIRST_PAUSE_S
+        self._away_until = 0.0
+        self._away: BaseException | None = None
 
     @property
     def connection(self) -> Connection:
@@ -103,7 +145,7 @@ class Worker:
     def transaction(self) -> Transaction:
         if self._cursor is None:
             self._cursor = self.connection.cursor()
-        return Transaction(self._cursor, self._engine.skip_locked)
+        return Transaction(self._cursor, self._engine)
 
     def close(self) -> None:
         """Let go of the connection, if there is one; the next job makes another."""
@@ -111,36 +153,47 @@ class Worker:
         if connection is not None:
             connection.close()
 
-    def read(self, job: Job, busy_limit_s: float) -> None:
-        """Run one function in a transaction that sees one moment."""
-        started = time.monotonic()
-        while True:
-            try:
-                txn = self.transaction()
-                self.connection.begin_read()
-                job.result = job.function(txn)
-                self.connection.rollback()
-            except BaseException as error:
-                self._abandon(error)
-                if self._engine.trouble(error) is Trouble.BUSY and time.monotonic() < started + busy_limit_s:
-                    continue
-                job.failure = Failure(mail_error(self._engine, error, job.description))
-            break
-        self._note_if_slow(job.description, started)
+    # --- troubles
 
     def _abandon(self, error: BaseException) -> None:
         """Leave the transaction; and the connection too if ``error`` says that it cannot be trusted."""
         if self._connection is None:
             return
-        lost = self._engine.trouble(error) is Trouble.LOST and not self._engine.in_memory
+        lost = self._engine.trouble(error) in {Trouble.LOST, Trouble.AWAY}
         try:
             self._connection.rollback()
         except Exception as second:
             if self._engine.trouble(second) is None:
                 raise
-            lost = not self._engine.in_memory
-        if lost:
+            lost = True
+        if lost and not self._engine.in_memory:
             self.close()
+
+    def _try_again(self, error: BaseException, deadline: float) -> bool:
+        """Wait a little after ``error``, if it passes and there is time."""
+        trouble = self._engine.trouble(error)
+        if trouble is Trouble.AWAY:
+            self._away = error
+            self._away_until = time.monotonic() + self._pause_s
+        elif trouble is not Trouble.BUSY:
+            return False
+        left = deadline - time.monotonic()
+        if left <= 0 or self._stopping.is_set():
+            return False
+        # Those who ran into each other shall not do so again in step.
+        self._stopping.wait(min(left, self._pause_s * random.uniform(0.5, 1.0)))  # noqa: S311
+        self._pause_s = min(self._pause_s * 2, _LONGEST_PAUSE_S)
+        return True
+
+    def _check_not_away(self, deadline: float) -> None:
+        """Who has no time left is not made to wait for an attempt that has just failed for others."""
+        now = time.monotonic()
+        if self._away is not None and now > deadline and now < self._away_until:
+            raise self._away
+
+    def _worked(self) -> None:
+        self._away = None
+        self._pause_s = _FIRST_PAUSE_S
 
     def _note_if_slow(self, description: str, started: float) -> None:
         duration = time.monotonic() - started
@@ -152,33 +205,70 @@ class Worker:
                 duration=duration,
             )
 
+    # --- reading
+
+    def read(self, job: Job, busy_limit_s: float) -> None:
+        """Run one function in a transaction that sees one moment."""
+        deadline = job.asked_at + busy_limit_s
+        while True:
+            started = time.monotonic()
+            try:
+                self._check_not_away(deadline)
+                txn = self.transaction()
+                self.connection.begin_read()
+                job.result = job.function(txn)
+                self.connection.rollback()
+            except BaseException as error:
+                self._abandon(error)
+                if self._try_again(error, deadline):
+                    continue
+                job.failure = Failure(mail_error(self._engine, error, job.description))
+                return
+            self._worked()
+            self._note_if_slow(job.description, started)
+            return
+
     # --- writing
 
     def write(self, jobs: Sequence[Job], busy_limit_s: float) -> Effects:
         """Run all jobs in one transaction and commit it; what is to be done now that it is on the disk.
 
         When the whole fails for want of room, each job is tried in a transaction of its own, so that a small change
-        need not suffer for a large message beside it.
+        need not suffer for a large message beside it. When the connection breaks during the commit another one is asked
+        whether it took place; only when that cannot be told in time the jobs fail without anybody knowing.
         """
         effects = Effects()
-        deadline = time.monotonic() + busy_limit_s
+        deadline = min(job.asked_at for job in jobs) + busy_limit_s
+        doubt: CommitUnknown | None = None
         while True:
             started = time.monotonic()
             try:
-                self._write_once(jobs, effects)
+                self._check_not_away(deadline)
+                if doubt is None or not self._was_committed(doubt):
+                    doubt = None
+                    self._write_once(jobs, effects)
             except BaseException as error:
                 actual = error.__cause__ if isinstance(error, _TransactionLostError) and error.__cause__ else error
                 self._abandon(actual)
-                trouble = self._engine.trouble(actual)
-                if trouble is Trouble.BUSY and time.monotonic() < deadline:
+                if isinstance(actual, CommitUnknown) and doubt is None:
+                    doubt, deadline = actual, time.monotonic() + busy_limit_s
+                if self._try_again(actual, deadline):
                     continue
-                if trouble is Trouble.FULL and len(jobs) > 1:
+                if self._engine.trouble(actual) is Trouble.FULL and len(jobs) > 1 and doubt is None:
                     return self._write_each_alone(jobs, busy_limit_s)
                 for job in jobs:
                     job.failure = Failure(mail_error(self._engine, actual, job.description))
                 return Effects()
+            self._worked()
             self._note_if_slow(" + ".join(sorted({job.description for job in jobs})), started)
             return effects
+
+    def _was_committed(self, doubt: CommitUnknown) -> bool:
+        answer = self.connection.was_committed(doubt.witness)
+        if answer is None:
+            raise StoreUnavailable(cause="a commit was under way when the connection broke, and nothing is known of it")
+        log.info("{event} committed={committed}", event="store.doubt_resolved", committed=answer)
+        return answer
 
     def _write_each_alone(self, jobs: Sequence[Job], busy_limit_s: float) -> Effects:
         effects = Effects()
@@ -189,6 +279,7 @@ class Worker:
         return effects
 
     def _write_once(self, jobs: Sequence[Job], effects: Effects) -> None:
+        effects.clear()
         for job in jobs:
             job.result, job.failure = None, None
         txn = self.transaction()
@@ -197,36 +288,54 @@ class Worker:
         if len(jobs) == 1:
             self._run_only(txn, jobs[0])
         else:
-            for function, group in groupby(jobs, _same_function):
-                members = list(group)
-                if function is not None and len(members) > 1 and self._run_together(txn, members):
-                    continue
-                for job in members:
-                    self._run_alone(txn, job)
+            self._run_group(txn, jobs)
         if connection.in_transaction:
-            connection.commit()
             effects.add(txn)
+            connection.commit()
+
+    def _run_group(self, txn: Transaction, jobs: Sequence[Job]) -> None:
+        runs = [(function, list(members)) for function, members in groupby(jobs, _same_function)]
+        if len(runs) > 1 and self._engine.for_update:
+            # In one order whatever the order of the jobs: groups of two processes cannot wait for each other in a ring.
+            txn.locked = lock_accounts_txn(txn, {account_id for job in jobs for account_id in job.accounts})
+        for function, members in runs:
+            if function is not None and len(members) > 1 and self._run_together(txn, members):
+                continue
+            for job in members:
+                self._run_alone(txn, job)
 
     def _run_only(self, txn: Transaction, job: Job) -> None:
         """A transaction of one needs no savepoint: if it fails there is nobody else in it."""
-        try:
-            job.result = job.function(txn, [job.item])[0] if job.together else job.function(txn)
-        except BaseException as error:
-            if self._engine.trouble(error) not in {None, Trouble.DEFECT}:
-                raise
-            job.failure = Failure(mail_error(self._engine, error, job.description))
-            self.connection.rollback()
+        for raced in (False, True):
+            mark = txn.mark()
+            try:
+                job.result = job.function(txn, [job.item])[0] if job.together else job.function(txn)
+            except BaseException as error:
+                trouble = self._engine.trouble(error)
+                if trouble not in _LEAVES_OTHERS:
+                    raise
+                self.connection.rollback()
+                if trouble is Trouble.RACED and not raced:
+                    txn.forget_since(mark)
+                    self.connection.begin_write()
+                    continue
+                job.failure = Failure(mail_error(self._engine, error, job.description))
+            return
 
     def _run_alone(self, txn: Transaction, job: Job) -> None:
-        try:
-            if job.together:
-                (job.result,) = self._in_savepoint(txn, lambda: job.function(txn, [job.item]))
-            else:
-                job.result = self._in_savepoint(txn, lambda: job.function(txn))
-        except _TransactionLostError:
-            raise
-        except BaseException as error:
-            job.failure = Failure(mail_error(self._engine, error, job.description))
+        for raced in (False, True):
+            try:
+                if job.together:
+                    (job.result,) = self._in_savepoint(txn, lambda: job.function(txn, [job.item]))
+                else:
+                    job.result = self._in_savepoint(txn, lambda: job.function(txn))
+            except _TransactionLostError:
+                raise
+            except BaseException as error:
+                if self._engine.trouble(error) is Trouble.RACED and not raced:
+                    continue
+                job.failure = Failure(mail_error(self._engine, error, job.description))
+            return
 
     def _run_together(self, txn: Transaction, jobs: Sequence[Job]) -> bool:
         """Run one function for all; False if it did not work for them together, and nothing has been done."""
@@ -242,17 +351,17 @@ class Worker:
 
     def _in_savepoint(self, txn: Transaction, function: Callable[[], Any]) -> Any:
         mark = txn.mark()
-        txn.execute("SAVEPOINT job")
+        connection = self.connection
+        connection.set_savepoint()
         try:
             result = function()
         except BaseException as error:
-            if self._engine.trouble(error) not in {None, Trouble.DEFECT} or not self.connection.in_transaction:
+            if self._engine.trouble(error) not in _LEAVES_OTHERS or not connection.in_transaction:
                 raise _TransactionLostError from error
             txn.forget_since(mark)
-            txn.execute("ROLLBACK TO SAVEPOINT job")
-            txn.execute("RELEASE SAVEPOINT job")
+            connection.return_to_savepoint()
             raise
-        txn.execute("RELEASE SAVEPOINT job")
+        connection.release_savepoint()
         return result
 
 

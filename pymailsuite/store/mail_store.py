@@ -97,11 +97,28 @@ def _sqlite(url: str, settings: StoreSection) -> Engine:
     return SqliteEngine(None if path in {"", "/"} else path, settings)
 
 
-_ENGINES: dict[str, Callable[[str, StoreSection], Engine]] = {"sqlite": _sqlite}
+def _postgres(url: str, settings: StoreSection) -> Engine:
+    try:
+        from pymailsuite.store.engines.postgres import PostgresEngine
+    except ImportError as error:
+        raise ConfigError(
+            f"store.url: PostgreSQL needs psycopg (pip install 'pymailsuite[postgres]'), which cannot be loaded: {error}"
+        ) from None
+    return PostgresEngine(url, settings)
+
+
+_ENGINES: dict[str, Callable[[str, StoreSection], Engine]] = {
+    "postgres": _postgres,
+    "postgresql": _postgres,
+    "sqlite": _sqlite,
+}
 
 
 def open_engine(url: str, settings: StoreSection) -> Engine:
-    """The engine for a URL: ``sqlite:///path``, or ``sqlite://`` for memory. ConfigError if there is none."""
+    """The engine for a URL: ``sqlite:///path``, ``sqlite://`` for memory, or ``postgresql://...`` as libpq reads it.
+
+    ConfigError if there is none.
+    """
     scheme = url.partition(":")[0]
     make = _ENGINES.get(scheme)
     if make is None:

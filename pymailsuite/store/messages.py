@@ -70,7 +70,7 @@ _EXPRESSIONS = {
     Column.BODY: "c.body",
     Column.BODYSTRUCTURE: "c.bodystructure",
     Column.PARTS: "c.parts",
-    Column.HEADER: "substr(k.octets, 1, c.header_size)",
+    Column.HEADER: "substr(k.octets, 1, CAST(c.header_size AS INTEGER))",
     Column.OCTETS: f"CASE WHEN m.size <= {MAX_CHUNK} THEN k.octets END",
 }
 _JOIN_CONTENTS = " JOIN contents c ON c.content_id = m.content_id"

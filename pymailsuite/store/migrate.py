@@ -33,7 +33,13 @@ def statements(text: str, words: Mapping[str, str]) -> list[str]:
 
 
 def migrate_txn(txn: Transaction, engine: Engine, now: float) -> int:
-    """Bring the schema up to what this code knows; its version. ConfigError if it is newer."""
+    """Bring the schema up to what this code knows; its version. ConfigError if it is newer.
+
+    Several processes may start on an empty database at once: one does the work, the others find it done.
+    """
+    txn.lock_schema()
+    for statement in engine.own_statements:
+        txn.execute(statement)
     txn.execute(
         "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL PRIMARY KEY, applied_at DOUBLE PRECISION)"
     )

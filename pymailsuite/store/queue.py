@@ -29,7 +29,7 @@ from pymailsuite.store.clock import StoreClock
 from pymailsuite.store.contents import change_refs_txn
 from pymailsuite.store.database import Database
 from pymailsuite.store.transaction import Row, Transaction
-from pymailsuite.values import Address, ContentId, QueueId, content_id_of, queue_id_of
+from pymailsuite.values import AccountId, Address, ContentId, QueueId, content_id_of, queue_id_of
 
 log = Logger()
 
@@ -77,6 +77,10 @@ def _entry(row: Row, recipients: Iterable[QueuedRecipient]) -> QueueEntry:
         origin,
         prefix,
     )
+
+
+def _accounts(deliveries: Sequence[Delivery]) -> list[AccountId]:
+    return [delivery.account_id for delivery in deliveries]
 
 
 def _content_id(queue_id: QueueId) -> ContentId:
@@ -135,7 +139,8 @@ class QueueStore:
 
     def accept(self, acceptance: Acceptance) -> Deferred[QueueId]:
         item = (acceptance, self._clock.seconds())
-        return self._database.run_together("accept", self._accept_txn if acceptance.relays else accept_txn, item)
+        function = self._accept_txn if acceptance.relays else accept_txn
+        return self._database.run_together("accept", function, item, _accounts(acceptance.deliveries))
 
     def _accept_txn(self, txn: Transaction, items: Sequence[tuple[Acceptance, float]]) -> list[QueueId]:
         txn.call_after(self.wake)
@@ -215,7 +220,8 @@ class QueueStore:
         more: bool = False,
     ) -> Deferred[None]:
         settlement = _Settlement(owner, queue_id, outcomes, deliveries, report, more, self._clock.seconds())
-        return self._database.run_together("settle", self._settle_txn, settlement)
+        accounts = _accounts([*deliveries, *(report.deliveries if report is not None else ())])
+        return self._database.run_together("settle", self._settle_txn, settlement, accounts)
 
     def _settle_txn(self, txn: Transaction, settlements: Sequence[_Settlement]) -> list[None]:
         """Settle many at once: most of them end their entry, and those cost four statements all together."""

@@ -10,7 +10,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any
 
-from pymailsuite.store.engines.base import Cursor
+from pymailsuite.store.engines.base import Cursor, Engine
 from pymailsuite.values import AccountId, ModSeq
 
 Row = tuple[Any, ...]
@@ -25,11 +25,15 @@ class Transaction:
     left with :meth:`call_after` and :meth:`announce`, and happens once, after the commit, in the reactor thread.
     """
 
-    __slots__ = ("_cursor", "announced", "effects", "skip_locked")
+    __slots__ = ("_cursor", "_engine", "announced", "effects", "for_update", "locked", "skip_locked")
 
-    def __init__(self, cursor: Cursor, skip_locked: str) -> None:
+    def __init__(self, cursor: Cursor, engine: Engine) -> None:
         self._cursor = cursor
-        self.skip_locked = skip_locked
+        self._engine = engine
+        self.skip_locked = engine.skip_locked
+        self.for_update = engine.for_update
+        self.locked: frozenset[AccountId] = frozenset()
+        """Accounts whose locks were taken before any function of the group ran, so that they outlast its savepoint."""
         self.effects: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
         self.announced: list[tuple[AccountId, ModSeq]] = []
 
@@ -70,6 +74,14 @@ class Transaction:
             )
             start += count
             left -= count
+
+    def lock_schema(self) -> None:
+        """Keep other processes from changing the schema until the commit."""
+        self._engine.lock_schema(self._cursor)
+
+    def stop_writers(self, *tables: str) -> None:
+        """Keep all others from writing to tables until the commit: for what must see all of them standing still."""
+        self._engine.stop_writers(self._cursor, tables)
 
     def call_after(self, function: Callable[..., object], *arguments: Any) -> None:
         """Call ``function`` once after the commit, however often a group of transactions asks for the same call."""

@@ -1,8 +1,9 @@
-"""Stores for tests: the real engine, in memory, without threads."""
+"""Stores for tests, without threads: on SQLite in memory, or on the PostgreSQL that ``pytest --store-url`` names."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -11,7 +12,35 @@ from twisted.internet.task import Clock
 from pymailsuite.config.sections.store import StoreSection
 from pymailsuite.interfaces import Account, Appended, NewMessage, StagedContent
 from pymailsuite.store import MailStore, inline_store
+from pymailsuite.store.database import InlineDatabase
 from pymailsuite.values import Flags
+
+if TYPE_CHECKING:
+    from tests.support.postgres import Schemas
+
+schemas: Schemas | None = None
+"""Where stores are made; None: on SQLite."""
+
+
+def use_postgres(url: str) -> Callable[[], None]:
+    """Make stores on a PostgreSQL from now on; the function that ends it."""
+    from tests.support.postgres import Schemas
+
+    global schemas
+    schemas = used = Schemas(url)
+
+    def stop() -> None:
+        global schemas
+        schemas = None
+        used.close()
+
+    return stop
+
+
+def take_back_all() -> None:
+    """The test that stores were made for is over."""
+    if schemas is not None:
+        schemas.take_back_all()
 
 
 def fired(deferred: Deferred[object]) -> object:
@@ -26,14 +55,19 @@ def fired(deferred: Deferred[object]) -> object:
 
 
 def make_store(clock: IReactorTime | None = None, settings: StoreSection | None = None) -> MailStore:
-    """An open store on SQLite in memory, in which each Deferred has fired when it is returned.
+    """An open, empty store in which each Deferred has fired when it is returned.
 
     Without ``clock`` its time stands still at a moment in 2026.
     """
     if clock is None:
         clock = Clock()
         clock.advance(1_770_000_000)
-    store = inline_store(settings or StoreSection(), clock)
+    settings = settings or StoreSection()
+    if schemas is None:
+        store = inline_store(settings, clock)
+    else:
+        engine = schemas.lend().engine
+        store = MailStore(lambda notices: InlineDatabase(engine, settings, notices.announce), clock)
     fired(store.open())
     return store
 

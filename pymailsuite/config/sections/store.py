@@ -11,7 +11,8 @@ class StoreSection(Section):
     """Where mail is kept and how the database is driven."""
 
     url: str = ""
-    """The database: ``sqlite:///path/to/file``. Empty: ``store.sqlite`` in the data folder."""
+    """The database: ``sqlite:///path/to/file`` or ``postgresql://user:password@host/database``. Empty:
+    ``store.sqlite`` in the data folder."""
 
     reader_threads: int = Field(default=3, ge=1, le=64)
     """Threads that read, each with a connection of its own."""
@@ -20,7 +21,8 @@ class StoreSection(Section):
     """Requests committed together at most; bounds how long the last of a crowd waits."""
 
     busy_limit: Duration = 30.0
-    """How long to wait for another process that holds the database before a request fails."""
+    """How long to wait for another process that holds the database, or for a database that cannot be reached, before a
+    request fails."""
 
     slow: Duration = 0.5
     """A transaction that takes longer than this is logged."""
@@ -51,3 +53,9 @@ class StoreSection(Section):
 
     sqlite_checkpoint_interval: Duration = 2.0
     """How often the write-ahead log is looked after while there are commits."""
+
+    postgres_writers: int = Field(default=2, ge=1, le=32)
+    """Connections of each process that write: while one waits for another process the others go on."""
+
+    postgres_lock_wait: Duration = 5.0
+    """How long a statement waits for a row that another process holds before its transaction is begun anew."""

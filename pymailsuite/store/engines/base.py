@@ -14,10 +14,26 @@ class Trouble(enum.Enum):
     """No room on the disk: nothing was stored; the same may succeed later."""
     BUSY = "busy"
     """Another process was in the way: nothing was stored; try again at once."""
+    RACED = "raced"
+    """Another transaction was quicker: the same function finds what that one left, and may answer otherwise."""
+    AWAY = "away"
+    """The database cannot be reached just now. Nothing was stored, unless :class:`CommitUnknown` says more; another
+    connection may do."""
     LOST = "lost"
-    """The connection cannot be trusted any more; whether a commit under way took place is not known."""
+    """The connection cannot be trusted any more, and another would not be better."""
     DEFECT = "defect"
     """The statement itself failed (a constraint, a mistake in SQL); the transaction around it stands."""
+
+
+class CommitUnknown(Exception):
+    """The connection broke while a commit was under way: it took place or it did not.
+
+    ``witness`` is for :meth:`Connection.was_committed` of another connection.
+    """
+
+    def __init__(self, witness: object) -> None:
+        self.witness = witness
+        super().__init__("the connection broke during a commit")
 
 
 class Cursor(Protocol):
@@ -46,10 +62,28 @@ class Connection(Protocol):
         """Open a transaction that sees one moment throughout."""
 
     def commit(self) -> None:
-        """End the transaction; when it returns, what was written has reached the disk."""
+        """End the transaction; when it returns, what was written has reached the disk.
+
+        CommitUnknown: whether it has cannot be told on this connection.
+        """
+
+    def was_committed(self, witness: object) -> bool | None:
+        """Whether a commit took place that another connection was lost in; None if it cannot be told.
+
+        What it answers stays true: a commit that has not taken place will not any more.
+        """
 
     def rollback(self) -> None:
         """End the transaction if one is open, as if it had never been."""
+
+    def set_savepoint(self) -> None:
+        """Mark where the open transaction stands. There is one mark at a time."""
+
+    def release_savepoint(self) -> None:
+        """Forget the mark."""
+
+    def return_to_savepoint(self) -> None:
+        """Undo what was done since the mark, and forget it."""
 
     @property
     def in_transaction(self) -> bool:
@@ -72,14 +106,32 @@ class Engine(Protocol):
     """Expression for the database's own time in POSIX seconds, by which leases are judged; empty: it runs on this
     machine and has no other."""
 
+    own_statements: ClassVar[Sequence[str]]
+    """Statements that make, unless they are there, the tables that only this database needs."""
+
     skip_locked: ClassVar[str]
     """Clause that makes a sub-select of rows to claim pass over rows that another transaction is claiming."""
+
+    for_update: ClassVar[str]
+    """Clause that makes a select wait for whoever changes its rows and keep others from them until the commit.
+
+    Empty where one transaction writes at a time: whoever selects in a transaction that writes is alone anyway.
+    """
+
+    writers: int
+    """How many connections may write at the same time to any good."""
 
     def connect(self) -> Connection:
         """A connection that reads and writes. Makes the database if it is not there."""
 
     def connect_reader(self) -> Connection:
         """A connection that only reads."""
+
+    def lock_schema(self, cursor: Cursor) -> None:
+        """Keep other processes from changing the schema until the commit."""
+
+    def stop_writers(self, cursor: Cursor, tables: Sequence[str]) -> None:
+        """Keep all others from writing to tables until the commit."""
 
     def table_names(self, cursor: Cursor) -> set[str]:
         """The tables there are."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from pymailsuite.config.sections.store import StoreSection
@@ -52,9 +52,22 @@ class SqliteConnection:
     def commit(self) -> None:
         self._connection.execute("COMMIT")
 
+    def was_committed(self, witness: object) -> bool | None:
+        return None  # no commit of ours ends in doubt
+
     def rollback(self) -> None:
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
+
+    def set_savepoint(self) -> None:
+        self._connection.execute("SAVEPOINT job")
+
+    def release_savepoint(self) -> None:
+        self._connection.execute("RELEASE job")
+
+    def return_to_savepoint(self) -> None:
+        self._connection.execute("ROLLBACK TO job")
+        self._connection.execute("RELEASE job")
 
     @property
     def in_transaction(self) -> bool:
@@ -77,11 +90,15 @@ class SqliteEngine:
 
     schema_words: ClassVar[Mapping[str, str]] = {
         "key": "INTEGER PRIMARY KEY",
+        "text": "TEXT",
         "octets": "BLOB",
         "clustered": "WITHOUT ROWID",
     }
     clock: ClassVar[str] = ""
+    own_statements: ClassVar[Sequence[str]] = ()
     skip_locked: ClassVar[str] = ""
+    for_update: ClassVar[str] = ""
+    writers = 1
 
     def __init__(self, path: str | None, settings: StoreSection) -> None:
         self._path = path
@@ -125,6 +142,12 @@ class SqliteEngine:
             connection.close()
             raise
         return SqliteConnection(connection)
+
+    def lock_schema(self, cursor: Cursor) -> None:
+        """Nothing: a transaction that may write keeps all others from it."""
+
+    def stop_writers(self, cursor: Cursor, tables: Sequence[str]) -> None:
+        """Nothing: there is one writer at a time."""
 
     def table_names(self, cursor: Cursor) -> set[str]:
         cursor.execute("SELECT name FROM sqlite_master WHERE type = 'table'")

