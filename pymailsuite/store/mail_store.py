@@ -102,7 +102,7 @@ def _postgres(url: str, settings: StoreSection) -> Engine:
         from pymailsuite.store.engines.postgres import PostgresEngine
     except ImportError as error:
         raise ConfigError(
-            f"store.url: PostgreSQL needs psycopg (pip install 'pymailsuite[postgres]'), which cannot be loaded: {error}"
+            f"store.url: PostgreSQL needs psycopg: pip install 'pymailsuite[postgres]' ({error})"
         ) from None
     return PostgresEngine(url, settings)
 

@@ -32,7 +32,7 @@ from pymailsuite.errors import ConfigError
 from pymailsuite.store.engines.base import CommitUnknown, Connection, Cursor, Trouble
 
 _STATEMENTS_KEPT = 400
-_UNUSED_MARKS_KEPT_DAYS = 7
+_UNUSED_MARKS_KEPT_S = 7 * 86400.0
 
 _TROUBLES: dict[str, Trouble] = {
     "23505": Trouble.RACED,  # unique_violation
@@ -185,7 +185,7 @@ class PostgresConnection:
             "INSERT INTO commit_marks (mark, commits, taken, marked_at) VALUES (%s, 0, false, now())", (mark,)
         )
         cursor.execute(
-            "DELETE FROM commit_marks WHERE marked_at < now() - make_interval(days => %s)", (_UNUSED_MARKS_KEPT_DAYS,)
+            "DELETE FROM commit_marks WHERE marked_at < now() - make_interval(secs => %s)", (_UNUSED_MARKS_KEPT_S,)
         )
         # Dividing by nothing ends the transaction of a connection whose row was taken over.
         self._command(
