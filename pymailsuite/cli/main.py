@@ -15,6 +15,7 @@ _NOUNS: Final = {
     "alias": "Addresses that lead to other addresses.",
     "queue": "Messages that still have somewhere to go.",
     "store": "The mail store as a whole.",
+    "spf": "Whether a domain permits a host to send for it.",
     "config": "The configuration file.",
     "dev": "Run a server to try out, on loopback.",
     "demo": "Start a server, send a message through it, read it back.",

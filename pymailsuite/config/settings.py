@@ -21,6 +21,7 @@ from pymailsuite.config.sections.queue import QueueSettings
 from pymailsuite.config.sections.relay import RelaySettings
 from pymailsuite.config.sections.server import ServerSettings
 from pymailsuite.config.sections.smtp import SmtpMxSettings, SubmissionSettings
+from pymailsuite.config.sections.spf import SpfSettings
 from pymailsuite.config.sections.store import StoreSection
 from pymailsuite.config.sections.throttle import ThrottleSettings
 from pymailsuite.config.sections.tls import TlsSettings
@@ -50,4 +51,5 @@ class Settings(Section):
     notices: NoticeSettings = Field(default_factory=NoticeSettings)
     dns: DnsSettings = Field(default_factory=DnsSettings)
     dmarc: DmarcSettings = Field(default_factory=DmarcSettings)
+    spf: SpfSettings = Field(default_factory=SpfSettings)
     upkeep: UpkeepSettings = Field(default_factory=UpkeepSettings)

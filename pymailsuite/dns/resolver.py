@@ -37,7 +37,9 @@ _NO_SUCH_NAME = Answer((), exists=False)
 _PAYLOAD = 1232
 """UDP answers of this size are not cut into fragments on the way. Source: DNS flag day 2020."""
 
-_Question = tuple[dns.name.Name, dns.rdatatype.RdataType]
+_Question = tuple[str, dns.rdatatype.RdataType]
+"""What answers are remembered by: text as it was asked for, in lower case; to make a Name of it costs more than to find
+the answer. Of a PTR it is the address."""
 
 
 def _mx_record(record: Any) -> MxRecord:
@@ -89,50 +91,47 @@ class Resolver:
 
     def mx(self, name: str) -> Deferred[Answer]:
         """MxRecords, in the order the server gave."""
-        return self._look_up(absolute_name(name), dns.rdatatype.MX)
+        return self._look_up(name, dns.rdatatype.MX)
 
     def a(self, name: str) -> Deferred[Answer]:
         """IPv4 addresses, text."""
-        return self._look_up(absolute_name(name), dns.rdatatype.A)
+        return self._look_up(name, dns.rdatatype.A)
 
     def aaaa(self, name: str) -> Deferred[Answer]:
         """IPv6 addresses, text."""
-        return self._look_up(absolute_name(name), dns.rdatatype.AAAA)
+        return self._look_up(name, dns.rdatatype.AAAA)
 
     def txt(self, name: str) -> Deferred[Answer]:
         """The strings of each record joined, bytes."""
-        return self._look_up(absolute_name(name), dns.rdatatype.TXT)
+        return self._look_up(name, dns.rdatatype.TXT)
 
     def ptr(self, ip: str) -> Deferred[Answer]:
         """Host names of an address. ValueError if ``ip`` is none."""
-        try:
-            name = dns.reversename.from_address(ip)
-        except dns.exception.SyntaxError as error:
-            raise ValueError(f"not an IP address: {ip!r}") from error
-        return self._look_up(name, dns.rdatatype.PTR)
+        return self._look_up(ip, dns.rdatatype.PTR)
 
     def tlsa(self, name: str) -> Deferred[Answer]:
         """Tuples (usage, selector, matching_type, data)."""
-        return self._look_up(absolute_name(name), dns.rdatatype.TLSA)
+        return self._look_up(name, dns.rdatatype.TLSA)
 
-    def _look_up(self, name: dns.name.Name | None, rdtype: dns.rdatatype.RdataType) -> Deferred[Answer]:
+    def _look_up(self, text: str, rdtype: dns.rdatatype.RdataType) -> Deferred[Answer]:
         """From the cache, with those who asked the same already, or from a server.
 
         Each caller has a Deferred of its own: one who cancels does not take the answer from the others.
         """
-        if name is None:
-            return succeed(_NO_SUCH_NAME)
-        question = (name, rdtype)
+        question = (text.lower().removesuffix("."), rdtype)
         known = self._cache.get(question, self._clock.seconds())
         if known is not None:
             return succeed(known)
+        name = _reverse_name(text) if rdtype is dns.rdatatype.PTR else absolute_name(text)
+        if name is None:
+            return succeed(_NO_SUCH_NAME)
         answered: Deferred[Answer] = Deferred(lambda cancelled: self._give_up(question, cancelled))
         waiting = self._asked.get(question)
         if waiting is not None:
             waiting.append(answered)
             return answered
         self._asked[question] = [answered]
-        Deferred.fromCoroutine(self._ask(question)).addBoth(self._tell, question)
+        Deferred.fromCoroutine(self._ask(name, rdtype)).addBoth(self._tell, question)
         return answered
 
     def _give_up(self, question: _Question, cancelled: Deferred[Answer]) -> None:
@@ -153,8 +152,7 @@ class Resolver:
             for answered in waiting:
                 answered.callback(result)
 
-    async def _ask(self, question: _Question) -> Answer:
-        name, rdtype = question
+    async def _ask(self, name: dns.name.Name, rdtype: dns.rdatatype.RdataType) -> Answer:
         try:
             found = await self._resolver.resolve(
                 name, rdtype, raise_on_no_answer=False, search=False, backend=self._backend
@@ -164,7 +162,7 @@ class Resolver:
             ttl_s = response.resolve_chaining().minimum_ttl
             return Answer((), exists=False, secure=self._is_secure(response), ttl_s=ttl_s)
         except dns.exception.DNSException as error:
-            cause = f"{_text_of_question(question)}: {error}"
+            cause = f"{name} {dns.rdatatype.to_text(rdtype)}: {error}"
             log.info("{event} {cause}", event="dns.failed", cause=cause)
             raise DnsFailure(cause=cause) from error
         records = tuple(map(_CONVERSIONS[rdtype], found.rrset)) if found.rrset is not None else ()
@@ -173,6 +171,13 @@ class Resolver:
 
     def _is_secure(self, response: dns.message.Message) -> bool:
         return self._trust_ad and bool(response.flags & dns.flags.AD)
+
+
+def _reverse_name(ip: str) -> dns.name.Name:
+    try:
+        return dns.reversename.from_address(ip)
+    except dns.exception.SyntaxError as error:
+        raise ValueError(f"not an IP address: {ip!r}") from error
 
 
 def _text_of_question(question: _Question) -> str:

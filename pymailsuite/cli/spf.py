@@ -1,0 +1,117 @@
+"""``pymailsuite spf``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from pymailsuite.cli.batch import answer_lines, batch_option
+from pymailsuite.cli.operation import json_option, run_in_reactor
+from pymailsuite.cli.output import print_json
+from pymailsuite.cli.resolver import resolver_of, resolver_option
+from pymailsuite.config.sections.spf import SpfSettings
+from pymailsuite.policy.spf import Evaluation, Query, SpfChecker
+from pymailsuite.policy.spf.received_spf import received_spf_field
+
+
+def query_of(arguments: Mapping[str, Any]) -> Query:
+    """The question ``ip``, ``sender``, ``helo`` and perhaps ``receiver`` ask. KeyError, ValueError."""
+    for name in ("ip", "sender", "helo"):
+        if not isinstance(arguments[name], str):
+            raise ValueError(f"{name!r} is not a text")
+    return Query.of_mail_from(
+        arguments["ip"], arguments["sender"], arguments["helo"], str(arguments.get("receiver") or "unknown")
+    )
+
+
+def as_facts(evaluation: Evaluation) -> dict[str, Any]:
+    """An evaluation as JSON has it."""
+    query = evaluation.query
+    return {
+        "result": evaluation.result.value,
+        "identity": query.identity.value,
+        "domain": query.domain,
+        "reason": evaluation.reason,
+        "mechanism": evaluation.mechanism,
+        "explanation": evaluation.explanation,
+        "received_spf": received_spf_field(evaluation, query.receiver).decode(),
+        "trace": [
+            {
+                "domain": step.domain,
+                "term": step.term,
+                "outcome": step.outcome,
+                "look_ups": [str(look_up) for look_up in step.look_ups],
+            }
+            for step in evaluation.trace
+        ],
+    }
+
+
+def print_evaluation(evaluation: Evaluation) -> None:
+    """The result on a line of its own, why, and all that was asked on the way."""
+    click.echo(evaluation.result.value)
+    click.echo(evaluation.reason)
+    if evaluation.explanation:
+        click.echo(f"explanation: {evaluation.explanation}")
+    for step in evaluation.trace:
+        click.echo(f"  {step.domain}: {step.term} {step.outcome}" if step.term else f"  {step.domain}: {step.outcome}")
+        for look_up in step.look_ups:
+            click.echo(f"    {look_up}")
+
+
+@click.command()
+@click.option("--ip", help="The address of the client.")
+@click.option("--sender", default="", help="The address in MAIL FROM; empty for the null path, which HELO stands for.")
+@click.option("--helo", default="", help="The name the client said in HELO or EHLO.")
+@click.option("--receiver", default="unknown", help="Our own name, which explanations may show.")
+@click.option("--now", type=float, help="The time explanations may show, in seconds since 1970. Default: the clock's.")
+@resolver_option
+@batch_option
+@json_option
+def spf(
+    ip: str | None,
+    sender: str,
+    helo: str,
+    receiver: str,
+    now: float | None,
+    server: str | None,
+    batch: bool,
+    as_json: bool,
+) -> None:
+    """Whether a domain permits a host to send mail in its name, by RFC 7208.
+
+    The result comes first (pass, fail, softfail, neutral, none, temperror, permerror), then why, then each step with
+    what was looked up for it.
+
+    With --batch each line of standard input is an object {"ip", "sender", "helo", "receiver"} and each line of the
+    output an object {"result", "explanation"}, in the same order.
+    """
+    if batch == (ip is not None):
+        raise click.UsageError("give either --ip, with --sender and --helo, or --batch")
+
+    async def evaluate(reactor: Any) -> Evaluation | None:
+        checker = SpfChecker(SpfSettings(), resolver_of(server, reactor), reactor)
+        if not batch:
+            return await checker.check(question, now)
+
+        async def answer(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+            found = await checker.check(query_of(arguments), now)
+            return {"result": found.result.value, "explanation": found.explanation}
+
+        await answer_lines(answer)
+        return None
+
+    if not batch:
+        try:
+            question = query_of({"ip": ip, "sender": sender, "helo": helo, "receiver": receiver})
+        except ValueError as error:
+            raise click.UsageError(str(error)) from None
+    evaluation = run_in_reactor(evaluate)
+    if evaluation is None:
+        return
+    if as_json:
+        print_json(as_facts(evaluation))
+    else:
+        print_evaluation(evaluation)
