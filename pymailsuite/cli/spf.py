@@ -13,6 +13,7 @@ from pymailsuite.cli.output import print_json
 from pymailsuite.cli.resolver import resolver_of, resolver_option
 from pymailsuite.config.sections.spf import SpfSettings
 from pymailsuite.policy.spf import Evaluation, Query, SpfChecker
+from pymailsuite.policy.spf.facts import as_facts
 from pymailsuite.policy.spf.received_spf import received_spf_field
 
 
@@ -24,29 +25,6 @@ def query_of(arguments: Mapping[str, Any]) -> Query:
     return Query.of_mail_from(
         arguments["ip"], arguments["sender"], arguments["helo"], str(arguments.get("receiver") or "unknown")
     )
-
-
-def as_facts(evaluation: Evaluation) -> dict[str, Any]:
-    """An evaluation as JSON has it."""
-    query = evaluation.query
-    return {
-        "result": evaluation.result.value,
-        "identity": query.identity.value,
-        "domain": query.domain,
-        "reason": evaluation.reason,
-        "mechanism": evaluation.mechanism,
-        "explanation": evaluation.explanation,
-        "received_spf": received_spf_field(evaluation, query.receiver).decode(),
-        "trace": [
-            {
-                "domain": step.domain,
-                "term": step.term,
-                "outcome": step.outcome,
-                "look_ups": [str(look_up) for look_up in step.look_ups],
-            }
-            for step in evaluation.trace
-        ],
-    }
 
 
 def print_evaluation(evaluation: Evaluation) -> None:
@@ -112,6 +90,7 @@ def spf(
     if evaluation is None:
         return
     if as_json:
-        print_json(as_facts(evaluation))
+        field = received_spf_field(evaluation, evaluation.query.receiver).decode()
+        print_json(as_facts(evaluation) | {"received_spf": field})
     else:
         print_evaluation(evaluation)

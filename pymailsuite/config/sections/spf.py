@@ -6,14 +6,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from pymailsuite.config.base import Duration, Section
+from pymailsuite.config.base import Duration
+from pymailsuite.config.sections.policy import PolicySection
 
 
-class SpfSettings(Section):
-    """``[spf]``: whether the sender's domain permits this host (RFC 7208), and what follows from the answer.
-
-    Senders who have logged in, trusted networks and submission are not asked about.
-    """
+class SpfSettings(PolicySection):
+    """``[spf]``: whether the sender's domain permits this host (RFC 7208), and what follows from the answer."""
 
     fail: Literal["reject", "mark"] = "reject"
     """The domain says this host may not send for it. ``reject`` answers 550 5.7.23, with the domain's explanation if it
@@ -52,7 +50,7 @@ class SpfSettings(Section):
     """What a refused sender reads when the domain has no explanation of its own (``exp=``)."""
 
     explanation_max: int = Field(default=300, ge=0, le=480)
-    """Characters of a domain's explanation that go into a reply."""
+    """Characters of a reply, the domain's explanation in it, that are sent at most."""
 
     look_ups: int = Field(default=10, ge=1)
     """Terms of a domain's records that may ask the DNS; one more is permerror. RFC 7208 §4.6.4 demands 10."""
@@ -61,4 +59,5 @@ class SpfSettings(Section):
     """Look-ups that may find nothing; one more is permerror. RFC 7208 §4.6.4 recommends 2."""
 
     timeout: Duration = Field(default=20.0, gt=0)
-    """How long one evaluation may take in all; then it is temperror."""
+    """How long one evaluation may take in all; then it is temperror. In a server it is never more than
+    ``policy.budget`` leaves."""

@@ -12,7 +12,7 @@ from typing import Final
 import idna
 from attrs import frozen
 from twisted.internet.defer import Deferred
-from twisted.internet.error import TimeoutError as DeferredTimeout
+from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 

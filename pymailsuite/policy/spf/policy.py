@@ -1,0 +1,132 @@
+"""The policy ``spf``: asks about HELO and MAIL FROM when the sender is known, and says what follows. RFC 7208 §8.
+
+Refusals carry the codes of RFC 7372: X.7.23 for fail, X.7.24 for what could not be evaluated.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from attrs import evolve
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.interfaces import IReactorTime
+
+from pymailsuite.config.sections.spf import SpfSettings
+from pymailsuite.interfaces import IResolver
+from pymailsuite.interfaces.policy import Action, MailTransaction, PolicyContext, PolicyReply, Verdict
+from pymailsuite.policy.base import NO_OPINION, Policy
+from pymailsuite.policy.spf.evaluator import SpfChecker
+from pymailsuite.policy.spf.facts import as_facts, method_result
+from pymailsuite.policy.spf.received_spf import received_spf_field
+from pymailsuite.policy.spf.values import Evaluation, Identity, Query, Result
+
+STEPS_KEPT: Final = 50
+"""Steps of an evaluation that are kept as evidence."""
+
+_BUDGET_SHARE: Final = 0.9
+"""An evaluation ends before the chain gives it up, so that a slow name server is a temperror and not no opinion."""
+
+_NOT_HARMLESS = re.compile(r"[^\x20-\x7e]+")
+_CHECKED: Final = {Identity.HELO: "HELO", Identity.MAIL_FROM: "MAIL FROM"}
+
+
+class SpfPolicy(Policy):
+    """``receiver`` is our own name, as explanations and Received-SPF show it."""
+
+    name = "spf"
+
+    def __init__(self, settings: SpfSettings, resolver: IResolver, clock: IReactorTime, receiver: str) -> None:
+        self._settings = settings
+        self._checker = SpfChecker(settings, resolver, clock)
+        self._receiver = receiver
+
+    def mail(self, transaction: MailTransaction) -> Deferred[Verdict]:
+        """HELO waits for this stage: before it a user on this port may still log in."""
+        return Deferred.fromCoroutine(self._mail(transaction))
+
+    async def _mail(self, transaction: MailTransaction) -> Verdict:
+        peer, sender = transaction.peer, transaction.reverse_path
+        if not peer.ip:
+            return NO_OPINION
+        greeting = Query.of_helo(peer.ip, peer.helo, self._receiver)
+        if sender is None:
+            return self._verdict(await self._checker.check(greeting))
+        query = evolve(
+            greeting,
+            domain=sender.domain,
+            local_part=sender.local_part or "postmaster",
+            sender_domain=sender.domain,
+            identity=Identity.MAIL_FROM,
+        )
+        queries = [query] if self._settings.helo == "off" else [greeting, query]
+        *helos, evaluation = await gatherResults(map(self._checker.check, queries), consumeErrors=True)
+        return self._verdict(evaluation, helos[0] if helos else None)
+
+    def _verdict(self, evaluation: Evaluation, helo: Evaluation | None = None) -> Verdict:
+        """``evaluation`` is the sender's; with the null path it is that of HELO, and the only one."""
+        settings = self._settings
+        evidence = as_facts(evaluation, STEPS_KEPT)
+        evaluations = [evaluation]
+        if helo is not None:
+            evidence["helo"] = as_facts(helo, STEPS_KEPT)
+            evaluations.insert(0, helo)
+        fields = (received_spf_field(evaluation, self._receiver),) if settings.received_spf else ()
+        verdict = Verdict(
+            Action.PASS,
+            evaluation.reason,
+            evidence=evidence,
+            results=tuple(map(method_result, evaluations)),
+            fields=fields,
+        )
+        if helo is not None and helo.result is Result.FAIL and settings.helo == "reject":
+            return evolve(
+                verdict, action=Action.REJECT, reason=helo.reason, score=settings.fail_score, reply=self._failed(helo)
+            )
+        return self._weighed(verdict, evaluation)
+
+    def _weighed(self, verdict: Verdict, evaluation: Evaluation) -> Verdict:
+        settings = self._settings
+        match evaluation.result:
+            case Result.PASS:
+                return verdict
+            case Result.FAIL if settings.fail == "reject":
+                reply = self._failed(evaluation)
+                return evolve(verdict, action=Action.REJECT, score=settings.fail_score, reply=reply)
+            case Result.PERMERROR if settings.permerror == "reject":
+                text = f"SPF record of {evaluation.query.domain} is broken: {evaluation.reason}"
+                reply = PolicyReply(550, "5.7.24", self._harmless(text))
+                return evolve(verdict, action=Action.REJECT, score=settings.permerror_score, reply=reply)
+            case Result.TEMPERROR if settings.temperror == "tempfail":
+                text = f"SPF of {evaluation.query.domain} cannot be looked up now, try again later"
+                return evolve(verdict, action=Action.TEMPFAIL, reply=PolicyReply(451, "4.7.24", self._harmless(text)))
+        score = {
+            Result.FAIL: settings.fail_score,
+            Result.SOFTFAIL: settings.softfail_score,
+            Result.NEUTRAL: settings.neutral_score,
+            Result.NONE: settings.none_score,
+            Result.PERMERROR: settings.permerror_score,
+        }.get(evaluation.result, 0.0)
+        return evolve(verdict, action=Action.SCORE, score=score) if score else verdict
+
+    def _failed(self, evaluation: Evaluation) -> PolicyReply:
+        """With what the domain explains, told as its words. Source: RFC 7208 §8.4, RFC 7372 §3.2."""
+        query = evaluation.query
+        start = f"SPF {_CHECKED[query.identity]} check failed"
+        if evaluation.is_own_explanation:
+            text = f"{start} for {query.domain}: {evaluation.explanation}"
+        else:
+            text = f"{start}: {query.domain} explains: {evaluation.explanation}"
+        return PolicyReply(550, "5.7.23", self._harmless(text))
+
+    def _harmless(self, text: str) -> str:
+        """As one line of a reply: foreign text can neither end it nor make it too long."""
+        return _NOT_HARMLESS.sub("?", text)[: self._settings.explanation_max]
+
+
+def make_policy(context: PolicyContext) -> SpfPolicy:
+    """The policy as the chain wants it."""
+    settings: SpfSettings = context.section
+    timeout_s = min(settings.timeout, context.settings.policy.budget * _BUDGET_SHARE)
+    limited = settings.model_copy(update={"timeout": timeout_s})
+    return SpfPolicy(limited, context.resolver, context.clock, context.hostname)

@@ -1,0 +1,5 @@
+"""The policy ``spf``."""
+
+from pymailsuite.policy.plugin import PolicyPlugin
+
+spf = PolicyPlugin("spf", "pymailsuite.policy.spf.policy.make_policy")
