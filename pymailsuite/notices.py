@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from twisted.application.service import Service
@@ -14,6 +15,7 @@ from zope.interface import implementer
 
 from pymailsuite.errors import MailError
 from pymailsuite.interfaces import IMailStore
+from pymailsuite.interfaces.channel import MAX_TEXT, IStoreChannel
 from pymailsuite.interfaces.notices import MAX_PAYLOAD, INoticeBus
 from pymailsuite.values import AccountId, ModSeq
 
@@ -95,6 +97,102 @@ class NoBus(Hearing):
         checked(payload)
 
 
+@implementer(INoticeBus)
+class StoreBus(Hearing):
+    """The bus whose words the store's own database carries: to all processes of all nodes.
+
+    A text is words with blanks between them: ``m7:1203`` account 7 has moved on to 1203, ``w`` queue rows became due,
+    ``t<topic>:<payload in base64>``; unknown words are of a later release, and passed over. ``on_missed`` is called
+    when words of others may have been lost.
+    """
+
+    def __init__(self, channel: IStoreChannel, clock: IReactorTime, on_missed: Callable[[], object]) -> None:
+        super().__init__()
+        self._channel = channel
+        self._clock = clock
+        self._on_missed = on_missed
+        self._unsent_moved: dict[AccountId, ModSeq] = {}
+        self._unsent_words: dict[str, None] = {}
+        self._sending = False
+
+    def startService(self) -> None:
+        """Hear and be heard from now on."""
+        super().startService()  # type: ignore[no-untyped-call]
+        self._channel.start(self._texts_heard, self._missed)
+
+    def stopService(self) -> Deferred[None]:
+        """Fires when what was published is sent, or never will be."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        self._send()
+        return self._channel.stop()
+
+    def publish_moved(self, moved: Mapping[AccountId, ModSeq]) -> None:
+        self._unsent_moved.update(moved)
+        self._send_soon()
+
+    def publish_woke(self) -> None:
+        self._publish_word("w")
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        self._publish_word(f"t{topic}:{b64encode(checked(payload)).decode()}")
+
+    def _publish_word(self, word: str) -> None:
+        self._unsent_words[word] = None
+        self._send_soon()
+
+    def _send_soon(self) -> None:
+        if not self._sending and self.running:
+            self._sending = True
+            self._clock.callLater(0, self._send)
+
+    def _send(self) -> None:
+        self._sending = False
+        words = [f"m{account_id}:{modseq}" for account_id, modseq in self._unsent_moved.items()]
+        words += self._unsent_words
+        self._unsent_moved.clear()
+        self._unsent_words.clear()
+        if words:
+            self._channel.send(_texts(words))
+
+    def _missed(self) -> None:
+        self.heard_woke()
+        self._on_missed()
+
+    def _texts_heard(self, texts: Sequence[str]) -> None:
+        moved: dict[AccountId, ModSeq] = {}
+        woke = False
+        for word in " ".join(texts).split():
+            try:
+                if word == "w":
+                    woke = True
+                elif word[0] == "m":
+                    account_id, _, modseq = word[1:].partition(":")
+                    moved[AccountId(int(account_id))] = ModSeq(int(modseq))
+                elif word[0] == "t":
+                    topic, _, payload = word[1:].partition(":")
+                    self.heard(topic, b64decode(payload, validate=True))
+            except ValueError:
+                log.warn("{event} {word}", event="notices.not_understood", word=word[:100])
+        if moved:
+            self.heard_moved(moved)
+        if woke:
+            self.heard_woke()
+
+
+def _texts(words: Sequence[str]) -> list[str]:
+    """The words in as few texts as hold them."""
+    texts: list[str] = []
+    held: list[str] = []
+    size = 0
+    for word in words:
+        if held and size + len(word) + 1 > MAX_TEXT:
+            texts.append(" ".join(held))
+            held, size = [], 0
+        held.append(word)
+        size += len(word) + 1
+    return [*texts, " ".join(held)]
+
+
 class StoreOnBus(Service):
     """Tells the bus what this process's commits did, and the subscribers here what the bus heard."""
 
@@ -153,6 +251,12 @@ class NoticePoll(Service):
         """Look one interval from now, and so on."""
         super().startService()  # type: ignore[no-untyped-call]
         self._loop.start(self._interval_s, now=False)
+
+    def look(self) -> None:
+        """Look at once: notices were lost."""
+        if self._loop.running:
+            self._loop.reset()
+            self._look()
 
     def stopService(self) -> Deferred[None]:
         """Fires once no look is under way."""
