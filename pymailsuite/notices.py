@@ -255,7 +255,6 @@ class NoticePoll(Service):
     def look(self) -> None:
         """Look at once: notices were lost."""
         if self._loop.running:
-            self._loop.reset()
             self._look()
 
     def stopService(self) -> Deferred[None]:

@@ -30,7 +30,7 @@ from pymailsuite.dns.resolver import Resolver
 from pymailsuite.imap.factory import ImapFactory
 from pymailsuite.interfaces import IMailStore, INoticeBus, IRecipientResolver
 from pymailsuite.listeners import Listeners, ListeningService, Sessions, SharedSockets
-from pymailsuite.notices import NoBus, NoticePoll, StoreOnBus
+from pymailsuite.notices import NoBus, NoticePoll, StoreBus, StoreOnBus
 from pymailsuite.opening import add_configured_domains, give_to, make_folder, store_of
 from pymailsuite.pop3.factory import Pop3Factory
 from pymailsuite.queue.presence import Presence
@@ -117,6 +117,7 @@ class MailService(MultiService):
         auth = AuthService(settings.auth, self.store, reactor, checkers, throttle)
         self.portal = auth.portal
         recipients = RecipientResolver(settings.directory, self.store.directory, reactor)
+        self._presence = Presence(settings.server.data_dir / "queue", settings.server.hostname)
         queue = QueueService(self._make_queue_runner(recipients, reactor))
         self.tls = self._make_tls(owner, place.pem, reactor)
         self.listening = self._make_listening(recipients, self.tls, reactor)
@@ -125,17 +126,19 @@ class MailService(MultiService):
         sessions = Sessions(factories, settings.upkeep.stop_grace, reactor)
         sweeper = StoreSweeper(self.store.upkeep, settings.upkeep.sweep_interval if place.sweeps else 0, reactor)
         watch = TurnWatch(settings.upkeep.slow_turn, reactor)
-        self.bus: Any = self._make_bus(place)
-        on_bus = StoreOnBus(self.store, self.bus)
         poll = NoticePoll(self.store, settings.notices.poll, reactor)
+        self.bus: Any = self._make_bus(place, poll, reactor)
+        on_bus = StoreOnBus(self.store, self.bus)
         children: list[Any] = [watch, self.bus, on_bus, poll, auth, queue, sweeper, sessions, self.listeners]
         for child in children:
             child.setServiceParent(self)
 
     # --- composition
 
-    def _make_bus(self, place: Place) -> INoticeBus:
-        return place.bus
+    def _make_bus(self, place: Place, poll: NoticePoll, reactor: Any) -> INoticeBus:
+        """Where the database carries words it carries them to everybody; else whoever started us may have a way."""
+        channel = self.store.channel
+        return place.bus if channel is None else StoreBus(channel, reactor, poll.look)
 
     def _make_queue_runner(self, recipients: IRecipientResolver, reactor: Any) -> QueueRunner:
         settings = self.settings
@@ -143,8 +146,7 @@ class MailService(MultiService):
         relay = Relay(settings.relay, hostname, self._resolver, self.store.read_content, reactor)
         reports = ReportWriter(self.store, recipients, reactor, settings.queue.return_size)
         here = LateDelivery(recipients, reactor)
-        presence = Presence(settings.server.data_dir / "queue", hostname)
-        return QueueRunner(settings.queue, hostname, self.store, relay, reports, here, presence, reactor)
+        return QueueRunner(settings.queue, hostname, self.store, relay, reports, here, self._presence, reactor)
 
     def _make_tls(self, owner: tuple[int, int] | None, pem: Pem | None, reactor: Any) -> ServerTls:
         settings = self.settings
@@ -181,7 +183,9 @@ class MailService(MultiService):
                 event="imap.plaintext_login_allowed",
             )
         imap = ImapFactory(settings.imap, hostname, self.portal, self.store.notices, self.store, tls, reactor)
-        pop3 = Pop3Factory(settings.pop3, hostname, self.portal, reactor, tls_context=tls)
+        pop3 = Pop3Factory(
+            settings.pop3, hostname, self.portal, reactor, tls_context=tls, owner=self._presence.owner
+        )
         listeners = settings.listeners
         return [
             ListeningService("smtp", "listeners.smtp", listeners.smtp, smtp),

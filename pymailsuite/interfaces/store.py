@@ -55,6 +55,7 @@ class IMailStore(Interface):
     notices = Attribute("IChangeNotices")
     upkeep = Attribute("IStoreUpkeep")
     counts = Attribute("ISharedCounts")
+    channel = Attribute("IStoreChannel, or None if the database carries no words between processes")
 
     def open() -> Deferred[None]:
         """Connect, migrate the schema. ConfigError if the schema is newer than this code."""

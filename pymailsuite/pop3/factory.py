@@ -31,10 +31,12 @@ class Pop3Factory(ShellFactory):
         *,
         mechanisms: Mechanisms = sasl_mechanisms,
         tls_context: TlsContextFactory | None = None,
+        owner: str = "",
     ) -> None:
-        """``portal`` gives avatars for IPop3Avatar. ``tls_context`` None: no STLS."""
+        """``portal`` gives avatars for IPop3Avatar. ``tls_context`` None: no STLS. ``owner`` names this process where
+        its maildrop locks are released when it has died."""
         super().__init__(reactor, ConnectionLimits(settings.connections, settings.connections_per_address))
-        self.service = Service(settings, hostname, tls_context is not None, mechanisms)
+        self.service = Service(settings, hostname, tls_context is not None, mechanisms, owner or hostname)
         self._portal = portal
         self._tls_context = tls_context
         self._login_delay = LoginDelay(settings.login_delay, reactor)

@@ -140,14 +140,14 @@ def _columns(rows: Sequence[MessageRow]) -> tuple[tuple[int, ...], tuple[int, ..
 
 
 async def open_maildrop(
-    mail: IAccountMail, mailbox: str, hostname: str, lease_s: float, read_ahead: int, clock: IReactorTime
+    mail: IAccountMail, mailbox: str, process: str, lease_s: float, read_ahead: int, clock: IReactorTime
 ) -> Maildrop:
-    """Lock the account's maildrop and see what is in ``mailbox``.
+    """Lock the account's maildrop in the name of ``process`` and see what is in ``mailbox``.
 
     MaildropInUse; NoSuchMailbox; any failure of the store.
     """
     # No two sessions anywhere may have the same owner, or each would think the lock its own.
-    owner = f"{hostname}:{os.getpid()}:{os.urandom(12).hex()}"
+    owner = f"{process}:{os.urandom(12).hex()}"
     maildrop = Maildrop(mail, owner, lease_s, clock)
     await maildrop._open(mailbox, read_ahead)
     return maildrop

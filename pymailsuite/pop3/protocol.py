@@ -286,7 +286,7 @@ class Pop3Protocol(ShellProtocol):
             maildrop = await open_maildrop(
                 avatar.mail,
                 request.mailbox,
-                self._service.hostname,
+                self._service.owner,
                 self._settings.lock_lease,
                 self._settings.read_ahead,
                 self._reactor,

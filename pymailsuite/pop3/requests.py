@@ -24,6 +24,8 @@ class Service:
     hostname: str
     tls_available: bool
     mechanisms: Mechanisms
+    owner: str = ""
+    """This process, as the locks of maildrops name it."""
 
 
 @frozen
