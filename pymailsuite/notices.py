@@ -127,8 +127,9 @@ class StoreBus(Hearing):
         return self._channel.stop()
 
     def publish_moved(self, moved: Mapping[AccountId, ModSeq]) -> None:
-        self._unsent_moved.update(moved)
-        self._send_soon()
+        if self.running:
+            self._unsent_moved.update(moved)
+            self._send_soon()
 
     def publish_woke(self) -> None:
         self._publish_word("w")
@@ -137,11 +138,12 @@ class StoreBus(Hearing):
         self._publish_word(f"t{topic}:{b64encode(checked(payload)).decode()}")
 
     def _publish_word(self, word: str) -> None:
-        self._unsent_words[word] = None
-        self._send_soon()
+        if self.running:
+            self._unsent_words[word] = None
+            self._send_soon()
 
     def _send_soon(self) -> None:
-        if not self._sending and self.running:
+        if not self._sending:
             self._sending = True
             self._clock.callLater(0, self._send)
 

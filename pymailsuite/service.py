@@ -183,9 +183,7 @@ class MailService(MultiService):
                 event="imap.plaintext_login_allowed",
             )
         imap = ImapFactory(settings.imap, hostname, self.portal, self.store.notices, self.store, tls, reactor)
-        pop3 = Pop3Factory(
-            settings.pop3, hostname, self.portal, reactor, tls_context=tls, owner=self._presence.owner
-        )
+        pop3 = Pop3Factory(settings.pop3, hostname, self.portal, reactor, tls_context=tls, owner=self._presence.owner)
         listeners = settings.listeners
         return [
             ListeningService("smtp", "listeners.smtp", listeners.smtp, smtp),

@@ -13,6 +13,7 @@ from zope.interface import implementer
 
 from pymailsuite.config.sections.store import StoreSection
 from pymailsuite.errors import ConfigError
+from pymailsuite.interfaces.channel import IStoreChannel
 from pymailsuite.interfaces.store import IMailStore
 from pymailsuite.message.limits import ScanLimits
 from pymailsuite.message.scan import DEFAULT_LIMITS, StructureScanner, scan
@@ -44,7 +45,9 @@ class MailStore:
         make_database: Callable[[ChangeNotices], Database],
         clock: IReactorTime,
         scanning: Scanning = MESSAGE_SCAN,
+        channel: IStoreChannel | None = None,
     ) -> None:
+        self.channel = channel
         self.notices = ChangeNotices()
         self.database = make_database(self.notices)
         self._node = Node(self.database, clock)
@@ -141,7 +144,7 @@ def mail_store(
         return ThreadedDatabase(engine, settings, notices.announce, reactor)
 
     scanning = Scanning(partial(StructureScanner, scan_limits), partial(scan, limits=scan_limits))
-    return MailStore(make_database, reactor, scanning)
+    return MailStore(make_database, reactor, scanning, engine.channel(reactor))
 
 
 def inline_store(

@@ -6,6 +6,8 @@ import enum
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
+from pymailsuite.interfaces.channel import IStoreChannel
+
 
 class Trouble(enum.Enum):
     """What an error of the database means for the requests that met it."""
@@ -138,6 +140,9 @@ class Engine(Protocol):
 
     def trouble(self, error: BaseException) -> Trouble | None:
         """What an exception means; None if it is not an error of the database."""
+
+    def channel(self, reactor: Any) -> IStoreChannel | None:
+        """What carries words between all processes that have the database open; None if it cannot."""
 
     def tend(self) -> bool:
         """Called now and then in a thread of its own while there are commits.

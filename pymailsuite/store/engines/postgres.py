@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, ClassVar
 
 import psycopg
@@ -29,7 +29,9 @@ from psycopg.types.string import StrDumperUnknown
 
 from pymailsuite.config.sections.store import StoreSection
 from pymailsuite.errors import ConfigError
+from pymailsuite.interfaces.channel import IStoreChannel
 from pymailsuite.store.engines.base import CommitUnknown, Connection, Cursor, Trouble
+from pymailsuite.store.engines.postgres_channel import PostgresChannel
 
 _STATEMENTS_KEPT = 400
 _UNUSED_MARKS_KEPT_S = 7 * 86400.0
@@ -328,6 +330,9 @@ class PostgresEngine:
         if state.startswith("08"):
             return Trouble.AWAY
         return _TROUBLES.get(state, Trouble.DEFECT)
+
+    def channel(self, reactor: Any) -> IStoreChannel | None:
+        return PostgresChannel(partial(psycopg.connect, self._conninfo, autocommit=True), reactor)
 
     def tend(self) -> bool:
         return False

@@ -11,9 +11,10 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pymailsuite.config.sections.store import StoreSection
+from pymailsuite.interfaces.channel import IStoreChannel
 from pymailsuite.store.engines.base import Connection, Cursor, Trouble
 
 _BUSY_WAIT_S = 2.0
@@ -173,6 +174,9 @@ class SqliteEngine:
         except OSError:
             return _LOW_SPACE
         return status.f_bavail * status.f_frsize
+
+    def channel(self, reactor: Any) -> IStoreChannel | None:
+        return None
 
     def tend(self) -> bool:
         if self._tending is None:
