@@ -156,6 +156,8 @@ class BoundPorts:
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
+        self._nobody = Factory()
+        self._nobody.noisy = False
         self._ports: dict[tuple[str, str], IListeningPort] = {}
 
     def bind(self, services: Iterable[ListeningService]) -> None:
@@ -166,7 +168,7 @@ class BoundPorts:
                 for description in service.endpoints:
                     key = (service.name, description)
                     if key not in self._ports:
-                        port = bind(self._reactor, service, description, Factory())
+                        port = bind(self._reactor, service, description, self._nobody)
                         if port is not None:
                             made[key] = port
         except BaseException:

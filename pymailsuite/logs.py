@@ -185,7 +185,12 @@ _PORT_CHATTER: Final = re.compile(r"_Datagrams starting on \d+|\(UDP Port \d+ Cl
 
 
 def _is_chatter(event: LogEvent) -> bool:
-    """True for what Twisted says of each UDP port: two lines a DNS look-up, and no way to ask it not to."""
+    """True for what Twisted says of each UDP port: two lines a DNS look-up, and no way to ask it not to.
+
+    And for what it says of each channel to a worker, whose beginning and end we tell in our own words.
+    """
+    if event.get("log_namespace") == "twisted.protocols.amp":
+        return event.get("log_level") is LogLevel.info
     return event.get("log_namespace") == "log_legacy" and _PORT_CHATTER.fullmatch(_message_of(event)) is not None
 
 

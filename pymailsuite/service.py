@@ -228,11 +228,22 @@ class MailService(MultiService):
             log.failure("{event}: {log_failure.value}", failure=failure, event="server.start_failed")
             self._on_failure(failure)
 
+    async def prepare_store(self) -> None:
+        """Bring the store up to date and close it again, for others who will open it."""
+        await self.store.open()
+        try:
+            await self._add_domains()
+        finally:
+            await self.store.close()
+
+    async def _add_domains(self) -> None:
+        for name in await add_configured_domains(self.store, self.settings):
+            log.info("{event} {domain}", event="directory.domain_added", domain=name)
+
     async def _open_and_serve(self) -> None:
         await self.store.open()
         self._is_open = True
-        for name in await add_configured_domains(self.store, self.settings):
-            log.info("{event} {domain}", event="directory.domain_added", domain=name)
+        await self._add_domains()
         if not self.running:
             return
         for child in self:

@@ -22,6 +22,8 @@ from pymailsuite.errors import ConfigError
 from pymailsuite.logs import Descriptor, LogFile, log_observer
 from pymailsuite.process import allow_many_files, share_one_heap, tell_ready
 from pymailsuite.service import MailService
+from pymailsuite.workers import WorkersService
+from pymailsuite.workers.channel import LogPlace
 
 log = Logger()
 
@@ -46,23 +48,47 @@ class Options(UsageOptions, AuthOptionMixin):
 
     settings: Settings
 
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.auth: list[str] = []
+        """What was given to ``--auth``: workers make their checkers from it anew."""
+
+    def opt_auth(self, description: str) -> None:
+        """Specify an authentication method for the server."""
+        super().opt_auth(description)  # type: ignore[no-untyped-call]
+        self.auth.append(description)
+
     def postOptions(self) -> None:
         """Read the configuration. UsageError with what is wrong in it."""
+        # A daemon may have left the folder that a relative path starts from when it reads the file again.
+        self["config"] = os.path.abspath(self["config"])
         try:
-            self.settings = load_settings(Path(self["config"]))
+            self.settings = self.read_settings()
         except ConfigError as error:
             raise UsageError(error.public) from None
 
+    def read_settings(self) -> Settings:
+        """The configuration as it is now. ConfigError with what is wrong in it."""
+        return load_settings(Path(self["config"]))
 
-class TwistdService(MailService):
-    """A MailService whose privileged start fails as twistd and the terminal expect."""
+
+class _RefusesAsExpected:
+    """A service whose privileged start fails as twistd and the terminal expect."""
 
     def privilegedStartService(self) -> None:
         """Bind the ports."""
         try:
-            super().privilegedStartService()  # type: ignore[no-untyped-call]
+            super().privilegedStartService()  # type: ignore[misc]
         except ConfigError as error:
             raise StartRefused(f"pymailsuite: {error.public}") from None
+
+
+class TwistdService(_RefusesAsExpected, MailService):
+    """The server in this one process."""
+
+
+class TwistdParent(_RefusesAsExpected, WorkersService):
+    """The server in processes of its own, kept by this one."""
 
 
 def makeService(options: Options) -> IService:
@@ -70,18 +96,28 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     parent: Any = options.parent or {}
+    settings = options.settings
     owner = _owner(parent)
     allow_many_files()
     share_one_heap()
+    place = _log_place(settings, parent)
     try:
-        return TwistdService(
-            options.settings,
+        common: dict[str, Any] = {
+            "checkers": options.get("credCheckers", ()),
+            "owner": owner,
+            "on_ready": tell_ready,
+            "on_failure": give_up,
+            "log_observer": _observer(settings, place, owner),
+        }
+        if settings.server.worker_count == 1:
+            return TwistdService(settings, reactor, **common)
+        return TwistdParent(
+            settings,
             reactor,
-            checkers=options.get("credCheckers", ()),
-            owner=owner,
-            on_ready=tell_ready,
-            on_failure=give_up,
-            log_observer=None if parent.get("logger") else _observer(options.settings, parent, owner),
+            **common,
+            read_settings=options.read_settings,
+            auth=options.auth,
+            log_place=place,
         )
     except ConfigError as error:
         # twistd shows a UsageError of the options only.
@@ -98,18 +134,29 @@ def _owner(parent: Any) -> tuple[int, int] | None:
     return os.getuid() if uid is None else uid, gid
 
 
-def _observer(settings: Settings, parent: Any, owner: tuple[int, int] | None) -> ILogObserver:
-    """The observer for ``[log]``; where to, says the setting, else twistd's ``--logfile``, else twistd's habit."""
+def _log_place(settings: Settings, parent: Any) -> LogPlace:
+    """Where the log goes: where ``[log]`` says, else twistd's ``--logfile``, else twistd's habit."""
+    if parent.get("logger"):
+        return LogPlace(logger=parent["logger"])
     path = settings.log.file
     if path is None:
         named = parent.get("logfile")
         if named == "-" or (not named and parent.get("nodaemon")):
-            return log_observer(settings.log, Descriptor())
+            return LogPlace()
         path = Path(named or "twistd.log")
+    return LogPlace(path.absolute())
+
+
+def _observer(settings: Settings, place: LogPlace, owner: tuple[int, int] | None) -> ILogObserver | None:
+    """The observer for ``[log]``; None: twistd has one of its own."""
+    if place.logger:
+        return None
+    if place.file is None:
+        return log_observer(settings.log, Descriptor())
     try:
-        return log_observer(settings.log, LogFile(path.absolute(), owner))
+        return log_observer(settings.log, LogFile(place.file, owner))
     except OSError as error:
-        raise ConfigError(f"log.file: {path}: {error.strerror or error}") from None
+        raise ConfigError(f"log.file: {place.file}: {error.strerror or error}") from None
 
 
 # --- the process ----------------------------------------------------------------------------------------------------

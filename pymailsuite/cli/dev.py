@@ -70,6 +70,16 @@ class SampleAccountType(click.ParamType):  # type: ignore[type-arg]  # generic i
         return SampleAccount(canonical_login(str(address), ""), password)
 
 
+class WorkersType(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
+    """A number of processes, or ``auto``."""
+
+    name = "N|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        """The number, or the word."""
+        return value if value == "auto" else click.IntRange(1, 256).convert(value, param, ctx)
+
+
 def configuration(
     directory: Path,
     port_base: int,
@@ -79,6 +89,7 @@ def configuration(
     resolver: str = "",
     relayhost: str = "",
     store: str = "",
+    workers: int | str = 1,
 ) -> dict[str, dict[str, Any]]:
     """The tables of the configuration file: loopback only, each port ``port_base`` plus its standard number."""
     tables: dict[str, dict[str, Any]] = {
@@ -91,6 +102,8 @@ def configuration(
             for service, port in STANDARD_PORTS.items()
         },
     }
+    if workers != 1:
+        tables["server"]["workers"] = workers
     if plaintext_login:
         for section in ("smtp", "submission", "imap", "pop3"):
             tables[section] = {"plaintext_login": True}
@@ -213,6 +226,9 @@ def twistd_command(config_file: Path) -> list[str]:
 @click.option("--resolver", default="", metavar="HOST:PORT", help="Ask this name server.")
 @click.option("--relayhost", default="", metavar="HOST:PORT", help="Send mail for other domains there.")
 @click.option("--store", default="", metavar="URL", help="The store.  [default: SQLite in the folder]")
+@click.option(
+    "--workers", type=WorkersType(), default=1, show_default=True, metavar="N", help="Processes that serve, or auto."
+)
 @json_option
 def dev(
     directory: Path,
@@ -223,6 +239,7 @@ def dev(
     resolver: str,
     relayhost: str,
     store: str,
+    workers: int | str,
     as_json: bool,
 ) -> None:
     """Run a server to try out, on loopback.
@@ -244,6 +261,7 @@ def dev(
             resolver=resolver,
             relayhost=relayhost,
             store=store,
+            workers=workers,
         )
         config_file.write_text(toml_text(tables), encoding="utf-8")
         chosen = list(accounts) or sample_accounts(directory, all_domains[0])

@@ -26,6 +26,7 @@ from pymailsuite.config.sections.store import StoreSection
 from pymailsuite.config.sections.throttle import ThrottleSettings
 from pymailsuite.config.sections.tls import TlsSettings
 from pymailsuite.config.sections.upkeep import UpkeepSettings
+from pymailsuite.config.sections.workers import WorkerSettings
 
 
 class Settings(Section):
@@ -53,3 +54,4 @@ class Settings(Section):
     dmarc: DmarcSettings = Field(default_factory=DmarcSettings)
     spf: SpfSettings = Field(default_factory=SpfSettings)
     upkeep: UpkeepSettings = Field(default_factory=UpkeepSettings)
+    workers: WorkerSettings = Field(default_factory=WorkerSettings)

@@ -1,10 +1,11 @@
-"""Settings of the server as a whole: the three that have no default."""
+"""Settings of the server as a whole: the three that have no default, and how many processes it is."""
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, field_validator
 
@@ -25,7 +26,7 @@ def domain_name(text: str) -> str:
 
 
 class ServerSettings(Section):
-    """``[server]``: who we are. These three settings are enough for a working server."""
+    """``[server]``: who we are. The first three settings are enough for a working server."""
 
     hostname: str = Field(examples=["mail.example.com"])
     """The full name of this host, as the world finds it: in greetings, in ``Received``, in our EHLO, in reports."""
@@ -37,6 +38,12 @@ class ServerSettings(Section):
     data_dir: FilePath = Field(examples=["/var/lib/pymailsuite"])
     """The folder that holds everything: the store, and the self-signed certificate if none is configured. Created at
     start. A relative path, here and in every other setting, is taken from the folder of the configuration file."""
+
+    workers: Annotated[int, Field(ge=1, le=256)] | Literal["auto"] = 1
+    """Processes that serve connections and work on the queue; ``"auto"``: as many as there are processor cores. With
+    more than one, the process that was started keeps the others and serves nobody itself; SIGHUP makes it read the
+    configuration anew. Limits in this file are for all workers together, except those of memory and of database
+    connections in ``[store]``, ``[dns]`` and ``[directory]``, which are for each."""
 
     @field_validator("hostname")
     @classmethod
@@ -51,6 +58,11 @@ class ServerSettings(Section):
         if doubled:
             raise ValueError(f"named twice: {', '.join(doubled)}")
         return names
+
+    @property
+    def worker_count(self) -> int:
+        """``workers`` as a number."""
+        return len(os.sched_getaffinity(0)) if self.workers == "auto" else self.workers
 
     @property
     def tls_dir(self) -> Path:
