@@ -34,8 +34,8 @@ class PolicySection(Exemptions):
 
     action: PolicyAction = "reject"
     """What an objection of this policy leads to. ``reject``: what the policy says, 5yz or 4yz. ``tempfail``: always
-    4yz. ``score``: the message is taken, and the objection adds to its score. ``log``: it is only written down. ``off``: the
-    policy is not asked."""
+    4yz. ``score``: the message is taken, and the objection adds to its score. ``log``: it is only written down.
+    ``off``: the policy is not asked."""
 
     score: float = 3.0
     """What an objection adds where the action is ``score``, unless the policy itself says how much."""

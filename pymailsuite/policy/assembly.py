@@ -1,0 +1,67 @@
+"""From settings and plugins to a chain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.plugin import getPlugins
+
+from pymailsuite.config.sections.policy import PolicySection, PolicySettings
+from pymailsuite.config.settings import Settings
+from pymailsuite.errors import ConfigError
+from pymailsuite.interfaces import IMailStore, IResolver
+from pymailsuite.interfaces.policy import IPolicyFactory, IVerdictRecord, PolicyContext
+from pymailsuite.policy.chain import Installed, PolicyChain
+
+
+def section_of(settings: Settings, name: str) -> PolicySection | None:
+    """The policy's section: a table of its own for ours, one below ``[policy.plugins]`` for others.
+
+    None: there is none, and so the policy is not wanted."""
+    own = getattr(settings, name.replace("-", "_"), None)
+    return own if isinstance(own, PolicySection) else settings.policy.plugins.get(name)
+
+
+def make_chain(
+    settings: Settings,
+    resolver: IResolver,
+    store: IMailStore,
+    clock: IReactorTime,
+    record: IVerdictRecord | None = None,
+    factories: Iterable[IPolicyFactory] | None = None,
+) -> PolicyChain | None:
+    """The chain of all policies that are wanted; None if there are none. ``factories`` None: the plugins there are.
+
+    ConfigError if the settings name a policy that does not exist.
+    """
+    if not settings.policy.enabled:
+        return None
+    found = {factory.name: factory for factory in (getPlugins(IPolicyFactory) if factories is None else factories)}
+    _check_names(settings.policy, found)
+    authserv_id = settings.policy.authserv_id or settings.server.hostname
+    installed = []
+    for name in _in_order(settings.policy.order, found):
+        section = section_of(settings, name)
+        if section is not None and section.action != "off":
+            context = PolicyContext(section, settings, settings.server.hostname, authserv_id, resolver, store, clock)
+            installed.append(Installed(found[name].make(context), section))
+    return PolicyChain(settings.policy, installed, authserv_id, clock, record) if installed else None
+
+
+def _in_order(order: Sequence[str], names: Iterable[str]) -> list[str]:
+    return sorted(names, key=lambda name: (order.index(name) if name in order else len(order), name))
+
+
+def _check_names(settings: PolicySettings, known: Iterable[str]) -> None:
+    named = {
+        "policy.order": settings.order,
+        "policy.accept_except": settings.accept_except,
+        "policy.plugins": settings.plugins,
+    }
+    for who, overrides in settings.recipients.items():
+        named[f"policy.recipients.{who}.actions"] = overrides.actions
+    for key, names in named.items():
+        unknown = sorted(set(names) - set(known))
+        if unknown:
+            raise ConfigError(f"{key}: no such policy: {', '.join(unknown)} (there are {', '.join(sorted(known))})")

@@ -1,0 +1,292 @@
+"""The chain: asks the policies of a stage side by side, for as long as the stage has, and decides.
+
+It remembers nothing of a transaction. A policy that is slow, that fails or that says nonsense counts as its section's
+``on_failure`` says: nobody waits for it longer than the budget, and the others' verdicts stand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import product
+from typing import Final
+
+from attrs import evolve, frozen
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from pymailsuite.config.sections.policy import PolicySection, PolicySettings
+from pymailsuite.errors import DnsFailure
+from pymailsuite.interfaces.policy import (
+    Action,
+    Decision,
+    Effect,
+    IMessageTap,
+    IPolicy,
+    IPolicyChain,
+    IVerdictRecord,
+    MailTransaction,
+    Ruling,
+    Stage,
+    Verdict,
+)
+from pymailsuite.policy.base import NO_OPINION, Policy
+from pymailsuite.policy.deciding import Deciding, verdict_of_failure
+from pymailsuite.values import Peer
+
+log = Logger()
+
+_NO_OBJECTION: Final = Decision()
+
+
+@frozen
+class Installed:
+    """A policy and its section."""
+
+    policy: IPolicy
+    section: PolicySection
+
+
+def speaks_at(policy: IPolicy, stage: Stage) -> bool:
+    """False if it has left this stage as :class:`Policy` has it: then nobody need ask."""
+    return getattr(type(policy), stage.value, None) is not getattr(Policy, stage.value)
+
+
+def taps_of(policy: IPolicy) -> bool:
+    """Whether it may want to hear messages come in."""
+    return getattr(type(policy), "tap", None) is not Policy.tap
+
+
+_Standing = tuple[bool, bool]
+"""Whether a peer counts as authenticated, and as trusted."""
+
+
+@frozen
+class _Plan:
+    """Who is asked about peers of one standing."""
+
+    by_stage: Mapping[Stage, tuple[Installed, ...]]
+    taps: tuple[Installed, ...]
+    stages: frozenset[Stage]
+
+
+def _plan(installed: Sequence[Installed], standing: _Standing) -> _Plan:
+    authenticated, trusted = standing
+    asked = [
+        one
+        for one in installed
+        if not (authenticated and "authenticated" in one.section.exempt)
+        and not (trusted and "trusted" in one.section.exempt)
+    ]
+    by_stage = {stage: tuple([one for one in asked if speaks_at(one.policy, stage)]) for stage in Stage}
+    taps = tuple([one for one in asked if taps_of(one.policy)])
+    return _Plan(by_stage, taps, frozenset(stage for stage, some in by_stage.items() if some))
+
+
+@implementer(IPolicyChain)
+class PolicyChain:
+    """``installed`` is in the order in which objections are told. ``record``, if given, is told of every decision."""
+
+    def __init__(
+        self,
+        settings: PolicySettings,
+        installed: Sequence[Installed],
+        authserv_id: str,
+        clock: IReactorTime,
+        record: IVerdictRecord | None = None,
+    ) -> None:
+        self.authserv_id = authserv_id
+        self.installed = tuple(one for one in installed if one.section.action != "off")
+        self.record = record
+        self._settings = settings
+        self._clock = clock
+        self._deciding = Deciding(settings, {one.policy.name: one.section for one in self.installed})
+        self._plans: dict[_Standing, _Plan] = {
+            (known, trusted): _plan(self.installed, (known, trusted))
+            for known, trusted in product((False, True), repeat=2)
+        }
+
+    def stages_for(self, peer: Peer, submission: bool) -> frozenset[Stage]:
+        """The stages at which anybody is to be asked about this peer."""
+        return self._plan_for(peer, submission).stages
+
+    def _plan_for(self, peer: Peer, submission: bool) -> _Plan:
+        return self._plans[submission or bool(peer.login), peer.trusted]
+
+    def check(self, transaction: MailTransaction) -> Deferred[Decision]:
+        """Ask the policies of the transaction's stage, within its budget."""
+        stage = transaction.stage
+        asked = self._plan_for(transaction.peer, transaction.submission).by_stage[stage]
+        if not asked and not transaction.rulings:
+            return succeed(_NO_OBJECTION)
+        budget_s = self._settings.message_budget if stage is Stage.MESSAGE else self._settings.budget
+        run = _StageRun(self._deciding, transaction, asked, self._clock)
+        return run.start(budget_s).addCallback(self._decide, transaction)
+
+    def _decide(self, rulings: Sequence[Ruling], transaction: MailTransaction) -> Decision:
+        decision = self._deciding.decide(transaction, rulings)
+        for ruling in rulings:
+            if ruling.verdict.action is not Action.PASS or ruling.failure:
+                _log_ruling(transaction, ruling)
+        if self.record is not None:
+            self.record.note(transaction, decision)
+        return decision
+
+    def taps(self, transaction: MailTransaction) -> Mapping[str, IMessageTap]:
+        """What is to hear the message; a policy that fails to say so hears nothing."""
+        found: dict[str, IMessageTap] = {}
+        for one in self._plan_for(transaction.peer, transaction.submission).taps:
+            try:
+                tap = one.policy.tap(transaction)
+            except Exception:
+                log.failure("{event} {policy}", event="policy.tap_failed", policy=one.policy.name)
+                continue
+            if tap is not None:
+                found[one.policy.name] = tap
+        return found
+
+
+def _log_ruling(transaction: MailTransaction, ruling: Ruling) -> None:
+    peer = transaction.peer
+    message = transaction.message
+    log.info(
+        "{event} {policy} at {stage}: {said}, counts as {effect}; {reason}{failure} (from {peer_ip})",
+        event="policy.ruled",
+        policy=ruling.policy,
+        stage=ruling.stage.value,
+        said=ruling.verdict.action.value,
+        effect=ruling.effect.value,
+        score=ruling.score,
+        reason=ruling.verdict.reason,
+        failure=ruling.failure,
+        peer_ip=peer.ip,
+        helo=peer.helo,
+        reverse_path=str(transaction.reverse_path or ""),
+        recipient=str(transaction.recipient or ""),
+        queue_id=message.queue_id if message is not None else "",
+        seconds=round(ruling.seconds, 3),
+    )
+
+
+class _StageRun:
+    """The policies of one stage, asked about one transaction."""
+
+    __slots__ = (
+        "_asked",
+        "_clock",
+        "_deciding",
+        "_done",
+        "_over",
+        "_rulings",
+        "_timer",
+        "_transaction",
+        "_under_way",
+        "_verdicts",
+        "_waiting",
+    )
+
+    def __init__(
+        self, deciding: Deciding, transaction: MailTransaction, asked: Sequence[Installed], clock: IReactorTime
+    ) -> None:
+        self._deciding = deciding
+        self._asked = asked
+        self._clock = clock
+        # Those who come after others see what these have said: the mapping is filled while the stage goes on.
+        self._verdicts = {ruling.policy: ruling.verdict for ruling in transaction.rulings}
+        self._transaction = evolve(transaction, verdicts=self._verdicts) if asked else transaction
+        self._waiting = {one.policy.name: one for one in asked}
+        self._under_way: dict[str, tuple[Installed, float, Deferred[Verdict]]] = {}
+        self._rulings: dict[str, Ruling] = {}
+        self._over = False
+        self._timer: IDelayedCall | None = None
+        self._done: Deferred[Sequence[Ruling]] = Deferred()
+
+    def start(self, budget_s: float) -> Deferred[Sequence[Ruling]]:
+        """Fires with the rulings, in the order of the policies."""
+        self._begin_ready()
+        if not self._over:
+            self._timer = self._clock.callLater(budget_s, self._time_is_up, budget_s)
+        return self._done
+
+    def _begin_ready(self) -> None:
+        """Ask all those who wait for nobody (any more)."""
+        waiting = self._waiting
+        progress = True
+        while progress and waiting:
+            progress = False
+            for name, one in list(waiting.items()):
+                if name in waiting and not any(self._is_unfinished(other) for other in one.policy.after):
+                    del waiting[name]
+                    self._ask(name, one)
+                    progress = True
+        if not self._under_way:
+            # What is left waits for each other.
+            for name, one in waiting.items():
+                self._note(one, verdict_of_failure(one.section), 0.0, f"{name} waits for itself")
+            waiting.clear()
+            self._finish()
+
+    def _is_unfinished(self, name: str) -> bool:
+        return name in self._waiting or name in self._under_way
+
+    def _ask(self, name: str, one: Installed) -> None:
+        started = self._clock.seconds()
+        try:
+            answer = getattr(one.policy, self._transaction.stage.value)(self._transaction)
+        except Exception:
+            self._note_failure(one, Failure(), 0.0)
+            return
+        self._under_way[name] = (one, started, answer)
+        answer.addBoth(self._answered, name)
+
+    def _answered(self, result: object, name: str) -> None:
+        known = self._under_way.pop(name, None)
+        if known is None:
+            return  # too late
+        one, started, _ = known
+        seconds = self._clock.seconds() - started
+        if isinstance(result, Verdict):
+            self._note(one, result, seconds)
+        else:
+            failure = result if isinstance(result, Failure) else Failure(TypeError(f"not a verdict: {result!r}"))
+            self._note_failure(one, failure, seconds)
+        if self._timer is not None:
+            self._begin_ready()
+
+    def _note_failure(self, one: Installed, failure: Failure, seconds: float) -> None:
+        if not failure.check(DnsFailure, CancelledError):
+            log.failure("{event} {policy}", failure, event="policy.failed", policy=one.policy.name)
+        self._note(one, verdict_of_failure(one.section), seconds, failure.getErrorMessage())
+
+    def _note(self, one: Installed, verdict: Verdict, seconds: float, failure: str = "") -> None:
+        name = one.policy.name
+        self._verdicts[name] = verdict
+        if verdict is NO_OPINION and not failure:
+            self._rulings[name] = Ruling(name, self._transaction.stage, verdict, Effect.NONE, seconds=seconds)
+        else:
+            self._rulings[name] = self._deciding.rule(name, self._transaction, verdict, seconds, failure)
+
+    def _time_is_up(self, budget_s: float) -> None:
+        """Whoever has not answered has no opinion; what it still does is called off."""
+        self._timer = None
+        late, self._under_way = self._under_way, {}
+        waited, self._waiting = self._waiting, {}
+        for one, _, _ in late.values():
+            self._note(one, verdict_of_failure(one.section), budget_s, f"no answer within {budget_s:g} s")
+        for one in waited.values():
+            self._note(one, verdict_of_failure(one.section), 0.0, f"no time left of {budget_s:g} s")
+        for _, _, answer in late.values():
+            answer.cancel()
+        self._finish()
+
+    def _finish(self) -> None:
+        if self._over:
+            return
+        self._over = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        rulings = self._rulings
+        self._done.callback([rulings[one.policy.name] for one in self._asked])

@@ -1,0 +1,270 @@
+"""What verdicts come to under the configuration: pure, and the same however the verdicts were got.
+
+Each verdict first becomes a :class:`Ruling`: the policy's action says what it counts as. Objections to a client, its
+name or the sender wait until RCPT, unless the policy's section says ``at_once``: there the log can tell whom it was
+about, and the recipient's own configuration is asked. What a policy that knows the client or the sender to be good
+ACCEPTs, the others' objections do not undo.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from pymailsuite.config.sections.policy import Exemptions, PolicyAction, PolicySection, PolicySettings
+from pymailsuite.config.sections.smtp import Network
+from pymailsuite.interfaces.policy import (
+    Action,
+    Decision,
+    Effect,
+    MailTransaction,
+    PolicyReply,
+    Ruling,
+    Stage,
+    Verdict,
+)
+from pymailsuite.message.authentication_results import authentication_results_field
+from pymailsuite.values import Address
+
+_OBJECTIONS: Final = (Effect.REJECT, Effect.TEMPFAIL)
+_AFTER_RECIPIENTS: Final = (Stage.DATA, Stage.MESSAGE)
+_REFUSED: Final = PolicyReply(550, "5.7.1", "Refused by policy")
+_LATER: Final = PolicyReply(451, "4.7.1", "Refused for now, try again later")
+_UNCHECKED: Final = PolicyReply(451, "4.7.0", "Cannot be checked now, try again later")
+_TOO_HIGH: Final = PolicyReply(550, "5.7.1", "Too much speaks against this message")
+_SCORE_FIELD: Final = "X-Policy-Score"
+_BY_SCORE: Final = "score"
+"""The culprit's name when it is nobody's objection alone."""
+
+
+def effect_of(action: PolicyAction, score: float, verdict: Verdict) -> tuple[Effect, float]:
+    """What a verdict counts as where the policy's action is ``action`` and its score ``score``; and what it adds."""
+    said = verdict.action
+    if said is Action.PASS:
+        return Effect.NONE, 0.0
+    if action in ("log", "off"):
+        return Effect.NONE, 0.0
+    if said is Action.ACCEPT:
+        return Effect.ACCEPT, 0.0
+    if said is Action.TAG:
+        return Effect.TAG, 0.0
+    if said is Action.SCORE:
+        return Effect.SCORE, verdict.score
+    if action == "score":
+        # That it cannot be said now is nothing to be held against anybody.
+        added = verdict.score or (score if said is Action.REJECT else 0.0)
+        return (Effect.SCORE, added) if added else (Effect.NONE, 0.0)
+    if said is Action.REJECT and action == "reject":
+        return Effect.REJECT, 0.0
+    return Effect.TEMPFAIL, 0.0
+
+
+def verdict_of_failure(section: PolicySection) -> Verdict:
+    """What a policy counts as that has no answer."""
+    if section.on_failure == "tempfail":
+        return Verdict(Action.TEMPFAIL, "cannot be checked", reply=_UNCHECKED)
+    return Verdict()
+
+
+def is_listed(address: Address, entries: Iterable[str]) -> bool:
+    """True if one of ``user@domain``, ``domain`` and ``.domain`` (all names below it) is this address."""
+    whole = f"{address.local_part}@{address.domain}".lower()
+    domain = address.domain.lower()
+    for entry in map(str.lower, entries):
+        if entry in (whole, domain) or (entry.startswith(".") and domain.endswith(entry)):
+            return True
+    return False
+
+
+def in_networks(ip: str, networks: Sequence[Network]) -> bool:
+    """True if the address is in one of them; a peer without an address is in none."""
+    if not networks:
+        return False
+    try:
+        address = ipaddress.ip_address(ip)
+    except ValueError:
+        return False
+    return any(address in network for network in networks)
+
+
+class Deciding:
+    """Decides by ``settings`` and the section of each policy, by its name."""
+
+    def __init__(self, settings: PolicySettings, sections: Mapping[str, PolicySection]) -> None:
+        self._settings = settings
+        self._sections = sections
+        self._overrides = {name.lower(): overrides for name, overrides in settings.recipients.items()}
+        self._excepted = frozenset(settings.accept_except)
+
+    # --- one verdict
+
+    def rule(
+        self, policy: str, transaction: MailTransaction, verdict: Verdict, seconds: float, failure: str = ""
+    ) -> Ruling:
+        """The verdict, as it counts in general."""
+        section = self._sections[policy]
+        effect, score = effect_of(section.action, section.score, verdict)
+        if effect not in (Effect.NONE, Effect.ACCEPT) and (
+            self._is_exempt(self._settings, transaction) or self._is_exempt(section, transaction)
+        ):
+            effect, score = Effect.NONE, 0.0
+        recipient = transaction.recipient if transaction.stage is Stage.RCPT else None
+        return Ruling(policy, transaction.stage, verdict, effect, score, seconds, failure, recipient)
+
+    def _is_exempt(self, listed: Exemptions, transaction: MailTransaction) -> bool:
+        if in_networks(transaction.peer.ip, listed.exempt_networks):
+            return True
+        sender = transaction.reverse_path
+        if sender is not None and listed.exempt_senders and is_listed(sender, listed.exempt_senders):
+            return True
+        return bool(listed.exempt_recipients) and any(
+            is_listed(one, listed.exempt_recipients) for one in _concerned(transaction)
+        )
+
+    # --- a stage
+
+    def decide(self, transaction: MailTransaction, rulings: Sequence[Ruling]) -> Decision:
+        """What ``rulings``, those of the transaction's stage, and those of earlier stages come to."""
+        stage = transaction.stage
+        known = (*transaction.rulings, *rulings) if transaction.rulings else tuple(rulings)
+        score = _score_of(known)
+        refusal, culprit = None, ""
+        if stage is Stage.RCPT:
+            refusal, culprit = self._refusal_for(transaction.recipient, known, known, transaction)
+        elif stage in _AFTER_RECIPIENTS:
+            # One answer for all of them: what one recipient wants to have, all get.
+            for recipient in transaction.recipients if self._overrides else transaction.recipients[:1]:
+                refusal, culprit = self._refusal_for(recipient, rulings, known, transaction)
+                if refusal is None:
+                    break
+        else:
+            at_once = [ruling for ruling in rulings if self._sections[ruling.policy].at_once]
+            refusal, culprit = self._objection(at_once, known, transaction, {})
+        hints: tuple[str, ...] = ()
+        if refusal is None:
+            hints = tuple([r.verdict.hint for r in rulings if r.verdict.hint and r.effect not in _OBJECTIONS])
+        prefix = self._prefix(transaction, known, score) if stage is Stage.MESSAGE and refusal is None else b""
+        return Decision(refusal, tuple(rulings), culprit, score, hints, prefix)
+
+    def _refusal_for(
+        self,
+        recipient: Address | None,
+        considered: Sequence[Ruling],
+        known: Sequence[Ruling],
+        transaction: MailTransaction,
+    ) -> tuple[PolicyReply | None, str]:
+        """The refusal as this recipient wants it, and whose it is."""
+        actions: dict[str, PolicyAction] = {}
+        limit = self._settings.reject_score
+        if self._overrides and recipient is not None:
+            for name in (recipient.domain, f"{recipient.local_part}@{recipient.domain}"):
+                overrides = self._overrides.get(name.lower())
+                if overrides is not None:
+                    actions |= overrides.actions
+                    limit = limit if overrides.reject_score is None else overrides.reject_score
+        objection, culprit = self._objection(considered, known, transaction, actions)
+        if objection is not None:
+            return objection, culprit
+        score = sum(self._counted(ruling, actions)[1] for ruling in _latest(known)) if actions else _score_of(known)
+        if limit and score >= limit and not _accepted(known, transaction):
+            return self._explained(_TOO_HIGH), _BY_SCORE
+        return None, ""
+
+    def _counted(self, ruling: Ruling, actions: Mapping[str, PolicyAction]) -> tuple[Effect, float]:
+        action = actions.get(ruling.policy)
+        if action is None:
+            return ruling.effect, ruling.score
+        return effect_of(action, self._sections[ruling.policy].score, ruling.verdict)
+
+    def _objection(
+        self,
+        considered: Sequence[Ruling],
+        known: Sequence[Ruling],
+        transaction: MailTransaction,
+        actions: Mapping[str, PolicyAction],
+    ) -> tuple[PolicyReply | None, str]:
+        """The objection that stands: a final one before one for now, and of those the first."""
+        found: tuple[Effect, Ruling] | None = None
+        for ruling in considered:
+            effect, _ = self._counted(ruling, actions)
+            if effect is Effect.REJECT or (effect is Effect.TEMPFAIL and found is None):
+                if ruling.policy not in self._excepted and _accepted(known, transaction):
+                    continue
+                found = (effect, ruling)
+                if effect is Effect.REJECT:
+                    break
+        if found is None:
+            return None, ""
+        effect, ruling = found
+        return self._explained(_reply_of(effect, ruling.verdict.reply)), ruling.policy
+
+    def _explained(self, reply: PolicyReply) -> PolicyReply:
+        url = self._settings.help_url
+        if not url or url in reply.text:
+            return reply
+        return PolicyReply(reply.code, reply.enhanced_code, f"{reply.text}; see {url}")
+
+    # --- what goes in front of the message
+
+    def _prefix(self, transaction: MailTransaction, known: Sequence[Ruling], score: float) -> bytes:
+        latest = _latest(known)
+        results = [result for ruling in latest for result in ruling.verdict.results]
+        pieces = [
+            field
+            for ruling in latest
+            for field in ruling.verdict.fields
+            if ruling.verdict.action is not Action.TAG or ruling.effect is Effect.TAG
+        ]
+        if results:
+            pieces.append(authentication_results_field(transaction.authserv_id, results, smtputf8=transaction.smtputf8))
+        limit = self._settings.tag_score
+        if limit and score >= limit:
+            names = dict.fromkeys(ruling.policy for ruling in latest if ruling.score)
+            pieces.append(f"{_SCORE_FIELD}: {score:g} ({', '.join(names)})\r\n".encode())
+        return b"".join(pieces)
+
+
+def _concerned(transaction: MailTransaction) -> tuple[Address, ...]:
+    """The recipients a stage is about."""
+    if transaction.stage is Stage.RCPT:
+        return () if transaction.recipient is None else (transaction.recipient,)
+    return transaction.recipients if transaction.stage in _AFTER_RECIPIENTS else ()
+
+
+def _latest(known: Sequence[Ruling]) -> list[Ruling]:
+    """The last of each policy and stage, in the order of their first; of RCPT, the one that weighs most."""
+    found: dict[tuple[str, Stage], Ruling] = {}
+    for ruling in known:
+        key = (ruling.policy, ruling.stage)
+        earlier = found.get(key)
+        if earlier is None or ruling.stage is not Stage.RCPT or ruling.score >= earlier.score:
+            found[key] = ruling
+    return list(found.values())
+
+
+def _score_of(known: Sequence[Ruling]) -> float:
+    if not any(ruling.score for ruling in known):
+        return 0.0
+    return sum(ruling.score for ruling in _latest(known))
+
+
+def _accepted(known: Sequence[Ruling], transaction: MailTransaction) -> bool:
+    """Whether a policy vouches for the client, the sender or the message, or for each of the recipients."""
+    vouched: set[Address] = set()
+    for ruling in known:
+        if ruling.effect is Effect.ACCEPT:
+            if ruling.stage is not Stage.RCPT:
+                return True
+            if ruling.recipient is not None:
+                vouched.add(ruling.recipient)
+    concerned = _concerned(transaction)
+    return bool(concerned) and all(recipient in vouched for recipient in concerned)
+
+
+def _reply_of(effect: Effect, reply: PolicyReply | None) -> PolicyReply:
+    if reply is None:
+        return _REFUSED if effect is Effect.REJECT else _LATER
+    if effect is Effect.TEMPFAIL and reply.code >= 500:
+        return PolicyReply(451, f"4{reply.enhanced_code[1:]}", reply.text)
+    return reply
