@@ -32,6 +32,7 @@ from pymailsuite.interfaces import IMailStore, INoticeBus, IRecipientResolver
 from pymailsuite.listeners import Listeners, ListeningService, Sessions, SharedSockets
 from pymailsuite.notices import NoBus, NoticePoll, StoreBus, StoreOnBus
 from pymailsuite.opening import add_configured_domains, give_to, make_folder, store_of
+from pymailsuite.policy.assembly import make_chain
 from pymailsuite.pop3.factory import Pop3Factory
 from pymailsuite.queue.presence import Presence
 from pymailsuite.queue.runner import QueueRunner
@@ -158,7 +159,8 @@ class MailService(MultiService):
     def _make_listening(self, recipients: IRecipientResolver, tls: ServerTls, reactor: Any) -> list[ListeningService]:
         settings = self.settings
         hostname = settings.server.hostname
-        intake = MessageIntake(self.store, settings.delivery, hostname, reactor)
+        intake = MessageIntake(self.store, settings.delivery, hostname, reactor, settings.policy.authserv_id)
+        policies = make_chain(settings, self._resolver, self.store, reactor)
 
         def smtp_factory(section: Any) -> SmtpFactory:
             return SmtpFactory(
@@ -174,6 +176,7 @@ class MailService(MultiService):
                 peer_names=PeerNames(self._resolver, section.reverse_dns_timeout, reactor)
                 if section.reverse_dns
                 else None,
+                policies=policies,
             )
 
         smtp, submission = smtp_factory(settings.smtp), smtp_factory(settings.submission)

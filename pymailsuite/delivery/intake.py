@@ -10,7 +10,7 @@ This is the hot path of the whole house: no coroutine, one callback, and the hea
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import idna
@@ -33,7 +33,9 @@ from pymailsuite.interfaces import (
     RemoteRecipient,
     StagedContent,
 )
-from pymailsuite.message.trace import delivered_to_field, received_field, return_path_field
+from pymailsuite.interfaces.policy import IMessageTap, ReceivedMessage
+from pymailsuite.message.authentication_results import remove_own_results
+from pymailsuite.message.trace import count_received, delivered_to_field, received_field, return_path_field
 from pymailsuite.values import Address, Envelope, Peer, QueueId, queue_id_of
 
 log = Logger()
@@ -48,6 +50,14 @@ class TooManyHops(Refusal):
     smtp_code = 554
     enhanced_code = "5.4.6"
     text = "Too many hops: mail loop"
+
+
+class HeaderTooLong(Refusal):
+    """The header alone is longer than we look at."""
+
+    smtp_code = 552
+    enhanced_code = "5.3.4"
+    text = "Message header too long"
 
 
 def route_of(domain: str) -> str:
@@ -103,35 +113,25 @@ _FIRST_LINE_MAX: Final = 998
 """Octets of a line. Source: RFC 5322 §2.1.1."""
 
 
-class ReceivedCount:
-    """Counts the Received fields of a header that comes in any cut; looks no further than the empty line."""
-
-    __slots__ = ("_tail", "count", "ended")
-
-    _FIELD = b"\r\nreceived:"
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.ended = False
-        self._tail = b"\r\n"  # the first line begins after a line end too
-
-    def feed(self, octets: bytes) -> None:
-        """Look at the next octets, until ``ended``."""
-        region = self._tail + octets
-        end = region.find(b"\r\n\r\n")
-        if end >= 0:
-            self.ended = True
-            region = region[: end + 2]
-        self.count += region.lower().count(self._FIELD)
-        # One octet less than the field, so that none is counted twice.
-        self._tail = region[-len(self._FIELD) + 1 :]
-
-
 @implementer(IIncomingMessage)
 class IncomingMessage:
     """One message on its way into the store."""
 
-    __slots__ = ("_envelope", "_first", "_hops", "_intake", "_peer", "_recipients", "_trace", "_writer", "queue_id")
+    __slots__ = (
+        "_envelope",
+        "_header",
+        "_intake",
+        "_peer",
+        "_pending",
+        "_recipients",
+        "_refusal",
+        "_searched",
+        "_size",
+        "_taps",
+        "_trace",
+        "_writer",
+        "queue_id",
+    )
 
     def __init__(
         self,
@@ -140,6 +140,7 @@ class IncomingMessage:
         envelope: Envelope,
         recipients: Resolved,
         peer: Peer,
+        taps: Sequence[IMessageTap],
     ) -> None:
         self.queue_id: QueueId = queue_id_of(writer.content_id)
         self._intake = intake
@@ -147,44 +148,98 @@ class IncomingMessage:
         self._envelope = envelope
         self._recipients = recipients
         self._peer = peer
-        self._hops = ReceivedCount()
+        self._taps = list(taps)
         self._trace = intake.trace_of(self.queue_id, envelope, recipients, peer)
-        self._first = b""
+        self._refusal: Refusal | None = None
+        # The header is held back until it is complete; None once it has gone on.
+        self._pending: bytes | None = b""
+        self._searched = 0
+        self._header = b""
+        self._size = 0
 
     def write(self, octets: bytes) -> Deferred[None] | None:
-        """Pass the octets on, behind our trace field. A message that loops is no longer stored, only read."""
-        hops = self._hops
-        if not hops.ended:
-            hops.feed(octets)
-        if hops.count > self._intake.max_received:
-            self._writer.abort()
+        """Pass the octets on, behind our trace field. A message we shall refuse is no longer stored, only read."""
+        self._size += len(octets)
+        if self._taps:
+            self._tell_taps(octets)
+        if self._pending is not None:
+            octets = self._behind_header(self._pending + octets)
+        if not octets or self._refusal is not None:
             return None
-        if self._trace:
-            first = self._first + octets
-            if _UNDECIDED(first) and len(first) < _FIRST_LINE_MAX:
-                self._first = first
-                return None
-            octets = self._behind_trace(first)
-            self._trace = b""
         return self._writer.write(octets)
 
-    def _behind_trace(self, first: bytes) -> bytes:
-        """The beginning of the message behind our trace field; a message without a header does not become one."""
-        return self._trace + (first if not first or _HEADER_BEGINS(first) else b"\r\n" + first)
+    def _tell_taps(self, octets: bytes) -> None:
+        for tap in list(self._taps):
+            try:
+                tap.write(octets)
+            except Exception:
+                # What its policy then says is for it to know; the message goes on.
+                log.failure("{event} {queue_id}", event="delivery.tap_failed", queue_id=self.queue_id)
+                self._taps.remove(tap)
 
-    def commit(self, prefix: bytes = b"") -> Deferred[QueueId]:
-        """Fires with the queue id after the one transaction; TooManyHops, or what the store refuses with."""
-        if self._hops.count > self._intake.max_received:
+    def _behind_header(self, octets: bytes) -> bytes:
+        """What may go on of the beginning of the message: nothing until its header is there."""
+        self._pending = octets
+        if not _HEADER_BEGINS(octets):
+            if _UNDECIDED(octets) and len(octets) < _FIRST_LINE_MAX:
+                return b""
+            return self._without_header()
+        end = 2 if octets.startswith(b"\r\n") else octets.find(b"\r\n\r\n", self._searched) + 4
+        if end >= 4 or octets.startswith(b"\r\n"):
+            return self._header_ended(end)
+        self._searched = max(len(octets) - 3, 0)
+        if len(octets) > self._intake.header_size:
+            self._refuse(HeaderTooLong())
+        return b""
+
+    def _without_header(self) -> bytes:
+        """The beginning of a message that has none: it does not become one."""
+        octets, self._pending = self._pending or b"", None
+        return b"%b\r\n%b" % (self._trace, octets) if octets else self._trace
+
+    def _header_ended(self, end: int) -> bytes:
+        """The header with our trace in front and without the results that are said to be ours, and what follows it."""
+        octets, self._pending = self._pending or b"", None
+        header = self._header = octets[:end]
+        hops = count_received(header)
+        if hops > self._intake.max_received:
             log.info(
                 "{event} {queue_id} from={ip} received={count}",
                 event="delivery.looped",
                 queue_id=self.queue_id,
                 ip=self._peer.ip,
-                count=self._hops.count,
+                count=hops,
             )
-            return fail(TooManyHops(cause=f"{self._hops.count} Received fields"))
-        if self._trace:  # not one line came
-            self._writer.write(self._behind_trace(self._first))
+            self._refuse(TooManyHops(cause=f"{hops} Received fields"))
+            return b""
+        clean = remove_own_results(header, self._intake.authserv_id)
+        return self._trace + (octets if clean is header else clean + octets[end:])
+
+    def _refuse(self, refusal: Refusal) -> None:
+        self._refusal = refusal
+        self._pending = None
+        self._writer.abort()
+
+    def _end(self) -> None:
+        """All octets are there: those that waited for the end of a header go on."""
+        if self._pending is None:
+            return
+        has_header = bool(_HEADER_BEGINS(self._pending))
+        octets = self._header_ended(len(self._pending)) if has_header else self._without_header()
+        if octets:
+            self._writer.write(octets)
+
+    def received(self, taps: Mapping[str, IMessageTap]) -> ReceivedMessage:
+        """What policies are told of it."""
+        self._end()
+        return ReceivedMessage(self.queue_id, self._size, self._header, taps)
+
+    def commit(self, prefix: bytes = b"") -> Deferred[QueueId]:
+        """Fires with the queue id after the one transaction; HeaderTooLong, TooManyHops, or what the store refuses
+        with."""
+        self._end()
+        if self._refusal is not None:
+            return fail(self._refusal)
         finished: Deferred[StagedContent] = self._writer.finish()
         return finished.addCallback(self._accept, prefix)
 
@@ -211,18 +266,32 @@ class IncomingMessage:
 
 @implementer(IMessageIntake)
 class MessageIntake:
-    """Opens messages whose recipients have been accepted; ``host_name`` is what our Received field says of us."""
+    """Opens messages whose recipients have been accepted; ``host_name`` is what our Received field says of us.
 
-    def __init__(self, store: IMailStore, settings: DeliverySettings, host_name: str, clock: IReactorTime) -> None:
+    ``authserv_id`` is our name in Authentication-Results, of which nobody else may write any; empty: ``host_name``.
+    """
+
+    def __init__(
+        self,
+        store: IMailStore,
+        settings: DeliverySettings,
+        host_name: str,
+        clock: IReactorTime,
+        authserv_id: str = "",
+    ) -> None:
+        self.authserv_id = authserv_id or host_name
+        self.header_size = settings.header_size
         self.max_received = settings.max_received
         self.now = clock.seconds
         self.accept: Callable[[Acceptance], Deferred[QueueId]] = store.queue.accept
         self._new_content = store.new_content
         self._host_name = host_name
 
-    def open(self, envelope: Envelope, recipients: Resolved, peer: Peer) -> IIncomingMessage:
+    def open(
+        self, envelope: Envelope, recipients: Resolved, peer: Peer, taps: Sequence[IMessageTap] = ()
+    ) -> IIncomingMessage:
         """Begin a message. Source of the trace fields: RFC 5321 §4.4."""
-        return IncomingMessage(self, self._new_content(), envelope, recipients, peer)
+        return IncomingMessage(self, self._new_content(), envelope, recipients, peer, taps)
 
     def trace_of(self, queue_id: QueueId, envelope: Envelope, recipients: Resolved, peer: Peer) -> bytes:
         """Our Received field. It names the recipient only if there is one: others' addresses are nobody's business

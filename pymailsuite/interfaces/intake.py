@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from attrs import frozen
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
+from pymailsuite.interfaces.policy import IMessageTap, ReceivedMessage
 from pymailsuite.values import AccountId, Address, Envelope, Peer, QueueId
 
 
@@ -47,6 +48,9 @@ class IIncomingMessage(Interface):
     def write(octets: bytes) -> Deferred[None] | None:
         """Message octets, dot-stuffing undone. None: go on; a Deferred: pause the peer until it fires."""
 
+    def received(taps: Mapping[str, IMessageTap]) -> ReceivedMessage:
+        """What policies are told of the message, when all of it has been written; with the taps, by policy."""
+
     def commit(prefix: bytes = b"") -> Deferred[QueueId]:
         """Accept the message: fires after the commit. Any MailError is the reply.
 
@@ -64,7 +68,9 @@ class IMessageIntake(Interface):
         envelope: Envelope,
         recipients: Sequence[tuple[Address, Sequence[LocalRecipient | RemoteRecipient]]],
         peer: Peer,
+        taps: Sequence[IMessageTap] = (),
     ) -> IIncomingMessage:
-        """Begin a message whose recipients (as given, with what each resolved to) have been accepted.
+        """Begin a message whose recipients (as given, with what each resolved to) have been accepted; ``taps`` are to
+        hear it.
 
         Adds the Received field, and Return-Path and Delivered-To to local copies."""

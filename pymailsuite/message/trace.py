@@ -88,12 +88,13 @@ def delivered_to_field(address: Address) -> bytes:
     return b"Delivered-To: %b\r\n" % str(address).encode("utf-8")
 
 
-_RECEIVED = re.compile(rb"\nreceived[ \t]*:", re.IGNORECASE)
+_RECEIVED = re.compile(rb"\nreceived[ \t]*:")
 
 
 def count_received(header: bytes) -> int:
     """Received fields of a header block: the hops a message has made. Source: RFC 5321 §6.3."""
-    return len(_RECEIVED.findall(b"\n" + header))
+    # In lower case first: an expression that ignores case looks at every octet by itself.
+    return len(_RECEIVED.findall(b"\n" + header.lower()))
 
 
 def delivered_to(header: bytes) -> list[str]:

@@ -13,11 +13,11 @@ from typing import Any, ClassVar, Final
 from twisted.cred.error import LoginFailed
 from twisted.cred.portal import Portal
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from pymailsuite.errors import LoginRefused, MailError, NoSuchEntry, TemporaryFailure
+from pymailsuite.errors import LoginRefused, NoSuchEntry
 from pymailsuite.interfaces import IPop3Avatar
 from pymailsuite.pop3.login_delay import LoginDelay
 from pymailsuite.pop3.maildrop import Maildrop, open_maildrop
@@ -26,7 +26,8 @@ from pymailsuite.pop3.session import Pop3Session, State
 from pymailsuite.pop3.top import TopCutter
 from pymailsuite.values import Peer
 from pymailsuite.wire.lines import LineBuffer, LineTooLong
-from pymailsuite.wire.shell import ShellProtocol, TlsContextFactory
+from pymailsuite.wire.pull import PullingProtocol
+from pymailsuite.wire.shell import TlsContextFactory
 
 _UNREAD_REPLIES: Final = 128 * 1024
 """Octets of replies after which it is asked whether the client keeps up."""
@@ -36,14 +37,6 @@ _FORMATS: Final = {
     "pop3.signed_off": "{event} {login_name} at {peer_ip}, {retrieved} retrieved, {deleted} deleted, {left} left",
 }
 
-Settle = Callable[[Any], Request | None]
-
-
-class InternalFailure(TemporaryFailure):
-    """A defect of ours, already logged in full: the client may try again."""
-
-    text = "internal error, try again later"
-
 
 class MessageGone(NoSuchEntry):
     """Another session has expunged the message, and its octets are there no longer."""
@@ -51,11 +44,12 @@ class MessageGone(NoSuchEntry):
     text = "message is gone"
 
 
-class Pop3Protocol(ShellProtocol):
+class Pop3Protocol(PullingProtocol[Request]):
     """One connection of a POP3 client."""
 
     log: ClassVar[Logger] = Logger()
     protocol_name = "pop3"
+    failed_event = "pop3.failed"
 
     def __init__(
         self,
@@ -75,12 +69,7 @@ class Pop3Protocol(ShellProtocol):
         self._session: Pop3Session | None = None
         self._maildrop: Maildrop | None = None
         self._logout: Callable[[], object] | None = None
-        # An answer is pending: no line is taken until it is there.
-        self._waiting = False
         self._stopping = False
-        self._pumping = False
-        self._answer: tuple[Any] | None = None
-        self._delay: IDelayedCall | None = None
         self._queued = 0
 
     @property
@@ -103,7 +92,7 @@ class Pop3Protocol(ShellProtocol):
         if self._waiting:
             self.hold_reading(len(self._lines))
         else:
-            self._pump()
+            self.pump()
 
     def drop_unread(self) -> int:
         """Everything from before TLS is forgotten."""
@@ -123,7 +112,7 @@ class Pop3Protocol(ShellProtocol):
         """The server stops: say so and close, after the answer that is owed."""
         self._stopping = True
         if not self.closing and not self._waiting:
-            self._pump()
+            self.pump()
 
     def input_ended(self) -> None:
         """A client that has shut down its side still gets the answers it is owed."""
@@ -140,9 +129,7 @@ class Pop3Protocol(ShellProtocol):
 
     def connection_closed(self, reason: Failure) -> None:
         """No deletion without QUIT: RFC 1939 §6."""
-        if self._delay is not None:
-            self._delay.cancel()
-            self._delay = None
+        self.forget_delay()
         maildrop, self._maildrop = self._maildrop, None
         if maildrop is not None:
             maildrop.abandon()
@@ -152,11 +139,11 @@ class Pop3Protocol(ShellProtocol):
 
     # --- the pump
 
-    def _pump(self, request: Request | None = None) -> None:
+    def pump(self, request: Request | None = None, acted: bool = False) -> None:
         """Perform ``request``, then act on lines until there are no more or an answer must be waited for."""
         lines = self._lines
         session = self.session
-        acted = request is not None
+        acted = acted or request is not None
         self._pumping = True
         try:
             while True:
@@ -193,7 +180,7 @@ class Pop3Protocol(ShellProtocol):
         drained = self.drained()
         if drained is None:
             return False
-        self._wait_for(drained, _nothing_more)
+        self.wait_for(drained, _nothing_more)
         return self._waiting
 
     def _hand_on(self, session: Pop3Session) -> None:
@@ -233,9 +220,9 @@ class Pop3Protocol(ShellProtocol):
         if isinstance(request, ReadMessage):
             return self._read_message(request)
         if isinstance(request, LogIn):
-            return self._wait_for(self._start(self._log_in(request)), self._login_answered)
+            return self.wait_for(self._start(self._log_in(request)), self._login_answered)
         if isinstance(request, HoldBack):
-            return self._hold_back(request.delay_s)
+            return self.hold_back(request.delay_s, self._held_back)
         if isinstance(request, BeginTls):
             self._finish_turn(True)
             self.start_tls(self._tls_context)
@@ -245,35 +232,6 @@ class Pop3Protocol(ShellProtocol):
     @staticmethod
     def _start(work: Coroutine[Any, Any, Any]) -> Deferred[Any]:
         return Deferred.fromCoroutine(work)
-
-    def _wait_for(self, answer: Deferred[Any], settle: Settle) -> Request | None:
-        """Go on with ``settle`` when the answer, or a Failure, is there; at once if it is there already."""
-        self._waiting = True
-        answer.addBoth(self._answered, settle)
-        if self._answer is None:
-            return None
-        (result,), self._answer = self._answer, None
-        return settle(result)
-
-    def _answered(self, result: object, settle: Settle) -> None:
-        self._waiting = False
-        if self._pumping:
-            # Still within _wait_for: what settling it may raise must not end up in the Deferred.
-            self._answer = (result,)
-        elif self.connection_ended:
-            settle(result)
-        else:
-            self.in_turn(self._go_on, result, settle)
-
-    def _go_on(self, result: object, settle: Settle) -> None:
-        self._pump(settle(result))
-
-    def _error_of(self, failure: Failure) -> MailError:
-        """What the client is told of a failure; a defect is logged, and its nature kept to ourselves."""
-        if isinstance(failure.value, MailError):
-            return failure.value
-        self.log.failure("{event}: {log_failure.value}", failure=failure, event="pop3.failed", peer_ip=self.peer_ip)
-        return InternalFailure(cause=failure.getErrorMessage())
 
     # --- logging in
 
@@ -305,7 +263,7 @@ class Pop3Protocol(ShellProtocol):
                 self.log.info("{event} at {peer_ip}", event="pop3.login_refused", peer_ip=self.peer_ip)
                 error = answer.value
                 return session.login_refused(error if isinstance(error, LoginRefused) else LoginRefused())
-            session.maildrop_refused(self._error_of(answer))
+            session.maildrop_refused(self.error_of(answer))
             return None
         avatar, maildrop, logout = answer
         if self.closing:
@@ -329,16 +287,7 @@ class Pop3Protocol(ShellProtocol):
         self.session.lock_lost()
         self._finish_turn(False)
 
-    def _hold_back(self, delay_s: float) -> Request | None:
-        over: Deferred[None] = Deferred()
-        if delay_s > 0:
-            self._delay = self._reactor.callLater(delay_s, over.callback, None)
-        else:
-            over.callback(None)
-        return self._wait_for(over, self._held_back)
-
     def _held_back(self, _: Any) -> Request | None:
-        self._delay = None
         self.session.held_back()
         return None
 
@@ -351,16 +300,16 @@ class Pop3Protocol(ShellProtocol):
         if isinstance(octets, bytes):
             self.session.message_read(octets)
             return None
-        return self._wait_for(octets, lambda answer: self._message_answered(answer, maildrop, request))
+        return self.wait_for(octets, lambda answer: self._message_answered(answer, maildrop, request))
 
     def _message_answered(self, answer: Any, maildrop: Maildrop, request: ReadMessage) -> Request | None:
         if isinstance(answer, bytes):
             self.session.message_read(answer)
         elif isinstance(answer, Failure):
-            self.session.message_refused(self._error_of(answer))
+            self.session.message_refused(self.error_of(answer))
         else:
             streaming = self._start(self._stream(maildrop, request))
-            return self._wait_for(streaming, self._streamed)
+            return self.wait_for(streaming, self._streamed)
         return None
 
     async def _stream(self, maildrop: Maildrop, request: ReadMessage) -> bool:
@@ -379,7 +328,7 @@ class Pop3Protocol(ShellProtocol):
             except Exception:
                 if position > 0:
                     raise
-                session.message_refused(self._error_of(Failure()))
+                session.message_refused(self.error_of(Failure()))
                 return True
             if not piece or self.closing:
                 return False
@@ -400,7 +349,7 @@ class Pop3Protocol(ShellProtocol):
     def _streamed(self, answer: Any) -> Request | None:
         if answer is not True and not self.connection_ended:
             # The client has half a message and waits for its end: only a lost connection tells it the truth.
-            reason = str(self._error_of(answer)) if isinstance(answer, Failure) else "octets are missing"
+            reason = str(self.error_of(answer)) if isinstance(answer, Failure) else "octets are missing"
             self.log.error(
                 "{event} at {peer_ip}: {reason}", event="pop3.message_cut", peer_ip=self.peer_ip, reason=reason
             )
@@ -412,15 +361,13 @@ class Pop3Protocol(ShellProtocol):
     def _close_maildrop(self, request: CloseMaildrop) -> Request | None:
         maildrop, self._maildrop = self._maildrop, None
         assert maildrop is not None, "logged in"
-        return self._wait_for(self._start(maildrop.finish(request.uids)), self._maildrop_closed)
+        return self.wait_for(self._start(maildrop.finish(request.uids)), self._maildrop_closed)
 
     def _maildrop_closed(self, answer: Any) -> Request | None:
         if isinstance(answer, Failure):
-            self.session.removal_failed(self._error_of(answer))
+            self.session.removal_failed(self.error_of(answer))
         else:
             self.session.maildrop_closed()
-        if self.connection_ended:
-            self._finish_turn(False)
         return None
 
 

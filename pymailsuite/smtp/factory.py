@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from pymailsuite import __version__
 from pymailsuite.config.sections.smtp import Network, SmtpSettings, SubmissionSettings
 from pymailsuite.interfaces import IMessageIntake, IRecipientResolver
+from pymailsuite.interfaces.policy import IPolicyChain
 from pymailsuite.smtp.help import load_help
 from pymailsuite.smtp.peer_names import PeerNames
 from pymailsuite.smtp.protocol import SmtpProtocol
@@ -43,11 +44,13 @@ class SmtpFactory(ShellFactory):
         trusted_networks: Sequence[Network] | None = None,
         postmaster_domain: str = "",
         peer_names: PeerNames | None = None,
+        policies: IPolicyChain | None = None,
     ) -> None:
         """``mechanisms`` is :func:`pymailsuite.sasl.mechanisms` or the like; AUTH needs it and ``portal``.
 
         ``tls_context`` None: no STARTTLS. ``trusted_networks`` None: those of the section. ``peer_names`` None: peers
-        are not looked up in DNS. ConfigError if the section's help file cannot be read.
+        are not looked up in DNS. ``policies`` None: no checks are made. ConfigError if the section's help file cannot
+        be read.
         """
         super().__init__(reactor, ConnectionLimits(settings.connections, settings.connections_per_address))
         version = f"pymailsuite {__version__}" if settings.show_version else ""
@@ -60,6 +63,7 @@ class SmtpFactory(ShellFactory):
             tls_available=tls_context is not None,
             mechanisms=mechanisms if portal is not None else None,
             postmaster_domain=postmaster_domain,
+            policies=policies,
         )
         self._resolver = resolver
         self._intake = intake

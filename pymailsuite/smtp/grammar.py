@@ -161,8 +161,6 @@ def _address(match: re.Match[str], bad_address: type[PeerError]) -> Address | No
         return None
     if domain is None:
         domain = ""
-        if bad_address is BadSenderSyntax and local_part.lower() != "postmaster":
-            raise BadSenderSyntax("Sender address has no domain")
     else:
         domain = domain.lower()
     if len(local_part) > MAX_LOCAL_PART or len(domain) > MAX_DOMAIN:

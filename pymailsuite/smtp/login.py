@@ -1,11 +1,19 @@
-"""One AUTH exchange: base64 lines around a SASL mechanism. Source: RFC 4954 §4."""
+"""AUTH: the command and its exchange, base64 lines around a SASL mechanism. Source: RFC 4954 §4."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from attrs import evolve
 from twisted.cred.credentials import ICredentials
 
-from pymailsuite.errors import PeerError
+from pymailsuite.errors import LoginRefused, MailError, PeerError
 from pymailsuite.sasl import Challenge, ServerMechanism, Step, decode_initial, decode_response, encode_challenge
+from pymailsuite.smtp import replies
+from pymailsuite.smtp.conversation import Conversation, State
+from pymailsuite.smtp.replies import reply
+from pymailsuite.smtp.requests import HoldBack, LogIn, Request, Service
+from pymailsuite.values import Peer
 
 
 class LoginExchange:
@@ -40,3 +48,92 @@ class LoginExchange:
         # SMTP has no place for data that comes with success: it goes as a challenge, to which the answer is empty.
         self._credentials = step.credentials
         return b"334 %b\r\n" % encode_challenge(step.final)
+
+
+class LoginCommands(Conversation):
+    """AUTH, to the reply to its last line."""
+
+    def __init__(self, service: Service, peer: Peer, secure: bool, loopback: bool = False) -> None:
+        super().__init__(service, peer, secure, loopback)
+        self._failed_logins = 0
+        self._login: LoginExchange | None = None
+        self._login_reply = b""
+
+    def _auth(self, argument: str) -> Request | None:
+        offered = self._offered()
+        service = self._service
+        name, _, initial = argument.strip().partition(" ")
+        name = name.upper()
+        if self._peer.login:
+            self._bad(replies.ALREADY_LOGGED_IN)
+        elif not self._peer.esmtp:
+            self._bad(replies.EHLO_FIRST)
+        elif not offered:
+            needs_tls = service.submission and service.tls_available and not self._secure
+            self._bad(replies.ENCRYPTION_REQUIRED if needs_tls else replies.NOT_IMPLEMENTED)
+        elif not name:
+            self._bad(replies.ARGUMENT_REQUIRED)
+        elif name not in offered:
+            self._bad(replies.UNKNOWN_MECHANISM)
+        else:
+            exchange = LoginExchange(offered[name]())
+            self._login = exchange
+            self.state = State.LOGIN
+            return self._login_step(lambda: exchange.begin(initial))
+        return None
+
+    def _login_line(self, line: bytes) -> Request | None:
+        exchange = self._login
+        assert exchange is not None, "no AUTH exchange"
+        return self._login_step(lambda: exchange.go_on(line))
+
+    def _login_step(self, step: Callable[[], bytes | ICredentials]) -> Request | None:
+        try:
+            answer = step()
+        except LoginRefused as error:
+            return self.login_refused(error)
+        except PeerError as error:
+            self._leave_login(replies.error_reply(error))
+            return None
+        if isinstance(answer, bytes):
+            self._say(answer)
+            return None
+        return LogIn(answer)
+
+    def _leave_login(self, octets: bytes) -> None:
+        self._login = None
+        self.state = State.READY
+        self._bad(octets)
+
+    def logged_in(self, login_name: str) -> None:
+        """The portal knows the user."""
+        self._login = None
+        self.state = State.READY
+        self._peer = evolve(self._peer, login=login_name)
+        # What was ruled of a stranger is not held against a user.
+        self._connection_rulings = self._hello_rulings = ()
+        self._find_stages()
+        self._say(replies.LOGGED_IN)
+
+    def login_refused(self, error: MailError) -> Request:
+        """The portal says no. The answer is held back, longer each time, so that guessing is slow."""
+        self._login = None
+        self._failed_logins += 1
+        settings = self._settings
+        self._login_reply = replies.error_reply(error)
+        self._note("smtp.login_refused", self._login_reply)
+        self._held = self._say_refusal
+        # 2.0 ** 1024 would not be a float any more; the bound on failures may be set as high as anyone likes.
+        delay_s = settings.failed_login_delay * 2.0 ** min(self._failed_logins - 1, 60)
+        return HoldBack(min(delay_s, settings.failed_login_delay_max))
+
+    def _say_refusal(self) -> None:
+        self._leave_login(self._login_reply)
+        if self._failed_logins >= self._settings.max_failed_logins and not self.ended:
+            self._close_with(reply(421, "4.7.0", f"{self._service.hostname} Too many failed logins"))
+
+    def login_failed(self) -> None:
+        """The portal cannot say now."""
+        self._login = None
+        self.state = State.READY
+        self._say(replies.LOGIN_TEMPORARILY_FAILED)

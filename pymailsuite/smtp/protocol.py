@@ -7,26 +7,29 @@ once, in the same turn: a whole pipelined message costs one write when nothing h
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
+from attrs import evolve
 from twisted.cred.error import LoginFailed
 from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from pymailsuite.config.sections.smtp import Network
-from pymailsuite.errors import LoginRefused, MailError, TemporaryFailure
+from pymailsuite.errors import LoginRefused, MailError
 from pymailsuite.interfaces import IIncomingMessage, IMessageIntake, IRecipientResolver, ISubmissionAvatar
+from pymailsuite.interfaces.policy import Decision, IMessageTap, MailTransaction, PolicyReply, Stage
 from pymailsuite.smtp.peer_names import PeerNames
 from pymailsuite.smtp.receiver import CommandLine, EndOfText, Event, LineRefused, SmtpReceiver, Text
 from pymailsuite.smtp.requests import (
     BeginMessage,
     BeginTls,
+    CheckPolicy,
     CommitMessage,
-    HoldBack,
+    DropMessage,
     LogIn,
     Note,
     Request,
@@ -35,31 +38,28 @@ from pymailsuite.smtp.requests import (
 )
 from pymailsuite.smtp.session import SmtpSession, State
 from pymailsuite.values import Peer
-from pymailsuite.wire.shell import ShellProtocol, TlsContextFactory
+from pymailsuite.wire.pull import PullingProtocol
+from pymailsuite.wire.shell import TlsContextFactory
 
 _FORMATS: Final = {
     "smtp.accepted": "{event} {queue_id} from {reverse_path} at {peer_ip}, {recipients} recipients, {size} octets",
     "smtp.refused": "{event} {queue_id} from {reverse_path} at {peer_ip}: {reply} {cause}",
     "smtp.recipient_refused": "{event} {recipient} from {reverse_path} at {peer_ip}: {reply}",
+    "smtp.client_refused": "{event} {peer_ip} by {policy}: {reply}",
+    "smtp.hello_refused": "{event} {helo} of {peer_ip} by {policy}: {reply}",
+    "smtp.sender_refused": "{event} {reverse_path} from {helo} at {peer_ip} by {policy}: {reply}",
     "smtp.login_refused": "{event} at {peer_ip}: {reply}",
 }
 
 _REPLIES_HELD: Final = 64
 """Replies of one turn after which it is asked whether the peer reads them."""
 
-Settle = Callable[[Any], Request | None]
 
-
-class InternalFailure(TemporaryFailure):
-    """A defect of ours, already logged in full: the peer may try again."""
-
-    text = "Internal error, try again later"
-
-
-class SmtpProtocol(ShellProtocol):
+class SmtpProtocol(PullingProtocol[Request]):
     """One connection of an SMTP client."""
 
     log: ClassVar[Logger] = Logger()
+    failed_event = "smtp.failed"
 
     def __init__(
         self,
@@ -86,14 +86,11 @@ class SmtpProtocol(ShellProtocol):
         self._session: SmtpSession | None = None
         self._incoming: IIncomingMessage | None = None
         self._text_deadline = 0.0
-        # An answer is pending: nothing more is read from the receiver until it is there.
-        self._waiting = False
-        # That answer is the peer's: it has not read what it was sent.
+        self._greeted = True
+        # What is waited for is the peer: it has not read what it was sent.
         self._lagging = False
         self._stopping = False
-        self._pumping = False
-        self._answer: tuple[Any] | None = None
-        self._delay: IDelayedCall | None = None
+        self._taps: Mapping[str, IMessageTap] = {}
         self._logout: Callable[[], object] | None = None
 
     @property
@@ -109,19 +106,22 @@ class SmtpProtocol(ShellProtocol):
         trusted, loopback = _standing(self.peer_ip, self._trusted_networks)
         peer = Peer(ip=self.peer_ip, port=self.peer_port, trusted=trusted)
         self._session = SmtpSession(self._service, peer, self.secure, loopback)
-        self._session.greet()
+        request = self._session.greet()
         if self._peer_names is not None and not loopback:
             # Nobody waits for it: the name is used by whatever is said of the peer once it is there.
             self._peer_names.name_of(self.peer_ip).addCallback(self._session.peer_named)
-        self._pump(acted=True)
+        self._greeted = request is None
+        self.pump(request, acted=True)
 
     def octets_received(self, octets: bytes) -> None:
         """Take them in, and act on them if nothing is being waited for."""
         self._receiver.receive(octets)
         if self._waiting:
+            if not self._greeted:
+                self.session.talked_early()
             self.hold_reading(len(self._receiver))
         else:
-            self._pump()
+            self.pump()
 
     def drop_unread(self) -> int:
         """Everything from before TLS is forgotten."""
@@ -160,16 +160,14 @@ class SmtpProtocol(ShellProtocol):
     def connection_closed(self, reason: Failure) -> None:
         """Forget a message whose end has not come; one that is being committed goes on."""
         self._drop_incoming()
-        if self._delay is not None:
-            self._delay.cancel()
-            self._delay = None
+        self.forget_delay()
         logout, self._logout = self._logout, None
         if logout is not None:
             logout()
 
     # --- the pump
 
-    def _pump(self, request: Request | None = None, acted: bool = False) -> None:
+    def pump(self, request: Request | None = None, acted: bool = False) -> None:
         """Perform ``request``, then act on events until there are no more or an answer must be waited for.
 
         ``acted``: the turn has made the conversation go on already.
@@ -202,7 +200,7 @@ class SmtpProtocol(ShellProtocol):
         if drained is None:
             return False
         self._lagging = True
-        self._wait_for(drained, self._caught_up)
+        self.wait_for(drained, self._caught_up)
         return self._waiting
 
     def _caught_up(self, _: Any) -> Request | None:
@@ -270,14 +268,19 @@ class SmtpProtocol(ShellProtocol):
     def _perform(self, request: Request) -> Request | None:
         """Do it; answers what is to be done next, if the answer was there at once and leads to something."""
         if isinstance(request, ResolveRecipient):
-            return self._wait_for(self._resolver.resolve(request.address), self._recipient_resolved)
+            return self.wait_for(self._resolver.resolve(request.address), self._recipient_resolved)
+        if isinstance(request, CheckPolicy):
+            return self.wait_for(self._check_policy(request.transaction), self._policy_decided)
         if isinstance(request, BeginMessage):
             self._begin_message(request)
             return None
         if isinstance(request, CommitMessage):
             incoming, self._incoming = self._incoming, None
             assert incoming is not None, "no message was begun"
-            return self._wait_for(incoming.commit(), self._message_committed)
+            return self.wait_for(incoming.commit(request.prefix), self._message_committed)
+        if isinstance(request, DropMessage):
+            self._drop_incoming()
+            return None
         if isinstance(request, BeginTls):
             self._finish_turn()
             self.start_tls(self._tls_context)
@@ -285,75 +288,61 @@ class SmtpProtocol(ShellProtocol):
         if isinstance(request, LogIn):
             assert self._portal is not None, "AUTH is offered only where there is a portal"
             answer = self._portal.login(request.credentials, Peer(self.peer_ip, self.peer_port), ISubmissionAvatar)
-            return self._wait_for(answer, self._login_answered)
-        return self._hold_back(request)
-
-    def _wait_for(self, answer: Deferred[Any], settle: Settle) -> Request | None:
-        """Go on with ``settle`` when the answer, or a Failure, is there; at once if it is there already."""
-        self._waiting = True
-        answer.addBoth(self._answered, settle)
-        if self._answer is None:
-            return None
-        (result,), self._answer = self._answer, None
-        return settle(result)
-
-    def _answered(self, result: object, settle: Settle) -> None:
-        self._waiting = False
-        if self._pumping:
-            # Still within _wait_for: what settling it may raise must not end up in the Deferred.
-            self._answer = (result,)
-        else:
-            self.in_turn(self._go_on, result, settle)
-
-    def _go_on(self, result: object, settle: Settle) -> None:
-        self._pump(settle(result), acted=True)
-
-    def _error_of(self, failure: Failure) -> MailError:
-        """What the peer is told of a failure; a defect is logged, and its nature kept to ourselves."""
-        if isinstance(failure.value, MailError):
-            return failure.value
-        self.log.failure(
-            "{event}: {log_failure.value}",
-            failure=failure,
-            event="smtp.failed",
-            peer_ip=self.peer_ip,
-        )
-        return InternalFailure(cause=failure.getErrorMessage())
+            return self.wait_for(answer, self._login_answered)
+        return self.hold_back(request.delay_s, self._held_back)
 
     def _recipient_resolved(self, answer: Any) -> Request | None:
         if isinstance(answer, Failure):
-            self.session.recipient_refused(self._error_of(answer))
-        else:
-            self.session.recipient_resolved(answer)
-        return None
+            return self.session.recipient_refused(self.error_of(answer))
+        return self.session.recipient_resolved(answer)
+
+    def _check_policy(self, transaction: MailTransaction) -> Deferred[Decision]:
+        assert self._service.policies is not None, "nobody is asked where there are no policies"
+        if transaction.stage is Stage.MESSAGE:
+            assert self._incoming is not None, "no message was begun"
+            transaction = evolve(transaction, message=self._incoming.received(self._taps))
+        return self._service.policies.check(transaction)
+
+    def _policy_decided(self, answer: Any) -> Request | None:
+        self._greeted = True
+        if isinstance(answer, Failure):
+            # A chain does not fail; this is a defect, and nothing is known of the client because of it.
+            answer = Decision(_reply_of(self.error_of(answer)))
+        return self.session.policy_decided(answer)
 
     def _begin_message(self, request: BeginMessage) -> None:
         session = self.session
         try:
-            incoming = self._intake.open(request.envelope, request.recipients, request.peer)
+            self._taps = self._taps_for(request)
+            incoming = self._intake.open(request.envelope, request.recipients, request.peer, tuple(self._taps.values()))
         except Exception:
-            session.message_refused(self._error_of(Failure()))
+            session.message_refused(self.error_of(Failure()))
             return
         self._incoming = incoming
         session.message_begun(incoming.queue_id)
         self._receiver.expect_text(self._settings.message_size, self._settings.text_line)
         self._text_deadline = self._reactor.seconds() + self._settings.message_timeout
 
+    def _taps_for(self, request: BeginMessage) -> Mapping[str, IMessageTap]:
+        if request.transaction is None or self._service.policies is None:
+            return {}
+        return self._service.policies.taps(request.transaction)
+
     def _write_text(self, octets: bytes) -> Request | None:
         incoming = self._incoming
         assert incoming is not None, "no message was begun"
         pause = incoming.write(octets)
-        return None if pause is None else self._wait_for(pause, self._text_written)
+        return None if pause is None else self.wait_for(pause, self._text_written)
 
     def _text_written(self, answer: Any) -> Request | None:
         if isinstance(answer, Failure):
             self._drop_incoming()
-            self._receiver.discard_text(self._error_of(answer))
+            self._receiver.discard_text(self.error_of(answer))
         return None
 
     def _message_committed(self, answer: Any) -> Request | None:
         if isinstance(answer, Failure):
-            self.session.message_refused(self._error_of(answer))
+            self.session.message_refused(self.error_of(answer))
         else:
             self.session.message_committed(answer)
         return None
@@ -378,22 +367,17 @@ class SmtpProtocol(ShellProtocol):
             return session.login_refused(LoginRefused())
         if isinstance(error, LoginRefused):
             return session.login_refused(error)
-        self._error_of(answer)
+        self.error_of(answer)
         session.login_failed()
         return None
 
-    def _hold_back(self, request: HoldBack) -> Request | None:
-        over: Deferred[None] = Deferred()
-        if request.delay_s > 0:
-            self._delay = self._reactor.callLater(request.delay_s, over.callback, None)
-        else:
-            over.callback(None)
-        return self._wait_for(over, self._held_back)
-
     def _held_back(self, _: Any) -> Request | None:
-        self._delay = None
         self.session.held_back()
         return None
+
+
+def _reply_of(error: MailError) -> PolicyReply:
+    return PolicyReply(error.smtp_code, error.enhanced_code, error.public)
 
 
 def _standing(ip: str, trusted_networks: Sequence[Network]) -> tuple[bool, bool]:

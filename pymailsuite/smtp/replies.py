@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from pymailsuite.errors import MailError
@@ -29,6 +30,14 @@ def error_reply(error: MailError) -> bytes:
     return reply(error.smtp_code, error.enhanced_code, error.public)
 
 
+def with_hints(octets: bytes, hints: Sequence[str]) -> bytes:
+    """A positive reply of one line, with a word on what else there is to say."""
+    if not hints:
+        return octets
+    code, enhanced, text = octets.decode("ascii").rstrip("\r\n").split(" ", 2)
+    return reply(int(code), enhanced, "; ".join((text, *hints)))
+
+
 def text_of(octets: bytes) -> str:
     """A reply on one line, for the log."""
     return octets.decode("ascii", "replace").rstrip("\r\n").replace("\r\n", " / ")
@@ -43,7 +52,6 @@ START_TLS: Final = reply(220, "2.0.0", "Ready to start TLS")
 LOGGED_IN: Final = reply(235, "2.7.0", "Authentication successful")
 CANNOT_VERIFY: Final = reply(252, "2.5.2", "Cannot VRFY user, send some mail")
 
-HELLO_FIRST: Final = reply(503, "5.5.1", "Send HELO or EHLO first")
 NESTED_MAIL: Final = reply(503, "5.5.1", "Sender already specified")
 MAIL_FIRST: Final = reply(503, "5.5.1", "Need MAIL command first")
 NO_RECIPIENTS: Final = reply(554, "5.5.1", "No valid recipients")
@@ -60,6 +68,7 @@ TOO_MANY_RECIPIENTS: Final = reply(452, "4.5.3", "Too many recipients")
 NOT_AFTER_HELO: Final = reply(555, "5.5.4", "Parameters need EHLO, not HELO")
 UNKNOWN_PARAMETER: Final = reply(555, "5.5.4", "Parameter not recognized or not implemented")
 UNKNOWN_BODY: Final = reply(501, "5.5.4", "Unknown value of BODY")
+SENDER_NEEDS_DOMAIN: Final = reply(553, "5.5.4", "Domain name required")
 NEEDS_SMTPUTF8: Final = reply(553, "5.6.7", "Address needs SMTPUTF8")
 
 LOGIN_REQUIRED: Final = reply(530, "5.7.0", "Authentication required")
@@ -71,5 +80,3 @@ ALREADY_SECURE: Final = reply(503, "5.5.1", "TLS already active")
 LOGIN_TEMPORARILY_FAILED: Final = reply(454, "4.7.0", "Temporary authentication failure")
 LOGIN_LINE_TOO_LONG: Final = reply(500, "5.5.6", "Authentication exchange line is too long")
 EHLO_FIRST: Final = reply(503, "5.5.1", "Send EHLO first")
-
-INTERNAL_ERROR: Final = reply(451, "4.3.0", "Internal error, try again later")

@@ -8,8 +8,9 @@ from typing import Any
 from attrs import field, frozen
 from twisted.cred.credentials import ICredentials
 
-from pymailsuite.config.sections.smtp import SmtpSettings
+from pymailsuite.config.sections.smtp import SmtpMxSettings, SmtpSettings
 from pymailsuite.interfaces import LocalRecipient, RemoteRecipient
+from pymailsuite.interfaces.policy import IPolicyChain, MailTransaction
 from pymailsuite.sasl import ServerMechanism
 from pymailsuite.values import Address, Envelope, Peer
 
@@ -32,11 +33,22 @@ class Service:
     mechanisms: Mechanisms | None = None
     postmaster_domain: str = ""
     """Where mail for ``<postmaster>`` goes unless the settings say otherwise; empty: the host name."""
+    policies: IPolicyChain | None = None
 
     @property
     def postmaster(self) -> Address:
         """Who gets that mail."""
         return Address("postmaster", self.postmaster_domain or self.hostname)
+
+    @property
+    def offers_login(self) -> bool:
+        """Whether there is an AUTH at all."""
+        return not isinstance(self.settings, SmtpMxSettings) or self.settings.offer_login
+
+    @property
+    def sender_domain(self) -> str:
+        """The domain of a sender of ours who gave none."""
+        return self.settings.sender_domain or self.postmaster_domain or self.hostname
 
 
 # --- requests
@@ -56,11 +68,29 @@ class BeginMessage:
     envelope: Envelope
     recipients: tuple[tuple[Address, Resolved], ...]
     peer: Peer
+    transaction: MailTransaction | None = None
+    """What the policies are told that want to hear the message; None if there are none."""
+
+
+@frozen
+class CheckPolicy:
+    """Ask the policies; answer with ``policy_decided``. At MESSAGE the message is yet to be put into it."""
+
+    transaction: MailTransaction
 
 
 @frozen
 class CommitMessage:
-    """All of the text is there; answer with ``message_committed`` or ``message_refused``."""
+    """All of the text is there; answer with ``message_committed`` or ``message_refused``.
+
+    ``prefix`` are fields that go in front of it."""
+
+    prefix: bytes = b""
+
+
+@frozen
+class DropMessage:
+    """Forget the message that was begun; it has been refused."""
 
 
 @frozen
@@ -82,7 +112,7 @@ class HoldBack:
     delay_s: float
 
 
-Request = ResolveRecipient | BeginMessage | CommitMessage | BeginTls | LogIn | HoldBack
+Request = ResolveRecipient | CheckPolicy | BeginMessage | CommitMessage | DropMessage | BeginTls | LogIn | HoldBack
 
 
 @frozen

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from pymailsuite.config.sections.delivery import DeliverySettings
-from pymailsuite.delivery.intake import MessageIntake, ReceivedCount, TooManyHops, route_of
+from pymailsuite.delivery.intake import HeaderTooLong, MessageIntake, TooManyHops, route_of
 from pymailsuite.errors import NoSuchAccount
 from pymailsuite.interfaces import Column, IIncomingMessage, IMessageIntake, LocalRecipient, RemoteRecipient
 from pymailsuite.values import ALL_UIDS, AccountId, Address, BodyType, Envelope, Peer, QueueId
@@ -190,13 +190,80 @@ class LoopTests(IntakeTestCase):
         st.integers(1, 30),
     )
     def test_the_count_does_not_depend_on_the_cut(self, lines: list[bytes], size: int) -> None:
-        octets = b"".join(line + b"\r\n" for line in lines) + b"\r\nReceived: body\r\n"
-        count = ReceivedCount()
-        for position in range(0, len(octets), size):
-            if not count.ended:
-                count.feed(octets[position : position + size])
-        self.assertTrue(count.ended)
-        self.assertEqual(count.count, sum(line.lower().startswith(b"received:") for line in lines))
+        octets = b"".join(line + b"\r\n" for line in [b"A: b", *lines]) + b"\r\nReceived: body\r\n"
+        hops = sum(line.lower().startswith(b"received:") for line in lines)
+        for limit in (hops, hops - 1):
+            self.intake.max_received = limit
+            message = self.open(self.local("ann", self.ann))
+            for position in range(0, len(octets), size):
+                message.write(octets[position : position + size])
+            if limit == hops:
+                self.successResultOf(message.commit())
+                self.assertTrue(self.mail(self.ann)[-1].endswith(octets))
+            else:
+                self.failureResultOf(message.commit(), TooManyHops)
+
+
+class _Listener:
+    def __init__(self) -> None:
+        self.octets = b""
+
+    def write(self, octets: bytes) -> None:
+        self.octets += octets
+
+
+class PolicyTests(IntakeTestCase):
+    """What policies hear of a message, and what they put in front of it."""
+
+    FORGED = b"Authentication-Results: mx.example.org; spf=pass\r\nAuthentication-Results: other.example; spf=fail\r\n"
+
+    def test_results_in_our_name_are_taken_out_and_nothing_else(self) -> None:
+        for size in (1, 7, 10_000):
+            message = self.open(self.local("ann", self.ann))
+            octets = self.FORGED + HELLO
+            for position in range(0, len(octets), size):
+                message.write(octets[position : position + size])
+            self.successResultOf(message.commit())
+            stored = self.mail(self.ann)[-1]
+            self.assertNotIn(b"mx.example.org; spf", stored)
+            self.assertTrue(stored.endswith(b"Authentication-Results: other.example; spf=fail\r\n" + HELLO))
+
+    def test_policies_hear_what_the_client_sent_and_see_its_header(self) -> None:
+        listener = _Listener()
+        envelope = Envelope(SENDER, (Address("ann", "example.org"),))
+        message = self.intake.open(envelope, self.local("ann", self.ann), PEER, [listener])
+        message.write(self.FORGED + HELLO[:30])
+        message.write(HELLO[30:])
+        self.assertEqual(listener.octets, self.FORGED + HELLO)
+        received = message.received({"ear": listener})
+        self.assertEqual(received.header, self.FORGED + HELLO[: HELLO.index(b"World")])
+        self.assertEqual((received.size, received.queue_id), (len(listener.octets), message.queue_id))
+        self.assertIs(received.taps["ear"], listener)
+
+    def test_a_listener_that_fails_does_not_keep_the_message_away(self) -> None:
+        broken = _Listener()
+        del broken.octets
+        message = self.intake.open(
+            Envelope(SENDER, (Address("ann", "example.org"),)), self.local("ann", self.ann), PEER, [broken]
+        )
+        message.write(HELLO)
+        self.assertEqual(len(self.flushLoggedErrors(AttributeError)), 1)
+        self.successResultOf(message.commit())
+
+    def test_a_prefix_stands_behind_the_fields_of_the_copy(self) -> None:
+        message = self.open(self.local("ann", self.ann))
+        message.write(HELLO)
+        self.successResultOf(message.commit(b"X-Found: nothing\r\n"))
+        (octets,) = self.mail(self.ann)
+        names = [line.partition(b":")[0] for line in octets.split(b"\r\n")[:4]]
+        self.assertEqual(names, [b"Return-Path", b"Delivered-To", b"X-Found", b"Received"])
+
+    def test_a_header_without_end_is_refused(self) -> None:
+        message = self.open(self.local("ann", self.ann))
+        for _ in range(70):
+            message.write(b"A: " + b"b" * 20_000 + b"\r\n")
+        error = self.failureResultOf(message.commit(), HeaderTooLong).value
+        self.assertEqual((error.smtp_code, error.enhanced_code), (552, "5.3.4"))
 
 
 class RouteTests(SynchronousTestCase):

@@ -147,7 +147,7 @@ class RetrTests(SynchronousTestCase):
     def test_defect_is_logged_and_told_without_its_nature(self):
         self.start(MESSAGES["one"])
         self.mail.failures["read_messages"] = ZeroDivisionError("secret")
-        self.assertEqual(self.retr(1), b"-ERR [SYS/TEMP] internal error, try again later\r\n")
+        self.assertEqual(self.retr(1), b"-ERR [SYS/TEMP] Internal error, try again later\r\n")
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_failed_reading_ahead_harms_only_who_needs_it(self):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -16,6 +16,7 @@ from pymailsuite.interfaces import (
     LocalRecipient,
     RemoteRecipient,
 )
+from pymailsuite.interfaces.policy import IMessageTap, ReceivedMessage
 from pymailsuite.values import AccountId, Address, ContentId, Envelope, Peer, QueueId, queue_id_of
 
 
@@ -31,6 +32,7 @@ class RecordedMessage:
         self.committed = False
         self.aborted = False
         self.prefix = b""
+        self.taps: tuple[IMessageTap, ...] = ()
         self._intake = intake
 
     @property
@@ -42,7 +44,14 @@ class RecordedMessage:
         """None, or what the test put into ``intake.write_answers``."""
         assert not self.aborted and not self.committed, "written to after its end"
         self.pieces.append(octets)
+        for tap in self.taps:
+            tap.write(octets)
         return self._intake.write_answers.pop(0) if self._intake.write_answers else None
+
+    def received(self, taps: Mapping[str, IMessageTap]) -> ReceivedMessage:
+        """As it came."""
+        octets = self.octets
+        return ReceivedMessage(self.queue_id, len(octets), octets[: octets.find(b"\r\n\r\n") + 4], taps)
 
     def commit(self, prefix: bytes = b"") -> Deferred[QueueId]:
         """Fires at once, or with what the test put into ``intake.commit_answers``."""
@@ -70,11 +79,14 @@ class RecordingIntake:
         self.commit_answers: list[Deferred[QueueId] | Exception | None] = []
         self.recipients: list[Any] = []
 
-    def open(self, envelope: Envelope, recipients: Sequence[Any], peer: Peer) -> RecordedMessage:
+    def open(
+        self, envelope: Envelope, recipients: Sequence[Any], peer: Peer, taps: Sequence[IMessageTap] = ()
+    ) -> RecordedMessage:
         """A new message; raises ``open_error`` if that is set."""
         if self.open_error is not None:
             raise self.open_error
         message = RecordedMessage(self, queue_id_of(ContentId(len(self.messages) + 1)), envelope, peer)
+        message.taps = tuple(taps)
         self.messages.append(message)
         self.recipients.append(recipients)
         return message

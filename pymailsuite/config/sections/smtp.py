@@ -51,6 +51,19 @@ class SmtpSettings(Section):
     max_idle_commands: int = Field(default=100, ge=1)
     """Commands in a row that do nothing (NOOP, RSET, VRFY, HELP, EHLO); then the connection is closed with 421."""
 
+    hello_first: str = "Polite people say HELO first"
+    """The text of the 503 to MAIL, RCPT and DATA before HELO or EHLO."""
+
+    error_delay: Duration = Field(default=0.0, ge=0)
+    """How long each further reply to a peer that has erred too often on one connection is held back; 0: not at all."""
+
+    error_delay_after: int = Field(default=5, ge=0)
+    """Errors and refusals of one connection that are answered without that delay."""
+
+    sender_domain: str = ""
+    """The domain of a sender of a user or a trusted host that gave none; others are answered 553. Empty: the first
+    domain of ``[server]``."""
+
     command_line: Size = Field(default=512, ge=512)
     """Octets of a command with its CRLF (RFC 5321 §4.5.3.1.4)."""
 

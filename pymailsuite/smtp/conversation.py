@@ -1,0 +1,191 @@
+"""What all parts of an SMTP conversation share: where it stands, what is to be said, and what the policies have ruled.
+
+The commands are in :mod:`pymailsuite.smtp.transaction` (MAIL, RCPT, DATA), :mod:`pymailsuite.smtp.login` (AUTH) and
+:mod:`pymailsuite.smtp.session` (all others, and the way to each).
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+
+from pymailsuite.errors import MailError
+from pymailsuite.interfaces.policy import Action, Decision, MailTransaction, PolicyReply, Ruling, Stage
+from pymailsuite.sasl import ServerMechanism
+from pymailsuite.smtp import replies
+from pymailsuite.smtp.replies import reply, text_of
+from pymailsuite.smtp.requests import CheckPolicy, HoldBack, Note, Request, Resolved, Service
+from pymailsuite.values import Address, BodyType, Peer
+
+_NOBODY_ASKED: frozenset[Stage] = frozenset()
+
+
+class State(enum.IntEnum):
+    """Where in the conversation we are. Source: RFC 5321 §4.1.4."""
+
+    START = 0  # before HELO
+    READY = 1  # no transaction
+    MAIL = 2  # sender known
+    RCPT = 3  # recipients known
+    TEXT = 4  # reading message text
+    LOGIN = 5  # within AUTH
+    REFUSING = 6  # greeted with 554
+
+
+class Conversation:
+    """The state of one connection, and how to say something.
+
+    ``outgoing`` collects replies and ``notes`` what to log, for the shell to take away; ``ended`` is True once the
+    connection is to be closed after the replies have been sent.
+    """
+
+    def __init__(self, service: Service, peer: Peer, secure: bool, loopback: bool = False) -> None:
+        """``loopback`` says that the peer is on this host, where a setting may allow passwords without TLS."""
+        settings = service.settings
+        self.outgoing: list[bytes] = []
+        self.notes: list[Note] = []
+        self.ended = False
+        self.state = State.START
+        self._service = service
+        self._settings = settings
+        self._peer = peer
+        self._secure = secure
+        self._plaintext_login = settings.plaintext_login and loopback
+        self._lenient = settings.lenient_syntax == "always" or (peer.trusted and settings.lenient_syntax == "trusted")
+        self._bad_commands = 0
+        self._errors = 0
+        self._errors_answered = 0
+        self._held: Callable[[], None] | None = None
+        self._early_talker = False
+        self._connection_rulings: tuple[Ruling, ...] = ()
+        self._hello_rulings: tuple[Ruling, ...] = ()
+        self._stages = _NOBODY_ASKED
+        self._find_stages()
+        self._then: Callable[[Decision], Request | None] | None = None
+        self._forget_transaction()
+
+    def _forget_transaction(self) -> None:
+        self._reverse_path: Address | None = None
+        self._recipients: list[tuple[Address, Resolved]] = []
+        self._pending_recipient: Address | None = None
+        self._body = BodyType.SEVENBIT
+        self._smtputf8 = False
+        self._declared_size: int | None = None
+        self._rulings: tuple[Ruling, ...] = ()
+
+    @property
+    def peer(self) -> Peer:
+        """Who is at the other end, as far as is known by now."""
+        return self._peer
+
+    # --- saying something
+
+    def _say(self, octets: bytes) -> None:
+        self.outgoing.append(octets)
+
+    def _close_with(self, octets: bytes) -> None:
+        self._say(octets)
+        self.ended = True
+
+    def _bad(self, octets: bytes) -> None:
+        """Answer a command that was not in order; too many of those end the connection."""
+        self._errors += 1
+        self._bad_commands += 1
+        self._say(octets)
+        if self._bad_commands > self._settings.max_bad_commands:
+            self._close_with(reply(421, "4.7.0", f"{self._service.hostname} Too many errors"))
+
+    def _bad_error(self, error: MailError) -> None:
+        self._bad(replies.error_reply(error))
+
+    def _slowed(self, request: Request | None) -> Request | None:
+        """What is to be done next: what a peer that errs again and again is told is held back first."""
+        if self._errors == self._errors_answered:
+            return request
+        self._errors_answered = self._errors
+        settings = self._settings
+        if not settings.error_delay or self._errors <= settings.error_delay_after or request is not None or self.ended:
+            return request
+        told, self.outgoing = self.outgoing, []
+
+        def say() -> None:
+            self.outgoing = told + self.outgoing
+
+        self._held = say
+        return HoldBack(settings.error_delay)
+
+    def held_back(self) -> None:
+        """The delay that was asked for is over: say what had to wait."""
+        held, self._held = self._held, None
+        assert held is not None, "nothing was held back"
+        held()
+
+    def _note(self, event: str, octets: bytes, **more: object) -> None:
+        peer = self._peer
+        fields = {
+            "peer_ip": peer.ip,
+            "helo": peer.helo,
+            "reverse_path": str(self._reverse_path or ""),
+            "recipients": len(self._recipients),
+            "tls": peer.tls,
+            "login": peer.login,
+            "reply": text_of(octets),
+            **more,
+        }
+        self.notes.append(Note(event, fields))
+
+    # --- policies
+
+    def _find_stages(self) -> None:
+        """Find out anew who is to be asked about this peer; usually nobody, and that costs nothing."""
+        policies = self._service.policies
+        if policies is not None:
+            self._stages = policies.stages_for(self._peer, self._service.submission)
+
+    def _all_rulings(self) -> tuple[Ruling, ...]:
+        return (*self._connection_rulings, *self._hello_rulings, *self._rulings)
+
+    def _anything_said(self) -> bool:
+        """Whether any policy has had more than nothing to say of what goes on."""
+        return any(ruling.verdict.action is not Action.PASS for ruling in self._all_rulings())
+
+    def _transaction(self, stage: Stage, recipient: Address | None = None) -> MailTransaction:
+        service = self._service
+        assert service.policies is not None, "nobody is asked where there are no policies"
+        return MailTransaction(
+            stage=stage,
+            peer=self._peer,
+            authserv_id=service.policies.authserv_id,
+            submission=service.submission,
+            reverse_path=self._reverse_path,
+            body=self._body,
+            smtputf8=self._smtputf8,
+            recipient=recipient,
+            recipients=tuple([address for address, _ in self._recipients]),
+            early_talker=self._early_talker,
+            rulings=self._all_rulings(),
+        )
+
+    def _check(
+        self, stage: Stage, then: Callable[[Decision], Request | None], recipient: Address | None = None
+    ) -> CheckPolicy:
+        self._then = then
+        return CheckPolicy(self._transaction(stage, recipient))
+
+    def policy_decided(self, decision: Decision) -> Request | None:
+        """The policies have been asked, as CheckPolicy wanted."""
+        then, self._then = self._then, None
+        assert then is not None, "no policy was to be asked"
+        return self._slowed(then(decision))
+
+    def _refusal(self, refusal: PolicyReply) -> bytes:
+        return reply(refusal.code, refusal.enhanced_code, refusal.text)
+
+    # --- what several commands ask
+
+    def _offered(self) -> Mapping[str, Callable[[], ServerMechanism]]:
+        """The mechanisms of AUTH that may be used here and now."""
+        service = self._service
+        if service.mechanisms is None or not service.offers_login:
+            return {}
+        return service.mechanisms(self._secure or self._plaintext_login)

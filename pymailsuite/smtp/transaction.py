@@ -1,0 +1,263 @@
+"""The commands of a mail transaction: MAIL, RCPT, DATA, RSET, and the end of the text. Source: RFC 5321 §3.3."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import evolve
+
+from pymailsuite.errors import MailError, MessageTooBig, NoSuchUser, RelayDenied
+from pymailsuite.interfaces import RemoteRecipient
+from pymailsuite.interfaces.policy import Decision, Stage
+from pymailsuite.smtp import replies
+from pymailsuite.smtp.conversation import Conversation, State
+from pymailsuite.smtp.grammar import SyntaxRefused, parse_forward_path, parse_reverse_path, parse_size
+from pymailsuite.smtp.receiver import EndOfText
+from pymailsuite.smtp.replies import reply
+from pymailsuite.smtp.requests import (
+    BeginMessage,
+    CommitMessage,
+    DropMessage,
+    Request,
+    Resolved,
+    ResolveRecipient,
+    Service,
+)
+from pymailsuite.values import Address, BodyType, Envelope, Peer, QueueId
+
+
+class TransactionCommands(Conversation):
+    """MAIL to the reply to the final dot."""
+
+    def __init__(self, service: Service, peer: Peer, secure: bool, loopback: bool = False) -> None:
+        super().__init__(service, peer, secure, loopback)
+        self._transactions = 0
+        self._idle_commands = 0
+        self._refused_recipients = 0
+        self._resolved: Resolved = ()
+        self._queue_id: QueueId | None = None
+        self._size = 0
+
+    # --- MAIL
+
+    def _mail(self, argument: str) -> Request | None:
+        settings = self._settings
+        peer = self._peer
+        if self._service.submission and not peer.login:
+            needs_tls = self._service.tls_available and not self._secure and not self._offered()
+            self._bad(replies.TLS_REQUIRED if needs_tls else replies.LOGIN_REQUIRED)
+            return None
+        if argument[:5].upper() != "FROM:":
+            raise SyntaxRefused
+        if self._transactions >= settings.max_transactions:
+            self._close_with(reply(421, "4.7.0", f"{self._service.hostname} Too many messages on one connection"))
+            return None
+        self._forget_transaction()
+        reverse_path, parameters = parse_reverse_path(argument[5:], self._lenient)
+        if parameters and not self._take_parameters(parameters):
+            return None
+        if reverse_path is not None:
+            if not reverse_path.domain:
+                if not (peer.login or peer.trusted):
+                    self._bad(replies.SENDER_NEEDS_DOMAIN)
+                    return None
+                reverse_path = evolve(reverse_path, domain=self._service.sender_domain)
+            if not self._smtputf8 and not reverse_path.is_ascii:
+                self._bad(replies.NEEDS_SMTPUTF8)
+                return None
+        self._transactions += 1
+        self._idle_commands = 0
+        self._reverse_path = reverse_path
+        if Stage.MAIL in self._stages:
+            return self._check(Stage.MAIL, self._mail_decided)
+        self.state = State.MAIL
+        self._say(replies.SENDER_OK)
+        return None
+
+    def _mail_decided(self, decision: Decision) -> None:
+        if decision.refusal is not None:
+            octets = self._refusal(decision.refusal)
+            self._note("smtp.sender_refused", octets, policy=decision.culprit)
+            self._forget_transaction()
+            self._bad(octets)
+            return
+        self._rulings = decision.rulings
+        self.state = State.MAIL
+        self._say(replies.with_hints(replies.SENDER_OK, decision.hints))
+
+    def _take_parameters(self, parameters: Mapping[str, str]) -> bool:
+        """The parameters of MAIL; False after a refusal has been said."""
+        if not self._peer.esmtp:
+            self._bad(replies.NOT_AFTER_HELO)
+            return False
+        for keyword, value in parameters.items():
+            if keyword == "SIZE":
+                self._declared_size = parse_size(value)
+                if self._declared_size > self._settings.message_size:
+                    self._say(replies.error_reply(MessageTooBig()))
+                    return False
+            elif keyword == "BODY":
+                try:
+                    self._body = BodyType(value.upper())
+                except ValueError:
+                    self._bad(replies.UNKNOWN_BODY)
+                    return False
+            elif keyword == "SMTPUTF8" and not value:
+                self._smtputf8 = True
+            elif keyword != "AUTH" or not value:
+                # AUTH= is for servers that trust their peer about who wrote (RFC 4954 §5); it may be ignored.
+                self._bad(replies.UNKNOWN_PARAMETER)
+                return False
+        return True
+
+    # --- RCPT
+
+    def _rcpt(self, argument: str) -> Request | None:
+        if argument[:3].upper() != "TO:":
+            raise SyntaxRefused
+        address, parameters = parse_forward_path(argument[3:], self._lenient)
+        if parameters:
+            self._bad(replies.UNKNOWN_PARAMETER if self._peer.esmtp else replies.NOT_AFTER_HELO)
+            return None
+        if not self._smtputf8 and not address.is_ascii:
+            self._bad(replies.NEEDS_SMTPUTF8)
+            return None
+        settings = self._settings
+        limit = settings.max_recipients if self._reverse_path is not None else settings.null_sender_recipients
+        if len(self._recipients) >= limit:
+            self._refuse_recipient(address, replies.TOO_MANY_RECIPIENTS)
+            return None
+        if not address.domain:
+            local_part, _, domain = settings.postmaster.rpartition("@")
+            address = Address(local_part, domain) if domain else self._service.postmaster
+        self._pending_recipient = address
+        return ResolveRecipient(address)
+
+    def recipient_resolved(self, resolved: Resolved) -> Request | None:
+        """Where mail for the recipient goes. Whether it may go there is decided here, before any look-up of DNS."""
+        address = self._pending_recipient
+        assert address is not None, "no recipient was asked about"
+        peer = self._peer
+        if not (peer.login or peer.trusted) and resolved == (RemoteRecipient(address),):
+            code = int(self._settings.relay_denied)
+            self._refuse_recipient(address, reply(code, f"{code // 100}.7.1", RelayDenied.text))
+            return self._slowed(None)
+        if Stage.RCPT in self._stages or self._anything_said():
+            self._resolved = resolved
+            return self._check(Stage.RCPT, self._recipient_decided, address)
+        self._take_recipient(address, resolved, replies.RECIPIENT_OK)
+        return None
+
+    def _recipient_decided(self, decision: Decision) -> None:
+        address = self._pending_recipient
+        assert address is not None, "no recipient was asked about"
+        if decision.refusal is not None:
+            self._refuse_recipient(address, self._refusal(decision.refusal), decision.culprit)
+            return
+        self._rulings += decision.rulings
+        self._take_recipient(address, self._resolved, replies.with_hints(replies.RECIPIENT_OK, decision.hints))
+
+    def _take_recipient(self, address: Address, resolved: Resolved, octets: bytes) -> None:
+        self._recipients.append((address, resolved))
+        self.state = State.RCPT
+        self._say(octets)
+
+    def recipient_refused(self, error: MailError) -> Request | None:
+        """The recipient is not known, or cannot be looked up now."""
+        address = self._pending_recipient
+        assert address is not None, "no recipient was asked about"
+        if isinstance(error, NoSuchUser) and not error.public.startswith("<"):
+            octets = reply(error.smtp_code, error.enhanced_code, f"<{address}> {error.public}")
+        else:
+            octets = replies.error_reply(error)
+        self._refuse_recipient(address, octets)
+        return self._slowed(None)
+
+    def _refuse_recipient(self, address: Address, octets: bytes, policy: str = "") -> None:
+        self._errors += 1
+        self._say(octets)
+        self._note("smtp.recipient_refused", octets, recipient=str(address), policy=policy)
+        self._refused_recipients += 1
+        if self._refused_recipients > self._settings.max_refused_recipients:
+            self._close_with(reply(421, "4.7.0", f"{self._service.hostname} Too many refused recipients"))
+
+    # --- DATA
+
+    def _data(self, argument: str) -> Request | None:
+        if argument.strip():
+            self._bad(replies.NO_ARGUMENT_ALLOWED)
+            return None
+        if Stage.DATA in self._stages:
+            return self._check(Stage.DATA, self._data_decided)
+        return self._begin_message()
+
+    def _data_decided(self, decision: Decision) -> Request | None:
+        self._rulings += decision.rulings
+        if decision.refusal is not None:
+            self._errors += 1
+            self._end_transaction("smtp.refused", self._refusal(decision.refusal), policy=decision.culprit)
+            return None
+        return self._begin_message()
+
+    def _begin_message(self) -> BeginMessage:
+        recipients = tuple(self._recipients)
+        envelope = Envelope(
+            self._reverse_path,
+            tuple([address for address, _ in recipients]),
+            self._body,
+            self._smtputf8,
+            self._declared_size,
+        )
+        transaction = self._transaction(Stage.DATA) if self._stages else None
+        return BeginMessage(envelope, recipients, self._peer, transaction)
+
+    def message_begun(self, queue_id: QueueId) -> None:
+        """The intake is open: ask for the text. The receiver must be told to expect it."""
+        self._queue_id = queue_id
+        self._size = 0
+        self.state = State.TEXT
+        self._say(replies.START_TEXT)
+
+    def text_ended(self, end: EndOfText) -> Request | None:
+        """The line with the dot has come."""
+        self._size = end.size
+        if end.error is not None:
+            self.message_refused(end.error)
+            return None
+        if Stage.MESSAGE in self._stages or self._rulings or self._hello_rulings or self._connection_rulings:
+            return self._check(Stage.MESSAGE, self._message_decided)
+        return CommitMessage()
+
+    def _message_decided(self, decision: Decision) -> Request:
+        if decision.refusal is not None:
+            self._errors += 1
+            self._end_transaction("smtp.refused", self._refusal(decision.refusal), policy=decision.culprit)
+            return DropMessage()
+        return CommitMessage(decision.prefix)
+
+    def message_committed(self, queue_id: QueueId) -> None:
+        """The message is on stable storage: from here on it is our responsibility (RFC 5321 §4.2.5)."""
+        octets = b"250 2.0.0 %b Message accepted for delivery\r\n" % queue_id.encode("ascii")
+        self._end_transaction("smtp.accepted", octets)
+
+    def message_refused(self, error: MailError) -> None:
+        """The message was not accepted; nothing of it remains."""
+        self._end_transaction("smtp.refused", replies.error_reply(error), cause=error.cause)
+
+    def _end_transaction(self, event: str, octets: bytes, **more: object) -> None:
+        self._say(octets)
+        self._note(event, octets, queue_id=self._queue_id, size=self._size, **more)
+        self._queue_id = None
+        self._forget_transaction()
+        self.state = State.READY
+
+    # --- RSET
+
+    def _rset(self, argument: str) -> None:
+        if argument.strip():
+            self._bad(replies.NO_ARGUMENT_ALLOWED)
+            return
+        self._forget_transaction()
+        if self.state is not State.START:
+            self.state = State.READY
+        self._say(replies.RESET)

@@ -1,0 +1,91 @@
+"""A shell whose core is pulled: it is given one event at a time, and none while an answer is pending.
+
+Replies so stay in the order of their commands. An answer that is there already is used at once, in the same turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Generic, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
+
+from pymailsuite.errors import MailError, TemporaryFailure
+from pymailsuite.wire.shell import ShellProtocol
+
+R = TypeVar("R")
+"""What the core asks for."""
+
+
+class InternalFailure(TemporaryFailure):
+    """A defect of ours, already logged in full: the peer may try again."""
+
+    text = "Internal error, try again later"
+
+
+class PullingProtocol(ShellProtocol, Generic[R]):
+    """One connection. A protocol that derives from it sets ``_pumping`` while it pulls, and pulls nothing while
+    ``_waiting``.
+
+    A ``settle`` takes the answer, or a Failure; what it returns is the core's next request, or None."""
+
+    failed_event: ClassVar[str] = "connection.request_failed"
+
+    def __init__(self, reactor: IReactorTime) -> None:
+        super().__init__(reactor)
+        # An answer is pending: nothing more is taken from the peer's octets until it is there.
+        self._waiting = False
+        self._pumping = False
+        self._answer: tuple[Any] | None = None
+        self._delay: IDelayedCall | None = None
+
+    def pump(self, request: R | None = None, acted: bool = False) -> None:
+        """Perform the core's request, if there is one, and go on with what the peer has sent.
+
+        ``acted``: the turn has made the conversation go on already.
+        """
+        raise NotImplementedError
+
+    def wait_for(self, answer: Deferred[Any], settle: Callable[[Any], R | None]) -> R | None:
+        """Go on with ``settle`` when the answer, or a Failure, is there; at once if it is there already."""
+        self._waiting = True
+        answer.addBoth(self._answered, settle)
+        if self._answer is None:
+            return None
+        (result,), self._answer = self._answer, None
+        return settle(result)
+
+    def _answered(self, result: object, settle: Callable[[Any], R | None]) -> None:
+        self._waiting = False
+        if self._pumping:
+            # Still within wait_for: what settling it may raise must not end up in the Deferred.
+            self._answer = (result,)
+        else:
+            self.in_turn(self._go_on, result, settle)
+
+    def _go_on(self, result: object, settle: Callable[[Any], R | None]) -> None:
+        self.pump(settle(result), acted=True)
+
+    def hold_back(self, delay_s: float, settle: Callable[[Any], R | None]) -> R | None:
+        """Go on with ``settle`` after that many seconds; never, if the connection ends before."""
+        over: Deferred[None] = Deferred()
+        if delay_s > 0:
+            self._delay = self._reactor.callLater(delay_s, over.callback, None)
+        else:
+            over.callback(None)
+        return self.wait_for(over, settle)
+
+    def forget_delay(self) -> None:
+        """The connection is gone: nobody waits any more."""
+        if self._delay is not None and self._delay.active():
+            self._delay.cancel()
+        self._delay = None
+
+    def error_of(self, failure: Failure) -> MailError:
+        """What the peer is told of a failure; a defect is logged, and its nature kept to ourselves."""
+        if isinstance(failure.value, MailError):
+            return failure.value
+        self.log.failure("{event}: {log_failure.value}", failure=failure, event=self.failed_event, peer_ip=self.peer_ip)
+        return InternalFailure(cause=failure.getErrorMessage())
