@@ -1,0 +1,5 @@
+"""The policies ``dnsbl`` and ``lists``."""
+
+from pymailsuite.policy.plugin import PolicyPlugin
+
+dnsbl = PolicyPlugin("dnsbl", "pymailsuite.policy.lists.dns_policy.make_policy")
