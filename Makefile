@@ -9,6 +9,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DIR ?= dev-data
 JOBS ?= 2
+# What is tested on PostgreSQL again.
+ON_STORES := tests/store tests/smtp tests/pop3 tests/imap tests/queue tests/delivery tests/directory tests/relay tests/auth
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
 
 .PHONY: run demo test check docs generate clean
@@ -21,6 +23,7 @@ demo: $(VENV)/.for-run
 
 test: $(VENV)/.for-test
 	$(BIN)/pytest -n $(JOBS) --dist worksteal
+	$(BIN)/pytest -n $(JOBS) --dist worksteal --store-url pgserver $(ON_STORES)
 
 check: $(VENV)/.for-check docs
 	$(BIN)/ruff check --quiet .

@@ -250,7 +250,8 @@ def release_maildrops_txn(txn: Transaction, owners: Sequence[str]) -> int:
     """End the locks of owners, and of those whose name begins with one of theirs and a colon; how many."""
     return sum(
         txn.execute(
-            "DELETE FROM maildrop_locks WHERE owner = ? OR SUBSTR(owner, 1, ?) = ?", (one, len(one) + 1, f"{one}:")
+            "DELETE FROM maildrop_locks WHERE owner = ? OR SUBSTR(owner, 1, CAST(? AS INTEGER)) = ?",
+            (one, len(one) + 1, f"{one}:"),
         )
         for one in owners
     )

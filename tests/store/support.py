@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
@@ -15,8 +16,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from pymailsuite.config.sections.store import StoreSection
 from pymailsuite.interfaces import Account, Appended, NewMessage, StagedContent
-from pymailsuite.store import MailStore, inline_store, mail_store
+from pymailsuite.store import MailStore, mail_store
+from pymailsuite.store.mail_store import open_engine
+from pymailsuite.store.mailboxes import lock_account_txn
+from pymailsuite.store.transaction import Transaction
 from pymailsuite.values import Flags
+from tests.support import stores
 
 NOW = 1_770_000_000.0
 
@@ -85,20 +90,19 @@ class StoreTestCase(SynchronousTestCase):
 
 
 class InMemory(StoreTestCase):
-    """SQLite in memory, run where it is called."""
+    """A store run where it is called: SQLite in memory, or what ``--store-url`` names."""
 
     settings = StoreSection()
 
     def setUp(self) -> None:
         self.clock = Clock()
         self.clock.rightNow = NOW
-        self.store = inline_store(self.settings, self.clock)
-        self.result(self.store.open())
+        self.store = stores.make_store(self.clock, self.settings)
         self.addCleanup(self.store.close)
 
 
 class OnDisk(StoreTestCase):
-    """SQLite in a file, with its writer and reader threads."""
+    """A store with its writer and reader threads: SQLite in a file, or what ``--store-url`` names."""
 
     settings = StoreSection(sqlite_checkpoint_interval=0.05)
 
@@ -106,8 +110,14 @@ class OnDisk(StoreTestCase):
         self.folder = tempfile.mkdtemp(prefix="pymailsuite-test-")
         self.addCleanup(shutil.rmtree, self.folder)
         self.clock = self.bell = Bell()
-        self.url = f"sqlite:///{self.folder}/store.sqlite"
+        self.url = self.make_url()
+        # Time is the tests' own, wherever the database is.
+        self.patch(type(open_engine(self.url, self.settings)), "clock", "")
         self.store = self.open_store()
+
+    def make_url(self) -> str:
+        """Where there is no store yet, or an empty one."""
+        return stores.lent_url() or f"sqlite:///{self.folder}/store.sqlite"
 
     def open_store(self) -> MailStore:
         store = mail_store(self.settings, self.bell, url=self.url)
@@ -125,3 +135,19 @@ class OnDisk(StoreTestCase):
     def failure(self, deferred: Deferred[Any], *kinds: type[Exception]) -> Exception:
         self.bell.wait(deferred)
         return self.failureResultOf(deferred, *kinds).value
+
+    def hold(self, store: MailStore, account: Account | None = None) -> threading.Event:
+        """Keep a store's transaction open, with the account locked, until the event is set."""
+        go, started = threading.Event(), threading.Event()
+
+        def hold_txn(txn: Transaction) -> None:
+            if account is not None:
+                lock_account_txn(txn, account.account_id)
+            started.set()
+            go.wait(10)
+
+        store.database.run("hold", hold_txn)
+        self.bell.advance(0)
+        self.assertTrue(started.wait(10))
+        self.addCleanup(go.set)
+        return go

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from typing import Any
 
 from twisted.internet.defer import Deferred
 
 from pymailsuite.config.sections.store import StoreSection
-from pymailsuite.errors import ConfigError, NoSuchEntry, StorageFull, StoreUnavailable
+from pymailsuite.errors import ConfigError, NoSuchEntry, StoreUnavailable
 from pymailsuite.interfaces import Acceptance, Column, Delivery, NewMessage
 from pymailsuite.store import mail_store
-from pymailsuite.store.engines.sqlite import SqliteConnection
+from pymailsuite.store.engines.base import Connection
 from pymailsuite.store.transaction import Transaction
-from pymailsuite.values import ALL_UIDS, AccountId, FlagChange, Flags, SystemFlag
+from pymailsuite.values import ALL_UIDS, AccountId
 from tests.store.support import Bell, InMemory, OnDisk, StoreTestCase
 
 MESSAGE = b"Subject: hi\r\n\r\nbody\r\n"
@@ -82,30 +81,19 @@ class GroupCommitTests(OnDisk):
     def setUp(self) -> None:
         super().setUp()
         self.commits = 0
-        plain = SqliteConnection.commit
+        connection = self.store.database.engine.connect()
+        connection.close()
+        plain = type(connection).commit
 
-        def commit(connection: SqliteConnection) -> None:
+        def commit(connection: Connection) -> None:
             self.commits += 1
             plain(connection)
 
-        self.patch(SqliteConnection, "commit", commit)
-
-    def hold_writer(self) -> threading.Event:
-        """Keep the writer busy until the event is set, so that what is asked meanwhile waits together."""
-        go, started = threading.Event(), threading.Event()
-
-        def hold_txn(txn: Transaction) -> None:
-            started.set()
-            go.wait(10)
-
-        self.store.database.run("hold", hold_txn)
-        self.bell.advance(0)
-        self.assertTrue(started.wait(10))
-        return go
+        self.patch(type(connection), "commit", commit)
 
     def test_what_waits_together_is_committed_once(self) -> None:
         ann = self.account()
-        go = self.hold_writer()
+        go = self.hold(self.store)
         self.commits = 0
         waiting: list[Deferred[Any]] = []
         for number in range(50):
@@ -146,7 +134,7 @@ class GroupCommitTests(OnDisk):
 
     def test_one_message_at_fault_does_not_harm_those_accepted_with_it(self) -> None:
         ann = self.account()
-        go = self.hold_writer()
+        go = self.hold(self.store)
         waiting = []
         for account_id in (ann.account_id, AccountId(404), ann.account_id):
             writer = self.store.new_content()
@@ -180,26 +168,25 @@ class GroupCommitTests(OnDisk):
 
 
 class TwoProcessesTests(OnDisk):
-    """Another process on the same file, played by a second store."""
+    """Another process on the same database, played by a second store."""
 
     def test_one_waits_while_the_other_writes(self) -> None:
-        other = sqlite3.connect(f"{self.folder}/store.sqlite", isolation_level=None)
-        self.addCleanup(other.close)
-        other.execute("BEGIN IMMEDIATE")
-        deferred = self.store.directory.add_domain("example.org")
-        threading.Timer(0.3, self.bell.callFromThread, (other.execute, "COMMIT")).start()
-        self.assertEqual(self.result(deferred).name, "example.org")
+        ann = self.account()
+        go = self.hold(self.open_store(), ann)
+        asked = self.store.account_mail(ann.account_id).create_mailbox("Late", None)
+        threading.Timer(0.3, go.set).start()
+        self.assertEqual(self.result(asked).name, "Late")
 
     def test_waiting_has_an_end(self) -> None:
-        other = sqlite3.connect(f"{self.folder}/store.sqlite", isolation_level=None)
-        self.addCleanup(other.close)
-        self.result(self.store.close())
-        self.settings = StoreSection(busy_limit=0.1)
+        ann = self.account()
+        self.settings = StoreSection(busy_limit=0.1, postgres_lock_wait=0.1)
         store = self.open_store()
-        other.execute("BEGIN IMMEDIATE")
-        self.failure(store.directory.add_domain("example.org"), StoreUnavailable)
-        other.execute("COMMIT")
-        self.result(store.directory.add_domain("example.org"))
+        go = self.hold(self.store, ann)
+        mail = store.account_mail(ann.account_id)
+        self.failure(mail.create_mailbox("Late", None), StoreUnavailable)
+        go.set()
+        self.result(self.store.database.run("look", lambda txn: None))
+        self.result(mail.create_mailbox("Late", None))
 
     def test_content_ids_of_two_processes_never_meet(self) -> None:
         other = self.open_store()
@@ -207,80 +194,6 @@ class TwoProcessesTests(OnDisk):
         self.assertEqual(len(set(ids)), len(ids))
         mine = ids[::2]
         self.assertEqual(mine, sorted(mine))
-
-
-class FullDiskTests(OnDisk):
-    """A file that may not grow past a number of pages fails as a full disk does."""
-
-    def limit_pages(self, more: int | None) -> None:
-        def limit_txn(txn: Transaction) -> None:
-            pages = txn.value("PRAGMA page_count") + more if more is not None else 1_000_000
-            txn.rows(f"PRAGMA max_page_count = {pages}")
-
-        self.result(self.store.database.run("limit", limit_txn))
-
-    def test_nothing_is_acknowledged_and_the_store_recovers_by_itself(self) -> None:
-        ann = self.account()
-        mail = self.store.account_mail(ann.account_id)
-        self.append(ann, "INBOX", MESSAGE)
-        self.limit_pages(4)
-        stored = 1
-        for _ in range(20):
-            content = self.stage(b"Subject: long\r\n\r\n" + b"x" * 20_000)
-            deferred = mail.append("INBOX", [NewMessage(content)])
-            self.bell.wait(deferred)
-            outcome: list[Any] = []
-            deferred.addBoth(outcome.append)
-            if hasattr(outcome[0], "trap"):
-                outcome[0].trap(StorageFull)
-            else:
-                stored += 1
-        self.assertLess(stored, 20)
-        self.assertEqual(self.result(mail.mailbox("INBOX")).messages, stored)
-        self.assert_sound()
-        inbox = self.result(mail.mailbox("INBOX")).mailbox_id
-        self.assertEqual(len(self.result(mail.read_messages(inbox, ALL_UIDS, (Column.UID,), list))), stored)
-        self.limit_pages(None)
-        self.append(ann, "INBOX", b"x" * 20_000)
-        self.assert_sound()
-
-    def test_a_small_change_does_not_suffer_for_a_large_message_beside_it(self) -> None:
-        ann = self.account()
-        mail = self.store.account_mail(ann.account_id)
-        self.append(ann, "INBOX", MESSAGE)
-        inbox = self.result(mail.mailbox("INBOX")).mailbox_id
-        contents = [self.stage(b"x" * 200_000) for _ in range(3)]
-        self.limit_pages(2)
-        go = threading.Event()
-        self.store.database.run("hold", lambda txn: go.wait(10))
-        large = [mail.append("INBOX", [NewMessage(content)]) for content in contents]
-        small = mail.store_flags(inbox, ALL_UIDS, FlagChange.ADD, Flags(SystemFlag.SEEN), None)
-        go.set()
-        for deferred in large:
-            self.failure(deferred, StorageFull)
-        self.assertEqual(len(self.result(small).changed), 1)
-        self.assertEqual(self.result(mail.mailbox("INBOX")).unseen, 0)
-        self.assert_sound()
-
-    def test_a_long_message_is_refused_while_it_comes_and_leaves_nothing(self) -> None:
-        self.account()
-        self.limit_pages(4)
-        writer = self.store.new_content()
-        refused = None
-        for _ in range(100):
-            paused = writer.write(b"x" * 100_000)
-            if paused is not None:
-                self.bell.wait(paused)
-                outcome: list[Any] = []
-                paused.addErrback(outcome.append)
-                if outcome:
-                    refused = outcome[0]
-                    break
-        assert refused is not None
-        refused.trap(StorageFull)
-        self.failure(writer.finish(), StorageFull)
-        self.limit_pages(None)
-        self.assert_sound()
 
 
 class SchemaVersionTests(OnDisk):

@@ -43,6 +43,11 @@ def take_back_all() -> None:
         schemas.take_back_all()
 
 
+def lent_url() -> str:
+    """The URL of an empty store for this test; empty: there is no database to have one on."""
+    return "" if schemas is None else schemas.lend().url
+
+
 def fired(deferred: Deferred[object]) -> object:
     """The result of a Deferred that must have fired; raises what it failed with."""
     results: list[object] = []
