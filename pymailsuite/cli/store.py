@@ -2,43 +2,21 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
-from pydantic import TypeAdapter, ValidationError
 
 from pymailsuite.cli.account import account_of
+from pymailsuite.cli.moment import MomentType
+from pymailsuite.cli.moving import backup, backups, copy, restore
 from pymailsuite.cli.operation import AddressType, config_option, json_option, on_store
 from pymailsuite.cli.output import print_done, print_facts, print_json
-from pymailsuite.config.base import Duration
 from pymailsuite.config.settings import Settings
 from pymailsuite.interfaces import IMailStore
 from pymailsuite.values import Address
-
-
-class MomentType(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
-    """A moment: a duration back from now (``2h``, ``3d``) or a date (``2026-11-22``, ``2026-11-22T14:00``, UTC)."""
-
-    name = "moment"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """POSIX seconds."""
-        text = str(value).strip()
-        if re.match(r"\d{4}-", text):
-            try:
-                moment = datetime.fromisoformat(text)
-            except ValueError as error:
-                self.fail(str(error), param, ctx)
-            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-        try:
-            return time.time() - TypeAdapter(Duration).validate_python(text)
-        except ValidationError:
-            self.fail(f"{text!r} is neither a duration such as 2h nor a date such as 2026-11-22", param, ctx)
 
 
 @click.group()
@@ -104,7 +82,7 @@ def statistics(config_file: Path, as_json: bool) -> None:
 @click.option("--mailbox", help="Of this mailbox only.")
 @config_option
 @json_option
-def restore(address: Address, since: float, mailbox: str | None, config_file: Path, as_json: bool) -> None:
+def undelete(address: Address, since: float, mailbox: str | None, config_file: Path, as_json: bool) -> None:
     """Bring expunged messages of an account back, as new messages."""
 
     async def operation(store: IMailStore, settings: Settings) -> int:
@@ -113,3 +91,7 @@ def restore(address: Address, since: float, mailbox: str | None, config_file: Pa
 
     count = on_store(config_file, operation)
     print_done(f"restored {count} {'message' if count == 1 else 'messages'}", {"restored": count}, as_json)
+
+
+for command in (copy, backup, backups, restore):
+    store.add_command(command)

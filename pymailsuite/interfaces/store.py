@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 
+from attrs import define, field
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
@@ -28,6 +30,20 @@ class IChangeNotices(Interface):
         """Accounts moved on by another's commit: tell who subscribes to them here."""
 
 
+@define
+class RestoredMail:
+    """What was brought back from a backup, or would be.
+
+    ``messages`` are numbers by mailbox; ``there`` is how many the mailboxes had already. ``account_made``: the account
+    was not there."""
+
+    account: str
+    messages: dict[str, int] = field(factory=dict)
+    there: int = 0
+    octets: int = 0
+    account_made: bool = False
+
+
 class IStoreUpkeep(Interface):
     """What operators do to a store."""
 
@@ -42,6 +58,16 @@ class IStoreUpkeep(Interface):
 
     def restore_expunged(account_id: AccountId, since: float, mailbox: str | None) -> Deferred[int]:
         """Bring messages expunged after ``since`` (POSIX seconds) back, with new UIDs; how many."""
+
+    def restore_mail(
+        backup: Path, at: float | None, login_name: str, mailbox: str | None, to: str | None, dry_run: bool
+    ) -> Deferred[RestoredMail]:
+        """Bring back what an account (or one mailbox of it) had in the backup in a folder and has not now.
+
+        From the newest set, or the newest that is no younger than ``at`` (POSIX seconds). What comes back gets new
+        UIDs. Into that account, which is made again if it has been removed, or into the account ``to``. NoSuchAccount,
+        NoSuchMailbox, ConfigError if there is no such set. Reads files where it is called: for commands, not servers.
+        """
 
     def statistics() -> Deferred[Mapping[str, int]]:
         """Accounts, mailboxes, messages, content octets, queue entries, schema version."""

@@ -54,7 +54,7 @@ class MailStore:
         self.directory = DirectoryStore(self.database, clock)
         self.queue = QueueStore(self.database, clock, self._node.clock)
         self.counts = SharedCounts(self.database, self._node.clock)
-        self.upkeep = StoreUpkeep(self.database, clock, scanning)
+        self.upkeep = StoreUpkeep(self.database, clock, scanning, self.directory, self._next_id)
         self._clock = clock
         self._scanning = scanning
 
@@ -86,7 +86,10 @@ class MailStore:
         return self.database.run("release maildrops", lambda txn: release_maildrops_txn(txn, gone))
 
     def new_content(self) -> ContentWriter:
-        return ContentWriter(self.database, self._node.ids.next_id(), self._scanning, self._clock)
+        return ContentWriter(self.database, self._next_id(), self._scanning, self._clock)
+
+    def _next_id(self) -> ContentId:
+        return self._node.ids.next_id()
 
     def read_content(self, content_id: ContentId, start: int, stop: int) -> Deferred[bytes]:
         return read_content(self.database, content_id, start, stop)

@@ -13,6 +13,9 @@ from pymailsuite.store.transaction import Transaction
 _FILE_NAME = re.compile(r"(\d{4})_\w+\.sql")
 _COMMENT = re.compile(r"--[^\n]*")
 
+UNFINISHED = 1_000_000
+"""In place of a version: the store is half filled, by a copy or from a backup, and nobody's to open."""
+
 
 def schema_steps() -> dict[int, str]:
     """The text of each step, by its number."""
@@ -32,8 +35,8 @@ def statements(text: str, words: Mapping[str, str]) -> list[str]:
     return [statement for part in text.split(";") if (statement := part.strip())]
 
 
-def migrate_txn(txn: Transaction, engine: Engine, now: float) -> int:
-    """Bring the schema up to what this code knows; its version. ConfigError if it is newer.
+def migrate_txn(txn: Transaction, engine: Engine, now: float, upto: int | None = None) -> int:
+    """Bring the schema up to a version, the newest if not said; the version. ConfigError if what is there is newer.
 
     Several processes may start on an empty database at once: one does the work, the others find it done.
     """
@@ -46,11 +49,13 @@ def migrate_txn(txn: Transaction, engine: Engine, now: float) -> int:
     applied = {version for (version,) in txn.rows("SELECT version FROM schema_version")}
     steps = schema_steps()
     found, known = max(applied, default=0), max(steps)
+    if found == UNFINISHED:
+        raise ConfigError("the store is a copy, or comes from a backup, and is not whole yet: run that command again")
     if found > known:
         raise ConfigError(f"the store's schema is version {found}; this release knows {known} and would damage it")
     for version, text in steps.items():
-        if version not in applied:
+        if version not in applied and version <= (upto or known):
             for statement in statements(text, engine.schema_words):
                 txn.execute(statement)
             txn.execute("INSERT INTO schema_version (version, applied_at) VALUES (?, ?)", (version, now))
-    return known
+    return upto or known

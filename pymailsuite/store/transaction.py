@@ -83,6 +83,10 @@ class Transaction:
         """Keep all others from writing to tables until the commit: for what must see all of them standing still."""
         self._engine.stop_writers(self._cursor, tables)
 
+    def load(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Insert very many rows, in the quickest way the database knows."""
+        self._engine.load(self._cursor, table, columns, rows)
+
     def call_after(self, function: Callable[..., object], *arguments: Any) -> None:
         """Call ``function`` once after the commit, however often a group of transactions asks for the same call."""
         self.effects.append((function, arguments))

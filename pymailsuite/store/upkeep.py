@@ -10,13 +10,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from functools import partial
+from pathlib import Path
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from pymailsuite.interfaces.store import IStoreUpkeep
+from pymailsuite.interfaces.directory import IDirectoryStore
+from pymailsuite.interfaces.store import IStoreUpkeep, RestoredMail
 from pymailsuite.store import sweeping
 from pymailsuite.store.checks import REFERENCES, check_digests_txn, check_txn, chunks_txn
 from pymailsuite.store.contents import Scanning
@@ -30,8 +33,10 @@ from pymailsuite.store.mailboxes import (
     find_mailbox_txn,
 )
 from pymailsuite.store.messages import MESSAGE_COLUMNS
+from pymailsuite.store.moving.returning import Returning
+from pymailsuite.store.moving.sets import BackupFolder
 from pymailsuite.store.transaction import Row, Transaction
-from pymailsuite.values import AccountId, MailboxId, SystemFlag
+from pymailsuite.values import AccountId, ContentId, MailboxId, SystemFlag
 
 _CONTENTS_AT_ONCE = 100
 _STRUCTURE = "header_size, envelope, body, bodystructure, parts"
@@ -41,10 +46,19 @@ _STRUCTURE = "header_size, envelope, body, bodystructure, parts"
 class StoreUpkeep:
     """What operators do to a store."""
 
-    def __init__(self, database: Database, clock: IReactorTime, scanning: Scanning) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: IReactorTime,
+        scanning: Scanning,
+        directory: IDirectoryStore,
+        next_id: Callable[[], ContentId],
+    ) -> None:
         self._database = database
         self._clock = clock
         self._scanning = scanning
+        self._directory = directory
+        self._next_id = next_id
 
     # --- looking
 
@@ -152,6 +166,18 @@ class StoreUpkeep:
     def restore_expunged(self, account_id: AccountId, since: float, mailbox: str | None) -> Deferred[int]:
         now = self._clock.seconds()
         return self._database.run("restore expunged", lambda txn: _restore_txn(txn, account_id, since, mailbox, now))
+
+    def restore_mail(
+        self, backup: Path, at: float | None, login_name: str, mailbox: str | None, to: str | None, dry_run: bool
+    ) -> Deferred[RestoredMail]:
+        return Deferred.fromCoroutine(self._restore_mail(backup, at, login_name, mailbox, to, dry_run))
+
+    async def _restore_mail(
+        self, backup: Path, at: float | None, login_name: str, mailbox: str | None, to: str | None, dry_run: bool
+    ) -> RestoredMail:
+        with closing(BackupFolder(backup).set_at(at)) as one:
+            returning = Returning(self._database, self._directory, one, self._next_id, self._clock.seconds)
+            return await returning.bring_back(login_name, mailbox, to, dry_run)
 
 
 def _set_structures_txn(txn: Transaction, stale: Sequence[Row]) -> None:

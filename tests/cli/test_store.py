@@ -43,7 +43,7 @@ class StoreTests(CommandCase):
             await mail.remove_messages(mailbox.mailbox_id, ALL_UIDS)
 
         self.on_store(lose_one)
-        restored = self.answer("store", "restore", "ann@example.net", "--since", "2026-01-01")
+        restored = self.answer("store", "undelete", "ann@example.net", "--since", "2026-01-01")
         self.assertEqual(restored, {"restored": 1})
 
     def test_moments_are_durations_or_dates(self) -> None:

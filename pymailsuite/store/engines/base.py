@@ -138,6 +138,9 @@ class Engine(Protocol):
     def table_names(self, cursor: Cursor) -> set[str]:
         """The tables there are."""
 
+    def load(self, cursor: Cursor, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Insert many rows in the quickest way there is, in the transaction that is open."""
+
     def trouble(self, error: BaseException) -> Trouble | None:
         """What an exception means; None if it is not an error of the database."""
 

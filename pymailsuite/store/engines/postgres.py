@@ -141,6 +141,10 @@ class PostgresCursor:
         return self._cursor.rowcount
 
     def execute(self, sql: str, values: Sequence[Any] = (), /) -> None:
+        if sql.startswith(("ALTER ", "DROP ")):
+            # psycopg would drop all prepared statements, the one that counts commits too.
+            _run(self._cursor.connection.pgconn, sql.encode())
+            return
         self._cursor.execute(numbered(sql).encode(), values or None)
 
     def executemany(self, sql: str, rows: Iterable[Sequence[Any]], /) -> None:
@@ -148,6 +152,12 @@ class PostgresCursor:
 
     def fetchall(self) -> list[Any]:
         return self._cursor.fetchall()
+
+    def load(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Hand rows to a COPY."""
+        with self._cursor.copy(sql.encode()) as copy:
+            for row in rows:
+                copy.write_row(row)
 
 
 @frozen
@@ -249,17 +259,20 @@ class PostgresConnection:
 
     def _command(self, command: bytes) -> pq.abc.PGresult:
         """Past psycopg's own count of prepared statements, which a ROLLBACK would make it forget; they all stay."""
-        connection = self._connection.pgconn
-        result = connection.exec_(command)
-        if result.status not in _DONE:
-            state = (result.error_field(pq.DiagnosticField.SQLSTATE) or b"").decode()
-            text = result.error_message.decode("utf-8", "replace").strip()
-            try:
-                kind = psycopg.errors.lookup(state)
-            except KeyError:
-                kind = psycopg.OperationalError
-            raise kind(text)
-        return result
+        return _run(self._connection.pgconn, command)
+
+
+def _run(connection: pq.abc.PGconn, command: bytes) -> pq.abc.PGresult:
+    result = connection.exec_(command)
+    if result.status not in _DONE:
+        state = (result.error_field(pq.DiagnosticField.SQLSTATE) or b"").decode()
+        text = result.error_message.decode("utf-8", "replace").strip()
+        try:
+            kind = psycopg.errors.lookup(state)
+        except KeyError:
+            kind = psycopg.OperationalError
+        raise kind(text)
+    return result
 
 
 class PostgresEngine:
@@ -317,6 +330,10 @@ class PostgresEngine:
     def table_names(self, cursor: Cursor) -> set[str]:
         cursor.execute("SELECT tablename FROM pg_catalog.pg_tables WHERE schemaname = current_schema()")
         return {name for (name,) in cursor.fetchall()}
+
+    def load(self, cursor: Cursor, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        assert isinstance(cursor, PostgresCursor)
+        cursor.load(f"COPY {table} ({', '.join(columns)}) FROM STDIN", rows)
 
     def trouble(self, error: BaseException) -> Trouble | None:
         if isinstance(error, CommitUnknown):

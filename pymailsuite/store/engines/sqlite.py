@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from pymailsuite.config.sections.store import StoreSection
+from pymailsuite.errors import ConfigError
 from pymailsuite.interfaces.channel import IStoreChannel
 from pymailsuite.store.engines.base import Connection, Cursor, Trouble
 
@@ -116,6 +117,8 @@ class SqliteEngine:
     def _connect(self, *, read_only: bool) -> SqliteConnection:
         settings = self._settings
         if self._path is not None and not os.path.exists(self._path):
+            if read_only:
+                raise ConfigError(f"there is no store at {self._path}")
             # Mail is nobody else's business; SQLite gives the log files the mode of the database.
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
         connection = sqlite3.connect(
@@ -153,6 +156,10 @@ class SqliteEngine:
     def table_names(self, cursor: Cursor) -> set[str]:
         cursor.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
         return {name for (name,) in cursor.fetchall()}
+
+    def load(self, cursor: Cursor, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        marks = ", ".join("?" * len(columns))
+        cursor.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", rows)  # noqa: S608
 
     def trouble(self, error: BaseException) -> Trouble | None:
         if not isinstance(error, sqlite3.Error):
