@@ -249,6 +249,8 @@ def _restore_whole(folder: Path, at: float | None, exact: bool, deep: bool, conf
                 click.echo("messages in the queue are held: pymailsuite queue list, release, delete")
     if not result.is_complete:
         raise click.ClickException("the store is not what the set is")
+    if result.faults:
+        raise SystemExit(1)
 
 
 def _restore_account(

@@ -200,7 +200,7 @@ class _Run:
             places.append(place)
             if not is_sound:
                 what = queue_id_of(ContentId(content_id))
-                self._faults.append(f"content {what}: its octets in the store do not match their digest")
+                self._faults.append(f"content {what}: its octets do not match their digest")
             if has_octets:
                 found = next(by_content, None)
         return places

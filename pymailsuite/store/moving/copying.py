@@ -15,11 +15,13 @@ there is no torn copy: either the mark is there, or all of the source is.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 
 from attrs import frozen
 
-from pymailsuite.store.moving.filling import Filled, Filling
+from pymailsuite.store.checks import check_digests_txn, check_txn
+from pymailsuite.store.moving.filling import CONTENTS_AT_ONCE, Filled, Filling
 from pymailsuite.store.moving.progress import Progress
 from pymailsuite.store.moving.rows import Digest, batch_txn, digest_txn
 from pymailsuite.store.moving.session import HalfMade, StoreSession, identity_txn, schema_version_txn
@@ -68,18 +70,31 @@ def copy_store(source: StoreSession, target: StoreSession, progress: Progress, *
 
     taken_at, state = source.read("copy", second_pass_txn)
     faults = filling.verify(deep)
-    is_in_use, state_now = source.read("look for changes", lambda txn: (_is_in_use_txn(txn), _state_txn(txn, tables)))
+    inherited = {*filling.done.faults, *(_faults_of(source, deep) if faults else ())}
+    faults = [fault for fault in faults if fault not in inherited]
+    is_in_use, state_now = source.read(
+        "look for changes", lambda txn: (_is_in_use_txn(txn, tables), _state_txn(txn, tables))
+    )
     is_current = not faults and not is_in_use and state_now == state
     if is_current:
         half_made.finish()
     done: Filled = filling.done
     seconds = time.monotonic() - started
-    return CopyResult(taken_at, is_current, resumed, done.rows, done.octets, seconds, faults, done.faults)
+    return CopyResult(taken_at, is_current, resumed, done.rows, done.octets, seconds, faults, sorted(inherited))
 
 
-def _is_in_use_txn(txn: Transaction) -> bool:
+def _faults_of(store: StoreSession, deep: bool) -> Iterator[str]:
+    """What is wrong with a store itself."""
+    yield from store.read("verify", check_txn)
+    after: int | None = 0 if deep else None
+    while after is not None:
+        lines, after = store.read("verify digests", partial(check_digests_txn, after=after, limit=CONTENTS_AT_ONCE))
+        yield from lines
+
+
+def _is_in_use_txn(txn: Transaction, tables: Mapping[str, Table]) -> bool:
     """Whether a server has the store open, or had a moment ago: one that is killed cannot take back its claim."""
-    return txn.row("SELECT 1 FROM nodes WHERE held_until > ? LIMIT 1", (time.time(),)) is not None
+    return "nodes" in tables and txn.row("SELECT 1 FROM nodes WHERE held_until > ? LIMIT 1", (time.time(),)) is not None
 
 
 def _state_txn(txn: Transaction, tables: Mapping[str, Table]) -> dict[str, Digest]:

@@ -27,8 +27,7 @@ from pymailsuite.store.tables import Table
 from pymailsuite.store.transaction import Row, Transaction
 from pymailsuite.values import ContentId, queue_id_of
 
-_CONTENTS_AT_ONCE = 100
-_FAULTS_TOLD = 20
+CONTENTS_AT_ONCE = 100
 
 
 @define
@@ -196,8 +195,8 @@ class Filling:
             self._progress.begin("verify octets", self.done.digests[CONTENTS].rows, "rows")
         while after is not None:
             lines, after = self._target.read(
-                "verify digests", partial(check_digests_txn, after=after, limit=_CONTENTS_AT_ONCE)
+                "verify digests", partial(check_digests_txn, after=after, limit=CONTENTS_AT_ONCE)
             )
-            self._progress.advance(_CONTENTS_AT_ONCE if after is not None else 0)
+            self._progress.advance(CONTENTS_AT_ONCE if after is not None else 0)
             found += lines
-        return found[:_FAULTS_TOLD]
+        return found

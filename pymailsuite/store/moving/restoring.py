@@ -31,7 +31,7 @@ _LAST_UID = (1 << 32) - 1
 
 @frozen
 class RestoreResult:
-    """What was done. ``is_complete``: the store is one to be used."""
+    """What was done. ``is_complete``: the store is one to be used, if perhaps with faults that the set had already."""
 
     name: str
     taken_at: float
@@ -62,13 +62,21 @@ def restore_store(
         for name, digest in done.digests.items()
         if digest.hex() != manifest.tables[name].digest
     ]
-    known = set(manifest.faults)
-    faults += [fault for fault in filling.verify(deep) if fault not in known]
+    # What is damaged in the set comes back as it is: better than nothing of it.
+    inherited = {*manifest.faults, *done.faults}
+    faults += [fault for fault in filling.verify(deep) if fault not in inherited]
     if not faults:
         half_made.finish(None if exact else _move_on_txn)
     seconds = time.monotonic() - started
     return RestoreResult(
-        backup.name, manifest.taken_at, not faults, resumed, done.rows, done.octets, seconds, faults + done.faults
+        backup.name,
+        manifest.taken_at,
+        not faults,
+        resumed,
+        done.rows,
+        done.octets,
+        seconds,
+        [*faults, *sorted(inherited)],
     )
 
 

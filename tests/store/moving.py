@@ -1,0 +1,162 @@
+"""Stores on both databases for the tests of moves, with something of everything in them."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from pymailsuite.config.sections.store import StoreSection
+from pymailsuite.interfaces import Acceptance, Account, Delivery, QueuedRecipient
+from pymailsuite.store import MailStore, inline_store
+from pymailsuite.store.mail_store import open_engine
+from pymailsuite.store.moving.progress import NoProgress
+from pymailsuite.store.moving.rows import Digest, digest_txn
+from pymailsuite.store.moving.session import StoreSession
+from pymailsuite.store.moving.source import LEFT_BEHIND
+from pymailsuite.store.tables import declared_tables
+from pymailsuite.values import ALL_UIDS, MAX_CHUNK, Address, Flags, SystemFlag, UidSet
+from tests.store.support import NOW
+from tests.support import stores
+from tests.support.postgres import PostgresServer, Schemas
+from tests.support.stores import append, fired, make_account, stage
+
+SETTINGS = StoreSection()
+LONG = b"Subject: long\r\n\r\n" + bytes(range(256)) * (3 * MAX_CHUNK // 256) + b"end"
+
+
+@functools.cache
+def _own_schemas() -> tuple[PostgresServer, Schemas]:
+    server = PostgresServer()
+    server.start()
+    return server, Schemas(server.url())
+
+
+def stop_postgres() -> None:
+    """For tearDownModule."""
+    if _own_schemas.cache_info().currsize:
+        server, _ = _own_schemas()
+        server.remove()
+        _own_schemas.cache_clear()
+
+
+class CutOffError(Exception):
+    """Stands for the death of a process."""
+
+
+class Hook(NoProgress):
+    """Calls ``act`` when a phase begins, or after so many steps of it."""
+
+    def __init__(self, phase: str, act: Callable[[], object], steps: int = 0) -> None:
+        self._phase = phase
+        self._act = act
+        self._steps = steps
+        self._current = ""
+
+    def begin(self, phase: str, total: int, unit: str) -> None:
+        self._current = phase
+        if phase == self._phase and not self._steps:
+            self._fire()
+
+    def advance(self, number: int) -> None:
+        if self._current == self._phase and self._steps:
+            self._steps -= 1
+            if not self._steps:
+                self._fire()
+
+    def _fire(self) -> None:
+        self._phase = ""
+        self._act()
+
+
+def cut_off() -> None:
+    """End it here."""
+    raise CutOffError
+
+
+class MovingCase(SynchronousTestCase):
+    """``source_url`` is a store with mail in it, ``self.url(kind)`` a place for another."""
+
+    source_kind = "sqlite"
+    target_kind = "sqlite"
+
+    def setUp(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="pymailsuite-test-"))
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.clock = Clock()
+        self.clock.rightNow = NOW
+        self._made = 0
+        self.source_url = self.url(self.source_kind)
+        self.store = self.open_store(self.source_url)
+        self.ann = make_account(self.store)
+
+    def url(self, kind: str) -> str:
+        """Of a store that is not there yet."""
+        self._made += 1
+        if kind == "sqlite":
+            return f"sqlite://{self.folder}/{self._made}.sqlite"
+        return (stores.schemas or _own_schemas()[1]).make_bare()
+
+    def open_store(self, url: str) -> MailStore:
+        store = inline_store(SETTINGS, self.clock, url=url)
+        fired(store.open())
+        self.addCleanup(lambda: fired(store.close()))
+        return store
+
+    @contextmanager
+    def session(self, url: str, *, writable: bool) -> Iterator[StoreSession]:
+        session = StoreSession(open_engine(url, SETTINGS), SETTINGS, writable=writable)
+        try:
+            yield session
+        finally:
+            session.close()
+
+    def digests(self, url: str) -> dict[str, Digest]:
+        """Of every table that moves."""
+        with self.session(url, writable=False) as session:
+            return {
+                name: session.read("digest", functools.partial(digest_txn, table=table))
+                for name, table in declared_tables().items()
+                if name not in LEFT_BEHIND
+            }
+
+    def something_of_everything(self) -> None:
+        store, ann = self.store, self.ann
+        bob = make_account(store, "bob@example.net")
+        fired(store.directory.set_catch_all("example.org", Address("ann", "example.org")))
+        fired(store.directory.set_alias(Address("sales", "example.org"), [Address("ann", "example.org")]))
+        mail = store.account_mail(ann.account_id)
+        fired(mail.create_mailbox("Gr\u00fc\u00dfe/\u4e2d\U0001f600", None))
+        self.append("Gr\u00fc\u00dfe/\u4e2d\U0001f600", 3)
+        self.append("INBOX", 20)
+        append(store, ann, "Archive", LONG, flags=[Flags(SystemFlag.SEEN, frozenset({"$Forwarded"}))])
+        append(store, ann, "Archive", b"")
+        inbox = fired(mail.mailbox("INBOX"))
+        fired(mail.remove_messages(inbox.mailbox_id, UidSet.of([2, 3])))
+        fired(mail.move(inbox.mailbox_id, UidSet.of([5]), "Archive"))
+        fired(mail.copy(inbox.mailbox_id, UidSet.of([6, 7]), "Archive"))
+        self.append("Drafts", 2)
+        fired(mail.remove_messages(fired(mail.mailbox("Drafts")).mailbox_id, ALL_UIDS))
+        fired(mail.create_mailbox("Gone", None))
+        self.append("Gone", 2)
+        fired(mail.delete_mailbox("Gone"))
+        self.queue(b"Subject: on its way\r\n\r\n")
+        copies = (Delivery(ann.account_id, b"Return-Path: <x@y.test>\r\n"), Delivery(bob.account_id, b"To: bob\r\n"))
+        fired(store.queue.accept(Acceptance(stage(store, b"Subject: both\r\n\r\n"), None, copies)))
+
+    def append(self, mailbox: str, number: int, account: Account | None = None) -> None:
+        for count in range(number):
+            text = f"Subject: {mailbox} {count} of {self.clock.seconds()}\r\n\r\n".encode() + b"x" * (200 * count)
+            append(self.store, account or self.ann, mailbox, text)
+            self.clock.advance(0.001)  # a store that is set by its own clock must not be left behind
+
+    def queue(self, octets: bytes) -> None:
+        recipient = QueuedRecipient(0, Address("someone", "elsewhere.test"), "elsewhere.test")
+        acceptance = Acceptance(stage(self.store, octets), Address("ann", "example.org"), (), (recipient,))
+        fired(self.store.queue.accept(acceptance))
