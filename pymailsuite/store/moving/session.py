@@ -151,7 +151,7 @@ class HalfMade:
                 last_txn(txn)
             txn.execute("DELETE FROM schema_version WHERE version = ?", (UNFINISHED,))
             txn.execute("UPDATE schema_version SET applied_at = ? WHERE version = 1", (float(self._identity),))
-            txn.execute("DELETE FROM unfinished")
+            txn.execute("DROP TABLE unfinished")
             migrate_txn(txn, self._session.engine, self._now)
 
         self._session.write("finish a store", finish_txn)
