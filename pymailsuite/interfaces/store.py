@@ -82,6 +82,7 @@ class IMailStore(Interface):
     upkeep = Attribute("IStoreUpkeep")
     counts = Attribute("ISharedCounts")
     channel = Attribute("IStoreChannel, or None if the database carries no words between processes")
+    dmarc = Attribute("IDmarcStore")
 
     def open() -> Deferred[None]:
         """Connect, migrate the schema. ConfigError if the schema is newer than this code."""

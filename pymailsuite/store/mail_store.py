@@ -22,6 +22,7 @@ from pymailsuite.store.contents import ContentWriter, Scanning, read_content
 from pymailsuite.store.counts import SharedCounts
 from pymailsuite.store.database import Database, InlineDatabase, ThreadedDatabase
 from pymailsuite.store.directory import DirectoryStore
+from pymailsuite.store.dmarc import DmarcStore
 from pymailsuite.store.engines.base import Engine
 from pymailsuite.store.engines.sqlite import SqliteEngine
 from pymailsuite.store.migrate import migrate_txn
@@ -54,6 +55,7 @@ class MailStore:
         self.directory = DirectoryStore(self.database, clock)
         self.queue = QueueStore(self.database, clock, self._node.clock)
         self.counts = SharedCounts(self.database, self._node.clock)
+        self.dmarc = DmarcStore(self.database, self._node.clock)
         self.upkeep = StoreUpkeep(self.database, clock, scanning, self.directory, self._next_id)
         self._clock = clock
         self._scanning = scanning

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib import resources
 
 import pytest
 
@@ -20,8 +21,9 @@ TABLES = {
 PER_ACCOUNT = sorted(name for name, body in TABLES.items() if re.search(r"^\s*account_id ", body, re.MULTILINE))
 
 
-def test_steps_are_numbered_without_gaps() -> None:
-    assert list(schema_steps()) == list(range(1, len(schema_steps()) + 1))
+def test_each_step_has_a_number_of_its_own() -> None:
+    folder = resources.files("pymailsuite.store") / "schema"
+    assert len(schema_steps()) == sum(file.name.endswith(".sql") for file in folder.iterdir())
 
 
 def test_the_tables_were_found() -> None:

@@ -1,0 +1,68 @@
+"""What DMARC reports are made of, on its way into the store and out of it."""
+
+from __future__ import annotations
+
+from attrs import frozen
+from twisted.internet.defer import Deferred
+from zope.interface import Interface
+
+
+@frozen
+class ReportedPolicy:
+    """A published policy as reports show it. ``rua`` are (mail address, octets at most or None).
+
+    ``discovery`` is ``psl`` or ``treewalk``. Source: RFC 7489 appendix C (PolicyPublishedType), RFC 9990 appendix A.
+    """
+
+    domain: str
+    p: str
+    sp: str = ""
+    np: str = ""
+    adkim: str = "r"
+    aspf: str = "r"
+    pct: int = 100
+    fo: str = "0"
+    testing: bool = False
+    discovery: str = "psl"
+    rua: tuple[tuple[str, int | None], ...] = ()
+
+
+@frozen
+class ReportedRow:
+    """What was found of a message, without anything of the message itself. Rows that are equal are counted.
+
+    ``overrides`` are (type, comment); ``auth_dkim`` (domain, selector, result); ``auth_spf`` (domain, scope, result).
+    """
+
+    source_ip: str
+    disposition: str
+    dkim: str
+    spf: str
+    header_from: str
+    envelope_from: str = ""
+    overrides: tuple[tuple[str, str], ...] = ()
+    auth_dkim: tuple[tuple[str, str, str], ...] = ()
+    auth_spf: tuple[tuple[str, str, str], ...] = ()
+
+
+@frozen
+class DomainDay:
+    """What was collected for one domain on one day. ``day`` counts days since 1970, in UTC; ``rows`` have numbers."""
+
+    day: int
+    policy: ReportedPolicy
+    rows: tuple[tuple[ReportedRow, int], ...] = ()
+
+
+class IDmarcStore(Interface):
+    """Results waiting to be reported, shared by all nodes."""
+
+    def note(day: int, policy: ReportedPolicy, row: ReportedRow) -> Deferred[None]:
+        """Count a message. The policy noted last is the one reported."""
+
+    def claim(before_day: int, lease_s: float, rows_max: int) -> Deferred[DomainDay | None]:
+        """A domain's results of a day before ``before_day``, the oldest first, which nobody else is given for
+        ``lease_s`` seconds; its ``rows_max`` most frequent rows. None if nothing waits."""
+
+    def finish(day: int, domain: str) -> Deferred[None]:
+        """The report has been handed on, or is not wanted: forget its results."""
