@@ -16,6 +16,7 @@ _NOUNS: Final = {
     "queue": "Messages that still have somewhere to go.",
     "store": "The mail store as a whole.",
     "spf": "Whether a domain permits a host to send for it.",
+    "dmarc": "What author domains publish, and reports of what others received in our name.",
     "config": "The configuration file.",
     "dev": "Run a server to try out, on loopback.",
     "demo": "Start a server, send a message through it, read it back.",

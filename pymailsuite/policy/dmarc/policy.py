@@ -29,6 +29,7 @@ from pymailsuite.policy.dmarc.discovery import Discovery
 from pymailsuite.policy.dmarc.evaluation import DmarcResult, Override, evaluate
 from pymailsuite.policy.dmarc.overrides import is_below, sealed_override
 from pymailsuite.policy.dmarc.record import Disposition
+from pymailsuite.policy.dmarc.reports.collecting import ResultCollector
 
 _REFUSED: Final = "5.7.1"
 _LATER: Final = "4.7.1"
@@ -180,4 +181,9 @@ def _verdict_without_author(author: Author, settings: DmarcSettings) -> Verdict:
 
 def make_policy(context: PolicyContext) -> DmarcPolicy:
     """For the chain."""
-    return DmarcPolicy(context.section, context.resolver)
+    settings: DmarcSettings = context.section
+    if not settings.reports:
+        return DmarcPolicy(settings, context.resolver)
+    tree_walk = settings.organizational == "tree_walk"
+    collector = ResultCollector(context.store.dmarc, settings.report_from, tree_walk, context.clock)
+    return DmarcPolicy(settings, context.resolver, note=collector.note)

@@ -1,0 +1,106 @@
+"""``pymailsuite dmarc``."""
+
+from __future__ import annotations
+
+from typing import Any, BinaryIO
+
+import click
+from twisted.internet.defer import Deferred
+
+from pymailsuite.cli.operation import json_option, run_in_reactor
+from pymailsuite.cli.output import moment, print_facts, print_json, print_rows
+from pymailsuite.cli.resolver import resolver_of, resolver_option
+from pymailsuite.interfaces.dmarc import ReportedRow
+from pymailsuite.policy.dmarc.discovery import Discovery
+from pymailsuite.policy.dmarc.evaluation import DmarcResult, evaluate
+from pymailsuite.policy.dmarc.policy import domain_of, evidence_of
+from pymailsuite.policy.dmarc.reports.reading import XML_MAX, BadReportError, ReceivedReport, read_report
+
+
+@click.group()
+def dmarc() -> None:
+    """What author domains publish, and reports of what others received in our name."""
+
+
+def report_facts(report: ReceivedReport) -> dict[str, Any]:
+    """A report as JSON shows it."""
+    policy = report.results.policy
+    return {
+        "organization": report.organization,
+        "address": report.address,
+        "report_id": report.report_id,
+        "begin": moment(report.begin),
+        "end": moment(report.end),
+        "domain": policy.domain,
+        "policy": {
+            name: getattr(policy, name)
+            for name in ("p", "sp", "np", "adkim", "aspf", "pct", "fo", "testing", "discovery")
+        },
+        "messages": report.messages,
+        "passed": sum(count for row, count in report.results.rows if "pass" in (row.dkim, row.spf)),
+        "records": [row_facts(row, count) for row, count in report.results.rows],
+    }
+
+
+def row_facts(row: ReportedRow, count: int) -> dict[str, Any]:
+    """A record of a report."""
+    return {
+        "source_ip": row.source_ip,
+        "count": count,
+        "disposition": row.disposition,
+        "dkim": row.dkim,
+        "spf": row.spf,
+        "header_from": row.header_from,
+        "envelope_from": row.envelope_from,
+        "reasons": [{"type": kind, "comment": comment} for kind, comment in row.overrides],
+        "auth_dkim": [{"domain": d, "selector": s, "result": r} for d, s, r in row.auth_dkim],
+        "auth_spf": [{"domain": d, "scope": s, "result": r} for d, s, r in row.auth_spf],
+    }
+
+
+@dmarc.command()
+@click.argument("file", type=click.File("rb"))
+@json_option
+def parse(file: BinaryIO, as_json: bool) -> None:
+    """Read an aggregate report: XML, gzip, zip, or a message that carries one. FILE may be - for standard input."""
+    octets = file.read(XML_MAX + 1)
+    if len(octets) > XML_MAX:
+        raise click.ClickException(f"it is longer than {XML_MAX} octets")
+    try:
+        facts = report_facts(read_report(octets))
+    except BadReportError as error:
+        raise click.ClickException(str(error)) from None
+    if as_json:
+        print_json(facts)
+        return
+    records = facts.pop("records")
+    facts["policy"] = " ".join(f"{name}={value}" for name, value in facts["policy"].items() if value not in ("", False))
+    print_facts(facts, as_json=False)
+    click.echo()
+    print_rows(records, ["source_ip", "count", "disposition", "dkim", "spf", "header_from", "envelope_from"], False)
+
+
+@dmarc.command()
+@click.argument("author")
+@click.option("--spf", "spf_identity", default="", metavar="DOMAIN", help="SPF has passed for this domain or address.")
+@click.option("--dkim", "dkim_domains", multiple=True, metavar="DOMAIN", help="A signature of this domain has passed.")
+@click.option("--tree-walk", is_flag=True, help="Find the organization by RFC 9989 and not by the list of suffixes.")
+@resolver_option
+@json_option
+def check(
+    author: str, spf_identity: str, dkim_domains: tuple[str, ...], tree_walk: bool, server: str | None, as_json: bool
+) -> None:
+    """What is to be done with mail from AUTHOR, a domain or an address, by what its domain publishes."""
+    domain = domain_of(author)
+    if not domain:
+        raise click.UsageError(f"{author!r} has no domain")
+
+    def main(reactor: Any) -> Deferred[DmarcResult]:
+        discovery = Discovery(resolver_of(server, reactor), tree_walk)
+        passed = [found for name in dkim_domains if (found := domain_of(name))]
+        return Deferred.fromCoroutine(evaluate((domain,), domain_of(spf_identity), passed, discovery))
+
+    async def run(reactor: Any) -> DmarcResult:
+        return await main(reactor)
+
+    print_facts(evidence_of(run_in_reactor(run)), as_json)

@@ -1,0 +1,37 @@
+"""Whether those a record names want its reports. Source: RFC 7489 §7.1, RFC 9990 §4."""
+
+from __future__ import annotations
+
+from pymailsuite.dns.names import absolute_name, text_of
+from pymailsuite.interfaces import Answer, IResolver
+from pymailsuite.policy.dmarc.record import ReportAddress, parse_record
+from pymailsuite.policy.organizational import registered_domain
+
+
+async def verified_destinations(
+    resolver: IResolver, policy_domain: str, wanted: tuple[ReportAddress, ...]
+) -> tuple[ReportAddress, ...]:
+    """Those of the addresses that may be written to: in the policy's own organization, or in one that says so.
+
+    The other organization may put addresses of the same host in place of the one it was named with. DnsFailure.
+    """
+    verified: dict[ReportAddress, None] = {}
+    for address in wanted:
+        domain = _domain(address)
+        if not domain:
+            continue
+        if registered_domain(domain) == registered_domain(policy_domain):
+            verified[address] = None
+            continue
+        answer: Answer = await resolver.txt(f"{policy_domain}._report._dmarc.{domain}")
+        records = [record for text in answer.records if (record := parse_record(text)) is not None]
+        if len(records) != 1:
+            continue
+        instead = [other for other in records[0].rua if _domain(other) == domain]
+        verified.update(dict.fromkeys(instead or [address]))
+    return tuple(verified)
+
+
+def _domain(address: ReportAddress) -> str:
+    name = absolute_name(address.address.rpartition("@")[2])
+    return "" if name is None else text_of(name)

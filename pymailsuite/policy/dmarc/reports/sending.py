@@ -1,0 +1,172 @@
+"""Sends what was collected of a day that is over: each domain's report by one node, whichever comes first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from attrs import frozen
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from pymailsuite.config.sections.dmarc import DmarcSettings
+from pymailsuite.errors import MailError, Refusal
+from pymailsuite.interfaces import IMessageIntake, IRecipientResolver, IResolver
+from pymailsuite.interfaces.dmarc import DomainDay, IDmarcStore
+from pymailsuite.policy.dmarc.record import ReportAddress
+from pymailsuite.policy.dmarc.reports.aggregate import AggregateReport, Reporter, build_aggregate, report_message
+from pymailsuite.policy.dmarc.reports.collecting import DAY_S
+from pymailsuite.policy.dmarc.reports.destinations import verified_destinations
+from pymailsuite.values import MAX_CHUNK, Address, BodyType, Envelope, Peer
+
+log = Logger()
+
+T = TypeVar("T")
+
+_LEASE_S: Final = 3600.0
+"""A node that has not sent a report an hour after it was given it has died, or could not: somebody tries again."""
+_KEEP_DAYS: Final = 3
+"""Reports that could not be sent for so long are dropped."""
+
+
+@frozen
+class Outgoing:
+    """How reports leave: the door messages come in by, and whom to ask where they go."""
+
+    intake: IMessageIntake
+    recipients: IRecipientResolver
+
+
+class ReportSender(Service):
+    """Looks every ``report_interval`` for days that are over. ``in_thread`` runs a function elsewhere."""
+
+    def __init__(
+        self,
+        settings: DmarcSettings,
+        hostname: str,
+        store: IDmarcStore,
+        resolver: IResolver,
+        outgoing: Outgoing,
+        clock: IReactorTime,
+        in_thread: Callable[..., Deferred[Any]],
+    ) -> None:
+        self.setName("dmarc reports")  # type: ignore[no-untyped-call]
+        organization = settings.report_organization or hostname
+        self._reporter = Reporter(organization, settings.report_from, settings.report_contact, hostname)
+        self._settings = settings
+        self._store = store
+        self._resolver = resolver
+        self._outgoing = outgoing
+        self._clock = clock
+        self._in_thread = in_thread
+        self._loop = LoopingCall(self._look)
+        self._loop.clock = clock
+        self._looking: Deferred[None] = succeed(None)
+
+    def startService(self) -> None:
+        """Look for the first time one interval from now: a server that has just started has other things to do."""
+        super().startService()  # type: ignore[no-untyped-call]
+        self._loop.start(self._settings.report_interval, now=False)
+
+    def stopService(self) -> Deferred[None]:
+        """Fires once no report is being handed on."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        if self._loop.running:
+            self._loop.stop()
+        return Deferred.fromCoroutine(self._looked())
+
+    async def _looked(self) -> None:
+        await self._looking
+
+    def _look(self) -> Deferred[None]:
+        self._looking = Deferred.fromCoroutine(self.send_due())
+        return self._looking
+
+    async def send_due(self) -> None:
+        """Send all reports that wait."""
+        today = int(self._clock.seconds() // DAY_S)
+        try:
+            while self.running:
+                day: DomainDay | None = await self._store.claim(today, _LEASE_S, self._settings.report_rows_max)
+                if day is None:
+                    return
+                await self._report_or_leave(day, today)
+        except CancelledError:
+            raise
+        except Exception:
+            log.failure("{event}", failure=Failure(), event="dmarc.reports_failed")
+
+    async def _report_or_leave(self, day: DomainDay, today: int) -> None:
+        try:
+            await self._report(day, today)
+        except MailError as error:
+            # Its lease ends, and somebody tries again.
+            log.warn(
+                "{event} {domain} {error}", event="dmarc.report_delayed", domain=day.policy.domain, error=str(error)
+            )
+
+    async def _report(self, day: DomainDay, today: int) -> None:
+        domain = day.policy.domain
+        if day.day < today - _KEEP_DAYS:
+            log.warn("{event} {domain}", event="dmarc.report_dropped", domain=domain)
+            await self._store.finish(day.day, domain)
+            return
+        wanted = tuple(ReportAddress(address, size_max) for address, size_max in day.policy.rua)
+        destinations = await verified_destinations(self._resolver, domain, wanted)
+        if destinations:
+            # Up to twenty thousand rows of text, compressed: not in the reactor's turn.
+            report: AggregateReport = await self._in_thread(build_aggregate, day, self._reporter)
+            for destination in destinations:
+                try:
+                    await self._send(report, destination, domain)
+                except Refusal as refusal:
+                    log.warn(
+                        "{event} {domain} {error}", event="dmarc.report_refused", domain=domain, error=str(refusal)
+                    )
+        await self._store.finish(day.day, domain)
+
+    async def _send(self, report: AggregateReport, destination: ReportAddress, domain: str) -> None:
+        size = len(report.octets)
+        size_max = min(self._settings.report_size_max, destination.size_max or self._settings.report_size_max)
+        if size > size_max:
+            log.info(
+                "{event} {domain} size={size} limit={limit}",
+                event="dmarc.report_too_big",
+                domain=domain,
+                size=size,
+                limit=size_max,
+            )
+            return
+        recipient = _address(destination.address)
+        octets: bytes = await self._in_thread(
+            report_message, report, self._reporter, destination.address, self._clock.seconds()
+        )
+        resolved = await self._outgoing.recipients.resolve(recipient)
+        envelope = Envelope(_address(self._reporter.address), (recipient,), BodyType.EIGHTBITMIME)
+        message = self._outgoing.intake.open(envelope, [(recipient, resolved)], Peer(""))
+        try:
+            for start in range(0, len(octets), MAX_CHUNK):
+                full = message.write(octets[start : start + MAX_CHUNK])
+                if full is not None:
+                    await full
+            queue_id = await message.commit()
+        except BaseException:
+            message.abort()
+            raise
+        log.info(
+            "{event} {domain} {queue_id} to=<{recipient}> size={size}",
+            event="dmarc.report_sent",
+            domain=domain,
+            queue_id=queue_id,
+            recipient=destination.address,
+            size=size,
+        )
+
+
+def _address(text: str) -> Address:
+    local_part, _, domain = text.rpartition("@")
+    return Address(local_part, domain.lower())

@@ -1,0 +1,123 @@
+"""Aggregate reports: written, carried by mail, and read back with care."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zipfile
+from base64 import encodebytes
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from pymailsuite.interfaces.dmarc import DomainDay, ReportedPolicy, ReportedRow
+from pymailsuite.message.headers import first_field
+from pymailsuite.policy.dmarc.reports.aggregate import Reporter, aggregate_xml, build_aggregate, report_message
+from pymailsuite.policy.dmarc.reports.reading import BadReportError, parse_aggregate, read_report, unpacked
+from tests.policy.dmarc.reports.samples import DAY, FORGED, NOON_OF_THE_NEXT_S, OLDER, PASSED, POLICY, RESULTS
+
+REPORTER = Reporter("Ünser <Verein>", "dmarc@mx.test", "https://mx.test/dmarc", "mx.test")
+
+
+def zipped(name: str, octets: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, octets)
+    return file.getvalue()
+
+
+class WritingTests(SynchronousTestCase):
+    def test_a_report_says_what_was_counted(self) -> None:
+        report = parse_aggregate(aggregate_xml(RESULTS, REPORTER, "id@mx.test"))
+        self.assertEqual(
+            ("Ünser <Verein>", "dmarc@mx.test", "id@mx.test"), (report.organization, report.address, report.report_id)
+        )
+        self.assertEqual((DAY * 86_400, (DAY + 1) * 86_400 - 1), (report.begin, report.end))
+        self.assertEqual(15, report.messages)
+        (passed, forged), policy = report.results.rows, report.results.policy
+        self.assertEqual((FORGED, 3), forged)
+        # RFC 9990 no longer knows sampling.
+        self.assertEqual((("other", "sampled_out pct=50"), PASSED.overrides[1]), passed[0].overrides)
+        self.assertEqual((PASSED.auth_dkim, PASSED.auth_spf, 12), (passed[0].auth_dkim, passed[0].auth_spf, passed[1]))
+        self.assertEqual(
+            ("reject", "none", "s", "r", True), (policy.p, policy.sp, policy.adkim, policy.aspf, policy.testing)
+        )
+
+    def test_names_are_as_receivers_expect_them(self) -> None:
+        report = build_aggregate(RESULTS, REPORTER)
+        begin, end = DAY * 86_400, (DAY + 1) * 86_400 - 1
+        self.assertRegex(report.file_name, rf"\Amx\.test!example\.com!{begin}!{end}!\w+\.xml\.gz\Z")
+        self.assertEqual(
+            f"Report Domain: example.com Submitter: mx.test Report-ID: <{report.report_id}>", report.subject
+        )
+        self.assertEqual(report, build_aggregate(RESULTS, REPORTER))
+
+    def test_the_mail_carries_the_report(self) -> None:
+        report = build_aggregate(RESULTS, REPORTER)
+        mail = report_message(report, REPORTER, "agg@example.com", NOON_OF_THE_NEXT_S)
+        self.assertTrue(all(len(line) <= 200 and b"\n" not in line for line in mail.split(b"\r\n")))
+        self.assertEqual(report.subject.encode(), first_field(mail, b"subject"))
+        self.assertEqual(15, read_report(mail).messages)
+
+    @given(st.text(), st.text())
+    def test_no_text_breaks_it(self, name: str, comment: str) -> None:
+        row = ReportedRow(name, "none", "pass", "pass", name, overrides=((name, comment),))
+        parse_aggregate(aggregate_xml(DomainDay(1, POLICY, ((row, 1),)), REPORTER, name))
+
+
+class ReadingTests(SynchronousTestCase):
+    def test_reports_of_older_software_are_read_in_any_wrapping(self) -> None:
+        mail = (
+            b"From: a@big.test\r\nContent-Type: application/zip\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+            + encodebytes(zipped("a.xml", OLDER))
+        )
+        for octets in (OLDER, b"\xef\xbb\xbf" + OLDER, gzip.compress(OLDER), zipped("A.XML", OLDER), mail):
+            report = read_report(octets)
+            self.assertEqual(("Big & Co", "42", 7), (report.organization, report.report_id, report.messages))
+            self.assertEqual(
+                ReportedPolicy("example.com", "quarantine", "none", aspf="s", pct=50, discovery=""),
+                report.results.policy,
+            )
+            first, second = report.results.rows
+            self.assertEqual((("forwarded", ""),), first[0].overrides)
+            self.assertEqual((("fwd.test", "", "softfail"),), first[0].auth_spf)
+            self.assertEqual((2, "fail"), (second[1], second[0].dkim))
+
+    def test_what_unpacks_to_too_much_is_refused(self) -> None:
+        zeros = bytes(10_000_000)
+        for bomb in (gzip.compress(zeros), zipped("a.xml", zeros)):
+            self.assertLess(len(bomb), 50_000)
+            with self.assertRaises(BadReportError):
+                unpacked(bomb, 1_000_000)
+
+    def test_entities_are_refused(self) -> None:
+        laughs = b'<!DOCTYPE a [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;">]><feedback>&b;</feedback>'
+        outside = b'<!DOCTYPE a SYSTEM "file:///etc/passwd"><feedback/>'
+        for octets in (laughs, outside):
+            with self.assertRaisesRegex(BadReportError, "document type"):
+                read_report(octets)
+
+    def test_what_is_no_report_is_refused(self) -> None:
+        for octets in (
+            *(
+                b"",
+                b"<",
+                b"<html/>",
+                b"<feedback/>",
+                b"<feedback>",
+                b"\x1f\x8bxx",
+                b"PK\x03\x04xx",
+                zipped("a.txt", OLDER),
+            ),
+            *(b"Subject: hi\r\n\r\nhello", b"<a>" * 100 + b"</a>" * 100, gzip.compress(OLDER)[:40]),
+        ):
+            with self.assertRaises(BadReportError):
+                read_report(octets)
+
+    @given(st.binary(max_size=200), st.sampled_from((b"", b"<feedback>", b"\x1f\x8b\x08", b"PK\x03\x04")))
+    def test_nothing_else_makes_it_fail(self, octets: bytes, start: bytes) -> None:
+        try:
+            read_report(start + octets)
+        except BadReportError:
+            pass
