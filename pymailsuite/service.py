@@ -9,12 +9,14 @@ what is under way, the queue, the threads that hash, and at last the store.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, cast
 
 from attrs import field, frozen
 from twisted.application.service import MultiService, Service
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 from twisted.python.failure import Failure
@@ -33,6 +35,7 @@ from pymailsuite.listeners import Listeners, ListeningService, Sessions, SharedS
 from pymailsuite.notices import NoBus, NoticePoll, StoreBus, StoreOnBus
 from pymailsuite.opening import add_configured_domains, give_to, make_folder, store_of
 from pymailsuite.policy.assembly import make_chain
+from pymailsuite.policy.dmarc.reports.sending import Outgoing, ReportSender
 from pymailsuite.pop3.factory import Pop3Factory
 from pymailsuite.queue.presence import Presence
 from pymailsuite.queue.runner import QueueRunner
@@ -131,6 +134,8 @@ class MailService(MultiService):
         self.bus: Any = self._make_bus(place, poll, reactor)
         on_bus = StoreOnBus(self.store, self.bus)
         children: list[Any] = [watch, self.bus, on_bus, poll, auth, queue, sweeper, sessions, self.listeners]
+        if settings.dmarc.reports:
+            children.insert(children.index(sessions), self._make_dmarc_reports(recipients, reactor))
         for child in children:
             child.setServiceParent(self)
 
@@ -148,6 +153,13 @@ class MailService(MultiService):
         reports = ReportWriter(self.store, recipients, reactor, settings.queue.return_size)
         here = LateDelivery(recipients, reactor)
         return QueueRunner(settings.queue, hostname, self.store, relay, reports, here, self._presence, reactor)
+
+    def _make_dmarc_reports(self, recipients: IRecipientResolver, reactor: Any) -> ReportSender:
+        settings = self.settings
+        hostname = settings.server.hostname
+        outgoing = Outgoing(MessageIntake(self.store, settings.delivery, hostname, reactor), recipients)
+        in_thread = partial(deferToThreadPool, reactor, reactor.getThreadPool())
+        return ReportSender(settings.dmarc, hostname, self.store.dmarc, self._resolver, outgoing, reactor, in_thread)
 
     def _make_tls(self, owner: tuple[int, int] | None, pem: Pem | None, reactor: Any) -> ServerTls:
         settings = self.settings
