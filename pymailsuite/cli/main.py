@@ -14,6 +14,8 @@ _NOUNS: Final = {
     "account": "Mail accounts.",
     "alias": "Addresses that lead to other addresses.",
     "queue": "Messages that still have somewhere to go.",
+    "dkim": "Signatures of messages (DKIM).",
+    "arc": "Chains of seals on forwarded messages (ARC).",
     "store": "The mail store as a whole.",
     "spf": "Whether a domain permits a host to send for it.",
     "dmarc": "What author domains publish, and reports of what others received in our name.",

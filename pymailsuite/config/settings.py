@@ -5,9 +5,11 @@ from __future__ import annotations
 from pydantic import Field
 
 from pymailsuite.config.base import Section
+from pymailsuite.config.sections.arc import ArcSettings
 from pymailsuite.config.sections.auth import AuthSettings
 from pymailsuite.config.sections.delivery import DeliverySettings
 from pymailsuite.config.sections.directory import DirectorySettings
+from pymailsuite.config.sections.dkim import DkimSettings, DkimSignSettings
 from pymailsuite.config.sections.dmarc import DmarcSettings
 from pymailsuite.config.sections.dns import DnsSettings
 from pymailsuite.config.sections.imap import ImapSettings
@@ -45,6 +47,9 @@ class Settings(Section):
     smtp: SmtpMxSettings = Field(default_factory=SmtpMxSettings)
     submission: SubmissionSettings = Field(default_factory=SubmissionSettings)
     policy: PolicySettings = Field(default_factory=PolicySettings)
+    dkim: DkimSettings = Field(default_factory=DkimSettings)
+    dkim_sign: DkimSignSettings = Field(default_factory=DkimSignSettings)
+    arc: ArcSettings = Field(default_factory=ArcSettings)
     imap: ImapSettings = Field(default_factory=ImapSettings)
     pop3: Pop3Settings = Field(default_factory=Pop3Settings)
     delivery: DeliverySettings = Field(default_factory=DeliverySettings)

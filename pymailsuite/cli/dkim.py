@@ -1,0 +1,224 @@
+"""``pymailsuite dkim``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from attrs import evolve
+
+from pymailsuite.cli.batch import answer_lines, batch_option
+from pymailsuite.cli.message_file import MessageFile, message_argument, message_file, now_option, write_message
+from pymailsuite.cli.operation import json_option, run_in_reactor
+from pymailsuite.cli.output import print_json
+from pymailsuite.cli.resolver import resolver_of, resolver_option
+from pymailsuite.config.sections.server import domain_name
+from pymailsuite.interfaces import IResolver
+from pymailsuite.policy.arc.verify import verify_arc
+from pymailsuite.policy.dkim.keys import ED25519, RSA
+from pymailsuite.policy.dkim.private_keys import (
+    DEFAULT_RSA_BITS,
+    MAX_RSA_BITS,
+    MIN_RSA_BITS,
+    PrivateKey,
+    SigningKey,
+    generate_key,
+    load_private_key,
+    write_key_file,
+)
+from pymailsuite.policy.dkim.results import BEST_FIRST, DkimResult
+from pymailsuite.policy.dkim.sign import DEFAULT_RULES, SigningRules, sign_message
+from pymailsuite.policy.dkim.verify import verify_message
+
+_STRING_MAX: Final = 255
+"""Octets of one string of a TXT record (RFC 1035 §3.3)."""
+
+domain_option = click.option("--domain", required=True, help="The domain that signs.")
+headers_option = click.option(
+    "--headers",
+    metavar="NAME:NAME:...",
+    help="Fields to sign, exactly these; a name that stands once more than its field keeps others from being added.",
+)
+
+
+class KeyFileType(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
+    """A file with a private key, PEM."""
+
+    name = "file"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> PrivateKey:
+        """The key. A file that others may read is the caller's own business here."""
+        if isinstance(value, PrivateKey):
+            return value
+        try:
+            return load_private_key(Path(value).read_bytes())
+        except OSError as error:
+            self.fail(f"{value}: {error.strerror}", param, ctx)
+        except ValueError as error:
+            self.fail(f"{value}: {error}", param, ctx)
+
+
+def signing_domain(text: str) -> str:
+    """A domain name in lower case. BadParameter if it is none."""
+    try:
+        return domain_name(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def exact_rules(rules: SigningRules, headers: str | None, **changes: Any) -> SigningRules:
+    """The rules with an ``h=`` from the command line, if there is one."""
+    if headers is not None:
+        names = tuple(name.strip().lower().encode("ascii", "replace") for name in headers.split(":") if name.strip())
+        if b"from" not in names:
+            raise click.UsageError("From must be among the fields to sign")
+        changes |= {"headers": names, "exact": True}
+    return evolve(rules, **changes)
+
+
+@click.group()
+def dkim() -> None:
+    """Signatures of messages (DKIM)."""
+
+
+@dkim.command()
+@click.argument("file", required=False, type=click.Path(dir_okay=False, allow_dash=True, path_type=str))
+@batch_option
+@resolver_option
+@now_option
+@json_option
+def verify(file: str | None, batch: bool, server: str | None, now: float | None, as_json: bool) -> None:
+    """Check the signatures of the message in FILE (- for standard input).
+
+    Prints a line for each signature, the best one first: result (none, pass, fail, policy, neutral, temperror or
+    permerror), domain, selector, reason. With --batch, each line of standard input is {"file": NAME}, and each line of
+    output tells of its signatures and its ARC chain. Lines of a message that end in a bare LF are read as if they
+    ended in CRLF.
+    """
+    if batch == (file is not None):
+        raise click.UsageError("give either FILE or --batch")
+    moment = time.time() if now is None else now
+
+    async def in_batch(reactor: Any) -> None:
+        resolver = resolver_of(server, reactor)
+
+        async def answer(question: Mapping[str, Any]) -> Mapping[str, Any]:
+            with message_file(question["file"]) as message:
+                return {
+                    "dkim": [result.as_row() for result in await verify_message(message.chunks(), resolver, moment)],
+                    "arc": (await verify_arc(message.chunks(), resolver, moment)).as_row(),
+                }
+
+        await answer_lines(answer)
+
+    if batch:
+        run_in_reactor(in_batch)
+        return
+    assert file is not None
+    with message_file(file) as message:
+        results = verified(message, server, moment)
+    if as_json:
+        print_json({"dkim": [result.as_row() for result in results]})
+        return
+    for result in sorted(results, key=lambda result: BEST_FIRST.index(result.status)):
+        click.echo(" ".join(filter(None, result.as_row().values())))
+
+
+def verified(message: MessageFile, server: str | None, now: float) -> list[DkimResult]:
+    """The results of a message's signatures, asking the name server given."""
+
+    async def run(reactor: Any) -> list[DkimResult]:
+        resolver: IResolver = resolver_of(server, reactor)
+        return await verify_message(message.chunks(), resolver, now)
+
+    results: list[DkimResult] = run_in_reactor(run)
+    return results
+
+
+@dkim.command()
+@message_argument
+@domain_option
+@click.option("--selector", "selectors", multiple=True, required=True, help="The name the key is published under.")
+@click.option("--key", "keys", multiple=True, required=True, type=KeyFileType(), help="The private key, PEM.")
+@headers_option
+@click.option(
+    "--canonicalization",
+    type=click.Choice(["relaxed/relaxed", "relaxed/simple", "simple/relaxed", "simple/simple"]),
+    default="relaxed/relaxed",
+    show_default=True,
+    help="What may happen to header and body on the way.",
+)
+@click.option("--expire", type=click.IntRange(min=1), metavar="SECONDS", help="How long the signature is good for.")
+@now_option
+def sign(
+    file: str,
+    domain: str,
+    selectors: tuple[str, ...],
+    keys: tuple[PrivateKey, ...],
+    headers: str | None,
+    canonicalization: str,
+    expire: int | None,
+    now: float | None,
+) -> None:
+    """Sign the message in FILE (- for standard input) and write it to standard output, in wire form.
+
+    Several keys, each with its selector, make several signatures.
+    """
+    if len(selectors) != len(keys):
+        raise click.UsageError("give as many selectors as keys")
+    header, _, body = canonicalization.partition("/")
+    rules = exact_rules(
+        DEFAULT_RULES, headers, relaxed_header=header == "relaxed", relaxed_body=body == "relaxed", expire_s=expire
+    )
+    signing = [
+        SigningKey(signing_domain(domain), selector.lower(), key) for selector, key in zip(selectors, keys, strict=True)
+    ]
+    with message_file(file) as message:
+        try:
+            fields = sign_message(message.chunks(), signing, time.time() if now is None else now, rules)
+        except ValueError as error:
+            raise click.ClickException(str(error)) from None
+        write_message(b"".join(fields), message)
+
+
+@dkim.command()
+@domain_option
+@click.option("--selector", required=True, help="The name to publish it under.")
+@click.option("--algorithm", type=click.Choice([RSA, ED25519]), default=RSA, show_default=True)
+@click.option(
+    "--bits",
+    type=click.IntRange(MIN_RSA_BITS, MAX_RSA_BITS),
+    default=DEFAULT_RSA_BITS,
+    show_default=True,
+    help="Size of an RSA key.",
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Where to write it. Default: DOMAIN.SELECTOR.pem")
+@json_option
+def keygen(domain: str, selector: str, algorithm: str, bits: int, out: Path | None, as_json: bool) -> None:
+    """Make a key, write it to a new file that only you can read, and print the DNS record to publish."""
+    domain, selector = signing_domain(domain), selector.lower()
+    file = out or Path(f"{domain}.{selector}.pem")
+    key = SigningKey(domain, selector, generate_key(algorithm, bits))
+    try:
+        write_key_file(file, key.private)
+    except OSError as error:
+        raise click.FileError(str(file), error.strerror) from None
+    if as_json:
+        print_json({"name": key.name, "type": "TXT", "value": key.private.record_text(), "file": str(file)})
+        return
+    click.echo(zone_line(key))
+    click.echo(f"; the private key is in {file}")
+
+
+def zone_line(key: SigningKey) -> str:
+    """The record of a key as zone files have it."""
+    text = key.private.record_text()
+    strings = [text[start : start + _STRING_MAX] for start in range(0, len(text), _STRING_MAX)]
+    return f"{key.name}. IN TXT ( {' '.join(map(_quoted, strings))} )"
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"'

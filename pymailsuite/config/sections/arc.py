@@ -1,0 +1,28 @@
+"""Settings of ARC."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from pymailsuite.config.base import Duration, Size
+from pymailsuite.config.sections.policy import PolicySection
+
+
+class ArcSettings(PolicySection):
+    """``[arc]``: chains of seals on mail that was forwarded on its way to us (RFC 8617). What is found stands in
+    Authentication-Results and is what DMARC may go by."""
+
+    max_instances: int = Field(default=50, ge=1, le=50)
+    """Longest chain that is followed; a longer one has failed (RFC 8617 §4.2.1)."""
+
+    header_max: Size = Field(default=1024 * 1024, ge=1024)
+    """A message with a header larger than this is not verified: the chain has failed."""
+
+    timeout: Duration = Field(default=5.0, gt=0)
+    """How long to wait for a key; all keys of a chain are asked for at the same time."""
+
+    min_rsa_bits: int = Field(default=1024, ge=512)
+    """A seal with a smaller RSA key has failed (RFC 8301 §3.2)."""
+
+    max_rsa_bits: int = Field(default=8192, ge=1024)
+    """The same for a larger one, which takes long to check."""

@@ -1,0 +1,163 @@
+"""Headers as signatures see them: fields as they stand, chosen from the last one up, canonicalised.
+
+Source: RFC 6376 §3.4.1, §3.4.2, §3.7, §5.4.2. Lines end in CRLF; who has a file with bare LF says :func:`with_crlf`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from attrs import frozen
+
+from pymailsuite.message.fields import unfold
+
+# Tiles a header: a field with the lines folded below it, or one line that is no field. Possessive throughout: linear.
+_FIELD = re.compile(
+    rb"""
+    ([!-9;-~\x80-\xff]++) [ \t]*+ : [^\n]*+ (?: \n [ \t] [^\n]*+ )*+ \n?+
+    | [^\n]*+ \n
+    | [^\n]++ \Z
+    """,
+    re.VERBOSE,
+)
+_WHITE_SPACE = re.compile(rb"[ \t]+")
+_BARE_LF = re.compile(rb"(?<!\r)\n")
+
+
+@frozen
+class Field:
+    """A field as it stands: ``name`` in lower case, ``raw`` all of it but the final line end."""
+
+    name: bytes
+    raw: bytes
+
+    @property
+    def body(self) -> bytes:
+        """What stands after the colon, folds included."""
+        return self.raw.partition(b":")[2]
+
+
+def split_fields(header: bytes) -> list[Field]:
+    """The fields of a header, with or without its empty line. Lines that are no fields are left out."""
+    return [
+        Field(match[1].lower(), match[0].removesuffix(b"\n").removesuffix(b"\r"))
+        for match in _FIELD.finditer(header)
+        if match[1]
+    ]
+
+
+def canonical_field(raw: bytes, relaxed: bool) -> bytes:
+    """A field, without its final line end, in canonical form, without one too."""
+    if not relaxed:
+        return raw
+    name, _, body = raw.partition(b":")
+    body = _WHITE_SPACE.sub(b" ", body.replace(b"\r\n", b""))
+    return name.rstrip(b" \t").lower() + b":" + body.strip(b" ")
+
+
+class HeaderView:
+    """The fields of one header; each is canonicalised at most once in each form, however many signatures want it."""
+
+    def __init__(self, fields: Iterable[Field]) -> None:
+        self._by_name: dict[bytes, list[Field]] = {}
+        self._canonical: dict[tuple[Field, bool], bytes] = {}
+        for field in fields:
+            self._by_name.setdefault(field.name, []).append(field)
+
+    def fields(self, name: bytes) -> list[Field]:
+        """Those of a name in lower case, in the order of the header."""
+        return self._by_name.get(name, [])
+
+    def select(self, names: Iterable[bytes]) -> Iterator[Field]:
+        """The fields that an ``h=`` (names in lower case) covers: a name that stands again means the next one up.
+
+        A name for which no more is there means nothing, and so that none may be added.
+        """
+        used: dict[bytes, int] = {}
+        for name in names:
+            found = self._by_name.get(name)
+            count = used.get(name, 0)
+            if found is not None and count < len(found):
+                used[name] = count + 1
+                yield found[-1 - count]
+
+    def canonical(self, field: Field, relaxed: bool) -> bytes:
+        """A field in canonical form with its line end."""
+        key = field, relaxed
+        known = self._canonical.get(key)
+        if known is None:
+            known = self._canonical[key] = canonical_field(field.raw, relaxed) + b"\r\n"
+        return known
+
+    def signed_octets(self, names: Iterable[bytes], relaxed: bool) -> bytes:
+        """What a signature with this ``h=`` covers, apart from its own field."""
+        return b"".join(self.canonical(field, relaxed) for field in self.select(names))
+
+
+class HeaderSplitter:
+    """Finds where the header of a message ends while it comes in, in any cut."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._tail = b""
+        self.too_large = False
+        """The header is larger than the limit: it is not kept, and nothing of the message is told any more."""
+        self.header: bytes | None = None
+        """The header with its empty line, once it is there."""
+
+    def write(self, octets: bytes) -> bytes:
+        """The next octets of the message; those of them that are body."""
+        if self.header is not None:
+            return octets
+        if self.too_large:
+            return b""
+        # The end may be cut; a message may also begin with it, as an empty header has no line before the empty one.
+        seen = (self._tail or b"\r\n" * (not self._size)) + octets
+        found = seen.find(b"\r\n\r\n")
+        if found < 0:
+            self._keep(octets)
+            self._tail = seen[-3:]
+            return b""
+        body_at = len(octets) - (len(seen) - found - 4)
+        if not self._keep(octets[:body_at]):
+            return b""
+        self.finish()
+        return octets[body_at:]
+
+    def finish(self) -> None:
+        """The message is over, or its header: what came so far is the header."""
+        if self.header is None and not self.too_large:
+            self.header = b"".join(self._parts)
+        self._parts = []
+
+    def _keep(self, octets: bytes) -> bool:
+        self._size += len(octets)
+        if self._size > self._limit:
+            self.too_large = True
+            self._parts = []
+        else:
+            self._parts.append(octets)
+        return not self.too_large
+
+
+def with_crlf(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """A message from a file, in any cut: lines that end in a bare LF end in CRLF."""
+    after_cr = False
+    for chunk in chunks:
+        text = chunk
+        if after_cr and text.startswith(b"\n"):
+            yield b"\n"
+            text = text[1:]
+        if b"\n" in text:
+            text = _BARE_LF.sub(b"\r\n", text)
+        if chunk:
+            after_cr = chunk.endswith(b"\r")
+        yield text
+
+
+def unfolded_body(field: Field) -> bytes:
+    """A field's body on one line, without the white space around it."""
+    return unfold(field.body).strip()

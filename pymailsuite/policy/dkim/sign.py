@@ -1,0 +1,172 @@
+"""Signatures made while a message comes in. Source: RFC 6376 §5.
+
+The body goes through one hash; which keys sign is asked when the header is known and the message is over, as both
+depend on its From.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from attrs import frozen
+from zope.interface import implementer
+
+from pymailsuite.config.sections.dkim import DkimSignSettings
+from pymailsuite.interfaces.policy import IMessageTap
+from pymailsuite.message.headers import flat_addresses
+from pymailsuite.policy.dkim.body import BodyHasher
+from pymailsuite.policy.dkim.header import HeaderSplitter, HeaderView, canonical_field, split_fields
+from pymailsuite.policy.dkim.private_keys import SigningKey
+from pymailsuite.policy.dkim.tags import base64_text, render_field
+
+ADDED_LATER: Final = frozenset((b"date", b"message-id"))
+"""What a server may add to a message that lacks it (RFC 6409 §8): never signed as absent."""
+
+
+@frozen
+class SigningRules:
+    """What is signed, and how. Names are in lower case.
+
+    ``headers`` are signed as often as they stand, those in ``oversign`` once more, so that none can be added. With
+    ``exact`` they are an ``h=`` as it is to be.
+    """
+
+    headers: tuple[bytes, ...]
+    oversign: frozenset[bytes] = frozenset()
+    relaxed_header: bool = True
+    relaxed_body: bool = True
+    exact: bool = False
+    timestamp: bool = True
+    expire_s: int | None = None
+
+    @classmethod
+    def of(cls, settings: DkimSignSettings) -> SigningRules:
+        """As the settings have it."""
+        header, _, body = settings.canonicalization.partition("/")
+        return cls(
+            headers=tuple(name.encode("ascii") for name in settings.headers),
+            oversign=frozenset(name.encode("ascii") for name in settings.oversign),
+            relaxed_header=header == "relaxed",
+            relaxed_body=body == "relaxed",
+            timestamp=settings.timestamp,
+            expire_s=int(settings.expire) or None,
+        )
+
+    @property
+    def canonicalization(self) -> str:
+        """The ``c=``."""
+        forms = ("simple", "relaxed")
+        return f"{forms[self.relaxed_header]}/{forms[self.relaxed_body]}"
+
+    def names(self, view: HeaderView) -> list[bytes]:
+        """The ``h=`` for one header."""
+        if self.exact:
+            return list(self.headers)
+        names = []
+        for name in dict.fromkeys((*self.headers, *sorted(self.oversign))):
+            count = len(view.fields(name))
+            once_more = name in self.oversign and (count > 0 or name not in ADDED_LATER)
+            names.extend([name] * (count + once_more))
+        return names
+
+
+DEFAULT_RULES: Final = SigningRules.of(DkimSignSettings())
+
+
+@implementer(IMessageTap)
+class MessageSigner:
+    """Hears one message, then signs it. ``write`` it all, ``finish`` it, then ask for ``fields``."""
+
+    def __init__(self, rules: SigningRules = DEFAULT_RULES, header_max: int = DkimSignSettings().header_max) -> None:
+        self._rules = rules
+        self._splitter = HeaderSplitter(header_max)
+        self._hasher = BodyHasher([(rules.relaxed_body, None)])
+        self._view: HeaderView | None = None
+
+    def write(self, octets: bytes) -> None:
+        """The next octets of the message."""
+        body = self._splitter.write(octets)
+        if body:
+            self._hasher.write(body)
+
+    def finish(self) -> None:
+        """The message is over."""
+        self._splitter.finish()
+        self._hasher.finish()
+        if self._splitter.header is not None:
+            self._view = HeaderView(split_fields(self._splitter.header))
+
+    @property
+    def author_domain(self) -> str | None:
+        """The domain of the one From field, in lower case; None if there is no such, or addresses of several.
+
+        A message with two From fields is not signed: what it shows is anybody's choice."""
+        if self._view is None:
+            return None
+        found = self._view.fields(b"from")
+        if len(found) != 1:
+            return None
+        domains = {address.domain.lower() for address in flat_addresses(found[0].body)}
+        if len(domains) != 1:
+            return None
+        return domains.pop() or None
+
+    def fields(self, keys: Iterable[SigningKey], now: float) -> list[bytes]:
+        """A DKIM-Signature field of each key, with its line end. ``now`` is POSIX seconds.
+
+        ValueError if the header was too large, or if it has no From.
+        """
+        if self._view is None:
+            raise ValueError("the header is too large")
+        if not self._view.fields(b"from"):
+            raise ValueError("the message has no From")
+        names = self._rules.names(self._view)
+        signed = self._view.signed_octets(names, self._rules.relaxed_header)
+        body_hash = self._hasher.hash_of(self._rules.relaxed_body, None).digest()
+        return [self._field(key, names, signed, body_hash, int(now)) for key in keys]
+
+    def _field(self, key: SigningKey, names: Sequence[bytes], signed: bytes, body_hash: bytes, now: int) -> bytes:
+        tags = [
+            ("v", "1"),
+            ("a", key.private.algorithm),
+            ("c", self._rules.canonicalization),
+            ("d", key.domain),
+            ("s", key.selector),
+        ]
+        if self._rules.timestamp:
+            tags.append(("t", str(now)))
+        if self._rules.expire_s is not None:
+            tags.append(("x", str(now + self._rules.expire_s)))
+        tags += [("h", b":".join(names).decode("ascii")), ("bh", base64_text(body_hash)), ("b", "")]
+        return signed_field(b"DKIM-Signature", tags, signed, key, self._rules.relaxed_header)
+
+
+def signed_field(
+    name: bytes,
+    tags: Sequence[tuple[str, str]],
+    signed: bytes,
+    key: SigningKey,
+    relaxed: bool,
+    *,
+    fold_signature: bool = True,
+) -> bytes:
+    """A field of these tags, with its line end, whose ``b=`` signs ``signed`` and the field itself."""
+    unsigned = canonical_field(render_field(name, tags), relaxed)
+    signature = key.private.sign(hashlib.sha256(signed + unsigned).digest())
+    return render_field(name, tags, signature, fold_signature=fold_signature) + b"\r\n"
+
+
+def sign_message(
+    source: bytes | Iterable[bytes], keys: Iterable[SigningKey], now: float, rules: SigningRules = DEFAULT_RULES
+) -> list[bytes]:
+    """The DKIM-Signature fields to stand in front of a message, whole or in chunks, whose lines end in CRLF.
+
+    ValueError as :meth:`MessageSigner.fields`.
+    """
+    signer = MessageSigner(rules)
+    for chunk in (source,) if isinstance(source, bytes) else source:
+        signer.write(chunk)
+    signer.finish()
+    return signer.fields(keys, now)

@@ -1,0 +1,109 @@
+"""Tag lists, ``a=rsa-sha256; d=example.org``: the form of signatures and of key records. Source: RFC 6376 §3.2."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Sequence
+from typing import Final
+
+_SPACE: Final = b" \t\r\n"
+_NAME = re.compile(rb"[A-Za-z][A-Za-z0-9_]*+")
+# RFC 8616 §3 lets values hold UTF-8. A record pasted with bare LF is read all the same.
+_VALUE = re.compile(rb"[\x21-\x3a\x3c-\x7e\x80-\xff \t\r\n]*+")
+_B_VALUE = re.compile(rb"((?:\A|;)[ \t\r\n]*+b[ \t\r\n]*+=)[^;]*+")
+_LINE: Final = 76
+_LONGEST_LINE: Final = 980
+_FOLD: Final = b"\r\n\t"
+
+
+class TagError(ValueError):
+    """This is no tag list, or a value in it is not what its tag wants. The text says what is wrong."""
+
+
+def parse_tags(text: bytes) -> dict[str, str]:
+    """Names (which keep their case) to values, without the white space around them. TagError.
+
+    One tag that stands twice makes the whole list invalid, and so does an empty one that is not the last.
+    """
+    tags: dict[str, str] = {}
+    specs = text.split(b";")
+    if not specs[-1].strip(_SPACE):
+        del specs[-1]
+    for spec in specs:
+        name, equals, value = spec.partition(b"=")
+        name = name.strip(_SPACE)
+        if not equals or not _NAME.fullmatch(name):
+            raise TagError("not a list of tags")
+        value = value.strip(_SPACE)
+        tag = name.decode("ascii")
+        if tag in tags:
+            raise TagError(f"tag {tag}= stands twice")
+        if not _VALUE.fullmatch(value):
+            raise TagError(f"tag {tag}= holds forbidden octets")
+        try:
+            tags[tag] = value.decode("utf-8")
+        except UnicodeDecodeError:
+            raise TagError(f"tag {tag}= is not UTF-8") from None
+    return tags
+
+
+def decode_base64(tag: str, text: str) -> bytes:
+    """The octets of a base64 value, white space in it left out. TagError."""
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError):
+        raise TagError(f"tag {tag}= is not base64") from None
+
+
+def base64_text(octets: bytes) -> str:
+    """Octets as a base64 value."""
+    return base64.b64encode(octets).decode("ascii")
+
+
+def words(text: str) -> tuple[str, ...]:
+    """The parts of a list with colons, white space around them left out."""
+    return tuple(part.strip() for part in text.split(":"))
+
+
+def without_signature(field: bytes) -> bytes:
+    """A field body with the value of its ``b=`` tag and the white space around that deleted. Source: RFC 6376 §3.7."""
+    return _B_VALUE.sub(rb"\1", field, count=1)
+
+
+def render_field(
+    name: bytes, tags: Sequence[tuple[str, str]], signature: bytes = b"", *, fold_signature: bool = True
+) -> bytes:
+    """A field with these tags in this order, folded, without its final line end. ``b`` gets ``signature`` in base64.
+
+    The folds between tags do not depend on the signature: with an empty one this is what is to be signed, whatever the
+    canonicalisation is. A signature that is not to be folded still is, if the line would be too long for RFC 5322.
+    """
+    lines = [name + b":"]
+    fresh = False
+    for position, (tag, value) in enumerate(tags):
+        end = b";" if position < len(tags) - 1 else b""
+        text = b"%b=%b%b" % (tag.encode(), value.encode(), end)
+        if tag == "b":
+            encoded = base64.b64encode(signature)
+            step = 72 if fold_signature else _LONGEST_LINE
+            pieces = [encoded[start : start + step] for start in range(0, len(encoded), step)]
+            lines.append(b"b=" + _FOLD.join(pieces) + end)
+            fresh = True
+        elif fresh or len(lines[-1]) + 1 + len(text) > _LINE:
+            lines.extend(_folded_list(text) if tag == "h" else [text])
+            fresh = False
+        else:
+            lines[-1] += b" " + text
+    return _FOLD.join(lines)
+
+
+def _folded_list(text: bytes) -> list[bytes]:
+    """A list with colons in lines of a decent length."""
+    lines = [b""]
+    for word in re.findall(rb"[^:]++:?+", text):
+        if lines[-1] and len(lines[-1]) + len(word) > _LINE:
+            lines.append(b"")
+        lines[-1] += word
+    return lines
