@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, cast
 
 import click
 
@@ -47,8 +47,7 @@ class MessageFile:
 def message_file(name: str) -> Iterator[MessageFile]:
     """The message in a file, or on standard input for ``-``. ClickException if it cannot be read."""
     if name == "-":
-        with tempfile.SpooledTemporaryFile(_IN_MEMORY) as spool:
-            shutil.copyfileobj(sys.stdin.buffer, spool)
+        with _spooled(sys.stdin.buffer) as spool:
             yield MessageFile(spool)
         return
     try:
@@ -56,7 +55,18 @@ def message_file(name: str) -> Iterator[MessageFile]:
     except OSError as error:
         raise click.FileError(name, error.strerror) from None
     with file:
-        yield MessageFile(file)
+        if file.seekable():
+            yield MessageFile(file)
+        else:
+            with _spooled(file) as spool:
+                yield MessageFile(spool)
+
+
+def _spooled(stream: IO[bytes]) -> IO[bytes]:
+    """What comes out of a pipe, to be read more than once."""
+    spool = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115
+    shutil.copyfileobj(stream, spool)
+    return cast(IO[bytes], spool)
 
 
 def write_message(fields: bytes, message: MessageFile) -> None:

@@ -39,7 +39,7 @@ class ArcSet:
     @property
     def payload(self) -> str:
         """The results, after ``i=N;``, on one line."""
-        return unfolded_body(self.results).partition(b";")[2].strip().decode("utf-8", "replace")
+        return " ".join(unfolded_body(self.results).partition(b";")[2].decode("utf-8", "replace").split())
 
 
 def has_arc(view: HeaderView) -> bool:

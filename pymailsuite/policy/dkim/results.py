@@ -81,7 +81,9 @@ class DkimResult:
             ("header.a", self.algorithm),
             ("header.b", self.signature),
         )
-        return MethodResult("dkim", self.status.value, self.reason, tuple(pair for pair in properties if pair[1]))
+        known = tuple(pair for pair in properties if pair[1])
+        comment = f"{self.key_bits}-bit key" if self.key_bits else ""
+        return MethodResult("dkim", self.status.value, self.reason, known, comment)
 
 
 def best(results: list[DkimResult]) -> DkimResult:
