@@ -13,6 +13,7 @@ _NOUNS: Final = {
     "domain": "Domains whose mail is ours to keep.",
     "account": "Mail accounts.",
     "alias": "Addresses that lead to other addresses.",
+    "list": "Whom the server, a domain or a user lets in or keeps out.",
     "queue": "Messages that still have somewhere to go.",
     "dkim": "Signatures of messages (DKIM).",
     "arc": "Chains of seals on forwarded messages (ARC).",

@@ -14,7 +14,7 @@ from pymailsuite.config.sections.dmarc import DmarcSettings
 from pymailsuite.config.sections.dns import DnsSettings
 from pymailsuite.config.sections.imap import ImapSettings
 from pymailsuite.config.sections.listeners import ListenerSettings
-from pymailsuite.config.sections.lists import DnsblSettings
+from pymailsuite.config.sections.lists import DnsblSettings, ListSettings
 from pymailsuite.config.sections.log import LogSettings
 from pymailsuite.config.sections.message import MessageSettings
 from pymailsuite.config.sections.notices import NoticeSettings
@@ -58,6 +58,7 @@ class Settings(Section):
     notices: NoticeSettings = Field(default_factory=NoticeSettings)
     dns: DnsSettings = Field(default_factory=DnsSettings)
     dmarc: DmarcSettings = Field(default_factory=DmarcSettings)
+    lists: ListSettings = Field(default_factory=ListSettings)
     dnsbl: DnsblSettings = Field(default_factory=DnsblSettings)
     spf: SpfSettings = Field(default_factory=SpfSettings)
     upkeep: UpkeepSettings = Field(default_factory=UpkeepSettings)

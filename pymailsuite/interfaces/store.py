@@ -81,6 +81,7 @@ class IMailStore(Interface):
     notices = Attribute("IChangeNotices")
     upkeep = Attribute("IStoreUpkeep")
     counts = Attribute("ISharedCounts")
+    lists = Attribute("IListStore")
     channel = Attribute("IStoreChannel, or None if the database carries no words between processes")
     dmarc = Attribute("IDmarcStore")
 

@@ -25,6 +25,7 @@ from pymailsuite.store.directory import DirectoryStore
 from pymailsuite.store.dmarc import DmarcStore
 from pymailsuite.store.engines.base import Engine
 from pymailsuite.store.engines.sqlite import SqliteEngine
+from pymailsuite.store.lists import ListStore
 from pymailsuite.store.migrate import migrate_txn
 from pymailsuite.store.modseqs import read_modseqs
 from pymailsuite.store.node import Beat, Node
@@ -54,6 +55,7 @@ class MailStore:
         self._node = Node(self.database, clock)
         self.directory = DirectoryStore(self.database, clock)
         self.queue = QueueStore(self.database, clock, self._node.clock)
+        self.lists = ListStore(self.database, clock)
         self.counts = SharedCounts(self.database, self._node.clock)
         self.dmarc = DmarcStore(self.database, self._node.clock)
         self.upkeep = StoreUpkeep(self.database, clock, scanning, self.directory, self._next_id)

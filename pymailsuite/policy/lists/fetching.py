@@ -1,0 +1,101 @@
+"""Fetches a list from an address: bounded in size and time, and only taken if it is what it should be."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.web.client import Agent, RedirectAgent, ResponseDone
+from twisted.web.http import PotentialDataLoss
+from twisted.web.http_headers import Headers
+
+from pymailsuite.config.sections.lists import ListSource
+from pymailsuite.errors import TemporaryFailure
+from pymailsuite.interfaces.lists import ListEntry
+from pymailsuite.policy.lists.entries import entries_in_text
+
+TIMEOUT_S: Final = 60.0
+_DIGEST_SIZE_MAX: Final = 4096
+
+
+class ListRefused(TemporaryFailure):
+    """A list that could not be fetched, or is not what it should be."""
+
+    text = "List not taken"
+
+
+class _Body(Protocol):
+    """Collects a response's body up to ``size_max`` octets."""
+
+    def __init__(self, size_max: int, done: Deferred[bytes]) -> None:
+        self._left = size_max
+        self._pieces: list[bytes] = []
+        self._done = done
+
+    def dataReceived(self, data: bytes) -> None:
+        self._left -= len(data)
+        if self._left >= 0:
+            self._pieces.append(data)
+            return
+        self._pieces.clear()
+        transport: Any = self.transport
+        transport.abortConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._done.called:
+            return
+        if self._left < 0:
+            self._done.errback(Failure(ListRefused(cause="it is too large")))
+        elif reason.check(ResponseDone, PotentialDataLoss):
+            self._done.callback(b"".join(self._pieces))
+        else:
+            self._done.errback(reason)
+
+
+class ListFetcher:
+    """Fetches over HTTP. ``agent`` is an IAgent, the reactor's own if None."""
+
+    def __init__(self, reactor: Any, agent: Any = None) -> None:
+        self._clock: IReactorTime = reactor
+        self._agent: Any = agent or RedirectAgent(Agent(reactor, connectTimeout=TIMEOUT_S / 2))
+
+    async def fetch(self, source: ListSource) -> bytes:
+        """The octets of a list, with the digest it should have. ListRefused, or what the network says."""
+        octets = await self._body(source.url, source.size_max)
+        wanted = source.sha256.lower()
+        if wanted == "beside":
+            words = (await self._body(f"{source.url}.sha256", _DIGEST_SIZE_MAX)).decode("ascii", "replace").split()
+            wanted = words[0].lower() if words else ""
+        if source.sha256 and hashlib.sha256(octets).hexdigest() != wanted:
+            raise ListRefused(cause="it has another digest")
+        return octets
+
+    def _body(self, url: str, size_max: int) -> Deferred[bytes]:
+        fetched = Deferred.fromCoroutine(self._get(url, size_max))
+        return fetched.addTimeout(TIMEOUT_S, self._clock)
+
+    async def _get(self, url: str, size_max: int) -> bytes:
+        headers = Headers({"User-Agent": ["pymailsuite"]})
+        response = await self._agent.request(b"GET", url.encode("ascii"), headers, None)
+        if response.code != 200:
+            raise ListRefused(cause=f"{url} answers {response.code}")
+        done: Deferred[bytes] = Deferred()
+        response.deliverBody(_Body(size_max, done))
+        return await done
+
+
+def read_list(octets: bytes, source: ListSource) -> list[ListEntry]:
+    """The entries of a list. ListRefused if a line is none, or if they are too few."""
+    if len(octets) > source.size_max:
+        raise ListRefused(cause=f"it is larger than {source.size_max} octets")
+    try:
+        entries = list(entries_in_text(octets.decode("utf-8-sig"), source.verdict, source.action, source.name))
+    except ValueError as error:
+        raise ListRefused(cause=str(error)) from None
+    if len(entries) < source.entries_min:
+        raise ListRefused(cause=f"it has {len(entries)} entries, fewer than {source.entries_min}")
+    return entries

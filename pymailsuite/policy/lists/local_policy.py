@@ -1,0 +1,107 @@
+"""The policy ``lists``: local lists of the server at each stage, those of a domain or a user at RCPT."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.threads import deferToThread
+
+from pymailsuite.config.sections.lists import ListSettings
+from pymailsuite.interfaces.lists import ListEntry
+from pymailsuite.interfaces.policy import Action, MailTransaction, PolicyContext, PolicyReply, Stage, Verdict
+from pymailsuite.policy.base import NO_OPINION, Policy
+from pymailsuite.policy.lists.entries import Subject
+from pymailsuite.policy.lists.fetching import ListFetcher
+from pymailsuite.policy.lists.sources import EntrySource, EntrySources, FileSource, StoreSource, UrlSource
+from pymailsuite.values import Address
+
+FOLDER: Final = "lists"
+"""The folder in the data folder where fetched lists are kept."""
+
+
+class LocalListPolicy(Policy):
+    """An entry that allows goes before all that deny, whoever made them."""
+
+    name = "lists"
+
+    def __init__(self, settings: ListSettings, sources: EntrySources, clock: IReactorTime) -> None:
+        self._settings = settings
+        self._sources = sources
+        self._clock = clock
+
+    def connect(self, transaction: MailTransaction) -> Deferred[Verdict]:
+        peer = transaction.peer
+        return self._about(Subject(ip=peer.ip, names=(peer.rdns,) if peer.rdns else ()), ("",), transaction)
+
+    def helo(self, transaction: MailTransaction) -> Deferred[Verdict]:
+        return self._about(Subject(helo=transaction.peer.helo), ("",), transaction)
+
+    def mail(self, transaction: MailTransaction) -> Deferred[Verdict]:
+        return self._about(_sender(transaction.reverse_path), ("",), transaction)
+
+    def rcpt(self, transaction: MailTransaction) -> Deferred[Verdict]:
+        """What the recipient's domain and the recipient say; an address with a detail (``user+detail``) is its user's
+        too."""
+        peer, sender = transaction.peer, _sender(transaction.reverse_path)
+        names = (*sender.names, peer.rdns) if peer.rdns else sender.names
+        subject = Subject(peer.ip, names, sender.address, peer.helo)
+        return self._about(subject, _scopes(transaction.recipient), transaction)
+
+    def _about(self, subject: Subject, scopes: Sequence[str], transaction: MailTransaction) -> Deferred[Verdict]:
+        def verdict(index: Any) -> Verdict:
+            found = index.find(subject, scopes, self._clock.seconds())
+            return self._verdict(found[0], transaction) if found else NO_OPINION
+
+        return self._sources.index().addCallback(verdict)
+
+    def _verdict(self, entry: ListEntry, transaction: MailTransaction) -> Verdict:
+        whose = entry.scope or "the server"
+        reason = f"{entry.kind} {entry.value} is on the {entry.verdict} list of {whose}"
+        evidence: dict[str, object] = {
+            "verdict": entry.verdict,
+            "kind": entry.kind,
+            "value": entry.value,
+            "scope": entry.scope,
+            "source": entry.source or "store",
+            "comment": entry.comment,
+        }
+        if entry.verdict == "allow":
+            return Verdict(Action.ACCEPT, reason, evidence=evidence)
+        evidence["disposition"] = entry.action
+        if entry.action != "reject":
+            return Verdict(Action.TAG, reason, evidence=evidence)
+        # RFC 5321 §3.1: a client is refused in the greeting by 554.
+        code = 554 if transaction.stage is Stage.CONNECT and self._settings.at_once else 550
+        return Verdict(Action.REJECT, reason, reply=PolicyReply(code, "5.7.1", self._settings.text), evidence=evidence)
+
+
+def _sender(path: Address | None) -> Subject:
+    if path is None:
+        return Subject()
+    return Subject(names=(path.domain,), address=f"{path.local_part}@{path.domain}")
+
+
+def _scopes(recipient: Address | None) -> tuple[str, ...]:
+    if recipient is None:
+        return ()
+    domain, local_part = recipient.domain.lower(), recipient.local_part.lower()
+    user, plus, _ = local_part.partition("+")
+    scopes = [domain, f"{local_part}@{domain}"]
+    return (*scopes, f"{user}@{domain}") if plus and user else tuple(scopes)
+
+
+def make_policy(context: PolicyContext) -> LocalListPolicy:
+    """The policy as the chain wants it."""
+    settings: ListSettings = context.section
+    clock: Any = context.clock
+    folder = context.settings.server.data_dir / FOLDER
+    sources: list[EntrySource] = [StoreSource(lambda: context.store.lists)]
+    for source in settings.sources:
+        if source.file is not None:
+            sources.append(FileSource(source, source.file, deferToThread))
+        else:
+            sources.append(UrlSource(source, folder, ListFetcher(clock), deferToThread, clock))
+    return LocalListPolicy(settings, EntrySources(sources, settings.refresh, clock), clock)
