@@ -1,4 +1,8 @@
-"""Dropping what is past its time, a bounded piece in each transaction. Functions inside an open transaction."""
+"""Dropping what is past its time, a bounded piece in each transaction. Functions inside an open transaction.
+
+Several nodes may sweep at once. Rows that another is at are passed over; where something follows from there being none,
+they are waited for.
+"""
 
 # ruff: noqa: S608
 # Statements are put together from constants of this room; values always travel beside them.
@@ -25,7 +29,7 @@ def forget_expunged_txn(txn: Transaction, before: float) -> int:
     """Let go of the octets of messages expunged before a time; that they went is still remembered."""
     rows = txn.rows(
         "SELECT account_id, mailbox_id, uid, content_id FROM expunged"
-        f" WHERE expunged_at < ? AND content_id IS NOT NULL ORDER BY expunged_at LIMIT {PIECE}",
+        f" WHERE expunged_at < ? AND content_id IS NOT NULL ORDER BY expunged_at LIMIT {PIECE}{txn.skip_locked}",
         (before,),
     )
     _release_txn(txn, [row[3] for row in rows])
@@ -40,7 +44,7 @@ def drop_expunge_log_txn(txn: Transaction, before: float) -> int:
     """Drop what is known of expunges before a time; each mailbox notes up to where its knowledge has gaps."""
     rows = txn.rows(
         "SELECT account_id, mailbox_id, uid, modseq FROM expunged"
-        f" WHERE expunged_at < ? AND content_id IS NULL ORDER BY expunged_at LIMIT {PIECE}",
+        f" WHERE expunged_at < ? AND content_id IS NULL ORDER BY expunged_at LIMIT {PIECE}{txn.skip_locked}",
         (before,),
     )
     txn.execute_many(f"DELETE FROM expunged WHERE {_ROW_KEY}", [row[:3] for row in rows])
@@ -71,13 +75,13 @@ def drop_deleted_mailbox_txn(txn: Transaction, before: float) -> int:
 
 def drop_account_mail_txn(txn: Transaction, before: float) -> tuple[int, int]:
     """Drop some messages of an account removed before a time, or in the end the account; how many of each."""
-    row = txn.row("SELECT account_id FROM account_state WHERE removed_at < ? LIMIT 1", (before,))
+    row = txn.row(f"SELECT account_id FROM account_state WHERE removed_at < ? LIMIT 1{txn.for_update}", (before,))
     if row is None:
         return 0, 0
     (account_id,) = row
     for table in ("messages", "expunged"):
         rows: list[Row] = txn.rows(
-            f"SELECT account_id, mailbox_id, uid, content_id FROM {table} WHERE account_id = ? LIMIT {PIECE}",
+            f"SELECT account_id, mailbox_id, uid, content_id FROM {table} WHERE account_id = ? LIMIT {PIECE}{txn.for_update}",
             (account_id,),
         )
         if rows:
@@ -91,7 +95,7 @@ def drop_account_mail_txn(txn: Transaction, before: float) -> tuple[int, int]:
 
 def drop_contents_txn(txn: Transaction) -> int:
     """Drop contents nothing refers to."""
-    rows = txn.rows(f"SELECT content_id FROM contents WHERE refs = 0 LIMIT {PIECE}")
+    rows = txn.rows(f"SELECT content_id FROM contents WHERE refs = 0 LIMIT {PIECE}{txn.skip_locked}")
     for table in ("content_chunks", "contents"):
         txn.execute_many(f"DELETE FROM {table} WHERE content_id = ?", rows)
     return len(rows)
@@ -99,7 +103,9 @@ def drop_contents_txn(txn: Transaction) -> int:
 
 def drop_staged_txn(txn: Transaction, before: float) -> int:
     """Drop octets that came before a time and never became a message."""
-    rows = txn.rows(f"SELECT content_id FROM staged_contents WHERE created_at < ? LIMIT {PIECE}", (before,))
+    rows = txn.rows(
+        f"SELECT content_id FROM staged_contents WHERE created_at < ? LIMIT {PIECE}{txn.skip_locked}", (before,)
+    )
     for table in ("content_chunks", "staged_contents"):
         txn.execute_many(f"DELETE FROM {table} WHERE content_id = ?", rows)
     return len(rows)
