@@ -15,6 +15,9 @@ from tests.support.server import Server
 GONE = (OSError, EOFError, imaplib.IMAP4.abort, smtplib.SMTPServerDisconnected, poplib.error_proto)
 """What a client sees of a killed server."""
 
+REFUSED = (imaplib.IMAP4.error, smtplib.SMTPResponseException)
+"""What a client sees of a server whose database is away, where no answer of ours is expected."""
+
 TOKEN_FIELD = "X-Token"
 _TOKEN = re.compile(rb"X-Token: (\S+)")
 _UID = re.compile(rb"UID (\d+)")
@@ -62,12 +65,15 @@ class MailboxView:
 
     def __init__(self, client: imaplib.IMAP4, name: str) -> None:
         status, _ = client.select(name, readonly=True)
-        assert status == "OK", name
+        if status != "OK":
+            raise imaplib.IMAP4.error(f"SELECT {name}: {status}")
         self.uid_validity = int(client.response("UIDVALIDITY")[1][0] or b"0")
         self.uid_next = int(client.response("UIDNEXT")[1][0] or b"0")
         self.tokens: dict[int, str] = {}
         self.flags: dict[int, frozenset[str]] = {}
-        _, data = client.uid("FETCH", "1:*", f"(UID FLAGS BODY.PEEK[HEADER.FIELDS ({TOKEN_FIELD})])")
+        status, data = client.uid("FETCH", "1:*", f"(UID FLAGS BODY.PEEK[HEADER.FIELDS ({TOKEN_FIELD})])")
+        if status != "OK":
+            raise imaplib.IMAP4.error(f"FETCH {name}: {status}")
         for item in data:
             if not isinstance(item, tuple):
                 continue

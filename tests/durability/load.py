@@ -7,9 +7,9 @@ import itertools
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
-from tests.durability.clients import GONE, MailboxView, imap, message, pop3, send, smtp
+from tests.durability.clients import GONE, REFUSED, MailboxView, imap, message, pop3, send, smtp
 from tests.support.server import Server
 
 INBOX_USERS = ("user0", "user1", "user2")
@@ -60,40 +60,70 @@ class Ledger:
 
 
 class Load:
-    """One thread a client; all end when the server is killed."""
+    """Clients in threads. They end when their server dies, or, if they are to ``persist``, connect again.
 
-    def __init__(self, server: Server, ledger: Ledger, seed: int) -> None:
-        self._server = server
+    With several servers each kind of client is there once for each server.
+    """
+
+    def __init__(
+        self,
+        servers: Sequence[Server],
+        ledger: Ledger,
+        seed: int,
+        *,
+        persist: bool = False,
+        jobs: Iterable[str] = ("submit", "submit", "append_and_move", "erase", "flag", "pop"),
+    ) -> None:
         self._ledger = ledger
+        self._persist = persist
+        self._going = True
         self._random = random.Random(seed)
-        self._address = dict(zip(USERS, server.addresses, strict=True))
+        self._address = dict(zip(USERS, servers[0].addresses, strict=True))
         self._defects: list[BaseException] = []
-        jobs = [self._submit, self._submit, self._submit, self._append_and_move, self._erase, self._flag, self._pop]
-        self._threads = [threading.Thread(target=self._until_dead, args=(job,), daemon=True) for job in jobs]
+        self._threads = [
+            threading.Thread(target=self._run, args=(getattr(self, f"_{job}"), server), daemon=True)
+            for server in servers
+            for job in jobs
+        ]
 
-    def run_then_kill(self, after_s: float) -> None:
-        """Start the load, kill the server after a while, and wait for the clients to notice."""
+    def start(self) -> None:
+        """Begin."""
         for thread in self._threads:
             thread.start()
-        time.sleep(after_s)
-        self._server.kill()
+
+    def stop(self) -> None:
+        """Wait until all have ended what they are at, or noticed that their server is gone."""
+        self._going = False
         for thread in self._threads:
             thread.join(60)
             assert not thread.is_alive(), "a client hangs"
         assert not self._defects, self._defects
 
-    def _until_dead(self, job: Callable[[], None]) -> None:
+    def run_then_kill(self, server: Server, after_s: float) -> None:
+        """Start the load, kill the server after a while, and wait for the clients to notice."""
+        self.start()
+        time.sleep(after_s)
+        server.kill()
+        self.stop()
+
+    def _run(self, job: Callable[[Server], None], server: Server) -> None:
         try:
-            job()
-        except GONE:
-            pass
+            while self._going:
+                try:
+                    job(server)
+                except TimeoutError:
+                    raise
+                except (*GONE, *REFUSED):
+                    if not self._persist:
+                        return
+                    time.sleep(0.05)
         except BaseException as defect:
             self._defects.append(defect)
 
-    def _submit(self) -> None:
+    def _submit(self, server: Server) -> None:
         """Messages of all sizes, some for several recipients at once."""
-        client = smtp(self._server)
-        while True:
+        client = smtp(server)
+        while self._going:
             size = self._random.choice([500, 4000, 4000, 60_000, 700_000])
             recipients = [self._address[name] for name in INBOX_USERS[: self._random.randint(1, 3)]]
 
@@ -102,12 +132,18 @@ class Load:
 
             self._ledger.deliver(f"smtp{len(recipients)}", act)
 
-    def _append_and_move(self) -> None:
+    def _send_out(self, server: Server) -> None:
+        """Messages for another host."""
+        client = smtp(server)
+        while self._going:
+            self._ledger.deliver("out", lambda token: send(client, ["bob@elsewhere.test"], message(token)))
+
+    def _append_and_move(self, server: Server) -> None:
         """APPEND into one mailbox and MOVE to and fro; a COPY now and then into a third."""
-        client = imap(self._server, self._address[MOVER])
+        client = imap(server, self._address[MOVER])
         for name in ("Left", "Right", "Copies"):
             client.create(name)
-        while True:
+        while self._going:
             self._ledger.deliver("append", lambda token: client.append("Left", "", "", message(token))[0] == "OK")
             client.select("Left")
             if self._random.random() < 0.2:
@@ -116,42 +152,44 @@ class Load:
             client.select("Right")
             client.uid("MOVE", f"1:{self._random.randint(1, 50)}", "Left")
 
-    def _erase(self) -> None:
+    def _erase(self, server: Server) -> None:
         """APPEND two, EXPUNGE one of them."""
-        client = imap(self._server, self._address[ERASER])
+        client = imap(server, self._address[ERASER])
         client.select("INBOX")
-        while True:
+        while self._going:
             for _ in range(2):
                 self._ledger.deliver("erase", lambda token: client.append("INBOX", "", "", message(token))[0] == "OK")
-            view = MailboxView(imap(self._server, self._address[ERASER]), "INBOX")
+            view = MailboxView(imap(server, self._address[ERASER]), "INBOX")
+            if not view.tokens:
+                continue  # nothing of ours was taken, and what there was another has erased
             uid, token = self._random.choice(sorted(view.tokens.items()))
             # Marked as going before STORE: a mark that outlives a kill takes effect with the EXPUNGE after it.
             self._ledger.remove([token], lambda uid=uid: self._erase_one(client, uid))  # type: ignore[misc]
 
     @staticmethod
     def _erase_one(client: imaplib.IMAP4, uid: int) -> bool:
-        client.uid("STORE", str(uid), "+FLAGS.SILENT", "(\\Deleted)")
-        return client.expunge()[0] == "OK"
+        marked = client.uid("STORE", str(uid), "+FLAGS.SILENT", "(\\Deleted)")[0] == "OK"
+        return client.expunge()[0] == "OK" and marked
 
-    def _flag(self) -> None:
+    def _flag(self, server: Server) -> None:
         """STORE on what comes in."""
-        client = imap(self._server, self._address[INBOX_USERS[0]])
-        while True:
+        client = imap(server, self._address[INBOX_USERS[0]])
+        while self._going:
             view = MailboxView(client, "INBOX")
             client.select("INBOX")
             for uid, token in list(view.tokens.items())[-5:]:
                 if client.uid("STORE", str(uid), "+FLAGS.SILENT", "(\\Flagged)")[0] == "OK":
                     self._ledger.flagged.add(token)
 
-    def _pop(self) -> None:
+    def _pop(self, server: Server) -> None:
         """Mail in by SMTP, all of it out by POP3."""
         address = self._address[POPPER]
-        while True:
-            sender = smtp(self._server)
+        while self._going:
+            sender = smtp(server)
             for _ in range(3):
                 self._ledger.deliver("pop", lambda token: send(sender, [address], message(token)))  # noqa: B023
             sender.quit()
-            reader = pop3(self._server, address)
+            reader = pop3(server, address)
             tokens = []
             for number in range(1, len(reader.list()[1]) + 1):
                 lines = reader.retr(number)[1]

@@ -4,32 +4,20 @@ from __future__ import annotations
 
 import random
 import tempfile
-import unittest
-from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from tests.acceptance import acceptance
-from tests.durability.clients import MailboxView, imap
-from tests.durability.load import ERASER, INBOX_USERS, MOVER, POPPER, USERS, Ledger, Load
+from tests.durability.checks import LedgerTestCase, Numbers
+from tests.durability.load import USERS, Ledger, Load
 from tests.support.server import Server, running
 
 KILLS = 30
 
-Numbers = dict[tuple[str, str], tuple[int, int, dict[int, str]]]
-"""What UIDVALIDITY, UIDNEXT and the UIDs of each mailbox were at the last look."""
-
-
-def _view(server: Server, user: str, name: str) -> MailboxView:
-    client = imap(server, f"{user}@{server.domain}")
-    view = MailboxView(client, name)
-    client.logout()
-    return view
-
 
 @pytest.mark.slow
-class KillTests(unittest.TestCase):
+class KillTests(LedgerTestCase):
     """The ledger of every acknowledged operation against a server killed again and again."""
 
     @acceptance("S049", "S078", "S119", "S139", "S145")
@@ -39,57 +27,9 @@ class KillTests(unittest.TestCase):
         numbers: Numbers = {}
         with tempfile.TemporaryDirectory() as folder, running(Server(Path(folder), USERS)) as server:
             for kill in range(KILLS):
-                Load(server, ledger, kill).run_then_kill(moments.uniform(0.05, 1.2))
+                Load([server], ledger, kill).run_then_kill(server, moments.uniform(0.05, 1.2))
                 server.start()
-                self._check_numbers(server, numbers)
+                self.check_numbers(server, numbers)
             self.assertGreater(len(ledger.accepted), KILLS, "the load did nothing")
             self.assertEqual(ledger.refused, set())
-            self._check_inboxes(server, ledger)
-            self._check_moves(server, ledger)
-            for kind, user in (("erase", ERASER), ("pop", POPPER)):
-                self._check_removals(ledger, kind, _view(server, user, "INBOX"))
-
-    def _check_numbers(self, server: Server, numbers: Numbers) -> None:
-        """UIDVALIDITY never changes, UIDNEXT never falls, a UID never comes to mean another message."""
-        for user in USERS:
-            client = imap(server, f"{user}@{server.domain}")
-            for name in ("INBOX", "Left", "Right", "Copies") if user == MOVER else ("INBOX",):
-                client.create(name)
-                view = MailboxView(client, name)
-                if (user, name) in numbers:
-                    uid_validity, uid_next, tokens = numbers[user, name]
-                    self.assertEqual(view.uid_validity, uid_validity)
-                    self.assertGreaterEqual(view.uid_next, uid_next)
-                    for uid, token in view.tokens.items():
-                        self.assertEqual(tokens.get(uid, token), token)
-                        self.assertTrue(uid in tokens or uid >= uid_next, "a UID below UIDNEXT came up later")
-                numbers[user, name] = (view.uid_validity, view.uid_next, view.tokens)
-            client.logout()
-
-    def _check_present(self, ledger: Ledger, kind: str, view: MailboxView) -> None:
-        """Everything acknowledged and not removed is there once; nothing is there that nobody sent."""
-        held = Counter(token for token in view.tokens.values() if token.startswith(f"{kind}-"))
-        self.assertLessEqual(max(held.values(), default=0), 1, "doubled")
-        self.assertEqual(ledger.of_kind(kind, ledger.accepted) - ledger.removing - set(held), set(), "lost")
-        self.assertEqual(set(held) - ledger.accepted - ledger.unsure, set(), "from nowhere")
-
-    def _check_inboxes(self, server: Server, ledger: Ledger) -> None:
-        views = [_view(server, user, "INBOX") for user in INBOX_USERS]
-        for recipients in range(1, len(views) + 1):
-            for view in views[:recipients]:
-                self._check_present(ledger, f"smtp{recipients}", view)
-        for token in ledger.of_kind("smtp3", ledger.unsure):
-            self.assertIn(sum(view.count(token) for view in views), (0, 3), "accepted for some recipients only")
-        unflagged = {token for uid, token in views[0].tokens.items() if "\\Flagged" not in views[0].flags[uid]}
-        self.assertEqual(ledger.flagged & unflagged, set(), "a flag was lost")
-
-    def _check_moves(self, server: Server, ledger: Ledger) -> None:
-        left, right = _view(server, MOVER, "Left"), _view(server, MOVER, "Right")
-        for token in ledger.of_kind("append", ledger.accepted):
-            self.assertEqual(left.count(token) + right.count(token), 1, f"{token} is not in exactly one mailbox")
-        for token in ledger.of_kind("append", ledger.unsure):
-            self.assertLessEqual(left.count(token) + right.count(token), 1, f"{token} is in both mailboxes")
-
-    def _check_removals(self, ledger: Ledger, kind: str, view: MailboxView) -> None:
-        self._check_present(ledger, kind, view)
-        self.assertEqual(ledger.removed & set(view.tokens.values()), set(), "removed and there again")
+            self.check_ledger(server, ledger)

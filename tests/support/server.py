@@ -119,10 +119,10 @@ class TunedServer(Server):
         directory: Path,
         accounts: Sequence[str],
         settings: Mapping[str, Mapping[str, Any]],
-        *,
+        *options: str,
         password: str = "test",
     ) -> None:
-        super().__init__(directory, accounts, password=password)
+        super().__init__(directory, accounts, *options, password=password)
         self._settings = settings
         self._prepared = False
 
