@@ -122,7 +122,8 @@ class MailService(MultiService):
         self.portal = auth.portal
         recipients = RecipientResolver(settings.directory, self.store.directory, reactor)
         self._presence = Presence(settings.server.data_dir / "queue", settings.server.hostname)
-        queue = QueueService(self._make_queue_runner(recipients, reactor))
+        self._queue_runner = self._make_queue_runner(recipients, reactor)
+        queue = QueueService(self._queue_runner)
         self.tls = self._make_tls(owner, place.pem, reactor)
         self.listening = self._make_listening(recipients, self.tls, reactor)
         self.listeners = Listeners(reactor, self.listening, place.shared)
@@ -209,6 +210,10 @@ class MailService(MultiService):
             ListeningService("pop3", "listeners.pop3", listeners.pop3, pop3),
             ListeningService("pop3s", "listeners.pop3s", listeners.pop3s, pop3, tls),
         ]
+
+    def look_for_departed(self) -> None:
+        """A process on the same data folder has died: take over what it held."""
+        self._queue_runner.look_for_departed()
 
     def tallies(self) -> dict[str, Tally]:
         """What is counted against a limit that holds for the whole machine, by a name of its own."""

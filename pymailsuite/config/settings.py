@@ -22,6 +22,7 @@ from pymailsuite.config.sections.policy import PolicySettings
 from pymailsuite.config.sections.pop3 import Pop3Settings
 from pymailsuite.config.sections.queue import QueueSettings
 from pymailsuite.config.sections.relay import RelaySettings
+from pymailsuite.config.sections.require_signature import RequireSignatureSettings
 from pymailsuite.config.sections.server import ServerSettings
 from pymailsuite.config.sections.smtp import SmtpMxSettings, SubmissionSettings
 from pymailsuite.config.sections.spf import SpfSettings
@@ -59,6 +60,7 @@ class Settings(Section):
     dns: DnsSettings = Field(default_factory=DnsSettings)
     dmarc: DmarcSettings = Field(default_factory=DmarcSettings)
     lists: ListSettings = Field(default_factory=ListSettings)
+    require_signature: RequireSignatureSettings = Field(default_factory=RequireSignatureSettings)
     dnsbl: DnsblSettings = Field(default_factory=DnsblSettings)
     spf: SpfSettings = Field(default_factory=SpfSettings)
     upkeep: UpkeepSettings = Field(default_factory=UpkeepSettings)

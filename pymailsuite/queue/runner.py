@@ -172,6 +172,11 @@ class QueueRunner:
         """Something may be due: look soon. Cheap; many calls are one look."""
         self._look_soon(told=True)
 
+    def look_for_departed(self) -> None:
+        """A process beside us has died: what it held may be free."""
+        self._departures_due = True
+        self.wake()
+
     def _poll(self) -> None:
         self._look_soon(told=False)
 

@@ -23,6 +23,7 @@ from pymailsuite.process import share_one_heap
 from pymailsuite.service import MailService, Place
 from pymailsuite.workers.bus import WorkerBus
 from pymailsuite.workers.channel import End, Failed, LogPlace, Serving, Welcome, read_welcome
+from pymailsuite.workers.hub import DEPARTED
 from pymailsuite.workers.outbox import News, Outbox
 from pymailsuite.workers.spawn import CHANNEL
 
@@ -38,6 +39,7 @@ class Worker:
         self._reactor = reactor
         self._end = End(self._heard, self._lost)
         self._bus: WorkerBus | None = None
+        self._service: MailService | None = None
         self.code = 0
 
     def begin(self) -> None:
@@ -68,6 +70,7 @@ class Worker:
             place=Place(self._bus, welcome.sockets, welcome.number == 1, welcome.pem),
         )
         self._bus.share(service.tallies())
+        self._service = service
         return service
 
     def _say(self, command: Any, **arguments: Any) -> None:
@@ -87,6 +90,8 @@ class Worker:
     def _heard(self, news: News) -> None:
         if self._bus is not None:
             self._bus.take(news)
+        if self._service is not None and any(topic == DEPARTED for topic, _ in news.words):
+            self._service.look_for_departed()
 
     def _lost(self) -> None:
         """The parent is gone: nobody would replace us or tell us to end."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import click
@@ -45,6 +46,57 @@ class StoreTests(CommandCase):
         self.on_store(lose_one)
         restored = self.answer("store", "undelete", "ann@example.net", "--since", "2026-01-01")
         self.assertEqual(restored, {"restored": 1})
+
+    def test_a_store_is_copied_and_the_copy_is_whole(self) -> None:
+        self.run_command("account", "add", "ann@example.test", "--no-password")
+        source = f"sqlite://{self.folder}/data/store.sqlite"
+        target = f"sqlite://{self.folder}/copy.sqlite"
+        answer = self.run_command("store", "copy", source, target, "--json", "--deep", config=False)
+        self.assertIs(json.loads(answer.stdout)["complete"], True)
+        refused = self.run_command("store", "copy", source, target, config=False, code=1)
+        self.assertIn("not empty", refused.output)
+        missing = self.run_command("store", "copy", target + "x", target, config=False, code=1)
+        self.assertIn("no store at", missing.output)
+        self.assertFalse((self.folder / "copy.sqlitex").exists())
+
+    def test_backups_are_made_listed_verified_and_restored(self) -> None:
+        folder = str(self.folder / "backup")
+        self.run_command("account", "add", "ann@example.test", "--no-password")
+        self.on_store(self.append_one)
+        made = [self.answer("store", "backup", folder, "--keep", "1") for _ in range(2)]
+        self.assertEqual([(one["new_octets"], one["sets_dropped"]) for one in made], [(14, 0), (0, 1)])
+        (listed,) = json.loads(self.run_command("store", "backups", folder, "--json", config=False).stdout)
+        self.assertEqual((listed["set"], listed["messages"]), (made[1]["set"], 1))
+        self.assertIn(made[1]["state_of"], self.run_command("store", "backups", folder, config=False).stdout)
+        self.assertEqual(self.answer("store", "backup", folder, "--verify"), [])
+        account = ("store", "restore", folder, "--account", "ann@example.test")
+        self.on_store(self.lose_all)
+        self.assertIn("would be restored", self.run_command(*account, "--dry-run").stdout)
+        self.assertEqual(self.answer(*account, "--mailbox", "inbox")["restored"], {"INBOX": 1})
+        self.assertIn("0 messages restored, 1 were there", self.run_command(*account).stdout)
+        self.assertIn("not empty", self.run_command("store", "restore", folder, code=1).output)
+        self.config_file.write_text(self.config_file.read_text().replace('"data"', '"other"'))
+        self.assertIn("queue are held", self.run_command("store", "restore", folder).stdout)
+        self.assertEqual(self.answer("store", "statistics")["messages"], 1)
+        self.assertEqual(self.answer("store", "verify", "--deep"), [])
+
+    def test_restoring_asks_for_options_that_go_together(self) -> None:
+        for options in (["--mailbox", "INBOX"], ["--dry-run"], ["--account", "a@example.test", "--exact"]):
+            self.run_command("store", "restore", str(self.folder), *options, code=2)
+        self.assertIn("is not a backup", self.run_command("store", "restore", str(self.folder), code=1).output)
+
+    @staticmethod
+    async def append_one(store: IMailStore) -> None:
+        account = await store.directory.account("ann@example.test")
+        writer = store.new_content()
+        writer.write(b"Subject: x\r\n\r\n")
+        await store.account_mail(account.account_id).append("INBOX", [NewMessage(await writer.finish())])
+
+    @staticmethod
+    async def lose_all(store: IMailStore) -> None:
+        account = await store.directory.account("ann@example.test")
+        mail = store.account_mail(account.account_id)
+        await mail.remove_messages((await mail.mailbox("INBOX")).mailbox_id, ALL_UIDS)
 
     def test_moments_are_durations_or_dates(self) -> None:
         convert = MomentType().convert

@@ -35,7 +35,8 @@ def test_what_is_not_moved_as_rows_is_these_two_tables() -> None:
 
 def test_later_steps_change_tables() -> None:
     steps = {
-        1: "CREATE TABLE a (x {key}, y {text} NOT NULL);\nCREATE TABLE b (x BIGINT NOT NULL, y {octets}, PRIMARY KEY (x))",
+        1: "CREATE TABLE a (x {key}, y {text} NOT NULL);\n"
+        "CREATE TABLE b (x BIGINT NOT NULL, y {octets}, PRIMARY KEY (x))",
         2: "ALTER TABLE a ADD COLUMN z DOUBLE PRECISION NOT NULL DEFAULT 0; CREATE UNIQUE INDEX i ON a (y)",
         3: "ALTER TABLE a RENAME COLUMN x TO w; ALTER TABLE b RENAME TO c; ALTER TABLE a DROP COLUMN y",
         4: "DROP TABLE c",

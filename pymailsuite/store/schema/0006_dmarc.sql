@@ -4,8 +4,8 @@
 -- claimed_until.
 CREATE TABLE dmarc_days (
     day BIGINT NOT NULL,
-    domain TEXT NOT NULL,
-    policy TEXT NOT NULL,
+    domain {text} NOT NULL,
+    policy {text} NOT NULL,
     claimed_until DOUBLE PRECISION NOT NULL,
     PRIMARY KEY (day, domain)
 ) {clustered};
@@ -13,9 +13,9 @@ CREATE TABLE dmarc_days (
 -- How many messages of that day had the same results; results in JSON, and their digest to find them by.
 CREATE TABLE dmarc_rows (
     day BIGINT NOT NULL,
-    domain TEXT NOT NULL,
+    domain {text} NOT NULL,
     digest {octets} NOT NULL,
-    results TEXT NOT NULL,
+    results {text} NOT NULL,
     messages BIGINT NOT NULL,
     PRIMARY KEY (day, domain, digest)
 ) {clustered};
