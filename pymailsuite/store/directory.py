@@ -48,6 +48,11 @@ def _domain_txn(txn: Transaction, name: str) -> Domain | None:
     return None if row is None else _domain(row)
 
 
+def _lock_domain_txn(txn: Transaction, name: str) -> bool:
+    """Whether it is there, and then stays until the commit."""
+    return txn.row(f"SELECT 1 FROM domains WHERE name = ?{txn.for_update}", (name,)) is not None
+
+
 def _account_txn(txn: Transaction, login_name: str) -> Account | None:
     row = txn.row(f"{_ACCOUNT} WHERE login_name = ?", (login_name.lower(),))
     return None if row is None else _account(row)
@@ -82,6 +87,7 @@ class DirectoryStore:
     def remove_domain(self, name: str) -> Deferred[None]:
         def remove_txn(txn: Transaction) -> None:
             key = name.lower()
+            _lock_domain_txn(txn, key)
             for table, what in (("accounts", "accounts"), ("aliases", "aliases")):
                 if txn.row(f"SELECT 1 FROM {table} WHERE domain = ? LIMIT 1", (key,)) is not None:
                     raise Refusal(f"Domain still has {what}")
@@ -119,7 +125,7 @@ class DirectoryStore:
 
         def add_txn(txn: Transaction) -> Account:
             domain = login_name.rpartition("@")[2]
-            if _domain_txn(txn, domain) is None:
+            if not _lock_domain_txn(txn, domain):
                 raise NoSuchEntry(f"No such domain: {domain}")
             account_id = AccountId(
                 txn.value("UPDATE counters SET value = value + 1 WHERE name = 'account' RETURNING value")
@@ -197,6 +203,7 @@ class DirectoryStore:
         domain, local_part = _key(address)
 
         def set_txn(txn: Transaction) -> Alias:
+            _lock_domain_txn(txn, domain)
             txn.execute("DELETE FROM aliases WHERE domain = ? AND local_part = ?", (domain, local_part))
             txn.insert(
                 "aliases",

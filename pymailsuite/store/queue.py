@@ -169,7 +169,7 @@ class QueueStore:
             claimed = txn.rows(
                 "WITH due AS MATERIALIZED"
                 " (SELECT content_id FROM queue_entries WHERE due_at <= ? AND held = 0 AND claimed_until <= ?"
-                f" ORDER BY due_at LIMIT ?{txn.skip_locked})"
+                f" ORDER BY due_at, content_id LIMIT ?{txn.skip_locked})"
                 " UPDATE queue_entries SET claimed_by = ?, claimed_until = ?"
                 " WHERE content_id IN (SELECT content_id FROM due) RETURNING content_id, due_at",
                 (now, now + ahead_s, limit, owner, now + ahead_s + lease_s),
@@ -331,9 +331,9 @@ class QueueStore:
         return self._database.run("release claims", release_txn)
 
     def _remove_txn(self, txn: Transaction, content_id: ContentId) -> int:
-        txn.execute("DELETE FROM queue_recipients WHERE content_id = ?", (content_id,))
         removed = txn.execute("DELETE FROM queue_entries WHERE content_id = ?", (content_id,))
         if removed:
+            txn.execute("DELETE FROM queue_recipients WHERE content_id = ?", (content_id,))
             change_refs_txn(txn, {content_id: -1})
         return removed
 
@@ -382,18 +382,19 @@ class QueueStore:
 
     def flush(self, queue_ids: Sequence[QueueId] | None, now: float) -> Deferred[int]:
         def flush_txn(txn: Transaction) -> int:
+            # The entry first, as whoever settles it does.
             if queue_ids is None:
-                txn.execute("UPDATE queue_recipients SET next_attempt = ? WHERE state = ?", (now, _WAITING))
                 flushed = txn.execute("UPDATE queue_entries SET due_at = ?", (now,))
+                txn.execute("UPDATE queue_recipients SET next_attempt = ? WHERE state = ?", (now, _WAITING))
             else:
                 flushed = 0
                 for content_id in _known_ids(queue_ids):
+                    flushed += txn.execute(
+                        "UPDATE queue_entries SET due_at = ? WHERE content_id = ?", (now, content_id)
+                    )
                     txn.execute(
                         "UPDATE queue_recipients SET next_attempt = ? WHERE content_id = ? AND state = ?",
                         (now, content_id, _WAITING),
-                    )
-                    flushed += txn.execute(
-                        "UPDATE queue_entries SET due_at = ? WHERE content_id = ?", (now, content_id)
                     )
             if flushed:
                 txn.call_after(self.wake)

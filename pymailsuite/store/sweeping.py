@@ -1,7 +1,7 @@
 """Dropping what is past its time, a bounded piece in each transaction. Functions inside an open transaction.
 
-Several nodes may sweep at once. Rows that another is at are passed over; where something follows from there being none,
-they are waited for.
+Several processes may sweep at once, and mail goes on meanwhile: rows of accounts are looked for anew once their
+accounts are locked, other rows are locked as they are found.
 """
 
 # ruff: noqa: S608
@@ -10,8 +10,11 @@ they are waited for.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from pymailsuite.store.contents import change_refs_txn
+from pymailsuite.store.locks import lock_accounts_txn
+from pymailsuite.store.mailboxes import lock_account_txn
 from pymailsuite.store.transaction import Row, Transaction
 from pymailsuite.values import ContentId
 
@@ -25,11 +28,18 @@ def _release_txn(txn: Transaction, content_ids: list[ContentId]) -> None:
     change_refs_txn(txn, {content_id: -count for content_id, count in Counter(content_ids).items()})
 
 
+def _locked_rows_txn(txn: Transaction, select: str, values: Sequence[object]) -> list[Row]:
+    """Rows of a select, the first column an account: of those accounts that could be locked before, as they are now."""
+    locked = lock_accounts_txn(txn, {row[0] for row in txn.rows(select, values)})
+    return [row for row in txn.rows(select, values) if row[0] in locked]
+
+
 def forget_expunged_txn(txn: Transaction, before: float) -> int:
     """Let go of the octets of messages expunged before a time; that they went is still remembered."""
-    rows = txn.rows(
+    rows = _locked_rows_txn(
+        txn,
         "SELECT account_id, mailbox_id, uid, content_id FROM expunged"
-        f" WHERE expunged_at < ? AND content_id IS NOT NULL ORDER BY expunged_at LIMIT {PIECE}{txn.skip_locked}",
+        f" WHERE expunged_at < ? AND content_id IS NOT NULL ORDER BY expunged_at LIMIT {PIECE}",
         (before,),
     )
     _release_txn(txn, [row[3] for row in rows])
@@ -42,9 +52,10 @@ def forget_expunged_txn(txn: Transaction, before: float) -> int:
 
 def drop_expunge_log_txn(txn: Transaction, before: float) -> int:
     """Drop what is known of expunges before a time; each mailbox notes up to where its knowledge has gaps."""
-    rows = txn.rows(
+    rows = _locked_rows_txn(
+        txn,
         "SELECT account_id, mailbox_id, uid, modseq FROM expunged"
-        f" WHERE expunged_at < ? AND content_id IS NULL ORDER BY expunged_at LIMIT {PIECE}{txn.skip_locked}",
+        f" WHERE expunged_at < ? AND content_id IS NULL ORDER BY expunged_at LIMIT {PIECE}",
         (before,),
     )
     txn.execute_many(f"DELETE FROM expunged WHERE {_ROW_KEY}", [row[:3] for row in rows])
@@ -53,7 +64,7 @@ def drop_expunge_log_txn(txn: Transaction, before: float) -> int:
         floors[account_id, mailbox_id] = max(modseq, floors.get((account_id, mailbox_id), 0))
     txn.execute_many(
         "UPDATE mailboxes SET expunge_floor = ? WHERE account_id = ? AND mailbox_id = ? AND expunge_floor < ?",
-        [(floor, *key, floor) for key, floor in floors.items()],
+        [(floor, *key, floor) for key, floor in sorted(floors.items())],
     )
     return len(rows)
 
@@ -68,6 +79,7 @@ def drop_deleted_mailbox_txn(txn: Transaction, before: float) -> int:
     )
     if row is None:
         return 0
+    lock_account_txn(txn, row[0])
     for table in ("expunged", "deleted_mailboxes"):
         txn.execute(f"DELETE FROM {table} WHERE account_id = ? AND mailbox_id = ?", row)
     return 1
@@ -79,9 +91,10 @@ def drop_account_mail_txn(txn: Transaction, before: float) -> tuple[int, int]:
     if row is None:
         return 0, 0
     (account_id,) = row
+    lock_account_txn(txn, account_id)
     for table in ("messages", "expunged"):
         rows: list[Row] = txn.rows(
-            f"SELECT account_id, mailbox_id, uid, content_id FROM {table} WHERE account_id = ? LIMIT {PIECE}{txn.for_update}",
+            f"SELECT account_id, mailbox_id, uid, content_id FROM {table} WHERE account_id = ? LIMIT {PIECE}",
             (account_id,),
         )
         if rows:
@@ -103,6 +116,7 @@ def drop_contents_txn(txn: Transaction) -> int:
 
 def drop_staged_txn(txn: Transaction, before: float) -> int:
     """Drop octets that came before a time and never became a message."""
+    # Locked, so that none of them becomes a message after all.
     rows = txn.rows(
         f"SELECT content_id FROM staged_contents WHERE created_at < ? LIMIT {PIECE}{txn.skip_locked}", (before,)
     )

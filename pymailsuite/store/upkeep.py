@@ -165,7 +165,9 @@ class StoreUpkeep:
 
     def restore_expunged(self, account_id: AccountId, since: float, mailbox: str | None) -> Deferred[int]:
         now = self._clock.seconds()
-        return self._database.run("restore expunged", lambda txn: _restore_txn(txn, account_id, since, mailbox, now))
+        return self._database.run(
+            "restore expunged", lambda txn: _restore_txn(txn, account_id, since, mailbox, now), (account_id,)
+        )
 
     def restore_mail(
         self, backup: Path, at: float | None, login_name: str, mailbox: str | None, to: str | None, dry_run: bool
@@ -189,6 +191,7 @@ def _set_structures_txn(txn: Transaction, stale: Sequence[Row]) -> None:
 
 
 def _recount_references_txn(txn: Transaction) -> int:
+    txn.stop_writers("account_state", "contents", "queue_entries", "messages", "expunged")
     rows = txn.rows(
         "SELECT COALESCE(r.number, 0), c.content_id FROM contents c LEFT JOIN"
         f" (SELECT content_id, COUNT(*) AS number FROM ({REFERENCES}) u GROUP BY content_id) r"
@@ -199,6 +202,7 @@ def _recount_references_txn(txn: Transaction) -> int:
 
 
 def _recount_mailboxes_txn(txn: Transaction) -> int:
+    txn.stop_writers("account_state", "mailboxes", "messages")
     rows = txn.rows(
         "SELECT b.account_id, b.mailbox_id, b.messages, b.unseen, b.deleted, b.size, b.uid_next, b.highest_modseq,"
         " COUNT(m.uid), COALESCE(SUM(CASE WHEN (m.system_flags & 1) = 0 THEN 1 ELSE 0 END), 0),"
@@ -224,6 +228,7 @@ def _recount_mailboxes_txn(txn: Transaction) -> int:
 
 def _restore_txn(txn: Transaction, account_id: AccountId, since: float, mailbox: str | None, now: float) -> int:
     """Bring messages back where they were, without ``\\Deleted``: the next expunge shall not take them again."""
+    modseq = advance_txn(txn, account_id)
     names: dict[MailboxId, str] = dict(
         txn.rows(
             "SELECT mailbox_id, name FROM mailboxes WHERE account_id = ? UNION ALL"
@@ -232,7 +237,6 @@ def _restore_txn(txn: Transaction, account_id: AccountId, since: float, mailbox:
         )
     )
     wanted = None if mailbox is None else canonical(mailbox)
-    modseq = advance_txn(txn, account_id)
     restored = 0
     for mailbox_id, name in sorted(names.items()):
         if wanted is not None and name != wanted:

@@ -38,7 +38,6 @@ _UNUSED_MARKS_KEPT_S = 7 * 86400.0
 
 _TROUBLES: dict[str, Trouble] = {
     "23505": Trouble.RACED,  # unique_violation
-    "25006": Trouble.AWAY,  # read_only_sql_transaction: a server that has become a standby
     "25P03": Trouble.AWAY,  # idle_in_transaction_session_timeout
     "40001": Trouble.BUSY,  # serialization_failure
     "40P01": Trouble.BUSY,  # deadlock_detected
@@ -303,15 +302,18 @@ class PostgresEngine:
         self.writers = settings.postgres_writers
 
     def connect(self) -> PostgresConnection:
-        return self._connect()
+        # Of several hosts the one that takes writes; a standby alone is none.
+        return self._connect(target_session_attrs="read-write")
 
     def connect_reader(self) -> PostgresConnection:
         connection = self._connect()
         connection._command(b"SET default_transaction_read_only = on")
         return connection
 
-    def _connect(self) -> PostgresConnection:
-        connection = psycopg.connect(self._conninfo, autocommit=True, context=_Context(), prepare_threshold=0)
+    def _connect(self, **more: str) -> PostgresConnection:
+        connection = psycopg.connect(
+            make_conninfo(self._conninfo, **more), autocommit=True, context=_Context(), prepare_threshold=0
+        )
         connection.prepared_max = _STATEMENTS_KEPT
         encoding = connection.info.parameter_status("server_encoding")
         if encoding != "UTF8":
