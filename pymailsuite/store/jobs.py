@@ -295,7 +295,7 @@ class Worker:
 
     def _run_group(self, txn: Transaction, jobs: Sequence[Job]) -> None:
         runs = [(function, list(members)) for function, members in groupby(jobs, _same_function)]
-        if len(runs) > 1 and self._engine.for_update:
+        if self._engine.for_update and (len(runs) > 1 or runs[0][0] is None):
             # In one order whatever the order of the jobs: groups of two processes cannot wait for each other in a ring.
             txn.locked = lock_accounts_txn(txn, {account_id for job in jobs for account_id in job.accounts})
         for function, members in runs:
@@ -352,17 +352,24 @@ class Worker:
     def _in_savepoint(self, txn: Transaction, function: Callable[[], Any]) -> Any:
         mark = txn.mark()
         connection = self.connection
-        connection.set_savepoint()
+        self._sure(connection.set_savepoint)
         try:
             result = function()
         except BaseException as error:
             if self._engine.trouble(error) not in _LEAVES_OTHERS or not connection.in_transaction:
                 raise _TransactionLostError from error
             txn.forget_since(mark)
-            connection.return_to_savepoint()
+            self._sure(connection.return_to_savepoint)
             raise
-        connection.release_savepoint()
+        self._sure(connection.release_savepoint)
         return result
+
+    def _sure(self, step: Callable[[], None]) -> None:
+        """Savepoints do not fail for what one function did."""
+        try:
+            step()
+        except Exception as error:
+            raise _TransactionLostError from error
 
 
 def _same_function(job: Job) -> Any:

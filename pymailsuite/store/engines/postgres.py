@@ -209,14 +209,18 @@ class PostgresConnection:
         if not self._mark:
             self._end(b"COMMIT")
             return
-        number = self._commits + 1
+        witness = self.next_commit()
         try:
-            self._end(b"EXECUTE count_commit (%d); COMMIT" % number)
+            self._end(b"EXECUTE count_commit (%d); COMMIT" % witness.commits)
         except psycopg.Error as error:
             if self._connection.pgconn.status == pq.ConnStatus.OK:
                 raise
-            raise CommitUnknown(_Witness(self._mark, number)) from error
-        self._commits = number
+            raise CommitUnknown(witness) from error
+        self._commits = witness.commits
+
+    def next_commit(self) -> _Witness:
+        """What to ask another connection for if the next commit ends in doubt."""
+        return _Witness(self._mark, self._commits + 1)
 
     def _end(self, command: bytes) -> None:
         # COMMIT of a transaction in which a statement failed is a ROLLBACK, and no error.
