@@ -91,7 +91,6 @@ def drop_account_mail_txn(txn: Transaction, before: float) -> tuple[int, int]:
     if row is None:
         return 0, 0
     (account_id,) = row
-    lock_account_txn(txn, account_id)
     for table in ("messages", "expunged"):
         rows: list[Row] = txn.rows(
             f"SELECT account_id, mailbox_id, uid, content_id FROM {table} WHERE account_id = ? LIMIT {PIECE}",
