@@ -90,6 +90,7 @@ def configuration(
     relayhost: str = "",
     store: str = "",
     workers: int | str = 1,
+    proxy_protocol: bool = False,
 ) -> dict[str, dict[str, Any]]:
     """The tables of the configuration file: loopback only, each port ``port_base`` plus its standard number."""
     tables: dict[str, dict[str, Any]] = {
@@ -111,6 +112,8 @@ def configuration(
         tables["dns"] = {"servers": [resolver]}
     if relayhost:
         tables["relay"] = {"relayhost": relayhost}
+    if proxy_protocol:
+        tables.setdefault("smtp", {})["proxy_protocol"] = ["127.0.0.0/8", "::1/128"]
     if store:
         tables["store"] = {"url": store}
     return tables
@@ -229,6 +232,11 @@ def twistd_command(config_file: Path) -> list[str]:
 @click.option(
     "--workers", type=WorkersType(), default=1, show_default=True, metavar="N", help="Processes that serve, or auto."
 )
+@click.option(
+    "--proxy-protocol",
+    is_flag=True,
+    help="Expect a PROXY v1 or v2 header on the smtp port, so that a test can play any client address.",
+)
 @json_option
 def dev(
     directory: Path,
@@ -240,6 +248,7 @@ def dev(
     relayhost: str,
     store: str,
     workers: int | str,
+    proxy_protocol: bool,
     as_json: bool,
 ) -> None:
     """Run a server to try out, on loopback.
@@ -262,6 +271,7 @@ def dev(
             relayhost=relayhost,
             store=store,
             workers=workers,
+            proxy_protocol=proxy_protocol,
         )
         config_file.write_text(toml_text(tables), encoding="utf-8")
         chosen = list(accounts) or sample_accounts(directory, all_domains[0])

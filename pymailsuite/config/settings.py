@@ -12,6 +12,13 @@ from pymailsuite.config.sections.directory import DirectorySettings
 from pymailsuite.config.sections.dkim import DkimSettings, DkimSignSettings
 from pymailsuite.config.sections.dmarc import DmarcSettings
 from pymailsuite.config.sections.dns import DnsSettings
+from pymailsuite.config.sections.hosts import (
+    DynamicNamesSettings,
+    EarlyTalkersSettings,
+    HeloSettings,
+    IprevSettings,
+    SenderDomainSettings,
+)
 from pymailsuite.config.sections.imap import ImapSettings
 from pymailsuite.config.sections.listeners import ListenerSettings
 from pymailsuite.config.sections.lists import DnsblSettings, ListSettings
@@ -51,6 +58,11 @@ class Settings(Section):
     dkim: DkimSettings = Field(default_factory=DkimSettings)
     dkim_sign: DkimSignSettings = Field(default_factory=DkimSignSettings)
     arc: ArcSettings = Field(default_factory=ArcSettings)
+    helo: HeloSettings = Field(default_factory=HeloSettings)
+    sender_domain: SenderDomainSettings = Field(default_factory=SenderDomainSettings)
+    iprev: IprevSettings = Field(default_factory=IprevSettings)
+    dynamic_names: DynamicNamesSettings = Field(default_factory=DynamicNamesSettings)
+    early_talkers: EarlyTalkersSettings = Field(default_factory=EarlyTalkersSettings)
     imap: ImapSettings = Field(default_factory=ImapSettings)
     pop3: Pop3Settings = Field(default_factory=Pop3Settings)
     delivery: DeliverySettings = Field(default_factory=DeliverySettings)

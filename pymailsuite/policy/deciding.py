@@ -8,12 +8,10 @@ ACCEPTs, the others' objections do not undo.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from pymailsuite.config.sections.policy import Exemptions, PolicyAction, PolicySection, PolicySettings
-from pymailsuite.config.sections.smtp import Network
 from pymailsuite.interfaces.policy import (
     Action,
     Decision,
@@ -25,6 +23,7 @@ from pymailsuite.interfaces.policy import (
     Verdict,
 )
 from pymailsuite.message.authentication_results import authentication_results_field
+from pymailsuite.policy.networks import in_networks
 from pymailsuite.values import Address
 
 _OBJECTIONS: Final = (Effect.REJECT, Effect.TEMPFAIL)
@@ -75,17 +74,6 @@ def is_listed(address: Address, entries: Iterable[str]) -> bool:
         if entry in (whole, domain) or (entry.startswith(".") and domain.endswith(entry)):
             return True
     return False
-
-
-def in_networks(ip: str, networks: Sequence[Network]) -> bool:
-    """True if the address is in one of them; a peer without an address is in none."""
-    if not networks:
-        return False
-    try:
-        address = ipaddress.ip_address(ip)
-    except ValueError:
-        return False
-    return any(address in network for network in networks)
 
 
 class Deciding:

@@ -10,9 +10,10 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from pymailsuite import __version__
-from pymailsuite.config.sections.smtp import Network, SmtpSettings, SubmissionSettings
+from pymailsuite.config.sections.smtp import Network, SmtpMxSettings, SmtpSettings, SubmissionSettings
 from pymailsuite.interfaces import IMessageIntake, IRecipientResolver
 from pymailsuite.interfaces.policy import IPolicyChain
+from pymailsuite.policy.networks import in_networks
 from pymailsuite.smtp.help import load_help
 from pymailsuite.smtp.peer_names import PeerNames
 from pymailsuite.smtp.protocol import SmtpProtocol
@@ -52,7 +53,10 @@ class SmtpFactory(ShellFactory):
         are not looked up in DNS. ``policies`` None: no checks are made. ConfigError if the section's help file cannot
         be read.
         """
-        super().__init__(reactor, ConnectionLimits(settings.connections, settings.connections_per_address))
+        super().__init__(
+            reactor,
+            ConnectionLimits(settings.connections, settings.connections_per_address, settings.connections_per_minute),
+        )
         version = f"pymailsuite {__version__}" if settings.show_version else ""
         self.service = Service(
             settings=settings,
@@ -64,6 +68,7 @@ class SmtpFactory(ShellFactory):
             mechanisms=mechanisms if portal is not None else None,
             postmaster_domain=postmaster_domain,
             policies=policies,
+            proxies=settings.proxy_protocol if isinstance(settings, SmtpMxSettings) else (),
         )
         self._resolver = resolver
         self._intake = intake
@@ -76,6 +81,10 @@ class SmtpFactory(ShellFactory):
                 "{event}: passwords are taken without TLS from this host's own addresses",
                 event="smtp.plaintext_login_allowed",
             )
+
+    def counted_as(self, ip: str) -> str:
+        """A proxy may have any number of connections: its clients are counted."""
+        return "" if in_networks(ip, self.service.proxies) else super().counted_as(ip)
 
     def make_protocol(self) -> SmtpProtocol:
         """A protocol for a new connection."""

@@ -197,7 +197,8 @@ class SmtpSession(TransactionCommands, LoginCommands):
         return None
 
     def _hello_decided(self, decision: Decision) -> None:
-        if decision.refusal is not None:
+        # Whoever may yet log in is heard first; the rulings are not forgotten.
+        if decision.refusal is not None and (self._peer.login or not self._offered()):
             self.state = State.START
             octets = self._refusal(decision.refusal)
             self._note("smtp.hello_refused", octets, policy=decision.culprit)

@@ -8,6 +8,7 @@ that waits for an answer leaves the octets unread, and once too many of them hav
 from __future__ import annotations
 
 import ipaddress
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, ClassVar, ParamSpec
 
@@ -77,6 +78,7 @@ class ShellProtocol(Protocol):
         self.input_over = False
         self.peer_ip = ""
         self.peer_port = 0
+        self.counted_as = ""
         self.secure = False
         """True once TLS has been begun."""
 
@@ -424,6 +426,8 @@ class ConnectionLimits:
 
     in_all: int = 2000
     per_address: int = 50
+    per_minute: int = 0
+    """New connections of one address in a minute; 0: any number."""
 
 
 class _Busy(Protocol):
@@ -460,6 +464,8 @@ class ShellFactory(Factory):
         self.tally = Tally()
         """Connections by address; under ``""`` all there are."""
         self._open: set[ShellProtocol] = set()
+        self._this_minute: Counter[str] = Counter()
+        self._minute_began = 0.0
         self._emptied: list[Deferred[None]] = []
 
     @property
@@ -477,18 +483,54 @@ class ShellFactory(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
         """A protocol, or one that says we are busy."""
-        key = address_key(_peer_ip(addr))
+        key = self.counted_as(_peer_ip(addr))
         tally = self.tally
-        if tally[""] >= self.limits.in_all or (key and tally[key] >= self.limits.per_address):
+        if tally[""] >= self.limits.in_all or self._is_one_too_many(key):
             self.log.warn("{event} from {peer_ip}", event="connection.refused", peer_ip=_peer_ip(addr))
             return _Busy(self.reactor, self.busy_reply())
         protocol = self.make_protocol()
         protocol.factory = self
         self._open.add(protocol)
         tally.add("")
-        if key:
-            tally.add(key)
+        self._count(protocol, key)
         return protocol
+
+    def counted_as(self, ip: str) -> str:
+        """What connections of this address are counted by; empty: they are not."""
+        return address_key(ip)
+
+    def _is_one_too_many(self, key: str) -> bool:
+        if not key:
+            return False
+        limits = self.limits
+        if limits.per_minute:
+            now = self.reactor.seconds()
+            if now - self._minute_began >= 60.0:
+                self._this_minute.clear()
+                self._minute_began = now
+            self._this_minute[key] += 1
+            if self._this_minute[key] > limits.per_minute:
+                return True
+        return self.tally[key] >= limits.per_address
+
+    def _count(self, protocol: ShellProtocol, key: str) -> None:
+        protocol.counted_as = key
+        if key:
+            self.tally.add(key)
+
+    def _count_no_more(self, protocol: ShellProtocol) -> None:
+        key, protocol.counted_as = protocol.counted_as, ""
+        if key:
+            self.tally.remove(key)
+
+    def peer_told(self, protocol: ShellProtocol) -> bool:
+        """A proxy has told who is at the other end of a connection; False if that is one connection too many."""
+        self._count_no_more(protocol)
+        key = address_key(protocol.peer_ip)
+        if self._is_one_too_many(key):
+            return False
+        self._count(protocol, key)
+        return True
 
     def shut_down(self) -> Deferred[None]:
         """Let every connection answer what is under way and close. Fires when none is left; cancel to wait no longer.
@@ -510,12 +552,10 @@ class ShellFactory(Factory):
 
     def connection_ended(self, protocol: ShellProtocol) -> None:
         """A protocol of ours has lost its connection."""
-        key = address_key(protocol.peer_ip)
         if protocol in self._open:
             self._open.remove(protocol)
             self.tally.remove("")
-            if key:
-                self.tally.remove(key)
+            self._count_no_more(protocol)
         self._tell_if_empty()
 
 

@@ -92,6 +92,10 @@ class SmtpSettings(Section):
     connections: int = Field(default=1000, ge=1)
     """Connections at once; one more is answered 421."""
 
+    connections_per_minute: int = Field(default=0, ge=0)
+    """New connections in a minute from one address (IPv6: one /64); one more is answered 421. 0: any number. This
+    host's own addresses are not limited."""
+
     connections_per_address: int = Field(default=50, ge=1)
     """Connections at once from one address (IPv6: one /64); this host's own addresses are not limited."""
 
@@ -134,6 +138,14 @@ class SmtpMxSettings(SmtpSettings):
 
     offer_login: bool = False
     """Whether AUTH is offered here too; users belong on the submission port."""
+
+    proxy_protocol: tuple[Network, ...] = ()
+    """Networks of proxies, such as HAProxy, that must begin each connection with a header of the PROXY protocol,
+    version 1 or 2, and say in it for whom they speak: everything then is about that address. From elsewhere no such
+    header is taken."""
+
+    proxy_timeout: Duration = Field(default=5.0, gt=0)
+    """How long a proxy may take for its header."""
 
 
 class SubmissionSettings(SmtpSettings):

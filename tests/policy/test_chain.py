@@ -1,0 +1,299 @@
+"""The chain: who is asked, for how long, and what their verdicts come to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import evolve
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from pymailsuite.config.sections.policy import PolicySection, RecipientOverrides
+from pymailsuite.errors import DnsFailure
+from pymailsuite.interfaces.policy import (
+    Action,
+    Decision,
+    Effect,
+    IPolicy,
+    IPolicyChain,
+    MailTransaction,
+    MethodResult,
+    PolicyReply,
+    ReceivedMessage,
+    Stage,
+    Verdict,
+)
+from pymailsuite.policy.base import Policy
+from pymailsuite.policy.chain import PolicyChain
+from pymailsuite.values import Address, Peer, QueueId
+from tests.support.policies import STRANGER, at, chain_of, rejecting, says
+
+ANN, BOB = Address("ann", "example.org"), Address("bob", "example.net")
+HELD = PolicySection()
+SCORED = PolicySection(action="score", score=4)
+
+
+class ChainTestCase(SynchronousTestCase):
+    """With a clock."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+
+    def decide(self, chain: PolicyChain, transaction: MailTransaction) -> Decision:
+        return self.successResultOf(chain.check(transaction))
+
+
+class AskingTests(ChainTestCase):
+    """Who is asked."""
+
+    def test_they_are_what_they_say(self) -> None:
+        verifyObject(IPolicyChain, chain_of(says("one")))
+        verifyObject(IPolicy, says("one"))
+
+    def test_only_stages_that_somebody_speaks_at_are_asked(self) -> None:
+        chain = chain_of(says("one", mail=Verdict()), says("two", mail=Verdict(), message=Verdict()))
+        self.assertEqual(chain.stages_for(STRANGER, False), {Stage.MAIL, Stage.MESSAGE})
+        self.assertEqual(self.decide(chain, at(Stage.HELO)), Decision())
+
+    def test_users_and_trusted_clients_are_not_asked_about_unless_the_section_says_so(self) -> None:
+        both = {"two": PolicySection(exempt=())}
+        chain = chain_of(says("one", mail=rejecting()), says("two", message=Verdict()), sections=both)
+        for peer, submission in (
+            (evolve(STRANGER, login="ann"), False),
+            (evolve(STRANGER, trusted=True), False),
+            (STRANGER, True),
+        ):
+            self.assertEqual(chain.stages_for(peer, submission), {Stage.MESSAGE})
+            self.assertIsNone(self.decide(chain, at(Stage.MAIL, peer=peer, submission=submission)).refusal)
+
+    def test_a_policy_that_is_off_is_not_asked(self) -> None:
+        chain = chain_of(says("one", mail=rejecting()), sections={"one": PolicySection(action="off")})
+        self.assertEqual(chain.stages_for(STRANGER, False), frozenset())
+
+    def test_policies_are_asked_side_by_side_but_for_those_that_come_after_others(self) -> None:
+        slow: Deferred[Verdict] = Deferred()
+        first, second = says("first", mail=slow), says("second", mail=Verdict(reason="two"))
+        third = says("third", after=("first", "nobody"), mail=lambda t: Verdict(reason=t.verdicts["first"].reason))
+        chain = chain_of(third, first, second, clock=self.clock)
+        decided = chain.check(at(Stage.MAIL))
+        self.assertEqual([len(one.asked) for one in (first, second, third)], [1, 1, 0])
+        self.clock.advance(2)
+        slow.callback(Verdict(reason="one"))
+        rulings = self.successResultOf(decided).rulings
+        self.assertEqual(
+            [(one.policy, one.verdict.reason) for one in rulings],
+            [("third", "one"), ("first", "one"), ("second", "two")],
+        )
+        self.assertEqual(rulings[1].seconds, 2)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_those_that_wait_for_each_other_have_no_opinion(self) -> None:
+        chain = chain_of(says("one", after=("two",), mail=rejecting()), says("two", after=("one",), mail=rejecting()))
+        decision = self.decide(chain, at(Stage.MAIL))
+        self.assertIsNone(decision.refusal)
+        self.assertTrue(all(ruling.failure for ruling in decision.rulings))
+
+    def test_verdicts_of_earlier_stages_are_at_hand(self) -> None:
+        later = says("later", message=Verdict())
+        chain = chain_of(says("early", helo=Verdict(reason="seen")), later)
+        helo = self.decide(chain, at(Stage.HELO))
+        self.decide(chain, at(Stage.MESSAGE, rulings=helo.rulings))
+        self.assertEqual(later.asked[0].verdicts["early"].reason, "seen")
+
+
+class TimeTests(ChainTestCase):
+    """Nobody stalls the chain."""
+
+    def test_a_stage_lasts_as_long_as_its_budget_and_no_longer(self) -> None:
+        cancelled: list[Any] = []
+        slow: Deferred[Verdict] = Deferred(cancelled.append)
+        chain = chain_of(says("slow", mail=slow), says("quick", mail=rejecting()), clock=self.clock, budget=7)
+        decided = chain.check(at(Stage.MAIL))
+        self.clock.advance(6.9)
+        self.assertNoResult(decided)
+        self.clock.advance(0.2)
+        decision = self.successResultOf(decided)
+        self.assertEqual(decision.culprit, "quick")
+        self.assertEqual(
+            (decision.rulings[0].failure, decision.rulings[0].effect), ("no answer within 7 s", Effect.NONE)
+        )
+        self.assertEqual(len(cancelled), 1)
+
+    def test_the_message_has_a_budget_of_its_own(self) -> None:
+        chain = chain_of(says("slow", message=Deferred()), clock=self.clock, budget=7, message_budget=20)
+        decided = chain.check(at(Stage.MESSAGE))
+        self.clock.advance(19)
+        self.assertNoResult(decided)
+        self.clock.advance(1)
+        self.assertIsNone(self.successResultOf(decided).refusal)
+
+    def test_on_failure_says_what_no_answer_counts_as(self) -> None:
+        section = PolicySection(on_failure="tempfail", at_once=True)
+        for answer in (Deferred(), DnsFailure(), ZeroDivisionError(), "nonsense"):
+            chain = chain_of(says("one", mail=answer), clock=self.clock, sections={"one": section})
+            decided = chain.check(at(Stage.MAIL))
+            self.clock.advance(60)
+            refusal = self.successResultOf(decided).refusal
+            self.assertEqual((refusal.code, refusal.enhanced_code), (451, "4.7.0"))
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError, TypeError)), 2)
+
+    def test_a_policy_that_fails_is_logged_and_has_no_opinion(self) -> None:
+        def breaks(transaction: MailTransaction) -> Any:
+            raise ZeroDivisionError
+
+        chain = chain_of(says("one", mail=breaks), says("two", mail=DnsFailure()))
+        self.assertIsNone(self.decide(chain, at(Stage.MAIL)).refusal)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+
+class DecidingTests(ChainTestCase):
+    """What verdicts come to."""
+
+    def test_the_action_of_the_section_says_what_an_objection_counts_as(self) -> None:
+        for action, refusal, score in (
+            ("reject", PolicyReply(550, "5.7.1", "go away"), 0.0),
+            ("tempfail", PolicyReply(451, "4.7.1", "go away"), 0.0),
+            ("score", None, 3.0),
+            ("log", None, 0.0),
+        ):
+            section = PolicySection(action=action, at_once=True)
+            decision = self.decide(chain_of(says("one", mail=rejecting()), sections={"one": section}), at(Stage.MAIL))
+            self.assertEqual((decision.refusal, decision.score), (refusal, score), action)
+
+    def test_an_objection_is_held_back_until_rcpt(self) -> None:
+        chain = chain_of(says("one", mail=rejecting()), sections={"one": HELD})
+        mail = self.decide(chain, at(Stage.MAIL))
+        self.assertIsNone(mail.refusal)
+        rcpt = self.decide(chain, at(Stage.RCPT, recipient=ANN, rulings=mail.rulings))
+        self.assertEqual((rcpt.refusal.text, rcpt.culprit, rcpt.rulings), ("go away", "one", ()))
+
+    def test_a_final_objection_is_told_before_one_for_now_and_the_first_before_others(self) -> None:
+        chain = chain_of(
+            says("a", mail=Verdict(Action.TEMPFAIL)), says("b", mail=rejecting("b")), says("c", mail=rejecting("c"))
+        )
+        self.assertEqual(self.decide(chain, at(Stage.MAIL)).culprit, "b")
+
+    def test_who_is_known_to_be_good_is_not_objected_to_but_by_those_excepted(self) -> None:
+        policies = says("good", connect=Verdict(Action.ACCEPT)), says("bad", mail=rejecting())
+        for options, refused in (({}, False), ({"accept_except": ("bad",)}, True)):
+            chain = chain_of(*policies, **options)
+            connect = self.decide(chain, at(Stage.CONNECT))
+            mail = self.decide(chain, at(Stage.MAIL, rulings=connect.rulings))
+            self.assertEqual(mail.refusal is not None, refused)
+
+    def test_a_recipient_vouches_for_itself_alone(self) -> None:
+        def vouch(transaction: MailTransaction) -> Verdict:
+            return Verdict(Action.ACCEPT) if transaction.recipient == ANN else Verdict()
+
+        chain = chain_of(
+            says("list", rcpt=vouch), says("bad", message=rejecting(), helo=rejecting()), sections={"bad": HELD}
+        )
+        helo = self.decide(chain, at(Stage.HELO))
+        ann = self.decide(chain, at(Stage.RCPT, recipient=ANN, rulings=helo.rulings))
+        bob = self.decide(chain, at(Stage.RCPT, recipient=BOB, rulings=helo.rulings))
+        self.assertEqual((ann.refusal is None, bob.refusal is None), (True, False))
+        one = at(Stage.MESSAGE, recipients=(ANN,), rulings=ann.rulings)
+        self.assertIsNone(self.decide(chain, one).refusal)
+        two = at(Stage.MESSAGE, recipients=(ANN, BOB), rulings=ann.rulings + bob.rulings)
+        self.assertIsNotNone(self.decide(chain, two).refusal)
+
+    def test_scores_add_up_to_a_field_and_to_a_refusal(self) -> None:
+        sections = dict.fromkeys("abc", SCORED)
+        policies = says("a", connect=rejecting()), says("b", mail=rejecting()), says("c", message=rejecting())
+        message = ReceivedMessage(QueueId("1"), 1, b"")
+        for limit, refused in ((12.5, False), (12, True)):
+            chain = chain_of(*policies, sections=sections, tag_score=12, reject_score=limit)
+            rulings: Any = ()
+            for stage in (Stage.CONNECT, Stage.MAIL):
+                rulings += self.decide(chain, at(stage, rulings=rulings)).rulings
+            ending = at(Stage.MESSAGE, rulings=rulings, recipients=(ANN,), message=message)
+            decision = self.decide(chain, ending)
+            self.assertEqual((decision.score, decision.refusal is not None), (12, refused))
+            if not refused:
+                self.assertEqual(decision.prefix, b"X-Policy-Score: 12 (a, b, c)\r\n")
+
+    def test_what_was_found_is_written_in_front_of_the_message(self) -> None:
+        seen = Verdict(
+            results=(MethodResult("iprev", "pass", properties=(("policy.iprev", "192.0.2.7"),)),),
+            fields=(b"Received-SPF: pass\r\n",),
+        )
+        chain = chain_of(says("a", connect=seen), says("b", message=Verdict(Action.TAG, fields=(b"X-Tag: b\r\n",))))
+        connect = self.decide(chain, at(Stage.CONNECT))
+        decision = self.decide(chain, at(Stage.MESSAGE, rulings=connect.rulings))
+        self.assertEqual(
+            decision.prefix,
+            b"Received-SPF: pass\r\nX-Tag: b\r\n"
+            b"Authentication-Results: mail.example;\r\n\tiprev=pass policy.iprev=192.0.2.7\r\n",
+        )
+
+    def test_listed_clients_senders_and_recipients_are_asked_about_but_not_objected_to(self) -> None:
+        for exempt in (
+            {"exempt_networks": ["192.0.2.0/28"]},
+            {"exempt_senders": [".EXAMPLE"]},
+            {"exempt_senders": ["a@client.example"]},
+            {"exempt_recipients": ["example.org"]},
+        ):
+            for chain in (
+                chain_of(says("one", rcpt=rejecting()), **exempt),
+                chain_of(says("one", rcpt=rejecting()), sections={"one": PolicySection(**exempt)}),
+            ):
+                decision = self.decide(chain, at(Stage.RCPT, recipient=ANN))
+                self.assertIsNone(decision.refusal, exempt)
+                self.assertEqual(decision.rulings[0].verdict.action, Action.REJECT)
+
+    def test_a_recipient_may_have_it_otherwise(self) -> None:
+        overrides = {
+            "example.org": RecipientOverrides(actions={"one": "off"}),
+            "strict@example.org": RecipientOverrides(actions={"one": "reject"}),
+        }
+        chain = chain_of(
+            says("one", mail=rejecting(), message=rejecting()), sections={"one": HELD}, recipients=overrides
+        )
+        mail = self.decide(chain, at(Stage.MAIL))
+        for name, refused in (("ann@example.org", False), ("strict@example.org", True), ("x@example.net", True)):
+            recipient = Address(*name.split("@"))
+            rcpt = self.decide(chain, at(Stage.RCPT, recipient=recipient, rulings=mail.rulings))
+            self.assertEqual(rcpt.refusal is not None, refused, name)
+            message = self.decide(chain, at(Stage.MESSAGE, recipients=(recipient,), rulings=mail.rulings))
+            self.assertEqual(message.refusal is not None, refused, name)
+        mixed = at(Stage.MESSAGE, recipients=(BOB, ANN), rulings=mail.rulings)
+        self.assertIsNone(self.decide(chain, mixed).refusal)
+
+    def test_refusals_lead_to_the_page_that_explains_them(self) -> None:
+        chain = chain_of(says("one", mail=rejecting()), help_url="https://example.org/help")
+        self.assertEqual(self.decide(chain, at(Stage.MAIL)).refusal.text, "go away; see https://example.org/help")
+
+    def test_a_softened_objection_gives_its_hint(self) -> None:
+        verdict = evolve(rejecting(), hint="better not")
+        for section, hints in ((SCORED, ("better not",)), (HELD, ())):
+            chain = chain_of(says("one", helo=verdict), sections={"one": section})
+            self.assertEqual(self.decide(chain, at(Stage.HELO)).hints, hints)
+
+    def test_every_decision_is_told_to_the_record(self) -> None:
+        class Record:
+            def __init__(self) -> None:
+                self.noted: list[Any] = []
+
+            def note(self, transaction: MailTransaction, decision: Decision) -> None:
+                self.noted.append((transaction.stage, decision.culprit))
+
+        record: Any = Record()
+        chain = chain_of(says("one", mail=rejecting()), record=record)
+        self.decide(chain, at(Stage.MAIL))
+        self.assertEqual(record.noted, [(Stage.MAIL, "one")])
+
+    def test_a_tap_that_cannot_be_had_is_logged(self) -> None:
+        class Broken(Policy):
+            name = "broken"
+
+            def tap(self, transaction: MailTransaction) -> Any:
+                raise ZeroDivisionError
+
+            def message(self, transaction: MailTransaction) -> Any:
+                return succeed(Verdict())
+
+        self.assertEqual(chain_of(Broken()).taps(at(Stage.DATA)), {})
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(chain_of(Broken()).taps(at(Stage.DATA, peer=Peer("::1", trusted=True))), {})
