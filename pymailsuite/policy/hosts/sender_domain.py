@@ -1,4 +1,4 @@
-"""The policy ``sender_domain``: whether mail can be sent back to the sender. Source: RFC 5321 §5.1, RFC 7505, RFC 7504.
+"""The policy ``sender_domain``: whether mail can be sent back to the sender. Source: RFC 5321 §5.1, RFC 7505.
 
 Refusals carry X.1.8 of RFC 3463, and X.7.27 of RFC 7505 §4.2.
 """
