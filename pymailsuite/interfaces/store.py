@@ -84,6 +84,7 @@ class IMailStore(Interface):
     lists = Attribute("IListStore")
     channel = Attribute("IStoreChannel, or None if the database carries no words between processes")
     dmarc = Attribute("IDmarcStore")
+    keys = Attribute("IKeyStore")
 
     def open() -> Deferred[None]:
         """Connect, migrate the schema. ConfigError if the schema is newer than this code."""

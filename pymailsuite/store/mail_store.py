@@ -25,6 +25,7 @@ from pymailsuite.store.directory import DirectoryStore
 from pymailsuite.store.dmarc import DmarcStore
 from pymailsuite.store.engines.base import Engine
 from pymailsuite.store.engines.sqlite import SqliteEngine
+from pymailsuite.store.keys import KeyStore
 from pymailsuite.store.lists import ListStore
 from pymailsuite.store.migrate import migrate_txn
 from pymailsuite.store.modseqs import read_modseqs
@@ -58,6 +59,7 @@ class MailStore:
         self.lists = ListStore(self.database, clock)
         self.counts = SharedCounts(self.database, self._node.clock)
         self.dmarc = DmarcStore(self.database, self._node.clock)
+        self.keys = KeyStore(self.database)
         self.upkeep = StoreUpkeep(self.database, clock, scanning, self.directory, self._next_id)
         self._clock = clock
         self._scanning = scanning

@@ -1,0 +1,95 @@
+"""Which keys sign mail of a domain now: those in files of the configuration, and those of the store.
+
+Two keys of one kind never sign together. The next one is published while the old one still signs, and takes over at its
+``active_from``; the old record stays until the mail it signed has arrived everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final
+
+from twisted.logger import Logger
+
+from pymailsuite.config.sections.dkim import DkimSignSettings
+from pymailsuite.interfaces.keys import IKeyStore, StoredKey
+from pymailsuite.policy.dkim.private_keys import SigningKey, load_private_key, read_key_file
+
+log = Logger()
+
+_MAX_DOMAINS: Final = 10_000
+
+
+def parent_domains(domain: str) -> list[str]:
+    """The domain and all above it that have a dot, nearest first."""
+    labels = domain.split(".")
+    return [".".join(labels[start:]) for start in range(max(1, len(labels) - 1))]
+
+
+def choose(keys: Iterable[SigningKey], domain: str, now: float, parents: bool) -> list[SigningKey]:
+    """One key of each kind, RSA first: of the domain, or else of the nearest domain above it that has any.
+
+    Of several that sign now it is the one that began last.
+    """
+    active = sorted((key for key in keys if key.signs_at(now)), key=lambda key: (key.active_from, key.selector))
+    for candidate in parent_domains(domain) if parents else [domain]:
+        newest = {key.private.kind: key for key in active if key.domain == candidate}
+        if newest:
+            return [newest[kind] for kind in sorted(newest, reverse=True)]
+    return []
+
+
+class KeyRing:
+    """The keys of ``settings`` and of ``store``, which are remembered for a while. ConfigError for a bad key file."""
+
+    def __init__(self, settings: DkimSignSettings, store: IKeyStore | None) -> None:
+        self._settings = settings
+        self._store = store
+        self._from_files = [
+            SigningKey(
+                each.domain, each.selector, read_key_file(each.file), each.active_from, each.active_until or None
+            )
+            for each in settings.keys
+        ]
+        self._known: dict[str, tuple[float, list[SigningKey]]] = {}
+
+    async def keys_for(self, domain: str, now: float) -> list[SigningKey]:
+        """The keys that sign mail from ``domain`` (lower case) at ``now``; empty if there are none."""
+        keys = [*self._from_files, *await self._stored(domain, now)]
+        return choose(keys, domain, now, self._settings.parent_domains)
+
+    async def _stored(self, domain: str, now: float) -> list[SigningKey]:
+        if self._store is None:
+            return []
+        known = self._known.get(domain)
+        if known is not None and known[0] > now:
+            return known[1]
+        wanted = parent_domains(domain) if self._settings.parent_domains else [domain]
+        keys = [key for each in await self._store.keys(wanted) if (key := _loaded(each)) is not None]
+        if len(self._known) >= _MAX_DOMAINS:
+            self._known.clear()
+        self._known[domain] = (now + self._settings.reload, keys)
+        return keys
+
+
+# Reading an RSA key checks it, which takes longer than signing with it many times.
+_load = lru_cache(maxsize=1024)(load_private_key)
+
+
+def _loaded(stored: StoredKey) -> SigningKey | None:
+    if stored.active_from is None:
+        return None
+    try:
+        private = _load(stored.private_key)
+    except ValueError as error:
+        # The error names no part of the key.
+        log.error(
+            "{event} {selector} of {domain}: {reason}",
+            event="dkim.key_unusable",
+            domain=stored.domain,
+            selector=stored.selector,
+            reason=str(error),
+        )
+        return None
+    return SigningKey(stored.domain, stored.selector, private, stored.active_from, stored.active_until)

@@ -1,0 +1,64 @@
+"""The policy ``dkim_sign``: signs what our users and programs hand in.
+
+The whole body must have been heard before the header field can be written, so it is written at the end of the message
+and goes in front of it. Signing with RSA-2048 takes less than a millisecond, Ed25519 a tenth of one: less than the way
+to a thread and back costs the reactor under load, so it is done at once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from pymailsuite.config.sections.dkim import DkimSignSettings
+from pymailsuite.interfaces.policy import Action, IMessageTap, MailTransaction, PolicyContext, Verdict
+from pymailsuite.policy.base import NO_OPINION, Policy
+from pymailsuite.policy.dkim.key_ring import KeyRing
+from pymailsuite.policy.dkim.sign import MessageSigner, SigningRules
+
+
+class DkimSignPolicy(Policy):
+    """``ring`` tells the keys of a domain."""
+
+    name = "dkim_sign"
+
+    def __init__(self, settings: DkimSignSettings, ring: KeyRing, clock: IReactorTime) -> None:
+        self._rules = SigningRules.of(settings)
+        self._header_max = settings.header_max
+        self._ring = ring
+        self._clock = clock
+
+    def tap(self, transaction: MailTransaction) -> IMessageTap | None:
+        if transaction.submission or transaction.peer.login or transaction.peer.trusted:
+            return MessageSigner(self._rules, self._header_max)
+        return None
+
+    def message(self, transaction: MailTransaction) -> Deferred[Verdict]:
+        return Deferred.fromCoroutine(self._message(transaction))
+
+    async def _message(self, transaction: MailTransaction) -> Verdict:
+        tap: Any = transaction.message.taps.get(self.name) if transaction.message is not None else None
+        if not isinstance(tap, MessageSigner):
+            return NO_OPINION
+        tap.finish()
+        domain = tap.author_domain
+        if domain is None:
+            return Verdict(reason="not signed: no single author domain")
+        now = self._clock.seconds()
+        keys = await self._ring.keys_for(domain, now)
+        if not keys:
+            return Verdict(reason=f"not signed: no key for {domain}")
+        names = [f"{key.selector}/{key.domain}" for key in keys]
+        return Verdict(
+            Action.PASS,
+            f"signed by {', '.join(names)}",
+            evidence={"keys": names},
+            fields=tuple(tap.fields(keys, now)),
+        )
+
+
+def make_policy(context: PolicyContext) -> DkimSignPolicy:
+    """The policy as the chain wants it. ConfigError for a key file that cannot be used."""
+    return DkimSignPolicy(context.section, KeyRing(context.section, context.store.keys), context.clock)
