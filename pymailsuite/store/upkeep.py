@@ -243,8 +243,7 @@ def _restore_txn(txn: Transaction, account_id: AccountId, since: float, mailbox:
             continue
         rows = txn.rows(
             "SELECT uid, system_flags, keywords, content_id, size, internal_date, prefix FROM expunged"
-            " WHERE account_id = ? AND mailbox_id = ? AND expunged_at > ? AND content_id IS NOT NULL"
-            f" ORDER BY uid{txn.for_update}",
+            " WHERE account_id = ? AND mailbox_id = ? AND expunged_at > ? AND content_id IS NOT NULL ORDER BY uid",
             (account_id, mailbox_id, since),
         )
         if not rows:
