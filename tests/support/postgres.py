@@ -53,6 +53,13 @@ def _user() -> dict[str, Any]:
     return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
 
 
+def _is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 class PostgresServer:
     """A server on a socket in a folder of its own. ``durable``: it keeps what it said, as one in earnest does."""
 
@@ -99,10 +106,24 @@ class PostgresServer:
         self._end(signal.SIGINT)
 
     def kill(self) -> None:
-        """SIGKILL: the processes that serve connections notice and go too."""
+        """SIGKILL to all of its processes, as when the machine fails.
+
+        Those that serve connections would notice by and by that the first is gone. Until then they commit, into the log
+        that a server started meanwhile recovers from, and what they acknowledged is lost: nothing that a server does.
+        """
+        assert self._process is not None, "not started"
+        pid = self._process.pid
+        os.kill(pid, signal.SIGSTOP)  # it starts no more of them
+        children = [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()]
+        for child in children:
+            os.kill(child, signal.SIGKILL)
         self._end(signal.SIGKILL)
-        pid_file = self.folder / "data/postmaster.pid"
-        pid_file.unlink(missing_ok=True)
+        deadline = time.monotonic() + START_LIMIT_S
+        while any(_is_alive(child) for child in children):
+            if time.monotonic() > deadline:
+                raise RuntimeError("PostgreSQL cannot be killed")
+            time.sleep(0.005)
+        (self.folder / "data/postmaster.pid").unlink(missing_ok=True)
 
     def _end(self, signum: int) -> None:
         if self._process is not None:
