@@ -14,7 +14,6 @@ import dns.exception
 import dns.flags
 import dns.message
 import dns.name
-import dns.nameserver
 import dns.rdatatype
 import dns.resolver
 import dns.reversename
@@ -28,6 +27,7 @@ from pymailsuite.config.sections.dns import DnsSettings, split_server
 from pymailsuite.dns.backend import TwistedBackend
 from pymailsuite.dns.cache import AnswerCache
 from pymailsuite.dns.names import absolute_name, text_of
+from pymailsuite.dns.nameserver import Nameserver
 from pymailsuite.errors import DnsFailure, MailError
 from pymailsuite.interfaces import Answer, IResolver, MxRecord
 
@@ -60,15 +60,17 @@ _CONVERSIONS: dict[dns.rdatatype.RdataType, Callable[[Any], Any]] = {
 }
 
 
-def _dnspython_resolver(settings: DnsSettings) -> dns.asyncresolver.Resolver:
+def _dnspython_resolver(settings: DnsSettings, clock: IReactorTime) -> dns.asyncresolver.Resolver:
     resolver = dns.asyncresolver.Resolver(configure=False)
     if settings.servers:
-        resolver.nameservers = [dns.nameserver.Do53Nameserver(*split_server(server)) for server in settings.servers]
+        resolver.nameservers = [Nameserver(*split_server(server), clock) for server in settings.servers]
     else:
         try:
             resolver.read_resolv_conf("/etc/resolv.conf")
         except dns.resolver.NoResolverConfiguration:
             resolver.nameservers = ["127.0.0.1"]  # what the C library does
+        servers = [server for server in resolver.nameservers if isinstance(server, str)]
+        resolver.nameservers = [Nameserver(server, resolver.port, clock) for server in servers]
     resolver.timeout = settings.timeout
     resolver.lifetime = settings.lifetime
     resolver.use_edns(0, 0, _PAYLOAD)
@@ -84,7 +86,7 @@ class Resolver:
     def __init__(self, settings: DnsSettings, reactor: Any) -> None:
         self._clock: IReactorTime = reactor
         self._backend = TwistedBackend(reactor)
-        self._resolver = _dnspython_resolver(settings)
+        self._resolver = _dnspython_resolver(settings, reactor)
         self._trust_ad = settings.trust_ad
         self._cache = AnswerCache(settings.cache_size, settings.cache_ttl_max, settings.cache_negative_ttl_max)
         self._asked: dict[_Question, list[Deferred[Answer]]] = {}

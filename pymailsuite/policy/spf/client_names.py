@@ -38,10 +38,7 @@ class ClientNames:
         Source: RFC 7208 §7.3.
         """
         lowered = domain.lower()
-        try:
-            names = await self._names()
-        except DnsFailure:
-            return "unknown"
+        names = await self._names(may_be_void=True)
         nearest = sorted(names, key=lambda name: (name != lowered, not is_below(name, lowered)))
         return await self._first(nearest) or "unknown"
 
@@ -51,12 +48,13 @@ class ClientNames:
                 return name
         return None
 
-    async def _names(self) -> tuple[str, ...]:
+    async def _names(self, may_be_void: bool = False) -> tuple[str, ...]:
         if self._claimed is None:
             try:
-                self._claimed = tuple(map(str.lower, await self._look_ups.records("ptr", str(self._ip))))[:NAMES_MAX]
+                claimed = await self._look_ups.records("ptr", str(self._ip), may_be_void=may_be_void)
             except DnsFailure:
-                self._claimed = ()
+                claimed = ()
+            self._claimed = tuple(map(str.lower, claimed))[:NAMES_MAX]
         return self._claimed
 
     async def _is_confirmed(self, name: str) -> bool:
