@@ -1,0 +1,1 @@
+"""Checks of client and sender."""
