@@ -202,7 +202,6 @@ class StoreOnBus(Service):
         self.setName("store on bus")  # type: ignore[no-untyped-call]
         self._store = store
         self._bus = bus
-        self._hearing = False
         self._stops: list[Callable[[], None]] = []
 
     def startService(self) -> None:
@@ -212,8 +211,9 @@ class StoreOnBus(Service):
         self._stops = [
             store.notices.carry(bus.publish_moved),
             bus.on_moved(store.notices.hear),
-            store.queue.subscribe(self._woke_here),
-            bus.on_woke(self._woke_there),
+            # What the bus tells us is not sent round again.
+            store.queue.subscribe(bus.publish_woke, heard=lambda: None),
+            bus.on_woke(store.queue.hear),
         ]
 
     def stopService(self) -> None:
@@ -222,18 +222,6 @@ class StoreOnBus(Service):
         stops, self._stops = self._stops, []
         for stop in stops:
             stop()
-
-    def _woke_here(self) -> None:
-        if not self._hearing:
-            self._bus.publish_woke()
-
-    def _woke_there(self) -> None:
-        # Our own subscription is called as well, and must not send it round for ever.
-        self._hearing = True
-        try:
-            self._store.queue.wake()
-        finally:
-            self._hearing = False
 
 
 class NoticePoll(Service):

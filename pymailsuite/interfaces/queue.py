@@ -173,8 +173,11 @@ class IQueueStore(Interface):
     def delete(queue_ids: Sequence[QueueId]) -> Deferred[int]:
         """Remove without a report; how many entries."""
 
-    def subscribe(callback: Callable[[], None]) -> Callable[[], None]:
-        """Call ``callback`` after each commit that made queue rows due; answers how to stop."""
+    def subscribe(callback: Callable[[], None], heard: Callable[[], None] | None = None) -> Callable[[], None]:
+        """Call ``callback`` after each commit of ours that made queue rows due; answers how to stop.
 
-    def wake() -> None:
+        ``heard`` (None: ``callback`` too) is called when another process made some due.
+        """
+
+    def hear() -> None:
         """Tell the subscribers that another process made queue rows due."""

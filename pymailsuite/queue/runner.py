@@ -146,7 +146,7 @@ class QueueRunner:
         """Go on with whatever is due. OSError if we cannot make ourselves known."""
         self._running = True
         self._presence.enter()
-        self._unsubscribe = self._queue.subscribe(self.wake)
+        self._unsubscribe = self._queue.subscribe(self.wake, self._poll)
         self._renewal.start(self._settings.lease / 3, now=False)
         self.wake()
 
@@ -178,6 +178,7 @@ class QueueRunner:
         self.wake()
 
     def _poll(self) -> None:
+        """Look whether there is something. Nothing to do most often: another process that told has taken it itself."""
         self._look_soon(told=False)
 
     def _look_soon(self, told: bool) -> None:

@@ -133,7 +133,7 @@ class QueueStore:
         self._database = database
         self._clock = clock
         self._lease_clock = lease_clock
-        self._subscribers: dict[object, Callable[[], None]] = {}
+        self._subscribers: dict[object, tuple[Callable[[], None], Callable[[], None]]] = {}
 
     # --- in
 
@@ -146,14 +146,20 @@ class QueueStore:
         txn.call_after(self.wake)
         return accept_txn(txn, items)
 
-    def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
+    def subscribe(self, callback: Callable[[], None], heard: Callable[[], None] | None = None) -> Callable[[], None]:
         token = object()
-        self._subscribers[token] = callback
+        self._subscribers[token] = callback, heard or callback
         return lambda: self._subscribers.pop(token, None) and None
 
     def wake(self) -> None:
-        """Tell that queue rows became due; called after a commit, or by whatever hears of another process's."""
-        for callback in list(self._subscribers.values()):
+        """Tell that a commit of ours made queue rows due."""
+        self._tell([callback for callback, _ in self._subscribers.values()])
+
+    def hear(self) -> None:
+        self._tell([heard for _, heard in self._subscribers.values()])
+
+    def _tell(self, callbacks: Iterable[Callable[[], None]]) -> None:
+        for callback in callbacks:
             try:
                 callback()
             except Exception:
