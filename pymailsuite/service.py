@@ -24,6 +24,7 @@ from twisted.python.failure import Failure
 from pymailsuite import __version__
 from pymailsuite.auth import AuthService, LoginThrottle
 from pymailsuite.config.settings import Settings
+from pymailsuite.counters import Counters
 from pymailsuite.delivery.intake import MessageIntake
 from pymailsuite.delivery.late import LateDelivery
 from pymailsuite.delivery.reports import ReportWriter
@@ -36,6 +37,8 @@ from pymailsuite.notices import NoBus, NoticePoll, StoreBus, StoreOnBus
 from pymailsuite.opening import add_configured_domains, give_to, make_folder, store_of
 from pymailsuite.policy.assembly import make_chain
 from pymailsuite.policy.dmarc.reports.sending import Outgoing, ReportSender
+from pymailsuite.policy.lists.dns_lists import DnsLists
+from pymailsuite.policy.own.watch import ListingWatch
 from pymailsuite.pop3.factory import Pop3Factory
 from pymailsuite.queue.presence import Presence
 from pymailsuite.queue.runner import QueueRunner
@@ -107,6 +110,7 @@ class MailService(MultiService):
         super().__init__()  # type: ignore[no-untyped-call]
         self.setName("pymailsuite")  # type: ignore[no-untyped-call]
         self.settings = settings
+        self.counters = Counters()
         place = place or Place()
         self._on_ready = on_ready
         self._on_failure = on_failure
@@ -135,6 +139,7 @@ class MailService(MultiService):
         self.bus: Any = self._make_bus(place, poll, reactor)
         on_bus = StoreOnBus(self.store, self.bus)
         children: list[Any] = [watch, self.bus, on_bus, poll, auth, queue, sweeper, sessions, self.listeners]
+        children.insert(children.index(sessions), self._make_listing_watch(reactor))
         if settings.dmarc.reports:
             children.insert(children.index(sessions), self._make_dmarc_reports(recipients, reactor))
         for child in children:
@@ -154,6 +159,19 @@ class MailService(MultiService):
         reports = ReportWriter(self.store, recipients, reactor, settings.queue.return_size)
         here = LateDelivery(recipients, reactor)
         return QueueRunner(settings.queue, hostname, self.store, relay, reports, here, self._presence, reactor)
+
+    def _make_listing_watch(self, reactor: Any) -> ListingWatch:
+        settings = self.settings
+        lists = [one for one in settings.dnsbl.lists if one.kind == "ip"]
+        return ListingWatch(
+            settings.own_dns.addresses,
+            settings.server.hostname,
+            DnsLists(lists, self._resolver, reactor, settings.dns.lifetime),
+            self._resolver,
+            settings.own_dns.listing_interval,
+            self.counters,
+            reactor,
+        )
 
     def _make_dmarc_reports(self, recipients: IRecipientResolver, reactor: Any) -> ReportSender:
         settings = self.settings

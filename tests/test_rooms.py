@@ -32,7 +32,7 @@ LINES = (
     ("policy",),
     ("smtp", "pop3", "imap"),
     ("queue", "relay", "delivery"),
-    ("tls", "logs", "listeners", "notices", "opening", "process", "upkeep"),
+    ("tls", "logs", "counters", "listeners", "notices", "opening", "process", "upkeep"),
     ("service",),
     ("workers",),
     ("tap",),

@@ -25,6 +25,7 @@ from pymailsuite.config.sections.lists import DnsblSettings, ListSettings
 from pymailsuite.config.sections.log import LogSettings
 from pymailsuite.config.sections.message import MessageSettings
 from pymailsuite.config.sections.notices import NoticeSettings
+from pymailsuite.config.sections.own_dns import OwnDnsSettings
 from pymailsuite.config.sections.policy import PolicySettings
 from pymailsuite.config.sections.pop3 import Pop3Settings
 from pymailsuite.config.sections.queue import QueueSettings
@@ -70,6 +71,7 @@ class Settings(Section):
     relay: RelaySettings = Field(default_factory=RelaySettings)
     notices: NoticeSettings = Field(default_factory=NoticeSettings)
     dns: DnsSettings = Field(default_factory=DnsSettings)
+    own_dns: OwnDnsSettings = Field(default_factory=OwnDnsSettings)
     dmarc: DmarcSettings = Field(default_factory=DmarcSettings)
     lists: ListSettings = Field(default_factory=ListSettings)
     require_signature: RequireSignatureSettings = Field(default_factory=RequireSignatureSettings)

@@ -17,7 +17,7 @@ from zope.interface import implementer
 
 from pymailsuite.dns.names import absolute_name, text_of
 from pymailsuite.errors import DnsFailure
-from pymailsuite.interfaces import Answer, IResolver, MxRecord
+from pymailsuite.interfaces import Answer, IResolver, MxRecord, SrvRecord
 
 
 def _key(name: str) -> str:
@@ -43,6 +43,7 @@ class FakeResolver:
         txt: Mapping[str, Sequence[bytes]] | None = None,
         ptr: Mapping[str, Sequence[str]] | None = None,
         tlsa: Mapping[str, Sequence[tuple[int, int, int, bytes]]] | None = None,
+        srv: Mapping[str, Sequence[SrvRecord]] | None = None,
         cname: Mapping[str, str] | None = None,
         failing: Collection[str | tuple[str, str]] = (),
         secure: Collection[str] = (),
@@ -52,7 +53,7 @@ class FakeResolver:
             "mx": {_key(name): tuple(MxRecord(p, _key(x)) for p, x in rows) for name, rows in (mx or {}).items()},
             "ptr": {ip: tuple(map(_key, names)) for ip, names in (ptr or {}).items()},
         }
-        for kind, table in (("a", a), ("aaaa", aaaa), ("txt", txt), ("tlsa", tlsa)):
+        for kind, table in (("a", a), ("aaaa", aaaa), ("txt", txt), ("tlsa", tlsa), ("srv", srv)):
             rows_of: Mapping[str, Sequence[Any]] = table or {}
             self._tables[kind] = {_key(name): tuple(rows) for name, rows in rows_of.items()}
         self._cname = {_key(name): _key(target) for name, target in (cname or {}).items()}
@@ -78,6 +79,9 @@ class FakeResolver:
 
     def tlsa(self, name: str) -> Deferred[Answer]:
         return self._answer("tlsa", _key(name))
+
+    def srv(self, name: str) -> Deferred[Answer]:
+        return self._answer("srv", _key(name))
 
     def _answer(self, kind: str, name: str) -> Deferred[Answer]:
         self.questions.append((kind, name))

@@ -29,7 +29,7 @@ from pymailsuite.dns.cache import AnswerCache
 from pymailsuite.dns.names import absolute_name, text_of
 from pymailsuite.dns.nameserver import Nameserver
 from pymailsuite.errors import DnsFailure, MailError
-from pymailsuite.interfaces import Answer, IResolver, MxRecord
+from pymailsuite.interfaces import Answer, IResolver, MxRecord, SrvRecord
 
 log = Logger()
 
@@ -50,6 +50,10 @@ def _tlsa_record(record: Any) -> tuple[int, int, int, bytes]:
     return record.usage, record.selector, record.mtype, record.cert
 
 
+def _srv_record(record: Any) -> SrvRecord:
+    return SrvRecord(record.priority, record.weight, record.port, text_of(record.target))
+
+
 _CONVERSIONS: dict[dns.rdatatype.RdataType, Callable[[Any], Any]] = {
     dns.rdatatype.MX: _mx_record,
     dns.rdatatype.A: lambda record: record.address,
@@ -57,6 +61,7 @@ _CONVERSIONS: dict[dns.rdatatype.RdataType, Callable[[Any], Any]] = {
     dns.rdatatype.TXT: lambda record: b"".join(record.strings),
     dns.rdatatype.PTR: lambda record: text_of(record.target),
     dns.rdatatype.TLSA: _tlsa_record,
+    dns.rdatatype.SRV: _srv_record,
 }
 
 
@@ -114,6 +119,10 @@ class Resolver:
     def tlsa(self, name: str) -> Deferred[Answer]:
         """Tuples (usage, selector, matching_type, data)."""
         return self._look_up(name, dns.rdatatype.TLSA)
+
+    def srv(self, name: str) -> Deferred[Answer]:
+        """SrvRecords, in the order the server gave."""
+        return self._look_up(name, dns.rdatatype.SRV)
 
     def _look_up(self, text: str, rdtype: dns.rdatatype.RdataType) -> Deferred[Answer]:
         """From the cache, with those who asked the same already, or from a server.

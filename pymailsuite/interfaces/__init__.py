@@ -11,7 +11,7 @@ from pymailsuite.interfaces.content import IContentWriter, StagedContent
 from pymailsuite.interfaces.counts import Count, CountKey, ISharedCounts
 from pymailsuite.interfaces.cred import IImapAvatar, IMailAvatar, IPop3Avatar, ISubmissionAvatar
 from pymailsuite.interfaces.directory import Account, Alias, Credentials, DirectoryRow, Domain, IDirectoryStore
-from pymailsuite.interfaces.dns import Answer, IResolver, MxRecord
+from pymailsuite.interfaces.dns import Answer, IResolver, MxRecord, SrvRecord
 from pymailsuite.interfaces.intake import (
     IIncomingMessage,
     IMessageIntake,
@@ -87,6 +87,7 @@ __all__ = [
     "RecipientState",
     "RemoteRecipient",
     "Selection",
+    "SrvRecord",
     "StagedContent",
     "StoreResult",
 ]

@@ -18,6 +18,16 @@ class MxRecord:
 
 
 @frozen
+class SrvRecord:
+    """One SRV record: ``target`` without the final dot, ``""`` for ``.``: the service is not there (RFC 2782)."""
+
+    priority: int
+    weight: int
+    port: int
+    target: str
+
+
+@frozen
 class Answer:
     """A successful look-up. Empty ``records`` is "no data" (the name exists, or may, without this type).
 
@@ -52,6 +62,9 @@ class IResolver(Interface):
 
     def ptr(ip: str) -> Deferred[Answer]:
         """``records`` are host names, without the final dot, of an IPv4 or IPv6 address."""
+
+    def srv(name: str) -> Deferred[Answer]:
+        """``records`` are SrvRecord."""
 
     def tlsa(name: str) -> Deferred[Answer]:
         """``records`` are tuples (usage, selector, matching_type, data)."""

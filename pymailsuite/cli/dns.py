@@ -1,0 +1,217 @@
+"""``pymailsuite dns``."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from cryptography import x509
+from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
+from twisted.internet.error import ConnectError, DNSLookupError
+from twisted.internet.protocol import Protocol
+
+from pymailsuite.cli.operation import config_option, json_option, run_in_reactor, settings_of
+from pymailsuite.cli.output import print_json, print_rows
+from pymailsuite.cli.resolver import resolver_of, resolver_option
+from pymailsuite.config.sections.server import domain_name
+from pymailsuite.config.settings import Settings
+from pymailsuite.dns.resolver import Resolver
+from pymailsuite.errors import ConfigError, DnsFailure
+from pymailsuite.policy.dkim.private_keys import SigningKey, read_key_file
+from pymailsuite.policy.lists.dns_lists import DnsLists
+from pymailsuite.policy.own.checking import Finding, RecordChecker, Status
+from pymailsuite.policy.own.host import HostChecker, certificate_finding, host_addresses
+from pymailsuite.policy.own.records import OwnFacts, OwnRecord, PublishedKey, mta_sts_policy, own_records
+
+_SERVICES: Final = {
+    "_imaps._tcp": "imaps",
+    "_imap._tcp": "imap",
+    "_pop3s._tcp": "pop3s",
+    "_submissions._tcp": "submissions",
+    "_submission._tcp": "submission",
+}
+"""SRV names by which mail clients find servers (RFC 6186, RFC 8314 §5.1), and our listeners."""
+_TCP_PORT = re.compile(r"tcp6?:(?:port=)?(\d+)")
+_OUT_TIMEOUT_S: Final = 10
+
+
+@click.group()
+def dns() -> None:
+    """What the world should find about us in DNS, and what it finds."""
+
+
+class DomainType(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
+    """A domain name."""
+
+    name = "domain"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """In lower case."""
+        try:
+            return domain_name(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+@dns.command()
+@click.argument("domain", type=DomainType())
+@click.option("--check", "look_up", is_flag=True, help="Look up what is live; exit with 1 if something is wrong.")
+@config_option
+@resolver_option
+@json_option
+def records(domain: str, look_up: bool, config_file: Path, server: str | None, as_json: bool) -> None:
+    """The records to publish for DOMAIN, as lines of a zone file; with --check what is wrong with those live now."""
+    settings = settings_of(config_file)
+    keys = published_keys(settings, domain)
+
+    async def run(reactor: Any) -> tuple[list[OwnRecord], list[Finding]]:
+        resolver = _resolver(settings, server, reactor)
+        addresses = await _addresses(settings, resolver)
+        wanted = own_records(domain, _facts(settings, addresses, keys), settings.own_dns)
+        checker = RecordChecker(resolver, addresses, settings.server.hostname, reactor)
+        return wanted, await checker.check(wanted) if look_up else []
+
+    wanted, findings = run_in_reactor(run)
+    if look_up:
+        _print_findings(findings, as_json)
+    elif as_json:
+        print_json([{"purpose": one.purpose.value, **record_facts(one)} for one in wanted])
+    else:
+        for record in wanted:
+            click.echo(record.zone_line())
+        for line in _notes(domain, settings):
+            click.echo(f"; {line}".rstrip())
+
+
+@dns.command()
+@click.option("--out", metavar="HOST[:PORT]", help="Also try whether connections to other mail servers get out.")
+@config_option
+@resolver_option
+@json_option
+def check(out: str | None, config_file: Path, server: str | None, as_json: bool) -> None:
+    """Whether others take mail from our host: its names, its certificate, lists it is on; and the records of all
+    domains of the configuration."""
+    settings = settings_of(config_file)
+    keys = {domain: published_keys(settings, domain) for domain in settings.server.domains}
+
+    async def run(reactor: Any) -> list[Finding]:
+        resolver = _resolver(settings, server, reactor)
+        lists = [one for one in settings.dnsbl.lists if one.kind == "ip"]
+        host = HostChecker(resolver, settings.server.hostname, DnsLists(lists, resolver, reactor, _OUT_TIMEOUT_S))
+        findings = await host.check(settings.own_dns.addresses)
+        findings.append(certificate_finding(certificate_of(settings), settings.server.hostname, time.time()))
+        if out is not None:
+            findings.append(await _way_out(out, reactor))
+        addresses = await _addresses(settings, resolver)
+        checker = RecordChecker(resolver, addresses, settings.server.hostname, reactor)
+        for domain in settings.server.domains:
+            wanted = own_records(domain, _facts(settings, addresses, keys[domain]), settings.own_dns)
+            findings.extend(await checker.check(wanted))
+        return findings
+
+    _print_findings(run_in_reactor(run), as_json)
+
+
+def record_facts(record: OwnRecord) -> dict[str, Any]:
+    """A record as JSON shows it."""
+    return {"name": record.name, "type": record.kind, "value": record.value, "optional": record.is_optional}
+
+
+def published_keys(settings: Settings, domain: str) -> list[PublishedKey]:
+    """The DKIM keys that sign for a domain."""
+    try:
+        keys = [
+            SigningKey(domain, file.selector, read_key_file(file.file))
+            for file in settings.dkim_sign.keys
+            if file.domain == domain
+        ]
+    except ConfigError as error:
+        raise click.ClickException(error.public) from None
+    return [PublishedKey(key.name, key.private.record_text()) for key in keys]
+
+
+def certificate_of(settings: Settings) -> x509.Certificate | None:
+    """The server's certificate; None if it has never been started and none is configured, or it cannot be read."""
+    file = settings.tls.certificate or settings.server.tls_dir / "certificate.pem"
+    try:
+        return x509.load_pem_x509_certificate(file.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def _resolver(settings: Settings, server: str | None, reactor: Any) -> Resolver:
+    return Resolver(settings.dns, reactor) if server is None else resolver_of(server, reactor)
+
+
+async def _addresses(settings: Settings, resolver: Resolver) -> list[str]:
+    """Those our mail leaves from; none if DNS does not tell."""
+    if settings.own_dns.addresses:
+        return list(settings.own_dns.addresses)
+    try:
+        return await host_addresses(resolver, settings.server.hostname)
+    except DnsFailure:
+        return []
+
+
+def _facts(settings: Settings, addresses: Sequence[str], keys: Sequence[PublishedKey]) -> OwnFacts:
+    services = []
+    for name, listener in _SERVICES.items():
+        match = next((m for text in getattr(settings.listeners, listener) if (m := _TCP_PORT.match(text))), None)
+        if match is not None:
+            services.append((name, int(match[1])))
+    return OwnFacts(
+        settings.server.hostname,
+        addresses,
+        keys,
+        services,
+        certificate_of(settings),
+        has_smtp=bool(settings.listeners.smtp),
+    )
+
+
+def _notes(domain: str, settings: Settings) -> list[str]:
+    """What zone files of this domain cannot say."""
+    host = settings.server.hostname
+    notes = [f"{host} must have A (and AAAA) records, and each of its addresses the PTR {host}."]
+    if settings.own_dns.mta_sts != "none":
+        notes += [f"https://mta-sts.{domain}/.well-known/mta-sts.txt must say:"]
+        notes += [f"  {line}" for line in mta_sts_policy(host, settings.own_dns).splitlines()]
+    return notes
+
+
+def _print_findings(findings: Sequence[Finding], as_json: bool) -> None:
+    rows = [
+        {
+            "subject": finding.subject,
+            "status": finding.status.value,
+            "found": finding.found,
+            "fix": finding.fix,
+            "optional": finding.optional,
+        }
+        for finding in findings
+    ]
+    print_rows(rows, ["status", "subject", "found", "fix"], as_json)
+    if any(finding.is_wrong for finding in findings):
+        raise click.exceptions.Exit(1)
+
+
+class _Greeting(Protocol):
+    """Only whether the connection is made matters."""
+
+
+async def _way_out(target: str, reactor: Any) -> Finding:
+    host, _, port = target.partition(":")
+    subject = f"out {target}"
+    try:
+        connected = await connectProtocol(
+            HostnameEndpoint(reactor, host, int(port or 25), timeout=_OUT_TIMEOUT_S), _Greeting()
+        )
+    except (ConnectError, DNSLookupError, OSError, ValueError) as error:
+        fix = "ask your provider to open port 25 for connections from here, or set relay.relayhost"
+        return Finding(subject, Status.DIFFERENT, str(error) or type(error).__name__, fix)
+    connected.transport.loseConnection()
+    return Finding(subject, Status.OK, "connected")

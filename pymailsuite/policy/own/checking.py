@@ -1,0 +1,163 @@
+"""Whether what is published for a domain is what should be. Records that do the same are as good as ours."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from attrs import frozen
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.interfaces import IReactorTime
+
+from pymailsuite.config.sections.spf import SpfSettings
+from pymailsuite.errors import DnsFailure
+from pymailsuite.interfaces import Answer, IResolver
+from pymailsuite.policy.dmarc.record import Disposition, parse_record
+from pymailsuite.policy.own.records import OwnRecord, Purpose
+from pymailsuite.policy.spf.evaluator import SpfChecker
+from pymailsuite.policy.spf.values import Query, Result
+
+
+class Status(enum.Enum):
+    """How a record, or another thing about us, is found."""
+
+    OK = "ok"
+    MISSING = "missing"
+    DIFFERENT = "different"
+    UNKNOWN = "unknown"
+    """It could not be looked up."""
+
+
+@frozen
+class Finding:
+    """What was found of one thing. ``optional``: mail goes without it. ``fix`` is one line for operators."""
+
+    subject: str
+    status: Status
+    found: str = ""
+    fix: str = ""
+    optional: bool = False
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether something is to be done: what is optional may be missing, but not wrong."""
+        if self.status is Status.MISSING:
+            return not self.optional
+        return self.status in (Status.DIFFERENT, Status.UNKNOWN)
+
+
+class RecordChecker:
+    """Looks up what is live. ``addresses`` are those our mail leaves from."""
+
+    def __init__(self, resolver: IResolver, addresses: Sequence[str], hostname: str, clock: IReactorTime) -> None:
+        self._resolver = resolver
+        self._addresses = addresses
+        self._hostname = hostname
+        self._spf = SpfChecker(SpfSettings(), resolver, clock)
+
+    def check(self, records: Sequence[OwnRecord]) -> Deferred[list[Finding]]:
+        """A finding for each record, in their order."""
+        return gatherResults([Deferred.fromCoroutine(self._check(record)) for record in records], consumeErrors=True)
+
+    async def _check(self, record: OwnRecord) -> Finding:
+        subject = f"{record.kind} {record.name}"
+        try:
+            answer = await self._look_up(record)
+            found = [_shown(record, value) for value in answer.records]
+            status, fix = await self._judged(record, found, answer)
+        except DnsFailure as failure:
+            return Finding(
+                subject, Status.UNKNOWN, fix=f"it cannot be looked up: {failure.cause}", optional=record.is_optional
+            )
+        return Finding(subject, status, "; ".join(found), fix, record.is_optional)
+
+    async def _look_up(self, record: OwnRecord) -> Answer:
+        asked: dict[str, Callable[[str], Deferred[Answer]]] = {
+            "MX": self._resolver.mx,
+            "TXT": self._resolver.txt,
+            "SRV": self._resolver.srv,
+            "TLSA": self._resolver.tlsa,
+        }
+        return await asked[record.kind](record.name)
+
+    async def _judged(self, record: OwnRecord, found: list[str], answer: Answer) -> tuple[Status, str]:
+        judges: dict[Purpose, Callable[[OwnRecord, list[str]], Awaitable[tuple[Status, str]]]] = {
+            Purpose.MX: self._judged_mx,
+            Purpose.SPF: self._judged_spf,
+            Purpose.DKIM: self._judged_dkim,
+            Purpose.DMARC: self._judged_dmarc,
+        }
+        judge = judges.get(record.purpose, self._judged_plainly)
+        status, fix = await judge(record, found)
+        if status is Status.OK and record.purpose is Purpose.DANE and not answer.secure:
+            return Status.DIFFERENT, "nobody heeds it: the zone is not signed (DNSSEC), or the resolver does not say so"
+        return status, fix
+
+    async def _judged_mx(self, record: OwnRecord, found: list[str]) -> tuple[Status, str]:
+        if not found:
+            return Status.MISSING, f"publish {record.zone_line()}"
+        host = record.value.partition(" ")[2]
+        if not any(value.partition(" ")[2] == host for value in found):
+            return Status.DIFFERENT, f"mail goes elsewhere; publish {record.zone_line()}"
+        return Status.OK, ""
+
+    async def _judged_spf(self, record: OwnRecord, found: list[str]) -> tuple[Status, str]:
+        policies = [text for text in found if text.lower() == "v=spf1" or text.lower().startswith("v=spf1 ")]
+        if not policies:
+            return Status.MISSING, f"publish {record.zone_line()}"
+        if len(policies) > 1:
+            return Status.DIFFERENT, f"{len(policies)} SPF records count as none: keep one"
+        for address in self._addresses:
+            query = Query.of_mail_from(address, f"postmaster@{record.name}", self._hostname)
+            evaluation = await self._spf.check(query)
+            if evaluation.result is not Result.PASS:
+                return Status.DIFFERENT, f"{address} may not send: {evaluation.result.value}, {evaluation.reason}"
+        return Status.OK, ""
+
+    async def _judged_dkim(self, record: OwnRecord, found: list[str]) -> tuple[Status, str]:
+        if not found:
+            return Status.MISSING, f"publish {record.zone_line()}"
+        wanted = _tag(record.value, "p")
+        if len(found) > 1 or _tag(found[0], "p") != wanted:
+            return Status.DIFFERENT, f"another key is published; publish {record.zone_line()}"
+        return Status.OK, ""
+
+    async def _judged_dmarc(self, record: OwnRecord, found: list[str]) -> tuple[Status, str]:
+        records = [parsed for text in found if (parsed := parse_record(text.encode())) is not None]
+        if not records:
+            return Status.MISSING, f"publish {record.zone_line()}"
+        if len(records) > 1 or records[0].p is None:
+            return Status.DIFFERENT, f"it counts as none; publish {record.zone_line()}"
+        if records[0].p is Disposition.NONE and "p=none" not in record.value:
+            return Status.DIFFERENT, f"p=none asks nobody to keep forgeries out; publish {record.zone_line()}"
+        return Status.OK, ""
+
+    async def _judged_plainly(self, record: OwnRecord, found: list[str]) -> tuple[Status, str]:
+        if record.kind == "TXT":
+            version = record.value.partition(";")[0]
+            found = [text for text in found if text.partition(";")[0].strip() == version]
+        if not found:
+            return Status.MISSING, f"publish {record.zone_line()}"
+        # The identifier of an MTA-STS policy and the addresses of reports are the owner's own affair.
+        same = len(found) == 1 if record.kind == "TXT" else record.value in found
+        return (Status.OK, "") if same else (Status.DIFFERENT, f"publish {record.zone_line()}")
+
+
+def _shown(record: OwnRecord, value: Any) -> str:
+    if record.kind == "TXT":
+        return value.decode("utf-8", "replace")  # type: ignore[no-any-return]
+    if record.kind == "MX":
+        return f"{value.preference} {value.exchange}."
+    if record.kind == "SRV":
+        return f"{value.priority} {value.weight} {value.port} {value.target}."
+    usage, selector, matching, data = value
+    return f"{usage} {selector} {matching} {data.hex()}"
+
+
+def _tag(text: str, name: str) -> str:
+    for tag in text.split(";"):
+        key, _, value = tag.partition("=")
+        if key.strip() == name:
+            return "".join(value.split())
+    return ""

@@ -1,0 +1,83 @@
+"""``pymailsuite dns``, as an operator runs it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.acceptance import acceptance
+from tests.support.dns import ZoneServer
+
+CONFIG = """
+[server]
+hostname = "mx.example.com"
+domains = ["example.com"]
+data_dir = "data"
+[[dnsbl.lists]]
+zone = "bl.test"
+"""
+ZONE = {
+    ("mx.example.com", "A"): ["192.0.2.1"],
+    ("1.2.0.192.in-addr.arpa", "PTR"): ["mx.example.com."],
+    ("example.com", "MX"): ["10 mx.example.com."],
+    ("example.com", "TXT"): ['"v=spf1 mx -all"'],
+    ("_dmarc.example.com", "TXT"): ['"v=DMARC1; p=reject"'],
+}
+
+
+class DnsCommandTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.config = Path(folder.name) / "pymailsuite.toml"
+        self.config.write_text(CONFIG, encoding="utf-8")
+
+    def run_dns(self, zone: dict[tuple[str, str], list[str]], *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "pymailsuite", "dns", *arguments, "--config", str(self.config)]
+        with ZoneServer(zone) as server:
+            command += ["--resolver", server.address]
+            command = [server.address if word == "THERE" else word for word in command]
+            return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    @acceptance("S159")
+    def test_records_are_printed_and_checked(self) -> None:
+        printed = self.run_dns(ZONE, "records", "example.com")
+        self.assertEqual(0, printed.returncode, printed.stderr)
+        self.assertIn('example.com. 3600 IN TXT "v=spf1 mx ip4:192.0.2.1 -all"\n', printed.stdout)
+        self.assertIn("_submissions._tcp.example.com. 3600 IN SRV 0 1 465 mx.example.com.\n", printed.stdout)
+        self.assertIn(";   mode: testing\n", printed.stdout)
+        values = json.loads(self.run_dns(ZONE, "records", "example.com", "--json").stdout)
+        self.assertIn(
+            {"purpose": "mx", "name": "example.com", "type": "MX", "value": "10 mx.example.com.", "optional": False},
+            values,
+        )
+        self.assertEqual(0, self.run_dns(ZONE, "records", "example.com", "--check").returncode)
+        broken = self.run_dns(
+            {**ZONE, ("example.com", "TXT"): ['"v=spf1 -all"']}, "records", "example.com", "--check", "--json"
+        )
+        self.assertEqual(1, broken.returncode)
+        spf = next(one for one in json.loads(broken.stdout) if one["subject"] == "TXT example.com")
+        self.assertEqual("different", spf["status"])
+        self.assertIn("192.0.2.1 may not send", spf["fix"])
+
+    @acceptance("S153", "S155")
+    def test_the_host_is_checked(self) -> None:
+        listed = {**ZONE, ("1.2.0.192.bl.test", "A"): ["127.0.0.2"]}
+        checked = self.run_dns(listed, "check", "--json")
+        self.assertEqual(1, checked.returncode, checked.stderr)
+        found = {one["subject"]: one["status"] for one in json.loads(checked.stdout)}
+        self.assertEqual("ok", found["PTR 192.0.2.1"])
+        self.assertEqual("different", found["listing 192.0.2.1"])
+        self.assertEqual("missing", found["certificate mx.example.com"])
+        self.assertEqual("ok", found["MX example.com"])
+
+    @acceptance("S153")
+    def test_the_way_out_is_tried(self) -> None:
+        for target, status in (("THERE", "ok"), ("127.0.0.1:1", "different")):
+            checked = json.loads(self.run_dns(ZONE, "check", "--json", "--out", target).stdout)
+            self.assertEqual([status], [one["status"] for one in checked if one["subject"].startswith("out ")])
