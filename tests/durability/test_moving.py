@@ -94,7 +94,7 @@ class BusySession:
     def _submit(self) -> None:
         client = smtp(self._server)
         for number in itertools.count():
-            if self._over.is_set():
+            if self._over.wait(0.02):
                 return
             token = f"in-{number}"
             if send(client, self._server.addresses, message(token, SIZES[number % len(SIZES)])):
@@ -106,7 +106,7 @@ class BusySession:
         client.create("Left")
         client.create("Right")
         for number in itertools.count():
-            if self._over.is_set():
+            if self._over.wait(0.02):
                 return
             token = f"file-{number}"
             assert client.append("Left", "(\\Seen)", "", message(token))[0] == "OK"
