@@ -1,0 +1,87 @@
+"""From settings and plugins to a chain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from pymailsuite.config.loader import settings_from
+from pymailsuite.dns.fake import FakeResolver
+from pymailsuite.errors import ConfigError
+from pymailsuite.interfaces.policy import IPolicy, IPolicyFactory, PolicyContext, Verdict
+from pymailsuite.policy.assembly import make_chain
+from pymailsuite.policy.chain import PolicyChain
+from pymailsuite.policy.plugin import PolicyPlugin
+from tests.support.policies import says
+
+SERVER = {"hostname": "mail.example", "domains": ["example.org"], "data_dir": "/nowhere"}
+
+
+@implementer(IPolicyFactory)
+@frozen
+class Factory:
+    """Makes a policy that remembers its context."""
+
+    name: str
+
+    def make(self, context: PolicyContext) -> IPolicy:
+        made: Any = says(self.name, mail=Verdict())
+        made.context = context
+        return made  # type: ignore[no-any-return]
+
+
+class AssemblyTests(SynchronousTestCase):
+    """make_chain."""
+
+    def make(self, *names: str, **tables: Any) -> PolicyChain | None:
+        settings = settings_from({"server": SERVER, **tables}, Path("mail.toml"))
+        store: Any = None
+        return make_chain(settings, FakeResolver(), store, Clock(), factories=[Factory(name) for name in names])
+
+    def names(self, *names: str, **tables: Any) -> list[str]:
+        chain = self.make(*names, **tables)
+        return [] if chain is None else [one.policy.name for one in chain.installed]
+
+    def test_ours_are_wanted_and_others_once_they_have_a_section(self) -> None:
+        self.assertEqual(self.names("night", "helo"), ["helo"])
+        self.assertEqual(self.names("night", "helo", policy={"plugins": {"night": {}}}), ["helo", "night"])
+
+    def test_the_order_is_the_settings_and_then_the_alphabet(self) -> None:
+        order = {"order": ["iprev"]}
+        self.assertEqual(self.names("sender_domain", "helo", "iprev", policy=order), ["iprev", "helo", "sender_domain"])
+
+    def test_what_is_off_is_not_even_made(self) -> None:
+        self.assertIsNone(self.make("helo", helo={"action": "off"}))
+        self.assertIsNone(self.make("helo", policy={"enabled": False}))
+
+    def test_a_plugin_gets_options_of_its_own(self) -> None:
+        chain = self.make("night", policy={"plugins": {"night": {"limit": 20}}, "authserv_id": "example.org"})
+        assert chain is not None
+        context = chain.installed[0].policy.context
+        self.assertEqual(context.section.model_extra, {"limit": 20})
+        self.assertEqual((context.hostname, context.authserv_id), ("mail.example", "example.org"))
+
+    def test_a_policy_that_does_not_exist_is_told(self) -> None:
+        for table, key in (
+            ({"order": ["nihgt"]}, "policy.order"),
+            ({"accept_except": ["nihgt"]}, "policy.accept_except"),
+            ({"plugins": {"nihgt": {}}}, "policy.plugins"),
+            ({"recipients": {"example.org": {"actions": {"nihgt": "off"}}}}, "policy.recipients.example.org.actions"),
+        ):
+            error = self.assertRaises(ConfigError, self.make, "night", policy=table)
+            self.assertIn(f"{key}: no such policy: nihgt", str(error))
+
+    def test_a_plugin_names_the_function_that_makes_its_policy(self) -> None:
+        plugin = PolicyPlugin("says", "tests.policy.test_assembly.make_one")
+        context: Any = None
+        self.assertEqual(plugin.make(context).name, "made")
+
+
+def make_one(context: PolicyContext) -> Any:
+    """For the plugin above."""
+    return says("made")
