@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from pymailsuite.cli.dkim import KeyFileType, domain_option, exact_rules, headers_option, signing_domain
+from pymailsuite.cli.dkim import exact_rules, headers_option
+from pymailsuite.cli.dkim_key import KeyFileType, domain_option, signing_domain
 from pymailsuite.cli.message_file import message_argument, message_file, now_option, write_message
 from pymailsuite.cli.operation import json_option, run_in_reactor
 from pymailsuite.cli.output import print_json

@@ -5,68 +5,42 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 from attrs import evolve
 
 from pymailsuite.cli.batch import answer_lines, batch_option
+from pymailsuite.cli.dkim_key import (
+    KeyFileType,
+    algorithm_option,
+    bits_option,
+    domain_option,
+    key,
+    signing_domain,
+    zone_line,
+)
 from pymailsuite.cli.message_file import MessageFile, message_argument, message_file, now_option, write_message
 from pymailsuite.cli.operation import json_option, run_in_reactor
 from pymailsuite.cli.output import print_json
 from pymailsuite.cli.resolver import resolver_of, resolver_option
-from pymailsuite.config.sections.server import domain_name
 from pymailsuite.interfaces import IResolver
 from pymailsuite.policy.arc.verify import verify_arc
-from pymailsuite.policy.dkim.keys import ED25519, RSA
 from pymailsuite.policy.dkim.private_keys import (
-    DEFAULT_RSA_BITS,
-    MAX_RSA_BITS,
-    MIN_RSA_BITS,
     PrivateKey,
     SigningKey,
     generate_key,
-    load_private_key,
     write_key_file,
 )
 from pymailsuite.policy.dkim.results import BEST_FIRST, DkimResult
 from pymailsuite.policy.dkim.sign import DEFAULT_RULES, SigningRules, sign_message
 from pymailsuite.policy.dkim.verify import verify_message
 
-_STRING_MAX: Final = 255
-"""Octets of one string of a TXT record (RFC 1035 §3.3)."""
-
-domain_option = click.option("--domain", required=True, help="The domain that signs.")
 headers_option = click.option(
     "--headers",
     metavar="NAME:NAME:...",
     help="Fields to sign, exactly these; a name that stands once more than its field keeps others from being added.",
 )
-
-
-class KeyFileType(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
-    """A file with a private key, PEM."""
-
-    name = "file"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> PrivateKey:
-        """The key. A file that others may read is the caller's own business here."""
-        if isinstance(value, PrivateKey):
-            return value
-        try:
-            return load_private_key(Path(value).read_bytes())
-        except OSError as error:
-            self.fail(f"{value}: {error.strerror}", param, ctx)
-        except ValueError as error:
-            self.fail(f"{value}: {error}", param, ctx)
-
-
-def signing_domain(text: str) -> str:
-    """A domain name in lower case. BadParameter if it is none."""
-    try:
-        return domain_name(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
 
 
 def exact_rules(rules: SigningRules, headers: str | None, **changes: Any) -> SigningRules:
@@ -187,38 +161,24 @@ def sign(
 @dkim.command()
 @domain_option
 @click.option("--selector", required=True, help="The name to publish it under.")
-@click.option("--algorithm", type=click.Choice([RSA, ED25519]), default=RSA, show_default=True)
-@click.option(
-    "--bits",
-    type=click.IntRange(MIN_RSA_BITS, MAX_RSA_BITS),
-    default=DEFAULT_RSA_BITS,
-    show_default=True,
-    help="Size of an RSA key.",
-)
+@algorithm_option
+@bits_option
 @click.option("--out", type=click.Path(path_type=Path), help="Where to write it. Default: DOMAIN.SELECTOR.pem")
 @json_option
 def keygen(domain: str, selector: str, algorithm: str, bits: int, out: Path | None, as_json: bool) -> None:
     """Make a key, write it to a new file that only you can read, and print the DNS record to publish."""
     domain, selector = signing_domain(domain), selector.lower()
     file = out or Path(f"{domain}.{selector}.pem")
-    key = SigningKey(domain, selector, generate_key(algorithm, bits))
+    made = SigningKey(domain, selector, generate_key(algorithm, bits))
     try:
-        write_key_file(file, key.private)
+        write_key_file(file, made.private)
     except OSError as error:
         raise click.FileError(str(file), error.strerror) from None
     if as_json:
-        print_json({"name": key.name, "type": "TXT", "value": key.private.record_text(), "file": str(file)})
+        print_json({"name": made.name, "type": "TXT", "value": made.private.record_text(), "file": str(file)})
         return
-    click.echo(zone_line(key))
+    click.echo(zone_line(made))
     click.echo(f"; the private key is in {file}")
 
 
-def zone_line(key: SigningKey) -> str:
-    """The record of a key as zone files have it."""
-    text = key.private.record_text()
-    strings = [text[start : start + _STRING_MAX] for start in range(0, len(text), _STRING_MAX)]
-    return f"{key.name}. IN TXT ( {' '.join(map(_quoted, strings))} )"
-
-
-def _quoted(text: str) -> str:
-    return f'"{text}"'
+dkim.add_command(key)
