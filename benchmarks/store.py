@@ -1,6 +1,7 @@
 """How fast the store is, without any protocol in front: accepting, FETCH's rows, SELECT, flags, copies.
 
     python -m benchmarks.store [--clients 10] [--seconds 3] [--accounts 10] [--messages 10000] [--page-size 4096]
+                               [--store-url postgresql://... | pgserver]
 
 Clients are closed loops in one reactor: each sends its next message when the last one is on the disk.
 """
@@ -8,6 +9,7 @@ Clients are closed loops in one reactor: each sends its next message when the la
 from __future__ import annotations
 
 import argparse
+import atexit
 import os
 import tempfile
 import time
@@ -21,7 +23,8 @@ from twisted.internet.task import react
 from pymailsuite.config.sections.store import StoreSection
 from pymailsuite.interfaces import Acceptance, Account, Column, Delivery
 from pymailsuite.store import MailStore, mail_store
-from pymailsuite.store.engines.sqlite import SqliteConnection
+from pymailsuite.store.engines.base import Connection
+from pymailsuite.store.mail_store import open_engine
 from pymailsuite.values import ALL_UIDS, FlagChange, Flags, SystemFlag, UidSet
 
 MESSAGE = (
@@ -37,15 +40,18 @@ PREFIX = b"Return-Path: <ann@example.org>\r\nDelivered-To: bob@example.org\r\n"
 commits = 0
 
 
-def _count_commits() -> None:
-    plain = SqliteConnection.commit
+def _count_commits(settings: StoreSection) -> None:
+    connection = open_engine(settings.url, settings).connect()
+    connection.close()
+    kind: Any = type(connection)
+    plain = kind.commit
 
-    def commit(self: SqliteConnection) -> None:
+    def commit(self: Connection) -> None:
         global commits  # noqa: PLW0603
         commits += 1
         plain(self)
 
-    SqliteConnection.commit = commit  # type: ignore[method-assign]
+    kind.commit = commit
 
 
 async def accept_once(store: MailStore, account: Account) -> None:
@@ -85,7 +91,9 @@ async def accepting(store: MailStore, accounts: list[Account], clients: int, sec
 
 async def main(_: Any, arguments: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(dir=arguments.dir) as folder:
-        settings = StoreSection(url=f"sqlite:///{folder}/store.sqlite", sqlite_page_size=arguments.page_size)
+        url = arguments.store_url or f"sqlite:///{folder}/store.sqlite"
+        settings = StoreSection(url=url, sqlite_page_size=arguments.page_size)
+        _count_commits(settings)
         store = mail_store(settings, reactor)
         await store.open()
         await store.directory.add_domain("example.org")
@@ -130,8 +138,9 @@ async def main(_: Any, arguments: argparse.Namespace) -> None:
         await timed("changes, all flags", 1, lambda: mail.changes(inbox, box.highest_modseq))
         await timed(f"copy 1:{count}", 1, lambda: mail.copy(inbox, ALL_UIDS, "Trash"))
         await timed(f"move 1:{count}", 1, lambda: mail.move(inbox, ALL_UIDS, "Archive"))
-        size = os.path.getsize(f"{folder}/store.sqlite") + os.path.getsize(f"{folder}/store.sqlite-wal")
-        print(f"{'octets of the files':<46} {size / 1e6:8.1f} MB")
+        if not arguments.store_url:
+            size = os.path.getsize(f"{folder}/store.sqlite") + os.path.getsize(f"{folder}/store.sqlite-wal")
+            print(f"{'octets of the files':<46} {size / 1e6:8.1f} MB")
         await store.close()
 
 
@@ -143,6 +152,13 @@ if __name__ == "__main__":
     parser.add_argument("--messages", type=int, default=10_000)
     parser.add_argument("--page-size", type=int, default=4096)
     parser.add_argument("--dir", default=None)
+    parser.add_argument("--store-url", default="")
     parsed = parser.parse_args()
-    _count_commits()
+    if parsed.store_url == "pgserver":
+        from tests.support.postgres import PostgresServer
+
+        server = PostgresServer(durable=True)
+        atexit.register(server.remove)
+        server.start()
+        parsed.store_url = server.url()
     react(main, (parsed,))
