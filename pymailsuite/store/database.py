@@ -8,8 +8,10 @@ their own and never wait for the writer.
 
 from __future__ import annotations
 
-from collections import deque
+import time
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from typing import Any, TypeVar, cast
@@ -29,6 +31,8 @@ log = Logger()
 
 T = TypeVar("T")
 I = TypeVar("I")  # noqa: E741
+
+_HELD_UP_S = 0.1
 
 Announce = Callable[[Mapping[AccountId, ModSeq]], None]
 
@@ -135,8 +139,28 @@ class InlineDatabase(Database):
         return job.deferred
 
 
+class _Writer:
+    """A thread that writes, as the reactor's thread sees it."""
+
+    def __init__(self) -> None:
+        self.waiting: SimpleQueue[list[Job] | None] = SimpleQueue()
+        self.accounts: Counter[AccountId] = Counter()
+        """How many of its jobs that are not published yet name an account."""
+        self.busy_since: float | None = None
+
+    @property
+    def is_held_up(self) -> bool:
+        """It has been at one group for long: another process has locked what that wants, most likely."""
+        since = self.busy_since
+        return since is not None and time.monotonic() - since > _HELD_UP_S
+
+
 class ThreadedDatabase(Database):
-    """A writer thread with group commit, reader threads, and one that tends the engine.
+    """Writer threads with group commit, reader threads, and one that tends the engine.
+
+    The first writer does all there is to do, for what is committed together shares its cost. Only while it is held up
+    the next one takes what concerns other accounts. So what is asked for one account happens in the order in which it
+    was asked for; what names no account is in order as long as nobody is held up.
 
     ``reactor`` provides IReactorTime and IReactorFromThreads.
     """
@@ -147,7 +171,7 @@ class ThreadedDatabase(Database):
         self._gathered: list[Job] = []
         self._gathered_before = 0
         self._came_alone = True
-        self._writes: SimpleQueue[list[Job] | None] = SimpleQueue()
+        self._writers = [_Writer() for _ in range(engine.writers)]
         self._reads: SimpleQueue[Job | None] = SimpleQueue()
         self._done_reading: deque[Job] = deque()
         self._threads: list[Thread] = []
@@ -162,12 +186,15 @@ class ThreadedDatabase(Database):
         self._is_open = True
         # The first write makes the file and its tables; readers start after it.
         opening = Job("open", prepare)
-        self._writes.put([opening])
+        first = self._writers[0]
+        first.waiting.put([opening])
         opened = cast("Deferred[T]", opening.deferred)
-        self._start("store-writer", self._write_loop)
+        self._start("store-writer-0", partial(self._write_loop, first))
         return opened.addCallbacks(self._opened, self._open_failed)
 
     def _opened(self, result: T) -> T:
+        for number, writer in enumerate(self._writers[1:], 1):
+            self._start(f"store-writer-{number}", partial(self._write_loop, writer))
         for number in range(self.settings.reader_threads):
             self._start(f"store-reader-{number}", self._read_loop)
         self._start("store-tender", self._tend_loop)
@@ -193,7 +220,8 @@ class ThreadedDatabase(Database):
     def _wait_for_threads(self, closed: Deferred[None]) -> None:
         self._closing.set()
         self._committed.set()
-        self._writes.put(None)
+        for writer in self._writers:
+            writer.waiting.put(None)
         for _ in range(self.settings.reader_threads):
             self._reads.put(None)
         for thread in self._threads:
@@ -228,7 +256,34 @@ class ThreadedDatabase(Database):
         gathered, self._gathered = self._gathered, []
         if gathered:
             self._came_alone = len(gathered) == 1
-            self._writes.put(gathered)
+            self._spread(gathered)
+
+    def _spread(self, jobs: list[Job]) -> None:
+        first, *others = self._writers
+        if not others:
+            first.waiting.put(jobs)
+            return
+        shares: dict[_Writer, list[Job]] = {}
+        all_first = not first.is_held_up and not any(writer.accounts for writer in others)
+        for job in jobs:
+            writer = first if all_first else self._writer_of(job)
+            writer.accounts.update(job.accounts)
+            shares.setdefault(writer, []).append(job)
+        for writer, share in shares.items():
+            writer.waiting.put(share)
+
+    def _writer_of(self, job: Job) -> _Writer:
+        for writer in self._writers:
+            if any(account_id in writer.accounts for account_id in job.accounts):
+                return writer
+        return next((writer for writer in self._writers if not writer.is_held_up), self._writers[0])
+
+    def _written(self, writer: _Writer, jobs: Sequence[Job], effects: Effects) -> None:
+        if len(self._writers) > 1:
+            for job in jobs:
+                writer.accounts.subtract(job.accounts)
+            writer.accounts += Counter()  # without those that are down to nothing
+        self._publish(jobs, effects)
 
     def _submit_read(self, job: Job) -> Deferred[Any]:
         if not self._is_open:
@@ -243,31 +298,34 @@ class ThreadedDatabase(Database):
         while done:
             done.popleft().fire()
 
-    # --- in the writer thread
+    # --- in a writer thread
 
-    def _write_loop(self) -> None:
+    def _write_loop(self, writer: _Writer) -> None:
         settings = self.settings
         worker = Worker(self.engine, self.engine.connect, settings.slow, self._closing)
         last = False
         while not last:
-            jobs, last = self._take_group(settings.group_limit)
+            jobs, last = self._take_group(writer.waiting, settings.group_limit)
             if jobs:
+                writer.busy_since = time.monotonic()
                 effects = worker.write(jobs, settings.busy_limit)
-                self._reactor.callFromThread(self._publish, jobs, effects)
+                writer.busy_since = None
+                self._reactor.callFromThread(self._written, writer, jobs, effects)
                 self._committed.set()
             if self._gap_wanted:
                 self._gap_wanted = False
                 self._tend_between(worker)
         worker.close()
 
-    def _take_group(self, limit: int) -> tuple[list[Job], bool]:
+    @staticmethod
+    def _take_group(waiting: SimpleQueue[list[Job] | None], limit: int) -> tuple[list[Job], bool]:
         """Everything that is waiting; and whether this is the last group."""
-        jobs = self._writes.get()
+        jobs = waiting.get()
         if jobs is None:
             return [], True
         try:
             while len(jobs) < limit:
-                more = self._writes.get_nowait()
+                more = waiting.get_nowait()
                 if more is None:
                     return jobs, True
                 jobs += more

@@ -119,6 +119,19 @@ class ManyWritersTests(OnPostgres):
                 self.result(deferred)
         self.assertEqual(slow, [])
 
+    def test_one_account_that_is_locked_does_not_hold_up_the_others(self) -> None:
+        ann, bob = self.account("ann@example.org"), self.account("bob@example.org")
+        go = self.hold(self.open_store(), ann)
+        held_up = [self.store.account_mail(ann.account_id).create_mailbox(name, None) for name in ("a", "a/b")]
+        self.bell.advance(0)
+        time.sleep(0.2)
+        self.result(self.store.account_mail(bob.account_id).create_mailbox("c", None))
+        held_up.append(self.store.account_mail(ann.account_id).rename_mailbox("a/b", "d"))
+        self.assertFalse(any(deferred.called for deferred in held_up))
+        go.set()
+        for deferred in held_up:
+            self.result(deferred)
+
     def test_a_ring_that_forms_all_the_same_is_broken_and_both_succeed(self) -> None:
         ann, bob = self.account("ann@example.org"), self.account("bob@example.org")
         meet = threading.Barrier(2)
