@@ -15,7 +15,7 @@ from typing import Any
 
 from pymailsuite.cli.dev import configuration, toml_text, twistd_command
 
-READY_TIMEOUT_S = 60.0
+READY_TIMEOUT_S = 120.0
 _STANDARD_PORTS = (24, 25, 80, 110, 143, 465, 587, 993, 995)
 
 
