@@ -208,6 +208,14 @@ class DeliveryTests(QueueTestCase):
             self.assertIn(f"SIZE={len(octets)}", sink.messages[-1].mail_parameters)
             self.assertEqual(octets[entry.header_size :], body)
 
+    def test_word_of_what_another_process_accepted_and_took_costs_no_write(self) -> None:
+        self.runner.start()
+        self.submit()
+        self.run_for()
+        self.patch(self.store.database, "_submit_write", lambda job: self.fail(job.description))
+        self.store.queue.hear()
+        self.run_for()
+
     def test_a_held_entry_stays_until_it_is_released(self) -> None:
         sink = self.host()
         queue_id = self.submit()
