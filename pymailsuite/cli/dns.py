@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import click
 from cryptography import x509
@@ -14,18 +14,23 @@ from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
 from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.protocol import Protocol
 
-from pymailsuite.cli.operation import config_option, json_option, run_in_reactor, settings_of
+from pymailsuite.cli.operation import ConfigFault, config_option, json_option, run_in_reactor, settings_of
 from pymailsuite.cli.output import print_json, print_rows
 from pymailsuite.cli.resolver import resolver_of, resolver_option
 from pymailsuite.config.sections.server import domain_name
 from pymailsuite.config.settings import Settings
 from pymailsuite.dns.resolver import Resolver
-from pymailsuite.errors import ConfigError, DnsFailure
-from pymailsuite.policy.dkim.private_keys import SigningKey, read_key_file
+from pymailsuite.errors import ConfigError, DnsFailure, MailError
+from pymailsuite.interfaces.keys import StoredKey
+from pymailsuite.opening import become_owner, store_of
+from pymailsuite.policy.dkim.keys import key_name
+from pymailsuite.policy.dkim.private_keys import load_private_key, read_key_file
 from pymailsuite.policy.lists.dns_lists import DnsLists
 from pymailsuite.policy.own.checking import Finding, RecordChecker, Status
 from pymailsuite.policy.own.host import HostChecker, certificate_finding, host_addresses
 from pymailsuite.policy.own.records import OwnFacts, OwnRecord, PublishedKey, mta_sts_policy, own_records
+
+T = TypeVar("T")
 
 _SERVICES: Final = {
     "_imaps._tcp": "imaps",
@@ -66,16 +71,16 @@ class DomainType(click.ParamType):  # type: ignore[type-arg]  # generic in newer
 def records(domain: str, look_up: bool, config_file: Path, server: str | None, as_json: bool) -> None:
     """The records to publish for DOMAIN, as lines of a zone file; with --check what is wrong with those live now."""
     settings = settings_of(config_file)
-    keys = published_keys(settings, domain)
 
     async def run(reactor: Any) -> tuple[list[OwnRecord], list[Finding]]:
+        keys = await published_keys(settings, [domain], reactor)
         resolver = _resolver(settings, server, reactor)
         addresses = await _addresses(settings, resolver)
         wanted = own_records(domain, _facts(settings, addresses, keys), settings.own_dns)
         checker = RecordChecker(resolver, addresses, settings.server.hostname, reactor)
         return wanted, await checker.check(wanted) if look_up else []
 
-    wanted, findings = run_in_reactor(run)
+    wanted, findings = _run(settings, run)
     if look_up:
         _print_findings(findings, as_json)
     elif as_json:
@@ -96,9 +101,9 @@ def check(out: str | None, config_file: Path, server: str | None, as_json: bool)
     """Whether others take mail from our host: its names, its certificate, lists it is on; and the records of all
     domains of the configuration."""
     settings = settings_of(config_file)
-    keys = {domain: published_keys(settings, domain) for domain in settings.server.domains}
 
     async def run(reactor: Any) -> list[Finding]:
+        keys = await published_keys(settings, settings.server.domains, reactor)
         resolver = _resolver(settings, server, reactor)
         lists = [one for one in settings.dnsbl.lists if one.kind == "ip"]
         host = HostChecker(resolver, settings.server.hostname, DnsLists(lists, resolver, reactor, _OUT_TIMEOUT_S))
@@ -109,11 +114,12 @@ def check(out: str | None, config_file: Path, server: str | None, as_json: bool)
         addresses = await _addresses(settings, resolver)
         checker = RecordChecker(resolver, addresses, settings.server.hostname, reactor)
         for domain in settings.server.domains:
-            wanted = own_records(domain, _facts(settings, addresses, keys[domain]), settings.own_dns)
+            own_keys = [key for key in keys if key.name.endswith(f"._domainkey.{domain}")]
+            wanted = own_records(domain, _facts(settings, addresses, own_keys), settings.own_dns)
             findings.extend(await checker.check(wanted))
         return findings
 
-    _print_findings(run_in_reactor(run), as_json)
+    _print_findings(_run(settings, run), as_json)
 
 
 def record_facts(record: OwnRecord) -> dict[str, Any]:
@@ -121,17 +127,41 @@ def record_facts(record: OwnRecord) -> dict[str, Any]:
     return {"name": record.name, "type": record.kind, "value": record.value, "optional": record.is_optional}
 
 
-def published_keys(settings: Settings, domain: str) -> list[PublishedKey]:
-    """The DKIM keys that sign for a domain."""
+async def published_keys(settings: Settings, domains: Collection[str], reactor: Any) -> list[PublishedKey]:
+    """The DKIM keys that sign, or are to sign, for these domains: of the configuration and of the store."""
+    keys = [
+        PublishedKey(key_name(file.selector, file.domain), read_key_file(file.file).record_text())
+        for file in settings.dkim_sign.keys
+        if file.domain in domains
+    ]
+    if not settings.server.data_dir.exists():
+        # The server has never run: there is no store, and asking what to publish makes none.
+        return keys
+    store = store_of(settings, reactor)
+    await store.open()
     try:
-        keys = [
-            SigningKey(domain, file.selector, read_key_file(file.file))
-            for file in settings.dkim_sign.keys
-            if file.domain == domain
-        ]
+        stored: Sequence[StoredKey] = await store.keys.keys(domains)
+    finally:
+        await store.close()
+    now = time.time()
+    return keys + [
+        PublishedKey(key_name(key.selector, key.domain), load_private_key(key.private_key).record_text())
+        for key in stored
+        if key.active_until is None or key.active_until > now
+    ]
+
+
+def _run(settings: Settings, main: Callable[[Any], Awaitable[T]]) -> T:
+    """What ``main(reactor)`` answers, run as the user whose store it is."""
+    try:
+        if settings.server.data_dir.exists():
+            become_owner(settings.server.data_dir)
+        answer: T = run_in_reactor(main)
+        return answer
     except ConfigError as error:
-        raise click.ClickException(error.public) from None
-    return [PublishedKey(key.name, key.private.record_text()) for key in keys]
+        raise ConfigFault(error.public) from None
+    except MailError as error:
+        raise click.ClickException(str(error)) from None
 
 
 def certificate_of(settings: Settings) -> x509.Certificate | None:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from pymailsuite.policy.dkim.keys import ED25519
+from pymailsuite.policy.dkim.private_keys import generate_key, write_key_file
 from tests.acceptance import acceptance
 from tests.support.dns import ZoneServer
 
@@ -64,6 +66,19 @@ class DnsCommandTests(SynchronousTestCase):
         spf = next(one for one in json.loads(broken.stdout) if one["subject"] == "TXT example.com")
         self.assertEqual("different", spf["status"])
         self.assertIn("192.0.2.1 may not send", spf["fix"])
+
+    @acceptance("S159")
+    def test_keys_of_the_configuration_are_published_and_compared(self) -> None:
+        file = self.config.with_name("s1.pem")
+        private = generate_key(ED25519)
+        write_key_file(file, private)
+        key = f'[[dkim_sign.keys]]\ndomain = "example.com"\nselector = "s1"\nfile = "{file}"\n'
+        self.config.write_text(CONFIG + key, encoding="utf-8")
+        name = ("s1._domainkey.example.com", "TXT")
+        printed = self.run_dns(ZONE, "records", "example.com")
+        self.assertIn(f'{name[0]}. 3600 IN TXT "{private.record_text()}"\n', printed.stdout)
+        for zone, code in ((ZONE, 1), ({**ZONE, name: [f'"{private.record_text()}"']}, 0)):
+            self.assertEqual(code, self.run_dns(zone, "records", "example.com", "--check").returncode)
 
     @acceptance("S153", "S155")
     def test_the_host_is_checked(self) -> None:
