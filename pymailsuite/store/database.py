@@ -147,6 +147,8 @@ class _Writer:
         self.accounts: Counter[AccountId] = Counter()
         """How many of its jobs that are not published yet name an account."""
         self.busy_since: float | None = None
+        self.last_taken = False
+        """In its own thread: no more will come."""
 
     @property
     def is_held_up(self) -> bool:
@@ -303,12 +305,11 @@ class ThreadedDatabase(Database):
     def _write_loop(self, writer: _Writer) -> None:
         settings = self.settings
         worker = Worker(self.engine, self.engine.connect, settings.slow, self._closing)
-        last = False
-        while not last:
-            jobs, last = self._take_group(writer.waiting, settings.group_limit)
+        while not writer.last_taken:
+            jobs = self._take_group(writer)
             if jobs:
                 writer.busy_since = time.monotonic()
-                effects = worker.write(jobs, settings.busy_limit)
+                effects = worker.write(jobs, settings.busy_limit, partial(self._take_waiting, writer))
                 writer.busy_since = None
                 self._reactor.callFromThread(self._written, writer, jobs, effects)
                 self._committed.set()
@@ -317,21 +318,33 @@ class ThreadedDatabase(Database):
                 self._tend_between(worker)
         worker.close()
 
-    @staticmethod
-    def _take_group(waiting: SimpleQueue[list[Job] | None], limit: int) -> tuple[list[Job], bool]:
-        """Everything that is waiting; and whether this is the last group."""
-        jobs = waiting.get()
+    def _take_group(self, writer: _Writer) -> list[Job]:
+        """Everything that is waiting; waits itself until there is something, or nothing more to come."""
+        jobs = writer.waiting.get()
         if jobs is None:
-            return [], True
+            writer.last_taken = True
+            return []
+        return jobs + self._take_waiting(writer, len(jobs))
+
+    def _take_waiting(self, writer: _Writer, taken: int = 0) -> list[Job]:
+        jobs: list[Job] = []
         try:
-            while len(jobs) < limit:
-                more = waiting.get_nowait()
+            while not writer.last_taken and taken + len(jobs) < self.settings.group_limit:
+                more = writer.waiting.get_nowait()
                 if more is None:
-                    return jobs, True
-                jobs += more
+                    writer.last_taken = True
+                else:
+                    jobs += more
         except Empty:
             pass
-        return jobs, False
+        return jobs
+                if more is None:
+                    self._last_taken = True
+                else:
+                    jobs += more
+        except Empty:
+            pass
+        return jobs
 
     def _tend_between(self, worker: Worker) -> None:
         try:

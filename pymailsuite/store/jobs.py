@@ -230,8 +230,11 @@ class Worker:
 
     # --- writing
 
-    def write(self, jobs: Sequence[Job], busy_limit_s: float) -> Effects:
+    def write(self, jobs: list[Job], busy_limit_s: float, latecomers: Callable[[], list[Job]] = lambda: []) -> Effects:
         """Run all jobs in one transaction and commit it; what is to be done now that it is on the disk.
+
+        ``latecomers`` is asked once the transaction has begun, for jobs that came while it waited for other processes;
+        they are added to ``jobs``.
 
         When the whole fails for want of room, each job is tried in a transaction of its own, so that a small change
         need not suffer for a large message beside it. When the connection breaks during the commit another one is asked
@@ -246,7 +249,7 @@ class Worker:
                 self._check_not_away(deadline)
                 if doubt is None or not self._was_committed(doubt):
                     doubt = None
-                    self._write_once(jobs, effects)
+                    self._write_once(jobs, effects, latecomers)
             except BaseException as error:
                 actual = error.__cause__ if isinstance(error, _TransactionLostError) and error.__cause__ else error
                 self._abandon(actual)
@@ -278,13 +281,14 @@ class Worker:
             effects.announced.update(single.announced)
         return effects
 
-    def _write_once(self, jobs: Sequence[Job], effects: Effects) -> None:
+    def _write_once(self, jobs: list[Job], effects: Effects, latecomers: Callable[[], list[Job]]) -> None:
         effects.clear()
         for job in jobs:
             job.result, job.failure = None, None
         txn = self.transaction()
         connection = self.connection
         connection.begin_write()
+        jobs += latecomers()
         if len(jobs) == 1:
             self._run_only(txn, jobs[0])
         else:

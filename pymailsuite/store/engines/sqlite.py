@@ -8,8 +8,10 @@ past its limit the writing thread closes the small gap that is left, between two
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sqlite3
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -19,6 +21,7 @@ from pymailsuite.interfaces.channel import IStoreChannel
 from pymailsuite.store.engines.base import Connection, Cursor, Trouble
 
 _BUSY_WAIT_S = 2.0
+_FIRST_WAIT_S, _WAIT_FACTOR, _LONGEST_WAIT_S = 0.0003, 1.05, 0.01
 _LOW_SPACE = 64 * 1024
 _STATEMENTS_KEPT = 400
 
@@ -36,17 +39,58 @@ _TROUBLES: dict[int, Trouble] = {
 }
 
 
+class _Turns:
+    """The order in which writers of several processes get their turn.
+
+    SQLite itself lets them ask again and again, after waits that grow to a tenth of a second, and whoever happens to
+    ask at the right moment wins. In the queue of a file lock they stand in the order they came, and only the first
+    asks, often. The lock is let go as soon as the transaction has begun: a process that hangs in one keeps the others
+    from the database for no longer than they are willing to wait for it.
+    """
+
+    def __init__(self, path: str | None) -> None:
+        self._descriptor = -1 if path is None else os.open(f"{path}-turn", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def __enter__(self) -> None:
+        if self._descriptor >= 0:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+
+    def __exit__(self, *_: object) -> None:
+        if self._descriptor >= 0:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
 class SqliteConnection:
     """A connection in autocommit mode, so that transactions begin where we say."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, turns: _Turns) -> None:
         self._connection = connection
+        self._turns = turns
 
     def cursor(self) -> Cursor:
         return self._connection.cursor()
 
     def begin_write(self) -> None:
-        self._connection.execute("BEGIN IMMEDIATE")
+        with self._turns:
+            self._begin_write()
+
+    def _begin_write(self) -> None:
+        deadline = time.monotonic() + _BUSY_WAIT_S
+        wait_s = _FIRST_WAIT_S
+        while True:
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+            time.sleep(wait_s)
+            wait_s = min(wait_s * _WAIT_FACTOR, _LONGEST_WAIT_S)
 
     def begin_read(self) -> None:
         self._connection.execute("BEGIN")
@@ -83,8 +127,16 @@ class SqliteConnection:
         row: tuple[int, int, int] = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         return row
 
+    def checkpoint_alone(self) -> None:
+        """The same while no process writes, so that the log can start over."""
+        with self._turns:
+            self._begin_write()
+            self.rollback()
+            self.checkpoint()
+
     def close(self) -> None:
         self._connection.close()
+        self._turns.close()
 
 
 class SqliteEngine:
@@ -137,7 +189,8 @@ class SqliteEngine:
             f"cache_size=-{settings.sqlite_cache_size // 1024}",
             f"mmap_size={settings.sqlite_mmap_size}",
             "temp_store=MEMORY",
-            *(["query_only=1"] if read_only else []),
+            # Who writes waits for its turn in our own way.
+            "query_only=1" if read_only else "busy_timeout=0",
         ]
         try:
             for pragma in pragmas:
@@ -145,7 +198,7 @@ class SqliteEngine:
         except sqlite3.Error:
             connection.close()
             raise
-        return SqliteConnection(connection)
+        return SqliteConnection(connection, _Turns(None if read_only else self._path))
 
     def lock_schema(self, cursor: Cursor) -> None:
         """Nothing: a transaction that may write keeps all others from it."""
@@ -197,7 +250,7 @@ class SqliteEngine:
 
     def tend_between(self, connection: Connection) -> None:
         assert isinstance(connection, SqliteConnection)
-        connection.checkpoint()
+        connection.checkpoint_alone()
 
     def stop_tending(self) -> None:
         if self._tending is not None:
