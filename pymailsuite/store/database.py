@@ -338,13 +338,6 @@ class ThreadedDatabase(Database):
         except Empty:
             pass
         return jobs
-                if more is None:
-                    self._last_taken = True
-                else:
-                    jobs += more
-        except Empty:
-            pass
-        return jobs
 
     def _tend_between(self, worker: Worker) -> None:
         try:
