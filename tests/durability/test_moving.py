@@ -272,7 +272,6 @@ class MovingTests(unittest.TestCase):
             self.assertEqual((new.uid_validity, new.uid_next), (old.uid_validity, old.uid_next))
             self.assertEqual((new.tokens, new.flags), (old.tokens, old.flags))
 
-    @acceptance("S056")
     def test_rebuilding_changes_nothing_in_a_sound_store_even_in_use(self) -> None:
         with running(Server(self.folder / "one", USERS)) as server:
             session = BusySession(server)
