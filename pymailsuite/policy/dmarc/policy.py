@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from ipaddress import ip_address
 from random import random
 from typing import Final
@@ -35,6 +36,7 @@ _REFUSED: Final = "5.7.1"
 _LATER: Final = "4.7.1"
 
 
+@lru_cache(maxsize=1024)
 def domain_of(value: str) -> str:
     """The domain of an identity as results name it (``user@domain`` or a domain), in A-labels; empty if none."""
     name = absolute_name(value.rpartition("@")[2])

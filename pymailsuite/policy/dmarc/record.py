@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import re
+from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote
 
@@ -68,6 +69,8 @@ _UNITS: Final = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _FAILURE_OPTIONS: Final = frozenset("01ds")
 
 
+# Answers are remembered by the resolver; so is what they mean.
+@lru_cache(maxsize=1024)
 def parse_record(text: bytes) -> DmarcRecord | None:
     """The record in a TXT record's strings, joined; None if it is no DMARC record of version 1. Never raises.
 
