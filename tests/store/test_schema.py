@@ -2,23 +2,70 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from importlib import resources
+from pathlib import Path
 
 import pytest
 
+import pymailsuite
 from pymailsuite.store.engines.sqlite import SqliteEngine
 from pymailsuite.store.migrate import schema_steps, statements
 
-STATEMENTS = [
-    statement for text in schema_steps().values() for statement in statements(text, SqliteEngine.schema_words)
-]
+STEPS = schema_steps()
+STATEMENTS = [statement for text in STEPS.values() for statement in statements(text, SqliteEngine.schema_words)]
 TABLES = {
     match[1]: match[2]
     for statement in STATEMENTS
     if (match := re.fullmatch(r"CREATE TABLE (\w+) \((.*)\)[^)]*", statement, re.DOTALL))
 }
-PER_ACCOUNT = sorted(name for name, body in TABLES.items() if re.search(r"^\s*account_id ", body, re.MULTILINE))
+KEYED_BY = {
+    # One account's mail.
+    "account_state": "account_id",
+    "mailboxes": "account_id",
+    "deleted_mailboxes": "account_id",
+    "messages": "account_id",
+    "expunged": "account_id",
+    "subscriptions": "account_id",
+    "maildrop_locks": "account_id",
+    # Octets, and the queue, whose entries have the ids of their contents.
+    "contents": "content_id",
+    "content_chunks": "content_id",
+    "staged_contents": "content_id",
+    "queue_entries": "content_id",
+    "queue_recipients": "content_id",
+    # What is counted or gathered, by what.
+    "shared_counts": "name",
+    "dmarc_days": "domain",
+    "dmarc_rows": "domain",
+    # Small, and read everywhere: a copy on each server.
+    "counters": "",
+    "domains": "",
+    "accounts": "",
+    "aliases": "",
+    "nodes": "",
+    "list_entries": "",
+    "signing_keys": "",
+}
+"""The column whose value decides where a row lies; empty for reference tables. A new table is declared here and in
+docs/scaling.rst."""
+ENGINE_NAME = re.compile(r"(Sqlite|Postgres)(Engine|Connection|Cursor)|['\"](sqlite|postgres)")
+DISTRIBUTED = sorted(name for name, column in KEYED_BY.items() if column)
+PER_ACCOUNT = sorted(name for name, column in KEYED_BY.items() if column == "account_id")
+
+
+def keys(name: str) -> list[list[str]]:
+    """The columns of the primary key and of each unique index of a table."""
+    body = TABLES[name]
+    primary = re.search(r"PRIMARY KEY \(([^)]*)\)", body) or re.search(r"(\w+) [\w ]*PRIMARY KEY", body)
+    assert primary is not None, f"{name} has no primary key"
+    unique = [
+        match[1]
+        for statement in STATEMENTS
+        if (match := re.match(rf"CREATE UNIQUE INDEX \w+ ON {name} \(([^)]*)\)", statement))
+    ]
+    return [[column.strip() for column in columns.split(",")] for columns in (primary[1], *unique)]
 
 
 def test_each_step_has_a_number_of_its_own() -> None:
@@ -26,24 +73,61 @@ def test_each_step_has_a_number_of_its_own() -> None:
     assert len(schema_steps()) == sum(file.name.endswith(".sql") for file in folder.iterdir())
 
 
-def test_the_tables_were_found() -> None:
-    assert {"accounts", "account_state", "mailboxes", "messages", "expunged"} <= set(PER_ACCOUNT)
-    assert {"contents", "content_chunks", "queue_entries"} <= set(TABLES) - set(PER_ACCOUNT)
+def test_every_table_is_declared() -> None:
+    made = sum(statement.startswith("CREATE TABLE") for statement in STATEMENTS)
+    assert (made, set(TABLES)) == (len(TABLES), set(KEYED_BY))
 
 
 @pytest.mark.parametrize("name", PER_ACCOUNT)
 def test_every_per_account_key_begins_with_the_account(name: str) -> None:
-    body = TABLES[name]
-    assert re.search(r"PRIMARY KEY \(account_id\b|account_id INTEGER PRIMARY KEY", body)
+    assert all(columns[0] == "account_id" for columns in keys(name))
 
 
-@pytest.mark.parametrize("name", sorted(set(PER_ACCOUNT) - {"accounts"}))
-def test_every_unique_index_of_per_account_rows_begins_with_the_account(name: str) -> None:
-    for statement in STATEMENTS:
-        if re.match(rf"CREATE UNIQUE INDEX \w+ ON {name} ", statement):
-            assert re.search(rf"ON {name} \(account_id\b", statement)
+@pytest.mark.parametrize("name", DISTRIBUTED)
+def test_every_key_holds_the_column_that_rows_are_spread_by(name: str) -> None:
+    assert all(KEYED_BY[name] in columns for columns in keys(name))
+
+
+def test_rows_of_an_account_are_declared_as_such() -> None:
+    with_account = {name for name, body in TABLES.items() if re.search(r"^\s*account_id ", body, re.MULTILINE)}
+    assert with_account - {"accounts"} == set(PER_ACCOUNT)
 
 
 def test_nothing_refers_across_tables_and_no_sequence_is_used() -> None:
     for statement in STATEMENTS:
         assert not re.search(r"REFERENCES|FOREIGN KEY|AUTOINCREMENT|SERIAL|IDENTITY", statement, re.IGNORECASE)
+
+
+@pytest.mark.parametrize("step", sorted(STEPS))
+def test_types_that_databases_name_or_order_differently_are_left_to_the_engine(step: int) -> None:
+    text = re.sub(r"--[^\n]*", "", STEPS[step])
+    assert not re.search(r"\b(TEXT|VARCHAR|BLOB|BYTEA)\b", text)
+
+
+@pytest.mark.parametrize("name", sorted(KEYED_BY))
+def test_the_page_on_scaling_spreads_it_so(name: str) -> None:
+    page = Path(pymailsuite.__file__).parents[1] / "docs/scaling.rst"
+    column = KEYED_BY[name]
+    wanted = f"create_distributed_table('{name}', '{column}'" if column else f"create_reference_table('{name}')"
+    assert wanted in page.read_text(encoding="utf-8")
+
+
+def test_nobody_but_the_engines_asks_which_database_it_is() -> None:
+    """Conditions ask for abilities: no engine's class or name stands in one."""
+    package = Path(pymailsuite.__file__).parent
+    asked = []
+    for path in package.rglob("*.py"):
+        if package / "store/engines" in path.parents:
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.If | ast.IfExp | ast.While | ast.Assert):
+                condition: ast.AST = node.test
+            elif isinstance(node, ast.Compare | ast.Match | ast.comprehension | ast.Call):
+                condition = node
+            else:
+                continue
+            if isinstance(node, ast.Call) and ast.unparse(node.func) not in {"isinstance", "issubclass"}:
+                continue
+            if ENGINE_NAME.search(ast.unparse(condition)):
+                asked.append(f"{path.relative_to(package)}:{node.lineno if hasattr(node, 'lineno') else 0}")
+    assert asked == []
