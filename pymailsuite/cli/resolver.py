@@ -52,9 +52,10 @@ resolver_option = click.option(
 )
 
 
-def resolver_of(server: str | None, reactor: Any) -> Resolver:
-    """A resolver for one run of a command: at ``server`` nothing is remembered, so each answer is what it says now."""
+def resolver_of(server: str | None, reactor: Any, remember: bool = False) -> Resolver:
+    """A resolver for one run of a command: what ``server`` says is not remembered (unless told to, for as long as its
+    TTL says), so each answer is what it says now."""
     if server is None:
         return Resolver(DnsSettings(), reactor)
-    settings = DnsSettings(servers=(server,), timeout=TIMEOUT_S, lifetime=LIFETIME_S, cache_size=0)
-    return Resolver(settings, reactor)
+    settings = DnsSettings(servers=(server,), timeout=TIMEOUT_S, lifetime=LIFETIME_S)
+    return Resolver(settings if remember else settings.model_copy(update={"cache_size": 0}), reactor)

@@ -9,7 +9,8 @@ leads the conversation forgets what RSET, HELO and STARTTLS make void.
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from random import random
 from typing import Any
 
 from attrs import field, frozen
@@ -240,6 +241,8 @@ class PolicyContext:
     resolver: IResolver
     store: IMailStore
     clock: IReactorTime
+    chance: Callable[[], float] = random
+    """Draws a number from 0 up to 1."""
 
 
 class IPolicyFactory(Interface):

@@ -92,6 +92,9 @@ class IMailStore(Interface):
     def close() -> Deferred[None]:
         """Finish what was asked, then close."""
 
+    def in_vain() -> IMailStore:
+        """A view of the open store whose writes are answered as they would be, and undone. It is open already."""
+
     def modseqs(account_ids: Sequence[AccountId]) -> Deferred[Mapping[AccountId, ModSeq]]:
         """How far each of these accounts has moved on; one that is gone is left out."""
 

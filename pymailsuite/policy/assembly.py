@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from random import random
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.plugin import getPlugins
@@ -30,6 +31,7 @@ def make_chain(
     clock: IReactorTime,
     record: IVerdictRecord | None = None,
     factories: Iterable[IPolicyFactory] | None = None,
+    chance: Callable[[], float] = random,
 ) -> PolicyChain | None:
     """The chain of all policies that are wanted; None if there are none. ``factories`` None: the plugins there are.
 
@@ -44,7 +46,9 @@ def make_chain(
     for name in _in_order(settings.policy.order, found):
         section = section_of(settings, name)
         if section is not None and section.action != "off":
-            context = PolicyContext(section, settings, settings.server.hostname, authserv_id, resolver, store, clock)
+            context = PolicyContext(
+                section, settings, settings.server.hostname, authserv_id, resolver, store, clock, chance
+            )
             installed.append(Installed(found[name].make(context), section))
     return PolicyChain(settings.policy, installed, authserv_id, clock, record) if installed else None
 

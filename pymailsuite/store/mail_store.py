@@ -23,6 +23,7 @@ from pymailsuite.store.counts import SharedCounts
 from pymailsuite.store.database import Database, InlineDatabase, ThreadedDatabase
 from pymailsuite.store.directory import DirectoryStore
 from pymailsuite.store.dmarc import DmarcStore
+from pymailsuite.store.dry import DryDatabase
 from pymailsuite.store.engines.base import Engine
 from pymailsuite.store.engines.sqlite import SqliteEngine
 from pymailsuite.store.keys import KeyStore
@@ -80,6 +81,9 @@ class MailStore:
     async def _close(self) -> None:
         await self._node.leave()
         await self.database.close()
+
+    def in_vain(self) -> MailStore:
+        return MailStore(lambda notices: DryDatabase(self.database), self._clock, self._scanning)
 
     def modseqs(self, account_ids: Sequence[AccountId]) -> Deferred[Mapping[AccountId, ModSeq]]:
         return read_modseqs(self.database, account_ids)

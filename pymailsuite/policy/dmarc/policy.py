@@ -185,7 +185,7 @@ def make_policy(context: PolicyContext) -> DmarcPolicy:
     """For the chain."""
     settings: DmarcSettings = context.section
     if not settings.reports:
-        return DmarcPolicy(settings, context.resolver)
+        return DmarcPolicy(settings, context.resolver, context.chance)
     tree_walk = settings.organizational == "tree_walk"
     collector = ResultCollector(context.store.dmarc, settings.report_from, tree_walk, context.clock)
-    return DmarcPolicy(settings, context.resolver, note=collector.note)
+    return DmarcPolicy(settings, context.resolver, context.chance, collector.note)

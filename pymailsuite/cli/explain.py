@@ -1,0 +1,286 @@
+"""``pymailsuite explain``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from attrs import frozen
+
+from pymailsuite.cli.batch import answer_lines, batch_option
+from pymailsuite.cli.message_file import MessageFile, message_file, now_option
+from pymailsuite.cli.moment import StandingClock
+from pymailsuite.cli.operation import ConfigFault, json_option, run_in_reactor, settings_of
+from pymailsuite.cli.output import print_json
+from pymailsuite.cli.resolver import resolver_of, resolver_option
+from pymailsuite.config.loader import settings_from
+from pymailsuite.config.settings import Settings
+from pymailsuite.delivery.intake import MessageIntake
+from pymailsuite.delivery.rehearsal import Rehearsed, rehearse
+from pymailsuite.dns.resolver import Resolver
+from pymailsuite.errors import ConfigError, MailError
+from pymailsuite.interfaces import IMailStore, IResolver
+from pymailsuite.interfaces.policy import Action, IPolicyChain, Ruling
+from pymailsuite.opening import become_owner, make_folder, store_of
+from pymailsuite.policy.assembly import make_chain
+from pymailsuite.policy.spf.values import client_address
+from pymailsuite.store import inline_store
+from pymailsuite.values import Address, Peer
+
+_NOBODY = "unknown"
+"""Our own name where no configuration says it: what ``pymailsuite spf`` has as receiver too."""
+
+
+@frozen
+class Question:
+    """A client, an envelope and a message. ValueError from :meth:`read` if there is something wrong with it."""
+
+    peer: Peer
+    reverse_path: Address | None
+    recipients: tuple[Address, ...]
+
+    @classmethod
+    def read(cls, ip: Any, helo: Any, sender: Any, to: Any) -> Question:
+        """From texts; ``to`` may be several."""
+        recipients = [to] if isinstance(to, str) else to
+        if not all(isinstance(text, str) for text in (ip, helo, sender, *recipients)):
+            raise ValueError("ip, helo, from and to are texts")
+        peer = Peer(ip=str(client_address(ip)), port=25, helo=helo, esmtp=True)
+        return cls(peer, _address(sender), tuple(filter(None, map(_address, recipients))))
+
+
+def _address(text: str) -> Address | None:
+    """None for the empty one. What stands before the last @ may be anything, as in SPF."""
+    text = text.strip().removeprefix("<").removesuffix(">")
+    local_part, _, domain = text.rpartition("@")
+    return Address(local_part, domain.lower()) if text else None
+
+
+# --- what it prints
+
+
+def answer_of(rehearsed: Rehearsed) -> dict[str, Any]:
+    """The answer as JSON has it."""
+    spf = _evidence(rehearsed, "spf")
+    arc = _evidence(rehearsed, "arc")
+    dmarc = _evidence(rehearsed, "dmarc")
+    return {
+        "spf": {
+            "result": spf.get("result", "none"),
+            "domain": spf.get("domain", ""),
+            "explanation": spf.get("explanation", ""),
+        },
+        "dkim": [row for row in _evidence(rehearsed, "dkim").get("signatures", ()) if row["result"] != "none"],
+        "arc": {name: arc.get(name, other) for name, other in (("result", "none"), ("instance", 0), ("reason", ""))},
+        "dmarc": {
+            "result": dmarc.get("result", "none"),
+            "policy": dmarc.get("policy", ""),
+            "disposition": dmarc.get("disposition", "none"),
+            "domain": dmarc.get("domain", ""),
+        },
+        "verdict": verdict_of(rehearsed),
+        "trace": [ruling_row(ruling) for ruling in rehearsed.rulings if _says_something(ruling)],
+    }
+
+
+def _evidence(rehearsed: Rehearsed, policy: str) -> Mapping[str, Any]:
+    ruling = rehearsed.ruling(policy)
+    return ruling.verdict.evidence if ruling is not None else {}
+
+
+def _says_something(ruling: Ruling) -> bool:
+    verdict = ruling.verdict
+    return bool(verdict.action is not Action.PASS or verdict.reason or verdict.evidence or ruling.failure)
+
+
+def verdict_of(rehearsed: Rehearsed) -> dict[str, Any]:
+    """What the client would be told, and what would stand in front of the message."""
+    stage = rehearsed.refused_at
+    decision = rehearsed.last if stage is None else rehearsed.decisions[stage]
+    refusal = decision.refusal
+    action = "accept" if refusal is None else "tempfail" if refusal.code < 500 else "reject"
+    return {
+        "action": action,
+        "stage": "message" if stage is None else stage.value,
+        "policy": decision.culprit,
+        "reply": "" if refusal is None else f"{refusal.code} {refusal.enhanced_code} {refusal.text}",
+        "score": decision.score,
+        "fields": decision.prefix.decode("utf-8", "replace") if refusal is None else "",
+    }
+
+
+def ruling_row(ruling: Ruling) -> dict[str, Any]:
+    """A ruling, as history has it too."""
+    verdict = ruling.verdict
+    return {
+        "stage": ruling.stage.value,
+        "policy": ruling.policy,
+        "said": verdict.action.value,
+        "counts_as": ruling.effect.value,
+        "score": ruling.score,
+        "reason": verdict.reason or ruling.failure,
+        "recipient": "" if ruling.recipient is None else str(ruling.recipient),
+        "results": [f"{result.method}={result.result}" for result in verdict.results],
+        "evidence": dict(verdict.evidence),
+    }
+
+
+def print_answer(answer: Mapping[str, Any]) -> None:
+    """For people: the verdict first, then each result, then who said what."""
+    verdict = answer["verdict"]
+    click.echo(f"{verdict['action']} at {verdict['stage']}, score {verdict['score']:g}")
+    if verdict["reply"]:
+        click.echo(f"  {verdict['reply']}  (by {verdict['policy']})")
+    click.echo()
+    click.echo(f"spf    {answer['spf']['result']} {answer['spf']['domain']}".rstrip())
+    for row in answer["dkim"] or [{"result": "none"}]:
+        click.echo(f"dkim   {' '.join(filter(None, row.values()))}")
+    arc, dmarc = answer["arc"], answer["dmarc"]
+    click.echo(f"arc    {arc['result']} {arc['reason']}".rstrip())
+    words = f"{dmarc['result']} {dmarc['domain']}".rstrip()
+    click.echo(f"dmarc  {words}" + (f", policy {dmarc['policy']}, {dmarc['disposition']}" if dmarc["policy"] else ""))
+    click.echo()
+    for row in answer["trace"]:
+        click.echo(f"{row['stage']:8} {row['policy']}: {row['said']}, counts as {row['counts_as']}; {row['reason']}")
+    if verdict["fields"]:
+        click.echo()
+        click.echo(verdict["fields"].replace("\r\n", "\n"), nl=False)
+
+
+# --- the run
+
+
+class _Explainer:
+    """Rehearses messages with the policies that ``settings`` want."""
+
+    def __init__(self, settings: Settings, store: IMailStore, resolver: IResolver, clock: Any) -> None:
+        chain = make_chain(settings, resolver, store, clock, chance=lambda: 0.0)
+        if chain is None:
+            raise ConfigFault("policy.enabled: no checks are made at all")
+        self._chain: IPolicyChain = chain
+        hostname = settings.server.hostname
+        # Objections to a client or a sender are said when there is a recipient.
+        self._somebody = Address("postmaster", hostname)
+        self._intake = MessageIntake(store, settings.delivery, hostname, clock, settings.policy.authserv_id)
+
+    async def explain(self, question: Question, message: MessageFile) -> Rehearsed:
+        return await rehearse(
+            self._chain,
+            self._intake,
+            question.peer,
+            question.reverse_path,
+            question.recipients or (self._somebody,),
+            message.chunks(),
+        )
+
+
+def _settings(config_file: Path | None) -> Settings:
+    if config_file is not None:
+        return settings_of(config_file)
+    server = {"hostname": _NOBODY, "domains": [], "data_dir": "."}
+    return settings_from({"server": server}, Path("defaults"))
+
+
+async def _opened(settings: Settings, config_file: Path | None, reactor: Any, clock: Any) -> IMailStore:
+    store: Any = inline_store(settings.store, clock) if config_file is None else store_of(settings, reactor)
+    await store.open()
+    return store  # type: ignore[no-any-return]
+
+
+@click.command()
+@click.option("--ip", help="The address of the client.")
+@click.option("--helo", default="", help="The name the client says in HELO or EHLO.")
+@click.option("--from", "sender", default="", help="The address in MAIL FROM; empty for the null path.")
+@click.option("--to", "recipients", multiple=True, help="An address in RCPT TO; may be given several times.")
+@click.argument("file", required=False, type=click.Path(dir_okay=False, allow_dash=True, path_type=str))
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar="PYMAILSUITE_CONFIG",
+    show_envvar=True,
+    help="The server's configuration file. Default: every check as it is without one.",
+)
+@batch_option
+@resolver_option
+@now_option
+@json_option
+def explain(
+    ip: str | None,
+    helo: str,
+    sender: str,
+    recipients: Sequence[str],
+    file: str | None,
+    config_file: Path | None,
+    batch: bool,
+    server: str | None,
+    now: float | None,
+    as_json: bool,
+) -> None:
+    """What every check would say of the message in FILE (- for standard input) if it came in from this client.
+
+    The client counts as a stranger: it has not logged in and is in no trusted network. Nothing is stored and nothing
+    is sent. All checks have their say, even after one has refused. Lines of the message that end in a bare LF are read
+    as if they ended in CRLF. A DMARC policy for a percentage of the mail applies.
+
+    \b
+    With --json an object:
+      spf      result, domain, explanation (of MAIL FROM; of HELO for the null path)
+      dkim     a list with result, domain, selector, reason of each signature; empty if the message is not signed
+      arc      result, instance, reason ("none", 0 and "" without a chain)
+      dmarc    result, policy, disposition, domain ("none" and an empty policy without a record)
+      verdict  action (accept, reject, tempfail), stage, policy, reply, score, fields that go in front of the message
+      trace    who said what, and on what it rests
+
+    With --batch each line of standard input is an object {"ip", "helo", "from", "to", "file"}, where "to" may be a
+    list, and each line of the output such an answer, in the same order.
+    """
+    if batch in (file is not None, ip is not None):
+        raise click.UsageError("give either --ip and FILE, or --batch")
+    settings = _settings(config_file)
+    if config_file is not None:
+        make_folder(settings.server.data_dir)
+        become_owner(settings.server.data_dir)
+
+    async def run(reactor: Any) -> Rehearsed | None:
+        clock = reactor if now is None else StandingClock(now, reactor)
+        # The checks of one message, and those of many in a batch, ask the same again and again.
+        asked_of_config = config_file is not None and server is None
+        resolver = Resolver(settings.dns, reactor) if asked_of_config else resolver_of(server, reactor, remember=True)
+        store = await _opened(settings, config_file, reactor, clock)
+        try:
+            explainer = _Explainer(settings, store.in_vain(), resolver, clock)
+            if batch:
+                await answer_lines(lambda line: _answer_line(explainer, line))
+                return None
+            assert file is not None
+            with message_file(file) as message:
+                return await explainer.explain(question, message)
+        finally:
+            await store.close()
+
+    try:
+        if not batch:
+            question = Question.read(ip, helo, sender, list(recipients))
+        rehearsed = run_in_reactor(run)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    except ConfigError as error:
+        raise ConfigFault(error.public) from None
+    except MailError as error:
+        raise click.ClickException(str(error)) from None
+    if rehearsed is None:
+        return
+    answer = answer_of(rehearsed)
+    if as_json:
+        print_json(answer)
+    else:
+        print_answer(answer)
+
+
+async def _answer_line(explainer: _Explainer, line: Mapping[str, Any]) -> Mapping[str, Any]:
+    question = Question.read(line["ip"], line["helo"], line["from"], line.get("to", ()))
+    with message_file(line["file"]) as message:
+        return answer_of(await explainer.explain(question, message))
