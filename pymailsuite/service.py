@@ -36,6 +36,8 @@ from pymailsuite.listeners import Listeners, ListeningService, Sessions, SharedS
 from pymailsuite.notices import NoBus, NoticePoll, StoreBus, StoreOnBus
 from pymailsuite.opening import add_configured_domains, give_to, make_folder, store_of
 from pymailsuite.policy.assembly import make_chain
+from pymailsuite.policy.dkim.key_ring import KeyRing
+from pymailsuite.policy.dkim.own_mail import OwnMailSigner
 from pymailsuite.policy.dmarc.reports.sending import Outgoing, ReportSender
 from pymailsuite.policy.lists.dns_lists import DnsLists
 from pymailsuite.policy.own.watch import ListingWatch
@@ -156,9 +158,18 @@ class MailService(MultiService):
         settings = self.settings
         hostname = settings.server.hostname
         relay = Relay(settings.relay, hostname, self._resolver, self.store.read_content, reactor)
-        reports = ReportWriter(self.store, recipients, reactor, settings.queue.return_size)
+        signer = self._signer(reactor)
+        reports = ReportWriter(self.store, recipients, reactor, settings.queue.return_size, signer)
         here = LateDelivery(recipients, reactor)
         return QueueRunner(settings.queue, hostname, self.store, relay, reports, here, self._presence, reactor)
+
+    def _signer(self, reactor: Any) -> OwnMailSigner | None:
+        """Who signs our own reports: the keys that sign our users' mail."""
+        settings = self.settings.dkim_sign
+        if settings.action == "off":
+            return None
+        in_thread = partial(deferToThreadPool, reactor, reactor.getThreadPool())
+        return OwnMailSigner(settings, KeyRing(settings, self.store.keys), reactor, in_thread)
 
     def _make_listing_watch(self, reactor: Any) -> ListingWatch:
         settings = self.settings
@@ -176,7 +187,8 @@ class MailService(MultiService):
     def _make_dmarc_reports(self, recipients: IRecipientResolver, reactor: Any) -> ReportSender:
         settings = self.settings
         hostname = settings.server.hostname
-        outgoing = Outgoing(MessageIntake(self.store, settings.delivery, hostname, reactor), recipients)
+        intake = MessageIntake(self.store, settings.delivery, hostname, reactor)
+        outgoing = Outgoing(intake, recipients, self._signer(reactor))
         in_thread = partial(deferToThreadPool, reactor, reactor.getThreadPool())
         return ReportSender(settings.dmarc, hostname, self.store.dmarc, self._resolver, outgoing, reactor, in_thread)
 

@@ -34,7 +34,7 @@ from pymailsuite.interfaces import (
     StagedContent,
 )
 from pymailsuite.interfaces.policy import IMessageTap, ReceivedMessage
-from pymailsuite.message.authentication_results import remove_own_results
+from pymailsuite.message.authentication_results import remove_own_fields
 from pymailsuite.message.trace import count_received, delivered_to_field, received_field, return_path_field
 from pymailsuite.values import Address, Envelope, Peer, QueueId, queue_id_of
 
@@ -212,7 +212,7 @@ class IncomingMessage:
             )
             self._refuse(TooManyHops(cause=f"{hops} Received fields"))
             return b""
-        clean = remove_own_results(header, self._intake.authserv_id)
+        clean = remove_own_fields(header, self._intake.authserv_id)
         return self._trace + (octets if clean is header else clean + octets[end:])
 
     def _refuse(self, refusal: Refusal) -> None:

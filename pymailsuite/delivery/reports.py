@@ -8,6 +8,7 @@ from twisted.logger import Logger
 from pymailsuite.delivery.intake import local_deliveries, remote_recipients
 from pymailsuite.errors import Refusal
 from pymailsuite.interfaces import Acceptance, IContentWriter, IMailStore, IRecipientResolver
+from pymailsuite.interfaces.signing import ISigner
 from pymailsuite.message.report import Report, build_report
 
 log = Logger()
@@ -16,16 +17,22 @@ log = Logger()
 class ReportWriter:
     """Makes acceptances of reports, for the caller to put into the transaction that the report speaks of.
 
-    ``return_octets`` is how much of the message a report returns.
+    ``return_octets`` is how much of the message a report returns; ``signer`` signs the reports, if given.
     """
 
     def __init__(
-        self, store: IMailStore, recipients: IRecipientResolver, clock: IReactorTime, return_octets: int
+        self,
+        store: IMailStore,
+        recipients: IRecipientResolver,
+        clock: IReactorTime,
+        return_octets: int,
+        signer: ISigner | None = None,
     ) -> None:
         self._store = store
         self._recipients = recipients
         self._clock = clock
         self._return_octets = return_octets
+        self._signer = signer
 
     async def write(self, report: Report) -> Acceptance | None:
         """The report as a message from the null reverse-path, its octets staged.
@@ -47,6 +54,7 @@ class ReportWriter:
             return None
         now = self._clock.seconds()
         built = build_report(report, now, return_octets=self._return_octets)
+        signature: bytes = b"" if self._signer is None else await self._signer.sign(built.octets)
         writer: IContentWriter = self._store.new_content()
         try:
             full = writer.write(built.octets)
@@ -60,9 +68,10 @@ class ReportWriter:
         return Acceptance(
             content=content,
             reverse_path=None,
-            deliveries=local_deliveries(None, recipients),
+            deliveries=local_deliveries(None, recipients, signature),
             relays=remote_recipients(recipients, now),
             smtputf8=built.envelope.smtputf8,
             body=built.envelope.body.value,
             origin=f"report on {report.queue_id}",
+            prefix=signature,
         )

@@ -289,6 +289,18 @@ _FIELDS = re.compile(rb"^authentication-results[ \t]*+:([^\n]*+\n?(?:[ \t][^\n]*
 _NOT_IN_NAMES = re.compile(r"[\s\"\\\x00]+")
 
 
+POLICY_SCORE: Final = "X-Policy-Score"
+"""The field in which we tell what our checks hold against a message."""
+_SCORES = re.compile(rb"^x-policy-score[ \t]*+:[^\n]*+\n?(?:[ \t][^\n]*+\n?)*+", re.IGNORECASE | re.MULTILINE)
+
+
+def remove_own_fields(header: bytes, authserv_id: str) -> bytes:
+    """A header block without what only we may say of a message: our results, and a policy score; all else octet for
+    octet. Filters go by the score as others do by the results, and it has no name in it: any that comes in goes."""
+    header = remove_own_results(header, authserv_id)
+    return _SCORES.sub(b"", header) if POLICY_SCORE.lower().encode() in header.lower() else header
+
+
 def remove_own_results(header: bytes, authserv_id: str) -> bytes:
     """A header block without the Authentication-Results fields that claim to be ours; all else octet for octet.
 

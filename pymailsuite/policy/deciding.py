@@ -22,7 +22,7 @@ from pymailsuite.interfaces.policy import (
     Stage,
     Verdict,
 )
-from pymailsuite.message.authentication_results import authentication_results_field
+from pymailsuite.message.authentication_results import POLICY_SCORE, authentication_results_field
 from pymailsuite.policy.networks import in_networks
 from pymailsuite.values import Address
 
@@ -32,7 +32,6 @@ _REFUSED: Final = PolicyReply(550, "5.7.1", "Refused by policy")
 _LATER: Final = PolicyReply(451, "4.7.1", "Refused for now, try again later")
 _UNCHECKED: Final = PolicyReply(451, "4.7.0", "Cannot be checked now, try again later")
 _TOO_HIGH: Final = PolicyReply(550, "5.7.1", "Too much speaks against this message")
-_SCORE_FIELD: Final = "X-Policy-Score"
 _BY_SCORE: Final = "score"
 """The culprit's name when it is nobody's objection alone."""
 
@@ -209,7 +208,7 @@ class Deciding:
         limit = self._settings.tag_score
         if limit and score >= limit:
             names = dict.fromkeys(ruling.policy for ruling in latest if ruling.score)
-            pieces.append(f"{_SCORE_FIELD}: {score:g} ({', '.join(names)})\r\n".encode())
+            pieces.append(f"{POLICY_SCORE}: {score:g} ({', '.join(names)})\r\n".encode())
         return b"".join(pieces)
 
 

@@ -228,6 +228,12 @@ class PolicyTests(IntakeTestCase):
             self.assertNotIn(b"mx.example.org; spf", stored)
             self.assertTrue(stored.endswith(b"Authentication-Results: other.example; spf=fail\r\n" + HELLO))
 
+    def test_a_score_that_comes_in_is_taken_out(self) -> None:
+        self.take(self.local("ann", self.ann), b"X-Policy-Score: 0 (spf)\r\nx-policy-score :\r\n\t-9\r\n" + HELLO)
+        (stored,) = self.mail(self.ann)
+        self.assertNotIn(b"-score", stored.lower())
+        self.assertTrue(stored.endswith(b"+0000\r\n" + HELLO))
+
     def test_policies_hear_what_the_client_sent_and_see_its_header(self) -> None:
         listener = _Listener()
         envelope = Envelope(SENDER, (Address("ann", "example.org"),))

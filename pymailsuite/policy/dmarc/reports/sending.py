@@ -17,6 +17,7 @@ from pymailsuite.config.sections.dmarc import DmarcSettings
 from pymailsuite.errors import MailError, Refusal
 from pymailsuite.interfaces import IMessageIntake, IRecipientResolver, IResolver
 from pymailsuite.interfaces.dmarc import DomainDay, IDmarcStore
+from pymailsuite.interfaces.signing import ISigner
 from pymailsuite.policy.dmarc.record import ReportAddress
 from pymailsuite.policy.dmarc.reports.aggregate import AggregateReport, Reporter, build_aggregate, report_message
 from pymailsuite.policy.dmarc.reports.collecting import DAY_S
@@ -35,10 +36,11 @@ _KEEP_DAYS: Final = 3
 
 @frozen
 class Outgoing:
-    """How reports leave: the door messages come in by, and whom to ask where they go."""
+    """How reports leave: the door messages come in by, whom to ask where they go, and who signs them, if anybody."""
 
     intake: IMessageIntake
     recipients: IRecipientResolver
+    signer: ISigner | None = None
 
 
 class ReportSender(Service):
@@ -145,6 +147,8 @@ class ReportSender(Service):
         octets: bytes = await self._in_thread(
             report_message, report, self._reporter, destination.address, self._clock.seconds()
         )
+        signer = self._outgoing.signer
+        signature: bytes = b"" if signer is None else await signer.sign(octets)
         resolved = await self._outgoing.recipients.resolve(recipient)
         envelope = Envelope(_address(self._reporter.address), (recipient,), BodyType.EIGHTBITMIME)
         message = self._outgoing.intake.open(envelope, [(recipient, resolved)], Peer(""))
@@ -153,7 +157,7 @@ class ReportSender(Service):
                 full = message.write(octets[start : start + MAX_CHUNK])
                 if full is not None:
                     await full
-            queue_id = await message.commit()
+            queue_id = await message.commit(signature)
         except BaseException:
             message.abort()
             raise

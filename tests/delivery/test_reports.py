@@ -1,0 +1,74 @@
+"""Reports of our own, as they leave."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from pymailsuite.config.sections.directory import DirectorySettings
+from pymailsuite.config.sections.dkim import DkimSignSettings
+from pymailsuite.delivery.reports import ReportWriter
+from pymailsuite.directory import RecipientResolver
+from pymailsuite.interfaces import Acceptance, Column
+from pymailsuite.interfaces.keys import StoredKey
+from pymailsuite.interfaces.signing import ISigner
+from pymailsuite.message.report import Action, RecipientReport, Report
+from pymailsuite.policy.dkim.key_ring import KeyRing
+from pymailsuite.policy.dkim.own_mail import OwnMailSigner
+from pymailsuite.values import ALL_UIDS, Address
+from tests.acceptance import acceptance
+from tests.policy.dkim.support import NOW, private_key, resolver, result_of, signing_key
+from tests.support.stores import make_account, make_store
+
+HEADER = b"From: ann@example.org\r\n\r\n"
+
+
+class SignedReportTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(NOW)
+        self.store = make_store(self.clock)
+        self.ann = make_account(self.store, "ann@example.org").account_id
+        settings = DkimSignSettings()
+        self.signer = OwnMailSigner(settings, KeyRing(settings, self.store.keys), self.clock, maybeDeferred)
+
+    def report(self, reverse_path: Address, host: str = "mx.example.org") -> Acceptance:
+        recipients = RecipientResolver(DirectorySettings(), self.store.directory, self.clock)
+        writer = ReportWriter(self.store, recipients, self.clock, 1000, self.signer)
+        failed = RecipientReport(Address("bob", "b.example"), Action.FAILED, "5.1.1")
+        report = Report(host, "1", NOW, reverse_path, (failed,), HEADER, len(HEADER))
+        acceptance = self.successResultOf(Deferred.fromCoroutine(writer.write(report)))
+        assert acceptance is not None
+        return acceptance
+
+    def keep_key(self) -> None:
+        key = StoredKey("example.org", "s1", private_key().pem(), NOW, active_from=NOW)
+        self.successResultOf(self.store.keys.add(key))
+
+    @acceptance("S194")
+    def test_a_report_is_signed_with_the_key_of_its_authors_domain_wherever_it_goes(self) -> None:
+        verifyObject(ISigner, self.signer)
+        self.keep_key()
+        sent = self.report(Address("sam", "peer.example"))
+        self.successResultOf(self.store.queue.accept(sent))
+        self.assertTrue(result_of(self.queued(), resolver(signing_key())).passed)
+        self.successResultOf(self.store.queue.accept(self.report(Address("ann", "example.org"))))
+        self.assertTrue(result_of(self.inbox(), resolver(signing_key())).passed)
+
+    def test_without_a_key_it_leaves_as_it_is(self) -> None:
+        self.assertEqual(self.report(Address("sam", "peer.example")).prefix, b"")
+        self.keep_key()
+        self.assertEqual(self.report(Address("sam", "peer.example"), host="mx.other.example").prefix, b"")
+
+    def queued(self) -> bytes:
+        (entry,) = self.successResultOf(self.store.queue.entries())
+        return self.successResultOf(entry.read(self.store.read_content, 0, entry.size))
+
+    def inbox(self) -> bytes:
+        account = self.store.account_mail(self.ann)
+        box = self.successResultOf(account.mailbox("INBOX"))
+        ((octets,),) = self.successResultOf(account.read_messages(box.mailbox_id, ALL_UIDS, [Column.OCTETS], list))
+        assert isinstance(octets, bytes)
+        return octets
