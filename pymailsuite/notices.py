@@ -7,16 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from pymailsuite.errors import MailError
 from pymailsuite.interfaces import IMailStore
 from pymailsuite.interfaces.channel import MAX_TEXT, IStoreChannel
 from pymailsuite.interfaces.notices import MAX_PAYLOAD, INoticeBus
+from pymailsuite.periodic import PeriodicService
 from pymailsuite.values import AccountId, ModSeq
 
 log = Logger()
@@ -224,51 +223,19 @@ class StoreOnBus(Service):
             stop()
 
 
-class NoticePoll(Service):
+class NoticePoll(PeriodicService):
     """Every ``interval_s`` seconds compares the accounts somebody watches here with the store."""
 
+    log = Logger()
+    failed_event = "notices.poll_failed"
     _ACCOUNTS_A_QUERY = 500
 
     def __init__(self, store: IMailStore, interval_s: float, clock: IReactorTime) -> None:
-        self.setName("notice poll")  # type: ignore[no-untyped-call]
+        super().__init__("notice poll", interval_s, clock)
         self._store = store
-        self._interval_s = interval_s
-        self._loop = LoopingCall(self._look)
-        self._loop.clock = clock
-        self._looking: Deferred[None] = succeed(None)
 
-    def startService(self) -> None:
-        """Look one interval from now, and so on."""
-        super().startService()  # type: ignore[no-untyped-call]
-        self._loop.start(self._interval_s, now=False)
-
-    def look(self) -> None:
-        """Look at once: notices were lost."""
-        if self._loop.running:
-            self._look()
-
-    def stopService(self) -> Deferred[None]:
-        """Fires once no look is under way."""
-        super().stopService()  # type: ignore[no-untyped-call]
-        if self._loop.running:
-            self._loop.stop()
-        return Deferred.fromCoroutine(self._looked())
-
-    async def _looked(self) -> None:
-        await self._looking
-
-    def _look(self) -> Deferred[None]:
-        self._looking = Deferred.fromCoroutine(self._look_once())
-        return self._looking
-
-    async def _look_once(self) -> None:
+    async def once(self) -> None:
+        """Tell whoever watches an account that has moved on."""
         watched = self._store.notices.watched()
-        try:
-            for start in range(0, len(watched), self._ACCOUNTS_A_QUERY):
-                self._store.notices.hear(await self._store.modseqs(watched[start : start + self._ACCOUNTS_A_QUERY]))
-        except CancelledError:
-            raise
-        except MailError as error:
-            log.warn("{event} {reason}", event="notices.poll_failed", reason=str(error))
-        except Exception:
-            log.failure("{event}", event="notices.poll_failed")
+        for start in range(0, len(watched), self._ACCOUNTS_A_QUERY):
+            self._store.notices.hear(await self._store.modseqs(watched[start : start + self._ACCOUNTS_A_QUERY]))

@@ -152,7 +152,7 @@ class MailService(MultiService):
     def _make_bus(self, place: Place, poll: NoticePoll, reactor: Any) -> INoticeBus:
         """Where the database carries words it carries them to everybody; else whoever started us may have a way."""
         channel = self.store.channel
-        return place.bus if channel is None else StoreBus(channel, reactor, poll.look)
+        return place.bus if channel is None else StoreBus(channel, reactor, poll.soon)
 
     def _make_queue_runner(self, recipients: IRecipientResolver, reactor: Any) -> QueueRunner:
         settings = self.settings

@@ -5,57 +5,30 @@ from __future__ import annotations
 from typing import Any, Final
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from pymailsuite.interfaces import IStoreUpkeep
+from pymailsuite.periodic import PeriodicService
 
 log = Logger()
 
 
-class StoreSweeper(Service):
-    """Sweeps the store every ``interval_s`` seconds, the first time one interval after the start."""
+class StoreSweeper(PeriodicService):
+    """Sweeps the store every ``interval_s`` seconds."""
+
+    log = log
+    failed_event = "store.sweep_failed"
 
     def __init__(self, upkeep: IStoreUpkeep, interval_s: float, clock: IReactorTime) -> None:
-        self.setName("sweeper")  # type: ignore[no-untyped-call]
+        super().__init__("sweeper", interval_s, clock)
         self._upkeep = upkeep
-        self._interval_s = interval_s
         self._clock = clock
-        self._loop = LoopingCall(self._sweep)
-        self._loop.clock = clock
-        self._sweeping: Deferred[None] = succeed(None)
 
-    def startService(self) -> None:
-        """Begin, unless the interval is 0."""
-        super().startService()  # type: ignore[no-untyped-call]
-        if self._interval_s:
-            self._loop.start(self._interval_s, now=False)
-
-    def stopService(self) -> Deferred[None]:
-        """Fires once no sweep is under way."""
-        super().stopService()  # type: ignore[no-untyped-call]
-        if self._loop.running:
-            self._loop.stop()
-        return Deferred.fromCoroutine(self._swept())
-
-    async def _swept(self) -> None:
-        await self._sweeping
-
-    def _sweep(self) -> Deferred[None]:
-        self._sweeping = Deferred.fromCoroutine(self._sweep_once())
-        return self._sweeping
-
-    async def _sweep_once(self) -> None:
-        try:
-            dropped = await self._upkeep.sweep(self._clock.seconds())
-        except Exception:
-            # The next sweep does what this one could not.
-            log.failure("{event}", failure=Failure(), event="store.sweep_failed")
-        else:
-            log.info("{event} {dropped}", event="store.swept", dropped=dict(dropped))
+    async def once(self) -> None:
+        """Drop what is past its time."""
+        dropped = await self._upkeep.sweep(self._clock.seconds())
+        log.info("{event} {dropped}", event="store.swept", dropped=dict(dropped))
 
 
 class TurnWatch(Service):

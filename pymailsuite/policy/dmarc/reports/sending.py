@@ -6,18 +6,16 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from attrs import frozen
-from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from pymailsuite.config.sections.dmarc import DmarcSettings
 from pymailsuite.errors import MailError, Refusal
 from pymailsuite.interfaces import IMessageIntake, IRecipientResolver, IResolver
 from pymailsuite.interfaces.dmarc import DomainDay, IDmarcStore
 from pymailsuite.interfaces.signing import ISigner
+from pymailsuite.periodic import PeriodicService
 from pymailsuite.policy.dmarc.record import ReportAddress
 from pymailsuite.policy.dmarc.reports.aggregate import AggregateReport, Reporter, build_aggregate, report_message
 from pymailsuite.policy.dmarc.reports.collecting import DAY_S
@@ -43,8 +41,11 @@ class Outgoing:
     signer: ISigner | None = None
 
 
-class ReportSender(Service):
+class ReportSender(PeriodicService):
     """Looks every ``report_interval`` for days that are over. ``in_thread`` runs a function elsewhere."""
+
+    log = log
+    failed_event = "dmarc.reports_failed"
 
     def __init__(
         self,
@@ -56,7 +57,7 @@ class ReportSender(Service):
         clock: IReactorTime,
         in_thread: Callable[..., Deferred[Any]],
     ) -> None:
-        self.setName("dmarc reports")  # type: ignore[no-untyped-call]
+        super().__init__("dmarc reports", settings.report_interval, clock)
         organization = settings.report_organization or hostname
         self._reporter = Reporter(organization, settings.report_from, settings.report_contact, hostname)
         self._settings = settings
@@ -65,42 +66,15 @@ class ReportSender(Service):
         self._outgoing = outgoing
         self._clock = clock
         self._in_thread = in_thread
-        self._loop = LoopingCall(self._look)
-        self._loop.clock = clock
-        self._looking: Deferred[None] = succeed(None)
 
-    def startService(self) -> None:
-        """Look for the first time one interval from now: a server that has just started has other things to do."""
-        super().startService()  # type: ignore[no-untyped-call]
-        self._loop.start(self._settings.report_interval, now=False)
-
-    def stopService(self) -> Deferred[None]:
-        """Fires once no report is being handed on."""
-        super().stopService()  # type: ignore[no-untyped-call]
-        if self._loop.running:
-            self._loop.stop()
-        return Deferred.fromCoroutine(self._looked())
-
-    async def _looked(self) -> None:
-        await self._looking
-
-    def _look(self) -> Deferred[None]:
-        self._looking = Deferred.fromCoroutine(self.send_due())
-        return self._looking
-
-    async def send_due(self) -> None:
+    async def once(self) -> None:
         """Send all reports that wait."""
         today = int(self._clock.seconds() // DAY_S)
-        try:
-            while self.running:
-                day: DomainDay | None = await self._store.claim(today, _LEASE_S, self._settings.report_rows_max)
-                if day is None:
-                    return
-                await self._report_or_leave(day, today)
-        except CancelledError:
-            raise
-        except Exception:
-            log.failure("{event}", failure=Failure(), event="dmarc.reports_failed")
+        while self.running:
+            day: DomainDay | None = await self._store.claim(today, _LEASE_S, self._settings.report_rows_max)
+            if day is None:
+                return
+            await self._report_or_leave(day, today)
 
     async def _report_or_leave(self, day: DomainDay, today: int) -> None:
         try:
