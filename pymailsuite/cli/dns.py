@@ -14,10 +14,10 @@ from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
 from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.protocol import Protocol
 
+from pymailsuite.cli.domain import DomainType
 from pymailsuite.cli.operation import ConfigFault, config_option, json_option, run_in_reactor, settings_of
 from pymailsuite.cli.output import print_json, print_rows
 from pymailsuite.cli.resolver import resolver_of, resolver_option
-from pymailsuite.config.sections.server import domain_name
 from pymailsuite.config.settings import Settings
 from pymailsuite.dns.resolver import Resolver
 from pymailsuite.errors import ConfigError, DnsFailure, MailError
@@ -47,19 +47,6 @@ _OUT_TIMEOUT_S: Final = 10
 @click.group()
 def dns() -> None:
     """What the world should find about us in DNS, and what it finds."""
-
-
-class DomainType(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
-    """A domain name."""
-
-    name = "domain"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """In lower case."""
-        try:
-            return domain_name(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
 
 
 @dns.command()
