@@ -9,29 +9,14 @@ from typing import IO, Any, cast
 
 import click
 from attrs import asdict, evolve
-from pydantic import TypeAdapter, ValidationError
 
+from pymailsuite.cli.duration import DurationType
 from pymailsuite.cli.operation import config_option, json_option, on_store
 from pymailsuite.cli.output import moment, print_done, print_rows
-from pymailsuite.config.base import Duration
 from pymailsuite.config.settings import Settings
 from pymailsuite.interfaces import IMailStore
 from pymailsuite.interfaces.lists import EntryAction, ListEntry, ListVerdict
 from pymailsuite.policy.lists.entries import KINDS, entries_in_text, entry_of, scope_of
-
-
-class DurationType(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
-    """``30d``, ``12h``, ``90s``, or seconds."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Seconds."""
-        try:
-            return TypeAdapter[float](Duration).validate_python(value)
-        except ValidationError as error:
-            self.fail(error.errors()[0]["msg"], param, ctx)
-
 
 scope_option = click.option(
     "--scope", default="", help="The recipients' domain or address it is for. Default: the whole server."

@@ -12,6 +12,7 @@ from pymailsuite.config.sections.directory import DirectorySettings
 from pymailsuite.config.sections.dkim import DkimSettings, DkimSignSettings
 from pymailsuite.config.sections.dmarc import DmarcSettings
 from pymailsuite.config.sections.dns import DnsSettings
+from pymailsuite.config.sections.greylist import CorrespondentSettings, GreylistSettings
 from pymailsuite.config.sections.hosts import (
     DynamicNamesSettings,
     EarlyTalkersSettings,
@@ -76,6 +77,8 @@ class Settings(Section):
     lists: ListSettings = Field(default_factory=ListSettings)
     require_signature: RequireSignatureSettings = Field(default_factory=RequireSignatureSettings)
     dnsbl: DnsblSettings = Field(default_factory=DnsblSettings)
+    greylist: GreylistSettings = Field(default_factory=GreylistSettings)
+    correspondents: CorrespondentSettings = Field(default_factory=CorrespondentSettings)
     spf: SpfSettings = Field(default_factory=SpfSettings)
     upkeep: UpkeepSettings = Field(default_factory=UpkeepSettings)
     workers: WorkerSettings = Field(default_factory=WorkerSettings)

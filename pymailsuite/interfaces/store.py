@@ -85,6 +85,8 @@ class IMailStore(Interface):
     channel = Attribute("IStoreChannel, or None if the database carries no words between processes")
     dmarc = Attribute("IDmarcStore")
     keys = Attribute("IKeyStore")
+    greylist = Attribute("IGreylistStore")
+    correspondents = Attribute("ICorrespondents")
 
     def open() -> Deferred[None]:
         """Connect, migrate the schema. ConfigError if the schema is newer than this code."""

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -16,16 +15,8 @@ from zope.interface import implementer
 from pymailsuite.interfaces.counts import Count, CountKey, ISharedCounts
 from pymailsuite.store.clock import StoreClock
 from pymailsuite.store.database import Database
+from pymailsuite.store.names import stored_name
 from pymailsuite.store.transaction import Transaction
-
-_LONGEST_NAME = 200
-
-
-def _stored_name(name: str) -> str:
-    """No stranger decides how much we keep, or that it cannot be kept (PostgreSQL's text takes no NUL)."""
-    if len(name) <= _LONGEST_NAME and "\0" not in name and name.isprintable():
-        return name
-    return "blake2b:" + hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=32).hexdigest()
 
 
 @frozen
@@ -45,7 +36,7 @@ class SharedCounts:
         self._clock = clock
 
     def counted(self, keys: Iterable[CountKey]) -> Deferred[Mapping[CountKey, Count]]:
-        asked = {(key.kind, _stored_name(key.name)): key for key in keys}
+        asked = {(key.kind, stored_name(key.name)): key for key in keys}
         if not asked:
             return succeed({})
         now = self._clock.seconds()
@@ -65,7 +56,7 @@ class SharedCounts:
         return self._database.run_together("add to shared counts", _add_txn, addition)
 
     def forget(self, keys: Sequence[CountKey]) -> Deferred[None]:
-        rows = sorted((key.kind, _stored_name(key.name)) for key in keys)
+        rows = sorted((key.kind, stored_name(key.name)) for key in keys)
         return self._database.run(
             "forget shared counts",
             lambda txn: txn.execute_many("DELETE FROM shared_counts WHERE kind = ? AND name = ?", rows),
@@ -78,7 +69,7 @@ def _add_txn(txn: Transaction, additions: Sequence[_Addition]) -> list[Mapping[C
     windows: dict[tuple[str, str], tuple[float, float]] = {}
     for addition in additions:
         for key in addition.keys:
-            row = key.kind, _stored_name(key.name)
+            row = key.kind, stored_name(key.name)
             amounts[row] += addition.amount
             windows[row] = addition.now, addition.now + addition.window_s
     made: dict[tuple[str, str], Count] = {}
@@ -94,7 +85,7 @@ def _add_txn(txn: Transaction, additions: Sequence[_Addition]) -> list[Mapping[C
         )
         assert counted is not None
         made[row] = Count(*counted)
-    return [{key: made[key.kind, _stored_name(key.name)] for key in one.keys} for one in additions]
+    return [{key: made[key.kind, stored_name(key.name)] for key in one.keys} for one in additions]
 
 
 def drop_ended_txn(txn: Transaction, now: float, limit: int) -> int:

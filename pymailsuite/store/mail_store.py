@@ -26,6 +26,7 @@ from pymailsuite.store.dmarc import DmarcStore
 from pymailsuite.store.dry import DryDatabase
 from pymailsuite.store.engines.base import Engine
 from pymailsuite.store.engines.sqlite import SqliteEngine
+from pymailsuite.store.greylist import Correspondents, GreylistStore
 from pymailsuite.store.keys import KeyStore
 from pymailsuite.store.lists import ListStore
 from pymailsuite.store.migrate import migrate_txn
@@ -60,6 +61,8 @@ class MailStore:
         self.lists = ListStore(self.database, clock)
         self.counts = SharedCounts(self.database, self._node.clock)
         self.dmarc = DmarcStore(self.database, self._node.clock)
+        self.greylist = GreylistStore(self.database, self._node.clock)
+        self.correspondents = Correspondents(self.database, self._node.clock)
         self.keys = KeyStore(self.database)
         self.upkeep = StoreUpkeep(self.database, clock, scanning, self.directory, self._next_id)
         self._clock = clock

@@ -25,6 +25,7 @@ from pymailsuite.store.checks import REFERENCES, check_digests_txn, check_txn, c
 from pymailsuite.store.contents import Scanning
 from pymailsuite.store.counts import drop_ended_txn
 from pymailsuite.store.database import Database
+from pymailsuite.store.greylist import drop_expired_txn, drop_surplus_txn
 from pymailsuite.store.mailboxes import (
     advance_txn,
     arrive_txn,
@@ -155,6 +156,8 @@ class StoreUpkeep:
             ("staged_contents", lambda txn: sweeping.drop_staged_txn(txn, staged)),
             ("contents", sweeping.drop_contents_txn),
             ("counts", lambda txn: drop_ended_txn(txn, now, sweeping.PIECE)),
+            ("greylist", lambda txn: drop_expired_txn(txn, now, sweeping.PIECE)),
+            ("greylist_surplus", lambda txn: drop_surplus_txn(txn, settings.greylist_entries, sweeping.PIECE)),
         )
         for kind, step_txn in steps:
             while number := await self._database.run(f"sweep {kind}", step_txn):

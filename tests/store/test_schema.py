@@ -39,6 +39,9 @@ KEYED_BY = {
     "shared_counts": "name",
     "dmarc_days": "domain",
     "dmarc_rows": "domain",
+    "greylist": "client",
+    "greylist_clients": "client",
+    "correspondents": "pair",
     # Small, and read everywhere: a copy on each server.
     "counters": "",
     "domains": "",

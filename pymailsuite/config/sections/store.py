@@ -39,6 +39,10 @@ class StoreSection(Section):
     staging_time: Duration = 86400.0
     """After this time octets that were received but never became a message are dropped."""
 
+    greylist_entries: int = Field(default=1_000_000, ge=1)
+    """Triplets of greylisting that are kept; what is above is dropped when the store is swept, those first that would
+    be forgotten first."""
+
     sqlite_page_size: int = 4096
     """Octets of a database page; takes effect when the file is made."""
 

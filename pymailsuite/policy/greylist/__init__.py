@@ -1,0 +1,1 @@
+"""Asking strangers to come back later. What is compared and what is answered is pure; the policy asks the store."""
