@@ -27,14 +27,17 @@ from pymailsuite.config.settings import Settings
 from pymailsuite.counters import Counters
 from pymailsuite.delivery.intake import MessageIntake
 from pymailsuite.delivery.late import LateDelivery
+from pymailsuite.delivery.onward import OnwardMail
 from pymailsuite.delivery.reports import ReportWriter
 from pymailsuite.directory import RecipientResolver
+from pymailsuite.directory.return_paths import ReturnPathResolver, ReturnPaths
 from pymailsuite.dns.resolver import Resolver
 from pymailsuite.imap.factory import ImapFactory
 from pymailsuite.interfaces import IMailStore, INoticeBus, IRecipientResolver
 from pymailsuite.listeners import Listeners, ListeningService, Sessions, SharedSockets
 from pymailsuite.notices import NoBus, NoticePoll, StoreBus, StoreOnBus
 from pymailsuite.opening import add_configured_domains, give_to, make_folder, store_of
+from pymailsuite.policy.arc.sealing import ForwardSealer
 from pymailsuite.policy.assembly import make_chain
 from pymailsuite.policy.dkim.key_ring import KeyRing
 from pymailsuite.policy.dkim.own_mail import OwnMailSigner
@@ -126,7 +129,9 @@ class MailService(MultiService):
         throttle = LoginThrottle(settings.throttle, self.store.counts, reactor)
         auth = AuthService(settings.auth, self.store, reactor, checkers, throttle)
         self.portal = auth.portal
-        recipients = RecipientResolver(settings.directory, self.store.directory, reactor)
+        self._paths = ReturnPaths(settings.forwarding, settings.bounce_tags, self.store.secrets, reactor)
+        directory = RecipientResolver(settings.directory, self.store.directory, reactor)
+        recipients = ReturnPathResolver(directory, self._paths)
         self._presence = Presence(settings.server.data_dir / "queue", settings.server.hostname)
         self._queue_runner = self._make_queue_runner(recipients, reactor)
         queue = QueueService(self._queue_runner)
@@ -163,6 +168,18 @@ class MailService(MultiService):
         here = LateDelivery(recipients, reactor)
         return QueueRunner(settings.queue, hostname, self.store, relay, reports, here, self._presence, reactor)
 
+    def _make_intake(self, recipients: IRecipientResolver, reactor: Any) -> MessageIntake:
+        settings = self.settings
+        hostname = settings.server.hostname
+        authserv_id = settings.policy.authserv_id or hostname
+        sealer = None
+        if settings.arc.seal and settings.dkim_sign.action != "off":
+            ring = KeyRing(settings.dkim_sign, self.store.keys)
+            in_thread = partial(deferToThreadPool, reactor, reactor.getThreadPool())
+            sealer = ForwardSealer(settings.arc, ring, self._resolver, authserv_id, reactor, in_thread)
+        onward = OnwardMail(settings.forwarding, settings.bounce_tags, self._paths, recipients, sealer)
+        return MessageIntake(self.store, settings.delivery, hostname, reactor, authserv_id, onward)
+
     def _signer(self, reactor: Any) -> OwnMailSigner | None:
         """Who signs our own reports: the keys that sign our users' mail."""
         settings = self.settings.dkim_sign
@@ -187,7 +204,7 @@ class MailService(MultiService):
     def _make_dmarc_reports(self, recipients: IRecipientResolver, reactor: Any) -> ReportSender:
         settings = self.settings
         hostname = settings.server.hostname
-        intake = MessageIntake(self.store, settings.delivery, hostname, reactor)
+        intake = self._make_intake(recipients, reactor)
         outgoing = Outgoing(intake, recipients, self._signer(reactor))
         in_thread = partial(deferToThreadPool, reactor, reactor.getThreadPool())
         return ReportSender(settings.dmarc, hostname, self.store.dmarc, self._resolver, outgoing, reactor, in_thread)
@@ -202,7 +219,7 @@ class MailService(MultiService):
     def _make_listening(self, recipients: IRecipientResolver, tls: ServerTls, reactor: Any) -> list[ListeningService]:
         settings = self.settings
         hostname = settings.server.hostname
-        intake = MessageIntake(self.store, settings.delivery, hostname, reactor, settings.policy.authserv_id)
+        intake = self._make_intake(recipients, reactor)
         policies = make_chain(settings, self._resolver, self.store, reactor)
 
         def smtp_factory(section: Any) -> SmtpFactory:

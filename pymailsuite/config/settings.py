@@ -12,6 +12,7 @@ from pymailsuite.config.sections.directory import DirectorySettings
 from pymailsuite.config.sections.dkim import DkimSettings, DkimSignSettings
 from pymailsuite.config.sections.dmarc import DmarcSettings
 from pymailsuite.config.sections.dns import DnsSettings
+from pymailsuite.config.sections.forwarding import BounceTagSettings, ForwardingSettings
 from pymailsuite.config.sections.greylist import CorrespondentSettings, GreylistSettings
 from pymailsuite.config.sections.hosts import (
     DynamicNamesSettings,
@@ -60,6 +61,8 @@ class Settings(Section):
     dkim: DkimSettings = Field(default_factory=DkimSettings)
     dkim_sign: DkimSignSettings = Field(default_factory=DkimSignSettings)
     arc: ArcSettings = Field(default_factory=ArcSettings)
+    forwarding: ForwardingSettings = Field(default_factory=ForwardingSettings)
+    bounce_tags: BounceTagSettings = Field(default_factory=BounceTagSettings)
     helo: HeloSettings = Field(default_factory=HeloSettings)
     sender_domain: SenderDomainSettings = Field(default_factory=SenderDomainSettings)
     iprev: IprevSettings = Field(default_factory=IprevSettings)

@@ -17,6 +17,7 @@ import idna
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pymailsuite.config.sections.delivery import DeliverySettings
@@ -33,6 +34,7 @@ from pymailsuite.interfaces import (
     RemoteRecipient,
     StagedContent,
 )
+from pymailsuite.interfaces.onward import Departure, IOnwardMail, IOnwardMessage
 from pymailsuite.interfaces.policy import IMessageTap, ReceivedMessage
 from pymailsuite.message.authentication_results import remove_own_fields
 from pymailsuite.message.trace import count_received, delivered_to_field, received_field, return_path_field
@@ -50,6 +52,12 @@ class TooManyHops(Refusal):
     smtp_code = 554
     enhanced_code = "5.4.6"
     text = "Too many hops: mail loop"
+
+
+class SentOnBefore(TooManyHops):
+    """An alias that sends the message on has sent it on already, and it has come back."""
+
+    text = "Mail loop: it has been sent on from here before"
 
 
 class HeaderTooLong(Refusal):
@@ -121,6 +129,7 @@ class IncomingMessage:
         "_envelope",
         "_header",
         "_intake",
+        "_onward",
         "_peer",
         "_pending",
         "_recipients",
@@ -141,6 +150,7 @@ class IncomingMessage:
         recipients: Resolved,
         peer: Peer,
         taps: Sequence[IMessageTap],
+        onward: IOnwardMessage | None = None,
     ) -> None:
         self.queue_id: QueueId = queue_id_of(writer.content_id)
         self._intake = intake
@@ -149,6 +159,7 @@ class IncomingMessage:
         self._recipients = recipients
         self._peer = peer
         self._taps = list(taps)
+        self._onward = onward
         self._trace = intake.trace_of(self.queue_id, envelope, recipients, peer)
         self._refusal: Refusal | None = None
         # The header is held back until it is complete; None once it has gone on.
@@ -212,6 +223,12 @@ class IncomingMessage:
             )
             self._refuse(TooManyHops(cause=f"{hops} Received fields"))
             return b""
+        if self._onward is not None and self._onward.is_loop(header):
+            log.info(
+                "{event} {queue_id} from={ip}", event="delivery.came_back", queue_id=self.queue_id, ip=self._peer.ip
+            )
+            self._refuse(SentOnBefore())
+            return b""
         clean = remove_own_fields(header, self._intake.authserv_id)
         return self._trace + (octets if clean is header else clean + octets[end:])
 
@@ -240,22 +257,32 @@ class IncomingMessage:
         self._end()
         if self._refusal is not None:
             return fail(self._refusal)
-        finished: Deferred[StagedContent] = self._writer.finish()
-        return finished.addCallback(self._accept, prefix)
+        if self._onward is not None:
+            departing: Deferred[Departure] = self._onward.depart(prefix)
+            return departing.addCallbacks(self._finish, self._stay, callbackArgs=(prefix,))
+        return self._finish(Departure(self._envelope.reverse_path, prefix), prefix)
 
-    def _accept(self, content: StagedContent, prefix: bytes) -> Deferred[QueueId]:
+    def _stay(self, failure: Failure) -> Failure:
+        self._writer.abort()
+        return failure
+
+    def _finish(self, departure: Departure, prefix: bytes) -> Deferred[QueueId]:
+        finished: Deferred[StagedContent] = self._writer.finish()
+        return finished.addCallback(self._accept, departure, prefix)
+
+    def _accept(self, content: StagedContent, departure: Departure, prefix: bytes) -> Deferred[QueueId]:
         envelope = self._envelope
         intake = self._intake
         return intake.accept(
             Acceptance(
                 content=content,
-                reverse_path=envelope.reverse_path,
+                reverse_path=departure.reverse_path,
                 deliveries=local_deliveries(envelope.reverse_path, self._recipients, prefix),
                 relays=remote_recipients(self._recipients, intake.now()),
                 smtputf8=envelope.smtputf8,
                 body=envelope.body.value,
                 origin=self._peer.login or self._peer.ip,
-                prefix=prefix,
+                prefix=departure.prefix,
             )
         )
 
@@ -269,6 +296,7 @@ class MessageIntake:
     """Opens messages whose recipients have been accepted; ``host_name`` is what our Received field says of us.
 
     ``authserv_id`` is our name in Authentication-Results, of which nobody else may write any; empty: ``host_name``.
+    ``onward`` looks after what is sent on; None: it leaves as it came.
     """
 
     def __init__(
@@ -278,6 +306,7 @@ class MessageIntake:
         host_name: str,
         clock: IReactorTime,
         authserv_id: str = "",
+        onward: IOnwardMail | None = None,
     ) -> None:
         self.authserv_id = authserv_id or host_name
         self.header_size = settings.header_size
@@ -286,12 +315,16 @@ class MessageIntake:
         self.accept: Callable[[Acceptance], Deferred[QueueId]] = store.queue.accept
         self._new_content = store.new_content
         self._host_name = host_name
+        self._onward = onward
 
     def open(
         self, envelope: Envelope, recipients: Resolved, peer: Peer, taps: Sequence[IMessageTap] = ()
     ) -> IIncomingMessage:
         """Begin a message. Source of the trace fields: RFC 5321 §4.4."""
-        return IncomingMessage(self, self._new_content(), envelope, recipients, peer, taps)
+        onward = self._onward.begin(envelope, recipients, peer) if self._onward is not None else None
+        if onward is not None:
+            taps = (*taps, *onward.taps)
+        return IncomingMessage(self, self._new_content(), envelope, recipients, peer, taps, onward)
 
     def trace_of(self, queue_id: QueueId, envelope: Envelope, recipients: Resolved, peer: Peer) -> bytes:
         """Our Received field. It names the recipient only if there is one: others' addresses are nobody's business

@@ -87,6 +87,7 @@ class IMailStore(Interface):
     keys = Attribute("IKeyStore")
     greylist = Attribute("IGreylistStore")
     correspondents = Attribute("ICorrespondents")
+    secrets = Attribute("ISecretStore")
 
     def open() -> Deferred[None]:
         """Connect, migrate the schema. ConfigError if the schema is newer than this code."""

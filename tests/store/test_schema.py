@@ -50,6 +50,7 @@ KEYED_BY = {
     "nodes": "",
     "list_entries": "",
     "signing_keys": "",
+    "secrets": "",
 }
 """The column whose value decides where a row lies; empty for reference tables. A new table is declared here and in
 docs/scaling.rst."""

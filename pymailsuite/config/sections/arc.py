@@ -24,5 +24,12 @@ class ArcSettings(PolicySection):
     min_rsa_bits: int = Field(default=1024, ge=512)
     """A seal with a smaller RSA key has failed (RFC 8301 §3.2)."""
 
+    seal: bool = True
+    """Whether mail from outside that an alias sends on to another host is sealed with what we found of it (RFC 8617
+    §5.1), if there is a key: those of ``[dkim_sign]`` seal too."""
+
+    seal_domain: str = ""
+    """The domain whose key seals. Empty: that of the alias, or one above it."""
+
     max_rsa_bits: int = Field(default=8192, ge=1024)
     """The same for a larger one, which takes long to check."""

@@ -1,0 +1,122 @@
+"""Mail that leaves with another return path than it came with, and sealed.
+
+What an alias sends on to another host would fail SPF there, as we may not send in its sender's name: it gets a return
+path of ours (SRS), a seal (ARC) that tells what we found, and a mark by which we know it if it comes back. What our own
+users send gets a return path with a tag. Local copies have nothing of this.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from attrs import field, frozen
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from pymailsuite.config.sections.forwarding import BounceTagSettings, ForwardingSettings
+from pymailsuite.directory.return_paths import ReturnPaths
+from pymailsuite.interfaces import IRecipientResolver, LocalRecipient, RemoteRecipient
+from pymailsuite.interfaces.onward import Departure, IOnwardMail, IOnwardMessage, ISealer, ISealingMessage
+from pymailsuite.interfaces.policy import IMessageTap
+from pymailsuite.policy.deciding import is_listed
+from pymailsuite.values import Address, Envelope, Peer
+
+Resolved = Sequence[tuple[Address, Sequence[LocalRecipient | RemoteRecipient]]]
+"""Recipients as RCPT gave them, each with what it resolved to."""
+
+MARK: Final = "X-Forwarded-Mark"
+"""The field that tells for which addresses we have sent a message on, in digests: they may be nobody's business."""
+_MARKS: Final = re.compile(rb"^x-forwarded-mark[ \t]*+:([^\n]*+\n?(?:[ \t][^\n]*+\n?)*+)", re.IGNORECASE | re.MULTILINE)
+
+
+def mark_of(address: Address) -> str:
+    """The digest that stands for an address."""
+    text = f"{address.local_part}@{address.domain}".lower().encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(text, digest_size=9, person=b"forwarded").hexdigest()
+
+
+def forwarding_addresses(recipients: Resolved) -> tuple[Address, ...]:
+    """Those of ``recipients`` that lead on to another address at another host."""
+    return tuple(
+        [
+            given
+            for given, resolved in recipients
+            if any(isinstance(target, RemoteRecipient) and target.address != given for target in resolved)
+        ]
+    )
+
+
+@implementer(IOnwardMail)
+@frozen
+class OnwardMail:
+    """``sealer`` None: nothing is sealed."""
+
+    forwarding: ForwardingSettings
+    tags: BounceTagSettings
+    paths: ReturnPaths
+    recipients: IRecipientResolver
+    sealer: ISealer | None = None
+
+    def begin(self, envelope: Envelope, recipients: Resolved, peer: Peer) -> OnwardMessage | None:
+        # Most mail is for accounts here, and this is on its way.
+        if not any(isinstance(target, RemoteRecipient) for _, resolved in recipients for target in resolved):
+            return None
+        forwarded = forwarding_addresses(recipients)
+        # Mail without an address of a client is our own: reports.
+        own = bool(peer.login or peer.trusted or not peer.ip)
+        sender = envelope.reverse_path
+        tagged = own and sender is not None and sender.domain.lower() in self.tags.domains
+        if not (forwarded or tagged):
+            return None
+        changed = tuple([each for each in forwarded if not is_listed(each, self.forwarding.unchanged_for)])
+        sealing = self.sealer.listen() if self.sealer is not None and changed and not peer.login else None
+        return OnwardMessage(self, sender, forwarded, changed, tagged, sealing)
+
+
+@implementer(IOnwardMessage)
+@frozen
+class OnwardMessage:
+    """``forwarded`` are the addresses that lead on, ``changed`` those of them whose mail leaves changed."""
+
+    owner: OnwardMail
+    sender: Address | None
+    forwarded: tuple[Address, ...]
+    changed: tuple[Address, ...]
+    tagged: bool
+    sealing: ISealingMessage | None
+    marks: tuple[str, ...] = field(init=False)
+    taps: tuple[IMessageTap, ...] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "marks", tuple([mark_of(address) for address in self.forwarded]))
+        object.__setattr__(self, "taps", () if self.sealing is None else (self.sealing,))
+
+    def is_loop(self, header: bytes) -> bool:
+        if not self.marks:
+            return False
+        seen = {mark for body in _MARKS.findall(header) for mark in body.decode("latin-1").split()}
+        return not seen.isdisjoint(self.marks)
+
+    def depart(self, prefix: bytes) -> Deferred[Departure]:
+        return Deferred.fromCoroutine(self._depart(prefix))
+
+    async def _depart(self, prefix: bytes) -> Departure:
+        reverse_path = await self._return_path()
+        seal = b""
+        if self.sealing is not None:
+            seal = await self.sealing.seal(prefix, self.changed[0].domain.lower())
+        mark = f"{MARK}: {' '.join(self.marks)}\r\n".encode() if self.marks else b""
+        return Departure(reverse_path, seal + mark + prefix)
+
+    async def _return_path(self) -> Address | None:
+        sender, owner = self.sender, self.owner
+        if sender is None:
+            return None
+        if self.tagged:
+            return await owner.paths.tagged(sender)
+        if not (self.changed and owner.forwarding.srs) or await owner.recipients.is_local_domain(sender.domain):
+            return sender
+        return await owner.paths.rewritten(sender, owner.forwarding.srs_domain or self.changed[0].domain)

@@ -1,0 +1,52 @@
+"""Tagged return paths of our own mail: Bounce Address Tag Validation.
+
+``prvs=0DDDssssss=user@domain`` is ``user@domain`` with a tag: the last three digits of the day on which it expires, and
+a signature. Nobody else can make one, so a bounce that comes to it is of mail that has left from here.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from attrs import frozen
+
+from pymailsuite.directory.signed_paths import NotOurReturnPath, day_of, is_signature, signature
+from pymailsuite.values import Address
+
+_START: Final = "prvs="
+_KEY: Final = "0"
+_PERIOD_DAYS: Final = 1000
+
+
+def is_tagged(address: Address) -> bool:
+    """Whether it has the form of a tagged address."""
+    return address.local_part[:5].lower() == _START
+
+
+@frozen(repr=False)
+class BounceTags:
+    """Tags addresses with a ``secret``, for ``life_days``."""
+
+    secret: bytes
+    life_days: int
+
+    def tag(self, address: Address, now: float) -> Address:
+        """The address with its tag; ``now`` is POSIX seconds."""
+        day = f"{(day_of(now) + self.life_days) % _PERIOD_DAYS:03}"
+        return Address(f"{_START}{_KEY}{day}{self._signature(day, address)}={address.local_part}", address.domain)
+
+    def untag(self, address: Address, now: float) -> Address:
+        """The address without its tag. NotOurReturnPath if that is not ours, or has expired."""
+        tag, separator, local_part = address.local_part[len(_START) :].partition("=")
+        day, mark = tag[1:4], tag[4:]
+        plain = Address(local_part, address.domain)
+        if not (is_tagged(address) and separator and local_part and day.isascii() and day.isdigit()):
+            raise NotOurReturnPath
+        if tag[0] != _KEY or not is_signature(mark, self._signature(day, plain)):
+            raise NotOurReturnPath
+        if (int(day) - day_of(now)) % _PERIOD_DAYS > self.life_days:
+            raise NotOurReturnPath(cause="expired")
+        return plain
+
+    def _signature(self, day: str, address: Address) -> str:
+        return signature(self.secret, "prvs", day, address.local_part, address.domain)

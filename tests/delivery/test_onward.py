@@ -1,0 +1,199 @@
+"""What an alias sends on, and what our own users send: how it leaves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from pymailsuite.config.sections.arc import ArcSettings
+from pymailsuite.config.sections.delivery import DeliverySettings
+from pymailsuite.config.sections.directory import DirectorySettings
+from pymailsuite.config.sections.dkim import DkimSignSettings
+from pymailsuite.config.sections.forwarding import BounceTagSettings, ForwardingSettings
+from pymailsuite.delivery.intake import MessageIntake, SentOnBefore
+from pymailsuite.delivery.onward import OnwardMail, mark_of
+from pymailsuite.directory import RecipientResolver
+from pymailsuite.directory.return_paths import ReturnPathResolver, ReturnPaths
+from pymailsuite.interfaces import Column, QueueEntry, RemoteRecipient
+from pymailsuite.interfaces.keys import StoredKey
+from pymailsuite.interfaces.onward import IOnwardMail, IOnwardMessage, ISealer, ISealingMessage
+from pymailsuite.policy.arc.results import ArcResult
+from pymailsuite.policy.arc.sealing import ForwardSealer
+from pymailsuite.policy.arc.verify import verify_arc
+from pymailsuite.policy.dkim.key_ring import KeyRing
+from pymailsuite.values import ALL_UIDS, Address, Envelope, Peer
+from tests.acceptance import acceptance
+from tests.policy.dkim.support import MESSAGE, NOW, private_key, resolver, result_of, run, signed, signing_key
+from tests.support.stores import make_account, make_store
+
+SAM, ANN = Address("sam", "peer.example"), Address("ann", "example.org")
+TEAM, BOB = Address("team", "example.org"), Address("bob", "b.example")
+STRANGER = Peer("192.0.2.1", helo="mx.peer.example")
+USER = Peer("192.0.2.2", login="ann@example.org")
+FOUND = b"Authentication-Results: mx.example.org;\r\n\tspf=pass smtp.mailfrom=sam@peer.example;\r\n\tdmarc=pass\r\n"
+
+
+class OnwardCase(SynchronousTestCase):
+    forwarding = ForwardingSettings()
+    tags = BounceTagSettings()
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(NOW)
+        self.store = make_store(self.clock)
+        self.ann = make_account(self.store, "ann@example.org").account_id
+        self.successResultOf(self.store.directory.set_alias(TEAM, [ANN, BOB]))
+        key = StoredKey("example.org", "s1", private_key().pem(), NOW, active_from=NOW)
+        self.successResultOf(self.store.keys.add(key))
+        self.use()
+
+    def use(self, forwarding: dict[str, Any] | None = None, tags: dict[str, Any] | None = None, **arc: Any) -> None:
+        rewriting, tagging = ForwardingSettings(**(forwarding or {})), BounceTagSettings(**(tags or {}))
+        paths = ReturnPaths(rewriting, tagging, self.store.secrets, self.clock)
+        directory = RecipientResolver(DirectorySettings(), self.store.directory, self.clock)
+        self.recipients = ReturnPathResolver(directory, paths)
+        ring = KeyRing(DkimSignSettings(), self.store.keys)
+        self.dns = resolver(signing_key())
+        self.sealer = ForwardSealer(ArcSettings(**arc), ring, self.dns, "mx.example.org", self.clock, maybeDeferred)
+        self.onward = OnwardMail(rewriting, tagging, paths, self.recipients, self.sealer)
+        self.intake = MessageIntake(
+            self.store, DeliverySettings(), "mx.example.org", self.clock, "mx.example.org", self.onward
+        )
+
+    def take(
+        self,
+        *addresses: Address,
+        octets: bytes = MESSAGE,
+        sender: Address | None = SAM,
+        peer: Peer = STRANGER,
+        prefix: bytes = FOUND,
+    ) -> Deferred[Any]:
+        recipients = [(address, self.successResultOf(self.recipients.resolve(address))) for address in addresses]
+        message = self.intake.open(Envelope(sender, addresses), recipients, peer)
+        for start in range(0, len(octets), 50):
+            message.write(octets[start : start + 50])
+        return message.commit(prefix)
+
+    def taken(self, *addresses: Address, **more: Any) -> QueueEntry:
+        self.successResultOf(self.take(*addresses, **more))
+        entry = self.successResultOf(self.store.queue.entries())[-1]
+        assert isinstance(entry, QueueEntry)
+        return entry
+
+    def leaving(self, entry: QueueEntry) -> bytes:
+        return self.successResultOf(entry.read(self.store.read_content, 0, entry.size))
+
+    def chain(self, octets: bytes) -> ArcResult:
+        return run(verify_arc(octets, self.dns, NOW))
+
+    def inbox(self) -> list[bytes]:
+        account = self.store.account_mail(self.ann)
+        box = self.successResultOf(account.mailbox("INBOX"))
+        rows = self.successResultOf(account.read_messages(box.mailbox_id, ALL_UIDS, [Column.OCTETS], list))
+        return [row[0] for row in rows]
+
+
+class ForwardingTests(OnwardCase):
+    def test_it_provides_the_interfaces(self) -> None:
+        verifyObject(IOnwardMail, self.onward)
+        verifyObject(ISealer, self.sealer)
+        verifyObject(ISealingMessage, self.sealer.listen())
+        message = self.onward.begin(Envelope(SAM, (TEAM,)), [(TEAM, [RemoteRecipient(BOB)])], STRANGER)
+        verifyObject(IOnwardMessage, message)
+
+    @acceptance("S076")
+    def test_it_leaves_with_a_return_path_of_ours_and_a_seal_of_what_we_found(self) -> None:
+        entry = self.taken(TEAM, octets=signed())
+        assert entry.reverse_path is not None
+        self.assertEqual(entry.reverse_path.domain, "example.org")
+        self.assertEqual(self.successResultOf(self.recipients.resolve(entry.reverse_path)), (RemoteRecipient(SAM),))
+        octets = self.leaving(entry)
+        self.assertTrue(octets.startswith(b"ARC-Seal: "), octets)
+        chain = self.chain(octets)
+        self.assertEqual((chain.status.value, chain.instance), ("pass", 1))
+        self.assertEqual(chain.hops[0].domain, "example.org")
+        self.assertEqual(chain.hops[0].results, "mx.example.org; spf=pass smtp.mailfrom=sam@peer.example; dmarc=pass")
+        self.assertTrue(result_of(octets, self.dns).passed)
+
+    @acceptance("S076")
+    def test_local_copies_are_as_they_were_sent(self) -> None:
+        self.taken(TEAM)
+        (octets,) = self.inbox()
+        self.assertTrue(octets.startswith(b"Return-Path: <sam@peer.example>\r\n"))
+        for field in (b"ARC-", b"X-Forwarded-Mark", b"SRS0"):
+            self.assertNotIn(field, octets)
+
+    def test_a_chain_goes_on(self) -> None:
+        octets = self.leaving(self.taken(TEAM))
+        carl = Address("carl", "example.org")
+        self.successResultOf(self.store.directory.set_alias(carl, [Address("c", "c.example")]))
+        chain = self.chain(self.leaving(self.taken(carl, octets=octets, prefix=FOUND[:-2] + b"; arc=pass\r\n")))
+        self.assertEqual((chain.status.value, chain.instance), ("pass", 2))
+
+    def test_results_that_the_message_brought_in_our_name_are_not_sealed(self) -> None:
+        forged = b"Authentication-Results: mx.example.org; dkim=pass header.d=bank.example\r\n" + MESSAGE
+        chain = self.chain(self.leaving(self.taken(TEAM, octets=forged, prefix=b"")))
+        self.assertEqual((chain.status.value, chain.hops[0].results), ("pass", "mx.example.org; arc=none"))
+
+    @acceptance("S076")
+    def test_what_comes_back_to_the_same_alias_is_a_loop(self) -> None:
+        octets = self.leaving(self.taken(TEAM))
+        self.assertIn(f"X-Forwarded-Mark: {mark_of(TEAM)}\r\n".encode(), octets)
+        self.assertNotIn(b"team@", octets.partition(b"Received:")[0])
+        self.failureResultOf(self.take(TEAM, octets=octets), SentOnBefore)
+        self.assertEqual(len(self.inbox()), 1)
+        self.successResultOf(self.take(ANN, octets=octets))
+
+    @acceptance("S076")
+    def test_it_can_be_switched_off_for_all_and_for_some(self) -> None:
+        self.use({"srs": False}, seal_domain="other.example")
+        entry = self.taken(TEAM)
+        self.assertEqual(entry.reverse_path, SAM)
+        self.assertNotIn(b"ARC-Seal", self.leaving(entry))
+        for unchanged in ("team@example.org", "example.org"):
+            self.use({"unchanged_for": (unchanged,)})
+            entry = self.taken(TEAM)
+            self.assertEqual(entry.reverse_path, SAM)
+            self.assertNotIn(b"ARC-Seal", self.leaving(entry))
+            self.failureResultOf(self.take(TEAM, octets=self.leaving(entry)), SentOnBefore)
+
+    def test_senders_of_ours_and_the_null_sender_stay_what_they_are(self) -> None:
+        for sender in (ANN, None):
+            self.assertEqual(self.taken(TEAM, sender=sender).reverse_path, sender)
+
+    def test_what_is_sent_elsewhere_straight_away_is_nobodys_business(self) -> None:
+        entry = self.taken(BOB, peer=USER, sender=ANN)
+        self.assertEqual(entry.reverse_path, ANN)
+        self.assertTrue(self.leaving(entry).startswith(FOUND + b"Received: "))
+
+    def test_a_message_that_cannot_be_sealed_is_sent_on_without(self) -> None:
+        for octets in (b"Subject: no From\r\n\r\n", b"no header\r\n"):
+            entry = self.taken(TEAM, octets=octets)
+            self.assertTrue(self.leaving(entry).startswith(b"X-Forwarded-Mark: "))
+
+
+class BounceTagTests(OnwardCase):
+    @acceptance("S081")
+    def test_own_mail_leaves_with_a_tag_that_leads_back(self) -> None:
+        self.use(tags={"domains": ("example.org",)})
+        for peer in (USER, Peer("127.0.0.1", trusted=True), Peer("")):
+            entry = self.taken(BOB, TEAM, peer=peer, sender=ANN)
+            path = entry.reverse_path
+            assert path is not None
+            self.assertTrue(path.local_part.startswith("prvs="))
+            self.assertEqual(
+                self.successResultOf(self.recipients.resolve(path)), self.successResultOf(self.recipients.resolve(ANN))
+            )
+        self.assertIn(b"Return-Path: <ann@example.org>", self.inbox()[0])
+
+    def test_what_a_stranger_sends_in_our_name_gets_none(self) -> None:
+        self.use(tags={"domains": ("example.org",)})
+        self.assertEqual(self.taken(TEAM, sender=ANN).reverse_path, ANN)
+
+    def test_domains_that_are_not_tagged_are_left_alone(self) -> None:
+        self.use(tags={"domains": ("other.example",)})
+        self.assertEqual(self.taken(BOB, peer=USER, sender=ANN).reverse_path, ANN)

@@ -1,0 +1,178 @@
+"""Return paths of forwarded mail and of our own: made, read again, and not believed from others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from pymailsuite.config.sections.directory import DirectorySettings
+from pymailsuite.config.sections.forwarding import BounceTagSettings, ForwardingSettings
+from pymailsuite.directory import RecipientResolver
+from pymailsuite.directory.bounce_tags import BounceTags, is_tagged
+from pymailsuite.directory.return_paths import ReturnPathResolver, ReturnPaths
+from pymailsuite.directory.signed_paths import NotOurReturnPath
+from pymailsuite.directory.srs import SenderRewriting, is_rewritten
+from pymailsuite.errors import NoSuchUser
+from pymailsuite.interfaces import IRecipientResolver, LocalRecipient, RemoteRecipient
+from pymailsuite.interfaces.secrets import ISecretStore
+from pymailsuite.values import Address
+from tests.acceptance import acceptance
+from tests.support.stores import make_account, make_store
+
+NOW, DAY = 1_770_000_000.0, 86_400.0
+SAM = Address("sam", "peer.example")
+ANN = Address("ann", "example.org")
+ours = SenderRewriting(b"ours", 21)
+theirs = SenderRewriting(b"theirs", 21)
+tags = BounceTags(b"ours", 7)
+
+local_parts = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), min_size=1, max_size=64)
+domains = st.from_regex(r"[a-z0-9]{1,10}(\.[a-z0-9-]{1,10}){0,3}|\[192\.0\.2\.[0-9]\]", fullmatch=True)
+addresses = st.builds(Address, local_parts, domains)
+times = st.floats(0, 4e9)
+
+
+def changed(text: str, position: int) -> str:
+    """With another letter at a place of it."""
+    return text[:position] + ("a" if text[position] not in "aA" else "b") + text[position + 1 :]
+
+
+class SenderRewritingTests(SynchronousTestCase):
+    @given(addresses, times, st.floats(0, 20 * DAY))
+    def test_what_is_rewritten_is_restored(self, sender: Address, now: float, later: float) -> None:
+        path = ours.rewrite(sender, "example.org", now)
+        self.assertTrue(is_rewritten(path))
+        self.assertEqual(ours.restore(path, now + later), sender)
+
+    @given(addresses, times)
+    def test_however_many_forward_it_finds_its_way_back(self, sender: Address, now: float) -> None:
+        first = theirs.rewrite(sender, "first.example", now)
+        second = ours.rewrite(first, "example.org", now)
+        third = theirs.rewrite(second, "third.example", now)
+        self.assertEqual(theirs.restore(third, now), first)
+        self.assertEqual(ours.restore(second, now), first)
+        self.assertEqual(theirs.restore(first, now), sender)
+        self.assertLessEqual(len(third.local_part), len(second.local_part))
+
+    @acceptance("S076")
+    def test_the_forms_are_those_of_the_scheme(self) -> None:
+        first = ours.rewrite(SAM, "example.org", NOW)
+        self.assertRegex(str(first), r"^SRS0=[a-z2-7]{13}=[a-z2-7]{2}=peer\.example=sam@example\.org$")
+        for local_part in ("SRS0=HH=TT=peer.example=sam", "srs0+HH=TT=peer.example=sam"):
+            second = ours.rewrite(Address(local_part, "first.example"), "example.org", NOW)
+            self.assertRegex(
+                str(second), r"^SRS1=[a-z2-7]{13}=first\.example=[=+]HH=TT=peer\.example=sam@example\.org$"
+            )
+
+    def test_a_host_that_changes_the_case_does_no_harm(self) -> None:
+        for make in (str.upper, str.lower):
+            path = ours.rewrite(SAM, "example.org", NOW)
+            restored = ours.restore(Address(make(path.local_part), path.domain), NOW)
+            self.assertEqual((restored.local_part.lower(), restored.domain), ("sam", "peer.example"))
+
+    @acceptance("S076")
+    @given(st.integers(5, 200), addresses)
+    def test_what_was_made_elsewhere_or_changed_is_refused(self, position: int, sender: Address) -> None:
+        for first in (sender, theirs.rewrite(sender, "first.example", NOW)):
+            path = ours.rewrite(first, "example.org", NOW)
+            self.assertRaises(NotOurReturnPath, theirs.restore, path, NOW)
+            local_part = changed(path.local_part, min(position, len(path.local_part) - 1))
+            if local_part.lower() != path.local_part.lower():
+                self.assertRaises(NotOurReturnPath, ours.restore, Address(local_part, path.domain), NOW)
+
+    @acceptance("S076")
+    def test_what_is_too_old_is_refused(self) -> None:
+        path = ours.rewrite(SAM, "example.org", NOW)
+        self.assertEqual(ours.restore(path, NOW + 21 * DAY), SAM)
+        self.assertRaises(NotOurReturnPath, ours.restore, path, NOW + 22 * DAY)
+        self.assertRaises(NotOurReturnPath, ours.restore, path, NOW - DAY)
+
+    @given(local_parts)
+    def test_nonsense_is_refused(self, text: str) -> None:
+        for start in ("SRS0=", "SRS1=", ""):
+            self.assertRaises(NotOurReturnPath, ours.restore, Address(start + text, "example.org"), NOW)
+
+
+class BounceTagTests(SynchronousTestCase):
+    @given(addresses, times, st.floats(0, 6 * DAY))
+    def test_what_is_tagged_is_untagged(self, sender: Address, now: float, later: float) -> None:
+        tagged = tags.tag(sender, now)
+        self.assertTrue(is_tagged(tagged))
+        self.assertEqual(tags.untag(tagged, now + later), sender)
+
+    @acceptance("S081")
+    def test_a_tag_of_another_or_an_old_one_is_refused(self) -> None:
+        tagged = tags.tag(ANN, NOW)
+        self.assertRegex(str(tagged), r"^prvs=0\d{3}[a-z2-7]{13}=ann@example\.org$")
+        for position in range(5, 22):
+            self.assertRaises(
+                NotOurReturnPath, tags.untag, Address(changed(tagged.local_part, position), tagged.domain), NOW
+            )
+        self.assertRaises(NotOurReturnPath, tags.untag, Address(tagged.local_part, "other.example"), NOW)
+        self.assertRaises(NotOurReturnPath, BounceTags(b"theirs", 7).untag, tagged, NOW)
+        self.assertEqual(tags.untag(tagged, NOW + 7 * DAY), ANN)
+        self.assertRaises(NotOurReturnPath, tags.untag, tagged, NOW + 8 * DAY)
+
+    @given(local_parts)
+    def test_nonsense_is_refused(self, text: str) -> None:
+        for start in ("prvs=", ""):
+            self.assertRaises(NotOurReturnPath, tags.untag, Address(start + text, "example.org"), NOW)
+
+
+class ReturnPathTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(NOW)
+        self.store = make_store(self.clock)
+        self.ann = make_account(self.store, "ann@example.org").account_id
+        self.paths = self.make_paths()
+        inner = RecipientResolver(DirectorySettings(), self.store.directory, self.clock)
+        self.resolver = ReturnPathResolver(inner, self.paths)
+
+    def make_paths(self) -> ReturnPaths:
+        return ReturnPaths(ForwardingSettings(), BounceTagSettings(), self.store.secrets, self.clock)
+
+    def path(self, make: Callable[..., object], *arguments: object) -> Address:
+        found = self.successResultOf(Deferred.fromCoroutine(make(*arguments)))  # type: ignore[arg-type]
+        assert isinstance(found, Address)
+        return found
+
+    def test_the_secret_is_made_once_for_all_nodes(self) -> None:
+        verifyObject(ISecretStore, self.store.secrets)
+        secret = self.successResultOf(self.store.secrets.secret("x"))
+        self.assertEqual(len(secret), 32)
+        self.assertEqual(self.successResultOf(self.store.secrets.secret("x")), secret)
+        self.assertNotEqual(self.successResultOf(self.store.secrets.secret("y")), secret)
+
+    @acceptance("S076")
+    def test_a_bounce_to_forwarded_mail_goes_on_to_its_sender_from_any_node(self) -> None:
+        verifyObject(IRecipientResolver, self.resolver)
+        path = self.path(self.make_paths().rewritten, SAM, "example.org")
+        self.assertEqual(self.successResultOf(self.resolver.resolve(path)), (RemoteRecipient(SAM),))
+        self.clock.advance(30 * DAY)
+        self.failureResultOf(self.resolver.resolve(path), NoSuchUser)
+
+    def test_a_bounce_to_a_tagged_sender_is_the_senders(self) -> None:
+        path = self.path(self.paths.tagged, ANN)
+        self.assertEqual(self.successResultOf(self.resolver.resolve(path)), (LocalRecipient(self.ann, ANN),))
+        nobody = self.path(self.paths.tagged, Address("nobody", "example.org"))
+        self.failureResultOf(self.resolver.resolve(nobody), NoSuchUser)
+
+    def test_forged_paths_are_unknown_users(self) -> None:
+        for local_part in ("SRS0=abc=de=peer.example=sam", "prvs=0123abcdef=ann", "SRS1=x=y=z"):
+            self.failureResultOf(self.resolver.resolve(Address(local_part, "example.org")), NotOurReturnPath)
+
+    def test_other_hosts_paths_are_theirs(self) -> None:
+        path = Address("SRS0=abc=de=peer.example=sam", "other.example")
+        self.assertEqual(self.successResultOf(self.resolver.resolve(path)), (RemoteRecipient(path),))
+
+    def test_a_path_that_would_be_too_long_is_left_as_it_is(self) -> None:
+        long = Address("x" * 64, "y" * 200)
+        self.assertEqual(self.path(self.paths.rewritten, long, "example.org"), long)
+        self.assertEqual(self.path(self.paths.tagged, long), long)
