@@ -88,6 +88,8 @@ def _folded(words: Iterable[str]) -> Iterable[str]:
 
 def _harmless(text: str, smtputf8: bool) -> str:
     """Without line ends and other controls, not too long, and in ASCII where it must be."""
+    if len(text) <= _VALUE_OCTETS and text.isascii() and text.isprintable():
+        return text
     text = _CONTROL.sub("?", text)
     if not smtputf8:
         text = text.encode("ascii", "replace").decode("ascii")

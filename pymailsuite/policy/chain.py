@@ -7,6 +7,7 @@ It remembers nothing of a transaction. A policy that is slow, that fails or that
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from itertools import product
 from typing import Final
 
@@ -57,6 +58,12 @@ def speaks_at(policy: IPolicy, stage: Stage) -> bool:
 def taps_of(policy: IPolicy) -> bool:
     """Whether it may want to hear messages come in."""
     return getattr(type(policy), "tap", None) is not Policy.tap
+
+
+@lru_cache(maxsize=1024)
+def _silence(policy: str, stage: Stage) -> Ruling:
+    """The ruling on no opinion, which is what most policies have most of the time."""
+    return Ruling(policy, stage, NO_OPINION, Effect.NONE)
 
 
 _Standing = tuple[bool, bool]
@@ -217,7 +224,8 @@ class _StageRun:
         while progress and waiting:
             progress = False
             for name, one in list(waiting.items()):
-                if name in waiting and not any(self._is_unfinished(other) for other in one.policy.after):
+                after = one.policy.after
+                if name in waiting and not (after and any(map(self._is_unfinished, after))):
                     del waiting[name]
                     self._ask(name, one)
                     progress = True
@@ -232,13 +240,19 @@ class _StageRun:
         return name in self._waiting or name in self._under_way
 
     def _ask(self, name: str, one: Installed) -> None:
-        started = self._clock.seconds()
         try:
             answer = getattr(one.policy, self._transaction.stage.value)(self._transaction)
         except Exception:
             self._note_failure(one, Failure(), 0.0)
             return
-        self._under_way[name] = (one, started, answer)
+        if not isinstance(answer, Deferred):
+            self._note_failure(one, Failure(TypeError(f"not a Deferred: {answer!r}")), 0.0)
+            return
+        if answer.called and not answer.paused and isinstance(answer.result, Verdict):
+            # It is there, as nearly all are whose look-ups are remembered: nothing to wait for, nothing to time.
+            self._note(one, answer.result, 0.0)
+            return
+        self._under_way[name] = (one, self._clock.seconds(), answer)
         answer.addBoth(self._answered, name)
 
     def _answered(self, result: object, name: str) -> None:
@@ -263,8 +277,11 @@ class _StageRun:
     def _note(self, one: Installed, verdict: Verdict, seconds: float, failure: str = "") -> None:
         name = one.policy.name
         self._verdicts[name] = verdict
+        stage = self._transaction.stage
         if verdict is NO_OPINION and not failure:
-            self._rulings[name] = Ruling(name, self._transaction.stage, verdict, Effect.NONE, seconds=seconds)
+            self._rulings[name] = (
+                Ruling(name, stage, verdict, Effect.NONE, seconds=seconds) if seconds else _silence(name, stage)
+            )
         else:
             self._rulings[name] = self._deciding.rule(name, self._transaction, verdict, seconds, failure)
 

@@ -58,6 +58,10 @@ class SpfSettings(PolicySection):
     void_look_ups: int = Field(default=2, ge=0)
     """Look-ups that may find nothing; one more is permerror. RFC 7208 §4.6.4 recommends 2."""
 
+    remembered: int = Field(default=5_000, ge=0)
+    """Results, each of a client and a sender's domain, that are remembered until the first answer of DNS that they rest
+    on is too old; 0: none."""
+
     timeout: Duration = Field(default=20.0, gt=0)
     """How long one evaluation may take in all; then it is temperror. In a server it is never more than
     ``policy.budget`` leaves."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from pymailsuite.config.sections.arc import ArcSettings
@@ -29,13 +29,15 @@ class ArcPolicy(Policy):
         return ChainVerifier(self._settings)
 
     def message(self, transaction: MailTransaction) -> Deferred[Verdict]:
-        return Deferred.fromCoroutine(self._message(transaction))
-
-    async def _message(self, transaction: MailTransaction) -> Verdict:
         tap: Any = transaction.message.taps.get(self.name) if transaction.message is not None else None
         if not isinstance(tap, ChainVerifier):
-            return NO_OPINION
+            return succeed(NO_OPINION)
         tap.finish()
+        if tap.is_unsealed:
+            return succeed(NO_OPINION)
+        return Deferred.fromCoroutine(self._message(transaction, tap))
+
+    async def _message(self, transaction: MailTransaction, tap: ChainVerifier) -> Verdict:
         result = await tap.result(self._resolver, self._clock.seconds(), self._clock)
         if result.status is ChainStatus.NONE:
             return NO_OPINION

@@ -147,6 +147,11 @@ class ChainVerifier:
             return
         self._hasher = BodyHasher([(self._message_proof.relaxed_body, self._message_proof.length)])
 
+    @property
+    def is_unsealed(self) -> bool:
+        """True for a message that is over and has nothing of a chain."""
+        return self.view is not None and self._fault is None and not self._sets
+
     async def result(self, resolver: IResolver, now: float, clock: IReactorTime | None = None) -> ArcResult:
         """What the chain is worth. ``now`` is POSIX seconds. With a ``clock`` no key is waited for longer than the
         settings say."""
@@ -154,7 +159,7 @@ class ChainVerifier:
             return ArcResult(ChainStatus.FAIL, "header is too large")
         if self._fault is not None:
             return self._fault
-        if not self._sets:
+        if self.is_unsealed:
             return NO_CHAIN
         instance = len(self._sets)
         try:

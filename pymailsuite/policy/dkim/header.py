@@ -6,7 +6,9 @@ Source: RFC 6376 §3.4.1, §3.4.2, §3.7, §5.4.2. Lines end in CRLF; who has a 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import Final
 
 from attrs import frozen
 
@@ -22,6 +24,7 @@ _FIELD = re.compile(
     re.VERBOSE,
 )
 _WHITE_SPACE = re.compile(rb"[ \t]+")
+_REMEMBERED_MAX: Final = 65_536
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 
 
@@ -38,13 +41,23 @@ class Field:
         return self.raw.partition(b":")[2]
 
 
-def split_fields(header: bytes) -> list[Field]:
+def split_fields(header: bytes) -> Sequence[Field]:
     """The fields of a header, with or without its empty line. Lines that are no fields are left out."""
-    return [
-        Field(match[1].lower(), match[0].removesuffix(b"\n").removesuffix(b"\r"))
-        for match in _FIELD.finditer(header)
-        if match[1]
-    ]
+    return _split_last(header) if len(header) <= _REMEMBERED_MAX else _split(header)
+
+
+def _split(header: bytes) -> tuple[Field, ...]:
+    return tuple(
+        [
+            Field(match[1].lower(), match[0].removesuffix(b"\n").removesuffix(b"\r"))
+            for match in _FIELD.finditer(header)
+            if match[1]
+        ]
+    )
+
+
+# Signatures and seals of one message are looked for one after the other: the second finds it split.
+_split_last = lru_cache(maxsize=2)(_split)
 
 
 def canonical_field(raw: bytes, relaxed: bool) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from pymailsuite.config.sections.dkim import DkimSignSettings
@@ -36,12 +36,12 @@ class DkimSignPolicy(Policy):
         return None
 
     def message(self, transaction: MailTransaction) -> Deferred[Verdict]:
-        return Deferred.fromCoroutine(self._message(transaction))
-
-    async def _message(self, transaction: MailTransaction) -> Verdict:
         tap: Any = transaction.message.taps.get(self.name) if transaction.message is not None else None
         if not isinstance(tap, MessageSigner):
-            return NO_OPINION
+            return succeed(NO_OPINION)
+        return Deferred.fromCoroutine(self._sign(tap))
+
+    async def _sign(self, tap: MessageSigner) -> Verdict:
         tap.finish()
         domain = tap.author_domain
         if domain is None:

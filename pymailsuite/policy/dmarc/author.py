@@ -5,6 +5,8 @@ Source: RFC 7489 §6.6.1, RFC 9989 §5.3.1.
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
 from typing import Final
 
 from attrs import frozen
@@ -12,7 +14,6 @@ from attrs import frozen
 from pymailsuite.dns.names import absolute_name, text_of
 from pymailsuite.message.addresses import raw_addresses
 from pymailsuite.message.charsets import decode_undeclared
-from pymailsuite.message.headers import fields
 
 AUTHORS_MAX: Final = 5
 """Domains of one From field that are looked up; a field with more is not evaluated."""
@@ -31,9 +32,20 @@ class Author:
     malformed: bool = False
 
 
+# RFC 5322 §4.5 lets white space stand before the colon; the body goes on over the lines folded below it.
+_from_bodies: Final = re.compile(rb"\n[Ff][Rr][Oo][Mm][ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)").findall
+
+
+@lru_cache(maxsize=1024)
+def _a_labels(domain: bytes) -> str:
+    """A domain as it stands in an address, in A-labels and lower case; empty if it is no domain name."""
+    name = None if domain.startswith(b"[") else absolute_name(decode_undeclared(domain))
+    return "" if name is None else text_of(name)
+
+
 def author_of(header: bytes) -> Author:
     """Whose mail a header says this is. Never raises."""
-    bodies = [body for name, body in fields(header) if name.lower() == b"from"]
+    bodies = _from_bodies(b"\n" + header)
     if not bodies:
         return Author(problem="no From field")
     if len(bodies) > 1:
@@ -43,8 +55,7 @@ def author_of(header: bytes) -> Author:
     for address in raw_addresses(bodies[0]):
         if address.domain is None:
             continue
-        name = None if address.domain.startswith(b"[") else absolute_name(decode_undeclared(address.domain))
-        domain = "" if name is None else text_of(name)
+        domain = _a_labels(address.domain)
         if not domain and not address.domain:
             return Author(problem="an author without a domain")
         if not domain:

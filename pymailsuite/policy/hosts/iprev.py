@@ -36,7 +36,9 @@ class IprevPolicy(Policy):
             address = ipaddress.ip_address(transaction.peer.ip)
         except ValueError:
             return succeed(NO_OPINION)
-        looked_up = Deferred.fromCoroutine(self._look_up(address)).addTimeout(self._budget_s, self._clock)
+        looked_up = Deferred.fromCoroutine(self._look_up(address))
+        if not looked_up.called:
+            looked_up.addTimeout(self._budget_s, self._clock)
         return looked_up.addErrback(
             lambda failure: (
                 failure.trap(DnsFailure, TimeoutError)

@@ -59,7 +59,9 @@ class SenderDomainPolicy(Policy):
             return succeed(_refused(domain, objection))
         if domain.startswith("["):
             return succeed(NO_OPINION)
-        looked_up = Deferred.fromCoroutine(self._look_up(domain)).addTimeout(self._budget_s, self._clock)
+        looked_up = Deferred.fromCoroutine(self._look_up(domain))
+        if not looked_up.called:
+            looked_up.addTimeout(self._budget_s, self._clock)
         return looked_up.addErrback(
             lambda failure: failure.trap(DnsFailure, TimeoutError) and _unknown(domain, failure.getErrorMessage())
         )

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import dns.reversename
 from attrs import frozen
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
 
@@ -71,7 +71,7 @@ class DnsLists:
         try:
             label = reversed_address(ip)
         except ValueError:
-            return gatherResults([])
+            return succeed([])
         return self._about([(one, ip, label) for one in range(len(self._lists))], ip)
 
     def about_names(self, names: Sequence[str], ip: str) -> Deferred[list[Listing]]:
@@ -84,6 +84,8 @@ class DnsLists:
         return self._about(questions, ip)
 
     def _about(self, questions: Sequence[tuple[int, str, str]], ip: str) -> Deferred[list[Listing]]:
+        if not questions:
+            return succeed([])
         deadline = self._clock.seconds() + self._budget_s
         asked = [
             Deferred.fromCoroutine(self._ask(number, name, label, ip, deadline)) for number, name, label in questions

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.threads import deferToThread
 
@@ -49,9 +49,13 @@ class DnsListPolicy(Policy):
         self._of_addresses, self._of_domains, self._of_uris = by_kind["ip"], by_kind["domain"], by_kind["uri"]
 
     def connect(self, transaction: MailTransaction) -> Deferred[Verdict]:
+        if not self._of_addresses:
+            return succeed(NO_OPINION)
         return self._of_addresses.about_address(transaction.peer.ip).addCallback(self._verdict, transaction)
 
     def mail(self, transaction: MailTransaction) -> Deferred[Verdict]:
+        if not self._of_domains:
+            return succeed(NO_OPINION)
         peer, sender = transaction.peer, transaction.reverse_path
         names = [peer.helo, peer.rdns, sender.domain if sender is not None else ""]
         asked = self._of_domains.about_names([name for name in names if name and not name.startswith("[")], peer.ip)
@@ -62,12 +66,12 @@ class DnsListPolicy(Policy):
         return MessageStart(self._settings.message_size) if self._of_uris else None
 
     def message(self, transaction: MailTransaction) -> Deferred[Verdict]:
-        return Deferred.fromCoroutine(self._message(transaction))
-
-    async def _message(self, transaction: MailTransaction) -> Verdict:
         tap: Any = transaction.message.taps.get(self.name) if transaction.message is not None else None
         if tap is None:
-            return NO_OPINION
+            return succeed(NO_OPINION)
+        return Deferred.fromCoroutine(self._message(transaction, tap))
+
+    async def _message(self, transaction: MailTransaction, tap: MessageStart) -> Verdict:
         hosts = await self._in_thread(hosts_in_message, tap.octets, self._settings.uri_hosts)
         return self._verdict(await self._of_uris.about_names(hosts, transaction.peer.ip), transaction)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.threads import deferToThread
 
@@ -13,7 +13,7 @@ from pymailsuite.config.sections.lists import ListSettings
 from pymailsuite.interfaces.lists import ListEntry
 from pymailsuite.interfaces.policy import Action, MailTransaction, PolicyContext, PolicyReply, Stage, Verdict
 from pymailsuite.policy.base import NO_OPINION, Policy
-from pymailsuite.policy.lists.entries import Subject
+from pymailsuite.policy.lists.entries import EntryIndex, Subject
 from pymailsuite.policy.lists.fetching import ListFetcher
 from pymailsuite.policy.lists.sources import EntrySource, EntrySources, FileSource, StoreSource, UrlSource
 from pymailsuite.values import Address
@@ -51,11 +51,12 @@ class LocalListPolicy(Policy):
         return self._about(subject, _scopes(transaction.recipient), transaction)
 
     def _about(self, subject: Subject, scopes: Sequence[str], transaction: MailTransaction) -> Deferred[Verdict]:
-        def verdict(index: Any) -> Verdict:
+        def verdict(index: EntryIndex) -> Verdict:
             found = index.find(subject, scopes, self._clock.seconds())
             return self._verdict(found[0], transaction) if found else NO_OPINION
 
-        return self._sources.index().addCallback(verdict)
+        known = self._sources.fresh_index()
+        return self._sources.index().addCallback(verdict) if known is None else succeed(verdict(known))
 
     def _verdict(self, entry: ListEntry, transaction: MailTransaction) -> Verdict:
         whose = entry.scope or "the server"

@@ -157,6 +157,10 @@ class EntrySources:
         self._looking: Deferred[None] | None = None
         self._waiting: list[Deferred[EntryIndex]] = []
 
+    def fresh_index(self) -> EntryIndex | None:
+        """The entries, if they are there and it is not yet time to look again."""
+        return self._index if self._clock.seconds() - self._looked_at < self._refresh_s else None
+
     def index(self) -> Deferred[EntryIndex]:
         """The entries, found by what they stand for. Only the very first asker waits for the first look."""
         now = self._clock.seconds()

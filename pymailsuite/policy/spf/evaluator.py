@@ -6,6 +6,7 @@ evaluation = await checker.check(Query.of_mail_from("192.0.2.1", "joe@example.or
 
 from __future__ import annotations
 
+import math
 from ipaddress import ip_address
 from typing import Final
 
@@ -83,6 +84,8 @@ class _Run:
         self._look_ups = LookUps(resolver, settings.void_look_ups)
         self._names = ClientNames(query.ip, self._look_ups)
         self._terms = 0
+        # Whether another sender of the same domain might get another result.
+        self._is_particular = not query.local_part.isascii()
         self._trace: list[Step] = []
 
     async def evaluate(self) -> Evaluation:
@@ -112,7 +115,11 @@ class _Run:
         """What was found, with all that was asked so far."""
         is_own = result is Result.FAIL and explanation is None
         text = self._settings.explanation if is_own else explanation or ""
-        return Evaluation(self._query, result, reason, mechanism, text, is_own, tuple(self._trace))
+        ttl_s = self._look_ups.ttl_s
+        is_general = not self._is_particular and explanation is None and math.isfinite(ttl_s)
+        return Evaluation(
+            self._query, result, reason, mechanism, text, is_own, tuple(self._trace), ttl_s if is_general else 0.0
+        )
 
     def _note(self, domain: str, term: str, outcome: str) -> None:
         self._trace.append(Step(domain, term, outcome, self._look_ups.taken()))
@@ -193,6 +200,8 @@ class _Run:
             return domain
         if not spec.letters:
             return target_name(spec.expand({}))
+        if not spec.letters.isdisjoint("sl"):
+            self._is_particular = True
         best = await self._names.best(domain) if "p" in spec.letters else "unknown"
         return target_name(spec.expand(macro_values(self._query, domain, best)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any, Final
 
@@ -36,6 +37,8 @@ class LookUps:
         self._void_max = void_max
         self._void = 0
         self._made: list[LookUp] = []
+        self.ttl_s = math.inf
+        """The least TTL of all answers; 0 if one could not be had."""
 
     def taken(self) -> tuple[LookUp, ...]:
         """What was asked since the last call."""
@@ -57,8 +60,10 @@ class LookUps:
             answer = await self._ask[kind](name)
         except DnsFailure:
             self._made.append(LookUp(kind, name, "failed"))
+            self.ttl_s = 0
             raise
         records: tuple[Any, ...] = answer.records
+        self.ttl_s = min(self.ttl_s, answer.ttl_s)
         if records:
             self._made.append(LookUp(kind, name, "found", records))
             return records

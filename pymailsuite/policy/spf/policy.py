@@ -6,10 +6,11 @@ Refusals carry the codes of RFC 7372: X.7.23 for fail, X.7.24 for what could not
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
-from attrs import evolve
-from twisted.internet.defer import Deferred, gatherResults
+from attrs import evolve, frozen
+from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from pymailsuite.config.sections.spf import SpfSettings
@@ -19,7 +20,9 @@ from pymailsuite.policy.base import NO_OPINION, Policy
 from pymailsuite.policy.spf.evaluator import SpfChecker
 from pymailsuite.policy.spf.facts import as_facts, method_result
 from pymailsuite.policy.spf.received_spf import received_spf_field
+from pymailsuite.policy.spf.remembered import Remembered
 from pymailsuite.policy.spf.values import Evaluation, Identity, Query, Result
+from pymailsuite.values import Address
 
 STEPS_KEPT: Final = 50
 """Steps of an evaluation that are kept as evidence."""
@@ -31,6 +34,38 @@ _NOT_HARMLESS = re.compile(r"[^\x20-\x7e]+")
 _CHECKED: Final = {Identity.HELO: "HELO", Identity.MAIL_FROM: "MAIL FROM"}
 
 
+@frozen
+class _Found:
+    """What is known of a client and a sender's domain: the evaluation that counts, that of HELO beside it, and both as
+    evidence."""
+
+    evaluation: Evaluation
+    helo: Evaluation | None
+    evidence: Mapping[str, object]
+
+    @classmethod
+    def of(cls, evaluation: Evaluation, helo: Evaluation | None = None) -> _Found:
+        """``evaluation`` is the sender's; with the null path it is that of HELO, and the only one."""
+        evidence = as_facts(evaluation, STEPS_KEPT)
+        if helo is not None:
+            evidence["helo"] = as_facts(helo, STEPS_KEPT)
+        return cls(evaluation, helo, evidence)
+
+    @property
+    def good_for_s(self) -> float:
+        """How long it holds for all senders of the domain."""
+        ours = self.evaluation.good_for_s
+        return ours if self.helo is None else min(ours, self.helo.good_for_s)
+
+    def for_sender(self, sender: Address | None) -> _Found:
+        """The same of another sender of the domain."""
+        evaluation = self.evaluation
+        if sender is None or sender.local_part == evaluation.query.local_part:
+            return self
+        query = evolve(evaluation.query, local_part=sender.local_part or "postmaster")
+        return _Found(evolve(evaluation, query=query), self.helo, self.evidence)
+
+
 class SpfPolicy(Policy):
     """``receiver`` is our own name, as explanations and Received-SPF show it."""
 
@@ -39,19 +74,33 @@ class SpfPolicy(Policy):
     def __init__(self, settings: SpfSettings, resolver: IResolver, clock: IReactorTime, receiver: str) -> None:
         self._settings = settings
         self._checker = SpfChecker(settings, resolver, clock)
+        self._clock = clock
         self._receiver = receiver
+        self._remembered: Remembered[_Found] = Remembered(settings.remembered)
 
     def mail(self, transaction: MailTransaction) -> Deferred[Verdict]:
         """HELO waits for this stage: before it a user on this port may still log in."""
-        return Deferred.fromCoroutine(self._mail(transaction))
-
-    async def _mail(self, transaction: MailTransaction) -> Verdict:
         peer, sender = transaction.peer, transaction.reverse_path
         if not peer.ip:
-            return NO_OPINION
+            return succeed(NO_OPINION)
+        if sender is None or sender.local_part.isascii():
+            subject = (peer.ip, peer.helo, sender.domain if sender is not None else None)
+            known = self._remembered.get(subject, self._clock.seconds())
+            if known is not None:
+                return succeed(self._verdict(known.for_sender(sender)))
+        return Deferred.fromCoroutine(self._look_up(transaction)).addCallback(self._noted, transaction)
+
+    def _noted(self, found: _Found, transaction: MailTransaction) -> Verdict:
+        peer, sender = transaction.peer, transaction.reverse_path
+        subject = (peer.ip, peer.helo, sender.domain if sender is not None else None)
+        self._remembered.put(subject, found, found.good_for_s, self._clock.seconds())
+        return self._verdict(found)
+
+    async def _look_up(self, transaction: MailTransaction) -> _Found:
+        peer, sender = transaction.peer, transaction.reverse_path
         greeting = Query.of_helo(peer.ip, peer.helo, self._receiver)
         if sender is None:
-            return self._verdict(await self._checker.check(greeting))
+            return _Found.of(await self._checker.check(greeting))
         query = evolve(
             greeting,
             domain=sender.domain,
@@ -61,21 +110,17 @@ class SpfPolicy(Policy):
         )
         queries = [query] if self._settings.helo == "off" else [greeting, query]
         *helos, evaluation = await gatherResults(map(self._checker.check, queries), consumeErrors=True)
-        return self._verdict(evaluation, helos[0] if helos else None)
+        return _Found.of(evaluation, helos[0] if helos else None)
 
-    def _verdict(self, evaluation: Evaluation, helo: Evaluation | None = None) -> Verdict:
-        """``evaluation`` is the sender's; with the null path it is that of HELO, and the only one."""
+    def _verdict(self, found: _Found) -> Verdict:
         settings = self._settings
-        evidence = as_facts(evaluation, STEPS_KEPT)
-        evaluations = [evaluation]
-        if helo is not None:
-            evidence["helo"] = as_facts(helo, STEPS_KEPT)
-            evaluations.insert(0, helo)
+        evaluation, helo = found.evaluation, found.helo
+        evaluations = [evaluation] if helo is None else [helo, evaluation]
         fields = (received_spf_field(evaluation, self._receiver),) if settings.received_spf else ()
         verdict = Verdict(
             Action.PASS,
             evaluation.reason,
-            evidence=evidence,
+            evidence=found.evidence,
             results=tuple(map(method_result, evaluations)),
             fields=fields,
         )

@@ -116,6 +116,8 @@ class Evaluation:
     ``mechanism`` is the directive that matched, ``default`` if none did. ``reason`` is one line for operators.
     ``explanation`` is for the sender and only there when the result is fail; it is text of the sender's domain, at most
     ASCII, and has to be made harmless before it goes anywhere. ``is_own_explanation``: the domain has none, it is ours.
+    ``good_for_s`` is how many seconds the same would be found for each sender of the domain whose local part is ASCII:
+    the least TTL of what it rests on; 0 if it rests on the local part, on the time, or on what could not be looked up.
     """
 
     query: Query
@@ -125,3 +127,4 @@ class Evaluation:
     explanation: str = ""
     is_own_explanation: bool = False
     trace: tuple[Step, ...] = field(default=(), repr=False)
+    good_for_s: float = 0.0
