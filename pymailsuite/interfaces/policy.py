@@ -175,7 +175,8 @@ class MailTransaction:
     connection. ``authserv_id`` is our name in Authentication-Results. ``submission``: the client hands in mail of its
     own. ``early_talker``: it spoke before it was greeted.
 
-    ``rulings`` are all so far, of connection, HELO and transaction; the chain makes ``verdicts`` of them.
+    ``rulings`` are all so far, of connection, HELO and transaction; the chain fills ``verdicts`` from them, and
+    goes on to while policies answer: whoever runs after others sees what these have said.
     """
 
     stage: Stage
@@ -188,7 +189,7 @@ class MailTransaction:
     recipient: Address | None = None
     recipients: tuple[Address, ...] = ()
     message: ReceivedMessage | None = None
-    verdicts: Mapping[str, Verdict] = field(factory=dict)
+    verdicts: dict[str, Verdict] = field(factory=dict)
     early_talker: bool = False
     rulings: tuple[Ruling, ...] = ()
 

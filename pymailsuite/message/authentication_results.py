@@ -6,7 +6,7 @@ Names are compared without regard to case, and a domain in U-labels is the one i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import idna
@@ -56,34 +56,38 @@ def _field(start: str, authserv_id: str, results: Sequence[MethodResult], smtput
     if not results:
         lines[0] += " none"
     for number, result in enumerate(results, 1):
-        words = list(_words(result, smtputf8))
+        words = _words(result, smtputf8)
         if number < len(results):
             words[-1] += ";"
         lines.extend(_folded(words))
     return "\r\n\t".join(lines).encode("utf-8") + b"\r\n"
 
 
-def _words(result: MethodResult, smtputf8: bool) -> Iterable[str]:
+def _words(result: MethodResult, smtputf8: bool) -> list[str]:
     """What a fold may stand between."""
-    yield f"{result.method}={result.result}"
+    words = [f"{result.method}={result.result}"]
     if result.comment:
         comment = " ".join(_harmless(result.comment, smtputf8).split())
-        yield from f"({_IN_COMMENTS.sub(_ESCAPE, comment)})".split(" ")
+        words += f"({_IN_COMMENTS.sub(_ESCAPE, comment)})".split(" ")
     if result.reason:
-        yield f"reason={_quoted(_harmless(result.reason, smtputf8))}"
-    for name, value in result.properties:
-        yield f"{name}={_value(value, smtputf8)}"
+        words.append(f"reason={_quoted(_harmless(result.reason, smtputf8))}")
+    words += [f"{name}={_value(value, smtputf8)}" for name, value in result.properties]
+    return words
 
 
-def _folded(words: Iterable[str]) -> Iterable[str]:
+def _folded(words: Sequence[str]) -> list[str]:
+    whole = " ".join(words)
+    if len(whole) < _LINE_MAX:
+        return [whole]
+    lines = []
     line = ""
     for word in words:
         if line and len(line) + 2 + len(word) > _LINE_MAX:
-            yield line
+            lines.append(line)
             line = word
         else:
             line = f"{line} {word}" if line else word
-    yield line
+    return [*lines, line]
 
 
 def _harmless(text: str, smtputf8: bool) -> str:

@@ -11,7 +11,7 @@ from functools import lru_cache
 from itertools import product
 from typing import Final
 
-from attrs import evolve, frozen
+from attrs import frozen
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
@@ -130,7 +130,10 @@ class PolicyChain:
             return succeed(_NO_OBJECTION)
         budget_s = self._settings.message_budget if stage is Stage.MESSAGE else self._settings.budget
         run = _StageRun(self._deciding, transaction, asked, self._clock)
-        return run.start(budget_s).addCallback(self._decide, transaction)
+        rulings = run.start(budget_s)
+        if isinstance(rulings, Deferred):
+            return rulings.addCallback(self._decide, transaction)
+        return succeed(self._decide(rulings, transaction))
 
     def _decide(self, rulings: Sequence[Ruling], transaction: MailTransaction) -> Decision:
         decision = self._deciding.decide(transaction, rulings)
@@ -201,20 +204,25 @@ class _StageRun:
         self._asked = asked
         self._clock = clock
         # Those who come after others see what these have said: the mapping is filled while the stage goes on.
-        self._verdicts = {ruling.policy: ruling.verdict for ruling in transaction.rulings}
-        self._transaction = evolve(transaction, verdicts=self._verdicts) if asked else transaction
+        self._verdicts = transaction.verdicts
+        for ruling in transaction.rulings:
+            self._verdicts[ruling.policy] = ruling.verdict
+        self._transaction = transaction
         self._waiting = {one.policy.name: one for one in asked}
         self._under_way: dict[str, tuple[Installed, float, Deferred[Verdict]]] = {}
         self._rulings: dict[str, Ruling] = {}
         self._over = False
         self._timer: IDelayedCall | None = None
-        self._done: Deferred[Sequence[Ruling]] = Deferred()
+        self._done: Deferred[Sequence[Ruling]] | None = None
 
-    def start(self, budget_s: float) -> Deferred[Sequence[Ruling]]:
-        """Fires with the rulings, in the order of the policies."""
+    def start(self, budget_s: float) -> Sequence[Ruling] | Deferred[Sequence[Ruling]]:
+        """The rulings, in the order of the policies: at once if all answers are there, as they are where look-ups are
+        remembered."""
         self._begin_ready()
-        if not self._over:
-            self._timer = self._clock.callLater(budget_s, self._time_is_up, budget_s)
+        if self._over:
+            return self._in_order()
+        self._timer = self._clock.callLater(budget_s, self._time_is_up, budget_s)
+        self._done = Deferred()
         return self._done
 
     def _begin_ready(self) -> None:
@@ -305,5 +313,9 @@ class _StageRun:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._done is not None:
+            self._done.callback(self._in_order())
+
+    def _in_order(self) -> Sequence[Ruling]:
         rulings = self._rulings
-        self._done.callback([rulings[one.policy.name] for one in self._asked])
+        return [rulings[one.policy.name] for one in self._asked]

@@ -25,6 +25,7 @@ _FIELD = re.compile(
 )
 _WHITE_SPACE = re.compile(rb"[ \t]+")
 _REMEMBERED_MAX: Final = 65_536
+"""Octets of a header that is kept for the next who wants its fields."""
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 
 
@@ -74,7 +75,7 @@ class HeaderView:
 
     def __init__(self, fields: Iterable[Field]) -> None:
         self._by_name: dict[bytes, list[Field]] = {}
-        self._canonical: dict[tuple[Field, bool], bytes] = {}
+        self._canonical: dict[tuple[bytes, bool], bytes] = {}
         for field in fields:
             self._by_name.setdefault(field.name, []).append(field)
 
@@ -97,7 +98,7 @@ class HeaderView:
 
     def canonical(self, field: Field, relaxed: bool) -> bytes:
         """A field in canonical form with its line end."""
-        key = field, relaxed
+        key = field.raw, relaxed
         known = self._canonical.get(key)
         if known is None:
             known = self._canonical[key] = canonical_field(field.raw, relaxed) + b"\r\n"
@@ -105,7 +106,7 @@ class HeaderView:
 
     def signed_octets(self, names: Iterable[bytes], relaxed: bool) -> bytes:
         """What a signature with this ``h=`` covers, apart from its own field."""
-        return b"".join(self.canonical(field, relaxed) for field in self.select(names))
+        return b"".join([self.canonical(field, relaxed) for field in self.select(names)])
 
 
 class HeaderSplitter:

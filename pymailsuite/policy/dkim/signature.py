@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Final
+from functools import lru_cache
+from typing import Any, Final
 
 from attrs import field, frozen
 
@@ -56,17 +57,20 @@ class Signature:
         return ALGORITHMS[self.algorithm]
 
 
-def described(tags: Mapping[str, str], status: DkimStatus, reason: str) -> DkimResult:
-    """The result of a signature with these tags, whatever they are worth."""
+def described(
+    tags: Mapping[str, str], status: DkimStatus, reason: str, signature: Signature | None = None, **more: Any
+) -> DkimResult:
+    """The result of a signature with these tags, whatever they are worth; ``more`` is of DkimResult."""
     domain = tags.get("d", "")
     return DkimResult(
         status,
         reason,
-        domain=domain.lower(),
+        domain=domain.lower() if signature is None else signature.domain,
         selector=tags.get("s", ""),
         identity=tags.get("i", f"@{domain}" if domain else ""),
         algorithm=tags.get("a", ""),
         signature="".join(tags.get("b", "").split())[:8],
+        **more,
     )
 
 
@@ -155,7 +159,13 @@ def signer_of(tags: Mapping[str, str]) -> tuple[str, str]:
 
 def signed_names(tags: Mapping[str, str]) -> tuple[bytes, ...]:
     """``h=``, names in lower case. SignatureError NEUTRAL."""
-    names = words(required(tags, "h"))
+    return _field_names(required(tags, "h"))
+
+
+@lru_cache(maxsize=256)
+def _field_names(text: str) -> tuple[bytes, ...]:
+    """A list as a signer writes it, which it does in all its messages alike."""
+    names = words(text)
     if not all(map(_FIELD_NAME.fullmatch, names)):
         raise SignatureError(DkimStatus.NEUTRAL, "signature: h= is no list of field names")
     return tuple(name.lower().encode("ascii") for name in names)
@@ -185,6 +195,7 @@ def is_within(domain: str, parent: str) -> bool:
     return domain == parent or domain.endswith("." + parent)
 
 
+@lru_cache(maxsize=1024)
 def _ascii_domain(text: str) -> str | None:
     """A domain name in A-labels and lower case (RFC 8616 §4 lets signatures hold U-labels), or None if it is none."""
     if not text.isascii():

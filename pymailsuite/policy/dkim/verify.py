@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 
-from attrs import evolve, frozen
+from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
@@ -129,21 +129,29 @@ class MessageVerifier:
         digest = self._digest(claim)
         key = next((key for key in keys if key.verifies(signature.signature, digest)), None)
         if key is None:
-            result = described(claim.tags, DkimStatus.FAIL, "signature does not match header or key")
-            return evolve(result, key_bits=keys[0].bits, testing=keys[0].testing)
+            bits, testing = keys[0].bits, keys[0].testing
+            reason = "signature does not match header or key"
+            return described(claim.tags, DkimStatus.FAIL, reason, key_bits=bits, testing=testing)
         return self._accepted(claim, key)
 
     def _accepted(self, claim: _Claim, key: KeyRecord) -> DkimResult:
         signature = claim.signature
+        status, reason = DkimStatus.PASS, "domain is testing DKIM" if key.testing else ""
         if key.same_domain and signature.identity.rpartition("@")[2].lower() != claim.tags["d"].lower():
-            result = described(claim.tags, DkimStatus.PERMERROR, "key is not for subdomains")
-        else:
-            result = described(claim.tags, DkimStatus.PASS, "domain is testing DKIM" if key.testing else "")
+            status, reason = DkimStatus.PERMERROR, "key is not for subdomains"
         assert self._hasher is not None
         unsigned = 0
         if signature.length is not None:
             unsigned = self._hasher.hash_of(signature.relaxed_body, signature.length).length - signature.length
-        return evolve(result, domain=signature.domain, key_bits=key.bits, testing=key.testing, unsigned_octets=unsigned)
+        return described(
+            claim.tags,
+            status,
+            reason,
+            signature,
+            key_bits=key.bits,
+            testing=key.testing,
+            unsigned_octets=unsigned,
+        )
 
     def _digest(self, claim: _Claim) -> bytes:
         assert self._view is not None

@@ -15,6 +15,8 @@ from pymailsuite.dns.names import absolute_name, text_of
 from pymailsuite.message.addresses import raw_addresses
 from pymailsuite.message.charsets import decode_undeclared
 
+_REMEMBERED_MAX: Final = 500
+"""Octets of a From field whose meaning is remembered."""
 AUTHORS_MAX: Final = 5
 """Domains of one From field that are looked up; a field with more is not evaluated."""
 
@@ -36,7 +38,6 @@ class Author:
 _from_bodies: Final = re.compile(rb"\n[Ff][Rr][Oo][Mm][ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)").findall
 
 
-@lru_cache(maxsize=1024)
 def _a_labels(domain: bytes) -> str:
     """A domain as it stands in an address, in A-labels and lower case; empty if it is no domain name."""
     name = None if domain.startswith(b"[") else absolute_name(decode_undeclared(domain))
@@ -51,8 +52,13 @@ def author_of(header: bytes) -> Author:
     if len(bodies) > 1:
         # RFC 5322 §3.6 allows one; a signature may cover another than the one that is shown.
         return Author(problem=f"{len(bodies)} From fields", malformed=True)
+    body = bodies[0]
+    return _author_remembered(body) if len(body) <= _REMEMBERED_MAX else _author_in(body)
+
+
+def _author_in(body: bytes) -> Author:
     domains: dict[str, None] = {}
-    for address in raw_addresses(bodies[0]):
+    for address in raw_addresses(body):
         if address.domain is None:
             continue
         domain = _a_labels(address.domain)
@@ -66,3 +72,7 @@ def author_of(header: bytes) -> Author:
     if len(domains) > AUTHORS_MAX:
         return Author(problem=f"authors of {len(domains)} domains", malformed=True)
     return Author(tuple(domains))
+
+
+# Several policies ask about one message, and who writes once writes again.
+_author_remembered = lru_cache(maxsize=1024)(_author_in)

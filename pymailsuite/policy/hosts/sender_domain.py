@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Collection
+from functools import lru_cache
 from typing import Final
 
 from twisted.internet.defer import Deferred, TimeoutError, succeed
@@ -71,11 +72,7 @@ class SenderDomainPolicy(Policy):
             return None if self._settings.allow_address_literals else _LITERAL
         if domain in ("localhost", "localhost.localdomain") or domain.endswith(".localhost"):
             return _LOCALHOST
-        try:
-            ipaddress.ip_address(domain)
-        except ValueError:
-            return None
-        return _NO_DOMAIN
+        return _NO_DOMAIN if _is_address(domain) else None
 
     async def _look_up(self, domain: str) -> Verdict:
         answer = await self._resolver.mx(domain)
@@ -88,6 +85,15 @@ class SenderDomainPolicy(Policy):
                 if (await look_up(domain)).records:
                     return NO_OPINION
         return _refused(domain, _NO_SUCH_DOMAIN)
+
+
+@lru_cache(maxsize=1024)
+def _is_address(domain: str) -> bool:
+    try:
+        ipaddress.ip_address(domain)
+    except ValueError:
+        return False
+    return True
 
 
 def _refused(domain: str, reply: PolicyReply) -> Verdict:
