@@ -15,6 +15,7 @@ _NOUNS: Final = {
     "alias": "Addresses that lead to other addresses.",
     "list": "Whom the server, a domain or a user lets in or keeps out.",
     "greylist": "Clients that were asked to come back later, and those who did.",
+    "reputation": "How mail of domains, addresses and networks has fared.",
     "queue": "Messages that still have somewhere to go.",
     "dkim": "Signatures of messages (DKIM).",
     "arc": "Chains of seals on forwarded messages (ARC).",

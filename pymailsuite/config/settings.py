@@ -32,6 +32,7 @@ from pymailsuite.config.sections.policy import PolicySettings
 from pymailsuite.config.sections.pop3 import Pop3Settings
 from pymailsuite.config.sections.queue import QueueSettings
 from pymailsuite.config.sections.relay import RelaySettings
+from pymailsuite.config.sections.reputation import ReputationSettings
 from pymailsuite.config.sections.require_signature import RequireSignatureSettings
 from pymailsuite.config.sections.server import ServerSettings
 from pymailsuite.config.sections.smtp import SmtpMxSettings, SubmissionSettings
@@ -82,6 +83,7 @@ class Settings(Section):
     dnsbl: DnsblSettings = Field(default_factory=DnsblSettings)
     greylist: GreylistSettings = Field(default_factory=GreylistSettings)
     correspondents: CorrespondentSettings = Field(default_factory=CorrespondentSettings)
+    reputation: ReputationSettings = Field(default_factory=ReputationSettings)
     spf: SpfSettings = Field(default_factory=SpfSettings)
     upkeep: UpkeepSettings = Field(default_factory=UpkeepSettings)
     workers: WorkerSettings = Field(default_factory=WorkerSettings)

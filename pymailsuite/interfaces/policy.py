@@ -279,7 +279,7 @@ class IPolicyChain(Interface):
 
 
 class IVerdictRecord(Interface):
-    """Keeps what was ruled, so that it can be told later why. Never waited for."""
+    """Keeps what was ruled, so that it can be told later why. Never waited for. A policy may provide it too."""
 
     def note(transaction: MailTransaction, decision: Decision) -> None:
         """A stage has been decided. ``transaction.message`` tells the queue id at MESSAGE."""

@@ -88,6 +88,7 @@ class IMailStore(Interface):
     greylist = Attribute("IGreylistStore")
     correspondents = Attribute("ICorrespondents")
     secrets = Attribute("ISecretStore")
+    reputations = Attribute("IReputationStore")
 
     def open() -> Deferred[None]:
         """Connect, migrate the schema. ConfigError if the schema is newer than this code."""

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from random import random
 
+from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
 from twisted.plugin import getPlugins
+from zope.interface import implementer
 
 from pymailsuite.config.sections.policy import PolicySection, PolicySettings
 from pymailsuite.config.settings import Settings
 from pymailsuite.errors import ConfigError
 from pymailsuite.interfaces import IMailStore, IResolver
-from pymailsuite.interfaces.policy import IPolicyFactory, IVerdictRecord, PolicyContext
+from pymailsuite.interfaces.policy import Decision, IPolicyFactory, IVerdictRecord, MailTransaction, PolicyContext
 from pymailsuite.policy.chain import Installed, PolicyChain
 
 
@@ -50,7 +52,27 @@ def make_chain(
                 section, settings, settings.server.hostname, authserv_id, resolver, store, clock, chance
             )
             installed.append(Installed(found[name].make(context), section))
-    return PolicyChain(settings.policy, installed, authserv_id, clock, record) if installed else None
+    return PolicyChain(settings.policy, installed, authserv_id, clock, _told(installed, record)) if installed else None
+
+
+@implementer(IVerdictRecord)
+@frozen
+class _Records:
+    """Several in place of one."""
+
+    records: Sequence[IVerdictRecord]
+
+    def note(self, transaction: MailTransaction, decision: Decision) -> None:
+        for record in self.records:
+            record.note(transaction, decision)
+
+
+def _told(installed: Sequence[Installed], record: IVerdictRecord | None) -> IVerdictRecord | None:
+    """Who is told of every decision: ``record``, and policies that provide IVerdictRecord too."""
+    heard: list[IVerdictRecord] = [one.policy for one in installed if IVerdictRecord.providedBy(one.policy)]
+    if record is not None:
+        heard.insert(0, record)
+    return _Records(heard) if len(heard) > 1 else next(iter(heard), None)
 
 
 def _in_order(order: Sequence[str], names: Iterable[str]) -> list[str]:

@@ -34,6 +34,7 @@ from pymailsuite.store.modseqs import read_modseqs
 from pymailsuite.store.node import Beat, Node
 from pymailsuite.store.notices import ChangeNotices
 from pymailsuite.store.queue import QueueStore
+from pymailsuite.store.reputation import ReputationStore
 from pymailsuite.store.secrets import SecretStore
 from pymailsuite.store.transaction import Transaction
 from pymailsuite.store.upkeep import StoreUpkeep
@@ -64,6 +65,7 @@ class MailStore:
         self.dmarc = DmarcStore(self.database, self._node.clock)
         self.greylist = GreylistStore(self.database, self._node.clock)
         self.correspondents = Correspondents(self.database, self._node.clock)
+        self.reputations = ReputationStore(self.database, self._node.clock)
         self.keys = KeyStore(self.database)
         self.secrets = SecretStore(self.database, clock)
         self.upkeep = StoreUpkeep(self.database, clock, scanning, self.directory, self._next_id)

@@ -36,6 +36,7 @@ from pymailsuite.store.mailboxes import (
 from pymailsuite.store.messages import MESSAGE_COLUMNS
 from pymailsuite.store.moving.returning import Returning
 from pymailsuite.store.moving.sets import BackupFolder
+from pymailsuite.store.reputation import drop_forgotten_txn
 from pymailsuite.store.transaction import Row, Transaction
 from pymailsuite.values import AccountId, ContentId, MailboxId, SystemFlag
 
@@ -157,6 +158,7 @@ class StoreUpkeep:
             ("contents", sweeping.drop_contents_txn),
             ("counts", lambda txn: drop_ended_txn(txn, now, sweeping.PIECE)),
             ("greylist", lambda txn: drop_expired_txn(txn, now, sweeping.PIECE)),
+            ("reputations", lambda txn: drop_forgotten_txn(txn, now - settings.reputation_time, sweeping.PIECE)),
             ("greylist_surplus", lambda txn: drop_surplus_txn(txn, settings.greylist_entries, sweeping.PIECE)),
         )
         for kind, step_txn in steps:

@@ -8,16 +8,24 @@ from typing import Any
 from attrs import frozen
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
+from zope.interface import directlyProvides, implementer
 
 from pymailsuite.config.loader import settings_from
 from pymailsuite.dns.fake import FakeResolver
 from pymailsuite.errors import ConfigError
-from pymailsuite.interfaces.policy import IPolicy, IPolicyFactory, PolicyContext, Verdict
+from pymailsuite.interfaces.policy import (
+    Decision,
+    IPolicy,
+    IPolicyFactory,
+    IVerdictRecord,
+    PolicyContext,
+    Stage,
+    Verdict,
+)
 from pymailsuite.policy.assembly import make_chain
 from pymailsuite.policy.chain import PolicyChain
 from pymailsuite.policy.plugin import PolicyPlugin
-from tests.support.policies import says
+from tests.support.policies import at, says
 
 SERVER = {"hostname": "mail.example", "domains": ["example.org"], "data_dir": "/nowhere"}
 
@@ -33,6 +41,18 @@ class Factory:
         made: Any = says(self.name, mail=Verdict())
         made.context = context
         return made  # type: ignore[no-any-return]
+
+
+@implementer(IPolicyFactory)
+@frozen
+class RecordingFactory:
+    """Makes a policy by a function of its name."""
+
+    name: str
+    function: Any
+
+    def make(self, context: PolicyContext) -> IPolicy:
+        return self.function(self.name)  # type: ignore[no-any-return]
 
 
 class AssemblyTests(SynchronousTestCase):
@@ -75,6 +95,24 @@ class AssemblyTests(SynchronousTestCase):
         ):
             error = self.assertRaises(ConfigError, self.make, "night", policy=table)
             self.assertIn(f"{key}: no such policy: nihgt", str(error))
+
+    def test_a_policy_that_keeps_a_record_is_told_of_decisions(self) -> None:
+        told: list[tuple[str, Decision]] = []
+
+        def recording(name: str) -> Any:
+            made: Any = says(name, mail=Verdict())
+            made.note = lambda transaction, decision: told.append((name, decision))
+            directlyProvides(made, IPolicy, IVerdictRecord)
+            return made
+
+        factories = [Factory("night"), *(RecordingFactory(name, recording) for name in ("helo", "iprev"))]
+        settings = settings_from({"server": SERVER}, Path("mail.toml"))
+        store: Any = None
+        record = recording("service")
+        chain = make_chain(settings, FakeResolver(), store, Clock(), record, factories)
+        assert chain is not None
+        decision = self.successResultOf(chain.check(at(Stage.MAIL)))
+        self.assertEqual(told, [("service", decision), ("helo", decision), ("iprev", decision)])
 
     def test_a_plugin_names_the_function_that_makes_its_policy(self) -> None:
         plugin = PolicyPlugin("says", "tests.policy.test_assembly.make_one")

@@ -42,6 +42,7 @@ KEYED_BY = {
     "greylist": "client",
     "greylist_clients": "client",
     "correspondents": "pair",
+    "reputations": "name",
     # Small, and read everywhere: a copy on each server.
     "counters": "",
     "domains": "",

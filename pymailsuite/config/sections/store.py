@@ -43,6 +43,9 @@ class StoreSection(Section):
     """Triplets of greylisting that are kept; what is above is dropped when the store is swept, those first that would
     be forgotten first."""
 
+    reputation_time: Duration = 180 * 86400.0
+    """A sender of whom nothing was noted for so long is forgotten."""
+
     sqlite_page_size: int = 4096
     """Octets of a database page; takes effect when the file is made."""
 
