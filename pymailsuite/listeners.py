@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final, cast
 
 from attrs import frozen
 from twisted.application.service import Service
@@ -21,13 +22,21 @@ from twisted.internet.abstract import isIPv6Address
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFactory, IPushProducer, IReactorTime
+from twisted.internet.interfaces import (
+    IAddress,
+    IDelayedCall,
+    IListeningPort,
+    IProtocolFactory,
+    IPushProducer,
+    IReactorTime,
+)
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from pymailsuite.errors import ConfigError
 from pymailsuite.wire.shell import ShellFactory
+from pymailsuite.wire.tally import Tally
 
 log = Logger()
 
@@ -69,12 +78,46 @@ class _ListeningReactor:
         return listening
 
 
+HoldBack = Callable[[Tally], float]
+"""Seconds for which a process leaves a new connection to others, by the connections there are."""
+
+
+def _not_at_all(*_: object) -> float:
+    return 0.0
+
+
 class _SharedPort(tcp.Port):
     """A port that other processes take connections from too: one at a time, so that those with time get the next."""
 
+    hold_back_s: Callable[[], float] = staticmethod(_not_at_all)
+    """How long the next connection is left to others."""
+
+    _waiting: IDelayedCall | None = None
+
     def doRead(self) -> None:
+        wait_s = self.hold_back_s()
+        if wait_s:
+            self.stopReading()
+            self._waiting = cast(IReactorTime, self.reactor).callLater(wait_s, self._waited)
+        else:
+            self._take()
+
+    def _waited(self) -> None:
+        self._waiting = None
+        self.startReading()  # type: ignore[no-untyped-call]
+        self._take()
+
+    def _take(self) -> None:
+        # Harmless if another was quicker.
         self.numberAccepts = 1
         super().doRead()  # type: ignore[no-untyped-call]
+
+    def stopReading(self) -> None:
+        """Look at no more connections until told to."""
+        super().stopReading()  # type: ignore[no-untyped-call]
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
 
 
 @frozen
@@ -84,13 +127,14 @@ class SharedSocket:
     descriptor: int
     family: int
 
-    def listen(self, reactor: Any, factory: IProtocolFactory) -> IListeningPort:
+    def listen(self, reactor: Any, factory: IProtocolFactory, hold_back_s: Callable[[], float]) -> IListeningPort:
         """Take connections from it; the descriptor itself stays open."""
         if self.family not in (socket.AF_INET, socket.AF_INET6):
             return reactor.adoptStreamPort(self.descriptor, self.family, factory)  # type: ignore[no-any-return]
         port = _SharedPort._fromListeningDescriptor(  # type: ignore[no-untyped-call]
             reactor, self.descriptor, self.family, factory
         )
+        port.hold_back_s = hold_back_s
         port.startListening()
         return port  # type: ignore[no-any-return]
 
@@ -102,13 +146,14 @@ SharedSockets = Mapping[tuple[str, str], SharedSocket]
 @frozen
 class ListeningService:
     """What listens where. ``setting`` is the key of the endpoint descriptions; ``tls`` a context factory, if TLS is
-    spoken from the first octet."""
+    spoken from the first octet. ``takes_mail_in``: its clients come to hand over messages."""
 
     name: str
     setting: str
     endpoints: Sequence[str]
     factory: IProtocolFactory
     tls: Any = None
+    takes_mail_in: bool = False
 
 
 def bind(reactor: Any, service: ListeningService, description: str, factory: IProtocolFactory) -> IListeningPort | None:
@@ -197,14 +242,21 @@ class Listeners(Service):
     """All listening ports of the server.
 
     ``shared`` None: they are bound here. Otherwise another process has bound them, and one that is not there has been
-    passed over by it.
+    passed over by it. ``hold_back`` says how long connections of those who hand over mail are left to other processes.
     """
 
-    def __init__(self, reactor: Any, services: Sequence[ListeningService], shared: SharedSockets | None = None) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        services: Sequence[ListeningService],
+        shared: SharedSockets | None = None,
+        hold_back: HoldBack = _not_at_all,
+    ) -> None:
         self.setName("listeners")  # type: ignore[no-untyped-call]
         self._reactor = reactor
         self._services = services
         self._shared = shared
+        self._hold_back = hold_back
         self._bound: list[tuple[ListeningService, IListeningPort]] = []
 
     def privilegedStartService(self) -> None:
@@ -225,9 +277,14 @@ class Listeners(Service):
         shared = self._shared.get((service.name, description))
         if shared is None:
             return None
-        port = shared.listen(self._reactor, factory)
+        port = shared.listen(self._reactor, factory, self._hold_back_of(service))
         _hold(port)
         return port
+
+    def _hold_back_of(self, service: ListeningService) -> Callable[[], float]:
+        if not service.takes_mail_in:
+            return _not_at_all
+        return partial(self._hold_back, cast(ShellFactory, service.factory).tally)
 
     def accept_connections(self) -> None:
         """Serve those who connect, from now on."""

@@ -7,6 +7,7 @@ exception in text form, and is indented.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -47,13 +48,38 @@ class LogTarget(Protocol):
 
 
 class Descriptor:
-    """An open file descriptor, by default standard error. Written through at once: a crash loses no line."""
+    """An open file descriptor, by default standard error. Written through at once: a crash loses no line.
 
-    def __init__(self, fd: int = _STDERR) -> None:
+    ``shared``: other processes write to it too. The system keeps apart what is written to a pipe in pieces of up to
+    4 KB only (PIPE_BUF, POSIX.1 ``write``), so whoever writes holds a lock, which ends with its process.
+    """
+
+    def __init__(self, fd: int = _STDERR, *, shared: bool = False) -> None:
         self._fd = fd
+        # Not a lock of flock(2): all processes have the description of the pipe, and so that lock, in common.
+        self._locks = shared and _can_be_locked(fd)
 
     def write(self, octets: bytes, now: float) -> None:
-        os.write(self._fd, octets)
+        if not self._locks:
+            os.write(self._fd, octets)
+            return
+        fcntl.lockf(self._fd, fcntl.LOCK_EX)
+        try:
+            os.write(self._fd, octets)
+        finally:
+            fcntl.lockf(self._fd, fcntl.LOCK_UN)
+
+
+def _can_be_locked(fd: int) -> bool:
+    """Whether the system knows such locks on what this is."""
+    try:
+        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    fcntl.lockf(fd, fcntl.LOCK_UN)
+    return True
 
 
 class LogFile:

@@ -102,12 +102,16 @@ class StoreBus(Hearing):
 
     A text is words with blanks between them: ``m7:1203`` account 7 has moved on to 1203, ``w`` queue rows became due,
     ``t<topic>:<payload in base64>``; unknown words are of a later release, and passed over. ``on_missed`` is called
-    when words of others may have been lost.
+    when words of others may have been lost. What is published within ``gather_s`` of the last time is sent together.
     """
 
-    def __init__(self, channel: IStoreChannel, clock: IReactorTime, on_missed: Callable[[], object]) -> None:
+    def __init__(
+        self, channel: IStoreChannel, gather_s: float, clock: IReactorTime, on_missed: Callable[[], object]
+    ) -> None:
         super().__init__()
         self._channel = channel
+        self._gather_s = gather_s
+        self._not_before = 0.0
         self._clock = clock
         self._on_missed = on_missed
         self._unsent_moved: dict[AccountId, ModSeq] = {}
@@ -144,10 +148,11 @@ class StoreBus(Hearing):
     def _send_soon(self) -> None:
         if not self._sending:
             self._sending = True
-            self._clock.callLater(0, self._send)
+            self._clock.callLater(max(0.0, self._not_before - self._clock.seconds()), self._send)
 
     def _send(self) -> None:
         self._sending = False
+        self._not_before = self._clock.seconds() + self._gather_s
         words = [f"m{account_id}:{modseq}" for account_id, modseq in self._unsent_moved.items()]
         words += self._unsent_words
         self._unsent_moved.clear()

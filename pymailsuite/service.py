@@ -34,7 +34,7 @@ from pymailsuite.directory.return_paths import ReturnPathResolver, ReturnPaths
 from pymailsuite.dns.resolver import Resolver
 from pymailsuite.imap.factory import ImapFactory
 from pymailsuite.interfaces import IMailStore, INoticeBus, IRecipientResolver
-from pymailsuite.listeners import Listeners, ListeningService, Sessions, SharedSockets
+from pymailsuite.listeners import HoldBack, Listeners, ListeningService, Sessions, SharedSockets
 from pymailsuite.notices import NoBus, NoticePoll, StoreBus, StoreOnBus
 from pymailsuite.opening import add_configured_domains, give_to, make_folder, store_of
 from pymailsuite.policy.arc.sealing import ForwardSealer
@@ -77,18 +77,39 @@ class QueueService(Service):
         return Deferred.fromCoroutine(self._runner.stop())
 
 
+class PresenceService(Service):
+    """A sign of life of a process that holds POP3 locks, but leaves the queue to others."""
+
+    def __init__(self, presence: Presence) -> None:
+        self.setName("presence")  # type: ignore[no-untyped-call]
+        self._presence = presence
+
+    def startService(self) -> None:
+        """Be there. OSError if the folder for it cannot be used."""
+        super().startService()  # type: ignore[no-untyped-call]
+        self._presence.enter()
+
+    def stopService(self) -> None:
+        """Nothing is locked any more."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        self._presence.leave()
+
+
 @frozen
 class Place:
     """Where a server stands among the processes that work on one store; by default alone.
 
-    ``shared``: listening sockets another process has bound. ``sweeps``: whether the sweeping of the store falls to it.
-    ``pem``: the certificate as it was when it could be read.
+    ``shared``: listening sockets another process has bound. ``sweeps``: whether the sweeping of the store falls to it;
+    ``runs_queue``: whether the queue does. ``pem``: the certificate as it was when it could be read. ``hold_back``: how
+    long new connections of those who hand over mail are left to the others.
     """
 
     bus: INoticeBus = field(factory=NoBus)
     shared: SharedSockets | None = None
     sweeps: bool = True
+    runs_queue: bool = True
     pem: Pem | None = None
+    hold_back: HoldBack = lambda tally: 0.0
 
 
 class MailService(MultiService):
@@ -134,10 +155,10 @@ class MailService(MultiService):
         recipients = ReturnPathResolver(directory, self._paths)
         self._presence = Presence(settings.server.data_dir / "queue", settings.server.hostname)
         self._queue_runner = self._make_queue_runner(recipients, reactor)
-        queue = QueueService(self._queue_runner)
+        queue = QueueService(self._queue_runner) if place.runs_queue else PresenceService(self._presence)
         self.tls = self._make_tls(owner, place.pem, reactor)
         self.listening = self._make_listening(recipients, self.tls, reactor)
-        self.listeners = Listeners(reactor, self.listening, place.shared)
+        self.listeners = Listeners(reactor, self.listening, place.shared, place.hold_back)
         factories = dict.fromkeys(cast(ShellFactory, service.factory) for service in self.listening)
         sessions = Sessions(factories, settings.upkeep.stop_grace, reactor)
         sweeper = StoreSweeper(self.store.upkeep, settings.upkeep.sweep_interval if place.sweeps else 0, reactor)
@@ -157,7 +178,7 @@ class MailService(MultiService):
     def _make_bus(self, place: Place, poll: NoticePoll, reactor: Any) -> INoticeBus:
         """Where the database carries words it carries them to everybody; else whoever started us may have a way."""
         channel = self.store.channel
-        return place.bus if channel is None else StoreBus(channel, reactor, poll.soon)
+        return place.bus if channel is None else StoreBus(channel, self.settings.workers.gather, reactor, poll.soon)
 
     def _make_queue_runner(self, recipients: IRecipientResolver, reactor: Any) -> QueueRunner:
         settings = self.settings
@@ -246,12 +267,24 @@ class MailService(MultiService):
                 event="imap.plaintext_login_allowed",
             )
         imap = ImapFactory(settings.imap, hostname, self.portal, self.store.notices, self.store, tls, reactor)
-        pop3 = Pop3Factory(settings.pop3, hostname, self.portal, reactor, tls_context=tls, owner=self._presence.owner)
+        pop3 = Pop3Factory(
+            settings.pop3,
+            hostname,
+            self.portal,
+            reactor,
+            self.store.counts,
+            tls_context=tls,
+            owner=self._presence.owner,
+        )
         listeners = settings.listeners
         return [
-            ListeningService("smtp", "listeners.smtp", listeners.smtp, smtp),
-            ListeningService("submission", "listeners.submission", listeners.submission, submission),
-            ListeningService("submissions", "listeners.submissions", listeners.submissions, submission, tls),
+            ListeningService("smtp", "listeners.smtp", listeners.smtp, smtp, takes_mail_in=True),
+            ListeningService(
+                "submission", "listeners.submission", listeners.submission, submission, takes_mail_in=True
+            ),
+            ListeningService(
+                "submissions", "listeners.submissions", listeners.submissions, submission, tls, takes_mail_in=True
+            ),
             ListeningService("imap", "listeners.imap", listeners.imap, imap),
             ListeningService("imaps", "listeners.imaps", listeners.imaps, imap, tls),
             ListeningService("pop3", "listeners.pop3", listeners.pop3, pop3),

@@ -19,6 +19,7 @@ from twisted.python.usage import UsageError
 from pymailsuite.config.loader import load_settings
 from pymailsuite.config.settings import Settings
 from pymailsuite.errors import ConfigError
+from pymailsuite.hang_up import HangUp
 from pymailsuite.logs import Descriptor, LogFile, log_observer
 from pymailsuite.process import allow_many_files, share_one_heap, tell_ready
 from pymailsuite.service import MailService
@@ -101,16 +102,19 @@ def makeService(options: Options) -> IService:
     allow_many_files()
     share_one_heap()
     place = _log_place(settings, parent)
+    has_parent = settings.server.worker_count > 1 or settings.workers.parent
     try:
         common: dict[str, Any] = {
             "checkers": options.get("credCheckers", ()),
             "owner": owner,
             "on_ready": tell_ready,
             "on_failure": give_up,
-            "log_observer": _observer(settings, place, owner),
+            "log_observer": _observer(settings, place, owner, shared=has_parent),
         }
-        if settings.server.worker_count == 1:
-            return TwistdService(settings, reactor, **common)
+        if not has_parent:
+            service = TwistdService(settings, reactor, **common)
+            HangUp(settings, options.read_settings, service.tls, reactor).setServiceParent(service)  # type: ignore[no-untyped-call]
+            return service
         return TwistdParent(
             settings,
             reactor,
@@ -147,12 +151,14 @@ def _log_place(settings: Settings, parent: Any) -> LogPlace:
     return LogPlace(path.absolute())
 
 
-def _observer(settings: Settings, place: LogPlace, owner: tuple[int, int] | None) -> ILogObserver | None:
-    """The observer for ``[log]``; None: twistd has one of its own."""
+def _observer(
+    settings: Settings, place: LogPlace, owner: tuple[int, int] | None, *, shared: bool
+) -> ILogObserver | None:
+    """The observer for ``[log]``, which other processes may write to (``shared``); None: twistd has one of its own."""
     if place.logger:
         return None
     if place.file is None:
-        return log_observer(settings.log, Descriptor())
+        return log_observer(settings.log, Descriptor(shared=shared))
     try:
         return log_observer(settings.log, LogFile(place.file, owner))
     except OSError as error:

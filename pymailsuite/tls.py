@@ -225,11 +225,12 @@ class ServerTls:
         """What a new connection is made from."""
         now = self._seconds()
         if now - self._looked_at >= self._LOOK_EVERY_S:
-            self._looked_at = now
-            self._renew()
+            self.renew()
         return self._options.getContext()
 
-    def _renew(self) -> None:
+    def renew(self) -> None:
+        """Look at the files now."""
+        self._looked_at = self._seconds()
         stamp = self._stamp_now()
         if stamp == self._stamp:
             return

@@ -33,6 +33,7 @@ LINES = (
     ("smtp", "pop3", "imap"),
     ("queue", "relay", "delivery"),
     ("tls", "logs", "counters", "listeners", "notices", "opening", "process", "upkeep"),
+    ("hang_up",),
     ("service",),
     ("workers",),
     ("tap",),

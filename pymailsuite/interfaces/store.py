@@ -83,6 +83,9 @@ class IMailStore(Interface):
     counts = Attribute("ISharedCounts")
     lists = Attribute("IListStore")
     channel = Attribute("IStoreChannel, or None if the database carries no words between processes")
+    writes_in_turn = Attribute(
+        "True: one transaction writes at a time, whichever process it is in, so that several gain nothing by writing"
+    )
     dmarc = Attribute("IDmarcStore")
     keys = Attribute("IKeyStore")
     greylist = Attribute("IGreylistStore")

@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from pymailsuite.config.sections.pop3 import Pop3Settings
+from pymailsuite.interfaces import ISharedCounts
 from pymailsuite.pop3.login_delay import LoginDelay
 from pymailsuite.pop3.protocol import Pop3Protocol
 from pymailsuite.pop3.replies import err
@@ -28,18 +29,19 @@ class Pop3Factory(ShellFactory):
         hostname: str,
         portal: Portal,
         reactor: IReactorTime,
+        counts: ISharedCounts,
         *,
         mechanisms: Mechanisms = sasl_mechanisms,
         tls_context: TlsContextFactory | None = None,
         owner: str = "",
     ) -> None:
-        """``portal`` gives avatars for IPop3Avatar. ``tls_context`` None: no STLS. ``owner`` names this process where
-        its maildrop locks are released when it has died."""
+        """``portal`` gives avatars for IPop3Avatar. ``counts`` remembers logins for LOGIN-DELAY. ``tls_context`` None:
+        no STLS. ``owner`` names this process where its maildrop locks are released when it has died."""
         super().__init__(reactor, ConnectionLimits(settings.connections, settings.connections_per_address))
         self.service = Service(settings, hostname, tls_context is not None, mechanisms, owner or hostname)
         self._portal = portal
         self._tls_context = tls_context
-        self._login_delay = LoginDelay(settings.login_delay, reactor)
+        self._login_delay = LoginDelay(settings.login_delay, counts)
         if settings.plaintext_login:
             self.log.warn(
                 "{event}: passwords are taken without TLS from this host's own addresses",

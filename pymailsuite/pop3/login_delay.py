@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from twisted.internet.interfaces import IReactorTime
+from typing import Final
 
 from pymailsuite.errors import TemporaryFailure
+from pymailsuite.interfaces import CountKey, ISharedCounts
 from pymailsuite.values import AccountId
+
+_KIND: Final = "pop3.login"
 
 
 class LoggedInTooSoon(TemporaryFailure):
@@ -16,22 +19,17 @@ class LoggedInTooSoon(TemporaryFailure):
 
 
 class LoginDelay:
-    """Remembers when each account last logged in, for as long as that matters."""
+    """Counts the logins of each account, whichever process it logs in to, in windows of ``delay_s`` seconds."""
 
-    def __init__(self, delay_s: float, clock: IReactorTime) -> None:
+    def __init__(self, delay_s: float, counts: ISharedCounts) -> None:
         self._delay_s = delay_s
-        self._clock = clock
-        self._logins: dict[AccountId, float] = {}
+        self._counts = counts
 
-    def check(self, account_id: AccountId) -> None:
-        """LoggedInTooSoon, or this login is remembered."""
+    async def check(self, account_id: AccountId) -> None:
+        """LoggedInTooSoon, or the account may log in, and may not again while the window lasts that begins now."""
         if not self._delay_s:
             return
-        now = self._clock.seconds()
-        logins = self._logins
-        # In order of time: those at the front are the first to be over.
-        while logins and next(iter(logins.values())) + self._delay_s <= now:
-            del logins[next(iter(logins))]
-        if account_id in logins:
+        key = CountKey(_KIND, str(account_id))
+        counted = await self._counts.add([key], self._delay_s)
+        if counted[key].total > 1:
             raise LoggedInTooSoon
-        logins[account_id] = now

@@ -240,7 +240,7 @@ class Pop3Protocol(PullingProtocol[Request]):
         peer = Peer(self.peer_ip, self.peer_port)
         _, avatar, logout = await self._portal.login(request.credentials, peer, IPop3Avatar)
         try:
-            self._login_delay.check(avatar.account.account_id)
+            await self._login_delay.check(avatar.account.account_id)
             maildrop = await open_maildrop(
                 avatar.mail,
                 request.mailbox,

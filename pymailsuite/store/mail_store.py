@@ -57,6 +57,7 @@ class MailStore:
         self.channel = channel
         self.notices = ChangeNotices()
         self.database = make_database(self.notices)
+        self.writes_in_turn = self.database.engine.writes_in_turn
         self._node = Node(self.database, clock)
         self.directory = DirectoryStore(self.database, clock)
         self.queue = QueueStore(self.database, clock, self._node.clock)

@@ -57,6 +57,13 @@ class Welcome:
     log: LogPlace
     reactor: str
     """The module that installs it."""
+    intake: int
+    """How many of the workers, the first ones, take mail in and work on the queue."""
+
+    @property
+    def takes_mail_in(self) -> bool:
+        """Whether this one does."""
+        return self.number <= self.intake
 
 
 def pack(welcome: Welcome) -> bytes:

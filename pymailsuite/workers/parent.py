@@ -29,7 +29,7 @@ from pymailsuite.tls import Pem
 from pymailsuite.workers.channel import LogPlace, Welcome
 from pymailsuite.workers.group import WorkerGroup, WorkersFailed
 from pymailsuite.workers.hub import Hub
-from pymailsuite.workers.share import share_of
+from pymailsuite.workers.share import intake_count, share_of
 from pymailsuite.workers.spawn import Spawner
 
 log = Logger()
@@ -120,11 +120,12 @@ class WorkersService(Service):
 
     def _tell_ready(self, server: MailService) -> None:
         log.info(
-            "{event} {hostname}, pymailsuite {version}, {count} processes",
+            "{event} {hostname}, pymailsuite {version}, {count} processes, {intake} of them for mail that comes in",
             event="workers.ready",
             hostname=server.settings.server.hostname,
             version=__version__,
             count=server.settings.server.worker_count,
+            intake=intake_count(server.settings, server.store.writes_in_turn),
         )
 
     async def _stop(self) -> None:
@@ -142,13 +143,16 @@ class WorkersService(Service):
     def _make_group(self, server: MailService) -> WorkerGroup:
         settings = server.settings
         count = settings.server.worker_count
-        share = share_of(settings, count)
+        intake = intake_count(settings, server.store.writes_in_turn)
+        share = share_of(settings, count, intake)
         sockets = self._ports.sockets(server.listening)
+        reading = self._ports.sockets(service for service in server.listening if not service.takes_mail_in)
         pem: Pem = server.tls.pem
 
         def welcome_of(number: int) -> Welcome:
             reactor = type(self._reactor).__module__
-            return Welcome(number, share, self._auth, sockets, pem, self._log_place, reactor)
+            there = sockets if number <= intake else reading
+            return Welcome(number, share, self._auth, there, pem, self._log_place, reactor, intake)
 
         spawner = Spawner(welcome_of, self._hub, settings.workers, settings.notices, self._reactor)
         return WorkerGroup(count, spawner.start, settings.workers, self._reactor)

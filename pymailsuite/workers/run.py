@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,7 @@ from pymailsuite.process import share_one_heap
 from pymailsuite.service import MailService, Place
 from pymailsuite.workers.bus import WorkerBus
 from pymailsuite.workers.channel import End, Failed, LogPlace, Serving, Welcome, read_welcome
+from pymailsuite.workers.gathering import Gathering, OwnLoad
 from pymailsuite.workers.hub import DEPARTED
 from pymailsuite.workers.outbox import News, Outbox
 from pymailsuite.workers.spawn import CHANNEL
@@ -61,13 +63,22 @@ class Worker:
     def _make_service(self, outbox: Outbox) -> MailService:
         welcome = self._welcome
         self._bus = WorkerBus(outbox)
+        load = OwnLoad(self._reactor.seconds, time.process_time)
+        gathering = Gathering(welcome.number, welcome.intake, welcome.settings.workers.together, load)
         service = MailService(
             welcome.settings,
             self._reactor,
             checkers=[makeChecker(description) for description in welcome.auth],
             on_ready=lambda: self._say(Serving),
             on_failure=self._failed,
-            place=Place(self._bus, welcome.sockets, welcome.number == 1, welcome.pem),
+            place=Place(
+                self._bus,
+                welcome.sockets,
+                sweeps=welcome.number == 1,
+                runs_queue=welcome.takes_mail_in,
+                pem=welcome.pem,
+                hold_back=gathering.hold_back_s,
+            ),
         )
         self._bus.share(service.tallies())
         self._service = service
@@ -115,7 +126,7 @@ def observer_of(welcome: Welcome) -> ILogObserver:
     if place.logger:
         named = namedAny(place.logger)()
         return named if ILogObserver.providedBy(named) else LegacyLogObserverWrapper(named)
-    target = Descriptor() if place.file is None else LogFile(place.file)
+    target = Descriptor(shared=True) if place.file is None else LogFile(place.file)
     return log_observer(welcome.settings.log, target, welcome.number)
 
 

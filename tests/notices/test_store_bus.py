@@ -44,7 +44,7 @@ class StoreBusTests(SynchronousTestCase):
         self.wires = (Wire(), Wire())
         self.wires[0].peer = self.wires[1]
         self.missed = 0
-        self.here, self.there = (StoreBus(wire, self.clock, self.miss) for wire in self.wires)
+        self.here, self.there = (StoreBus(wire, 0.0, self.clock, self.miss) for wire in self.wires)
         self.here.startService()
         self.there.startService()
         self.moved: list[Mapping[AccountId, ModSeq]] = []

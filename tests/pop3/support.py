@@ -75,7 +75,9 @@ class World:
     def configure(self, **settings):
         """Use these settings for connections made from now on."""
         self.settings = Pop3Settings(**({"plaintext_login": True, "failed_login_delay": 0} | settings))
-        self.factory = Pop3Factory(self.settings, HOST, self.portal, self.clock, tls_context="a context")
+        self.factory = Pop3Factory(
+            self.settings, HOST, self.portal, self.clock, self.store.counts, tls_context="a context"
+        )
 
     @property
     def mailbox(self):

@@ -73,7 +73,7 @@ class RealTlsTests(TestCase):
         self.addCleanup(folder.cleanup)
         options = load_options(tls, read_pem(certificate_files(tls, HOST, Path(folder.name))))
         self.world = world
-        factory = Pop3Factory(Pop3Settings(), HOST, world.portal, reactor, tls_context=options)
+        factory = Pop3Factory(Pop3Settings(), HOST, world.portal, reactor, world.store.counts, tls_context=options)
         self.pop3 = reactor.listenTCP(0, factory, interface="127.0.0.1")
         self.pop3s = reactor.listenTCP(0, TLSMemoryBIOFactory(options, False, factory), interface="127.0.0.1")
         for port in (self.pop3, self.pop3s):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 from twisted.logger import ILogObserver, Logger, LogLevel, LogPublisher
@@ -148,3 +151,22 @@ class LogFileTests(SynchronousTestCase):
     def test_every_level_name_is_one_of_twisted(self) -> None:
         for level in ("debug", "info", "warn", "error", "critical"):
             self.assertIsNotNone(LogLevel.levelWithName(LogSettings.model_validate({"level": level}).level))
+
+
+class SharedDescriptorTests(SynchronousTestCase):
+    """Several processes write to one pipe."""
+
+    def test_lines_longer_than_a_pipe_keeps_together_are_whole(self) -> None:
+        reading, writing = os.pipe()
+        self.addCleanup(os.close, reading)
+        writer = (
+            "import sys; from pymailsuite.logs import Descriptor; target = Descriptor(1, shared=True)\n"
+            "for _ in range(30): target.write(sys.argv[1].encode() * 20000 + b'\\n', 0.0)"
+        )
+        children = [subprocess.Popen([sys.executable, "-c", writer, letter], stdout=writing) for letter in "abc"]
+        os.close(writing)
+        with open(reading, "rb", closefd=False) as lines:
+            found = Counter(lines)
+        for child in children:
+            self.assertEqual(child.wait(60), 0)
+        self.assertEqual(found, {letter * 20000 + b"\n": 30 for letter in (b"a", b"b", b"c")})

@@ -19,6 +19,7 @@ import time
 import unittest
 from pathlib import Path
 
+from pymailsuite.tls import CertificateFiles, make_self_signed
 from tests.acceptance import acceptance
 from tests.support.server import Server, free_port_base, running
 
@@ -262,6 +263,56 @@ class LifeTests(ProcessCase):
 
 
 @unittest.skipUnless(os.geteuid() == 0, "dropping privileges needs root")
+class HangUpTests(ProcessCase):
+    """SIGHUP to a server of one process."""
+
+    def hang_up(self, server: subprocess.Popen[str], event: str) -> str:
+        """Send it, and wait for an event; the log."""
+        os.kill(server.pid, signal.SIGHUP)
+        deadline = time.monotonic() + 30
+        while event not in (said := (self.folder / "stderr").read_text()):
+            self.assertLess(time.monotonic(), deadline, said)
+            time.sleep(0.02)
+        return said
+
+    def test_it_goes_on_and_says_which_settings_wait_for_a_restart(self) -> None:
+        server = self.start("--pidfile=")
+        self.configure('[smtp]\nbanner = "new"\n')
+        said = self.hang_up(server, "server.restart_needed")
+        self.assertIn("server.restart_needed: smtp.banner ", said)
+        with smtplib.SMTP("127.0.0.1", self.port_base + 25, timeout=30) as client:
+            self.assertEqual(client.noop()[0], 250)
+
+    def test_a_new_certificate_is_in_use_at_once(self) -> None:
+        server = self.start("--pidfile=")
+        key, certificate = self.folder / "data/tls/key.pem", self.folder / "data/tls/certificate.pem"
+        make_self_signed(CertificateFiles(certificate, key), ["renewed.test"])
+        self.hang_up(server, "tls.renewed")
+        with smtplib.SMTP("127.0.0.1", self.port_base + 25, timeout=30) as client:
+            client.starttls(context=insecure_context())
+            assert isinstance(client.sock, ssl.SSLSocket)
+            served = client.sock.getpeercert(binary_form=True)
+        self.assertEqual(served, ssl.PEM_cert_to_DER_cert(certificate.read_text()))
+
+    def test_a_configuration_with_a_fault_is_reported(self) -> None:
+        server = self.start("--pidfile=")
+        self.configure("[smtp]\nbaner = 1\n")
+        self.assertIn("smtp.baner: unknown setting", self.hang_up(server, "server.reload_refused"))
+        self.assertIsNone(server.poll())
+
+    def test_with_a_parent_one_worker_is_replaced_by_one_with_the_new_settings(self) -> None:
+        self.configure("[workers]\nparent = true\n")
+        server = self.start("--pidfile=")
+        self.configure('[workers]\nparent = true\n[smtp]\nbanner = "new"\n')
+        os.kill(server.pid, signal.SIGHUP)
+        deadline = time.monotonic() + 30
+        greeting = b""
+        while b"new" not in greeting:
+            self.assertLess(time.monotonic(), deadline)
+            with socket.create_connection(("127.0.0.1", self.port_base + 25), 30) as connection:
+                greeting = connection.recv(1000)
+
+
 class PrivilegeTests(ProcessCase):
     """Started by root, run as somebody else."""
 

@@ -71,6 +71,13 @@ class WorkersCase(unittest.TestCase):
         self.assertTrue(connection.recv(1000).startswith(b"220 "))
         return connection
 
+    def pop3(self) -> socket.socket:
+        """A greeted POP3 connection."""
+        connection = socket.create_connection(("127.0.0.1", self.server.port(110)), PATIENCE_S)
+        self.addCleanup(connection.close)
+        self.assertTrue(connection.recv(1000).startswith(b"+OK"))
+        return connection
+
     def deliver(self, name: str = "ann") -> None:
         """Send a message."""
         with smtplib.SMTP("127.0.0.1", self.server.port(25), timeout=PATIENCE_S) as client:
@@ -113,19 +120,19 @@ class LifeTests(WorkersCase):
 
     def test_a_killed_worker_takes_its_connections_only_and_is_replaced(self) -> None:
         self.server.start()
-        connections = [self.smtp() for _ in range(12)]
+        connections = [self.pop3() for _ in range(12)]
         victim, *others = workers_of(self.server.pid)
         os.kill(victim, signal.SIGKILL)
         until(lambda: len(workers_of(self.server.pid)) == 3)
         alive = 0
         for connection in connections:
             try:
-                alive += talk(connection, "NOOP").startswith("250 ")
+                alive += talk(connection, "CAPA").startswith("+OK")
             except ConnectionError:
                 continue
         self.assertGreater(alive, 0)
         self.assertTrue(all(is_alive(other) for other in others))
-        self.assertTrue(talk(self.smtp(), "NOOP").startswith("250 "))
+        self.assertTrue(talk(self.pop3(), "CAPA").startswith("+OK"))
         until(lambda: self.log().count(" workers.serving ") == 4)
         self.assertIn("signal SIGKILL", self.log())
 

@@ -23,7 +23,8 @@ class Pop3Settings(Section):
     """Whether passwords are taken without TLS, and then from loopback addresses only."""
 
     login_delay: Duration = Field(default=0.0, ge=0)
-    """How long an account must wait between two logins (LOGIN-DELAY, RFC 2449 §6.6). 0: not at all."""
+    """How long an account must wait between two logins (LOGIN-DELAY, RFC 2449 §6.6), on whichever
+    process or node. 0: not at all."""
 
     failed_login_delay: Duration = Field(default=2.0, ge=0)
     """How long a wrong login waits for its answer; doubled with each further one of the connection, up to 16 times."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 from pydantic import Field
 
 from pymailsuite.config.base import Duration, Section
@@ -9,6 +11,19 @@ from pymailsuite.config.base import Duration, Section
 
 class WorkerSettings(Section):
     """``[workers]``: how the parent keeps its worker processes, if ``[server] workers`` asks for more than one."""
+
+    intake: Annotated[int, Field(ge=1)] | Literal["auto", "all"] = "auto"
+    """How many of the workers take mail in (SMTP and submission) and work on the queue; all serve IMAP and POP3.
+    ``"auto"``: all where the database takes what several processes write at the same time (PostgreSQL), one where they
+    would only wait for each other (SQLite), since one process writes there with less work than several."""
+
+    together: int = Field(default=16, ge=0)
+    """Connections of those who hand over mail that one worker takes before the next worker does, unless it has as much
+    to do as one process can: what comes in together is written with less work. 0: whichever worker has time."""
+
+    parent: bool = False
+    """Keep a parent and a worker even where ``[server] workers`` is 1: then SIGHUP reloads everything and a server that
+    crashed is started again."""
 
     restart_first: Duration = Field(default=0.5, gt=0)
     """A worker that died is started again at once. This is how long to wait if it dies again soon; doubled each further
@@ -27,6 +42,6 @@ class WorkerSettings(Section):
     """How long a worker that was told to end may take, ``upkeep.stop_grace`` and mail on its way out included; then it
     is killed."""
 
-    gather: Duration = Field(default=0.02, ge=0)
+    gather: Duration = Field(default=0.05, ge=0)
     """Notices and counts of connections that are sent within this time of each other travel together. A change in one
     worker is known in the others after at most twice this time."""

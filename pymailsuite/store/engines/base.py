@@ -120,6 +120,10 @@ class Engine(Protocol):
     Empty where one transaction writes at a time: whoever selects in a transaction that writes is alone anyway.
     """
 
+    writes_in_turn: ClassVar[bool]
+    """One transaction writes at a time, whichever process it is in: what several processes write is committed apart,
+    and costs more than if one of them wrote it."""
+
     writers: int
     """How many connections may write at the same time to any good."""
 

@@ -295,6 +295,7 @@ class PostgresEngine:
     )
     skip_locked: ClassVar[str] = " FOR UPDATE SKIP LOCKED"
     for_update: ClassVar[str] = " FOR UPDATE"
+    writes_in_turn: ClassVar[bool] = False
 
     def __init__(self, url: str, settings: StoreSection) -> None:
         try:

@@ -152,6 +152,7 @@ class SqliteEngine:
     own_statements: ClassVar[Sequence[str]] = ()
     skip_locked: ClassVar[str] = ""
     for_update: ClassVar[str] = ""
+    writes_in_turn: ClassVar[bool] = True
     writers = 1
 
     def __init__(self, path: str | None, settings: StoreSection) -> None:
