@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
 from attrs import evolve, frozen
@@ -99,5 +99,5 @@ class IJunkMarks(Interface):
     """Tells what users of this process say of messages, by moving them to or from the mailbox ``\\Junk`` and by the
     keywords ``$Junk`` and ``$NotJunk``."""
 
-    def subscribe(callback: object) -> None:
+    def subscribe(callback: Callable[[JunkMark], None]) -> None:
         """Call ``callback`` with each JunkMark, in the reactor thread, after the commit."""

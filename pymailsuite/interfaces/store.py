@@ -92,6 +92,7 @@ class IMailStore(Interface):
     correspondents = Attribute("ICorrespondents")
     secrets = Attribute("ISecretStore")
     reputations = Attribute("IReputationStore")
+    marks = Attribute("IJunkMarks")
 
     def open() -> Deferred[None]:
         """Connect, migrate the schema. ConfigError if the schema is newer than this code."""

@@ -23,10 +23,12 @@ from pymailsuite.interfaces.mail import (
     Selection,
     StoreResult,
 )
+from pymailsuite.interfaces.reputation import JunkMark
 from pymailsuite.store import mailboxes
 from pymailsuite.store import messages as message_rows
 from pymailsuite.store.clock import StoreClock
 from pymailsuite.store.database import Database
+from pymailsuite.store.marks import JunkMarks, keyword_marks_txn, keyword_said, moved_marks_txn
 from pymailsuite.store.transaction import Transaction
 from pymailsuite.values import (
     ALL_UIDS,
@@ -49,8 +51,16 @@ T = TypeVar("T")
 class AccountMail:
     """The mail of one account; holds nothing open."""
 
-    def __init__(self, database: Database, clock: IReactorTime, lease_clock: StoreClock, account_id: AccountId) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: IReactorTime,
+        lease_clock: StoreClock,
+        account_id: AccountId,
+        marks: JunkMarks,
+    ) -> None:
         self.account_id = account_id
+        self._marks = marks
         self._database = database
         self._clock = clock
         self._lease_clock = lease_clock
@@ -186,12 +196,18 @@ class AccountMail:
         flags: Flags,
         unchanged_since: ModSeq | None,
     ) -> Deferred[StoreResult]:
-        return self._run(
-            "store flags",
-            lambda txn: message_rows.store_flags_txn(
-                txn, self.account_id, mailbox_id, uids, change, flags, unchanged_since
-            ),
-        )
+        said = keyword_said(change, flags) if self._marks.wanted else ""
+
+        def store_txn(txn: Transaction) -> StoreResult:
+            if said:
+                self._tell_txn(txn, keyword_marks_txn(txn, self.account_id, mailbox_id, uids, said))
+            return message_rows.store_flags_txn(txn, self.account_id, mailbox_id, uids, change, flags, unchanged_since)
+
+        return self._run("store flags", store_txn)
+
+    def _tell_txn(self, txn: Transaction, marks: tuple[JunkMark, ...]) -> None:
+        if marks:
+            txn.call_after(self._marks.told, marks)
 
     def expunge(self, mailbox_id: MailboxId, uids: UidSet) -> Deferred[UidSet]:
         return self._remove("expunge", mailbox_id, uids, only_deleted=True)
@@ -210,11 +226,29 @@ class AccountMail:
 
     def copy(self, mailbox_id: MailboxId, uids: UidSet, target: str) -> Deferred[Copied]:
         now = self._clock.seconds()
-        return self._run("copy", lambda txn: message_rows.copy_txn(txn, self.account_id, mailbox_id, uids, target, now))
+        return self._run(
+            "copy", lambda txn: self._transferred_txn(txn, message_rows.copy_txn, mailbox_id, uids, target, now)
+        )
 
     def move(self, mailbox_id: MailboxId, uids: UidSet, target: str) -> Deferred[Copied]:
         now = self._clock.seconds()
-        return self._run("move", lambda txn: message_rows.move_txn(txn, self.account_id, mailbox_id, uids, target, now))
+        return self._run(
+            "move", lambda txn: self._transferred_txn(txn, message_rows.move_txn, mailbox_id, uids, target, now)
+        )
+
+    def _transferred_txn(
+        self,
+        txn: Transaction,
+        transfer_txn: Callable[[Transaction, AccountId, MailboxId, UidSet, str, float], Copied],
+        mailbox_id: MailboxId,
+        uids: UidSet,
+        target: str,
+        now: float,
+    ) -> Copied:
+        copied = transfer_txn(txn, self.account_id, mailbox_id, uids, target, now)
+        if self._marks.wanted:
+            self._tell_txn(txn, moved_marks_txn(txn, self.account_id, mailbox_id, target, copied))
+        return copied
 
     def append(self, mailbox: str, messages: Sequence[NewMessage]) -> Deferred[Appended]:
         now = self._clock.seconds()

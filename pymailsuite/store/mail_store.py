@@ -29,6 +29,7 @@ from pymailsuite.store.engines.sqlite import SqliteEngine
 from pymailsuite.store.greylist import Correspondents, GreylistStore
 from pymailsuite.store.keys import KeyStore
 from pymailsuite.store.lists import ListStore
+from pymailsuite.store.marks import JunkMarks
 from pymailsuite.store.migrate import migrate_txn
 from pymailsuite.store.modseqs import read_modseqs
 from pymailsuite.store.node import Beat, Node
@@ -67,6 +68,7 @@ class MailStore:
         self.greylist = GreylistStore(self.database, self._node.clock)
         self.correspondents = Correspondents(self.database, self._node.clock)
         self.reputations = ReputationStore(self.database, self._node.clock)
+        self.marks = JunkMarks()
         self.keys = KeyStore(self.database)
         self.secrets = SecretStore(self.database, clock)
         self.upkeep = StoreUpkeep(self.database, clock, scanning, self.directory, self._next_id)
@@ -97,7 +99,7 @@ class MailStore:
         return read_modseqs(self.database, account_ids)
 
     def account_mail(self, account_id: AccountId) -> AccountMail:
-        return AccountMail(self.database, self._clock, self._node.clock, account_id)
+        return AccountMail(self.database, self._clock, self._node.clock, account_id, self.marks)
 
     def release_maildrops(self, owners: Iterable[str]) -> Deferred[int]:
         gone = sorted(set(owners))

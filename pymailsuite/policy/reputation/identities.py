@@ -29,7 +29,7 @@ def results_in(verdicts: Iterable[Verdict]) -> list[MethodResult]:
 
 def identities_in(results: Iterable[MethodResult], ip: str, settings: ReputationSettings) -> tuple[Identity, ...]:
     """From the most telling to the least: the address SPF has passed for, the author's domain (DMARC), domains that
-    signed or sent, the network. ``ip`` empty: as reverse DNS was asked about, if the results tell that."""
+    signed or sent, the network. ``ip`` empty: it is not known."""
     passed = [(result.method, dict(result.properties)) for result in results if result.result == "pass"]
     found: list[Identity] = []
     for method, properties in passed:

@@ -26,6 +26,7 @@ from pymailsuite.interfaces.policy import (
 from pymailsuite.interfaces.reputation import Event, Identity, IReputation, IReputationStore
 from pymailsuite.policy.base import NO_OPINION, Policy
 from pymailsuite.policy.greylist.suspicion import is_refused_anyway, is_vouched_for
+from pymailsuite.policy.reputation.hearing import JunkListener
 from pymailsuite.policy.reputation.identities import identities_in, results_in
 from pymailsuite.policy.reputation.noting import EventBuffer
 from pymailsuite.policy.reputation.scoring import most_telling
@@ -151,4 +152,5 @@ def make_policy(context: PolicyContext) -> ReputationPolicy:
         return reputations
 
     events = EventBuffer(settings, reputations, context.clock)
+    store.marks.subscribe(JunkListener(settings, events, context.authserv_id).heard)
     return ReputationPolicy(settings, reputations, events, context.clock, context.settings.policy.budget)
