@@ -22,7 +22,13 @@ def store_url(settings: Settings) -> str:
 
 def store_of(settings: Settings, reactor: Any) -> IMailStore:
     """The store these settings describe, not yet open. ConfigError if they name a kind there is not."""
-    return mail_store(settings.store, reactor, url=store_url(settings), scan_limits=settings.message.scan_limits())
+    return mail_store(
+        settings.store,
+        reactor,
+        url=store_url(settings),
+        scan_limits=settings.message.scan_limits(),
+        history_keep_s=settings.history.keep,
+    )
 
 
 async def add_configured_domains(store: IMailStore, settings: Settings) -> list[str]:

@@ -25,6 +25,7 @@ from pymailsuite import __version__
 from pymailsuite.auth import AuthService, LoginThrottle
 from pymailsuite.config.settings import Settings
 from pymailsuite.counters import Counters
+from pymailsuite.delivery.history import HistoryRecorder
 from pymailsuite.delivery.intake import MessageIntake
 from pymailsuite.delivery.late import LateDelivery
 from pymailsuite.delivery.onward import OnwardMail
@@ -154,6 +155,9 @@ class MailService(MultiService):
         directory = RecipientResolver(settings.directory, self.store.directory, reactor)
         recipients = ReturnPathResolver(directory, self._paths)
         self._presence = Presence(settings.server.data_dir / "queue", settings.server.hostname)
+        self._history = (
+            HistoryRecorder(settings.history, self.store.history, reactor) if settings.history.enabled else None
+        )
         self._queue_runner = self._make_queue_runner(recipients, reactor)
         queue = QueueService(self._queue_runner) if place.runs_queue else PresenceService(self._presence)
         self.tls = self._make_tls(owner, place.pem, reactor)
@@ -168,6 +172,8 @@ class MailService(MultiService):
         on_bus = StoreOnBus(self.store, self.bus)
         children: list[Any] = [watch, self.bus, on_bus, poll, auth, queue, sweeper, sessions, self.listeners]
         children.insert(children.index(sessions), self._make_listing_watch(reactor))
+        if self._history is not None:
+            children.insert(children.index(auth), self._history)
         if settings.dmarc.reports:
             children.insert(children.index(sessions), self._make_dmarc_reports(recipients, reactor))
         for child in children:
@@ -187,7 +193,9 @@ class MailService(MultiService):
         signer = self._signer(reactor)
         reports = ReportWriter(self.store, recipients, reactor, settings.queue.return_size, signer)
         here = LateDelivery(recipients, reactor)
-        return QueueRunner(settings.queue, hostname, self.store, relay, reports, here, self._presence, reactor)
+        return QueueRunner(
+            settings.queue, hostname, self.store, relay, reports, here, self._presence, reactor, history=self._history
+        )
 
     def _make_intake(self, recipients: IRecipientResolver, reactor: Any) -> MessageIntake:
         settings = self.settings
@@ -199,7 +207,7 @@ class MailService(MultiService):
             in_thread = partial(deferToThreadPool, reactor, reactor.getThreadPool())
             sealer = ForwardSealer(settings.arc, ring, self._resolver, authserv_id, reactor, in_thread)
         onward = OnwardMail(settings.forwarding, settings.bounce_tags, self._paths, recipients, sealer)
-        return MessageIntake(self.store, settings.delivery, hostname, reactor, authserv_id, onward)
+        return MessageIntake(self.store, settings.delivery, hostname, reactor, authserv_id, onward, self._history)
 
     def _signer(self, reactor: Any) -> OwnMailSigner | None:
         """Who signs our own reports: the keys that sign our users' mail."""
@@ -258,6 +266,7 @@ class MailService(MultiService):
                 if section.reverse_dns
                 else None,
                 policies=policies,
+                refusals=self._history,
             )
 
         smtp, submission = smtp_factory(settings.smtp), smtp_factory(settings.submission)

@@ -22,9 +22,10 @@ from pymailsuite.delivery.rehearsal import Rehearsed, rehearse
 from pymailsuite.dns.resolver import Resolver
 from pymailsuite.errors import ConfigError, MailError
 from pymailsuite.interfaces import IMailStore, IResolver
-from pymailsuite.interfaces.policy import Action, IPolicyChain, Ruling
+from pymailsuite.interfaces.policy import IPolicyChain
 from pymailsuite.opening import become_owner, make_folder, store_of
 from pymailsuite.policy.assembly import make_chain
+from pymailsuite.policy.rulings import ruling_facts, says_something
 from pymailsuite.policy.spf.values import client_address
 from pymailsuite.store import inline_store
 from pymailsuite.values import Address, Peer
@@ -81,18 +82,13 @@ def answer_of(rehearsed: Rehearsed) -> dict[str, Any]:
             "domain": dmarc.get("domain", ""),
         },
         "verdict": verdict_of(rehearsed),
-        "trace": [ruling_row(ruling) for ruling in rehearsed.rulings if _says_something(ruling)],
+        "trace": [ruling_facts(ruling) for ruling in rehearsed.rulings if says_something(ruling)],
     }
 
 
 def _evidence(rehearsed: Rehearsed, policy: str) -> Mapping[str, Any]:
     ruling = rehearsed.ruling(policy)
     return ruling.verdict.evidence if ruling is not None else {}
-
-
-def _says_something(ruling: Ruling) -> bool:
-    verdict = ruling.verdict
-    return bool(verdict.action is not Action.PASS or verdict.reason or verdict.evidence or ruling.failure)
 
 
 def verdict_of(rehearsed: Rehearsed) -> dict[str, Any]:
@@ -108,22 +104,6 @@ def verdict_of(rehearsed: Rehearsed) -> dict[str, Any]:
         "reply": "" if refusal is None else f"{refusal.code} {refusal.enhanced_code} {refusal.text}",
         "score": decision.score,
         "fields": decision.prefix.decode("utf-8", "replace") if refusal is None else "",
-    }
-
-
-def ruling_row(ruling: Ruling) -> dict[str, Any]:
-    """A ruling, as history has it too."""
-    verdict = ruling.verdict
-    return {
-        "stage": ruling.stage.value,
-        "policy": ruling.policy,
-        "said": verdict.action.value,
-        "counts_as": ruling.effect.value,
-        "score": ruling.score,
-        "reason": verdict.reason or ruling.failure,
-        "recipient": "" if ruling.recipient is None else str(ruling.recipient),
-        "results": [f"{result.method}={result.result}" for result in verdict.results],
-        "evidence": dict(verdict.evidence),
     }
 
 

@@ -21,6 +21,7 @@ _NOUNS: Final = {
     "arc": "Chains of seals on forwarded messages (ARC).",
     "store": "The mail store as a whole.",
     "spf": "Whether a domain permits a host to send for it.",
+    "why": "What happened to a message, or why it was refused.",
     "explain": "What every check would say of a message.",
     "dns": "What the world should find about us in DNS, and what it finds.",
     "dmarc": "What author domains publish, and reports of what others received in our name.",

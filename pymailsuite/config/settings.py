@@ -14,6 +14,7 @@ from pymailsuite.config.sections.dmarc import DmarcSettings
 from pymailsuite.config.sections.dns import DnsSettings
 from pymailsuite.config.sections.forwarding import BounceTagSettings, ForwardingSettings
 from pymailsuite.config.sections.greylist import CorrespondentSettings, GreylistSettings
+from pymailsuite.config.sections.history import HistorySettings
 from pymailsuite.config.sections.hosts import (
     DynamicNamesSettings,
     EarlyTalkersSettings,
@@ -85,5 +86,6 @@ class Settings(Section):
     correspondents: CorrespondentSettings = Field(default_factory=CorrespondentSettings)
     reputation: ReputationSettings = Field(default_factory=ReputationSettings)
     spf: SpfSettings = Field(default_factory=SpfSettings)
+    history: HistorySettings = Field(default_factory=HistorySettings)
     upkeep: UpkeepSettings = Field(default_factory=UpkeepSettings)
     workers: WorkerSettings = Field(default_factory=WorkerSettings)

@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pymailsuite.config.sections.delivery import DeliverySettings
+from pymailsuite.delivery.history import HistoryRecorder
 from pymailsuite.errors import Refusal
 from pymailsuite.interfaces import (
     Acceptance,
@@ -35,7 +36,7 @@ from pymailsuite.interfaces import (
     StagedContent,
 )
 from pymailsuite.interfaces.onward import Departure, IOnwardMail, IOnwardMessage
-from pymailsuite.interfaces.policy import IMessageTap, ReceivedMessage
+from pymailsuite.interfaces.policy import IMessageTap, ReceivedMessage, Ruling
 from pymailsuite.message.authentication_results import remove_own_fields
 from pymailsuite.message.trace import count_received, delivered_to_field, received_field, return_path_field
 from pymailsuite.values import Address, Envelope, Peer, QueueId, queue_id_of
@@ -117,8 +118,15 @@ _HEADER_BEGINS: Final = re.compile(rb"[!-9;-~]+[ \t]*:|\r\n|>*From ").match
 """A field, the empty line that ends a header of no fields, or the line an mbox separates messages with."""
 _UNDECIDED: Final = re.compile(rb"(?:[!-9;-~]*[ \t]*|\r)\Z").match
 """What may still become the beginning of a header, when more octets come."""
+_MESSAGE_ID: Final = re.compile(rb"\r\nMessage-ID:[ \t]*<([!-=?-~]{1,250})>", re.IGNORECASE).search
 _FIRST_LINE_MAX: Final = 998
 """Octets of a line. Source: RFC 5322 §2.1.1."""
+
+
+def _message_id(header: bytes) -> str:
+    """What stands between its angle brackets; empty if there is none, or it is in no usual form."""
+    found = _MESSAGE_ID(b"\r\n" + header)
+    return "" if found is None else found[1].decode("ascii")
 
 
 @implementer(IIncomingMessage)
@@ -251,7 +259,7 @@ class IncomingMessage:
         self._end()
         return ReceivedMessage(self.queue_id, self._size, self._header, taps)
 
-    def commit(self, prefix: bytes = b"") -> Deferred[QueueId]:
+    def commit(self, prefix: bytes = b"", rulings: Sequence[Ruling] = ()) -> Deferred[QueueId]:
         """Fires with the queue id after the one transaction; HeaderTooLong, TooManyHops, or what the store refuses
         with."""
         self._end()
@@ -259,20 +267,33 @@ class IncomingMessage:
             return fail(self._refusal)
         if self._onward is not None:
             departing: Deferred[Departure] = self._onward.depart(prefix)
-            return departing.addCallbacks(self._finish, self._stay, callbackArgs=(prefix,))
-        return self._finish(Departure(self._envelope.reverse_path, prefix), prefix)
+            return departing.addCallbacks(self._finish, self._stay, callbackArgs=(prefix, rulings))
+        return self._finish(Departure(self._envelope.reverse_path, prefix), prefix, rulings)
 
     def _stay(self, failure: Failure) -> Failure:
         self._writer.abort()
         return failure
 
-    def _finish(self, departure: Departure, prefix: bytes) -> Deferred[QueueId]:
+    def _finish(self, departure: Departure, prefix: bytes, rulings: Sequence[Ruling]) -> Deferred[QueueId]:
         finished: Deferred[StagedContent] = self._writer.finish()
-        return finished.addCallback(self._accept, departure, prefix)
+        return finished.addCallback(self._accept, departure, prefix, rulings)
 
-    def _accept(self, content: StagedContent, departure: Departure, prefix: bytes) -> Deferred[QueueId]:
+    def _accept(
+        self, content: StagedContent, departure: Departure, prefix: bytes, rulings: Sequence[Ruling]
+    ) -> Deferred[QueueId]:
         envelope = self._envelope
         intake = self._intake
+        history = None
+        if intake.history is not None:
+            history = intake.history.accepted(
+                content.content_id,
+                self._peer,
+                envelope,
+                self._recipients,
+                self._size,
+                _message_id(self._header),
+                rulings,
+            )
         return intake.accept(
             Acceptance(
                 content=content,
@@ -283,6 +304,7 @@ class IncomingMessage:
                 body=envelope.body.value,
                 origin=self._peer.login or self._peer.ip,
                 prefix=departure.prefix,
+                history=history,
             )
         )
 
@@ -297,6 +319,7 @@ class MessageIntake:
 
     ``authserv_id`` is our name in Authentication-Results, of which nobody else may write any; empty: ``host_name``.
     ``onward`` looks after what is sent on; None: it leaves as it came.
+    ``history`` is told what was accepted, if given.
     """
 
     def __init__(
@@ -307,7 +330,9 @@ class MessageIntake:
         clock: IReactorTime,
         authserv_id: str = "",
         onward: IOnwardMail | None = None,
+        history: HistoryRecorder | None = None,
     ) -> None:
+        self.history = history
         self.authserv_id = authserv_id or host_name
         self.header_size = settings.header_size
         self.max_received = settings.max_received

@@ -8,7 +8,7 @@ from attrs import frozen
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
-from pymailsuite.interfaces.policy import IMessageTap, ReceivedMessage
+from pymailsuite.interfaces.policy import IMessageTap, ReceivedMessage, Ruling
 from pymailsuite.values import AccountId, Address, Envelope, Peer, QueueId
 
 
@@ -51,10 +51,11 @@ class IIncomingMessage(Interface):
     def received(taps: Mapping[str, IMessageTap]) -> ReceivedMessage:
         """What policies are told of the message, when all of it has been written; with the taps, by policy."""
 
-    def commit(prefix: bytes = b"") -> Deferred[QueueId]:
+    def commit(prefix: bytes = b"", rulings: Sequence[Ruling] = ()) -> Deferred[QueueId]:
         """Accept the message: fires after the commit. Any MailError is the reply.
 
-        ``prefix`` are header fields that go in front of it, each ended by CRLF, wherever it goes.
+        ``prefix`` are header fields that go in front of it, each ended by CRLF, wherever it goes. ``rulings`` are what
+        the policies said, for the record.
         """
 
     def abort() -> None:

@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred, succeed
 from zope.interface import Interface
 
 from pymailsuite.interfaces.content import StagedContent
+from pymailsuite.interfaces.history import HistoryEntry
 from pymailsuite.values import AccountId, Address, ContentId, Flags, QueueId
 
 
@@ -120,6 +121,8 @@ class Acceptance:
     body: str = "7BIT"
     origin: str = ""
     prefix: bytes = field(default=b"", repr=False)
+    history: HistoryEntry | None = None
+    """What is to be remembered of it."""
 
 
 class IQueueStore(Interface):
@@ -145,11 +148,13 @@ class IQueueStore(Interface):
         deliveries: Sequence[Delivery],
         report: Acceptance | None,
         more: bool = False,
+        history: HistoryEntry | None = None,
     ) -> Deferred[None]:
         """Record an attempt, deliver local copies and accept a report (DSN), all in one transaction; end the claim.
 
         ``more``: some of the claimed recipients are still under way, and the claim is kept for them. An entry with no
-        waiting recipient left is finished: its rows go. NoSuchEntry if the claim was lost.
+        waiting recipient left is finished: its rows go. ``history`` is what is to be remembered of the attempt.
+        NoSuchEntry if the claim was lost.
         """
 
     def release_claims(owners: Iterable[str]) -> Deferred[int]:

@@ -93,6 +93,7 @@ class IMailStore(Interface):
     secrets = Attribute("ISecretStore")
     reputations = Attribute("IReputationStore")
     marks = Attribute("IJunkMarks")
+    history = Attribute("IHistoryStore")
 
     def open() -> Deferred[None]:
         """Connect, migrate the schema. ConfigError if the schema is newer than this code."""

@@ -30,6 +30,7 @@ from pymailsuite.interfaces import (
     QueueEntry,
     RecipientState,
 )
+from pymailsuite.interfaces.history import HistoryEntry
 from pymailsuite.message.report import Action, RecipientReport, Report
 from pymailsuite.queue.schedule import EXPIRED_STATUS, decide, expires_at, is_delay_to_report
 from pymailsuite.values import MAX_CHUNK, QueueId
@@ -83,6 +84,22 @@ class DeliversHere(Protocol):
         """What becomes of recipients of ours, and their copies."""
 
 
+class RemembersAttempts(Protocol):
+    """What makes entries of attempts: :class:`pymailsuite.delivery.history.HistoryRecorder`."""
+
+    def attempted(
+        self,
+        entry: QueueEntry,
+        outcomes: Sequence[Outcome],
+        deliveries: Sequence[Delivery],
+        report: Acceptance | None,
+    ) -> HistoryEntry | None:
+        """What is to be remembered of an attempt that is about to be settled."""
+
+    def reported(self, entry: QueueEntry, report: Acceptance) -> HistoryEntry | None:
+        """What is to be remembered of a report."""
+
+
 class KnowsOwners(Protocol):
     """Who we are, and who is gone: :class:`pymailsuite.queue.presence.Presence`."""
 
@@ -118,6 +135,7 @@ class QueueRunner:
         presence: KnowsOwners,
         clock: IReactorTime,
         rng: random.Random | None = None,
+        history: RemembersAttempts | None = None,
     ) -> None:
         self._settings = settings
         self._host_name = host_name
@@ -130,6 +148,7 @@ class QueueRunner:
         self._here = here
         self._presence = presence
         self._owner = presence.owner
+        self._history = history
         self._departures_due = True
         self._under_way: dict[QueueId, Deferred[None]] = {}
         self._running = False
@@ -311,7 +330,12 @@ class QueueRunner:
         outcomes, deliveries = ended
         try:
             decided, report = await self._report(entry, self._decide(entry, outcomes))
-            await self._settle(entry, decided, deliveries, report, more)
+            history = None
+            if self._history is not None:
+                history = self._history.attempted(entry, decided, deliveries, report)
+                if report is not None:
+                    report = evolve(report, history=self._history.reported(entry, report))
+            await self._settle(entry, decided, deliveries, report, more, history)
         except CancelledError:
             raise
         except Exception:
@@ -367,11 +391,12 @@ class QueueRunner:
         deliveries: Sequence[Delivery],
         report: Acceptance | None,
         more: bool,
+        history: HistoryEntry | None,
     ) -> None:
         """Again and again while the store cannot: to give up here would send the message once more."""
         while True:
             try:
-                await self._queue.settle(self._owner, entry.queue_id, outcomes, deliveries, report, more)
+                await self._queue.settle(self._owner, entry.queue_id, outcomes, deliveries, report, more, history)
                 return
             except NoSuchEntry:
                 # Deleted by an operator meanwhile, or our lease ended and another has it.

@@ -10,12 +10,13 @@ import enum
 from collections.abc import Callable, Mapping
 
 from pymailsuite.errors import MailError
+from pymailsuite.interfaces.history import Refused
 from pymailsuite.interfaces.policy import Action, Decision, MailTransaction, PolicyReply, Ruling, Stage
 from pymailsuite.sasl import ServerMechanism
 from pymailsuite.smtp import replies
 from pymailsuite.smtp.replies import reply, text_of
 from pymailsuite.smtp.requests import CheckPolicy, HoldBack, Note, Request, Resolved, Service
-from pymailsuite.values import Address, BodyType, Peer
+from pymailsuite.values import Address, BodyType, Peer, QueueId
 
 _NOBODY_ASKED: frozenset[Stage] = frozenset()
 
@@ -57,6 +58,7 @@ class Conversation:
         self._errors_answered = 0
         self._held: Callable[[], None] | None = None
         self._early_talker = False
+        self._queue_id: QueueId | None = None
         self._connection_rulings: tuple[Ruling, ...] = ()
         self._hello_rulings: tuple[Ruling, ...] = ()
         self._stages = _NOBODY_ASKED
@@ -120,8 +122,11 @@ class Conversation:
         assert held is not None, "nothing was held back"
         held()
 
-    def _note(self, event: str, octets: bytes, **more: object) -> None:
+    def _note(self, event: str, octets: bytes, decision: Decision | None = None, **more: object) -> None:
+        """What is to be logged, and recorded if it is a refusal; ``decision`` is the one that refused, if one did."""
         peer = self._peer
+        if decision is not None:
+            more["policy"] = decision.culprit
         fields = {
             "peer_ip": peer.ip,
             "helo": peer.helo,
@@ -132,7 +137,25 @@ class Conversation:
             "reply": text_of(octets),
             **more,
         }
-        self.notes.append(Note(event, fields))
+        refused = None
+        if self._service.refusals is not None and event != "smtp.accepted":
+            refused = self._refused(event, octets, decision)
+        self.notes.append(Note(event, fields, refused))
+
+    def _refused(self, event: str, octets: bytes, decision: Decision | None) -> Refused:
+        asked = event == "smtp.recipient_refused" and self._pending_recipient is not None
+        recipients = (self._pending_recipient,) if asked else tuple([address for address, _ in self._recipients])
+        known, said = self._all_rulings(), () if decision is None else decision.rulings
+        return Refused(
+            event.partition(".")[2],
+            self._peer,
+            text_of(octets),
+            self._reverse_path,
+            tuple(filter(None, recipients)),
+            "" if decision is None else decision.culprit,
+            self._queue_id if event == "smtp.refused" else None,
+            (*known, *[ruling for ruling in said if not any(ruling is other for other in known)]),
+        )
 
     # --- policies
 

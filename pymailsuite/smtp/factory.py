@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from pymailsuite import __version__
 from pymailsuite.config.sections.smtp import Network, SmtpMxSettings, SmtpSettings, SubmissionSettings
 from pymailsuite.interfaces import IMessageIntake, IRecipientResolver
+from pymailsuite.interfaces.history import IRefusalRecord
 from pymailsuite.interfaces.policy import IPolicyChain
 from pymailsuite.policy.networks import in_networks
 from pymailsuite.smtp.help import load_help
@@ -46,12 +47,13 @@ class SmtpFactory(ShellFactory):
         postmaster_domain: str = "",
         peer_names: PeerNames | None = None,
         policies: IPolicyChain | None = None,
+        refusals: IRefusalRecord | None = None,
     ) -> None:
         """``mechanisms`` is :func:`pymailsuite.sasl.mechanisms` or the like; AUTH needs it and ``portal``.
 
         ``tls_context`` None: no STARTTLS. ``trusted_networks`` None: those of the section. ``peer_names`` None: peers
-        are not looked up in DNS. ``policies`` None: no checks are made. ConfigError if the section's help file cannot
-        be read.
+        are not looked up in DNS. ``policies`` None: no checks are made. ``refusals`` None: they are logged only.
+        ConfigError if the section's help file cannot be read.
         """
         super().__init__(
             reactor,
@@ -68,6 +70,7 @@ class SmtpFactory(ShellFactory):
             mechanisms=mechanisms if portal is not None else None,
             postmaster_domain=postmaster_domain,
             policies=policies,
+            refusals=refusals,
             proxies=settings.proxy_protocol if isinstance(settings, SmtpMxSettings) else (),
         )
         self._resolver = resolver

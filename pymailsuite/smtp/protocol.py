@@ -313,6 +313,8 @@ class SmtpProtocol(PullingProtocol[Request]):
         self.set_timeout(timeout_s)
 
     def _log_note(self, note: Note) -> None:
+        if note.refused is not None and self._service.refusals is not None:
+            self._service.refusals.refused(note.refused)
         self.log.info(_FORMATS[note.event], event=note.event, **note.fields)
 
     # --- requests of the session
@@ -329,7 +331,7 @@ class SmtpProtocol(PullingProtocol[Request]):
         if isinstance(request, CommitMessage):
             incoming, self._incoming = self._incoming, None
             assert incoming is not None, "no message was begun"
-            return self.wait_for(incoming.commit(request.prefix), self._message_committed)
+            return self.wait_for(incoming.commit(request.prefix, request.rulings), self._message_committed)
         if isinstance(request, DropMessage):
             self._drop_incoming()
             return None

@@ -10,7 +10,8 @@ from twisted.cred.credentials import ICredentials
 
 from pymailsuite.config.sections.smtp import Network, SmtpMxSettings, SmtpSettings
 from pymailsuite.interfaces import LocalRecipient, RemoteRecipient
-from pymailsuite.interfaces.policy import IPolicyChain, MailTransaction
+from pymailsuite.interfaces.history import IRefusalRecord, Refused
+from pymailsuite.interfaces.policy import IPolicyChain, MailTransaction, Ruling
 from pymailsuite.sasl import ServerMechanism
 from pymailsuite.values import Address, Envelope, Peer
 
@@ -36,6 +37,7 @@ class Service:
     policies: IPolicyChain | None = None
     proxies: tuple[Network, ...] = ()
     """Who must say in front of each connection whom it speaks for."""
+    refusals: IRefusalRecord | None = None
 
     @property
     def postmaster(self) -> Address:
@@ -85,9 +87,10 @@ class CheckPolicy:
 class CommitMessage:
     """All of the text is there; answer with ``message_committed`` or ``message_refused``.
 
-    ``prefix`` are fields that go in front of it."""
+    ``prefix`` are fields that go in front of it, ``rulings`` what the policies said."""
 
     prefix: bytes = b""
+    rulings: tuple[Ruling, ...] = ()
 
 
 @frozen
@@ -123,3 +126,5 @@ class Note:
 
     event: str
     fields: Mapping[str, Any]
+    refused: Refused | None = None
+    """The same for the record of refusals, if it is one."""

@@ -93,7 +93,7 @@ class SmtpSession(TransactionCommands, LoginCommands):
             octets = reply(554, refusal.enhanced_code, f"{host} {refusal.text}")
             self._say(octets)
             self.state = State.REFUSING
-        self._note("smtp.client_refused", octets, policy=decision.culprit)
+        self._note("smtp.client_refused", octets, decision)
 
     def _welcome(self) -> None:
         first, *more = self._settings.banner.splitlines() or ["ESMTP"]
@@ -201,7 +201,7 @@ class SmtpSession(TransactionCommands, LoginCommands):
         if decision.refusal is not None and (self._peer.login or not self._offered()):
             self.state = State.START
             octets = self._refusal(decision.refusal)
-            self._note("smtp.hello_refused", octets, policy=decision.culprit)
+            self._note("smtp.hello_refused", octets, decision)
             self._bad(octets)
             return
         self._hello_rulings = decision.rulings

@@ -35,7 +35,6 @@ class TransactionCommands(Conversation):
         self._idle_commands = 0
         self._refused_recipients = 0
         self._resolved: Resolved = ()
-        self._queue_id: QueueId | None = None
         self._size = 0
 
     # --- MAIL
@@ -77,7 +76,7 @@ class TransactionCommands(Conversation):
     def _mail_decided(self, decision: Decision) -> None:
         if decision.refusal is not None:
             octets = self._refusal(decision.refusal)
-            self._note("smtp.sender_refused", octets, policy=decision.culprit)
+            self._note("smtp.sender_refused", octets, decision)
             self._forget_transaction()
             self._bad(octets)
             return
@@ -152,7 +151,7 @@ class TransactionCommands(Conversation):
         address = self._pending_recipient
         assert address is not None, "no recipient was asked about"
         if decision.refusal is not None:
-            self._refuse_recipient(address, self._refusal(decision.refusal), decision.culprit)
+            self._refuse_recipient(address, self._refusal(decision.refusal), decision)
             return
         self._rulings += decision.rulings
         self._take_recipient(address, self._resolved, replies.with_hints(replies.RECIPIENT_OK, decision.hints))
@@ -173,10 +172,10 @@ class TransactionCommands(Conversation):
         self._refuse_recipient(address, octets)
         return self._slowed(None)
 
-    def _refuse_recipient(self, address: Address, octets: bytes, policy: str = "") -> None:
+    def _refuse_recipient(self, address: Address, octets: bytes, decision: Decision | None = None) -> None:
         self._errors += 1
         self._say(octets)
-        self._note("smtp.recipient_refused", octets, recipient=str(address), policy=policy)
+        self._note("smtp.recipient_refused", octets, decision, recipient=str(address))
         self._refused_recipients += 1
         if self._refused_recipients > self._settings.max_refused_recipients:
             self._close_with(reply(421, "4.7.0", f"{self._service.hostname} Too many refused recipients"))
@@ -195,7 +194,7 @@ class TransactionCommands(Conversation):
         self._rulings += decision.rulings
         if decision.refusal is not None:
             self._errors += 1
-            self._end_transaction("smtp.refused", self._refusal(decision.refusal), policy=decision.culprit)
+            self._end_transaction("smtp.refused", self._refusal(decision.refusal), decision)
             return None
         return self._begin_message()
 
@@ -231,9 +230,9 @@ class TransactionCommands(Conversation):
     def _message_decided(self, decision: Decision) -> Request:
         if decision.refusal is not None:
             self._errors += 1
-            self._end_transaction("smtp.refused", self._refusal(decision.refusal), policy=decision.culprit)
+            self._end_transaction("smtp.refused", self._refusal(decision.refusal), decision)
             return DropMessage()
-        return CommitMessage(decision.prefix)
+        return CommitMessage(decision.prefix, (*self._all_rulings(), *decision.rulings))
 
     def message_committed(self, queue_id: QueueId) -> None:
         """The message is on stable storage: from here on it is our responsibility (RFC 5321 §4.2.5)."""
@@ -244,9 +243,9 @@ class TransactionCommands(Conversation):
         """The message was not accepted; nothing of it remains."""
         self._end_transaction("smtp.refused", replies.error_reply(error), cause=error.cause)
 
-    def _end_transaction(self, event: str, octets: bytes, **more: object) -> None:
+    def _end_transaction(self, event: str, octets: bytes, decision: Decision | None = None, **more: object) -> None:
         self._say(octets)
-        self._note(event, octets, queue_id=self._queue_id, size=self._size, **more)
+        self._note(event, octets, decision, queue_id=self._queue_id, size=self._size, **more)
         self._queue_id = None
         self._forget_transaction()
         self.state = State.READY

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pymailsuite.errors import NoSuchAccount
 from pymailsuite.interfaces.queue import Acceptance, Delivery, QueuedRecipient, RecipientState
 from pymailsuite.store.contents import insert_contents_txn
+from pymailsuite.store.history import insert_history_txn
 from pymailsuite.store.locks import lock_accounts_txn
 from pymailsuite.store.mailboxes import INBOX_ID, arrive_everywhere_txn, find_mailbox_txn
 from pymailsuite.store.messages import MESSAGE_COLUMNS, keyword_text
@@ -41,6 +42,7 @@ def accept_txn(txn: Transaction, items: Sequence[tuple[Acceptance, float]]) -> l
     for acceptance, created_at in items:
         if acceptance.relays:
             _enqueue_txn(txn, acceptance, created_at)
+    insert_history_txn(txn, [acceptance.history for acceptance, _ in items if acceptance.history is not None])
     return [queue_id_of(content.content_id) for content, _ in contents]
 
 

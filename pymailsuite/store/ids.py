@@ -30,6 +30,11 @@ def _ms(seconds: float) -> int:
     return max(0, int((seconds - _EPOCH_S) * 1000))
 
 
+def first_id_of(seconds: float) -> ContentId:
+    """No id made after that time (POSIX seconds) is smaller."""
+    return ContentId(_ms(seconds) << _MS_SHIFT)
+
+
 @frozen
 class NodeLease:
     """A node number, and the times (POSIX seconds) of which its holder may make ids."""

@@ -27,6 +27,7 @@ from pymailsuite.store.dry import DryDatabase
 from pymailsuite.store.engines.base import Engine
 from pymailsuite.store.engines.sqlite import SqliteEngine
 from pymailsuite.store.greylist import Correspondents, GreylistStore
+from pymailsuite.store.history import DEFAULT_KEEP_S, HistoryStore
 from pymailsuite.store.keys import KeyStore
 from pymailsuite.store.lists import ListStore
 from pymailsuite.store.marks import JunkMarks
@@ -54,6 +55,7 @@ class MailStore:
         clock: IReactorTime,
         scanning: Scanning = MESSAGE_SCAN,
         channel: IStoreChannel | None = None,
+        history_keep_s: float = DEFAULT_KEEP_S,
     ) -> None:
         self.channel = channel
         self.notices = ChangeNotices()
@@ -71,7 +73,8 @@ class MailStore:
         self.marks = JunkMarks()
         self.keys = KeyStore(self.database)
         self.secrets = SecretStore(self.database, clock)
-        self.upkeep = StoreUpkeep(self.database, clock, scanning, self.directory, self._next_id)
+        self.history = HistoryStore(self.database, self._next_id)
+        self.upkeep = StoreUpkeep(self.database, clock, scanning, self.directory, self._next_id, history_keep_s)
         self._clock = clock
         self._scanning = scanning
 
@@ -153,11 +156,16 @@ def open_engine(url: str, settings: StoreSection) -> Engine:
 
 
 def mail_store(
-    settings: StoreSection, reactor: Any, *, url: str = "", scan_limits: ScanLimits = DEFAULT_LIMITS
+    settings: StoreSection,
+    reactor: Any,
+    *,
+    url: str = "",
+    scan_limits: ScanLimits = DEFAULT_LIMITS,
+    history_keep_s: float = DEFAULT_KEEP_S,
 ) -> MailStore:
     """The store that ``settings`` (or ``url``, if given) describe, not yet open. It runs on threads of its own.
 
-    ``scan_limits`` is how far it looks into messages.
+    ``scan_limits`` is how far it looks into messages, ``history_keep_s`` how long what happened is remembered.
     """
     engine = open_engine(url or settings.url, settings)
 
@@ -167,7 +175,7 @@ def mail_store(
         return ThreadedDatabase(engine, settings, notices.announce, reactor)
 
     scanning = Scanning(partial(StructureScanner, scan_limits), partial(scan, limits=scan_limits))
-    return MailStore(make_database, reactor, scanning, engine.channel(reactor))
+    return MailStore(make_database, reactor, scanning, engine.channel(reactor), history_keep_s)
 
 
 def inline_store(

@@ -15,6 +15,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from pymailsuite.errors import NoSuchEntry
+from pymailsuite.interfaces.history import HistoryEntry
 from pymailsuite.interfaces.queue import (
     Acceptance,
     Delivery,
@@ -28,6 +29,7 @@ from pymailsuite.store.acceptance import NO_DUE, RECIPIENT_COLUMNS, accept_txn, 
 from pymailsuite.store.clock import StoreClock
 from pymailsuite.store.contents import change_refs_txn
 from pymailsuite.store.database import Database
+from pymailsuite.store.history import insert_history_txn
 from pymailsuite.store.transaction import Row, Transaction
 from pymailsuite.values import AccountId, Address, ContentId, QueueId, content_id_of, queue_id_of
 
@@ -122,6 +124,7 @@ class _Settlement:
     deliveries: Sequence[Delivery]
     report: Acceptance | None
     more: bool
+    history: HistoryEntry | None
     now: float
 
 
@@ -224,8 +227,9 @@ class QueueStore:
         deliveries: Sequence[Delivery],
         report: Acceptance | None,
         more: bool = False,
+        history: HistoryEntry | None = None,
     ) -> Deferred[None]:
-        settlement = _Settlement(owner, queue_id, outcomes, deliveries, report, more, self._clock.seconds())
+        settlement = _Settlement(owner, queue_id, outcomes, deliveries, report, more, history, self._clock.seconds())
         accounts = _accounts([*deliveries, *(report.deliveries if report is not None else ())])
         return self._database.run_together("settle", self._settle_txn, settlement, accounts)
 
@@ -253,6 +257,7 @@ class QueueStore:
             self._accept_txn(txn, reports)
         elif reports:
             accept_txn(txn, reports)
+        insert_history_txn(txn, [one.history for one in settlements if one.history is not None])
         return [None] * len(settlements)
 
     def _check_claims_txn(self, txn: Transaction, by_id: dict[ContentId, _Settlement]) -> None:

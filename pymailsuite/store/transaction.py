@@ -63,13 +63,15 @@ class Transaction:
         """Run a statement once for each row of values."""
         self._cursor.executemany(sql, rows)
 
-    def insert(self, table: str, columns: str, rows: Sequence[Sequence[Any]]) -> None:
-        """Insert many rows, few statements: each statement is a hand-over of the interpreter lock."""
+    def insert(self, table: str, columns: str, rows: Sequence[Sequence[Any]], *, or_skip: bool = False) -> None:
+        """Insert many rows, few statements: each statement is a hand-over of the interpreter lock.
+
+        ``or_skip``: rows whose key is there already are left out."""
         start, left, width = 0, len(rows), columns.count(",") + 1
         while left:
             count = min(_ROWS_A_STATEMENT, 1 << (left.bit_length() - 1))
             self._cursor.execute(
-                _insert_statement(table, columns, width, count),
+                _insert_statement(table, columns, width, count, or_skip),
                 list(chain.from_iterable(rows[start : start + count])) if count > 1 else rows[start],
             )
             start += count
@@ -106,7 +108,8 @@ class Transaction:
 
 
 @lru_cache(maxsize=256)
-def _insert_statement(table: str, columns: str, width: int, count: int) -> str:
+def _insert_statement(table: str, columns: str, width: int, count: int, or_skip: bool) -> str:
     """Counts are powers of two, so that few statements serve all and stay prepared."""
     row = f"({', '.join('?' * width)})"
-    return f"INSERT INTO {table} ({columns}) VALUES {', '.join([row] * count)}"
+    conflict = " ON CONFLICT DO NOTHING" if or_skip else ""
+    return f"INSERT INTO {table} ({columns}) VALUES {', '.join([row] * count)}{conflict}"

@@ -26,6 +26,7 @@ from pymailsuite.store.contents import Scanning
 from pymailsuite.store.counts import drop_ended_txn
 from pymailsuite.store.database import Database
 from pymailsuite.store.greylist import drop_expired_txn, drop_surplus_txn
+from pymailsuite.store.history import drop_history_txn
 from pymailsuite.store.mailboxes import (
     advance_txn,
     arrive_txn,
@@ -55,12 +56,14 @@ class StoreUpkeep:
         scanning: Scanning,
         directory: IDirectoryStore,
         next_id: Callable[[], ContentId],
+        history_keep_s: float,
     ) -> None:
         self._database = database
         self._clock = clock
         self._scanning = scanning
         self._directory = directory
         self._next_id = next_id
+        self._history_keep_s = history_keep_s
 
     # --- looking
 
@@ -156,6 +159,7 @@ class StoreUpkeep:
             ("expunge_records", lambda txn: sweeping.drop_expunge_log_txn(txn, min(remember, undelete))),
             ("staged_contents", lambda txn: sweeping.drop_staged_txn(txn, staged)),
             ("contents", sweeping.drop_contents_txn),
+            ("history", lambda txn: drop_history_txn(txn, now - self._history_keep_s, sweeping.PIECE)),
             ("counts", lambda txn: drop_ended_txn(txn, now, sweeping.PIECE)),
             ("greylist", lambda txn: drop_expired_txn(txn, now, sweeping.PIECE)),
             ("reputations", lambda txn: drop_forgotten_txn(txn, now - settings.reputation_time, sweeping.PIECE)),

@@ -35,6 +35,8 @@ KEYED_BY = {
     "staged_contents": "content_id",
     "queue_entries": "content_id",
     "queue_recipients": "content_id",
+    # What happened to a message goes by the id of its content too.
+    "history": "story_id",
     # What is counted or gathered, by what.
     "shared_counts": "name",
     "dmarc_days": "domain",
@@ -43,6 +45,7 @@ KEYED_BY = {
     "greylist_clients": "client",
     "correspondents": "pair",
     "reputations": "name",
+    "history_names": "name",
     # Small, and read everywhere: a copy on each server.
     "counters": "",
     "domains": "",

@@ -1,0 +1,282 @@
+"""Writes down what happened, for ``pymailsuite why``, and never delays or fails a message by it.
+
+What is told of an accepted message and of an attempt goes along in their own transactions. Refusals are collected and
+written together every second; of a client that is refused again and again, and of a flood of clients, only numbers are
+kept. If the store cannot take them, they are forgotten.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from attrs import define
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from pymailsuite.config.sections.history import HistorySettings
+from pymailsuite.errors import MailError
+from pymailsuite.interfaces import Acceptance, Delivery, LocalRecipient, Outcome, QueueEntry, RemoteRecipient
+from pymailsuite.interfaces.history import HistoryEntry, HistoryKind, IHistoryStore, IRefusalRecord, Refused
+from pymailsuite.interfaces.policy import Ruling
+from pymailsuite.policy.rulings import ruling_facts, says_something
+from pymailsuite.values import Address, ContentId, Envelope, Peer, content_id_of, queue_id_of
+
+log = Logger()
+
+_EVERYBODY: Final = ""
+"""Stands for clients that are too many to be told apart."""
+_NAMES_MAX: Final = 1000
+"""Recipients of one message that it can be found by."""
+_TEXT_MAX: Final = 1000
+_WITHOUT_SENDER: Final = frozenset({"client_refused", "hello_refused", "login_refused"})
+
+
+def _text(facts: Mapping[str, Any], limit: int) -> str:
+    """As JSON in ASCII; evidence, and then rulings, are left out where that would be too long."""
+    text = json.dumps(facts, separators=(",", ":"), default=str)
+    if len(text) <= limit:
+        return text
+    if facts.get("rulings"):
+        short = [{**ruling, "evidence": {}, "evidence_left_out": True} for ruling in facts["rulings"]]
+        text = json.dumps({**facts, "rulings": short}, separators=(",", ":"), default=str)
+    if len(text) > limit:
+        kept = {name: value for name, value in facts.items() if name in ("peer", "sender", "what", "reply", "policy")}
+        text = json.dumps({**kept, "left_out": True}, separators=(",", ":"), default=str)
+    return text
+
+
+def _peer_facts(peer: Peer) -> dict[str, Any]:
+    told = {
+        "ip": peer.ip,
+        "port": peer.port,
+        "rdns": peer.rdns,
+        "helo": peer.helo,
+        "tls": peer.tls,
+        "login": peer.login,
+    }
+    return {name: value for name, value in told.items() if value}
+
+
+def _rulings(rulings: Sequence[Ruling]) -> list[dict[str, Any]]:
+    return [ruling_facts(ruling) for ruling in rulings if says_something(ruling)]
+
+
+@define
+class _Client:
+    """The refusals of one client in its window."""
+
+    ends_at: float
+    told: int = 0
+    counted: int = 0
+    first_at: float = 0.0
+    last_at: float = 0.0
+    last_reply: str = ""
+
+
+@implementer(IRefusalRecord)
+class HistoryRecorder(Service):
+    """Makes entries of what happens; ``None`` from its methods: this cannot be remembered."""
+
+    def __init__(self, settings: HistorySettings, store: IHistoryStore, clock: IReactorTime) -> None:
+        self.setName("history")  # type: ignore[no-untyped-call]
+        self._settings = settings
+        self._store = store
+        self._clock = clock
+        self._collected: list[HistoryEntry] = []
+        self._clients: dict[str, _Client] = {}
+        self._minute = 0
+        self._told_this_minute = 0
+        self._loop = LoopingCall(self._flush)
+        self._loop.clock = clock
+
+    # --- messages
+
+    def accepted(
+        self,
+        content_id: ContentId,
+        peer: Peer,
+        envelope: Envelope,
+        recipients: Sequence[tuple[Address, Sequence[LocalRecipient | RemoteRecipient]]],
+        size: int,
+        message_id: str,
+        rulings: Sequence[Ruling],
+    ) -> HistoryEntry | None:
+        """A message that is ours now, ``recipients`` as given, each with where it goes."""
+        told: list[dict[str, Any]] = []
+        names = {peer.ip: None, message_id: None, str(envelope.reverse_path or ""): None}
+        for given, resolved in recipients:
+            names[str(given)] = None
+            for one in resolved:
+                names[str(one.address)] = None
+                goes: dict[str, Any] = {"recipient": str(given)}
+                if one.address != given:
+                    goes["address"] = str(one.address)
+                if isinstance(one, LocalRecipient):
+                    goes |= {"account_id": one.account_id, "mailbox": one.mailbox}
+                told.append(goes)
+        facts = {
+            "peer": _peer_facts(peer),
+            "sender": str(envelope.reverse_path or ""),
+            "recipients": told,
+            "size": size,
+            "message_id": message_id,
+            "rulings": _rulings(rulings),
+        }
+        return self._entry(HistoryKind.ACCEPTED, content_id, content_id, facts, tuple(names)[:_NAMES_MAX])
+
+    def attempted(
+        self,
+        entry: QueueEntry,
+        outcomes: Sequence[Outcome],
+        deliveries: Sequence[Delivery],
+        report: Acceptance | None,
+    ) -> HistoryEntry | None:
+        """An attempt that is about to be settled."""
+        addresses = {recipient.position: recipient.address for recipient in entry.recipients}
+        facts: dict[str, Any] = {
+            "outcomes": [
+                {
+                    "recipient": str(addresses[outcome.position]),
+                    "state": outcome.state.value,
+                    "host": outcome.host,
+                    "status": outcome.status,
+                    "reply": outcome.reply[:_TEXT_MAX],
+                    "next_attempt": outcome.next_attempt,
+                }
+                for outcome in outcomes
+            ],
+            "copies": [{"account_id": one.account_id, "mailbox": one.mailbox} for one in deliveries],
+            "report": "" if report is None else queue_id_of(report.content.content_id),
+        }
+        return self._entry(HistoryKind.ATTEMPT, content_id_of(entry.queue_id), None, facts, ())
+
+    def reported(self, entry: QueueEntry, report: Acceptance) -> HistoryEntry | None:
+        """A report of ours about ``entry``: a message of its own."""
+        recipient = str(entry.reverse_path or "")
+        copies = [{"recipient": recipient, "account_id": d.account_id, "mailbox": d.mailbox} for d in report.deliveries]
+        relays = [{"recipient": recipient, "address": str(relay.address)} for relay in report.relays]
+        facts = {"sender": "", "about": entry.queue_id, "recipients": [*copies, *relays], "size": report.content.size}
+        content_id = report.content.content_id
+        return self._entry(HistoryKind.REPORT, content_id, content_id, facts, (recipient,))
+
+    def _entry(
+        self,
+        kind: HistoryKind,
+        story_id: ContentId | None,
+        entry_id: ContentId | None,
+        facts: Mapping[str, Any],
+        names: tuple[str, ...],
+    ) -> HistoryEntry | None:
+        try:
+            entry_id = self._store.new_id() if entry_id is None else entry_id
+            text = _text(facts, self._settings.facts_max)
+        except MailError as error:
+            log.warn("{event} {reason}", event="history.not_recorded", reason=str(error))
+            return None
+        except Exception:
+            # Evidence of a plugin may be anything. The message matters more.
+            log.failure("{event}", event="history.not_recorded")
+            return None
+        return HistoryEntry(
+            entry_id if story_id is None else story_id, entry_id, self._clock.seconds(), kind, text, names
+        )
+
+    # --- refusals
+
+    def refused(self, refusal: Refused) -> None:
+        """Collect it, or count it if there are too many."""
+        settings, now = self._settings, self._clock.seconds()
+        client = self._client(refusal.peer.ip, now)
+        if int(now // 60) != self._minute:
+            self._minute, self._told_this_minute = int(now // 60), 0
+        if client.told >= settings.refusals_per_address or self._told_this_minute >= settings.refusals_per_minute:
+            client.counted += 1
+            client.first_at = client.first_at or now
+            client.last_at, client.last_reply = now, refusal.reply[:_TEXT_MAX]
+            return
+        client.told += 1
+        self._told_this_minute += 1
+        facts = {
+            "peer": _peer_facts(refusal.peer),
+            "what": refusal.what,
+            "sender": None if refusal.what in _WITHOUT_SENDER else str(refusal.reverse_path or ""),
+            "recipients": [{"recipient": str(one)} for one in refusal.recipients],
+            "reply": refusal.reply[:_TEXT_MAX],
+            "policy": refusal.policy,
+            "rulings": _rulings(refusal.rulings),
+        }
+        names = (refusal.peer.ip, str(refusal.reverse_path or ""), *map(str, refusal.recipients))[:_NAMES_MAX]
+        # What a refused message was called while it came in is its story's name; nothing else has that id.
+        story_id = content_id_of(refusal.queue_id) if refusal.queue_id else None
+        self._collect(self._entry(HistoryKind.REFUSED, story_id, story_id, facts, tuple(dict.fromkeys(names))))
+
+    def _client(self, ip: str, now: float) -> _Client:
+        client = self._clients.get(ip)
+        if client is not None and client.ends_at > now:
+            return client
+        if client is not None:
+            self._tell_number(ip, client)
+        elif len(self._clients) >= self._settings.addresses_max and ip != _EVERYBODY:
+            return self._client(_EVERYBODY, now)
+        client = self._clients[ip] = _Client(now + self._settings.refusal_window)
+        return client
+
+    def _tell_number(self, ip: str, client: _Client) -> None:
+        if not client.counted:
+            return
+        facts = {
+            "peer": {"ip": ip} if ip else {},
+            "number": client.counted,
+            "since": client.first_at,
+            "until": client.last_at,
+            "reply": client.last_reply,
+        }
+        self._collect(self._entry(HistoryKind.MORE_REFUSED, None, None, facts, (ip,)))
+
+    def _collect(self, entry: HistoryEntry | None) -> None:
+        if entry is not None:
+            self._collected.append(entry)
+
+    # --- life
+
+    def startService(self) -> None:
+        """Write what is collected from now on."""
+        super().startService()  # type: ignore[no-untyped-call]
+        self._loop.start(self._settings.flush_interval, now=False)
+
+    def stopService(self) -> Deferred[None]:
+        """Fires when all that was collected is written, numbers too."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        if self._loop.running:
+            self._loop.stop()
+        clients, self._clients = self._clients, {}
+        for ip, client in clients.items():
+            self._tell_number(ip, client)
+        return Deferred.fromCoroutine(self._write())
+
+    def _flush(self) -> Deferred[None] | None:
+        now = self._clock.seconds()
+        for ip, client in [(ip, client) for ip, client in self._clients.items() if client.ends_at <= now]:
+            del self._clients[ip]
+            self._tell_number(ip, client)
+        return Deferred.fromCoroutine(self._write()) if self._collected else None
+
+    async def _write(self) -> None:
+        collected, self._collected = self._collected, []
+        if not collected:
+            return
+        try:
+            await self._store.add(collected)
+        except CancelledError:
+            raise
+        except MailError as error:
+            log.warn("{event} {count} {reason}", event="history.forgotten", count=len(collected), reason=str(error))
+        except Exception:
+            log.failure("{event} {count}", failure=Failure(), event="history.forgotten", count=len(collected))

@@ -1,0 +1,101 @@
+"""What happened to messages and refusals: on its way into the store, and out of it when somebody asks why."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+
+from attrs import field, frozen
+from twisted.internet.defer import Deferred
+from zope.interface import Interface
+
+from pymailsuite.interfaces.policy import Ruling
+from pymailsuite.values import AccountId, Address, ContentId, Peer, QueueId
+
+
+class HistoryKind(enum.Enum):
+    """What an entry tells of."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    MORE_REFUSED = "more refused"
+    """Further refusals of one client, of which only the number is kept."""
+    ATTEMPT = "attempt"
+    REPORT = "report"
+    """A report of ours, of what became of another message."""
+
+
+@frozen
+class HistoryEntry:
+    """One thing that happened. A message's story has the id of its content; the first entry of a story has its id.
+
+    ``happened_at`` is POSIX seconds, ``facts`` a JSON object. ``names`` are what the story can be found by (in any
+    case): addresses of mail and of hosts. Never a secret, never a text of a message.
+    """
+
+    story_id: ContentId
+    entry_id: ContentId
+    happened_at: float
+    kind: HistoryKind
+    facts: str = field(repr=False)
+    names: tuple[str, ...] = ()
+
+
+@frozen
+class Copy:
+    """Where a local copy of a message is now. ``mailbox`` None: its owner has expunged it."""
+
+    login_name: str
+    mailbox: str | None
+
+
+@frozen
+class Story:
+    """All that is known of one message or refusal, in order."""
+
+    story_id: ContentId
+    entries: tuple[HistoryEntry, ...]
+
+
+class IHistoryStore(Interface):
+    """The record of what happened, shared by all nodes. Entries of accepted messages and of attempts come with their
+    :class:`~pymailsuite.interfaces.Acceptance` or settling, and are stored in the same transaction."""
+
+    def new_id() -> ContentId:
+        """An id for an entry. StoreUnavailable, raised, if none can be made just now."""
+
+    def add(entries: Sequence[HistoryEntry]) -> Deferred[None]:
+        """Store entries that come with nothing else."""
+
+    def story(story_id: ContentId) -> Deferred[Story | None]:
+        """The story of a message, or a refusal, by its id."""
+
+    def about(name: str, since: float, limit: int) -> Deferred[Sequence[Story]]:
+        """The last ``limit`` stories that began after ``since`` and can be found by ``name``, the newest first."""
+
+    def copies(content_id: ContentId, account_ids: Sequence[AccountId]) -> Deferred[Sequence[Copy]]:
+        """Where the copies of a message that these accounts got are now; accounts that are gone are left out."""
+
+
+@frozen
+class Refused:
+    """A refusal as a protocol tells of it. ``what`` is the name of the event in the log, ``reply`` what was said.
+
+    ``queue_id`` is there if a message had been begun; ``policy`` if a check refused, whose ruling is among ``rulings``.
+    """
+
+    what: str
+    peer: Peer
+    reply: str
+    reverse_path: Address | None = None
+    recipients: tuple[Address, ...] = ()
+    policy: str = ""
+    queue_id: QueueId | None = None
+    rulings: tuple[Ruling, ...] = ()
+
+
+class IRefusalRecord(Interface):
+    """Keeps refusals. Never waited for."""
+
+    def refused(refusal: Refused) -> None:
+        """Somebody has been refused something. Cheap, however many there are."""

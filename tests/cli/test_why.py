@@ -1,0 +1,108 @@
+"""``pymailsuite why``: what a real server did is told from its record."""
+
+from __future__ import annotations
+
+import imaplib
+import json
+import smtplib
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.acceptance import acceptance
+from tests.support.dns import ZoneServer
+from tests.support.server import TunedServer, running
+from tests.support.socket_sink import SocketSink
+
+ZONE = {
+    ("strict.example", "TXT"): ['"v=spf1 ip4:198.51.100.7 -all"'],
+    ("strict.example", "A"): ["198.51.100.7"],
+    ("soft.example", "TXT"): ['"v=spf1 ?all"'],
+    ("soft.example", "A"): ["198.51.100.7"],
+}
+MESSAGE = b"From: joe@soft.example\r\nMessage-ID: <1@soft.example>\r\nSubject: a secret plan\r\n\r\nhush\r\n"
+
+
+class WhyTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+
+    def why(self, *arguments: str, code: int = 0) -> str:
+        config = str(self.folder / "tuned.toml")
+        command = [sys.executable, "-m", "pymailsuite", "why", *arguments, "--config", config]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual(done.returncode, code, done.stderr)
+        return done.stdout
+
+    def stories(self, *arguments: str, until: Callable[[Any], bool] = bool) -> Any:
+        """What it says as JSON, as soon as that is as wanted."""
+        deadline = time.monotonic() + 30
+        while True:
+            found = json.loads(self.why(*arguments, "--json"))
+            if until(found) or time.monotonic() > deadline:
+                return found
+
+    @acceptance("S154")
+    def test_refusals_attempts_and_folders_are_told(self) -> None:
+        with ZoneServer(ZONE) as zone, SocketSink(script={".": ["451 4.7.1 not yet", "250 2.0.0 mine now"]}) as sink:
+            settings: dict[str, dict[str, Any]] = {
+                "smtp": {"trusted_networks": ["127.0.0.9/32"], "plaintext_login": True},
+                "dns": {"servers": [zone.address]},
+                "queue": {"retry_first": 0.2, "poll": 0.2},
+                "relay": {"relayhost": f"[127.0.0.1]:{sink.port}", "tls": "off"},
+            }
+            with running(TunedServer(self.folder, ["ann"], settings)) as server:
+                self._refused_by_spf(server)
+                self._delivered_here(server)
+                self._relayed(server)
+
+    def _refused_by_spf(self, server: TunedServer) -> None:
+        with smtplib.SMTP("127.0.0.1", server.port(25), timeout=20) as client:
+            client.ehlo("mx.strict.example")
+            client.mail("joe@strict.example")
+            self.assertEqual(client.rcpt("ann@example.test")[0], 550)
+        (story,) = self.stories("joe@strict.example")
+        self.assertEqual((story["kind"], story["policy"]), ("refused", "spf"))
+        self.assertEqual(story["peer"]["helo"], "mx.strict.example")
+        self.assertTrue(story["reply"].startswith("550 5.7.23 SPF MAIL FROM check failed"), story["reply"])
+        (ruling,) = [one for one in story["rulings"] if one["policy"] == "spf"]
+        self.assertEqual(ruling["evidence"]["result"], "fail")
+        self.assertIn("v=spf1 ip4:198.51.100.7 -all", json.dumps(ruling["evidence"]["trace"]))
+        told = self.why("ANN@example.test")
+        self.assertIn("recipient refused", told)
+        self.assertIn("(by spf)", told)
+        self.assertEqual([one["id"] for one in self.stories("127.0.0.1")], [story["id"]])
+
+    def _delivered_here(self, server: TunedServer) -> None:
+        with smtplib.SMTP("127.0.0.1", server.port(25), timeout=20) as client:
+            client.sendmail("joe@soft.example", ["ann@example.test"], MESSAGE)
+        (story,) = self.stories("<1@soft.example>")
+        self.assertEqual(story["recipients"][0]["now"], ["INBOX"])
+        self.assertIn("into INBOX of ann@example.test\n", self.why(story["id"]))
+        with imaplib.IMAP4("127.0.0.1", server.port(143)) as reader:
+            reader.login("ann@example.test", "test")
+            reader.select()
+            reader.create("Plans")
+            reader.uid("MOVE", "1", "Plans")
+        told = self.why(story["id"].lower())
+        self.assertIn("into INBOX of ann@example.test, now in Plans\n", told)
+        self.assertIn(f"reply     250 2.0.0 {story['id']} Message accepted", told)
+        self.assertNotIn("secret", told + json.dumps(self.stories(story["id"])))
+
+    def _relayed(self, server: TunedServer) -> None:
+        with smtplib.SMTP("127.0.0.1", server.port(25), timeout=20, source_address=("127.0.0.9", 0)) as client:
+            client.sendmail("ann@example.test", ["bob@far.example"], MESSAGE)
+        (story,) = self.stories("bob@far.example", until=lambda found: found and len(found[0]["attempts"]) == 2)
+        self.assertEqual([one["state"] for one in story["attempts"]], ["waiting", "delivered"])
+        self.assertIn("451 4.7.1 not yet", story["attempts"][0]["reply"])
+        self.assertIn("mine now", story["attempts"][1]["reply"])
+        self.assertIn("said: 451 4.7.1 not yet; again at ", self.why(story["id"]))
+        self.why("nobody@example.test", code=1)
