@@ -48,6 +48,7 @@ from pymailsuite.policy.own.watch import ListingWatch
 from pymailsuite.pop3.factory import Pop3Factory
 from pymailsuite.queue.presence import Presence
 from pymailsuite.queue.runner import QueueRunner
+from pymailsuite.relay.probing import RecipientProbe
 from pymailsuite.relay.relay import Relay
 from pymailsuite.sasl import mechanisms
 from pymailsuite.smtp.factory import SmtpFactory
@@ -249,7 +250,8 @@ class MailService(MultiService):
         settings = self.settings
         hostname = settings.server.hostname
         intake = self._make_intake(recipients, reactor)
-        policies = make_chain(settings, self._resolver, self.store, reactor)
+        probe = RecipientProbe(settings.relay, hostname, self._resolver, reactor)
+        policies = make_chain(settings, self._resolver, self.store, reactor, probe=probe)
 
         def smtp_factory(section: Any) -> SmtpFactory:
             return SmtpFactory(

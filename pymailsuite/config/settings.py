@@ -7,6 +7,7 @@ from pydantic import Field
 from pymailsuite.config.base import Section
 from pymailsuite.config.sections.arc import ArcSettings
 from pymailsuite.config.sections.auth import AuthSettings
+from pymailsuite.config.sections.call_forward import CallForwardSettings
 from pymailsuite.config.sections.delivery import DeliverySettings
 from pymailsuite.config.sections.directory import DirectorySettings
 from pymailsuite.config.sections.dkim import DkimSettings, DkimSignSettings
@@ -64,6 +65,7 @@ class Settings(Section):
     dkim_sign: DkimSignSettings = Field(default_factory=DkimSignSettings)
     arc: ArcSettings = Field(default_factory=ArcSettings)
     forwarding: ForwardingSettings = Field(default_factory=ForwardingSettings)
+    call_forward: CallForwardSettings = Field(default_factory=CallForwardSettings)
     bounce_tags: BounceTagSettings = Field(default_factory=BounceTagSettings)
     helo: HeloSettings = Field(default_factory=HeloSettings)
     sender_domain: SenderDomainSettings = Field(default_factory=SenderDomainSettings)

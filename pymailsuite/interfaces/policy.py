@@ -226,13 +226,39 @@ class IPolicy(Interface):
         """Called at the end of DATA: what is to hear this message come in, if anything."""
 
 
+class Probed(enum.Enum):
+    """What a host said of an address."""
+
+    TAKEN = "taken"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+    """Nothing, or not now."""
+
+
+@frozen
+class ProbeAnswer:
+    """``reply`` is what ``host`` said, or why nobody did."""
+
+    result: Probed
+    reply: str
+    host: str = ""
+
+
+class IRecipientProbe(Interface):
+    """Asks other hosts about addresses of theirs."""
+
+    def probe(address: Address, hosts: int) -> Deferred[ProbeAnswer]:
+        """Whether a mail host of its domain would take a bounce to the address; ``hosts`` are tried at most. It has no
+        time limit, and can be cancelled."""
+
+
 @frozen
 class PolicyContext:
     """What a policy is made from.
 
     ``section`` is the policy's own part of the configuration, derived from
     :class:`~pymailsuite.config.sections.policy.PolicySection`; ``settings`` is the whole of it. ``store`` is not open
-    yet.
+    yet. ``probe`` is None where other hosts are not to be spoken to.
     """
 
     section: Any
@@ -244,6 +270,7 @@ class PolicyContext:
     clock: IReactorTime
     chance: Callable[[], float] = random
     """Draws a number from 0 up to 1."""
+    probe: IRecipientProbe | None = None
 
 
 class IPolicyFactory(Interface):

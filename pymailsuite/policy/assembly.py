@@ -14,7 +14,14 @@ from pymailsuite.config.sections.policy import PolicySection, PolicySettings
 from pymailsuite.config.settings import Settings
 from pymailsuite.errors import ConfigError
 from pymailsuite.interfaces import IMailStore, IResolver
-from pymailsuite.interfaces.policy import Decision, IPolicyFactory, IVerdictRecord, MailTransaction, PolicyContext
+from pymailsuite.interfaces.policy import (
+    Decision,
+    IPolicyFactory,
+    IRecipientProbe,
+    IVerdictRecord,
+    MailTransaction,
+    PolicyContext,
+)
 from pymailsuite.policy.chain import Installed, PolicyChain
 
 
@@ -34,8 +41,10 @@ def make_chain(
     record: IVerdictRecord | None = None,
     factories: Iterable[IPolicyFactory] | None = None,
     chance: Callable[[], float] = random,
+    probe: IRecipientProbe | None = None,
 ) -> PolicyChain | None:
     """The chain of all policies that are wanted; None if there are none. ``factories`` None: the plugins there are.
+    ``probe`` asks other hosts; None: they are not spoken to.
 
     ConfigError if the settings name a policy that does not exist.
     """
@@ -49,7 +58,7 @@ def make_chain(
         section = section_of(settings, name)
         if section is not None and section.action != "off":
             context = PolicyContext(
-                section, settings, settings.server.hostname, authserv_id, resolver, store, clock, chance
+                section, settings, settings.server.hostname, authserv_id, resolver, store, clock, chance, probe
             )
             installed.append(Installed(found[name].make(context), section))
     return PolicyChain(settings.policy, installed, authserv_id, clock, _told(installed, record)) if installed else None

@@ -24,6 +24,22 @@ _PLAINTEXT_FOR_S = 3600.0
 """Seconds a host whose TLS handshake failed is spoken to without TLS from the start."""
 
 
+def endpoint_of(
+    target: Target, settings: RelaySettings, reactor: IReactorTime
+) -> TCP4ClientEndpoint | TCP6ClientEndpoint:
+    """Where to connect to, and from which of our addresses."""
+    six = ":" in target.ip
+    source = settings.source_ipv6 if six else settings.source_ipv4
+    endpoint = TCP6ClientEndpoint if six else TCP4ClientEndpoint
+    return endpoint(
+        IReactorTCP(reactor),
+        target.ip,
+        target.port,
+        timeout=settings.connect_timeout,
+        bindAddress=(source, 0) if source else None,
+    )
+
+
 class _OneConnection(Factory):
     noisy = False
 
@@ -80,20 +96,7 @@ class Connector:
         )
         connection = RelayConnection(self._reactor, target, rules, settings, self._tls_context, ended)
         try:
-            await self._endpoint(target).connect(_OneConnection(connection))
+            await endpoint_of(target, settings, self._reactor).connect(_OneConnection(connection))
         except (ConnectError, OSError) as error:
             raise HostUnavailable(HostProblem("4.4.1", f"cannot connect to {target}: {error}")) from error
         return await connection.established
-
-    def _endpoint(self, target: Target) -> TCP4ClientEndpoint | TCP6ClientEndpoint:
-        settings = self._settings
-        six = ":" in target.ip
-        source = settings.source_ipv6 if six else settings.source_ipv4
-        endpoint = TCP6ClientEndpoint if six else TCP4ClientEndpoint
-        return endpoint(
-            IReactorTCP(self._reactor),
-            target.ip,
-            target.port,
-            timeout=settings.connect_timeout,
-            bindAddress=(source, 0) if source else None,
-        )
