@@ -33,7 +33,10 @@ _TOO_MANY: Final = ProbeAnswer(Probed.UNKNOWN, "too many questions at a time")
 
 
 class CallForwardPolicy(Policy):
-    """``own_domains`` are not asked, nor anybody without a ``probe``. Answers are remembered, and those who wait for the same one share it."""
+    """``own_domains`` are not asked, nor anybody without a ``probe``.
+
+    Answers are remembered, and those who wait for the same one share it.
+    """
 
     name = "call_forward"
     after = ("greylist",)
@@ -55,17 +58,15 @@ class CallForwardPolicy(Policy):
     def data(self, transaction: MailTransaction) -> Deferred[Verdict]:
         """The null sender cannot be answered, and needs no answer."""
         sender = transaction.reverse_path
-        if (
-            self._probe is None
-            or sender is None
-            or sender.domain.startswith("[")
-            or sender.domain.lower() in self._own_domains
-        ):
+        if self._probe is None or sender is None or not self._is_elsewhere(sender.domain.lower()):
             return succeed(NO_OPINION)
         objected = any(v.action in (Action.REJECT, Action.TEMPFAIL) for v in transaction.verdicts.values())
         if objected or any(ruling.effect in _SETTLED for ruling in transaction.rulings):
             return succeed(NO_OPINION)
         return self._answer(sender, self._probe).addCallback(_verdict, sender)
+
+    def _is_elsewhere(self, domain: str) -> bool:
+        return not domain.startswith("[") and domain not in self._own_domains
 
     def _answer(self, sender: Address, probe: IRecipientProbe) -> Deferred[ProbeAnswer]:
         known = self._known.get(sender)

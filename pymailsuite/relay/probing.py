@@ -94,8 +94,9 @@ class _ProbeProtocol(Protocol):
 
     def _tell(self) -> None:
         self.transport.loseConnection()
-        if not self.answered.called:
-            self.answered.callback(self._session.answer)
+        answer = self._session.answer
+        if answer is not None and not self.answered.called:
+            self.answered.callback(answer)
 
 
 class _OneProtocol(Factory):
@@ -110,7 +111,7 @@ class _OneProtocol(Factory):
 
 @implementer(IRecipientProbe)
 class RecipientProbe:
-    """Finds hosts as mail does, apart from a relayhost: that would take anything. ``reactor`` is IReactorTCP as well."""
+    """Finds hosts as mail does, but for a relayhost, which would take anything. ``reactor`` is IReactorTCP as well."""
 
     def __init__(
         self,
