@@ -10,6 +10,8 @@ answer of DNS is in the cache.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import itertools
 import json
 import os
 import statistics
@@ -25,7 +27,7 @@ import common
 
 from pymailsuite.policy.dkim import SigningKey, generate_key, sign_message
 from tests.support.dns import ZoneServer
-from tests.support.server import TunedServer
+from tests.support.server import Server, TunedServer, running
 
 CLIENT_IP = "203.0.113.9"
 SIZE = 4096
@@ -76,7 +78,7 @@ class PlayedClient(common.Smtp):  # type: ignore[misc]  # the load clients have 
         self.pipelining = b"PIPELINING" in self.expect(250).upper()
 
 
-def load(server: TunedServer, messages: list[bytes], arguments: argparse.Namespace) -> tuple[float, float]:
+def load(server: Server, messages: list[bytes], arguments: argparse.Namespace) -> tuple[float, float]:
     """CPU seconds of the server for 1,000 messages, and messages a second."""
     share = arguments.messages // arguments.conns
     each = arguments.per_conn or share
@@ -126,22 +128,21 @@ def main() -> None:
         checked["dnsbl"] = {"lists": [{"zone": name} for name in LISTS]}
         checked["dmarc"] = {"reports": arguments.reports, "report_from": "dmarc@example.test"}
         costs: dict[str, list[float]] = {"none": [], "all": []}
-        for name, settings in (("none", settings_of(zone, enabled=False)), ("all", checked)):
-            # One at a time: a waiting server would take its part of the processors.
-            os.mkdir(f"{folder}/{name}")
-            server = TunedServer(Path(folder, name), accounts, settings)
-            server.start()
-            try:
-                if arguments.wait:
-                    input(f"{name}: pid {server.pid} ")
-                load(server, messages, argparse.Namespace(messages=100, conns=2, per_conn=0))
-                for _ in range(arguments.rounds):
-                    cost, rate = load(server, messages, arguments)
-                    costs[name].append(cost)
-                    print(json.dumps({"checks": name, "cpu_s_per_1000": round(cost, 3), "a_second": round(rate)}))
-                    sys.stdout.flush()
-            finally:
-                server.stop()
+        with contextlib.ExitStack() as stack:
+            servers = {}
+            for name, settings in (("none", settings_of(zone, enabled=False)), ("all", checked)):
+                os.mkdir(f"{folder}/{name}")
+                servers[name] = stack.enter_context(running(TunedServer(Path(folder, name), accounts, settings)))
+                load(servers[name], messages, argparse.Namespace(messages=100, conns=2, per_conn=0))
+            if arguments.wait:
+                input(f"pids: {', '.join(f'{server.pid} ({name})' for name, server in servers.items())} ")
+            # In turn, so that what else the machine does burdens both alike.
+            for _, (name, server) in itertools.product(range(arguments.rounds), servers.items()):
+                cost, rate = load(server, messages, arguments)
+                costs[name].append(cost)
+                print(
+                    json.dumps({"checks": name, "cpu_s_per_1000": round(cost, 3), "a_second": round(rate)}), flush=True
+                )
     none, everything = (statistics.median(costs[name]) for name in ("none", "all"))
     print(f"CPU s per 1,000: {none:.3f} without checks, {everything:.3f} with them: {everything / none:.2f} times")
 

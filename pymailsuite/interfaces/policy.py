@@ -198,7 +198,8 @@ class IPolicy(Interface):
     """One check. :class:`pymailsuite.policy.base.Policy` has no opinion at any stage: derive and override.
 
     A DnsFailure, any other failure (which is logged in full) and what is not there when the stage's budget ends all
-    count as no opinion, or as TEMPFAIL where the policy's ``on_failure`` says so.
+    count as no opinion, or as TEMPFAIL where the policy's ``on_failure`` says so. When the budget ends the Deferred is
+    cancelled: a policy that makes a verdict of that at once is heard.
     """
 
     name = Attribute("Its name in the configuration, the log and MailTransaction.verdicts; lower case.")

@@ -40,6 +40,8 @@ from pymailsuite.values import Peer
 log = Logger()
 
 _NO_OBJECTION: Final = Decision()
+_LEAST_S: Final = 1.0
+"""What a stage has in any case: not every policy asks those for whom the stages before have waited in vain."""
 
 
 @frozen
@@ -48,6 +50,15 @@ class Installed:
 
     policy: IPolicy
     section: PolicySection
+
+
+def _seconds_spent(rulings: Sequence[Ruling]) -> float:
+    """How long the client has waited at the stages that are over; of recipients, for the longest."""
+    longest: dict[Stage, float] = {}
+    for ruling in rulings:
+        if ruling.seconds > longest.get(ruling.stage, 0.0):
+            longest[ruling.stage] = ruling.seconds
+    return sum(longest.values())
 
 
 def speaks_at(policy: IPolicy, stage: Stage) -> bool:
@@ -123,12 +134,13 @@ class PolicyChain:
         return self._plans[submission or bool(peer.login), peer.trusted]
 
     def check(self, transaction: MailTransaction) -> Deferred[Decision]:
-        """Ask the policies of the transaction's stage, within its budget."""
+        """Ask the policies of the transaction's stage, within what the stages before have left of the budget."""
         stage = transaction.stage
         asked = self._plan_for(transaction.peer, transaction.submission).by_stage[stage]
         if not asked and not transaction.rulings:
             return succeed(_NO_OBJECTION)
-        budget_s = self._settings.message_budget if stage is Stage.MESSAGE else self._settings.budget
+        limit_s = self._settings.message_budget if stage is Stage.MESSAGE else self._settings.budget
+        budget_s = min(limit_s, max(limit_s - _seconds_spent(transaction.rulings), _LEAST_S))
         run = _StageRun(self._deciding, transaction, asked, self._clock)
         rulings = run.start(budget_s)
         if isinstance(rulings, Deferred):
@@ -273,6 +285,8 @@ class _StageRun:
             self._note(one, result, seconds)
         else:
             failure = result if isinstance(result, Failure) else Failure(TypeError(f"not a verdict: {result!r}"))
+            if self._timer is None and failure.check(CancelledError):
+                return  # it was called off, and who did so tells why
             self._note_failure(one, failure, seconds)
         if self._timer is not None:
             self._begin_ready()
@@ -294,16 +308,15 @@ class _StageRun:
             self._rulings[name] = self._deciding.rule(name, self._transaction, verdict, seconds, failure)
 
     def _time_is_up(self, budget_s: float) -> None:
-        """Whoever has not answered has no opinion; what it still does is called off."""
+        """What is under way is called off; whoever then has nothing to say of its own has no opinion."""
         self._timer = None
-        late, self._under_way = self._under_way, {}
         waited, self._waiting = self._waiting, {}
-        for one, _, _ in late.values():
-            self._note(one, verdict_of_failure(one.section), budget_s, f"no answer within {budget_s:g} s")
+        for name, (one, _, answer) in list(self._under_way.items()):
+            answer.cancel()
+            if self._under_way.pop(name, None) is not None or name not in self._rulings:
+                self._note(one, verdict_of_failure(one.section), budget_s, f"no answer within {budget_s:g} s")
         for one in waited.values():
             self._note(one, verdict_of_failure(one.section), 0.0, f"no time left of {budget_s:g} s")
-        for _, _, answer in late.values():
-            answer.cancel()
         self._finish()
 
     def _finish(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from attrs import evolve
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
@@ -22,6 +22,7 @@ from pymailsuite.interfaces.policy import (
     MethodResult,
     PolicyReply,
     ReceivedMessage,
+    Ruling,
     Stage,
     Verdict,
 )
@@ -120,6 +121,29 @@ class TimeTests(ChainTestCase):
             (decision.rulings[0].failure, decision.rulings[0].effect), ("no answer within 7 s", Effect.NONE)
         )
         self.assertEqual(len(cancelled), 1)
+
+    def test_what_a_stage_has_used_the_next_has_not(self) -> None:
+        chain = chain_of(
+            says("slow", connect=Deferred(), mail=lambda _: Deferred(), helo=lambda _: Deferred()),
+            clock=self.clock,
+            budget=7,
+        )
+        rulings: tuple[Ruling, ...] = ()
+        for stage, patience_s in ((Stage.CONNECT, 7), (Stage.HELO, 1), (Stage.MAIL, 1)):
+            decided = chain.check(at(stage, rulings=rulings))
+            self.clock.advance(patience_s - 0.1)
+            self.assertNoResult(decided)
+            self.clock.advance(0.1)
+            rulings += self.successResultOf(decided).rulings
+
+    def test_a_policy_that_is_called_off_may_say_what_that_means(self) -> None:
+        slow: Deferred[Verdict] = Deferred()
+        slow.addErrback(lambda failure: failure.trap(CancelledError) and rejecting("not known in time", 451))
+        chain = chain_of(says("slow", rcpt=slow), clock=self.clock, budget=7)
+        decided = chain.check(at(Stage.RCPT))
+        self.clock.advance(7)
+        decision = self.successResultOf(decided)
+        self.assertEqual((decision.culprit, decision.refusal.text), ("slow", "not known in time"))
 
     def test_the_message_has_a_budget_of_its_own(self) -> None:
         chain = chain_of(says("slow", message=Deferred()), clock=self.clock, budget=7, message_budget=20)

@@ -120,9 +120,10 @@ class TunedServer(Server):
         accounts: Sequence[str],
         settings: Mapping[str, Mapping[str, Any]],
         *options: str,
+        domain: str = "example.test",
         password: str = "test",
     ) -> None:
-        super().__init__(directory, accounts, *options, password=password)
+        super().__init__(directory, accounts, *options, domain=domain, password=password)
         self._settings = settings
         self._prepared = False
 

@@ -81,11 +81,12 @@ class PolicySettings(Exemptions):
     in the order of their names. All are asked at the same time whatever their order is."""
 
     budget: Duration = Field(default=10.0, gt=0)
-    """How long the policies of one stage may take together: CONNECT, HELO, MAIL, each RCPT, DATA. What has not answered
-    then counts as its ``on_failure`` says."""
+    """How long a client waits for policies before it may send the message: for those of CONNECT, HELO, MAIL, RCPT and
+    DATA together, whatever goes wrong. What one stage has used is not there for the next, but each has a second. What
+    has not answered then counts as its ``on_failure`` says."""
 
     message_budget: Duration = Field(default=30.0, gt=0)
-    """The same after the end of the message."""
+    """The same for all stages together, that after the end of the message included."""
 
     accept_except: tuple[str, ...] = ()
     """Policies whose objections stand even if another policy, such as an allow list, knows the client or the sender to

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from typing import Final
 
-from twisted.internet.defer import Deferred, TimeoutError, succeed
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from pymailsuite.errors import DnsFailure
@@ -41,7 +41,7 @@ class IprevPolicy(Policy):
             looked_up.addTimeout(self._budget_s, self._clock)
         return looked_up.addErrback(
             lambda failure: (
-                failure.trap(DnsFailure, TimeoutError)
+                failure.trap(DnsFailure, TimeoutError, CancelledError)
                 and _verdict(str(address), "temperror", failure.getErrorMessage(), [])
             )
         )

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from functools import lru_cache
 from typing import Final
 
-from twisted.internet.defer import Deferred, TimeoutError, succeed
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from pymailsuite.config.sections.hosts import SenderDomainSettings
@@ -64,7 +64,9 @@ class SenderDomainPolicy(Policy):
         if not looked_up.called:
             looked_up.addTimeout(self._budget_s, self._clock)
         return looked_up.addErrback(
-            lambda failure: failure.trap(DnsFailure, TimeoutError) and _unknown(domain, failure.getErrorMessage())
+            lambda failure: (
+                failure.trap(DnsFailure, TimeoutError, CancelledError) and _unknown(domain, failure.getErrorMessage())
+            )
         )
 
     def _formal_objection(self, domain: str) -> PolicyReply | None:

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from attrs import evolve, frozen
-from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.internet.defer import CancelledError, Deferred, FirstError, gatherResults, succeed
 from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
 
 from pymailsuite.config.sections.spf import SpfSettings
 from pymailsuite.interfaces import IResolver
@@ -88,7 +89,18 @@ class SpfPolicy(Policy):
             known = self._remembered.get(subject, self._clock.seconds())
             if known is not None:
                 return succeed(self._verdict(known.for_sender(sender)))
-        return Deferred.fromCoroutine(self._look_up(transaction)).addCallback(self._noted, transaction)
+        looked_up = Deferred.fromCoroutine(self._look_up(transaction))
+        return looked_up.addErrback(self._called_off, transaction).addCallback(self._noted, transaction)
+
+    def _called_off(self, failure: Failure, transaction: MailTransaction) -> _Found:
+        """There was no time for it: that is a temperror, whoever has used up the time."""
+        if isinstance(failure.value, FirstError):
+            failure = failure.value.subFailure
+        failure.trap(CancelledError)
+        peer, sender = transaction.peer, transaction.reverse_path
+        address = "" if sender is None else f"{sender.local_part}@{sender.domain}"
+        query = Query.of_mail_from(peer.ip, address, peer.helo, self._receiver)
+        return _Found.of(Evaluation(query, Result.TEMPERROR, "not done in time"))
 
     def _noted(self, found: _Found, transaction: MailTransaction) -> Verdict:
         peer, sender = transaction.peer, transaction.reverse_path
