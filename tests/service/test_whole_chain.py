@@ -62,12 +62,11 @@ def headers_of(server: Server, login: str, wanted: int, timeout_s: float = 30) -
     with imaplib.IMAP4("127.0.0.1", server.port(143)) as reader:
         reader.login(login, "test")
         while True:
-            reader.select()
-            found: Any = reader.fetch("1:*", "(BODY.PEEK[HEADER])")[1]
-            headers = [part[1].decode().replace("\r\n\t", " ") for part in found if isinstance(part, tuple)]
-            if len(headers) >= wanted:
-                return headers
-            assert time.monotonic() < deadline, f"{len(headers)} messages of {wanted}"
+            there = int(reader.select()[1][0] or 0)
+            if there >= wanted:
+                found: Any = reader.fetch("1:*", "(BODY.PEEK[HEADER])")[1]
+                return [part[1].decode().replace("\r\n\t", " ") for part in found if isinstance(part, tuple)]
+            assert time.monotonic() < deadline, f"{there} messages of {wanted}"
             time.sleep(0.1)
 
 
