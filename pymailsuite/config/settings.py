@@ -17,6 +17,7 @@ from pymailsuite.config.sections.forwarding import BounceTagSettings, Forwarding
 from pymailsuite.config.sections.greylist import CorrespondentSettings, GreylistSettings
 from pymailsuite.config.sections.history import HistorySettings
 from pymailsuite.config.sections.hosts import (
+    ClientRatesSettings,
     DynamicNamesSettings,
     EarlyTalkersSettings,
     HeloSettings,
@@ -72,6 +73,7 @@ class Settings(Section):
     iprev: IprevSettings = Field(default_factory=IprevSettings)
     dynamic_names: DynamicNamesSettings = Field(default_factory=DynamicNamesSettings)
     early_talkers: EarlyTalkersSettings = Field(default_factory=EarlyTalkersSettings)
+    client_rates: ClientRatesSettings = Field(default_factory=ClientRatesSettings)
     imap: ImapSettings = Field(default_factory=ImapSettings)
     pop3: Pop3Settings = Field(default_factory=Pop3Settings)
     delivery: DeliverySettings = Field(default_factory=DeliverySettings)

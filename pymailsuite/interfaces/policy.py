@@ -305,6 +305,16 @@ class IPolicyChain(Interface):
     def taps(transaction: MailTransaction) -> Mapping[str, IMessageTap]:
         """What is to hear the message that DATA begins, by the policy's name."""
 
+    def ended(peer: Peer, submission: bool, faults: int) -> None:
+        """A connection has ended on which ``faults`` commands, recipients and messages were refused for good."""
+
+
+class IConnectionRecord(Interface):
+    """A policy that provides this too is told how connections went of those it is asked about."""
+
+    def ended(peer: Peer, faults: int) -> None:
+        """A connection has ended, with so many refusals for good. Not called if there were none."""
+
 
 class IVerdictRecord(Interface):
     """Keeps what was ruled, so that it can be told later why. Never waited for. A policy may provide it too."""

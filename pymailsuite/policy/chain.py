@@ -24,6 +24,7 @@ from pymailsuite.interfaces.policy import (
     Action,
     Decision,
     Effect,
+    IConnectionRecord,
     IMessageTap,
     IPolicy,
     IPolicyChain,
@@ -88,6 +89,7 @@ class _Plan:
     by_stage: Mapping[Stage, tuple[Installed, ...]]
     taps: tuple[Installed, ...]
     stages: frozenset[Stage]
+    records: tuple[IConnectionRecord, ...]
 
 
 def _plan(installed: Sequence[Installed], standing: _Standing) -> _Plan:
@@ -100,7 +102,8 @@ def _plan(installed: Sequence[Installed], standing: _Standing) -> _Plan:
     ]
     by_stage = {stage: tuple([one for one in asked if speaks_at(one.policy, stage)]) for stage in Stage}
     taps = tuple([one for one in asked if taps_of(one.policy)])
-    return _Plan(by_stage, taps, frozenset(stage for stage, some in by_stage.items() if some))
+    records = tuple([IConnectionRecord(one.policy) for one in asked if IConnectionRecord.providedBy(one.policy)])
+    return _Plan(by_stage, taps, frozenset(stage for stage, some in by_stage.items() if some), records)
 
 
 @implementer(IPolicyChain)
@@ -155,6 +158,15 @@ class PolicyChain:
         if self.record is not None:
             self.record.note(transaction, decision)
         return decision
+
+    def ended(self, peer: Peer, submission: bool, faults: int) -> None:
+        """A connection has ended: tell the policies that want to know."""
+        if faults:
+            for record in self._plan_for(peer, submission).records:
+                try:
+                    record.ended(peer, faults)
+                except Exception:
+                    log.failure("{event}", event="policy.record_failed")
 
     def taps(self, transaction: MailTransaction) -> Mapping[str, IMessageTap]:
         """What is to hear the message; a policy that fails to say so hears nothing."""

@@ -37,7 +37,7 @@ class Conversation:
     """The state of one connection, and how to say something.
 
     ``outgoing`` collects replies and ``notes`` what to log, for the shell to take away; ``ended`` is True once the
-    connection is to be closed after the replies have been sent.
+    connection is to be closed after the replies have been sent. ``faults`` counts refusals for good.
     """
 
     def __init__(self, service: Service, peer: Peer, secure: bool, loopback: bool = False) -> None:
@@ -55,6 +55,7 @@ class Conversation:
         self._lenient = settings.lenient_syntax == "always" or (peer.trusted and settings.lenient_syntax == "trusted")
         self._bad_commands = 0
         self._errors = 0
+        self.faults = 0
         self._errors_answered = 0
         self._held: Callable[[], None] | None = None
         self._early_talker = False
@@ -92,10 +93,16 @@ class Conversation:
     def _bad(self, octets: bytes) -> None:
         """Answer a command that was not in order; too many of those end the connection."""
         self._errors += 1
+        self._count_fault(octets)
         self._bad_commands += 1
         self._say(octets)
         if self._bad_commands > self._settings.max_bad_commands:
             self._close_with(reply(421, "4.7.0", f"{self._service.hostname} Too many errors"))
+
+    def _count_fault(self, octets: bytes) -> None:
+        """A refusal for good is held against the peer; what it may try again later is not."""
+        if octets.startswith(b"5"):
+            self.faults += 1
 
     def _bad_error(self, error: MailError) -> None:
         self._bad(replies.error_reply(error))

@@ -213,6 +213,9 @@ class SmtpProtocol(PullingProtocol[Request]):
         """Forget a message whose end has not come; one that is being committed goes on."""
         self._drop_incoming()
         self.forget_delay()
+        session, policies = self._session, self._service.policies
+        if session is not None and policies is not None:
+            policies.ended(session.peer, self._service.submission, session.faults)
         logout, self._logout = self._logout, None
         if logout is not None:
             logout()

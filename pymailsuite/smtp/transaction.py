@@ -174,6 +174,7 @@ class TransactionCommands(Conversation):
 
     def _refuse_recipient(self, address: Address, octets: bytes, decision: Decision | None = None) -> None:
         self._errors += 1
+        self._count_fault(octets)
         self._say(octets)
         self._note("smtp.recipient_refused", octets, decision, recipient=str(address))
         self._refused_recipients += 1
@@ -244,6 +245,7 @@ class TransactionCommands(Conversation):
         self._end_transaction("smtp.refused", replies.error_reply(error), cause=error.cause)
 
     def _end_transaction(self, event: str, octets: bytes, decision: Decision | None = None, **more: object) -> None:
+        self._count_fault(octets)
         self._say(octets)
         self._note(event, octets, decision, queue_id=self._queue_id, size=self._size, **more)
         self._queue_id = None

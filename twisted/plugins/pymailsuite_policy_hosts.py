@@ -7,3 +7,4 @@ sender_domain = PolicyPlugin("sender_domain", "pymailsuite.policy.hosts.sender_d
 iprev = PolicyPlugin("iprev", "pymailsuite.policy.hosts.iprev.make_policy")
 dynamic_names = PolicyPlugin("dynamic_names", "pymailsuite.policy.hosts.dynamic_names.make_policy")
 early_talkers = PolicyPlugin("early_talkers", "pymailsuite.policy.hosts.early_talkers.make_policy")
+client_rates = PolicyPlugin("client_rates", "pymailsuite.policy.hosts.client_rates.make_policy")

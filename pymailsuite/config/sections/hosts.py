@@ -96,3 +96,28 @@ class EarlyTalkersSettings(PolicySection):
     greet_delay: Duration = Field(default=0.0, ge=0)
     """How long the greeting is held back to see whether the client can wait; 0 switches the check off. Hosts that are
     exempt are greeted without it."""
+
+
+class ClientRatesSettings(PolicySection):
+    """``[client_rates]``: how often one address (IPv6: one /64) may connect, and be refused something for good, on all
+    nodes and processes together; who does so more often is greeted with 421. ``[smtp] connections_per_minute`` is
+    cheaper, and counts in one process. This host's own addresses are not counted."""
+
+    action: PolicyAction = "off"
+    """``reject`` refuses connections, ``log`` only writes down which would be, ``off``."""
+
+    at_once: bool = True
+    """Whether the greeting is the refusal; otherwise it is held back until RCPT."""
+
+    window: Duration = Field(default=600.0, gt=0)
+    """The time in which is counted. It begins with the first that is counted, and then everything begins anew."""
+
+    connections: int = Field(default=0, ge=0)
+    """Connections within that time; 0: any number. Counting them costs a write for each."""
+
+    errors: int = Field(default=100, ge=0)
+    """Commands, recipients and messages refused for good within that time; 0: any number. Counted when a connection
+    has ended."""
+
+    tarpit: Duration = Field(default=0.0, ge=0)
+    """How long the refusal is held back; never longer than most of ``[policy] budget``."""
