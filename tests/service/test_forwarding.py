@@ -1,0 +1,119 @@
+"""Forwarding, bounces and bounce tags in a whole server, between mail hosts that a test plays."""
+
+from __future__ import annotations
+
+import contextlib
+import smtplib
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+from pathlib import Path
+from typing import ClassVar
+
+from pymailsuite.policy.arc.verify import verify_arc
+from pymailsuite.policy.dkim.private_keys import write_key_file
+from pymailsuite.policy.dkim.verify import verify_message
+from tests.acceptance import acceptance
+from tests.policy.dkim.support import private_key, resolver, run, signing_key
+from tests.support.dns import ZoneServer
+from tests.support.server import TunedServer, running
+from tests.support.socket_sink import SocketSink
+
+ZONE = {
+    ("peer.example", "MX"): ["10 mx.peer.example."],
+    ("mx.peer.example", "A"): ["127.0.0.21"],
+    ("peer.example", "TXT"): ['"v=spf1 ip4:127.0.0.1 -all"'],
+    ("b.example", "MX"): ["10 mx.b.example."],
+    ("mx.b.example", "A"): ["127.0.0.22"],
+}
+MESSAGE = b"From: sam@peer.example\r\nTo: team@example.test\r\nSubject: x\r\n\r\nHello\r\n"
+OWN = b"From: ann@example.test\r\nTo: bob@b.example\r\nSubject: x\r\n\r\nHello\r\n"
+
+
+class ForwardingTests(unittest.TestCase):
+    server: ClassVar[TunedServer]
+    peer: ClassVar[SocketSink]
+    other: ClassVar[SocketSink]
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        stack = contextlib.ExitStack()
+        cls.addClassCleanup(stack.close)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        zone = stack.enter_context(ZoneServer(ZONE))
+        cls.peer = stack.enter_context(SocketSink("127.0.0.21"))
+        refusing = {"RCPT bob@b.example": "250 2.1.5 ok", "RCPT gone@b.example": "550 5.1.1 nobody here"}
+        cls.other = stack.enter_context(SocketSink("127.0.0.22", cls.peer.port, refusing))
+        write_key_file(folder / "s1.pem", private_key())
+        settings = {
+            "smtp": {"trusted_networks": []},
+            "dns": {"servers": [zone.address]},
+            "relay": {"port": cls.peer.port, "idle_close": "200ms"},
+            "dkim_sign": {"keys": [{"domain": "example.test", "selector": "s1", "file": str(folder / "s1.pem")}]},
+            "bounce_tags": {"domains": ["example.test"], "action": "reject"},
+        }
+        cls.server = stack.enter_context(running(TunedServer(folder, ["ann"], settings)))
+        cls.alias("team", "ann@example.test", "bob@b.example")
+        cls.alias("lost", "gone@b.example")
+
+    @classmethod
+    def alias(cls, name: str, *targets: str) -> None:
+        config = str(cls.server.directory / "tuned.toml")
+        command = [sys.executable, "-m", "pymailsuite", "alias", "set", "--config", config, f"{name}@example.test"]
+        subprocess.run([*command, *targets], check=True, capture_output=True, timeout=60)
+
+    def send(self, sender: str, recipient: str, octets: bytes = MESSAGE) -> None:
+        with smtplib.SMTP("127.0.0.1", self.server.port(25), "mx.peer.example", timeout=20) as client:
+            client.sendmail(sender, [recipient], octets)
+
+    def refusal(self, sender: str, recipient: str) -> bytes:
+        """What is said to RCPT."""
+        with smtplib.SMTP("127.0.0.1", self.server.port(25), "mx.peer.example", timeout=20) as client:
+            client.ehlo()
+            client.mail(sender)
+            code, text = client.rcpt(recipient)
+            return b"%d %b" % (code, text)
+
+    @acceptance("S076")
+    def test_forwarded_mail_is_sealed_and_its_bounces_find_the_sender(self) -> None:
+        before = len(self.peer.messages)
+        self.send("sam@peer.example", "team@example.test")
+        forwarded = self.other.wait_for()[0]
+        self.assertRegex(forwarded.sender, r"^SRS0=\w+=\w\w=peer\.example=sam@example\.test$")
+        dns = resolver(signing_key(domain="example.test"))
+        chain = run(verify_arc(forwarded.octets, dns, time.time()))
+        self.assertEqual((chain.status.value, chain.hops[0].domain), ("pass", "example.test"))
+        self.assertIn("spf=pass", chain.hops[0].results)
+        self.send("", forwarded.sender, b"Subject: bounce\r\n\r\n")
+        bounce = self.peer.wait_for(before + 1)[-1]
+        self.assertEqual((bounce.sender, bounce.recipients), ("", ("sam@peer.example",)))
+        changed = forwarded.sender.replace("=sam@", "=sue@")
+        self.assertTrue(self.refusal("", changed).startswith(b"550 5.1.1 "))
+
+    @acceptance("S076", "S194")
+    def test_a_host_that_refuses_what_is_forwarded_is_reported_to_the_sender_signed(self) -> None:
+        before = len(self.peer.messages)
+        self.send("sam@peer.example", "lost@example.test")
+        report = self.peer.wait_for(before + 1)[-1]
+        self.assertEqual((report.sender, report.recipients), ("", ("sam@peer.example",)))
+        (result,) = run(verify_message(report.octets, resolver(signing_key(domain="example.test")), time.time()))
+        self.assertTrue(result.passed, result)
+
+    @acceptance("S081")
+    def test_nobody_gets_bounces_of_what_others_forged(self) -> None:
+        before = len(self.peer.messages)
+        self.assertTrue(self.refusal("sam@peer.example", "nobody@example.test").startswith(b"550 5.1.1 "))
+        self.assertTrue(self.refusal("", "ann@example.test").startswith(b"550 5.7.1 "))
+        taken = len(self.other.messages)
+        context = ssl._create_unverified_context()
+        with smtplib.SMTP_SSL("127.0.0.1", self.server.port(465), timeout=20, context=context) as client:
+            client.login("ann@example.test", self.server.password)
+            client.sendmail("ann@example.test", ["bob@b.example"], OWN)
+        sent = self.other.wait_for(taken + 1)[-1]
+        self.assertRegex(sent.sender, r"^prvs=\w+=ann@example\.test$")
+        self.send("", sent.sender, b"Subject: bounce\r\n\r\n")
+        self.assertTrue(self.refusal("", sent.sender.replace("prvs=0", "prvs=1")).startswith(b"550 5.1.1 "))
+        self.assertEqual(len(self.peer.messages), before)
