@@ -154,7 +154,11 @@ def _client(peer: Mapping[str, Any]) -> str:
 
 def _recipient(recipient: Mapping[str, Any]) -> str:
     text: str = recipient["recipient"]
-    if "mailbox" in recipient:
+    if recipient.get("disposal") == "discard":
+        text += ": thrown away, as a check wants it"
+    elif recipient.get("disposal") == "junk" and "mailbox" in recipient:
+        text += f": taken for junk, now in {', '.join(recipient['now']) or 'no mailbox: expunged since'}"
+    elif "mailbox" in recipient:
         account = recipient.get("account")
         text += f": into {recipient['mailbox']} of {account or 'an account that is gone'}"
         now = recipient["now"]

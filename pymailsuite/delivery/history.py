@@ -24,7 +24,8 @@ from pymailsuite.config.sections.history import HistorySettings
 from pymailsuite.errors import MailError
 from pymailsuite.interfaces import Acceptance, Delivery, LocalRecipient, Outcome, QueueEntry, RemoteRecipient
 from pymailsuite.interfaces.history import HistoryEntry, HistoryKind, IHistoryStore, IRefusalRecord, Refused
-from pymailsuite.interfaces.policy import Ruling
+from pymailsuite.interfaces.intake import NO_DISPOSALS
+from pymailsuite.interfaces.policy import Disposal, Ruling
 from pymailsuite.policy.rulings import ruling_facts, says_something
 from pymailsuite.values import Address, ContentId, Envelope, Peer, content_id_of, queue_id_of
 
@@ -107,6 +108,7 @@ class HistoryRecorder(Service):
         size: int,
         message_id: str,
         rulings: Sequence[Ruling],
+        disposals: Mapping[Address, Disposal] = NO_DISPOSALS,
     ) -> HistoryEntry | None:
         """A message that is ours now, ``recipients`` as given, each with where it goes."""
         told: list[dict[str, Any]] = []
@@ -118,7 +120,10 @@ class HistoryRecorder(Service):
                 goes: dict[str, Any] = {"recipient": str(given)}
                 if one.address != given:
                     goes["address"] = str(one.address)
-                if isinstance(one, LocalRecipient):
+                disposal = disposals.get(given)
+                if disposal is not None:
+                    goes["disposal"] = disposal.value
+                if isinstance(one, LocalRecipient) and disposal is not Disposal.DISCARD:
                     goes |= {"account_id": one.account_id, "mailbox": one.mailbox}
                 told.append(goes)
         facts = {

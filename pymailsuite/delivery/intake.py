@@ -35,11 +35,12 @@ from pymailsuite.interfaces import (
     RemoteRecipient,
     StagedContent,
 )
+from pymailsuite.interfaces.intake import NO_DISPOSALS
 from pymailsuite.interfaces.onward import Departure, IOnwardMail, IOnwardMessage
-from pymailsuite.interfaces.policy import IMessageTap, ReceivedMessage, Ruling
+from pymailsuite.interfaces.policy import Disposal, IMessageTap, ReceivedMessage, Ruling
 from pymailsuite.message.authentication_results import remove_own_fields
 from pymailsuite.message.trace import count_received, delivered_to_field, received_field, return_path_field
-from pymailsuite.values import Address, Envelope, Peer, QueueId, queue_id_of
+from pymailsuite.values import Address, Envelope, Peer, QueueId, SpecialUse, queue_id_of
 
 log = Logger()
 
@@ -82,8 +83,16 @@ def route_of(domain: str) -> str:
         return domain.lower()
 
 
-def local_deliveries(reverse_path: Address | None, recipients: Resolved, prefix: bytes = b"") -> tuple[Delivery, ...]:
-    """A copy for each account and mailbox, once, under the address that led to it first; ``prefix`` in all of them."""
+def local_deliveries(
+    reverse_path: Address | None,
+    recipients: Resolved,
+    prefix: bytes = b"",
+    disposals: Mapping[Address, Disposal] = NO_DISPOSALS,
+) -> tuple[Delivery, ...]:
+    """A copy for each account and mailbox, once, under the address that led to it first; ``prefix`` in all of them.
+
+    ``disposals`` send copies to the account's mailbox for junk instead.
+    """
     targets: dict[tuple[int, str], Delivery] = {}
     return_path = b""
     for given, resolved in recipients:
@@ -93,7 +102,8 @@ def local_deliveries(reverse_path: Address | None, recipients: Resolved, prefix:
                 if key not in targets:
                     return_path = return_path or return_path_field(reverse_path)
                     fields = return_path + delivered_to_field(given) + prefix
-                    targets[key] = Delivery(recipient.account_id, fields, recipient.mailbox)
+                    use = SpecialUse.JUNK if disposals.get(given) is Disposal.JUNK else None
+                    targets[key] = Delivery(recipient.account_id, fields, recipient.mailbox, special_use=use)
     return tuple(targets.values())
 
 
@@ -259,7 +269,12 @@ class IncomingMessage:
         self._end()
         return ReceivedMessage(self.queue_id, self._size, self._header, taps)
 
-    def commit(self, prefix: bytes = b"", rulings: Sequence[Ruling] = ()) -> Deferred[QueueId]:
+    def commit(
+        self,
+        prefix: bytes = b"",
+        rulings: Sequence[Ruling] = (),
+        disposals: Mapping[Address, Disposal] = NO_DISPOSALS,
+    ) -> Deferred[QueueId]:
         """Fires with the queue id after the one transaction; HeaderTooLong, TooManyHops, or what the store refuses
         with."""
         self._end()
@@ -267,22 +282,36 @@ class IncomingMessage:
             return fail(self._refusal)
         if self._onward is not None:
             departing: Deferred[Departure] = self._onward.depart(prefix)
-            return departing.addCallbacks(self._finish, self._stay, callbackArgs=(prefix, rulings))
-        return self._finish(Departure(self._envelope.reverse_path, prefix), prefix, rulings)
+            return departing.addCallbacks(self._finish, self._stay, callbackArgs=(prefix, rulings, disposals))
+        return self._finish(Departure(self._envelope.reverse_path, prefix), prefix, rulings, disposals)
 
     def _stay(self, failure: Failure) -> Failure:
         self._writer.abort()
         return failure
 
-    def _finish(self, departure: Departure, prefix: bytes, rulings: Sequence[Ruling]) -> Deferred[QueueId]:
+    def _finish(
+        self,
+        departure: Departure,
+        prefix: bytes,
+        rulings: Sequence[Ruling],
+        disposals: Mapping[Address, Disposal],
+    ) -> Deferred[QueueId]:
         finished: Deferred[StagedContent] = self._writer.finish()
-        return finished.addCallback(self._accept, departure, prefix, rulings)
+        return finished.addCallback(self._accept, departure, prefix, rulings, disposals)
 
     def _accept(
-        self, content: StagedContent, departure: Departure, prefix: bytes, rulings: Sequence[Ruling]
+        self,
+        content: StagedContent,
+        departure: Departure,
+        prefix: bytes,
+        rulings: Sequence[Ruling],
+        disposals: Mapping[Address, Disposal],
     ) -> Deferred[QueueId]:
         envelope = self._envelope
         intake = self._intake
+        recipients = self._recipients
+        if disposals:
+            recipients = [one for one in recipients if disposals.get(one[0]) is not Disposal.DISCARD]
         history = None
         if intake.history is not None:
             history = intake.history.accepted(
@@ -293,13 +322,14 @@ class IncomingMessage:
                 self._size,
                 _message_id(self._header),
                 rulings,
+                disposals,
             )
         return intake.accept(
             Acceptance(
                 content=content,
                 reverse_path=departure.reverse_path,
-                deliveries=local_deliveries(envelope.reverse_path, self._recipients, prefix),
-                relays=remote_recipients(self._recipients, intake.now()),
+                deliveries=local_deliveries(envelope.reverse_path, recipients, prefix, disposals),
+                relays=remote_recipients(recipients, intake.now()),
                 smtputf8=envelope.smtputf8,
                 body=envelope.body.value,
                 origin=self._peer.login or self._peer.ip,

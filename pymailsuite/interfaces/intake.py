@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from attrs import frozen
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
-from pymailsuite.interfaces.policy import IMessageTap, ReceivedMessage, Ruling
+from pymailsuite.interfaces.policy import Disposal, IMessageTap, ReceivedMessage, Ruling
 from pymailsuite.values import AccountId, Address, Envelope, Peer, QueueId
+
+NO_DISPOSALS: Final[Mapping[Address, Disposal]] = {}
+"""Everybody gets a copy as usual."""
 
 
 @frozen
@@ -51,11 +55,13 @@ class IIncomingMessage(Interface):
     def received(taps: Mapping[str, IMessageTap]) -> ReceivedMessage:
         """What policies are told of the message, when all of it has been written; with the taps, by policy."""
 
-    def commit(prefix: bytes = b"", rulings: Sequence[Ruling] = ()) -> Deferred[QueueId]:
+    def commit(
+        prefix: bytes = b"", rulings: Sequence[Ruling] = (), disposals: Mapping[Address, Disposal] = NO_DISPOSALS
+    ) -> Deferred[QueueId]:
         """Accept the message: fires after the commit. Any MailError is the reply.
 
         ``prefix`` are header fields that go in front of it, each ended by CRLF, wherever it goes. ``rulings`` are what
-        the policies said, for the record.
+        the policies said, for the record; ``disposals`` say of recipients whose copies go elsewhere or nowhere.
         """
 
     def abort() -> None:

@@ -53,6 +53,15 @@ class Action(enum.Enum):
     """5yz: not now and not later."""
 
 
+class Disposal(enum.Enum):
+    """What is to be done with a message that is taken all the same."""
+
+    JUNK = "junk"
+    """Into the recipient's mailbox for junk, if there is one."""
+    DISCARD = "discard"
+    """Nowhere; nobody is told."""
+
+
 @frozen
 class MethodResult:
     """One method's part of an Authentication-Results field. Source: RFC 8601 §2.2.
@@ -83,8 +92,8 @@ class Verdict:
 
     ``reason`` is one line for operators. ``reply`` is for TEMPFAIL and REJECT; without it the chain has a general one.
     ``evidence`` says on what it rests, in values that JSON knows; never a secret. ``fields`` are header fields to stand
-    in front of the message, each ended by CRLF. ``hint`` is a word to the client in a positive reply, for a refusal
-    that the configuration has softened.
+    in front of the message, each ended by CRLF. ``disposal``, for TAG, is where a copy goes instead. ``hint`` is a word
+    to the client in a positive reply, for a refusal that the configuration has softened.
     """
 
     action: Action = Action.PASS
@@ -95,6 +104,7 @@ class Verdict:
     results: tuple[MethodResult, ...] = ()
     fields: tuple[bytes, ...] = ()
     hint: str = ""
+    disposal: Disposal | None = None
 
 
 class Effect(enum.Enum):
@@ -134,7 +144,8 @@ class Decision:
     ``refusal`` None: go on. ``rulings`` are those of this stage, in the configured order; ``culprit`` names the policy
     whose objection the refusal is, which may be one of an earlier stage. ``score`` is the transaction's so far.
     ``hints`` are words to the client for the positive reply. ``prefix``, at MESSAGE, is what is to stand in front of
-    the message: our Authentication-Results and other fields of the verdicts, in wire form.
+    the message: our Authentication-Results and other fields of the verdicts, in wire form. ``disposals`` says for whom
+    it goes elsewhere, by recipient.
     """
 
     refusal: PolicyReply | None = None
@@ -143,6 +154,7 @@ class Decision:
     score: float = 0.0
     hints: tuple[str, ...] = ()
     prefix: bytes = b""
+    disposals: Mapping[Address, Disposal] = field(factory=dict)
 
 
 class IMessageTap(Interface):

@@ -11,17 +11,20 @@ from zope.interface import Interface
 
 from pymailsuite.interfaces.content import StagedContent
 from pymailsuite.interfaces.history import HistoryEntry
-from pymailsuite.values import AccountId, Address, ContentId, Flags, QueueId
+from pymailsuite.values import AccountId, Address, ContentId, Flags, QueueId, SpecialUse
 
 
 @frozen
 class Delivery:
-    """One copy into one mailbox. ``prefix`` is this copy's own header lines (Return-Path, Delivered-To), CRLF ended."""
+    """One copy into one mailbox. ``prefix`` is this copy's own header lines (Return-Path, Delivered-To), CRLF ended.
+
+    ``special_use``: into the mailbox of this use instead, if the account has one."""
 
     account_id: AccountId
     prefix: bytes
     mailbox: str = "INBOX"
     flags: Flags = field(factory=Flags)
+    special_use: SpecialUse | None = None
 
 
 class RecipientState(enum.Enum):

@@ -15,6 +15,7 @@ from pymailsuite.config.sections.policy import Exemptions, PolicyAction, PolicyS
 from pymailsuite.interfaces.policy import (
     Action,
     Decision,
+    Disposal,
     Effect,
     MailTransaction,
     PolicyReply,
@@ -132,7 +133,40 @@ class Deciding:
         if refusal is None:
             hints = tuple([r.verdict.hint for r in rulings if r.verdict.hint and r.effect not in _OBJECTIONS])
         prefix = self._prefix(transaction, known, score) if stage is Stage.MESSAGE and refusal is None else b""
-        return Decision(refusal, tuple(rulings), culprit, score, hints, prefix)
+        disposals = self._disposals(transaction, known) if stage is Stage.MESSAGE and refusal is None else {}
+        return Decision(refusal, tuple(rulings), culprit, score, hints, prefix, disposals)
+
+    def _disposals(self, transaction: MailTransaction, known: Sequence[Ruling]) -> dict[Address, Disposal]:
+        """Where copies go instead, as each recipient's own configuration and whoever vouches for the mail will have
+        it; of two disposals the graver."""
+        found: dict[Address, Disposal] = {}
+        objections = [ruling for ruling in known if ruling.verdict.disposal is not None]
+        for recipient in transaction.recipients if objections else ():
+            actions, _ = self._wanted_by(recipient)
+            vouched = _vouched(known, recipient)
+            for ruling in objections:
+                disposal = ruling.verdict.disposal
+                if disposal is None or ruling.recipient not in (None, recipient):
+                    continue
+                if self._counted(ruling, actions)[0] is not Effect.TAG or (
+                    vouched and ruling.policy not in self._excepted
+                ):
+                    continue
+                if found.get(recipient) is not Disposal.DISCARD:
+                    found[recipient] = disposal
+        return found
+
+    def _wanted_by(self, recipient: Address | None) -> tuple[dict[str, PolicyAction], float]:
+        """The actions that a recipient's domain and account want otherwise, and the score they refuse from."""
+        actions: dict[str, PolicyAction] = {}
+        limit = self._settings.reject_score
+        if self._overrides and recipient is not None:
+            for name in (recipient.domain, f"{recipient.local_part}@{recipient.domain}"):
+                overrides = self._overrides.get(name.lower())
+                if overrides is not None:
+                    actions |= overrides.actions
+                    limit = limit if overrides.reject_score is None else overrides.reject_score
+        return actions, limit
 
     def _refusal_for(
         self,
@@ -142,14 +176,7 @@ class Deciding:
         transaction: MailTransaction,
     ) -> tuple[PolicyReply | None, str]:
         """The refusal as this recipient wants it, and whose it is."""
-        actions: dict[str, PolicyAction] = {}
-        limit = self._settings.reject_score
-        if self._overrides and recipient is not None:
-            for name in (recipient.domain, f"{recipient.local_part}@{recipient.domain}"):
-                overrides = self._overrides.get(name.lower())
-                if overrides is not None:
-                    actions |= overrides.actions
-                    limit = limit if overrides.reject_score is None else overrides.reject_score
+        actions, limit = self._wanted_by(recipient)
         objection, culprit = self._objection(considered, known, transaction, actions)
         if objection is not None:
             return objection, culprit
@@ -247,6 +274,11 @@ def _accepted(known: Sequence[Ruling], transaction: MailTransaction) -> bool:
                 vouched.add(ruling.recipient)
     concerned = _concerned(transaction)
     return bool(concerned) and all(recipient in vouched for recipient in concerned)
+
+
+def _vouched(known: Sequence[Ruling], recipient: Address) -> bool:
+    """Whether a policy vouches for the client, the sender or the message, as far as this recipient goes."""
+    return any(ruling.effect is Effect.ACCEPT and ruling.recipient in (None, recipient) for ruling in known)
 
 
 def _reply_of(effect: Effect, reply: PolicyReply | None) -> PolicyReply:

@@ -334,7 +334,9 @@ class SmtpProtocol(PullingProtocol[Request]):
         if isinstance(request, CommitMessage):
             incoming, self._incoming = self._incoming, None
             assert incoming is not None, "no message was begun"
-            return self.wait_for(incoming.commit(request.prefix, request.rulings), self._message_committed)
+            return self.wait_for(
+                incoming.commit(request.prefix, request.rulings, request.disposals), self._message_committed
+            )
         if isinstance(request, DropMessage):
             self._drop_incoming()
             return None

@@ -11,7 +11,7 @@ from twisted.cred.credentials import ICredentials
 from pymailsuite.config.sections.smtp import Network, SmtpMxSettings, SmtpSettings
 from pymailsuite.interfaces import LocalRecipient, RemoteRecipient
 from pymailsuite.interfaces.history import IRefusalRecord, Refused
-from pymailsuite.interfaces.policy import IPolicyChain, MailTransaction, Ruling
+from pymailsuite.interfaces.policy import Disposal, IPolicyChain, MailTransaction, Ruling
 from pymailsuite.sasl import ServerMechanism
 from pymailsuite.values import Address, Envelope, Peer
 
@@ -87,10 +87,12 @@ class CheckPolicy:
 class CommitMessage:
     """All of the text is there; answer with ``message_committed`` or ``message_refused``.
 
-    ``prefix`` are fields that go in front of it, ``rulings`` what the policies said."""
+    ``prefix`` are fields that go in front of it, ``rulings`` what the policies said, ``disposals``
+    for whom it goes elsewhere."""
 
     prefix: bytes = b""
     rulings: tuple[Ruling, ...] = ()
+    disposals: Mapping[Address, Disposal] = field(factory=dict)
 
 
 @frozen

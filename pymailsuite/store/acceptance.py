@@ -54,7 +54,7 @@ def deliver_txn(txn: Transaction, copies: Sequence[Copy], now: float) -> None:
     arriving: dict[tuple[AccountId, MailboxId], list[Copy]] = {}
     for copy in copies:
         delivery = copy[0]
-        mailbox_id = INBOX_ID if delivery.mailbox == INBOX else _target_txn(txn, delivery.account_id, delivery.mailbox)
+        mailbox_id = _target_txn(txn, delivery)
         arriving.setdefault((delivery.account_id, mailbox_id), []).append(copy)
     sizes = {
         key: [(int(delivery.flags.system), len(delivery.prefix) + size) for delivery, _, size in arrived]
@@ -101,7 +101,18 @@ def _advance_all_txn(txn: Transaction, account_ids: Sequence[AccountId]) -> dict
     return modseqs
 
 
-def _target_txn(txn: Transaction, account_id: AccountId, name: str) -> MailboxId:
+def _target_txn(txn: Transaction, delivery: Delivery) -> MailboxId:
+    account_id, name = delivery.account_id, delivery.mailbox
+    if delivery.special_use is not None:
+        used = txn.row(
+            "SELECT mailbox_id FROM mailboxes WHERE account_id = ? AND special_use = ? AND selectable = 1"
+            " ORDER BY mailbox_id LIMIT 1",
+            (account_id, delivery.special_use.value),
+        )
+        if used is not None:
+            return MailboxId(used[0])
+    if name == INBOX:
+        return INBOX_ID
     mailbox = find_mailbox_txn(txn, account_id, name)
     return mailbox.mailbox_id if mailbox is not None and mailbox.selectable else INBOX_ID
 

@@ -52,10 +52,17 @@ class WhyTests(SynchronousTestCase):
 
     @acceptance("S154")
     def test_refusals_attempts_and_folders_are_told(self) -> None:
+        for kind in ("junk", "discard"):
+            (self.folder / kind).write_text(f"{kind}@soft.example\n", encoding="utf-8")
         with ZoneServer(ZONE) as zone, SocketSink(script={".": ["451 4.7.1 not yet", "250 2.0.0 mine now"]}) as sink:
             settings: dict[str, dict[str, Any]] = {
                 "smtp": {"trusted_networks": ["127.0.0.9/32"], "plaintext_login": True},
                 "dns": {"servers": [zone.address]},
+                "lists": {
+                    "sources": [
+                        {"name": kind, "file": str(self.folder / kind), "action": kind} for kind in ("junk", "discard")
+                    ]
+                },
                 "queue": {"retry_first": 0.2, "poll": 0.2},
                 "relay": {"relayhost": f"[127.0.0.1]:{sink.port}", "tls": "off"},
             }
@@ -63,6 +70,7 @@ class WhyTests(SynchronousTestCase):
                 self._refused_by_spf(server)
                 self._delivered_here(server)
                 self._relayed(server)
+                self._disposed_of(server)
 
     def _refused_by_spf(self, server: TunedServer) -> None:
         with smtplib.SMTP("127.0.0.1", server.port(25), timeout=20) as client:
@@ -106,3 +114,13 @@ class WhyTests(SynchronousTestCase):
         self.assertIn("mine now", story["attempts"][1]["reply"])
         self.assertIn("said: 451 4.7.1 not yet; again at ", self.why(story["id"]))
         self.why("nobody@example.test", code=1)
+
+    def _disposed_of(self, server: TunedServer) -> None:
+        for kind in ("junk", "discard"):
+            with smtplib.SMTP("127.0.0.1", server.port(25), timeout=20) as client:
+                client.sendmail(f"{kind}@soft.example", ["ann@example.test"], MESSAGE)
+        self.assertIn("ann@example.test: taken for junk, now in Junk\n", self.why("junk@soft.example"))
+        self.assertIn("ann@example.test: thrown away, as a check wants it\n", self.why("discard@soft.example"))
+        with imaplib.IMAP4("127.0.0.1", server.port(143)) as reader:
+            reader.login("ann@example.test", "test")
+            self.assertEqual([reader.select(name)[1] for name in ("INBOX", "Junk")], [[b"0"], [b"1"]])

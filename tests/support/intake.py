@@ -16,7 +16,7 @@ from pymailsuite.interfaces import (
     LocalRecipient,
     RemoteRecipient,
 )
-from pymailsuite.interfaces.policy import IMessageTap, ReceivedMessage, Ruling
+from pymailsuite.interfaces.policy import IMessageTap, ReceivedMessage
 from pymailsuite.values import AccountId, Address, ContentId, Envelope, Peer, QueueId, queue_id_of
 
 
@@ -53,7 +53,7 @@ class RecordedMessage:
         octets = self.octets
         return ReceivedMessage(self.queue_id, len(octets), octets[: octets.find(b"\r\n\r\n") + 4], taps)
 
-    def commit(self, prefix: bytes = b"", rulings: Sequence[Ruling] = ()) -> Deferred[QueueId]:
+    def commit(self, prefix: bytes = b"", rulings: Any = (), disposals: Any = ()) -> Deferred[QueueId]:
         """Fires at once, or with what the test put into ``intake.commit_answers``."""
         assert not self.aborted, "committed after it was aborted"
         self.committed = True

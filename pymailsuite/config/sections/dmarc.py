@@ -33,8 +33,9 @@ class DmarcSettings(PolicySection):
     no_author: WhatToDo = "tag"
     """What to do with mail that has no From field, or one that names nobody."""
 
-    quarantine: Literal["tag", "reject"] = "tag"
-    """What ``p=quarantine`` leads to: the message is marked in Authentication-Results, or refused."""
+    quarantine: Literal["junk", "tag", "reject"] = "junk"
+    """What ``p=quarantine`` leads to: the message goes into the mailbox for junk of its recipient, if there is one; it
+    is only marked in Authentication-Results; or it is refused."""
 
     overrides: dict[str, Literal["none", "quarantine", "reject"]] = {}
     """What is done with failing mail of an author domain, and of those below it, in place of what it publishes:

@@ -16,6 +16,7 @@ from pymailsuite.dns.names import absolute_name, text_of
 from pymailsuite.interfaces import IResolver
 from pymailsuite.interfaces.policy import (
     Action,
+    Disposal,
     MailTransaction,
     MethodResult,
     PolicyContext,
@@ -143,7 +144,10 @@ class DmarcPolicy(Policy):
         if result.disposition is Disposition.REJECT or (quarantine and self._settings.quarantine == "reject"):
             text = f"Refused by the DMARC policy of {domain}: neither SPF nor DKIM has passed for that domain"
             return evolve(verdict, action=Action.REJECT, reply=PolicyReply(550, _REFUSED, text))
-        return evolve(verdict, action=Action.TAG) if quarantine else verdict
+        if not quarantine:
+            return verdict
+        disposal = Disposal.JUNK if self._settings.quarantine == "junk" else None
+        return evolve(verdict, action=Action.TAG, disposal=disposal)
 
 
 def evidence_of(result: DmarcResult) -> Mapping[str, object]:

@@ -11,7 +11,7 @@ from twisted.internet.threads import deferToThread
 
 from pymailsuite.config.sections.lists import ListSettings
 from pymailsuite.interfaces.lists import ListEntry
-from pymailsuite.interfaces.policy import Action, MailTransaction, PolicyContext, PolicyReply, Stage, Verdict
+from pymailsuite.interfaces.policy import Action, Disposal, MailTransaction, PolicyContext, PolicyReply, Stage, Verdict
 from pymailsuite.policy.base import NO_OPINION, Policy
 from pymailsuite.policy.lists.entries import EntryIndex, Subject
 from pymailsuite.policy.lists.fetching import ListFetcher
@@ -73,7 +73,7 @@ class LocalListPolicy(Policy):
             return Verdict(Action.ACCEPT, reason, evidence=evidence)
         evidence["disposition"] = entry.action
         if entry.action != "reject":
-            return Verdict(Action.TAG, reason, evidence=evidence)
+            return Verdict(Action.TAG, reason, evidence=evidence, disposal=Disposal(entry.action))
         # RFC 5321 §3.1: a client is refused in the greeting by 554.
         code = 554 if transaction.stage is Stage.CONNECT and self._settings.at_once else 550
         return Verdict(Action.REJECT, reason, reply=PolicyReply(code, "5.7.1", self._settings.text), evidence=evidence)
