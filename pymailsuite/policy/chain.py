@@ -92,7 +92,7 @@ class _Plan:
     records: tuple[IConnectionRecord, ...]
 
 
-def _plan(installed: Sequence[Installed], standing: _Standing) -> _Plan:
+def _plan(installed: Sequence[Installed], standing: _Standing, tells_recipients_apart: bool) -> _Plan:
     authenticated, trusted = standing
     asked = [
         one
@@ -103,7 +103,10 @@ def _plan(installed: Sequence[Installed], standing: _Standing) -> _Plan:
     by_stage = {stage: tuple([one for one in asked if speaks_at(one.policy, stage)]) for stage in Stage}
     taps = tuple([one for one in asked if taps_of(one.policy)])
     records = tuple([IConnectionRecord(one.policy) for one in asked if IConnectionRecord.providedBy(one.policy)])
-    return _Plan(by_stage, taps, frozenset(stage for stage, some in by_stage.items() if some), records)
+    stages = {stage for stage, some in by_stage.items() if some}
+    if tells_recipients_apart and not any(standing) and stages & {Stage.DATA, Stage.MESSAGE}:
+        stages.add(Stage.RCPT)
+    return _Plan(by_stage, taps, frozenset(stages), records)
 
 
 @implementer(IPolicyChain)
@@ -125,7 +128,7 @@ class PolicyChain:
         self._clock = clock
         self._deciding = Deciding(settings, {one.policy.name: one.section for one in self.installed})
         self._plans: dict[_Standing, _Plan] = {
-            (known, trusted): _plan(self.installed, (known, trusted))
+            (known, trusted): _plan(self.installed, (known, trusted), self._deciding.tells_recipients_apart)
             for known, trusted in product((False, True), repeat=2)
         }
 
@@ -139,8 +142,9 @@ class PolicyChain:
     def check(self, transaction: MailTransaction) -> Deferred[Decision]:
         """Ask the policies of the transaction's stage, within what the stages before have left of the budget."""
         stage = transaction.stage
-        asked = self._plan_for(transaction.peer, transaction.submission).by_stage[stage]
-        if not asked and not transaction.rulings:
+        plan = self._plan_for(transaction.peer, transaction.submission)
+        asked = plan.by_stage[stage]
+        if not asked and not transaction.rulings and stage not in plan.stages:
             return succeed(_NO_OBJECTION)
         limit_s = self._settings.message_budget if stage is Stage.MESSAGE else self._settings.budget
         budget_s = min(limit_s, max(limit_s - _seconds_spent(transaction.rulings), _LEAST_S))

@@ -33,6 +33,9 @@ _REFUSED: Final = PolicyReply(550, "5.7.1", "Refused by policy")
 _LATER: Final = PolicyReply(451, "4.7.1", "Refused for now, try again later")
 _UNCHECKED: Final = PolicyReply(451, "4.7.0", "Cannot be checked now, try again later")
 _TOO_HIGH: Final = PolicyReply(550, "5.7.1", "Too much speaks against this message")
+_SEPARATELY: Final = PolicyReply(452, "4.5.3", "Other rules apply to this recipient: send to it separately")
+_BY_RECIPIENT: Final = "recipients"
+"""The culprit's name when it is only that recipients have different rules."""
 _BY_SCORE: Final = "score"
 """The culprit's name when it is nobody's objection alone."""
 
@@ -84,6 +87,10 @@ class Deciding:
         self._sections = sections
         self._overrides = {name.lower(): overrides for name, overrides in settings.recipients.items()}
         self._excepted = frozenset(settings.accept_except)
+        exemptions: list[Exemptions] = [settings, *sections.values()]
+        self._exempt_recipients = [each.exempt_recipients for each in exemptions if each.exempt_recipients]
+        self.tells_recipients_apart = bool(self._overrides or self._exempt_recipients)
+        """Whether it may depend on the recipient what becomes of a message."""
 
     # --- one verdict
 
@@ -120,8 +127,11 @@ class Deciding:
         refusal, culprit = None, ""
         if stage is Stage.RCPT:
             refusal, culprit = self._refusal_for(transaction.recipient, known, known, transaction)
+            if refusal is None and self._is_to_come_alone(transaction):
+                refusal, culprit = _SEPARATELY, _BY_RECIPIENT
         elif stage in _AFTER_RECIPIENTS:
-            # One answer for all of them: what one recipient wants to have, all get.
+            # One answer for all of them. Those of a stranger's message have the same rules; of those of a user's, who
+            # cannot be asked to send twice, all get what one of them wants to have.
             for recipient in transaction.recipients if self._overrides else transaction.recipients[:1]:
                 refusal, culprit = self._refusal_for(recipient, rulings, known, transaction)
                 if refusal is None:
@@ -184,6 +194,20 @@ class Deciding:
         if limit and score >= limit and not _accepted(known, transaction):
             return self._explained(_TOO_HIGH), _BY_SCORE
         return None, ""
+
+    def _is_to_come_alone(self, transaction: MailTransaction) -> bool:
+        """Whether the recipient has other rules than those before it. There is one reply to a message: it would get
+        what it does not want, or they would not get what they want. Source: RFC 5321 §4.5.3.1.10."""
+        peer, recipient = transaction.peer, transaction.recipient
+        if not self.tells_recipients_apart or recipient is None or not transaction.recipients:
+            return False
+        if transaction.submission or peer.login or peer.trusted:
+            return False
+        return self._rules_of(recipient) != self._rules_of(transaction.recipients[0])
+
+    def _rules_of(self, recipient: Address) -> tuple[object, ...]:
+        exempt = tuple([is_listed(recipient, listed) for listed in self._exempt_recipients])
+        return *self._wanted_by(recipient), exempt
 
     def _counted(self, ruling: Ruling, actions: Mapping[str, PolicyAction]) -> tuple[Effect, float]:
         action = actions.get(ruling.policy)

@@ -267,6 +267,29 @@ class DecidingTests(ChainTestCase):
                 self.assertIsNone(decision.refusal, exempt)
                 self.assertEqual(decision.rulings[0].verdict.action, Action.REJECT)
 
+    def test_recipients_with_other_rules_get_messages_of_their_own(self) -> None:
+        lax = Address("lax", "example.org")
+        for options in (
+            {"recipients": {"lax@example.org": RecipientOverrides(actions={"one": "off"})}},
+            {"recipients": {"lax@example.org": RecipientOverrides(reject_score=100)}},
+            {"exempt_recipients": ["lax@example.org"]},
+        ):
+            chain = chain_of(says("one", message=rejecting()), **options)
+            self.assertEqual(chain.stages_for(STRANGER, False), {Stage.RCPT, Stage.MESSAGE})
+            for first, second, others in ((ANN, BOB, False), (ANN, lax, True), (lax, ANN, True), (lax, lax, False)):
+                self.assertIsNone(self.decide(chain, at(Stage.RCPT, recipient=first)).refusal)
+                decision = self.decide(chain, at(Stage.RCPT, recipient=second, recipients=(first,)))
+                self.assertEqual(decision.refusal is not None and decision.refusal.code == 452, others)
+            user = evolve(STRANGER, login="ann")
+            for peer in (user, evolve(STRANGER, trusted=True)):
+                self.assertEqual(chain.stages_for(peer, False), frozenset())
+                decision = self.decide(chain, at(Stage.RCPT, peer=peer, recipient=lax, recipients=(ANN,)))
+                self.assertIsNone(decision.refusal)
+
+    def test_nobody_is_asked_about_recipients_where_all_have_the_same_rules(self) -> None:
+        chain = chain_of(says("one", message=rejecting()))
+        self.assertEqual(chain.stages_for(STRANGER, False), {Stage.MESSAGE})
+
     def test_a_recipient_may_have_it_otherwise(self) -> None:
         overrides = {
             "example.org": RecipientOverrides(actions={"one": "off"}),

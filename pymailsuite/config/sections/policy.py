@@ -25,8 +25,8 @@ class Exemptions(Section):
     names below it. A sender can be forged: prefer networks."""
 
     exempt_recipients: tuple[str, ...] = ()
-    """The same for mail to these recipients, in the same forms. A message to several is let through if it is for one
-    of these."""
+    """The same for mail to these recipients, in the same forms. They get messages of their own: who sends to others
+    with them is told at RCPT, with 452, to send to the rest separately."""
 
 
 class PolicySection(Exemptions):
@@ -107,7 +107,8 @@ class PolicySettings(Exemptions):
 
     recipients: dict[str, RecipientOverrides] = Field(default_factory=dict)
     """What a domain or an account wants otherwise, by ``"example.com"`` or ``"user@example.com"``; the account's goes
-    before the domain's. Refusals that are said at once cannot be set aside here."""
+    before the domain's. Refusals that are said at once cannot be set aside here. Recipients with different rules get
+    messages of their own, see ``exempt_recipients``."""
 
     plugins: dict[str, PluginPolicySection] = Field(default_factory=dict)
     """Sections of policies that are not ours, by the policy's name."""
