@@ -78,38 +78,42 @@ class _ListeningReactor:
         return listening
 
 
-HoldBack = Callable[[Tally], float]
-"""Seconds for which a process leaves a new connection to others, by the connections there are."""
+_HOLD_BACK_S: Final = 0.05
+"""Longer than a turn of a reactor under load, and than it takes to hear what other processes have."""
+
+HowMany = Callable[[Tally], int]
+"""How many waiting connections a process takes at once, by those that there are; 0: it leaves them to others for a
+moment, and then takes one."""
 
 
-def _not_at_all(*_: object) -> float:
-    return 0.0
+def _one(*_: object) -> int:
+    return 1
 
 
 class _SharedPort(tcp.Port):
     """A port that other processes take connections from too: one at a time, so that those with time get the next."""
 
-    hold_back_s: Callable[[], float] = staticmethod(_not_at_all)
-    """How long the next connection is left to others."""
+    how_many: Callable[[], int] = staticmethod(_one)
+    """May be taken at once."""
 
     _waiting: IDelayedCall | None = None
 
     def doRead(self) -> None:
-        wait_s = self.hold_back_s()
-        if wait_s:
-            self.stopReading()
-            self._waiting = cast(IReactorTime, self.reactor).callLater(wait_s, self._waited)
+        count = self.how_many()
+        if count:
+            self._take(count)
         else:
-            self._take()
+            self.stopReading()
+            self._waiting = cast(IReactorTime, self.reactor).callLater(_HOLD_BACK_S, self._waited)
 
     def _waited(self) -> None:
         self._waiting = None
         self.startReading()  # type: ignore[no-untyped-call]
-        self._take()
+        self._take(1)
 
-    def _take(self) -> None:
-        # Harmless if another was quicker.
-        self.numberAccepts = 1
+    def _take(self, count: int) -> None:
+        # Harmless if there are fewer, because another was quicker.
+        self.numberAccepts = count
         super().doRead()  # type: ignore[no-untyped-call]
 
     def stopReading(self) -> None:
@@ -127,14 +131,14 @@ class SharedSocket:
     descriptor: int
     family: int
 
-    def listen(self, reactor: Any, factory: IProtocolFactory, hold_back_s: Callable[[], float]) -> IListeningPort:
+    def listen(self, reactor: Any, factory: IProtocolFactory, how_many: Callable[[], int]) -> IListeningPort:
         """Take connections from it; the descriptor itself stays open."""
         if self.family not in (socket.AF_INET, socket.AF_INET6):
             return reactor.adoptStreamPort(self.descriptor, self.family, factory)  # type: ignore[no-any-return]
         port = _SharedPort._fromListeningDescriptor(  # type: ignore[no-untyped-call]
             reactor, self.descriptor, self.family, factory
         )
-        port.hold_back_s = hold_back_s
+        port.how_many = how_many
         port.startListening()
         return port  # type: ignore[no-any-return]
 
@@ -242,7 +246,7 @@ class Listeners(Service):
     """All listening ports of the server.
 
     ``shared`` None: they are bound here. Otherwise another process has bound them, and one that is not there has been
-    passed over by it. ``hold_back`` says how long connections of those who hand over mail are left to other processes.
+    passed over by it. ``how_many`` is asked before connections of those who hand over mail are taken.
     """
 
     def __init__(
@@ -250,13 +254,13 @@ class Listeners(Service):
         reactor: Any,
         services: Sequence[ListeningService],
         shared: SharedSockets | None = None,
-        hold_back: HoldBack = _not_at_all,
+        how_many: HowMany = _one,
     ) -> None:
         self.setName("listeners")  # type: ignore[no-untyped-call]
         self._reactor = reactor
         self._services = services
         self._shared = shared
-        self._hold_back = hold_back
+        self._how_many = how_many
         self._bound: list[tuple[ListeningService, IListeningPort]] = []
 
     def privilegedStartService(self) -> None:
@@ -277,14 +281,14 @@ class Listeners(Service):
         shared = self._shared.get((service.name, description))
         if shared is None:
             return None
-        port = shared.listen(self._reactor, factory, self._hold_back_of(service))
+        port = shared.listen(self._reactor, factory, self._how_many_of(service))
         _hold(port)
         return port
 
-    def _hold_back_of(self, service: ListeningService) -> Callable[[], float]:
+    def _how_many_of(self, service: ListeningService) -> Callable[[], int]:
         if not service.takes_mail_in:
-            return _not_at_all
-        return partial(self._hold_back, cast(ShellFactory, service.factory).tally)
+            return _one
+        return partial(self._how_many, cast(ShellFactory, service.factory).tally)
 
     def accept_connections(self) -> None:
         """Serve those who connect, from now on."""

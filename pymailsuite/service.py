@@ -35,7 +35,7 @@ from pymailsuite.directory.return_paths import ReturnPathResolver, ReturnPaths
 from pymailsuite.dns.resolver import Resolver
 from pymailsuite.imap.factory import ImapFactory
 from pymailsuite.interfaces import IMailStore, INoticeBus, IRecipientResolver
-from pymailsuite.listeners import HoldBack, Listeners, ListeningService, Sessions, SharedSockets
+from pymailsuite.listeners import HowMany, Listeners, ListeningService, Sessions, SharedSockets
 from pymailsuite.notices import NoBus, NoticePoll, StoreBus, StoreOnBus
 from pymailsuite.opening import add_configured_domains, give_to, make_folder, store_of
 from pymailsuite.policy.arc.sealing import ForwardSealer
@@ -102,8 +102,8 @@ class Place:
     """Where a server stands among the processes that work on one store; by default alone.
 
     ``shared``: listening sockets another process has bound. ``sweeps``: whether the sweeping of the store falls to it;
-    ``runs_queue``: whether the queue does. ``pem``: the certificate as it was when it could be read. ``hold_back``: how
-    long new connections of those who hand over mail are left to the others.
+    ``runs_queue``: whether the queue does. ``pem``: the certificate as it was when it could be read. ``how_many``:
+    connections of those who hand over mail to take at once.
     """
 
     bus: INoticeBus = field(factory=NoBus)
@@ -111,7 +111,7 @@ class Place:
     sweeps: bool = True
     runs_queue: bool = True
     pem: Pem | None = None
-    hold_back: HoldBack = lambda tally: 0.0
+    how_many: HowMany = lambda tally: 1
 
 
 class MailService(MultiService):
@@ -163,7 +163,7 @@ class MailService(MultiService):
         queue = QueueService(self._queue_runner) if place.runs_queue else PresenceService(self._presence)
         self.tls = self._make_tls(owner, place.pem, reactor)
         self.listening = self._make_listening(recipients, self.tls, reactor)
-        self.listeners = Listeners(reactor, self.listening, place.shared, place.hold_back)
+        self.listeners = Listeners(reactor, self.listening, place.shared, place.how_many)
         factories = dict.fromkeys(cast(ShellFactory, service.factory) for service in self.listening)
         sessions = Sessions(factories, settings.upkeep.stop_grace, reactor)
         sweeper = StoreSweeper(self.store.upkeep, settings.upkeep.sweep_interval if place.sweeps else 0, reactor)

@@ -6,7 +6,7 @@ with four workers, if each has two or three of them, as with one that has them a
 it has enough for full groups, or as much to do as one process can; then the second does, and so on. When all have that
 many it is as with other services: whoever finds time takes the next.
 
-Nobody waits for a worker that hangs: the others hold back for a moment only.
+Nobody waits for a worker that hangs: the others hold back for a moment only, and then take one.
 """
 
 from __future__ import annotations
@@ -17,9 +17,6 @@ from typing import Final
 from attrs import define, field, frozen
 
 from pymailsuite.wire.tally import Tally
-
-HOLD_BACK_S: Final = 0.02
-"""Longer than a turn of a reactor that is not overloaded, and than it takes to hear what the others have."""
 
 _BUSY_SHARE: Final = 0.8
 _SAMPLE_S: Final = 1.0
@@ -57,10 +54,10 @@ class Gathering:
     together: int
     load: OwnLoad
 
-    def hold_back_s(self, tally: Tally) -> float:
-        """How long to leave a new connection to the others, given the connections there are."""
+    def how_many(self, tally: Tally) -> int:
+        """Connections to take at once, given those that there are; 0: they are rather for another."""
         here, in_all = tally.here[""], tally[""]
         if not self.together or in_all >= self.together * self.workers:
-            return 0.0
-        is_next = here < self.together and self.number <= in_all // self.together + 1
-        return 0.0 if is_next and not self.load.is_high() else HOLD_BACK_S
+            return 1
+        is_next = self.number <= in_all // self.together + 1
+        return 0 if not is_next or self.load.is_high() else max(0, self.together - here)

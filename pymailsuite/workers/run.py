@@ -77,7 +77,7 @@ class Worker:
                 sweeps=welcome.number == 1,
                 runs_queue=welcome.takes_mail_in,
                 pem=welcome.pem,
-                hold_back=gathering.hold_back_s,
+                how_many=gathering.how_many,
             ),
         )
         self._bus.share(service.tallies())

@@ -33,14 +33,18 @@ class Ledger:
         self.flagged: set[str] = set()
         self.removing: set[str] = set()
         self.removed: set[str] = set()
+        self.took_s: list[float] = []
+        """How long each delivery took to be answered."""
 
     def deliver(self, kind: str, act: Callable[[str], bool]) -> str:
         """Have ``act`` bring in a message with a new token, and write down what it was told."""
         with self._lock:
             token = f"{kind}-{next(self._numbers)}"
             self.unsure.add(token)
+        began = time.monotonic()
         told = act(token)
         with self._lock:
+            self.took_s.append(time.monotonic() - began)
             self.unsure.discard(token)
             (self.accepted if told else self.refused).add(token)
         return token
@@ -80,6 +84,8 @@ class Load:
         self._random = random.Random(seed)
         self._address = dict(zip(USERS, servers[0].addresses, strict=True))
         self._defects: list[BaseException] = []
+        self.interruptions: list[BaseException] = []
+        """What made clients end, or connect again: a server that stays up gives them no cause."""
         self._threads = [
             threading.Thread(target=self._run, args=(getattr(self, f"_{job}"), server), daemon=True)
             for server in servers
@@ -113,7 +119,8 @@ class Load:
                     job(server)
                 except TimeoutError:
                     raise
-                except (*GONE, *REFUSED):
+                except (*GONE, *REFUSED) as interruption:
+                    self.interruptions.append(interruption)
                     if not self._persist:
                         return
                     time.sleep(0.05)
@@ -163,6 +170,8 @@ class Load:
             if not view.tokens:
                 continue  # nothing of ours was taken, and what there was another has erased
             uid, token = self._random.choice(sorted(view.tokens.items()))
+            # What others have just put there, this session marks only once it was told of it.
+            client.noop()
             # Marked as going before STORE: a mark that outlives a kill takes effect with the EXPUNGE after it.
             self._ledger.remove([token], lambda uid=uid: self._erase_one(client, uid))  # type: ignore[misc]
 

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from pymailsuite.config.settings import Settings
 from pymailsuite.wire.tally import Tally
-from pymailsuite.workers.gathering import HOLD_BACK_S, Gathering, OwnLoad
+from pymailsuite.workers.gathering import Gathering, OwnLoad
 from pymailsuite.workers.share import intake_count, share_of
 from tests.support.server import TunedServer
 from tests.workers.test_processes import WorkersCase, talk, until
@@ -59,7 +59,7 @@ class GatheringTests(SynchronousTestCase):
             tally.here[""] = count
             tally.set_elsewhere({"": sum(counts) - count})
             load = OwnLoad(self.clock.seconds, lambda: self.used_s)
-            if not Gathering(number, len(counts), together, load).hold_back_s(tally):
+            if Gathering(number, len(counts), together, load).how_many(tally):
                 found.append(number)
         return found
 
@@ -83,14 +83,14 @@ class GatheringTests(SynchronousTestCase):
     def test_one_that_is_busy_leaves_it_to_the_others_until_it_has_time_again(self) -> None:
         load = OwnLoad(self.clock.seconds, lambda: self.used_s)
         gathering = Gathering(1, 3, 4, load)
-        self.assertEqual(gathering.hold_back_s(Tally()), 0.0)
+        self.assertEqual(gathering.how_many(Tally()), 4)
         self.clock.advance(2.0)
         self.used_s += 1.9
-        self.assertEqual(gathering.hold_back_s(Tally()), HOLD_BACK_S)
+        self.assertEqual(gathering.how_many(Tally()), 0)
         self.clock.advance(0.5)
-        self.assertEqual(gathering.hold_back_s(Tally()), HOLD_BACK_S)
+        self.assertEqual(gathering.how_many(Tally()), 0)
         self.clock.advance(1.0)
-        self.assertEqual(gathering.hold_back_s(Tally()), 0.0)
+        self.assertEqual(gathering.how_many(Tally()), 4)
 
 
 class IntakeTests(WorkersCase):

@@ -110,6 +110,35 @@ class TogetherTests(WorkersCase):
             delays.append(time.monotonic() - began)
         self.assertLess(sorted(delays)[2], 0.2, delays)
 
+    @acceptance("S087")
+    def test_what_the_bus_lost_the_poll_finds(self) -> None:
+        self.server = TunedServer(self.folder, ["ann"], {"server": {"workers": 3}, "notices": {"poll": 1}})
+        self.server.start()
+        here, there = self.pair()
+        here.socket.sendall(b"I IDLE\r\n")
+        while not here.line().startswith("+"):
+            continue
+        # Every word between workers goes through the parent, which now says nothing.
+        os.kill(self.server.pid, signal.SIGSTOP)
+        try:
+            for number in range(3):
+                there.append(f"word {number}")
+                began = time.monotonic()
+                while here.line() != f"* {number + 1} EXISTS":
+                    continue
+                self.assertLess(time.monotonic() - began, 5.0)
+        finally:
+            os.kill(self.server.pid, signal.SIGCONT)
+        # And it is told at once again.
+        delays = []
+        for number in range(3, 8):
+            there.append(f"word {number}")
+            began = time.monotonic()
+            while here.line() != f"* {number + 1} EXISTS":
+                continue
+            delays.append(time.monotonic() - began)
+        self.assertLess(sorted(delays)[2], 0.5, delays)
+
     @acceptance("S146")
     def test_a_maildrop_locked_in_one_worker_is_in_use_in_all_and_free_once_that_is_killed(self) -> None:
         self.server.start()
