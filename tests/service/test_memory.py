@@ -1,4 +1,4 @@
-"""What a hundred users need of memory, each with three IMAP sessions open, as mail programs and telephones keep them."""
+"""What a hundred users need of memory, each with three IMAP sessions open."""
 
 from __future__ import annotations
 
