@@ -17,7 +17,7 @@ class WorkerSettings(Section):
     ``"auto"``: all where the database takes what several processes write at the same time (PostgreSQL), one where they
     would only wait for each other (SQLite), since one process writes there with less work than several."""
 
-    together: int = Field(default=16, ge=0)
+    together: int = Field(default=64, ge=0)
     """Connections of those who hand over mail that one worker takes before the next worker does, unless it has as much
     to do as one process can: what comes in together is written with less work. 0: whichever worker has time."""
 
