@@ -189,6 +189,9 @@ class MailTransaction:
 
     ``rulings`` are all so far, of connection, HELO and transaction; the chain fills ``verdicts`` from them, and
     goes on to while policies answer: whoever runs after others sees what these have said.
+
+    ``account`` is the address of the one account that mail for ``recipient`` goes to; None if it goes to several, or
+    elsewhere.
     """
 
     stage: Stage
@@ -204,6 +207,7 @@ class MailTransaction:
     verdicts: dict[str, Verdict] = field(factory=dict)
     early_talker: bool = False
     rulings: tuple[Ruling, ...] = ()
+    account: Address | None = None
 
 
 class IPolicy(Interface):

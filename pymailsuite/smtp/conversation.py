@@ -10,6 +10,7 @@ import enum
 from collections.abc import Callable, Mapping
 
 from pymailsuite.errors import MailError
+from pymailsuite.interfaces import LocalRecipient
 from pymailsuite.interfaces.history import Refused
 from pymailsuite.interfaces.policy import Action, Decision, MailTransaction, PolicyReply, Ruling, Stage
 from pymailsuite.sasl import ServerMechanism
@@ -60,6 +61,7 @@ class Conversation:
         self._held: Callable[[], None] | None = None
         self._early_talker = False
         self._queue_id: QueueId | None = None
+        self._resolved: Resolved = ()
         self._connection_rulings: tuple[Ruling, ...] = ()
         self._hello_rulings: tuple[Ruling, ...] = ()
         self._stages = _NOBODY_ASKED
@@ -194,7 +196,13 @@ class Conversation:
             recipients=tuple([address for address, _ in self._recipients]),
             early_talker=self._early_talker,
             rulings=self._all_rulings(),
+            account=None if recipient is None else self._account(),
         )
+
+    def _account(self) -> Address | None:
+        """Of the recipient that is asked about, if it has one to itself."""
+        resolved = self._resolved
+        return resolved[0].address if len(resolved) == 1 and isinstance(resolved[0], LocalRecipient) else None
 
     def _check(
         self, stage: Stage, then: Callable[[Decision], Request | None], recipient: Address | None = None

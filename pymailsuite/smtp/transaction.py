@@ -34,7 +34,6 @@ class TransactionCommands(Conversation):
         self._transactions = 0
         self._idle_commands = 0
         self._refused_recipients = 0
-        self._resolved: Resolved = ()
         self._size = 0
 
     # --- MAIL

@@ -44,11 +44,12 @@ class LocalListPolicy(Policy):
 
     def rcpt(self, transaction: MailTransaction) -> Deferred[Verdict]:
         """What the recipient's domain and the recipient say; an address with a detail (``user+detail``) is its user's
-        too."""
+        too, and so is an alias that leads to one account. What one of several behind an alias says is not for all."""
         peer, sender = transaction.peer, _sender(transaction.reverse_path)
         names = (*sender.names, peer.rdns) if peer.rdns else sender.names
         subject = Subject(peer.ip, names, sender.address, peer.helo)
-        return self._about(subject, _scopes(transaction.recipient), transaction)
+        scopes = dict.fromkeys((*_scopes(transaction.recipient), *_scopes(transaction.account)))
+        return self._about(subject, tuple(scopes), transaction)
 
     def _about(self, subject: Subject, scopes: Sequence[str], transaction: MailTransaction) -> Deferred[Verdict]:
         def verdict(index: EntryIndex) -> Verdict:

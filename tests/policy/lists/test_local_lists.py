@@ -152,6 +152,9 @@ class LocalListPolicyTests(SynchronousTestCase):
             verdict = self.ask(Stage.RCPT, reverse_path=Address("hr", domain), recipient=recipient)
             self.assertEqual((verdict.action, verdict.evidence.get("disposition")), (action, disposition), domain)
         self.assertEqual(self.ask(Stage.MAIL, reverse_path=Address("hr", "jobs.example")), Verdict())
+        sales, sender = Address("sales", "example.test"), Address("hr", "promo.example")
+        verdict = self.ask(Stage.RCPT, reverse_path=sender, recipient=sales, account=Address("ann", "example.test"))
+        self.assertEqual(verdict.evidence.get("scope"), "ann@example.test")
 
     def test_a_change_is_seen_after_the_refresh(self) -> None:
         self.assertEqual(self.ask(Stage.CONNECT), Verdict())
