@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from functools import cache
+from types import ModuleType
 
 import pytest
 
@@ -44,6 +47,31 @@ def pytest_configure_node(node: object) -> None:
     """Tell a process of pytest-xdist where the server is."""
     config: pytest.Config = node.config  # type: ignore[attr-defined]
     node.workerinput[_OPTION] = config.stash.get(_URL, "")  # type: ignore[attr-defined]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On a PostgreSQL only what makes stores is run: the rest does the same as on SQLite."""
+    if not config.stash.get(_URL, ""):
+        return
+    kept = [item for item in items if not isinstance(item, pytest.Function) or _makes_stores(item.module.__name__)]
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = kept
+
+
+@cache
+def _makes_stores(name: str) -> bool:
+    """Whether a module of tests has something of ``tests.support.stores``, by way of other modules of tests too."""
+    if name == stores.__name__:
+        return True
+    module = sys.modules[name]
+    used = {
+        value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+        for value in vars(module).values()
+    }
+    return any(
+        isinstance(other, str) and other.startswith("tests.") and other != name and _makes_stores(other)
+        for other in used
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -290,16 +290,23 @@ class Worker:
         connection.begin_write()
         jobs += latecomers()
         if len(jobs) == 1:
-            self._run_only(txn, jobs[0])
+            self._run_only(txn, jobs[0], effects)
         else:
-            self._run_group(txn, jobs)
-        if connection.in_transaction:
-            effects.add(txn)
-            connection.commit()
+            self._run_group(txn, jobs, effects)
 
-    def _run_group(self, txn: Transaction, jobs: Sequence[Job]) -> None:
+    def _commit(self, txn: Transaction, effects: Effects) -> None:
+        effects.clear()
+        effects.add(txn)  # before: it may turn out later that a commit in doubt took place
+        self.connection.commit()
+
+    def _run_group(self, txn: Transaction, jobs: Sequence[Job], effects: Effects) -> None:
+        """Run all and commit.
+
+        A function that has the transaction to itself is at fault too when the commit fails: the database may have kept
+        back until then what nobody waited for.
+        """
         runs = [(function, list(members)) for function, members in groupby(jobs, _same_function)]
-        if len(runs) == 1 and runs[0][0] is not None and self._run_whole(txn, jobs):
+        if len(runs) == 1 and runs[0][0] is not None and self._run_whole(txn, jobs, effects):
             return
         if self._engine.for_update:
             # In one order whatever the order of the jobs: groups of two processes cannot wait for each other in a ring.
@@ -309,8 +316,9 @@ class Worker:
                 continue
             for job in members:
                 self._run_alone(txn, job)
+        self._commit(txn, effects)
 
-    def _run_whole(self, txn: Transaction, jobs: Sequence[Job]) -> bool:
+    def _run_whole(self, txn: Transaction, jobs: Sequence[Job], effects: Effects) -> bool:
         """Run one function for the whole group; False if it did not work, and the transaction is as it began.
 
         Without a savepoint, for there is nothing else to keep: two ways to the database less for each group.
@@ -318,6 +326,9 @@ class Worker:
         mark = txn.mark()
         try:
             results = jobs[0].function(txn, [job.item for job in jobs])
+            for job, result in zip(jobs, results, strict=True):
+                job.result = result
+            self._commit(txn, effects)
         except Exception as error:
             if self._engine.trouble(error) not in _LEAVES_OTHERS:
                 raise
@@ -325,23 +336,23 @@ class Worker:
             self.connection.rollback()
             self.connection.begin_write()
             return False
-        for job, result in zip(jobs, results, strict=True):
-            job.result = result
         return True
 
-    def _run_only(self, txn: Transaction, job: Job) -> None:
+    def _run_only(self, txn: Transaction, job: Job, effects: Effects) -> None:
         """A transaction of one needs no savepoint: if it fails there is nobody else in it."""
         for raced in (False, True):
             mark = txn.mark()
             try:
                 job.result = job.function(txn, [job.item])[0] if job.together else job.function(txn)
+                self._commit(txn, effects)
             except BaseException as error:
                 trouble = self._engine.trouble(error)
                 if trouble not in _LEAVES_OTHERS:
                     raise
+                txn.forget_since(mark)
+                effects.clear()
                 self.connection.rollback()
                 if trouble is Trouble.RACED and not raced:
-                    txn.forget_since(mark)
                     self.connection.begin_write()
                     continue
                 job.failure = Failure(mail_error(self._engine, error, job.description))
@@ -380,13 +391,13 @@ class Worker:
         self._sure(connection.set_savepoint)
         try:
             result = function()
+            connection.release_savepoint()
         except BaseException as error:
             if self._engine.trouble(error) not in _LEAVES_OTHERS or not connection.in_transaction:
                 raise _TransactionLostError from error
             txn.forget_since(mark)
             self._sure(connection.return_to_savepoint)
             raise
-        self._sure(connection.release_savepoint)
         return result
 
     def _sure(self, step: Callable[[], None]) -> None:

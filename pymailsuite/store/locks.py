@@ -19,7 +19,7 @@ def lock_accounts_txn(txn: Transaction, account_ids: Collection[AccountId]) -> f
     wanted = sorted(set(account_ids) - txn.locked)
     if wanted and txn.for_update:
         length = 1 << (len(wanted) - 1).bit_length()
-        txn.rows(
+        txn.send(
             f"SELECT account_id FROM account_state WHERE account_id IN ({', '.join('?' * length)})"
             f" ORDER BY account_id{txn.for_update}",
             [*wanted, *[wanted[-1]] * (length - len(wanted))],

@@ -289,26 +289,27 @@ def arrive_everywhere_txn(
     """As :func:`arrive_txn` for many mailboxes, that are there and can hold messages, in few statements."""
     arrivals: dict[tuple[AccountId, MailboxId], Arrivals] = {}
     numbers = {(account_id, mailbox_id): len(rows) for account_id, mailbox_id, _, rows in arriving}
-    start, left = 0, len(arriving)
-    while left:
-        count = min(_ARRIVALS_A_STATEMENT, 1 << (left.bit_length() - 1))
+    for start in range(0, len(arriving), _ARRIVALS_A_STATEMENT):
         values: list[int] = []
-        for account_id, mailbox_id, modseq, rows in arriving[start : start + count]:
+        piece = arriving[start : start + _ARRIVALS_A_STATEMENT]
+        for account_id, mailbox_id, modseq, rows in piece:
             unseen = deleted = size = 0
             for flags, octets in rows:
                 unseen += not flags & 1
                 deleted += (flags & 8) >> 3
                 size += octets
             values += (account_id, mailbox_id, modseq, len(rows), unseen, deleted, size)
-        for account_id, mailbox_id, uid_validity, uid_next in txn.rows(_arrive_statement(count), values):
+        # Lengths are powers of two, filled up with what is no mailbox: few statements serve all, and each piece is one.
+        length = 1 << (len(piece) - 1).bit_length()
+        values += _NO_ARRIVAL * (length - len(piece))
+        for account_id, mailbox_id, uid_validity, uid_next in txn.rows(_arrive_statement(length), values):
             key = (account_id, mailbox_id)
             arrivals[key] = Arrivals(uid_validity, Uid(uid_next - numbers[key]))
-        start += count
-        left -= count
     return arrivals
 
 
 _ARRIVALS_A_STATEMENT = 32
+_NO_ARRIVAL = (0,) * 7
 
 
 @cache

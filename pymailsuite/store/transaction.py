@@ -59,6 +59,10 @@ class Transaction:
         self._cursor.execute(sql, values)
         return self._cursor.rowcount
 
+    def send(self, sql: str, values: Sequence[Any] = ()) -> None:
+        """Run a statement whose answer nobody wants; its error may come later, from the commit even."""
+        self._engine.send(self._cursor, sql, values)
+
     def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         """Run a statement once for each row of values."""
         self._cursor.executemany(sql, rows)
@@ -70,7 +74,7 @@ class Transaction:
         start, left, width = 0, len(rows), columns.count(",") + 1
         while left:
             count = min(_ROWS_A_STATEMENT, 1 << (left.bit_length() - 1))
-            self._cursor.execute(
+            self.send(
                 _insert_statement(table, columns, width, count, or_skip),
                 list(chain.from_iterable(rows[start : start + count])) if count > 1 else rows[start],
             )

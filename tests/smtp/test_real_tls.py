@@ -50,7 +50,7 @@ class Client:
     """A blocking client in a thread."""
 
     def __init__(self, port):
-        self.socket = socket.create_connection(("127.0.0.1", port), 10)
+        self.socket = socket.create_connection(("127.0.0.1", port), 60)
         self.lines = self.socket.makefile("rb")
 
     def send(self, octets):
@@ -78,7 +78,7 @@ class Client:
 class RealTlsTests(TestCase):
     """On loopback, port 0."""
 
-    timeout = 30
+    timeout = 120
 
     def listen(self, settings, implicit=False):
         """A server on a free port; its number."""

@@ -27,8 +27,6 @@ from tests.store.support import Bell, OnDisk
 from tests.support import stores
 from tests.support.postgres import PostgresServer
 
-COUNTED = b"EXECUTE count_commit"
-
 
 class OnPostgres(OnDisk):
     def setUp(self) -> None:
@@ -171,19 +169,20 @@ class CommitInDoubtTests(OnPostgres):
 
     def break_at_commit(self, *, done: bool) -> None:
         """Once: the server has done it, or has not heard of it."""
-        plain = PostgresConnection._command
+        plain = PostgresConnection._end
         broken = threading.Event()
 
-        def command(connection: PostgresConnection, words: bytes) -> Any:
-            if not words.startswith(COUNTED) or broken.is_set():
-                return plain(connection, words)
+        def end(connection: PostgresConnection, witness: Any) -> None:
+            if broken.is_set():
+                plain(connection, witness)
+                return
             broken.set()
             if done:
-                plain(connection, words)
+                plain(connection, witness)
             connection._connection.pgconn.finish()
             raise psycopg.OperationalError("the connection is lost")
 
-        self.patch(PostgresConnection, "_command", command)
+        self.patch(PostgresConnection, "_end", end)
 
     def add(self) -> tuple[int, list[str]]:
         """Add a row; how often that was run, and what was told after the commit."""

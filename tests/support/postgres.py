@@ -79,10 +79,21 @@ class PostgresServer:
         if done.returncode != 0:
             raise RuntimeError(f"initdb: {done.stderr}")
 
-    def url(self, database: str = "postgres", schema: str = "") -> str:
-        """Where a database is; statements find their tables in ``schema``."""
-        options = f"&options=-csearch_path%3D{schema}" if schema else ""
-        return f"postgresql://postgres@/{database}?host={quote(str(self.folder), safe='')}{options}"
+    def url(self, database: str = "postgres", schema: str = "", options: str = "") -> str:
+        """Where a database is; statements find their tables in ``schema``. ``options``: for the server's process."""
+        options = options or (f"-csearch_path={schema}" if schema else "")
+        given = f"&options={quote(options, safe='')}" if options else ""
+        return f"postgresql://postgres@/{database}?host={quote(str(self.folder), safe='')}{given}"
+
+    def make_tablespace(self, parent: Path) -> str:
+        """The name of a new tablespace, whose files are in a folder in ``parent``."""
+        folder = parent / "tablespace"
+        folder.mkdir()
+        if user := _user():
+            os.chown(folder, user["user"], user["group"])
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            connection.execute(f"CREATE TABLESPACE {folder.name} LOCATION '{folder}'".encode())
+        return folder.name
 
     def start(self) -> None:
         """Start and wait until it answers."""

@@ -145,6 +145,12 @@ class Engine(Protocol):
     def load(self, cursor: Cursor, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Insert many rows in the quickest way there is, in the transaction that is open."""
 
+    def send(self, cursor: Cursor, sql: str, values: Sequence[Any]) -> None:
+        """Execute a statement, in its turn, whose answer nobody wants.
+
+        It may be sent only with the next one that is waited for, or with the commit; its error comes from there then.
+        """
+
     def trouble(self, error: BaseException) -> Trouble | None:
         """What an exception means; None if it is not an error of the database."""
 

@@ -9,13 +9,18 @@ A connection that breaks during COMMIT leaves a doubt. Each writing connection t
 ``commit_marks``, which counts its commits within them. Another connection looks there whether the last one took place,
 and by taking the row over makes sure that it will not any more. (``pg_xact_status`` is no such witness: after a crash
 of the server the number of a transaction that was not yet on the disk may be given to another one.)
+
+A way to the server and back costs more than most statements do, the more so while other processes want the processor.
+What nobody waits for the answer of (BEGIN, an INSERT) is therefore kept back and goes with the next statement that is
+waited for, in one pipeline; the commit takes along what is left.
 """
 
 from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache, partial
 from typing import Any, ClassVar
 
@@ -131,29 +136,33 @@ def numbered(sql: str) -> str:
 class PostgresCursor:
     """Statements with ``?`` on a connection; each is prepared when it is first used."""
 
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
-        self._cursor = RawCursor(connection)
-        self._cursor.format = pq.Format.BINARY
+    def __init__(self, connection: PostgresConnection) -> None:
+        self._connection = connection
+        self._cursor = connection.raw_cursor()
 
     @property
     def rowcount(self) -> int:
         return self._cursor.rowcount
 
     def execute(self, sql: str, values: Sequence[Any] = (), /) -> None:
-        if sql.startswith(("ALTER ", "DROP ")):
-            # psycopg would drop all prepared statements, the one that counts commits too.
-            _run(self._cursor.connection.pgconn, sql.encode())
-            return
-        self._cursor.execute(numbered(sql).encode(), values or None)
+        with self._connection.after_what_is_owed():
+            self._cursor.execute(numbered(sql).encode(), values or None)
 
     def executemany(self, sql: str, rows: Iterable[Sequence[Any]], /) -> None:
-        self._cursor.executemany(numbered(sql).encode(), rows)
+        with self._connection.after_what_is_owed():
+            self._cursor.executemany(numbered(sql).encode(), rows)
 
     def fetchall(self) -> list[Any]:
         return self._cursor.fetchall()
 
+    def send(self, sql: str, values: Sequence[Any]) -> None:
+        """Execute it with the next statement."""
+        self._connection.owe(numbered(sql).encode(), values or None)
+
     def load(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         """Hand rows to a COPY."""
+        with self._connection.after_what_is_owed():
+            pass
         with self._cursor.copy(sql.encode()) as copy:
             for row in rows:
                 copy.write_row(row)
@@ -167,6 +176,13 @@ class _Witness:
     commits: int
 
 
+# Dividing by nothing ends the transaction of a connection whose row was taken over.
+_COUNT_COMMIT = (
+    b"WITH counted AS (UPDATE commit_marks SET commits = $2, marked_at = now()"
+    b" WHERE mark = $1 AND commits = $2 - 1 AND NOT taken RETURNING 1) SELECT 1 / count(*) FROM counted"
+)
+
+
 class PostgresConnection:
     """A connection whose transactions begin and end where we say."""
 
@@ -174,17 +190,54 @@ class PostgresConnection:
         self._connection = connection
         self._mark = 0
         self._commits = 0
+        self._owed: list[tuple[bytes, Sequence[Any] | None]] = []
+        self._savepoint_owed_at: int | None = None
+        self._unheard = self.raw_cursor()
 
     def cursor(self) -> Cursor:
-        return PostgresCursor(self._connection)
+        return PostgresCursor(self)
+
+    def raw_cursor(self) -> RawCursor[Any]:
+        """A cursor whose values and answers travel as they are, octets as octets."""
+        cursor = RawCursor(self._connection)
+        cursor.format = pq.Format.BINARY
+        return cursor
+
+    def owe(self, statement: bytes, values: Sequence[Any] | None = None) -> None:
+        """Execute it before the next statement that is waited for."""
+        self._owed.append((statement, values))
+
+    @contextmanager
+    def after_what_is_owed(self) -> Iterator[None]:
+        """What is executed inside goes to the server together with what is owed; at the end all has been answered.
+
+        Raises the error of whichever failed first.
+        """
+        if not self._owed:
+            yield
+            return
+        owed, self._owed, self._savepoint_owed_at = self._owed, [], None
+        failed: psycopg.Error | None = None
+        try:
+            with self._connection.pipeline():
+                try:
+                    for statement, values in owed:
+                        self._unheard.execute(statement, values)
+                    yield
+                except psycopg.Error as error:
+                    failed = error  # kept from psycopg, which would log what becomes of the rest of the pipeline
+        except psycopg.Error as error:
+            raise failed or error from None
+        if failed is not None:
+            raise failed
 
     def begin_write(self) -> None:
         if not self._mark:
             self._take_mark()
-        self._command(b"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
+        self.owe(b"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
 
     def begin_read(self) -> None:
-        self._command(b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        self.owe(b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 
     def _take_mark(self) -> None:
         """A row of our own in commit_marks, once there is such a table: the first transaction makes it."""
@@ -198,20 +251,15 @@ class PostgresConnection:
         cursor.execute(
             "DELETE FROM commit_marks WHERE marked_at < now() - make_interval(secs => %s)", (_UNUSED_MARKS_KEPT_S,)
         )
-        # Dividing by nothing ends the transaction of a connection whose row was taken over.
-        self._command(
-            b"PREPARE count_commit (bigint) AS WITH counted AS (UPDATE commit_marks SET commits = $1, marked_at = now()"
-            b" WHERE mark = %d AND commits = $1 - 1 AND NOT taken RETURNING 1) SELECT 1 / count(*) FROM counted" % mark
-        )
         self._mark = mark
 
     def commit(self) -> None:
         if not self._mark:
-            self._end(b"COMMIT")
+            self._end(None)
             return
         witness = self.next_commit()
         try:
-            self._end(b"EXECUTE count_commit (%d); COMMIT" % witness.commits)
+            self._end(witness)
         except psycopg.Error as error:
             if self._connection.pgconn.status == pq.ConnStatus.OK:
                 raise
@@ -222,9 +270,14 @@ class PostgresConnection:
         """What to ask another connection for if the next commit ends in doubt."""
         return _Witness(self._mark, self._commits + 1)
 
-    def _end(self, command: bytes) -> None:
+    def _end(self, witness: _Witness | None) -> None:
+        """What is owed, the count of the commit, and the commit itself, in one go."""
+        if witness is not None:
+            self.owe(_COUNT_COMMIT, (witness.mark, witness.commits))
+        with self.after_what_is_owed():
+            self._unheard.execute(b"COMMIT")
         # COMMIT of a transaction in which a statement failed is a ROLLBACK, and no error.
-        if self._command(command).command_status != b"COMMIT":
+        if self._unheard.statusmessage != "COMMIT":
             raise psycopg.errors.InFailedSqlTransaction("the transaction could not be committed")
 
     def was_committed(self, witness: object) -> bool | None:
@@ -237,21 +290,30 @@ class PostgresConnection:
         return rows[0][0] == witness.commits if rows else None
 
     def rollback(self) -> None:
+        self._owed.clear()
+        self._savepoint_owed_at = None
         if self.in_transaction:
             self._command(b"ROLLBACK")
 
     def set_savepoint(self) -> None:
-        self._command(b"SAVEPOINT job")
+        self._savepoint_owed_at = len(self._owed)
+        self.owe(b"SAVEPOINT job")
 
     def release_savepoint(self) -> None:
-        self._command(b"RELEASE job")
+        with self.after_what_is_owed():
+            self._unheard.execute(b"RELEASE job")
 
     def return_to_savepoint(self) -> None:
+        if self._savepoint_owed_at is not None:
+            del self._owed[self._savepoint_owed_at :]
+            self._savepoint_owed_at = None
+            return
+        self._owed.clear()
         self._command(b"ROLLBACK TO job; RELEASE job")
 
     @property
     def in_transaction(self) -> bool:
-        return self._connection.pgconn.transaction_status in {
+        return bool(self._owed) or self._connection.pgconn.transaction_status in {
             pq.TransactionStatus.ACTIVE,
             pq.TransactionStatus.INTRANS,
             pq.TransactionStatus.INERROR,
@@ -341,6 +403,10 @@ class PostgresEngine:
     def load(self, cursor: Cursor, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         assert isinstance(cursor, PostgresCursor)
         cursor.load(f"COPY {table} ({', '.join(columns)}) FROM STDIN", rows)
+
+    def send(self, cursor: Cursor, sql: str, values: Sequence[Any]) -> None:
+        assert isinstance(cursor, PostgresCursor)
+        cursor.send(sql, values)
 
     def trouble(self, error: BaseException) -> Trouble | None:
         if isinstance(error, CommitUnknown):

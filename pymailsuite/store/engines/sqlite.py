@@ -215,6 +215,9 @@ class SqliteEngine:
         marks = ", ".join("?" * len(columns))
         cursor.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", rows)  # noqa: S608
 
+    def send(self, cursor: Cursor, sql: str, values: Sequence[Any]) -> None:
+        cursor.execute(sql, values)
+
     def trouble(self, error: BaseException) -> Trouble | None:
         if not isinstance(error, sqlite3.Error):
             return None
