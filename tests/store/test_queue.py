@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from twisted.internet.defer import DeferredList
+
 from pymailsuite.errors import NoSuchAccount, NoSuchEntry
 from pymailsuite.interfaces import (
     Acceptance,
@@ -208,10 +210,10 @@ class QueueContract(StoreTestCase):
             self.queue.settle("one", waiting, [Outcome(0, RecipientState.DELIVERED)], (), None, True),
             self.queue.settle("one", waiting, [Outcome(1, RecipientState.WAITING, next_attempt=NOW + 5)], (), None),
         ]
-        refused = self.queue.settle("one", held_by_other, [Outcome(0, RecipientState.DELIVERED)], (), None)
-        for one in asked:
-            self.result(one)
-        self.failure(refused, NoSuchEntry)
+        asked.append(self.queue.settle("one", held_by_other, [Outcome(0, RecipientState.DELIVERED)], (), None))
+        *settled, (_, refused) = self.result(DeferredList(asked, consumeErrors=True))
+        self.assertEqual(settled, [(True, None)] * 3)
+        refused.trap(NoSuchEntry)
         self.assertEqual([entry.queue_id for entry in self.result(self.queue.entries())], [waiting, held_by_other])
         self.assertEqual(self.inbox_octets(self.ann.account_id), [b"Subject: report\r\n\r\n"])
         (entry,) = self.claim(now=NOW + 5)
