@@ -1,7 +1,8 @@
-"""``--store-url``: which database the tests' stores are made on."""
+"""What holds for the whole run: ``--store-url``, the database the tests' stores are made on, and signals."""
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -24,6 +25,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell starts what runs in the background deaf to Ctrl-C. The servers we start, and stop so, would be too.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     url = config.getoption(_OPTION)
     if not url:
         return
