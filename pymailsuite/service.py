@@ -162,6 +162,8 @@ class MailService(MultiService):
         self._queue_runner = self._make_queue_runner(recipients, reactor)
         queue = QueueService(self._queue_runner) if place.runs_queue else PresenceService(self._presence)
         self.tls = self._make_tls(owner, place.pem, reactor)
+        probe = RecipientProbe(settings.relay, settings.server.hostname, self._resolver, reactor)
+        self._policies = make_chain(settings, self._resolver, self.store, reactor, probe=probe)
         self.listening = self._make_listening(recipients, self.tls, reactor)
         self.listeners = Listeners(reactor, self.listening, place.shared, place.how_many)
         factories = dict.fromkeys(cast(ShellFactory, service.factory) for service in self.listening)
@@ -171,13 +173,16 @@ class MailService(MultiService):
         poll = NoticePoll(self.store, settings.notices.poll, reactor)
         self.bus: Any = self._make_bus(place, poll, reactor)
         on_bus = StoreOnBus(self.store, self.bus)
-        children: list[Any] = [watch, self.bus, on_bus, poll, auth, queue, sweeper, sessions, self.listeners]
-        children.insert(children.index(sessions), self._make_listing_watch(reactor))
+        before_mail: list[Any] = [watch, self.bus, on_bus, poll, auth, queue, sweeper]
         if self._history is not None:
-            children.insert(children.index(auth), self._history)
+            before_mail.insert(before_mail.index(auth), self._history)
+        if place.sweeps:
+            before_mail.append(self._make_listing_watch(reactor))
         if settings.dmarc.reports:
-            children.insert(children.index(sessions), self._make_dmarc_reports(recipients, reactor))
-        for child in children:
+            before_mail.append(self._make_dmarc_reports(recipients, reactor))
+        if self._policies is not None:
+            before_mail += [service for one in self._policies.installed for service in one.policy.services]
+        for child in (*before_mail, sessions, self.listeners):
             child.setServiceParent(self)
 
     # --- composition
@@ -250,8 +255,6 @@ class MailService(MultiService):
         settings = self.settings
         hostname = settings.server.hostname
         intake = self._make_intake(recipients, reactor)
-        probe = RecipientProbe(settings.relay, hostname, self._resolver, reactor)
-        policies = make_chain(settings, self._resolver, self.store, reactor, probe=probe)
 
         def smtp_factory(section: Any) -> SmtpFactory:
             return SmtpFactory(
@@ -267,7 +270,7 @@ class MailService(MultiService):
                 peer_names=PeerNames(self._resolver, section.reverse_dns_timeout, reactor)
                 if section.reverse_dns
                 else None,
-                policies=policies,
+                policies=self._policies,
                 refusals=self._history,
             )
 

@@ -220,6 +220,7 @@ class IPolicy(Interface):
 
     name = Attribute("Its name in the configuration, the log and MailTransaction.verdicts; lower case.")
     after = Attribute("Names of policies whose verdicts of the same stage it reads: it runs when they have ended.")
+    services = Attribute("IServices of its own, which start and stop with the server: no mail comes before or after.")
 
     def connect(transaction: MailTransaction) -> Deferred[Verdict]:
         """A client has connected; only its address is known."""

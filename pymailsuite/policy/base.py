@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from twisted.application.service import IService
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
@@ -18,6 +19,7 @@ class Policy:
 
     name: ClassVar[str]
     after: ClassVar[tuple[str, ...]] = ()
+    services: tuple[IService, ...] = ()
 
     def connect(self, transaction: MailTransaction) -> Deferred[Verdict]:
         return succeed(NO_OPINION)

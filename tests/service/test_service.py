@@ -74,6 +74,11 @@ class MailServiceTests(TestCase):
         self.assertEqual([domain.name for domain in domains], ["example.org", "example.test"])
         await service.stopService()
 
+    def test_what_policies_have_to_run_runs_with_the_server(self) -> None:
+        self.assertIn("lists", [child.name for child in self.service()])
+        without = self.service(lists={"action": "off"})
+        self.assertNotIn("lists", [child.name for child in without])
+
     async def test_it_can_be_stopped_before_it_is_ready(self) -> None:
         service = self.service(store={"url": ""})
         service.privilegedStartService()

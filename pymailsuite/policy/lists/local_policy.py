@@ -15,7 +15,7 @@ from pymailsuite.interfaces.policy import Action, Disposal, MailTransaction, Pol
 from pymailsuite.policy.base import NO_OPINION, Policy
 from pymailsuite.policy.lists.entries import EntryIndex, Subject
 from pymailsuite.policy.lists.fetching import ListFetcher
-from pymailsuite.policy.lists.sources import EntrySource, EntrySources, FileSource, StoreSource, UrlSource
+from pymailsuite.policy.lists.sources import EntrySource, EntrySources, FileSource, ListRefresh, StoreSource, UrlSource
 from pymailsuite.values import Address
 
 FOLDER: Final = "lists"
@@ -31,6 +31,7 @@ class LocalListPolicy(Policy):
         self._settings = settings
         self._sources = sources
         self._clock = clock
+        self.services = (ListRefresh(sources, settings.refresh, clock),)
 
     def connect(self, transaction: MailTransaction) -> Deferred[Verdict]:
         peer = transaction.peer

@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 from pymailsuite.config.sections.lists import ListSource
 from pymailsuite.errors import MailError
 from pymailsuite.interfaces.lists import IListStore, ListEntry
+from pymailsuite.periodic import PeriodicService
 from pymailsuite.policy.lists.entries import EntryIndex
 from pymailsuite.policy.lists.fetching import ListFetcher, read_list
 
@@ -176,6 +177,12 @@ class EntrySources:
             asked.callback(self._index)
         return asked
 
+    async def look_when_due(self) -> None:
+        """Look again if it is time, and wait for that; sources that fail are logged and keep what they had."""
+        await self.index()
+        if self._looking is not None:
+            await DeferredList([self._looking])
+
     def _give_up(self, asked: Deferred[EntryIndex]) -> None:
         if asked in self._waiting:
             self._waiting.remove(asked)
@@ -203,3 +210,23 @@ class EntrySources:
         waiting, self._waiting = self._waiting, []
         for asked in waiting:
             asked.callback(self._index)
+
+
+class ListRefresh(PeriodicService):
+    """Looks at the sources even while no mail comes, so that the first message meets lists that are new."""
+
+    log = log
+    failed_event = "lists.refresh_failed"
+
+    def __init__(self, sources: EntrySources, interval_s: float, clock: IReactorTime) -> None:
+        super().__init__("lists", interval_s, clock)
+        self._sources = sources
+
+    def startService(self) -> None:
+        """Look for the first time at once."""
+        super().startService()
+        self.soon()
+
+    async def once(self) -> None:
+        """Look at what is due."""
+        await self._sources.look_when_due()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -37,11 +39,26 @@ class EventBuffer:
         elif self._events and self._timer is None:
             self._timer = self._clock.callLater(self._settings.write_interval, self.write)
 
-    def write(self) -> None:
-        """Write what was gathered. What cannot be written is lost: it is only statistics."""
+    def write(self) -> Deferred[None]:
+        """Write what was gathered; fires when that is done. What cannot be written is lost: it is only statistics."""
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None
         events, self._events = self._events, Counter()
+        if not events:
+            return succeed(None)
         written = self._store().add(events, self._settings.half_life)
-        written.addErrback(lambda failure: log.failure("{event}", failure, event="reputation.not_written"))
+        return written.addErrback(lambda failure: log.failure("{event}", failure, event="reputation.not_written"))
+
+
+class LastEvents(Service):
+    """Writes what is gathered when the server stops."""
+
+    def __init__(self, events: EventBuffer) -> None:
+        self.setName("reputation")  # type: ignore[no-untyped-call]
+        self._events = events
+
+    def stopService(self) -> Deferred[None]:
+        """Fires when it is written."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        return self._events.write()

@@ -28,7 +28,7 @@ from pymailsuite.policy.base import NO_OPINION, Policy
 from pymailsuite.policy.greylist.suspicion import is_refused_anyway, is_vouched_for
 from pymailsuite.policy.reputation.hearing import JunkListener
 from pymailsuite.policy.reputation.identities import identities_in, results_in
-from pymailsuite.policy.reputation.noting import EventBuffer
+from pymailsuite.policy.reputation.noting import EventBuffer, LastEvents
 from pymailsuite.policy.reputation.scoring import most_telling
 
 _BUDGET_SHARE: Final = 0.9
@@ -153,4 +153,6 @@ def make_policy(context: PolicyContext) -> ReputationPolicy:
 
     events = EventBuffer(settings, reputations, context.clock)
     store.marks.subscribe(JunkListener(settings, events, context.authserv_id).heard)
-    return ReputationPolicy(settings, reputations, events, context.clock, context.settings.policy.budget)
+    policy = ReputationPolicy(settings, reputations, events, context.clock, context.settings.policy.budget)
+    policy.services = (LastEvents(events),)
+    return policy

@@ -300,6 +300,19 @@ class FetchTests(SynchronousTestCase):
         sources = EntrySources([missing, FileSource(ListSource(name="near", file=near), near, at_once)], 10, self.clock)
         self.assertEqual(self.successResultOf(sources.index()).count, 1)
 
+    def test_lists_are_kept_fresh_while_no_mail_comes(self) -> None:
+        path = self.folder / "list"
+        path.write_text("bad.example\n", encoding="utf-8")
+        sources = EntrySources([FileSource(ListSource(name="x", file=path), path, at_once)], 10, self.clock)
+        (refresh,) = LocalListPolicy(ListSettings(), sources, self.clock).services
+        refresh.startService()
+        self.assertEqual(sources.fresh_index().count, 1)
+        path.write_text("bad.example\nworse.example\n", encoding="utf-8")
+        self.clock.advance(ListSettings().refresh)
+        self.assertEqual(sources.fresh_index().count, 2)
+        self.successResultOf(maybeDeferred(refresh.stopService))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
     def test_text_that_is_no_list_is_refused(self) -> None:
         for octets in (b"<!doctype html>\n<html>", b"\xff\xfe", b""):
             with self.assertRaises(ListRefused, msg=repr(octets)):

@@ -25,7 +25,7 @@ from pymailsuite.interfaces.policy import (
 )
 from pymailsuite.interfaces.reputation import Event, Identity, IReputation, Reputation
 from pymailsuite.policy.reputation.identities import identities_in
-from pymailsuite.policy.reputation.noting import EventBuffer
+from pymailsuite.policy.reputation.noting import EventBuffer, LastEvents
 from pymailsuite.policy.reputation.policy import ReputationPolicy
 from pymailsuite.policy.reputation.scoring import standing_of
 from tests.acceptance import acceptance
@@ -109,6 +109,16 @@ class ReputationPolicyTests(SynchronousTestCase):
         verifyObject(IVerdictRecord, policy)
         verifyObject(IReputation, events)
         return policy
+
+    def test_what_is_gathered_is_written_when_the_server_stops(self) -> None:
+        events = EventBuffer(ReputationSettings(), lambda: self.store.reputations, self.clock)
+        last = LastEvents(events)
+        last.startService()
+        events.note([DOMAIN], Event.ACCEPTED)
+        self.assertIsNone(self.known())
+        self.successResultOf(last.stopService())
+        self.assertIsNotNone(self.known())
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def transaction(self, stage: Stage = Stage.MESSAGE, **known: Any) -> MailTransaction:
         return at(stage, **{"rulings": (ruled("spf", SPF),), **known})
