@@ -3,7 +3,6 @@
 import datetime
 import socket
 import ssl
-import threading
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -197,7 +196,7 @@ class RealTlsTests(TestCase):
             client.secure()
             client.send(b"EHLO x\r\nMAIL FROM:<a@client.example>\r\nRCPT TO:<alice@mail.example>\r\nDATA\r\n")
             [client.reply() for _ in range(4)]
-            threading.Thread(target=client.send, args=(text + b".\r\n",)).start()
+            client.send(text + b".\r\n")
             answer = client.reply()
             client.send(b"QUIT\r\n")
             client.reply()
