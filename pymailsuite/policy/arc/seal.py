@@ -23,8 +23,7 @@ from pymailsuite.interfaces.policy import IMessageTap
 from pymailsuite.policy.arc.results import ArcResult, ChainStatus
 from pymailsuite.policy.arc.sets import MAX_INSTANCES, ArcSet, ChainError, read_sets
 from pymailsuite.policy.arc.verify import ChainVerifier
-from pymailsuite.policy.dkim.body import BodyHasher
-from pymailsuite.policy.dkim.header import Field, HeaderSplitter, HeaderView, split_fields, unfolded_body
+from pymailsuite.policy.dkim.header import Field, HeaderView, split_fields, unfolded_body
 from pymailsuite.policy.dkim.private_keys import SigningKey
 from pymailsuite.policy.dkim.sign import DEFAULT_RULES, SigningRules, signed_field
 from pymailsuite.policy.dkim.tags import base64_text
@@ -56,24 +55,16 @@ class MessageSealer:
     """Hears one message, then seals it: ``write`` all, ``finish``, ask for the ``chain``, then for the ``seal``."""
 
     def __init__(self, settings: ArcSettings | None = None, rules: SigningRules = SEALING_RULES) -> None:
-        settings = settings or ArcSettings()
-        self._verifier = ChainVerifier(settings)
-        self._splitter = HeaderSplitter(settings.header_max)
+        self._verifier = ChainVerifier(settings, [(rules.relaxed_body, None)])
         self._rules = rules
-        self._hasher = BodyHasher([(rules.relaxed_body, None)])
 
     def write(self, octets: bytes) -> None:
         """The next octets of the message."""
         self._verifier.write(octets)
-        body = self._splitter.write(octets)
-        if body:
-            self._hasher.write(body)
 
     def finish(self) -> None:
         """The message is over."""
         self._verifier.finish()
-        self._splitter.finish()
-        self._hasher.finish()
 
     async def chain(self, resolver: IResolver, now: float, clock: IReactorTime | None = None) -> ArcResult:
         """What the chain is worth that the message has; see :meth:`ChainVerifier.result`."""
@@ -86,7 +77,7 @@ class MessageSealer:
         message's own fields of our name say, or else what is known of the chain. ``now`` is POSIX seconds. ValueError
         if the header is too large or has no From.
         """
-        view, header = self._verifier.view, self._splitter.header
+        view, header = self._verifier.view, self._verifier.header
         if view is None or header is None:
             raise ValueError("the header is too large")
         if not view.fields(b"from"):
@@ -108,7 +99,7 @@ class MessageSealer:
         tags = [
             ("a", key.private.algorithm),
             ("b", ""),
-            ("bh", base64_text(self._hasher.hash_of(self._rules.relaxed_body, None).digest())),
+            ("bh", base64_text(self._verifier.body_hash(self._rules.relaxed_body).digest())),
             ("c", self._rules.canonicalization),
             ("d", key.domain),
             ("h", b":".join(names).decode("ascii")),

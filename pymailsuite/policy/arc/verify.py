@@ -7,15 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
-from zope.interface import implementer
 
 from pymailsuite.config.sections.arc import ArcSettings
 from pymailsuite.interfaces.dns import IResolver
-from pymailsuite.interfaces.policy import IMessageTap
 from pymailsuite.policy.arc.results import ArcResult, ChainStatus, SealedHop
 from pymailsuite.policy.arc.sets import ArcSet, ChainError, ended, has_arc, highest_instance, read_sets
-from pymailsuite.policy.dkim.body import BodyHasher
-from pymailsuite.policy.dkim.header import Field, HeaderSplitter, HeaderView, canonical_field, split_fields
+from pymailsuite.policy.dkim.header import Field, HeaderView, canonical_field
+from pymailsuite.policy.dkim.hearing import HeardMessage
 from pymailsuite.policy.dkim.key_lookup import Found, look_up_keys, usable_keys
 from pymailsuite.policy.dkim.keys import key_name
 from pymailsuite.policy.dkim.results import DkimStatus
@@ -101,41 +99,24 @@ def sealed_octets(view: HeaderView, sets: Sequence[ArcSet]) -> bytes:
     return b"".join(parts)
 
 
-@implementer(IMessageTap)
-class ChainVerifier:
-    """Hears one message, then answers for its chain. ``write`` it all, ``finish`` it, then ask for the ``result``."""
+class ChainVerifier(HeardMessage):
+    """Hears one message, then answers for its chain. ``write`` it all, ``finish`` it, then ask for the ``result``.
 
-    def __init__(self, settings: ArcSettings | None = None) -> None:
+    ``also`` are body hashes that somebody else wants of it."""
+
+    def __init__(self, settings: ArcSettings | None = None, also: Sequence[tuple[bool, int | None]] = ()) -> None:
         self._settings = settings or ArcSettings()
-        self._splitter = HeaderSplitter(self._settings.header_max)
-        self._hasher: BodyHasher | None = None
+        super().__init__(self._settings.header_max)
+        self._also = also
         self._sets: list[ArcSet] = []
         self._message_proof: _MessageProof | None = None
         self._seal_proofs: list[_Proof] = []
         self._fault: ArcResult | None = None
-        self.view: HeaderView | None = None
-        """The header, once it is there; never if it is too large."""
 
-    def write(self, octets: bytes) -> None:
-        """The next octets of the message."""
-        body = self._splitter.write(octets)
-        if self.view is None and self._splitter.header is not None:
-            self._read_header(self._splitter.header)
-        if body and self._hasher is not None:
-            self._hasher.write(body)
-
-    def finish(self) -> None:
-        """The message is over."""
-        self._splitter.finish()
-        if self.view is None and self._splitter.header is not None:
-            self._read_header(self._splitter.header)
-        if self._hasher is not None:
-            self._hasher.finish()
-
-    def _read_header(self, header: bytes) -> None:
-        view = self.view = HeaderView(split_fields(header))
+    def hashes_wanted(self, view: HeaderView) -> list[tuple[bool, int | None]]:
+        """That of the newest message signature, and those that others want."""
         if not has_arc(view):
-            return
+            return [*self._also]
         try:
             self._sets = read_sets(view, self._settings.max_instances)
             self._message_proof = _message_proof(self._sets[-1].signature_tags)
@@ -144,8 +125,8 @@ class ChainVerifier:
                 time_of(each.seal_tags, "t")
         except (ChainError, SignatureError) as error:
             self._fault = ArcResult(ChainStatus.FAIL, str(error), highest_instance(view), ended=ended(view))
-            return
-        self._hasher = BodyHasher([(self._message_proof.relaxed_body, self._message_proof.length)])
+            return [*self._also]
+        return [(self._message_proof.relaxed_body, self._message_proof.length), *self._also]
 
     @property
     def is_unsealed(self) -> bool:
@@ -181,8 +162,8 @@ class ChainVerifier:
 
     def _check_body(self, now: float) -> None:
         proof = self._message_proof
-        assert proof is not None and self._hasher is not None
-        hashed = self._hasher.hash_of(proof.relaxed_body, proof.length)
+        assert proof is not None
+        hashed = self.body_hash(proof.relaxed_body, proof.length)
         if proof.expiration is not None and proof.expiration < now:
             raise ChainError("message signature has expired")
         if proof.length is not None and proof.length > hashed.length:

@@ -11,13 +11,11 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from attrs import frozen
-from zope.interface import implementer
 
 from pymailsuite.config.sections.dkim import DkimSignSettings
-from pymailsuite.interfaces.policy import IMessageTap
 from pymailsuite.message.headers import flat_addresses
-from pymailsuite.policy.dkim.body import BodyHasher
-from pymailsuite.policy.dkim.header import HeaderSplitter, HeaderView, canonical_field, split_fields
+from pymailsuite.policy.dkim.header import HeaderView, canonical_field
+from pymailsuite.policy.dkim.hearing import HeardMessage
 from pymailsuite.policy.dkim.private_keys import SigningKey
 from pymailsuite.policy.dkim.tags import base64_text, render_field
 
@@ -75,37 +73,25 @@ class SigningRules:
 DEFAULT_RULES: Final = SigningRules.of(DkimSignSettings())
 
 
-@implementer(IMessageTap)
-class MessageSigner:
+class MessageSigner(HeardMessage):
     """Hears one message, then signs it. ``write`` it all, ``finish`` it, then ask for ``fields``."""
 
     def __init__(self, rules: SigningRules = DEFAULT_RULES, header_max: int = DkimSignSettings().header_max) -> None:
+        super().__init__(header_max)
         self._rules = rules
-        self._splitter = HeaderSplitter(header_max)
-        self._hasher = BodyHasher([(rules.relaxed_body, None)])
-        self._view: HeaderView | None = None
 
-    def write(self, octets: bytes) -> None:
-        """The next octets of the message."""
-        body = self._splitter.write(octets)
-        if body:
-            self._hasher.write(body)
-
-    def finish(self) -> None:
-        """The message is over."""
-        self._splitter.finish()
-        self._hasher.finish()
-        if self._splitter.header is not None:
-            self._view = HeaderView(split_fields(self._splitter.header))
+    def hashes_wanted(self, view: HeaderView) -> list[tuple[bool, int | None]]:
+        """That of the whole body."""
+        return [(self._rules.relaxed_body, None)]
 
     @property
     def author_domain(self) -> str | None:
         """The domain of the one From field, in lower case; None if there is no such, or addresses of several.
 
         A message with two From fields is not signed: what it shows is anybody's choice."""
-        if self._view is None:
+        if self.view is None:
             return None
-        found = self._view.fields(b"from")
+        found = self.view.fields(b"from")
         if len(found) != 1:
             return None
         domains = {address.domain.lower() for address in flat_addresses(found[0].body)}
@@ -118,13 +104,13 @@ class MessageSigner:
 
         ValueError if the header was too large, or if it has no From.
         """
-        if self._view is None:
+        if self.view is None:
             raise ValueError("the header is too large")
-        if not self._view.fields(b"from"):
+        if not self.view.fields(b"from"):
             raise ValueError("the message has no From")
-        names = self._rules.names(self._view)
-        signed = self._view.signed_octets(names, self._rules.relaxed_header)
-        body_hash = self._hasher.hash_of(self._rules.relaxed_body, None).digest()
+        names = self._rules.names(self.view)
+        signed = self.view.signed_octets(names, self._rules.relaxed_header)
+        body_hash = self.body_hash(self._rules.relaxed_body).digest()
         return [self._field(key, names, signed, body_hash, int(now)) for key in keys]
 
     def _field(self, key: SigningKey, names: Sequence[bytes], signed: bytes, body_hash: bytes, now: int) -> bytes:

@@ -11,13 +11,11 @@ from collections.abc import Iterable, Mapping
 
 from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
-from zope.interface import implementer
 
 from pymailsuite.config.sections.dkim import DkimSettings
 from pymailsuite.interfaces.dns import IResolver
-from pymailsuite.interfaces.policy import IMessageTap
-from pymailsuite.policy.dkim.body import BodyHasher
-from pymailsuite.policy.dkim.header import Field, HeaderSplitter, HeaderView, canonical_field, split_fields
+from pymailsuite.policy.dkim.header import Field, HeaderView, canonical_field
+from pymailsuite.policy.dkim.hearing import HeardMessage
 from pymailsuite.policy.dkim.key_lookup import Found, look_up_keys, usable_keys
 from pymailsuite.policy.dkim.keys import KeyRecord, key_name
 from pymailsuite.policy.dkim.results import DkimResult, DkimStatus
@@ -37,8 +35,7 @@ class _Claim:
     signature: Signature
 
 
-@implementer(IMessageTap)
-class MessageVerifier:
+class MessageVerifier(HeardMessage):
     """Hears one message, then answers for its signatures.
 
     ``write`` it all, ``finish`` it, then ask for the ``results``.
@@ -46,34 +43,15 @@ class MessageVerifier:
 
     def __init__(self, settings: DkimSettings | None = None) -> None:
         self._settings = settings or DkimSettings()
-        self._splitter = HeaderSplitter(self._settings.header_max)
-        self._view: HeaderView | None = None
+        super().__init__(self._settings.header_max)
         self._claims: list[_Claim | DkimResult] = []
-        self._hasher: BodyHasher | None = None
 
-    def write(self, octets: bytes) -> None:
-        """The next octets of the message."""
-        body = self._splitter.write(octets)
-        if self._view is None and self._splitter.header is not None:
-            self._read_header(self._splitter.header)
-        if body and self._hasher is not None:
-            self._hasher.write(body)
-
-    def finish(self) -> None:
-        """The message is over."""
-        self._splitter.finish()
-        if self._view is None and self._splitter.header is not None:
-            self._read_header(self._splitter.header)
-        if self._hasher is not None:
-            self._hasher.finish()
-
-    def _read_header(self, header: bytes) -> None:
-        self._view = HeaderView(split_fields(header))
-        for field in self._view.fields(SIGNATURE_FIELD)[: self._settings.max_signatures]:
+    def hashes_wanted(self, view: HeaderView) -> list[tuple[bool, int | None]]:
+        """Those of the signatures that are worth a look."""
+        for field in view.fields(SIGNATURE_FIELD)[: self._settings.max_signatures]:
             self._claims.append(self._read_claim(field))
         signatures = [claim.signature for claim in self._claims if isinstance(claim, _Claim)]
-        if signatures:
-            self._hasher = BodyHasher((signature.relaxed_body, signature.length) for signature in signatures)
+        return [(signature.relaxed_body, signature.length) for signature in signatures]
 
     def _read_claim(self, field: Field) -> _Claim | DkimResult:
         tags: Mapping[str, str] = {}
@@ -90,7 +68,7 @@ class MessageVerifier:
 
         ``now`` is POSIX seconds. With a ``clock`` no key is waited for longer than the settings say.
         """
-        if self._splitter.too_large:
+        if self.view is None:
             return [DkimResult(DkimStatus.POLICY, "header is too large")]
         if not self._claims:
             return [NOT_SIGNED]
@@ -104,8 +82,7 @@ class MessageVerifier:
     def _check_body(self, claim: _Claim, now: float) -> _Claim | DkimResult:
         """What needs no key: a message that was changed costs no look-up."""
         signature, settings = claim.signature, self._settings
-        assert self._hasher is not None
-        hashed = self._hasher.hash_of(signature.relaxed_body, signature.length)
+        hashed = self.body_hash(signature.relaxed_body, signature.length)
         if signature.expiration is not None and signature.expiration < now:
             return described(claim.tags, DkimStatus.PERMERROR, "signature has expired")
         if signature.timestamp is not None and signature.timestamp > now + settings.clock_skew:
@@ -139,10 +116,9 @@ class MessageVerifier:
         status, reason = DkimStatus.PASS, "domain is testing DKIM" if key.testing else ""
         if key.same_domain and signature.identity.rpartition("@")[2].lower() != claim.tags["d"].lower():
             status, reason = DkimStatus.PERMERROR, "key is not for subdomains"
-        assert self._hasher is not None
         unsigned = 0
         if signature.length is not None:
-            unsigned = self._hasher.hash_of(signature.relaxed_body, signature.length).length - signature.length
+            unsigned = self.body_hash(signature.relaxed_body, signature.length).length - signature.length
         return described(
             claim.tags,
             status,
@@ -154,9 +130,9 @@ class MessageVerifier:
         )
 
     def _digest(self, claim: _Claim) -> bytes:
-        assert self._view is not None
+        assert self.view is not None
         relaxed = claim.signature.relaxed_header
-        signed = self._view.signed_octets(claim.signature.headers, relaxed)
+        signed = self.view.signed_octets(claim.signature.headers, relaxed)
         name, colon, body = claim.field.raw.partition(b":")
         own = canonical_field(name + colon + without_signature(body), relaxed)
         return hashlib.sha256(signed + own).digest()
