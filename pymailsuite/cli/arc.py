@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from pymailsuite.cli.dkim import exact_rules, headers_option
-from pymailsuite.cli.dkim_key import KeyFileType, domain_option, signing_domain
+from pymailsuite.cli.dkim_key import KeyFileType, domain_option
 from pymailsuite.cli.message_file import message_argument, message_file, now_option, write_message
 from pymailsuite.cli.operation import json_option, run_in_reactor
 from pymailsuite.cli.output import print_json
@@ -81,7 +81,7 @@ def seal(
     may have been changed here since it came in.
     """
     rules = exact_rules(SEALING_RULES, headers)
-    signing = SigningKey(signing_domain(domain), selector.lower(), key)
+    signing = SigningKey(domain, selector.lower(), key)
     moment = time.time() if now is None else now
     with message_file(file) as message:
 

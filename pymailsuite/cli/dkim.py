@@ -17,7 +17,6 @@ from pymailsuite.cli.dkim_key import (
     bits_option,
     domain_option,
     key,
-    signing_domain,
     zone_line,
 )
 from pymailsuite.cli.message_file import MessageFile, message_argument, message_file, now_option, write_message
@@ -147,9 +146,7 @@ def sign(
     rules = exact_rules(
         DEFAULT_RULES, headers, relaxed_header=header == "relaxed", relaxed_body=body == "relaxed", expire_s=expire
     )
-    signing = [
-        SigningKey(signing_domain(domain), selector.lower(), key) for selector, key in zip(selectors, keys, strict=True)
-    ]
+    signing = [SigningKey(domain, selector.lower(), key) for selector, key in zip(selectors, keys, strict=True)]
     with message_file(file) as message:
         try:
             fields = sign_message(message.chunks(), signing, time.time() if now is None else now, rules)
@@ -167,7 +164,7 @@ def sign(
 @json_option
 def keygen(domain: str, selector: str, algorithm: str, bits: int, out: Path | None, as_json: bool) -> None:
     """Make a key, write it to a new file that only you can read, and print the DNS record to publish."""
-    domain, selector = signing_domain(domain), selector.lower()
+    selector = selector.lower()
     file = out or Path(f"{domain}.{selector}.pem")
     made = SigningKey(domain, selector, generate_key(algorithm, bits))
     try:

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
+from pymailsuite.cli.domain import DomainType
 from pymailsuite.cli.operation import config_option, json_option, on_store
 from pymailsuite.cli.output import moment, print_done, print_json, print_rows
-from pymailsuite.config.sections.server import domain_name
 from pymailsuite.config.settings import Settings
 from pymailsuite.errors import DnsFailure, Refusal
 from pymailsuite.interfaces import IMailStore, IResolver
@@ -30,14 +30,6 @@ _STRING_MAX = 255
 """Octets of one string of a TXT record (RFC 1035 §3.3)."""
 
 
-def signing_domain(text: str) -> str:
-    """A domain name in lower case. BadParameter if it is none."""
-    try:
-        return domain_name(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
-
-
 class KeyFileType(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
     """A file with a private key, PEM."""
 
@@ -55,7 +47,7 @@ class KeyFileType(click.ParamType):  # type: ignore[type-arg]  # generic in newe
             self.fail(f"{value}: {error}", param, ctx)
 
 
-domain_option = click.option("--domain", required=True, help="The domain that signs.")
+domain_option = click.option("--domain", required=True, type=DomainType(), help="The domain that signs.")
 selector_option = click.option("--selector", required=True, help="The name the key is published under.")
 algorithm_option = click.option("--algorithm", type=click.Choice([RSA, ED25519]), default=RSA, show_default=True)
 bits_option = click.option(
@@ -120,7 +112,7 @@ def add(
 ) -> None:
     """Keep a key that does not sign yet, and print the DNS record to publish."""
     now = time.time()
-    made = SigningKey(signing_domain(domain), selector.lower(), private or generate_key(algorithm, bits))
+    made = SigningKey(domain, selector.lower(), private or generate_key(algorithm, bits))
     stored = StoredKey(made.domain, made.selector, made.private.pem(), now)
 
     async def operation(store: IMailStore, settings: Settings) -> None:
@@ -131,14 +123,14 @@ def add(
 
 
 @key.command("list")
-@click.option("--domain", help="Only those of this domain.")
+@click.option("--domain", type=DomainType(), help="Only those of this domain.")
 @config_option
 @json_option
 def list_keys(domain: str | None, config_file: Path, as_json: bool) -> None:
     """All keys, and what each is for now."""
 
     async def operation(store: IMailStore, settings: Settings) -> list[StoredKey]:
-        return await store.keys.keys(None if domain is None else [signing_domain(domain)])  # type: ignore[no-any-return]
+        return await store.keys.keys(None if domain is None else [domain])  # type: ignore[no-any-return]
 
     rows = [as_row(stored, time.time()) for stored in on_store(config_file, operation)]
     if as_json:
@@ -155,7 +147,7 @@ def list_keys(domain: str | None, config_file: Path, as_json: bool) -> None:
 @json_option
 def activate(domain: str, selector: str, unpublished: bool, config_file: Path, as_json: bool) -> None:
     """Sign with a key from now on, and with no other of its kind for that domain. It must be in DNS."""
-    domain, selector = signing_domain(domain), selector.lower()
+    selector = selector.lower()
 
     async def operation(store: IMailStore, settings: Settings) -> StoredKey:
         kept = {stored.selector: stored for stored in await store.keys.keys([domain])}
@@ -207,7 +199,7 @@ async def _check_published(resolver: IResolver, key: SigningKey) -> None:
 @json_option
 def remove(domain: str, selector: str, config_file: Path, as_json: bool) -> None:
     """Forget a key for good."""
-    domain, selector = signing_domain(domain), selector.lower()
+    selector = selector.lower()
 
     async def operation(store: IMailStore, settings: Settings) -> None:
         await store.keys.remove(domain, selector)
