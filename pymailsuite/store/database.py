@@ -24,6 +24,7 @@ from pymailsuite.config.sections.store import StoreSection
 from pymailsuite.errors import StoreUnavailable
 from pymailsuite.store.engines.base import Engine
 from pymailsuite.store.jobs import Effects, Job, Worker
+from pymailsuite.store.outage import Outage
 from pymailsuite.store.transaction import Transaction
 from pymailsuite.values import AccountId, ModSeq
 
@@ -113,7 +114,7 @@ class InlineDatabase(Database):
 
     def __init__(self, engine: Engine, settings: StoreSection, announce: Announce) -> None:
         super().__init__(engine, settings, announce)
-        self._worker = Worker(engine, engine.connect, settings.slow)
+        self._worker = Worker(engine, engine.connect, settings.slow, outage=Outage(settings.away_limit))
 
     def open(self, prepare: Callable[[Transaction], T]) -> Deferred[T]:
         self._is_open = True
@@ -178,6 +179,7 @@ class ThreadedDatabase(Database):
         self._done_reading: deque[Job] = deque()
         self._threads: list[Thread] = []
         self._closing = Event()
+        self._outage = Outage(settings.away_limit)
         self._committed = Event()
         self._gap_wanted = False
         self._publishing_reads = False
@@ -304,7 +306,7 @@ class ThreadedDatabase(Database):
 
     def _write_loop(self, writer: _Writer) -> None:
         settings = self.settings
-        worker = Worker(self.engine, self.engine.connect, settings.slow, self._closing)
+        worker = Worker(self.engine, self.engine.connect, settings.slow, self._closing, self._outage)
         while not writer.last_taken:
             jobs = self._take_group(writer)
             if jobs:
@@ -355,7 +357,7 @@ class ThreadedDatabase(Database):
     # --- in the other threads
 
     def _read_loop(self) -> None:
-        worker = Worker(self.engine, self.engine.connect_reader, self.settings.slow, self._closing)
+        worker = Worker(self.engine, self.engine.connect_reader, self.settings.slow, self._closing, self._outage)
         while (job := self._reads.get()) is not None:
             worker.read(job, self.settings.busy_limit)
             # One wake-up of the reactor serves all results that are there when it comes round.

@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from pymailsuite.errors import StorageFull, StoreUnavailable
 from pymailsuite.store.engines.base import CommitUnknown, Connection, Cursor, Engine, Trouble
 from pymailsuite.store.locks import lock_accounts_txn
+from pymailsuite.store.outage import Outage
 from pymailsuite.store.transaction import Transaction
 from pymailsuite.values import AccountId, ModSeq
 
@@ -120,21 +121,25 @@ class Worker:
     """One connection and the jobs run on it. Connects when first needed, and again after it was lost.
 
     A database that is busy or away is tried again, with growing pauses, until the oldest of the jobs has waited as long
-    as it may, or ``stopping`` is set.
+    as it may, ``outage`` has lasted too long, or ``stopping`` is set.
     """
 
     def __init__(
-        self, engine: Engine, connect: Callable[[], Connection], slow_s: float, stopping: Event | None = None
+        self,
+        engine: Engine,
+        connect: Callable[[], Connection],
+        slow_s: float,
+        stopping: Event | None = None,
+        outage: Outage | None = None,
     ) -> None:
         self._engine = engine
         self._connect = connect
         self._slow_s = slow_s
         self._stopping = stopping or Event()
+        self._outage = outage or Outage()
         self._connection: Connection | None = None
         self._cursor: Cursor | None = None
         self._pause_s = _FIRST_PAUSE_S
-        self._away_until = 0.0
-        self._away: BaseException | None = None
 
     @property
     def connection(self) -> Connection:
@@ -169,12 +174,13 @@ class Worker:
         if lost and not self._engine.in_memory:
             self.close()
 
-    def _try_again(self, error: BaseException, deadline: float) -> bool:
+    def _try_again(self, error: BaseException, deadline: float, in_doubt: bool = False) -> bool:
         """Wait a little after ``error``, if it passes and there is time."""
         trouble = self._engine.trouble(error)
         if trouble is Trouble.AWAY:
-            self._away = error
-            self._away_until = time.monotonic() + self._pause_s
+            self._outage.goes_on(error, self._pause_s)
+            if not in_doubt:
+                deadline = self._outage.deadline(deadline)
         elif trouble is not Trouble.BUSY:
             return False
         left = deadline - time.monotonic()
@@ -185,14 +191,8 @@ class Worker:
         self._pause_s = min(self._pause_s * 2, _LONGEST_PAUSE_S)
         return True
 
-    def _check_not_away(self, deadline: float) -> None:
-        """Who has no time left is not made to wait for an attempt that has just failed for others."""
-        now = time.monotonic()
-        if self._away is not None and now > deadline and now < self._away_until:
-            raise self._away
-
     def _worked(self) -> None:
-        self._away = None
+        self._outage.is_over()
         self._pause_s = _FIRST_PAUSE_S
 
     def _note_if_slow(self, description: str, started: float) -> None:
@@ -213,7 +213,7 @@ class Worker:
         while True:
             started = time.monotonic()
             try:
-                self._check_not_away(deadline)
+                self._outage.check(deadline)
                 txn = self.transaction()
                 self.connection.begin_read()
                 job.result = job.function(txn)
@@ -246,7 +246,8 @@ class Worker:
         while True:
             started = time.monotonic()
             try:
-                self._check_not_away(deadline)
+                if doubt is None:
+                    self._outage.check(deadline)
                 if doubt is None or not self._was_committed(doubt):
                     doubt = None
                     self._write_once(jobs, effects, latecomers)
@@ -255,7 +256,7 @@ class Worker:
                 self._abandon(actual)
                 if isinstance(actual, CommitUnknown) and doubt is None:
                     doubt, deadline = actual, time.monotonic() + busy_limit_s
-                if self._try_again(actual, deadline):
+                if self._try_again(actual, deadline, in_doubt=doubt is not None):
                     continue
                 if self._engine.trouble(actual) is Trouble.FULL and len(jobs) > 1 and doubt is None:
                     return self._write_each_alone(jobs, busy_limit_s)

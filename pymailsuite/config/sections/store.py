@@ -21,8 +21,11 @@ class StoreSection(Section):
     """Requests committed together at most; bounds how long the last of a crowd waits."""
 
     busy_limit: Duration = 30.0
-    """How long to wait for another process that holds the database, or for a database that cannot be reached, before a
-    request fails."""
+    """How long a request waits for another process that holds the database before it fails."""
+
+    away_limit: Duration = 10.0
+    """How long requests wait for a database that cannot be reached. Once it has been away for longer they fail at once
+    until it is back."""
 
     slow: Duration = 0.5
     """A transaction that takes longer than this is logged."""

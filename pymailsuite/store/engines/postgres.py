@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import select
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache, partial
@@ -193,6 +194,8 @@ class PostgresConnection:
         self._owed: list[tuple[bytes, Sequence[Any] | None]] = []
         self._savepoint_owed_at: int | None = None
         self._unheard = self.raw_cursor()
+        self._unread = select.poll()
+        self._unread.register(connection.fileno(), select.POLLIN)
 
     def cursor(self) -> Cursor:
         return PostgresCursor(self)
@@ -232,12 +235,18 @@ class PostgresConnection:
             raise failed
 
     def begin_write(self) -> None:
+        self._check_there()
         if not self._mark:
             self._take_mark()
         self.owe(b"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
 
     def begin_read(self) -> None:
         self.owe(b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+
+    def _check_there(self) -> None:
+        """A server that has ended this connection has said so by now. To find it out from a commit would be a doubt."""
+        while self._unread.poll(0):
+            self._connection.pgconn.consume_input()
 
     def _take_mark(self) -> None:
         """A row of our own in commit_marks, once there is such a table: the first transaction makes it."""

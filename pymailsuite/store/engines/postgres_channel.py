@@ -134,8 +134,11 @@ class PostgresChannel:
 
         connection.add_notify_handler(note)
         pgconn = connection.pgconn
+        either = select.poll()  # select(2) knows no descriptor above 1023
+        either.register(connection.fileno(), select.POLLIN)
+        either.register(self._bell, select.POLLIN)
         while True:
-            ready, _, _ = select.select([connection.fileno(), self._bell], [], [], _STILL_THERE_S)
+            ready = [descriptor for descriptor, _ in either.poll(_STILL_THERE_S * 1000)]
             if not ready:
                 connection.execute("SELECT 1")
             if self._bell in ready:
