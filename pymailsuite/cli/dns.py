@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
+from attrs import frozen
 from cryptography import x509
 from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
 from twisted.internet.error import ConnectError, DNSLookupError
@@ -19,8 +20,10 @@ from pymailsuite.cli.operation import ConfigFault, config_option, json_option, r
 from pymailsuite.cli.output import print_json, print_rows
 from pymailsuite.cli.resolver import resolver_of, resolver_option
 from pymailsuite.config.settings import Settings
+from pymailsuite.dns.names import ascii_name
 from pymailsuite.dns.resolver import Resolver
 from pymailsuite.errors import ConfigError, DnsFailure, MailError
+from pymailsuite.interfaces import Domain
 from pymailsuite.interfaces.keys import StoredKey
 from pymailsuite.opening import become_owner, store_of
 from pymailsuite.policy.dkim.keys import key_name
@@ -28,19 +31,32 @@ from pymailsuite.policy.dkim.private_keys import load_private_key, read_key_file
 from pymailsuite.policy.lists.dns_lists import DnsLists
 from pymailsuite.policy.own.checking import Finding, RecordChecker, Status
 from pymailsuite.policy.own.host import HostChecker, certificate_finding, host_addresses
-from pymailsuite.policy.own.records import OwnFacts, OwnRecord, PublishedKey, mta_sts_policy, own_records
+from pymailsuite.policy.own.records import (
+    OwnFacts,
+    OwnRecord,
+    PublishedKey,
+    Purpose,
+    Service,
+    mta_sts_policy,
+    own_records,
+    zone_text,
+)
 
 T = TypeVar("T")
 
 _SERVICES: Final = {
+    "_submissions._tcp": "submissions",
+    "_submission._tcp": "submission",
     "_imaps._tcp": "imaps",
     "_imap._tcp": "imap",
     "_pop3s._tcp": "pop3s",
-    "_submissions._tcp": "submissions",
-    "_submission._tcp": "submission",
+    "_pop3._tcp": "pop3",
 }
 """SRV names by which mail clients find servers (RFC 6186, RFC 8314 §5.1), and our listeners."""
 _TCP_PORT = re.compile(r"tcp6?:(?:port=)?(\d+)")
+_LOOPBACK = re.compile(r":interface=(?:127\.|localhost|\\:\\:1\b)")
+_KEPT_S: Final = 7 * 86_400.0
+"""How long a key that signs no more is published for the mail that is still under way."""
 _OUT_TIMEOUT_S: Final = 10
 
 
@@ -60,10 +76,10 @@ def records(domain: str, look_up: bool, config_file: Path, server: str | None, a
     settings = settings_of(config_file)
 
     async def run(reactor: Any) -> tuple[list[OwnRecord], list[Finding]]:
-        keys = await published_keys(settings, [domain], reactor)
+        in_store = await _in_store(settings, reactor)
         resolver = _resolver(settings, server, reactor)
         addresses = await _addresses(settings, resolver)
-        wanted = own_records(domain, _facts(settings, addresses, keys), settings.own_dns)
+        wanted = own_records(domain, _facts(settings, addresses, domain, in_store.keys), settings.own_dns)
         checker = RecordChecker(resolver, addresses, settings.server.hostname, reactor)
         return wanted, await checker.check(wanted) if look_up else []
 
@@ -73,24 +89,24 @@ def records(domain: str, look_up: bool, config_file: Path, server: str | None, a
     elif as_json:
         print_json([{"purpose": one.purpose.value, **record_facts(one)} for one in wanted])
     else:
-        for record in wanted:
-            click.echo(record.zone_line())
-        for line in _notes(domain, settings):
+        click.echo(zone_text(domain, wanted), nl=False)
+        for line in _notes(domain, settings, wanted):
             click.echo(f"; {line}".rstrip())
 
 
 @dns.command()
+@click.argument("domains", nargs=-1, type=DomainType(), metavar="[DOMAIN]...")
 @click.option("--out", metavar="HOST[:PORT]", help="Also try whether connections to other mail servers get out.")
 @config_option
 @resolver_option
 @json_option
-def check(out: str | None, config_file: Path, server: str | None, as_json: bool) -> None:
-    """Whether others take mail from our host: its names, its certificate, lists it is on; and the records of all
-    domains of the configuration."""
+def check(domains: tuple[str, ...], out: str | None, config_file: Path, server: str | None, as_json: bool) -> None:
+    """Whether others take mail from our host: its names, its certificate, lists it is on; and the records of these
+    domains, or of all that are ours."""
     settings = settings_of(config_file)
 
     async def run(reactor: Any) -> list[Finding]:
-        keys = await published_keys(settings, settings.server.domains, reactor)
+        in_store = await _in_store(settings, reactor)
         resolver = _resolver(settings, server, reactor)
         lists = [one for one in settings.dnsbl.lists if one.kind == "ip"]
         host = HostChecker(resolver, settings.server.hostname, DnsLists(lists, resolver, reactor, _OUT_TIMEOUT_S))
@@ -100,10 +116,15 @@ def check(out: str | None, config_file: Path, server: str | None, as_json: bool)
             findings.append(await _way_out(out, reactor))
         addresses = await _addresses(settings, resolver)
         checker = RecordChecker(resolver, addresses, settings.server.hostname, reactor)
-        for domain in settings.server.domains:
-            own_keys = [key for key in keys if key.name.endswith(f"._domainkey.{domain}")]
-            wanted = own_records(domain, _facts(settings, addresses, own_keys), settings.own_dns)
-            findings.extend(await checker.check(wanted))
+        names = domains or tuple(dict.fromkeys((*settings.server.domains, *in_store.domains)))
+        # Addresses and reverse names have been looked at already.
+        wanted = [
+            record
+            for name in names
+            for record in own_records(name, _facts(settings, addresses, name, in_store.keys), settings.own_dns)
+            if record.purpose not in (Purpose.ADDRESS, Purpose.REVERSE)
+        ]
+        findings.extend(await checker.check(list(dict.fromkeys(wanted))))
         return findings
 
     _print_findings(_run(settings, run), as_json)
@@ -114,28 +135,42 @@ def record_facts(record: OwnRecord) -> dict[str, Any]:
     return {"name": record.name, "type": record.kind, "value": record.value, "optional": record.is_optional}
 
 
-async def published_keys(settings: Settings, domains: Collection[str], reactor: Any) -> list[PublishedKey]:
-    """The DKIM keys that sign, or are to sign, for these domains: of the configuration and of the store."""
-    keys = [
-        PublishedKey(key_name(file.selector, file.domain), read_key_file(file.file).record_text())
-        for file in settings.dkim_sign.keys
-        if file.domain in domains
-    ]
+@frozen
+class _InStore:
+    """What the store knows of our domains."""
+
+    domains: Sequence[str] = ()
+    keys: Sequence[StoredKey] = ()
+
+
+async def _in_store(settings: Settings, reactor: Any) -> _InStore:
     if not settings.server.data_dir.exists():
         # The server has never run: there is no store, and asking what to publish makes none.
-        return keys
+        return _InStore()
     store = store_of(settings, reactor)
     await store.open()
     try:
-        stored: Sequence[StoredKey] = await store.keys.keys(domains)
+        domains: Sequence[Domain] = await store.directory.domains()
+        return _InStore([domain.name for domain in domains], await store.keys.keys())
     finally:
         await store.close()
-    now = time.time()
-    return keys + [
-        PublishedKey(key_name(key.selector, key.domain), load_private_key(key.private_key).record_text())
-        for key in stored
-        if key.active_until is None or key.active_until > now
+
+
+def _published_keys(settings: Settings, domain: str, stored: Sequence[StoredKey]) -> list[PublishedKey]:
+    """The keys of a domain that sign, are to sign, or have signed mail that may still be under way."""
+    kept_from = time.time() - _KEPT_S
+    zone = ascii_name(domain)
+    of_files = [
+        (file.selector, read_key_file(file.file))
+        for file in settings.dkim_sign.keys
+        if ascii_name(file.domain) == zone and (not file.active_until or file.active_until > kept_from)
     ]
+    of_store = [
+        (key.selector, load_private_key(key.private_key))
+        for key in stored
+        if ascii_name(key.domain) == zone and (key.active_until is None or key.active_until > kept_from)
+    ]
+    return [PublishedKey(key_name(selector, zone), key.record_text()) for selector, key in of_files + of_store]
 
 
 def _run(settings: Settings, main: Callable[[Any], Awaitable[T]]) -> T:
@@ -174,28 +209,39 @@ async def _addresses(settings: Settings, resolver: Resolver) -> list[str]:
         return []
 
 
-def _facts(settings: Settings, addresses: Sequence[str], keys: Sequence[PublishedKey]) -> OwnFacts:
-    services = []
-    for name, listener in _SERVICES.items():
-        match = next((m for text in getattr(settings.listeners, listener) if (m := _TCP_PORT.match(text))), None)
-        if match is not None:
-            services.append((name, int(match[1])))
+def _facts(settings: Settings, addresses: Sequence[str], domain: str, stored: Sequence[StoredKey]) -> OwnFacts:
     return OwnFacts(
         settings.server.hostname,
         addresses,
-        keys,
-        services,
+        _published_keys(settings, domain, stored),
+        _services(settings),
         certificate_of(settings),
         has_smtp=bool(settings.listeners.smtp),
     )
 
 
-def _notes(domain: str, settings: Settings) -> list[str]:
+def _services(settings: Settings) -> list[Service]:
+    """What we offer, and what we decidedly do not. A listener that others may reach in a way that is not to be seen
+    here, behind a proxy, say, is neither."""
+    services = []
+    for name, listener in _SERVICES.items():
+        endpoints: Sequence[str] = getattr(settings.listeners, listener)
+        ports = [int(m[1]) for text in endpoints if (m := _TCP_PORT.match(text)) and not _LOOPBACK.search(text)]
+        if ports or not endpoints:
+            services.append(Service(name, ports[0] if ports else None))
+    return services
+
+
+def _notes(domain: str, settings: Settings, records: Sequence[OwnRecord]) -> list[str]:
     """What zone files of this domain cannot say."""
-    host = settings.server.hostname
-    notes = [f"{host} must have A (and AAAA) records, and each of its addresses the PTR {host}."]
+    host = ascii_name(settings.server.hostname)
+    notes = []
+    if not any(record.purpose is Purpose.ADDRESS for record in records):
+        notes.append(f"{host} must have A (and AAAA) records, and each of its addresses the PTR {host}.")
+    if any(record.purpose is Purpose.DANE for record in records):
+        notes.append(f"TLSA is heeded only if the zone of {host} is signed (DNSSEC); change it with the key of TLS.")
     if settings.own_dns.mta_sts != "none":
-        notes += [f"https://mta-sts.{domain}/.well-known/mta-sts.txt must say:"]
+        notes += [f"https://mta-sts.{ascii_name(domain)}/.well-known/mta-sts.txt must say:"]
         notes += [f"  {line}" for line in mta_sts_policy(host, settings.own_dns).splitlines()]
     return notes
 

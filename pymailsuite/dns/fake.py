@@ -15,14 +15,9 @@ from typing import Any
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
-from pymailsuite.dns.names import absolute_name, text_of
+from pymailsuite.dns.names import ascii_name
 from pymailsuite.errors import DnsFailure
 from pymailsuite.interfaces import Answer, IResolver, MxRecord, SrvRecord
-
-
-def _key(name: str) -> str:
-    absolute = absolute_name(name)
-    return text_of(absolute) if absolute is not None else name
 
 
 @implementer(IResolver)
@@ -50,38 +45,41 @@ class FakeResolver:
         ttl_s: int = 300,
     ) -> None:
         self._tables: dict[str, dict[str, tuple[Any, ...]]] = {
-            "mx": {_key(name): tuple(MxRecord(p, _key(x)) for p, x in rows) for name, rows in (mx or {}).items()},
-            "ptr": {ip: tuple(map(_key, names)) for ip, names in (ptr or {}).items()},
+            "mx": {
+                ascii_name(name): tuple(MxRecord(p, ascii_name(x)) for p, x in rows)
+                for name, rows in (mx or {}).items()
+            },
+            "ptr": {ip: tuple(map(ascii_name, names)) for ip, names in (ptr or {}).items()},
         }
         for kind, table in (("a", a), ("aaaa", aaaa), ("txt", txt), ("tlsa", tlsa), ("srv", srv)):
             rows_of: Mapping[str, Sequence[Any]] = table or {}
-            self._tables[kind] = {_key(name): tuple(rows) for name, rows in rows_of.items()}
-        self._cname = {_key(name): _key(target) for name, target in (cname or {}).items()}
-        self._failing = {(f[0], _key(f[1])) if isinstance(f, tuple) else _key(f) for f in failing}
-        self._secure = {_key(name) for name in secure}
+            self._tables[kind] = {ascii_name(name): tuple(rows) for name, rows in rows_of.items()}
+        self._cname = {ascii_name(name): ascii_name(target) for name, target in (cname or {}).items()}
+        self._failing = {(f[0], ascii_name(f[1])) if isinstance(f, tuple) else ascii_name(f) for f in failing}
+        self._secure = {ascii_name(name) for name in secure}
         self._ttl_s = ttl_s
         self.questions: list[tuple[str, str]] = []
 
     def mx(self, name: str) -> Deferred[Answer]:
-        return self._answer("mx", _key(name))
+        return self._answer("mx", ascii_name(name))
 
     def a(self, name: str) -> Deferred[Answer]:
-        return self._answer("a", _key(name))
+        return self._answer("a", ascii_name(name))
 
     def aaaa(self, name: str) -> Deferred[Answer]:
-        return self._answer("aaaa", _key(name))
+        return self._answer("aaaa", ascii_name(name))
 
     def txt(self, name: str) -> Deferred[Answer]:
-        return self._answer("txt", _key(name))
+        return self._answer("txt", ascii_name(name))
 
     def ptr(self, ip: str) -> Deferred[Answer]:
         return self._answer("ptr", ip)
 
     def tlsa(self, name: str) -> Deferred[Answer]:
-        return self._answer("tlsa", _key(name))
+        return self._answer("tlsa", ascii_name(name))
 
     def srv(self, name: str) -> Deferred[Answer]:
-        return self._answer("srv", _key(name))
+        return self._answer("srv", ascii_name(name))
 
     def _answer(self, kind: str, name: str) -> Deferred[Answer]:
         self.questions.append((kind, name))

@@ -24,3 +24,9 @@ def absolute_name(name: str) -> dns.name.Name | None:
 def text_of(name: dns.name.Name) -> str:
     """``name`` in lower case without its final dot; ``""`` for the root."""
     return "" if name == dns.name.root else name.to_text(omit_final_dot=True).lower()
+
+
+def ascii_name(name: str) -> str:
+    """``name`` in A-labels and lower case, without a final dot; as it is if it can be no domain name."""
+    absolute = absolute_name(name)
+    return text_of(absolute) if absolute is not None else name

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -79,6 +80,42 @@ class DnsCommandTests(SynchronousTestCase):
         self.assertIn(f'{name[0]}. 3600 IN TXT "{private.record_text()}"\n', printed.stdout)
         for zone, code in ((ZONE, 1), ({**ZONE, name: [f'"{private.record_text()}"']}, 0)):
             self.assertEqual(code, self.run_dns(zone, "records", "example.com", "--check").returncode)
+
+    @acceptance("S159")
+    def test_only_what_is_offered_is_told_to_mail_clients(self) -> None:
+        listeners = "[listeners]\npop3 = []\nimap = ['tcp:143:interface=127.0.0.1']\nimaps = ['tcp6:port=1993']\n"
+        self.config.write_text(CONFIG + listeners, encoding="utf-8")
+        lines = [line for line in self.run_dns(ZONE, "records", "bücher.example").stdout.splitlines() if "SRV" in line]
+        self.assertEqual(
+            [
+                "_submissions._tcp.xn--bcher-kva.example. 3600 IN SRV 0 1 465 mx.example.com.",
+                "_submission._tcp.xn--bcher-kva.example. 3600 IN SRV 0 1 587 mx.example.com.",
+                "_imaps._tcp.xn--bcher-kva.example. 3600 IN SRV 0 1 1993 mx.example.com.",
+                "_pop3s._tcp.xn--bcher-kva.example. 3600 IN SRV 10 1 995 mx.example.com.",
+                "_pop3._tcp.xn--bcher-kva.example. 3600 IN SRV 0 0 0 .",
+            ],
+            lines,
+        )
+
+    def test_a_key_is_published_for_a_week_after_it_has_signed(self) -> None:
+        keys = ""
+        for selector, ended_s in (("now", -3600), ("late", 86_400), ("old", 30 * 86_400)):
+            file = self.config.with_name(f"{selector}.pem")
+            write_key_file(file, generate_key(ED25519))
+            keys += f'[[dkim_sign.keys]]\ndomain = "example.com"\nselector = "{selector}"\nfile = "{file}"\n'
+            keys += f"active_until = {time.time() - ended_s}\n"
+        self.config.write_text(CONFIG + keys, encoding="utf-8")
+        printed = self.run_dns(ZONE, "records", "example.com", "--json").stdout
+        names = [one["name"] for one in json.loads(printed) if one["purpose"] == "dkim"]
+        self.assertEqual(["now._domainkey.example.com", "late._domainkey.example.com"], names)
+
+    @acceptance("S159")
+    def test_domains_can_be_checked_one_by_one(self) -> None:
+        checked = json.loads(self.run_dns(ZONE, "check", "other.example", "--json").stdout)
+        subjects = [one["subject"] for one in checked]
+        self.assertIn("MX other.example", subjects)
+        self.assertNotIn("MX example.com", subjects)
+        self.assertEqual(1, subjects.count("TXT mx.example.com"))
 
     @acceptance("S153", "S155")
     def test_the_host_is_checked(self) -> None:

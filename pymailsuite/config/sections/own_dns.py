@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from pymailsuite.config.base import Duration, Section
+from pymailsuite.config.sections.server import domain_name
 
 
 class OwnDnsSettings(Section):
@@ -29,9 +30,38 @@ class OwnDnsSettings(Section):
     mta_sts: Literal["none", "testing", "enforce"] = "testing"
     """The mode of the MTA-STS policy to print (RFC 8461)."""
 
+    mta_sts_host: str = ""
+    """The host whose web server serves the MTA-STS policy. Empty: ``server.hostname``."""
+
+    bimi_picture: str = ""
+    """The https address of the picture receivers may show beside our mail, an SVG (BIMI). Empty: no such record."""
+
+    bimi_evidence: str = ""
+    """The https address of the certificate that says the picture is ours."""
+
     listing_interval: Duration = Field(default=6 * 3600.0, ge=0)
     """How often the lists of ``[dnsbl]`` are asked about our own addresses; a listing is logged and counted.
     0: never."""
+
+    @field_validator("bimi_picture", "bimi_evidence")
+    @classmethod
+    def _is_https(cls, address: str) -> str:
+        if address and (not address.startswith("https://") or not address.isascii() or ";" in address):
+            raise ValueError("expected an https address, without a semicolon")
+        return address
+
+    @field_validator("mta_sts_host")
+    @classmethod
+    def _is_host(cls, host: str) -> str:
+        return domain_name(host) if host else ""
+
+    @field_validator("reports_to")
+    @classmethod
+    def _is_address(cls, address: str) -> str:
+        local_part, at, domain = address.rpartition("@")
+        if address and not (local_part and at and domain_name(domain)):
+            raise ValueError("expected an address, name@domain")
+        return address
 
     @field_validator("addresses")
     @classmethod

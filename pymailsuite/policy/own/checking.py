@@ -6,6 +6,8 @@ import enum
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+import dns.name
+import dns.reversename
 from attrs import frozen
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IReactorTime
@@ -13,6 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from pymailsuite.config.sections.spf import SpfSettings
 from pymailsuite.errors import DnsFailure
 from pymailsuite.interfaces import Answer, IResolver
+from pymailsuite.policy.bimi import parse_bimi
 from pymailsuite.policy.dmarc.record import Disposition, parse_record
 from pymailsuite.policy.own.records import OwnRecord, Purpose
 from pymailsuite.policy.spf.evaluator import SpfChecker
@@ -73,11 +76,22 @@ class RecordChecker:
         return Finding(subject, status, "; ".join(found), fix, record.is_optional)
 
     async def _look_up(self, record: OwnRecord) -> Answer:
+        resolver = self._resolver
+        if record.kind == "PTR":
+            # The name was made of an address, so it leads back to one.
+            address = dns.reversename.to_address(dns.name.from_text(record.name))
+            return await resolver.ptr(address)
+        if record.kind == "CNAME":
+            # What counts is that there is a host; it may as well have the addresses itself.
+            ipv4: Answer = await resolver.a(record.name)
+            return ipv4 if ipv4.records else await resolver.aaaa(record.name)
         asked: dict[str, Callable[[str], Deferred[Answer]]] = {
-            "MX": self._resolver.mx,
-            "TXT": self._resolver.txt,
-            "SRV": self._resolver.srv,
-            "TLSA": self._resolver.tlsa,
+            "A": resolver.a,
+            "AAAA": resolver.aaaa,
+            "MX": resolver.mx,
+            "TXT": resolver.txt,
+            "SRV": resolver.srv,
+            "TLSA": resolver.tlsa,
         }
         return await asked[record.kind](record.name)
 
@@ -87,6 +101,9 @@ class RecordChecker:
             Purpose.SPF: self._judged_spf,
             Purpose.DKIM: self._judged_dkim,
             Purpose.DMARC: self._judged_dmarc,
+            Purpose.HOST_SPF: self._judged_spf,
+            Purpose.MTA_STS_HOST: self._judged_presence,
+            Purpose.BIMI: self._judged_bimi,
         }
         judge = judges.get(record.purpose, self._judged_plainly)
         status, fix = await judge(record, found)
@@ -133,6 +150,17 @@ class RecordChecker:
             return Status.DIFFERENT, f"p=none asks nobody to keep forgeries out; publish {record.zone_line()}"
         return Status.OK, ""
 
+    async def _judged_presence(self, record: OwnRecord, found: list[str]) -> tuple[Status, str]:
+        return (Status.OK, "") if found else (Status.MISSING, f"publish {record.zone_line()}")
+
+    async def _judged_bimi(self, record: OwnRecord, found: list[str]) -> tuple[Status, str]:
+        records = [parsed for text in found if (parsed := parse_bimi(text.encode())) is not None]
+        if not records:
+            return Status.MISSING, f"publish {record.zone_line()}"
+        if records != [parse_bimi(record.value.encode())]:
+            return Status.DIFFERENT, f"publish {record.zone_line()}"
+        return Status.OK, ""
+
     async def _judged_plainly(self, record: OwnRecord, found: list[str]) -> tuple[Status, str]:
         if record.kind == "TXT":
             version = record.value.partition(";")[0]
@@ -147,6 +175,10 @@ class RecordChecker:
 def _shown(record: OwnRecord, value: Any) -> str:
     if record.kind == "TXT":
         return value.decode("utf-8", "replace")  # type: ignore[no-any-return]
+    if record.kind in ("A", "AAAA", "CNAME"):
+        return value  # type: ignore[no-any-return]
+    if record.kind == "PTR":
+        return f"{value}."
     if record.kind == "MX":
         return f"{value.preference} {value.exchange}."
     if record.kind == "SRV":

@@ -9,7 +9,7 @@ from typing import Final
 from cryptography import x509
 from twisted.internet.defer import Deferred
 
-from pymailsuite.dns.names import absolute_name, text_of
+from pymailsuite.dns.names import ascii_name
 from pymailsuite.errors import DnsFailure
 from pymailsuite.interfaces import Answer, IResolver
 from pymailsuite.policy.lists.dns_lists import DnsLists
@@ -30,7 +30,7 @@ class HostChecker:
 
     def __init__(self, resolver: IResolver, hostname: str, lists: DnsLists) -> None:
         self._resolver = resolver
-        self._hostname = _ascii(hostname)
+        self._hostname = ascii_name(hostname)
         self._lists = lists
 
     def check(self, addresses: Sequence[str]) -> Deferred[list[Finding]]:
@@ -120,7 +120,7 @@ def certificate_finding(certificate: x509.Certificate | None, hostname: str, now
         dns_names = [name.lower() for name in names.get_values_for_type(x509.DNSName)]
     except x509.ExtensionNotFound:
         dns_names = []
-    host = _ascii(hostname)
+    host = ascii_name(hostname)
     if host not in dns_names and f"*.{host.partition('.')[2]}" not in dns_names:
         return Finding(
             subject, Status.DIFFERENT, found, f"it is for {', '.join(dns_names) or 'no name'}, not for {host}"
@@ -134,8 +134,3 @@ def certificate_finding(certificate: x509.Certificate | None, hostname: str, now
         fix = "it is signed by itself: mail clients ask their users about it; other servers take it"
         return Finding(subject, Status.DIFFERENT, found, fix)
     return Finding(subject, Status.OK, found)
-
-
-def _ascii(name: str) -> str:
-    absolute = absolute_name(name)
-    return text_of(absolute) if absolute is not None else name

@@ -1,19 +1,22 @@
-"""The records to publish for a domain whose mail is ours. Pure: the facts are given."""
+"""The records to publish for a domain whose mail is ours, and for its host. Pure: the facts are given."""
 
 from __future__ import annotations
 
 import enum
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from ipaddress import ip_address
 from typing import Final
+from urllib.parse import quote
 
+import dns.reversename
 from attrs import frozen
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from pymailsuite.config.sections.own_dns import OwnDnsSettings
-from pymailsuite.dns.names import absolute_name, text_of
+from pymailsuite.dns.names import ascii_name
+from pymailsuite.policy.organizational import registered_domain
 
 TTL_S: Final = 3600
 _STRING_MAX: Final = 255
@@ -27,14 +30,20 @@ class Purpose(enum.Enum):
     SPF = "spf"
     DKIM = "dkim"
     DMARC = "dmarc"
+    DMARC_REPORTS = "dmarc-reports"
     MTA_STS = "mta-sts"
+    MTA_STS_HOST = "mta-sts-host"
     TLS_REPORTS = "tls-reports"
+    BIMI = "bimi"
     SERVICE = "service"
+    ADDRESS = "address"
+    REVERSE = "reverse"
+    HOST_SPF = "host-spf"
     DANE = "dane"
 
 
-OPTIONAL: Final = frozenset((Purpose.MTA_STS, Purpose.TLS_REPORTS, Purpose.SERVICE, Purpose.DANE))
-"""Mail goes without these; a domain that lacks them has nothing wrong."""
+NEEDED: Final = frozenset((Purpose.MX, Purpose.SPF, Purpose.DKIM, Purpose.DMARC, Purpose.ADDRESS, Purpose.REVERSE))
+"""Mail goes without the others; a domain that lacks them has nothing wrong."""
 
 
 @frozen
@@ -49,17 +58,24 @@ class OwnRecord:
     @property
     def is_optional(self) -> bool:
         """Whether mail goes without it."""
-        return self.purpose in OPTIONAL
+        return self.purpose not in NEEDED
 
     def zone_line(self) -> str:
-        """The line of a zone file."""
+        """The line of a zone file (RFC 1035 §5.1)."""
         return f"{self.name}. {TTL_S} IN {self.kind} {_quoted(self.value) if self.kind == 'TXT' else self.value}"
 
 
 def _quoted(text: str) -> str:
-    """Strings of a TXT record, of 255 octets each."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return " ".join(f'"{escaped[start : start + _STRING_MAX]}"' for start in range(0, len(escaped), _STRING_MAX))
+    """The strings of a TXT record: 255 octets each before they are escaped (RFC 1035 §3.3, §5.1)."""
+    octets = text.encode("utf-8")
+    strings = [octets[start : start + _STRING_MAX] for start in range(0, len(octets), _STRING_MAX)]
+    return " ".join(f'"{"".join(map(_escaped, string))}"' for string in strings)
+
+
+def _escaped(octet: int) -> str:
+    if octet in b'"\\':
+        return f"\\{octet:c}"
+    return chr(octet) if 0x20 <= octet < 0x7F else f"\\{octet:03}"
 
 
 @frozen
@@ -71,50 +87,119 @@ class PublishedKey:
 
 
 @frozen
+class Service:
+    """What mail clients look for: the SRV name, such as ``_imaps._tcp``, and the port; None: it is not offered."""
+
+    name: str
+    port: int | None
+
+
+@frozen
 class OwnFacts:
-    """What the records are made from. ``services`` are (SRV name such as ``_imaps._tcp``, port); ``certificate`` None:
-    there is none yet."""
+    """What the records are made from. ``addresses`` are those of the host; ``certificate`` None: there is none yet."""
 
     hostname: str
     addresses: Sequence[str]
     keys: Sequence[PublishedKey] = ()
-    services: Sequence[tuple[str, int]] = ()
+    services: Sequence[Service] = ()
     certificate: x509.Certificate | None = None
     has_smtp: bool = True
 
 
-def own_records(domain: str, facts: OwnFacts, settings: OwnDnsSettings) -> list[OwnRecord]:
-    """All records for ``domain``. Names come out in A-labels."""
-    domain, host = _ascii(domain), _ascii(facts.hostname)
-    reports = settings.reports_to or f"postmaster@{domain}"
+def domain_records(domain: str, facts: OwnFacts, settings: OwnDnsSettings) -> list[OwnRecord]:
+    """All records for the mail of ``domain``. Names come out in A-labels."""
+    domain, host = ascii_name(domain), ascii_name(facts.hostname)
+    local_part, _, reports_domain = (settings.reports_to or f"postmaster@{domain}").rpartition("@")
+    reports_domain = ascii_name(reports_domain)
+    # RFC 7489 §6.2: what separates tags, addresses and sizes is percent-encoded in a URI.
+    reports = f"mailto:{quote(local_part, safe='+')}@{reports_domain}"
     records = [
         OwnRecord(Purpose.MX, domain, "MX", f"{_PREFERENCE} {host}."),
-        OwnRecord(Purpose.SPF, domain, "TXT", settings.spf or spf_text(facts.addresses)),
+        OwnRecord(Purpose.SPF, domain, "TXT", settings.spf or spf_text("mx", facts.addresses)),
         *(OwnRecord(Purpose.DKIM, key.name, "TXT", key.text) for key in facts.keys),
-        OwnRecord(Purpose.DMARC, f"_dmarc.{domain}", "TXT", f"v=DMARC1; p={settings.dmarc}; rua=mailto:{reports}"),
+        OwnRecord(Purpose.DMARC, f"_dmarc.{domain}", "TXT", f"v=DMARC1; p={settings.dmarc}; rua={reports}"),
     ]
+    if registered_domain(reports_domain) != registered_domain(domain):
+        # RFC 7489 §7.1: the other organization must say that it wants them.
+        name = f"{domain}._report._dmarc.{reports_domain}"
+        records.append(OwnRecord(Purpose.DMARC_REPORTS, name, "TXT", "v=DMARC1;"))
     if settings.mta_sts != "none":
         policy_id = hashlib.blake2b(mta_sts_policy(host, settings).encode(), digest_size=8).hexdigest()
         records.append(OwnRecord(Purpose.MTA_STS, f"_mta-sts.{domain}", "TXT", f"v=STSv1; id={policy_id}"))
-    records.append(OwnRecord(Purpose.TLS_REPORTS, f"_smtp._tls.{domain}", "TXT", f"v=TLSRPTv1; rua=mailto:{reports}"))
-    records += [
-        OwnRecord(Purpose.SERVICE, f"{service}.{domain}", "SRV", f"0 1 {port} {host}.")
-        for service, port in facts.services
-    ]
-    if facts.certificate is not None and facts.has_smtp:
-        records.append(OwnRecord(Purpose.DANE, f"_25._tcp.{host}", "TLSA", tlsa_value(facts.certificate)))
+        web_host = ascii_name(settings.mta_sts_host) or host
+        records.append(OwnRecord(Purpose.MTA_STS_HOST, f"mta-sts.{domain}", "CNAME", f"{web_host}."))
+    records.append(OwnRecord(Purpose.TLS_REPORTS, f"_smtp._tls.{domain}", "TXT", f"v=TLSRPTv1; rua={reports}"))
+    if settings.bimi_picture:
+        evidence = f" a={settings.bimi_evidence};" if settings.bimi_evidence else ""
+        text = f"v=BIMI1; l={settings.bimi_picture};{evidence}"
+        records.append(OwnRecord(Purpose.BIMI, f"default._bimi.{domain}", "TXT", text))
+    for service in facts.services:
+        records.append(OwnRecord(Purpose.SERVICE, f"{service.name}.{domain}", "SRV", _srv_value(service, host)))
     return records
 
 
-def spf_text(addresses: Sequence[str]) -> str:
-    """``v=spf1 mx ip4:... ip6:... -all``."""
+def host_records(facts: OwnFacts) -> list[OwnRecord]:
+    """All records for the host, whatever domains it serves."""
+    host = ascii_name(facts.hostname)
+    addresses = [ip_address(address) for address in facts.addresses]
+    records = [
+        OwnRecord(Purpose.ADDRESS, host, "A" if address.version == 4 else "AAAA", str(address)) for address in addresses
+    ]
+    # RFC 7208 §2.3, §10.1.3: HELO is checked too, and alone where a bounce has no sender.
+    records.append(OwnRecord(Purpose.HOST_SPF, host, "TXT", spf_text("a", facts.addresses)))
+    if facts.certificate is not None and facts.has_smtp:
+        records.append(OwnRecord(Purpose.DANE, f"_25._tcp.{host}", "TLSA", tlsa_value(facts.certificate)))
+    for address in addresses:
+        name = dns.reversename.from_address(str(address)).to_text(omit_final_dot=True)
+        records.append(OwnRecord(Purpose.REVERSE, name, "PTR", f"{host}."))
+    return records
+
+
+def own_records(domain: str, facts: OwnFacts, settings: OwnDnsSettings) -> list[OwnRecord]:
+    """What is to be published for ``domain``, in its zone and elsewhere, so that its mail goes."""
+    of_domain, of_host = domain_records(domain, facts, settings), host_records(facts)
+    if ascii_name(facts.hostname) == ascii_name(domain):
+        # There is one SPF record at a name, and the domain's names the host's addresses.
+        of_host = [record for record in of_host if record.purpose is not Purpose.HOST_SPF]
+    return of_domain + of_host
+
+
+def zone_text(domain: str, records: Iterable[OwnRecord]) -> str:
+    """Lines for the zone of ``domain``; records that belong to other zones are comments in it."""
+    domain = ascii_name(domain)
+    inside: list[str] = []
+    outside: dict[str, list[str]] = {}
+    for record in records:
+        if record.name == domain or record.name.endswith(f".{domain}"):
+            inside.append(record.zone_line())
+        else:
+            zone = (
+                "whoever gave you the address" if record.purpose is Purpose.REVERSE else registered_domain(record.name)
+            )
+            outside.setdefault(zone, []).append(f"; {record.zone_line()}")
+    lines = list(inside)
+    for zone, comments in outside.items():
+        lines += [f"; to be published by {zone}:", *comments]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _srv_value(service: Service, host: str) -> str:
+    if service.port is None:
+        return "0 0 0 ."  # RFC 6186 §3.4, RFC 2782: it is decidedly not here
+    # RFC 6186 §3.3: where both are offered, clients heed which of them has the lower priority.
+    priority = 10 if service.name.startswith("_pop3") else 0
+    return f"{priority} 1 {service.port} {host}."
+
+
+def spf_text(mechanism: str, addresses: Sequence[str]) -> str:
+    """``v=spf1 mx ip4:... ip6:... -all``, for ``mx`` or another mechanism."""
     terms = [f"ip{ip_address(address).version}:{address}" for address in addresses]
-    return " ".join(["v=spf1", "mx", *terms, "-all"])
+    return " ".join(["v=spf1", mechanism, *terms, "-all"])
 
 
 def mta_sts_policy(hostname: str, settings: OwnDnsSettings) -> str:
     """The text to serve at ``https://mta-sts.DOMAIN/.well-known/mta-sts.txt``. Source: RFC 8461 §3.2."""
-    lines = ["version: STSv1", f"mode: {settings.mta_sts}", f"mx: {_ascii(hostname)}", "max_age: 604800"]
+    lines = ["version: STSv1", f"mode: {settings.mta_sts}", f"mx: {ascii_name(hostname)}", "max_age: 604800"]
     return "\r\n".join(lines) + "\r\n"
 
 
@@ -122,8 +207,3 @@ def tlsa_value(certificate: x509.Certificate) -> str:
     """``3 1 1`` and the SHA-256 of the public key: it stays the same as long as the key does. Source: RFC 6698 §2.1."""
     key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return f"3 1 1 {hashlib.sha256(key).hexdigest()}"
-
-
-def _ascii(name: str) -> str:
-    absolute = absolute_name(name)
-    return text_of(absolute) if absolute is not None else name

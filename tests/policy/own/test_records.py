@@ -7,6 +7,7 @@ from typing import Any
 
 import dns.rdata
 import dns.rdataclass
+import dns.zone
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -17,9 +18,18 @@ from pymailsuite.config.sections.own_dns import OwnDnsSettings
 from pymailsuite.dns.fake import FakeResolver
 from pymailsuite.interfaces import SrvRecord
 from pymailsuite.policy.own.checking import Finding, RecordChecker, Status
-from pymailsuite.policy.own.records import OwnFacts, PublishedKey, mta_sts_policy, own_records
+from pymailsuite.policy.own.records import (
+    OwnFacts,
+    PublishedKey,
+    Purpose,
+    Service,
+    mta_sts_policy,
+    own_records,
+    zone_text,
+)
 from tests.acceptance import acceptance
 
+REVERSE = "1.2.0.192.in-addr.arpa"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -40,7 +50,12 @@ FACTS = OwnFacts(
     "mx.example.com",
     ("192.0.2.1", "2001:db8::1"),
     (KEY,),
-    (("_imaps._tcp", 993), ("_submissions._tcp", 465)),
+    (
+        Service("_imaps._tcp", 993),
+        Service("_submissions._tcp", 465),
+        Service("_pop3s._tcp", 995),
+        Service("_pop3._tcp", None),
+    ),
     CERTIFICATE,
 )
 RECORDS = own_records("example.com", FACTS, OwnDnsSettings())
@@ -48,7 +63,7 @@ TLSA = next(record.value.split(" ") for record in RECORDS if record.kind == "TLS
 
 LIVE: dict[str, Any] = {
     "mx": {"example.com": [(10, "backup.example.net"), (20, "mx.example.com")]},
-    "a": {"mx.example.com": ["192.0.2.1"]},
+    "a": {"mx.example.com": ["192.0.2.1"], "mta-sts.example.com": ["192.0.2.80"]},
     "aaaa": {"mx.example.com": ["2001:db8::1"]},
     "txt": {
         "example.com": [b"google-site-verification=x", b"v=spf1 ip4:192.0.2.0/24 a:mx.example.com ~all"],
@@ -57,6 +72,7 @@ LIVE: dict[str, Any] = {
         "_mta-sts.example.com": [b"v=STSv1; id=20260101"],
     },
     "srv": {"_imaps._tcp.example.com": [SrvRecord(0, 1, 993, "mx.example.com")]},
+    "ptr": {"192.0.2.1": ["mx.example.com"], "2001:db8::1": ["mx.example.com", "alias.example.com"]},
     "tlsa": {"_25._tcp.mx.example.com": [(3, 1, 1, bytes.fromhex(TLSA[3]))]},
     "secure": ["_25._tcp.mx.example.com"],
 }
@@ -73,22 +89,56 @@ class RecordTests(SynchronousTestCase):
         )
         self.assertIn('_smtp._tls.example.com. 3600 IN TXT "v=TLSRPTv1; rua=mailto:postmaster@example.com"', lines)
         self.assertIn("_imaps._tcp.example.com. 3600 IN SRV 0 1 993 mx.example.com.", lines)
-        self.assertRegex(lines[-1], r"\A_25\._tcp\.mx\.example\.com\. 3600 IN TLSA 3 1 1 [0-9a-f]{64}\Z")
-        for line, record in zip(lines, RECORDS, strict=True):
-            *_, kind, value = line.split(" ", 4)
-            parsed = dns.rdata.from_text(dns.rdataclass.IN, kind, value)
-            if record.kind == "TXT":
-                self.assertEqual(record.value.encode(), b"".join(parsed.strings))
+        self.assertIn("_pop3s._tcp.example.com. 3600 IN SRV 10 1 995 mx.example.com.", lines)
+        self.assertIn("_pop3._tcp.example.com. 3600 IN SRV 0 0 0 .", lines)
+        self.assertIn("mta-sts.example.com. 3600 IN CNAME mx.example.com.", lines)
+        self.assertIn("mx.example.com. 3600 IN A 192.0.2.1", lines)
+        self.assertIn("mx.example.com. 3600 IN AAAA 2001:db8::1", lines)
+        self.assertIn('mx.example.com. 3600 IN TXT "v=spf1 a ip4:192.0.2.1 ip6:2001:db8::1 -all"', lines)
+        self.assertIn("1.2.0.192.in-addr.arpa. 3600 IN PTR mx.example.com.", lines)
+        (tlsa,) = (line for line in lines if " TLSA " in line)
+        self.assertRegex(tlsa, r"\A_25\._tcp\.mx\.example\.com\. 3600 IN TLSA 3 1 1 [0-9a-f]{64}\Z")
+
+    @acceptance("S159")
+    def test_what_is_printed_is_a_zone_and_says_what_belongs_elsewhere(self) -> None:
+        settings = OwnDnsSettings(reports_to="dmarc reports!@reports.example.net", bimi_picture="https://x.test/l.svg")
+        records = own_records("bücher.example", FACTS, settings)
+        text = zone_text("bücher.example", records)
+        head = "$TTL 60\n@ IN SOA ns.test. admin.test. 1 3600 600 86400 60\n@ IN NS ns.test.\n"
+        zone = dns.zone.from_text(head + text, "xn--bcher-kva.example.")
+        names = {f"{name.derelativize(zone.origin)}".removesuffix(".") for name in zone.nodes}
+        inside = {record.name for record in records if record.name.endswith("xn--bcher-kva.example")}
+        self.assertEqual(inside, names)
+        self.assertIn('"v=DMARC1; p=quarantine; rua=mailto:dmarc%20reports%21@reports.example.net"', text)
+        authorisation = 'xn--bcher-kva.example._report._dmarc.reports.example.net. 3600 IN TXT "v=DMARC1;"'
+        self.assertIn(f"; to be published by example.net:\n; {authorisation}\n", text)
+        self.assertIn("; to be published by whoever gave you the address:\n; 1.2.0.192.in-addr.arpa. ", text)
+        self.assertIn('default._bimi.xn--bcher-kva.example. 3600 IN TXT "v=BIMI1; l=https://x.test/l.svg;"', text)
+
+    def test_strings_of_a_record_are_cut_before_they_are_escaped(self) -> None:
+        text = "v=spf1 " + '"\\ü' * 200
+        (line,) = (r.zone_line() for r in own_records("a.test", FACTS, OwnDnsSettings(spf=text)) if r.value == text)
+        parsed = dns.rdata.from_text(dns.rdataclass.IN, "TXT", line.split(" ", 4)[4])
+        self.assertEqual(text.encode(), b"".join(parsed.strings))
+        self.assertEqual([255, 255, 255, 42], [len(string) for string in parsed.strings])
+
+    def test_a_domain_that_is_its_own_host_has_one_spf_record(self) -> None:
+        records = own_records("mx.example.com", FACTS, OwnDnsSettings())
+        self.assertEqual([Purpose.SPF], [one.purpose for one in records if one.value.startswith("v=spf1")])
 
     def test_settings_say_it_otherwise(self) -> None:
         settings = OwnDnsSettings(spf="v=spf1 include:x.test -all", dmarc="none", reports_to="r@x.test", mta_sts="none")
         values = [record.value for record in own_records("bücher.example", OwnFacts("mx.test", ()), settings)]
         self.assertEqual(
-            ["10 mx.test.", "v=spf1 include:x.test -all", "v=DMARC1; p=none; rua=mailto:r@x.test"]
-            + ["v=TLSRPTv1; rua=mailto:r@x.test"],
+            ["10 mx.test.", "v=spf1 include:x.test -all", "v=DMARC1; p=none; rua=mailto:r@x.test", "v=DMARC1;"]
+            + ["v=TLSRPTv1; rua=mailto:r@x.test", "v=spf1 a -all"],
             values,
         )
         self.assertIn("mode: enforce\r\nmx: mx.test\r\n", mta_sts_policy("mx.test", OwnDnsSettings(mta_sts="enforce")))
+
+    def test_settings_that_make_no_record_are_refused(self) -> None:
+        for wrong in ({"bimi_picture": "http://x.test/l.svg"}, {"reports_to": "nobody"}, {"mta_sts_host": "a b"}):
+            self.assertRaises(ValueError, OwnDnsSettings, **wrong)
 
 
 class CheckTests(SynchronousTestCase):
@@ -103,15 +153,23 @@ class CheckTests(SynchronousTestCase):
     def test_records_that_do_the_same_in_other_words_are_ok(self) -> None:
         found = self.findings()
         missing = {subject for subject, finding in found.items() if finding.status is not Status.OK}
-        self.assertEqual({"TXT _smtp._tls.example.com", "SRV _submissions._tcp.example.com"}, missing)
+        self.assertEqual(
+            {"TXT _smtp._tls.example.com", "TXT mx.example.com"}
+            | {f"SRV _{name}._tcp.example.com" for name in ("submissions", "pop3s", "pop3")},
+            missing,
+        )
         self.assertFalse(any(finding.is_wrong for finding in found.values()))
 
     def test_what_is_missing_says_what_to_publish(self) -> None:
-        found = self.findings(mx={}, txt={}, srv={}, tlsa={})
+        found = self.findings(mx={}, txt={}, srv={}, tlsa={}, a={}, aaaa={}, ptr={})
         self.assertTrue(all(finding.status is Status.MISSING for finding in found.values()))
         self.assertIn("publish example.com. 3600 IN MX 10 mx.example.com.", found["MX example.com"].fix)
         wrong = {subject for subject, finding in found.items() if finding.is_wrong}
-        self.assertEqual({"MX example.com", "TXT example.com", f"TXT {KEY.name}", "TXT _dmarc.example.com"}, wrong)
+        self.assertEqual(
+            {"MX example.com", "TXT example.com", f"TXT {KEY.name}", "TXT _dmarc.example.com"}
+            | {record_subject for record_subject in found if record_subject.startswith(("A ", "AAAA ", "PTR "))},
+            wrong,
+        )
 
     def test_what_does_something_else_is_different(self) -> None:
         for name, texts, words in (
@@ -126,6 +184,8 @@ class CheckTests(SynchronousTestCase):
             self.assertEqual((Status.DIFFERENT, True), (finding.status, finding.is_wrong), texts)
             self.assertIn(words, finding.fix)
         self.assertIs(Status.DIFFERENT, self.findings(mx={"example.com": [(1, "x.test")]})["MX example.com"].status)
+        self.assertIs(Status.DIFFERENT, self.findings(ptr={"192.0.2.1": ["x.test"]})[f"PTR {REVERSE}"].status)
+        self.assertIs(Status.DIFFERENT, self.findings(a={"mx.example.com": ["192.0.2.7"]})["A mx.example.com"].status)
         self.assertIn("not signed", self.findings(secure=[])["TLSA _25._tcp.mx.example.com"].fix)
 
     def test_a_look_up_that_fails_is_not_taken_for_missing(self) -> None:
