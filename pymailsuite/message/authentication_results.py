@@ -147,6 +147,17 @@ def parse_authentication_results(body: bytes) -> AuthenticationResults | None:
         return None
 
 
+def payload_of(body: bytes, authserv_id: str) -> str | None:
+    """The results in a field body of this name, as they stand but on one line; None if the name is another, if there
+    is none, or if the version is not 1."""
+    text = unfold(body).decode("utf-8", "replace").strip()
+    reader = _Reader(text)
+    try:
+        return reader.after_name(_comparable(authserv_id))
+    except _BrokenError:
+        return None
+
+
 class _BrokenError(Exception):
     """The body is not of the form."""
 
@@ -190,6 +201,17 @@ class _Reader:
     def authserv_id(self) -> str:
         self._comments()
         return self._quoted_string() or self._need(_token)
+
+    def after_name(self, own: str) -> str | None:
+        """The rest behind the authserv-id and its semicolon, if it is ``own`` (see :func:`_comparable`)."""
+        if _comparable(self.authserv_id()) != own:
+            return None
+        self._comments()
+        if self._match(_digits) not in ("", str(_VERSION)):
+            return None
+        self._comments()
+        self._expect(";")
+        return self._text[self._at :].strip()
 
     @property
     def _ended(self) -> bool:

@@ -20,10 +20,11 @@ from zope.interface import implementer
 from pymailsuite.config.sections.arc import ArcSettings
 from pymailsuite.interfaces.dns import IResolver
 from pymailsuite.interfaces.policy import IMessageTap
+from pymailsuite.message.authentication_results import parse_authentication_results, payload_of
 from pymailsuite.policy.arc.results import ArcResult, ChainStatus
 from pymailsuite.policy.arc.sets import MAX_INSTANCES, ArcSet, ChainError, read_sets
 from pymailsuite.policy.arc.verify import ChainVerifier
-from pymailsuite.policy.dkim.header import Field, HeaderView, split_fields, unfolded_body
+from pymailsuite.policy.dkim.header import Field, HeaderView, split_fields
 from pymailsuite.policy.dkim.private_keys import SigningKey
 from pymailsuite.policy.dkim.sign import DEFAULT_RULES, SigningRules, signed_field
 from pymailsuite.policy.dkim.tags import base64_text
@@ -33,8 +34,6 @@ SEALING_RULES: Final = evolve(
     DEFAULT_RULES, headers=(*DEFAULT_RULES.headers, b"dkim-signature"), oversign=frozenset((b"from",))
 )
 
-_VERSION = re.compile(r"[ \t]+1$")
-_ARC_RESULT = re.compile(r"(?:^|;)[ \t]*arc[ \t]*=[ \t]*(pass|fail)\b", re.IGNORECASE)
 _SPACE = re.compile(r"[ \t\r\n]+")
 
 
@@ -42,12 +41,12 @@ def found_results(view: HeaderView, authserv_id: str) -> str:
     """What the Authentication-Results fields of this name say, merged into one payload without the name.
 
     Empty if there are none. Source: RFC 8617 §4.1.1."""
-    payloads = []
-    for field in view.fields(b"authentication-results"):
-        name, semicolon, payload = unfolded_body(field).decode("utf-8", "replace").partition(";")
-        if semicolon and _VERSION.sub("", name.strip()).lower() == authserv_id.lower():
-            payloads.append(payload.strip().rstrip(";").rstrip())
-    return "; ".join(payload for payload in payloads if payload)
+    payloads = [payload_of(field.body, authserv_id) or "" for field in view.fields(b"authentication-results")]
+    return "; ".join(filter(None, map(_without_last_semicolon, payloads)))
+
+
+def _without_last_semicolon(payload: str) -> str:
+    return payload.strip().rstrip(";").rstrip()
 
 
 @implementer(IMessageTap)
@@ -121,14 +120,21 @@ def _chain_so_far(view: HeaderView, chain: ArcResult, payload: str) -> tuple[lis
     """
     if chain.status is ChainStatus.NONE:
         return [], chain.status
-    told = _ARC_RESULT.search(payload)
-    status = ChainStatus(told[1].lower()) if told else chain.status
+    status = _told_status(payload) or chain.status
     if status is not ChainStatus.PASS:
         return [], ChainStatus.FAIL
     try:
         return read_sets(view), status
     except ChainError:
         return [], ChainStatus.FAIL
+
+
+def _told_status(payload: str) -> ChainStatus | None:
+    """What the results in this payload say of the chain, None if nothing: pass only if all that do say so."""
+    parsed = parse_authentication_results(f"x; {payload}".encode())
+    told = {found.result for found in parsed.results if found.method == "arc"} if parsed is not None else set()
+    told &= {ChainStatus.PASS.value, ChainStatus.FAIL.value}
+    return ChainStatus(min(told)) if told else None
 
 
 def _seal(
@@ -160,11 +166,9 @@ def _seal(
 
 def _payload(results: str, authserv_id: str) -> str:
     """What was found, on one line, without the name in front."""
-    text = _SPACE.sub(" ", results).strip()
-    name, semicolon, payload = text.partition(";")
-    if semicolon and _VERSION.sub("", name.strip()).lower() == authserv_id.lower():
-        text = payload
-    return text.strip().rstrip(";").rstrip()
+    text = _SPACE.sub(" ", results)
+    payload = payload_of(text.encode(), authserv_id)
+    return _without_last_semicolon(text if payload is None else payload)
 
 
 def _results_field(instance: int, authserv_id: str, payload: str) -> bytes:

@@ -9,7 +9,7 @@ from typing import Final
 from attrs import frozen
 
 from pymailsuite.policy.dkim.header import Field, HeaderView, unfolded_body
-from pymailsuite.policy.dkim.tags import TagError, parse_tags
+from pymailsuite.policy.dkim.tags import TagError, parse_tags, words
 
 RESULTS: Final = b"arc-authentication-results"
 MESSAGE_SIGNATURE: Final = b"arc-message-signature"
@@ -19,6 +19,7 @@ MAX_INSTANCES: Final = 50
 
 _RESULTS_INSTANCE = re.compile(rb"i[ \t]*=[ \t]*([0-9]{1,2})[ \t]*;")
 _INSTANCE = re.compile(r"[0-9]{1,2}")
+_FIELD_NAME = re.compile(r"[!-9;-~]+")
 
 
 class ChainError(Exception):
@@ -40,6 +41,20 @@ class ArcSet:
     def payload(self) -> str:
         """The results, after ``i=N;``, on one line."""
         return " ".join(unfolded_body(self.results).partition(b";")[2].decode("utf-8", "replace").split())
+
+
+def covered_names(tags: Mapping[str, str]) -> tuple[bytes, ...]:
+    """``h=`` of an ARC-Message-Signature, names in lower case. ChainError without one.
+
+    An empty name covers nothing, and From need not be among them: a chain says no more than that nothing of what its
+    sealers covered was changed, and whoever lets a message in for what they say looks whether that is enough.
+    """
+    if "h" not in tags:
+        raise ChainError("signature has no h=")
+    names = [name for name in words(tags["h"]) if name]
+    if not all(map(_FIELD_NAME.fullmatch, names)):
+        raise ChainError("h= is no list of field names")
+    return tuple(name.lower().encode("ascii") for name in names)
 
 
 def has_arc(view: HeaderView) -> bool:

@@ -11,7 +11,15 @@ from twisted.internet.interfaces import IReactorTime
 from pymailsuite.config.sections.arc import ArcSettings
 from pymailsuite.interfaces.dns import IResolver
 from pymailsuite.policy.arc.results import ArcResult, ChainStatus, SealedHop
-from pymailsuite.policy.arc.sets import ArcSet, ChainError, ended, has_arc, highest_instance, read_sets
+from pymailsuite.policy.arc.sets import (
+    ArcSet,
+    ChainError,
+    covered_names,
+    ended,
+    has_arc,
+    highest_instance,
+    read_sets,
+)
 from pymailsuite.policy.dkim.header import Field, HeaderView, canonical_field
 from pymailsuite.policy.dkim.hearing import HeardMessage
 from pymailsuite.policy.dkim.key_lookup import Found, look_up_keys, usable_keys
@@ -23,7 +31,6 @@ from pymailsuite.policy.dkim.signature import (
     algorithm_of,
     canonicalization_of,
     octets_of,
-    signed_names,
     signer_of,
     time_of,
 )
@@ -65,9 +72,7 @@ def _proof(tags: Mapping[str, str]) -> _Proof:
 
 
 def _message_proof(tags: Mapping[str, str]) -> _MessageProof:
-    headers = signed_names(tags)
-    if b"from" not in headers:
-        raise ChainError("From is not signed")
+    headers = covered_names(tags)
     if b"arc-seal" in headers:
         raise ChainError("a message signature covers seals")
     length = tags.get("l")

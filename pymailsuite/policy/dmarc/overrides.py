@@ -33,21 +33,29 @@ def sealed_override(header: bytes, trusted: Sequence[str], author_domain: str) -
     """The word of a trusted sealer that the message passed where it was sealed, or None.
 
     Only for a message whose chain has been verified. From the last seal back, as long as those who sealed are trusted,
-    each is asked what it saw; what came before the first stranger is worth nothing, since a stranger can write it.
+    each is asked what it saw; what came before the first stranger is worth nothing, since a stranger can write it. The
+    last one must have covered From (a chain passes without that too), else anybody can write another author there.
     """
     seals: dict[int, _Seal] = {}
     seen: dict[int, AuthenticationResults] = {}
+    covered: dict[int, list[str]] = {}
     for name, body in fields(header):
         lowered = name.lower()
         if lowered == b"arc-seal":
             tags = _tags(body)
             seals[_instance(tags.get("i", ""))] = _Seal(tags.get("d", "").lower().rstrip("."), tags.get("s", ""))
+        elif lowered == b"arc-message-signature":
+            tags = _tags(body)
+            covered[_instance(tags.get("i", ""))] = tags.get("h", "").lower().split(":")
         elif lowered == b"arc-authentication-results":
             first, _, rest = body.partition(b";")
             results = parse_authentication_results(rest)
             if results is not None:
                 seen[_instance(first.decode("latin-1").partition("=")[2].strip())] = results
-    for instance in range(max(seals, default=0), 0, -1):
+    newest = max(seals, default=0)
+    if "from" not in covered.get(newest, ()):
+        return None
+    for instance in range(newest, 0, -1):
         seal = seals.get(instance)
         if seal is None or not is_below(seal.domain, trusted):
             return None

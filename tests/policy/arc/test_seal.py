@@ -56,6 +56,19 @@ class SealTests(SynchronousTestCase):
         )
         self.assertEqual(results_line(fields_of(MESSAGE)), "i=1; lists.example.org; arc=none")
 
+    def test_our_name_may_have_comments_around_it(self) -> None:
+        """RFC 8601 §2.2."""
+        commented = b"Authentication-Results: (a; b) Lists.Example.org (seen (by) us) 1 (one);\r\n spf=pass\r\n"
+        broken = b"Authentication-Results: lists.example.org said nothing that can be read\r\n"
+        newer = b"Authentication-Results: lists.example.org 2; spf=fail\r\n"
+        self.assertEqual(
+            results_line(fields_of(commented + broken + newer + MESSAGE)), "i=1; lists.example.org; spf=pass"
+        )
+        self.assertEqual(
+            results_line(fields_of(MESSAGE, "(us) lists.example.org (x); spf=pass (a; b)")),
+            "i=1; lists.example.org; spf=pass (a; b)",
+        )
+
     def test_authentication_results_and_arc_fields_are_not_signed(self) -> None:
         fields = fields_of(FOUND + b"DKIM-Signature: x\r\n" + MESSAGE)
         names = parse_tags(HeaderView(split_fields(fields)).fields(b"arc-message-signature")[0].body)["h"].split(":")
@@ -87,6 +100,10 @@ class SealTests(SynchronousTestCase):
         changed = sealed().replace(b"Subject: ", b"Subject: [list] ")
         self.assertEqual(seal_tags(fields_of(changed, "arc=pass"))["cv"], "pass")
         self.assertEqual(seal_tags(fields_of(sealed(), "spf=pass; arc=fail"))["cv"], "fail")
+        # In a comment or a reason it is somebody's text, and whoever says fail is right.
+        broken = sealed().replace(b"Come", b"Go")
+        for found in ("spf=pass (x; arc=pass)", 'spf=fail reason="x; arc=pass"', "arc=pass; arc=fail"):
+            self.assertEqual(seal_tags(fields_of(broken, found))["cv"], "fail", found)
         # Nobody can have found a chain in what makes none.
         self.assertEqual(seal_tags(fields_of(b"ARC-Seal: x\r\n" + sealed(), "arc=pass"))["cv"], "fail")
         self.assertEqual(seal_tags(fields_of(MESSAGE, "arc=pass"))["cv"], "none")

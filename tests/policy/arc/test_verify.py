@@ -185,8 +185,15 @@ class SignatureTests(SynchronousTestCase):
             for tag in tags:
                 with self.subTest(name=name, tag=tag):
                     self.check(name, tag, None)
-                    if tag != "b":
+                    if tag not in ("b", "h"):
                         self.check(name, tag, "")
+
+    def test_what_a_message_signature_covers_is_up_to_the_sealer(self) -> None:
+        """RFC 8617 §4.1.2. Empty names cover nothing."""
+        for names in ("", "to:subject", "from:to::subject", ":"):
+            with self.subTest(names=names):
+                rules = SigningRules(tuple(name.encode() for name in names.split(":")), exact=True)
+                self.assertTrue(chain_of(sealed(rules=rules)).passed)
 
     def test_tags_that_may_be_missing(self) -> None:
         self.check(SEAL, "t", None, passes=True)
@@ -207,7 +214,7 @@ class SignatureTests(SynchronousTestCase):
             (SIGNATURE, "a", "rsa-sha1"),
             (SIGNATURE, "c", "other/other"),
             (SIGNATURE, "bh", "AAAA"),
-            (SIGNATURE, "h", "to:subject"),
+            (SIGNATURE, "h", "fr\u00f6m"),
             (SIGNATURE, "h", "from:arc-seal"),
             (SIGNATURE, "l", "x"),
             (SIGNATURE, "l", "100000"),

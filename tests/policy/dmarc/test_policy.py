@@ -116,6 +116,7 @@ SEALED = (
     "ARC-Seal: i=1; a=rsa-sha256; d=stranger.test; s=s; cv=none; b=x\r\n"
     "ARC-Authentication-Results: i=1; mx.stranger.test; dmarc=pass header.from=example.com\r\n"
     "ARC-Seal: i=2; a=rsa-sha256; d=Lists.Example.org; s=s2;\r\n cv=pass; b=x\r\n"
+    "ARC-Message-Signature: i=2; a=rsa-sha256; d=lists.example.org; s=s2; h=Date : From:to; bh=x; b=x\r\n"
     "ARC-Authentication-Results: i=2; mx.example.org; dmarc={result} header.from=example.com; arc=pass\r\n"
     "From: a@example.com"
 )
@@ -154,6 +155,13 @@ class OverrideTests(PolicyCase):
         self.assertEqual([], self.overridden(transaction(SEALED.format(result="fail"), arc=arc), **trusted))
         both = {"trusted_sealers": ("example.org", "stranger.test")}
         self.assertEqual(1, len(self.overridden(transaction(SEALED.format(result="fail"), arc=arc), **both)))
+
+    def test_a_sealer_that_did_not_cover_the_author_is_not_believed(self) -> None:
+        """RFC 8617 §4.1.2 leaves that to it, and so anybody could have written another author there."""
+        arc = Verdict(results=(MethodResult("arc", "pass"),))
+        for names in ("date:to", "", "x-from"):
+            what = SEALED.format(result="pass").replace("Date : From:to", names)
+            self.assertEqual([], self.overridden(transaction(what, arc=arc), trusted_sealers=("example.org",)))
 
     def test_seals_that_do_not_verify_or_are_not_trusted_are_worth_nothing(self) -> None:
         broken = Verdict(results=(MethodResult("arc", "fail"),))
