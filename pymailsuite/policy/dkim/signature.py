@@ -12,7 +12,7 @@ from attrs import field, frozen
 from pymailsuite.dns.names import absolute_name, text_of
 from pymailsuite.policy.dkim.keys import ED25519, RSA
 from pymailsuite.policy.dkim.results import DkimResult, DkimStatus
-from pymailsuite.policy.dkim.tags import TagError, decode_base64, parse_tags, words
+from pymailsuite.policy.dkim.tags import TagError, decode_base64, decode_quoted_printable, parse_tags, words
 
 ALGORITHMS: Final = {"rsa-sha256": RSA, "ed25519-sha256": ED25519}
 HISTORIC_ALGORITHM: Final = "rsa-sha1"
@@ -35,7 +35,7 @@ class SignatureError(Exception):
 class Signature:
     """What a signature claims. ``headers`` are names in lower case; ``length`` is ``l=``; times are POSIX seconds.
 
-    ``domain`` is in A-labels.
+    ``domain`` and ``identity_domain``, that of ``i=``, are in A-labels.
     """
 
     algorithm: str
@@ -46,7 +46,7 @@ class Signature:
     domain: str
     selector: str
     headers: tuple[bytes, ...]
-    identity: str
+    identity_domain: str
     length: int | None = None
     timestamp: int | None = None
     expiration: int | None = None
@@ -91,11 +91,8 @@ def read_signature(tags: Mapping[str, str]) -> Signature:
     headers = signed_names(tags)
     if b"from" not in headers:
         raise SignatureError(DkimStatus.PERMERROR, "From is not signed")
-    identity = tags.get("i", f"@{domain}")
-    _, at, identity_domain = identity.rpartition("@")
-    if not at:
-        raise SignatureError(DkimStatus.NEUTRAL, "signature: tag i= has no domain")
-    if not is_within(_ascii_domain(identity_domain) or "", domain):
+    identity_domain = _identity_domain(tags["i"]) if "i" in tags else domain
+    if not is_within(identity_domain, domain):
         raise SignatureError(DkimStatus.PERMERROR, "i= is not within d=")
     if "q" in tags and "dns/txt" not in words(tags["q"]):
         raise SignatureError(DkimStatus.NEUTRAL, "signature: no known way to the key")
@@ -115,7 +112,7 @@ def read_signature(tags: Mapping[str, str]) -> Signature:
         domain=domain,
         selector=selector,
         headers=headers,
-        identity=identity,
+        identity_domain=identity_domain,
         length=None if length is None else int(length),
         timestamp=timestamp,
         expiration=expiration,
@@ -155,6 +152,14 @@ def signer_of(tags: Mapping[str, str]) -> tuple[str, str]:
     if domain is None or selector is None:
         raise SignatureError(DkimStatus.NEUTRAL, "signature: d= or s= is no domain name")
     return domain, selector
+
+
+def _identity_domain(identity: str) -> str:
+    """The domain of an ``i=``; empty if it is no domain name. SignatureError NEUTRAL."""
+    _, at, domain = decode_quoted_printable(identity).rpartition("@")
+    if not at:
+        raise SignatureError(DkimStatus.NEUTRAL, "signature: tag i= has no domain")
+    return _ascii_domain(domain) or ""
 
 
 def signed_names(tags: Mapping[str, str]) -> tuple[bytes, ...]:

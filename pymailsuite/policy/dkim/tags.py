@@ -13,6 +13,7 @@ _NAME = re.compile(rb"[A-Za-z][A-Za-z0-9_]*+")
 # RFC 8616 §3 lets values hold UTF-8. A record pasted with bare LF is read all the same.
 _VALUE = re.compile(rb"[\x21-\x3a\x3c-\x7e\x80-\xff \t\r\n]*+")
 _B_VALUE = re.compile(rb"((?:\A|;)[ \t\r\n]*+b[ \t\r\n]*+=)[^;]*+")
+_HEX_OCTET = re.compile(rb"=([0-9A-F]{2})")
 _LINE: Final = 76
 _LONGEST_LINE: Final = 980
 _FOLD: Final = b"\r\n\t"
@@ -50,11 +51,23 @@ def parse_tags(text: bytes) -> dict[str, str]:
 
 
 def decode_base64(tag: str, text: str) -> bytes:
-    """The octets of a base64 value, white space in it left out. TagError."""
+    """The octets of a base64 value, white space in it left out. TagError.
+
+    The padding may be missing: RFC 6376 §2.10 has it so (``base64string``).
+    """
+    packed = "".join(text.split())
     try:
-        return base64.b64decode("".join(text.split()), validate=True)
+        return base64.b64decode(packed + "=" * (-len(packed) % 4), validate=True)
     except (binascii.Error, ValueError):
         raise TagError(f"tag {tag}= is not base64") from None
+
+
+def decode_quoted_printable(text: str) -> str:
+    """A value in ``dkim-quoted-printable``; octets that are no UTF-8 become U+FFFD. Source: RFC 6376 §2.11."""
+    if "=" not in text:
+        return text
+    octets = "".join(text.split()).encode("utf-8")
+    return _HEX_OCTET.sub(lambda coded: bytes.fromhex(coded[1].decode()), octets).decode("utf-8", "replace")
 
 
 def base64_text(octets: bytes) -> str:

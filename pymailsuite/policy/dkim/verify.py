@@ -72,28 +72,29 @@ class MessageVerifier(HeardMessage):
             return [DkimResult(DkimStatus.POLICY, "header is too large")]
         if not self._claims:
             return [NOT_SIGNED]
-        checked = [claim if isinstance(claim, DkimResult) else self._check_body(claim, now) for claim in self._claims]
+        checked = [claim if isinstance(claim, DkimResult) else self._check_times(claim, now) for claim in self._claims]
         names = [
             key_name(claim.signature.selector, claim.signature.domain) for claim in checked if isinstance(claim, _Claim)
         ]
         found = await look_up_keys(resolver, names, self._settings.timeout, clock) if names else {}
         return [claim if isinstance(claim, DkimResult) else self._check_signature(claim, found) for claim in checked]
 
-    def _check_body(self, claim: _Claim, now: float) -> _Claim | DkimResult:
-        """What needs no key: a message that was changed costs no look-up."""
-        signature, settings = claim.signature, self._settings
-        hashed = self.body_hash(signature.relaxed_body, signature.length)
+    def _check_times(self, claim: _Claim, now: float) -> _Claim | DkimResult:
+        signature = claim.signature
         if signature.expiration is not None and signature.expiration < now:
             return described(claim.tags, DkimStatus.PERMERROR, "signature has expired")
-        if signature.timestamp is not None and signature.timestamp > now + settings.clock_skew:
+        if signature.timestamp is not None and signature.timestamp > now + self._settings.clock_skew:
             return described(claim.tags, DkimStatus.POLICY, "signature is from the future")
-        if signature.length is not None and signature.length > hashed.length:
-            return described(claim.tags, DkimStatus.FAIL, "body is shorter than what was signed")
-        if hashed.digest() != signature.body_hash:
-            return described(claim.tags, DkimStatus.FAIL, "body was changed")
-        if signature.length is not None and signature.length < hashed.length and not settings.allow_partial_body:
-            return described(claim.tags, DkimStatus.POLICY, "body is signed in part only")
         return claim
+
+    def _check_body(self, signature: Signature) -> None:
+        hashed = self.body_hash(signature.relaxed_body, signature.length)
+        if signature.length is not None and signature.length > hashed.length:
+            raise SignatureError(DkimStatus.FAIL, "body is shorter than what was signed")
+        if hashed.digest() != signature.body_hash:
+            raise SignatureError(DkimStatus.FAIL, "body was changed")
+        if signature.length is not None and signature.length < hashed.length and not self._settings.allow_partial_body:
+            raise SignatureError(DkimStatus.POLICY, "body is signed in part only")
 
     def _check_signature(self, claim: _Claim, found: Mapping[str, Found]) -> DkimResult:
         signature = claim.signature
@@ -101,6 +102,8 @@ class MessageVerifier(HeardMessage):
             keys = usable_keys(
                 found[key_name(signature.selector, signature.domain)], signature.key_kind, self._settings
             )
+            # After the key, as RFC 6376 §6.1 has it: a missing key is said of a changed message too.
+            self._check_body(signature)
         except SignatureError as error:
             return described(claim.tags, error.status, str(error))
         digest = self._digest(claim)
@@ -114,7 +117,7 @@ class MessageVerifier(HeardMessage):
     def _accepted(self, claim: _Claim, key: KeyRecord) -> DkimResult:
         signature = claim.signature
         status, reason = DkimStatus.PASS, "domain is testing DKIM" if key.testing else ""
-        if key.same_domain and signature.identity.rpartition("@")[2].lower() != claim.tags["d"].lower():
+        if key.same_domain and signature.identity_domain != signature.domain:
             status, reason = DkimStatus.PERMERROR, "key is not for subdomains"
         unsigned = 0
         if signature.length is not None:

@@ -86,6 +86,16 @@ def with_tag(message: bytes, tag: bytes, value: bytes | None) -> bytes:
     return message.replace(b"v=1;", b"v=1; %b=%b;" % (tag, value), 1)
 
 
+def signed_by(domain: str, identity: str) -> bytes:
+    """A message with nothing but a From, signed with ``i=``."""
+    tags = [
+        *(("v", "1"), ("a", "rsa-sha256"), ("d", domain), ("i", identity), ("s", "s1")),
+        *(("h", "from"), ("bh", "frcCV1k9oG9oKj3dpUqdJg1PxRT2RSN/XKdLCPjaYaY="), ("b", "")),
+    ]
+    covered = HeaderView(split_fields(b"From: a@example.org\r\n")).signed_octets([b"from"], False)
+    return signed_field(b"DKIM-Signature", tags, covered, signing_key(), False) + b"From: a@example.org\r\n\r\n"
+
+
 class PassTests(SynchronousTestCase):
     @acceptance("S194", "S161")
     def test_both_signatures_of_the_rfc_verify(self) -> None:
@@ -149,6 +159,28 @@ class PassTests(SynchronousTestCase):
         )
         self.assertTrue(result_of(signed(), asked).passed)
 
+    def test_base64_without_its_padding_is_read(self) -> None:
+        """RFC 6376 §2.10, ``base64string``."""
+        message = signed(MESSAGE, signing_key("ed25519")).replace(b"==\r\nFrom", b"\r\nFrom")
+        asked = resolver(s1=private_key("ed25519").record_text().rstrip("="))
+        self.assertTrue(result_of(message, asked).passed, message)
+
+    def test_an_identity_is_quoted_printable_and_within_the_domain_in_any_of_its_forms(self) -> None:
+        """RFC 6376 §3.5; RFC 8616 §4."""
+        asked = resolver(signing_key(domain="xn--bcher-kva.example"))
+        for domain, identity in (
+            ("xn--bcher-kva.example", "ann=40xn--bcher-kva=2Eexample"),
+            ("xn--bcher-kva.example", "=61nn@b=C3=BCcher.example"),
+            ("xn--bcher-kva.example", "@mail.b\xfccher.example"),
+            ("b\xfccher.example", "ann@xn--bcher-kva.example"),
+        ):
+            result = result_of(signed_by(domain, identity), asked)
+            self.assertTrue(result.passed, result)
+            self.assertEqual(result.domain, "xn--bcher-kva.example")
+        strict = private_key().record_text().replace("k=rsa;", "k=rsa; t=s;").encode()
+        asked = FakeResolver(txt={"s1._domainkey.xn--bcher-kva.example": [strict]})
+        self.assertTrue(result_of(signed_by("xn--bcher-kva.example", "=40b\xfccher.example"), asked).passed)
+
     def test_a_key_in_the_bare_form_of_pkcs1_is_read(self) -> None:
         data = private_key().key.public_key().public_bytes(Encoding.DER, PublicFormat.PKCS1)
         text = f"v=DKIM1; p={base64.b64encode(data).decode()}"
@@ -199,9 +231,17 @@ class RefusedTests(SynchronousTestCase):
         self.check(b"Reply-To: x@evil.example\r\n" + signed(), DkimStatus.FAIL, "does not match")
         self.assertTrue(result_of(b"Received: by somebody\r\n" + signed()).passed)
 
-    def test_a_changed_body_costs_no_look_up(self) -> None:
+    def test_a_key_that_cannot_be_had_is_said_of_a_changed_message_too(self) -> None:
+        """RFC 6376 §6.1: the key comes before the body."""
+        changed = signed() + b"more"
+        self.check(changed, DkimStatus.PERMERROR, "no key", asked=FakeResolver())
+        self.check(changed, DkimStatus.PERMERROR, "revoked", asked=resolver(s1="v=DKIM1; p="))
+        failing = FakeResolver(failing=["s1._domainkey.example.org"])
+        self.check(changed, DkimStatus.TEMPERROR, "looked up", asked=failing)
+
+    def test_an_expired_signature_costs_no_look_up(self) -> None:
         asked = resolver(signing_key())
-        result_of(signed() + b"more", asked)
+        result_of(with_tag(signed(), b"x", b"1770000001"), asked, now=NOW + 2)
         self.assertEqual(asked.questions, [])
 
     def test_broken_syntax_is_neutral(self) -> None:
@@ -259,12 +299,7 @@ class RefusedTests(SynchronousTestCase):
 
     def test_a_key_for_one_domain_only_is_not_for_those_below_it(self) -> None:
         text = private_key().record_text().replace("k=rsa;", "k=rsa; t=s;")
-        tags = [
-            *(("v", "1"), ("a", "rsa-sha256"), ("d", "example.org"), ("i", "@mail.example.org"), ("s", "s1")),
-            *(("h", "from"), ("bh", "frcCV1k9oG9oKj3dpUqdJg1PxRT2RSN/XKdLCPjaYaY="), ("b", "")),
-        ]
-        covered = HeaderView(split_fields(b"From: a@example.org\r\n")).signed_octets([b"from"], False)
-        message = signed_field(b"DKIM-Signature", tags, covered, signing_key(), False) + b"From: a@example.org\r\n\r\n"
+        message = signed_by("example.org", "@mail.example.org")
         self.assertTrue(result_of(message).passed)
         self.check(message, DkimStatus.PERMERROR, "subdomains", asked=resolver(s1=text))
 
