@@ -67,15 +67,19 @@ _CONVERSIONS: dict[dns.rdatatype.RdataType, Callable[[Any], Any]] = {
 
 def _dnspython_resolver(settings: DnsSettings, clock: IReactorTime) -> dns.asyncresolver.Resolver:
     resolver = dns.asyncresolver.Resolver(configure=False)
+
+    def nameserver(address: str, port: int) -> Nameserver:
+        return Nameserver(address, port, clock, settings.probe_timeout, settings.probe_interval)
+
     if settings.servers:
-        resolver.nameservers = [Nameserver(*split_server(server), clock) for server in settings.servers]
+        resolver.nameservers = [nameserver(*split_server(server)) for server in settings.servers]
     else:
         try:
             resolver.read_resolv_conf("/etc/resolv.conf")
         except dns.resolver.NoResolverConfiguration:
             resolver.nameservers = ["127.0.0.1"]  # what the C library does
         servers = [server for server in resolver.nameservers if isinstance(server, str)]
-        resolver.nameservers = [Nameserver(server, resolver.port, clock) for server in servers]
+        resolver.nameservers = [nameserver(server, resolver.port) for server in servers]
     resolver.timeout = settings.timeout
     resolver.lifetime = settings.lifetime
     resolver.use_edns(0, 0, _PAYLOAD)

@@ -38,6 +38,15 @@ class DnsSettings(Section):
     lifetime: Duration = Field(default=12.0, gt=0)
     """How long to try in all; then the look-up has failed (which is not "no such name")."""
 
+    probe_timeout: Duration = Field(default=2.0, gt=0)
+    """A server that let a question time out, and gave no sign of life meanwhile, is asked for something any server
+    answers at once. If there is no answer within this time, the server is silent: look-ups go to the others, or fail
+    at once, until it answers a probe."""
+
+    probe_interval: Duration = Field(default=5.0, ge=0)
+    """How often a silent server is probed at most, while there is something to look up. 0: silence is not remembered;
+    every look-up waits."""
+
     trust_ad: bool = False
     """Believe the AD bit (DNSSEC validated) of the servers. Only for a validating resolver on this host or on a
     network nobody else can write to."""
