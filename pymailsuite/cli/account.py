@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ from pymailsuite.auth import PasswordHashes
 from pymailsuite.cli.domain import DomainType
 from pymailsuite.cli.operation import AddressType, config_option, json_option, new_password, on_store
 from pymailsuite.cli.output import moment, print_done, print_rows
+from pymailsuite.cli.rules import RuleOwners, Rules, add_rule_commands
 from pymailsuite.config.settings import Settings
 from pymailsuite.directory import canonical_login
 from pymailsuite.errors import NoSuchAccount
 from pymailsuite.interfaces import Account, IMailStore
+from pymailsuite.interfaces.directory import ChangeOverrides
 from pymailsuite.values import Address
 
 password_stdin_option = click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
@@ -144,3 +147,16 @@ def enable(address: Address, config_file: Path, as_json: bool) -> None:
 def disable(address: Address, config_file: Path, as_json: bool) -> None:
     """Let nobody log in to an account, and refuse mail for it. Its mail is kept."""
     _set_enabled(address, False, config_file, as_json)
+
+
+async def _change_rules(store: IMailStore, address: Address, change: ChangeOverrides) -> Rules:
+    changed = await store.directory.change_account_overrides(login_of(address), change)
+    return changed.login_name, changed.overrides
+
+
+async def _rules(store: IMailStore, address: Address | None) -> Sequence[Rules]:
+    found = await store.directory.accounts(None) if address is None else [await account_of(store, address)]
+    return [(one.login_name, one.overrides) for one in found]
+
+
+add_rule_commands(account, RuleOwners("account", AddressType(), _change_rules, _rules))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,12 @@ import click
 
 from pymailsuite.cli.operation import AddressType, config_option, json_option, on_store
 from pymailsuite.cli.output import print_done, print_rows
+from pymailsuite.cli.rules import RuleOwners, Rules, add_rule_commands
 from pymailsuite.config.sections.server import domain_name
 from pymailsuite.config.settings import Settings
+from pymailsuite.errors import NoSuchEntry
 from pymailsuite.interfaces import Domain, IMailStore
+from pymailsuite.interfaces.directory import ChangeOverrides
 from pymailsuite.values import Address
 
 
@@ -95,3 +99,20 @@ def catch_all(name: str, target: Address | None, off: bool, config_file: Path, a
     changed = on_store(config_file, operation)
     text = f"mail for unknown addresses of {name} goes to {target}" if target else f"{name} refuses unknown addresses"
     print_done(text, as_row(changed), as_json)
+
+
+async def _change_rules(store: IMailStore, name: str, change: ChangeOverrides) -> Rules:
+    changed = await store.directory.change_domain_overrides(name, change)
+    return changed.name, changed.overrides
+
+
+async def _rules(store: IMailStore, name: str | None) -> Sequence[Rules]:
+    if name is None:
+        return [(one.name, one.overrides) for one in await store.directory.domains()]
+    found: Domain | None = await store.directory.domain(name)
+    if found is None:
+        raise NoSuchEntry(f"no domain {name}")
+    return [(found.name, found.overrides)]
+
+
+add_rule_commands(domain, RuleOwners("domain", DomainType(), _change_rules, _rules))

@@ -67,6 +67,8 @@ def cell(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}={cell(item)}" for name, item in value.items())
     if isinstance(value, tuple | list):
         return ", ".join(cell(item) for item in value)
     return str(value)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Final, TypeVar
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -29,7 +29,8 @@ from pymailsuite.interfaces import (
     LocalRecipient,
     RemoteRecipient,
 )
-from pymailsuite.values import INBOX, Address
+from pymailsuite.interfaces.overrides import NO_OVERRIDES, RecipientOverrides
+from pymailsuite.values import INBOX, AccountId, Address
 
 Recipients = tuple[LocalRecipient | RemoteRecipient, ...]
 
@@ -61,9 +62,13 @@ class _Route:
 
 @define
 class _Expansion:
-    """One recipient being resolved: what was found so far, and why branches of it came to nothing."""
+    """One recipient being resolved: what was found so far, and why branches of it came to nothing.
+
+    ``route`` is that of the recipient itself, ``accounts`` are those found."""
 
     found: dict[object, LocalRecipient | RemoteRecipient] = field(factory=dict)
+    accounts: dict[AccountId, Account] = field(factory=dict)
+    route: _Route | None = None
     addresses: int = 0
     failure: NoSuchUser | None = None
 
@@ -73,6 +78,26 @@ class _Expansion:
             self.found.setdefault((recipient.account_id, recipient.mailbox), key)
         else:
             self.found.setdefault(recipient.address, key)
+
+    def overrides(self) -> RecipientOverrides:
+        """What is wanted otherwise of the checks: by the domain of the address, and before that by the account whose
+        own the address is, or which alone gets its mail."""
+        row = DirectoryRow(None) if self.route is None else self.route.row
+        wanted = NO_OVERRIDES if row.domain is None else row.domain.overrides
+        account = row.account
+        if account is None and len(self.found) == len(self.accounts) == 1:
+            (account,) = self.accounts.values()
+        if account is None or account.overrides is NO_OVERRIDES:
+            return wanted
+        return account.overrides.over(wanted)
+
+    def recipients(self) -> Recipients:
+        """What was found, with what is wanted of its checks."""
+        overrides = self.overrides()
+        found = self.found.values()
+        if overrides is NO_OVERRIDES:
+            return tuple(found)
+        return tuple([evolve(recipient, overrides=overrides) for recipient in found])
 
 
 @implementer(IRecipientResolver)
@@ -127,7 +152,7 @@ class RecipientResolver:
                 address=str(address),
                 reason=str(expansion.failure),
             )
-        recipients = tuple(expansion.found.values())
+        recipients = expansion.recipients()
         self._remember(self._answers, address, recipients)
         return recipients
 
@@ -138,6 +163,7 @@ class RecipientResolver:
             expansion.failure = AliasLoop("Aliases lead too far")
             return
         route = await self._route(address)
+        expansion.route = expansion.route or route
         row = route.row
         if row.domain is None:
             expansion.add(RemoteRecipient(address))
@@ -175,12 +201,14 @@ class RecipientResolver:
         if account is None:
             expansion.failure = NoSuchUser()
         else:
+            expansion.accounts[account.account_id] = account
             expansion.add(LocalRecipient(account.account_id, address))
 
     def _deliver(self, account: Account, route: _Route, address: Address, expansion: _Expansion) -> None:
         if not account.enabled:
             expansion.failure = NoSuchUser(cause=f"account {account.login_name} is disabled")
             return
+        expansion.accounts[account.account_id] = account
         mailbox = route.detail if route.detail and self._settings.detail_names_mailbox else INBOX
         expansion.add(LocalRecipient(account.account_id, address, mailbox))
 

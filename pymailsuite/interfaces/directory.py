@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from attrs import field, frozen
 from twisted.internet.defer import Deferred
 from zope.interface import Interface
 
+from pymailsuite.interfaces.overrides import NO_OVERRIDES, RecipientOverrides
 from pymailsuite.values import AccountId, Address
+
+ChangeOverrides = Callable[[RecipientOverrides], RecipientOverrides]
+"""What is wanted from what was wanted; without side effects, for it may be called twice."""
 
 
 @frozen
 class Account:
-    """A person's (or team's) mail account. ``login_name`` is an address in lower case."""
+    """A person's (or team's) mail account. ``login_name`` is an address in lower case; ``overrides`` is what it wants
+    otherwise of the checks."""
 
     account_id: AccountId
     login_name: str
     full_name: str = ""
     enabled: bool = True
     created_at: float = 0.0
+    overrides: RecipientOverrides = NO_OVERRIDES
 
 
 @frozen
@@ -32,10 +38,12 @@ class Credentials:
 
 @frozen
 class Domain:
-    """A domain we are the final destination of. ``catch_all`` takes mail for unknown local parts."""
+    """A domain we are the final destination of. ``catch_all`` takes mail for unknown local parts; ``overrides`` is what
+    it wants otherwise of the checks of mail to its addresses."""
 
     name: str
     catch_all: Address | None = None
+    overrides: RecipientOverrides = NO_OVERRIDES
 
 
 @frozen
@@ -58,6 +66,9 @@ class IDirectoryStore(Interface):
     def set_catch_all(name: str, target: Address | None) -> Deferred[Domain]:
         """NoSuchEntry if the domain is not there."""
 
+    def change_domain_overrides(name: str, change: ChangeOverrides) -> Deferred[Domain]:
+        """Change what the domain wants otherwise of the checks; the domain as it is then. NoSuchEntry."""
+
     def domains() -> Deferred[list[Domain]]:
         """All, by name."""
 
@@ -78,6 +89,9 @@ class IDirectoryStore(Interface):
 
     def set_enabled(account_id: AccountId, enabled: bool) -> Deferred[None]:
         """NoSuchAccount."""
+
+    def change_account_overrides(login_name: str, change: ChangeOverrides) -> Deferred[Account]:
+        """Change what the account wants otherwise of the checks; the account as it is then. NoSuchAccount."""
 
     def accounts(domain: str | None) -> Deferred[list[Account]]:
         """Those of one domain, or all, by login name."""

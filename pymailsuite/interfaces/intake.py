@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from attrs import frozen
+from attrs import field, frozen
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
+from pymailsuite.interfaces.overrides import NO_OVERRIDES, RecipientOverrides
 from pymailsuite.interfaces.policy import Disposal, IMessageTap, ReceivedMessage, Ruling
 from pymailsuite.values import AccountId, Address, Envelope, Peer, QueueId
 
@@ -18,18 +19,23 @@ NO_DISPOSALS: Final[Mapping[Address, Disposal]] = {}
 
 @frozen
 class LocalRecipient:
-    """Mail goes into this account; ``mailbox`` by plus-addressing or INBOX."""
+    """Mail goes into this account; ``mailbox`` by plus-addressing or INBOX.
+
+    ``overrides`` is what the directory says is wanted otherwise of the checks of mail for the address that was
+    resolved: the same for all it resolved to."""
 
     account_id: AccountId
     address: Address
     mailbox: str = "INBOX"
+    overrides: RecipientOverrides = field(default=NO_OVERRIDES, eq=False, repr=False)
 
 
 @frozen
 class RemoteRecipient:
-    """Mail goes on to another host."""
+    """Mail goes on to another host; ``overrides`` as of :class:`LocalRecipient`."""
 
     address: Address
+    overrides: RecipientOverrides = field(default=NO_OVERRIDES, eq=False, repr=False)
 
 
 class IRecipientResolver(Interface):

@@ -19,6 +19,7 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import Attribute, Interface
 
 from pymailsuite.interfaces.dns import IResolver
+from pymailsuite.interfaces.overrides import RecipientOverrides
 from pymailsuite.interfaces.store import IMailStore
 from pymailsuite.values import Address, BodyType, Peer, QueueId
 
@@ -191,7 +192,7 @@ class MailTransaction:
     goes on to while policies answer: whoever runs after others sees what these have said.
 
     ``account`` is the address of the one account that mail for ``recipient`` goes to; None if it goes to several, or
-    elsewhere.
+    elsewhere. ``overrides`` is what the directory says that recipients want otherwise, those without a wish left out.
     """
 
     stage: Stage
@@ -208,6 +209,7 @@ class MailTransaction:
     early_talker: bool = False
     rulings: tuple[Ruling, ...] = ()
     account: Address | None = None
+    overrides: Mapping[Address, RecipientOverrides] = field(factory=dict)
 
 
 class IPolicy(Interface):
@@ -242,6 +244,10 @@ class IPolicy(Interface):
 
     def tap(transaction: MailTransaction) -> IMessageTap | None:
         """Called at the end of DATA: what is to hear this message come in, if anything."""
+
+    def speaks_after_recipients(transaction: MailTransaction) -> bool:
+        """Whether it may yet say something, at DATA or later. Asked at RCPT about recipients of one message that have
+        different rules for this policy: there will be one answer for all of them, or none."""
 
 
 class Probed(enum.Enum):

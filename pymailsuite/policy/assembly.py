@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import random
 
 from attrs import frozen
@@ -23,6 +23,11 @@ from pymailsuite.interfaces.policy import (
     PolicyContext,
 )
 from pymailsuite.policy.chain import Installed, PolicyChain
+
+
+def policy_factories() -> Mapping[str, IPolicyFactory]:
+    """The policies there are, by name: ours and those of other plugins."""
+    return {factory.name: factory for factory in getPlugins(IPolicyFactory)}
 
 
 def section_of(settings: Settings, name: str) -> PolicySection | None:
@@ -50,7 +55,7 @@ def make_chain(
     """
     if not settings.policy.enabled:
         return None
-    found = {factory.name: factory for factory in (getPlugins(IPolicyFactory) if factories is None else factories)}
+    found = policy_factories() if factories is None else {factory.name: factory for factory in factories}
     _check_names(settings.policy, found)
     authserv_id = settings.policy.authserv_id or settings.server.hostname
     installed = []

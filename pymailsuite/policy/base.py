@@ -41,3 +41,7 @@ class Policy:
 
     def tap(self, transaction: MailTransaction) -> IMessageTap | None:
         return None
+
+    def speaks_after_recipients(self, transaction: MailTransaction) -> bool:
+        own = type(self)
+        return own.data is not Policy.data or own.message is not Policy.message

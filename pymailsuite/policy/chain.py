@@ -126,7 +126,12 @@ class PolicyChain:
         self.record = record
         self._settings = settings
         self._clock = clock
-        self._deciding = Deciding(settings, {one.policy.name: one.section for one in self.installed})
+        policies = {one.policy.name: one.policy for one in self.installed}
+        self._deciding = Deciding(
+            settings,
+            {one.policy.name: one.section for one in self.installed},
+            lambda name, transaction: policies[name].speaks_after_recipients(transaction),
+        )
         self._plans: dict[_Standing, _Plan] = {
             (known, trusted): _plan(self.installed, (known, trusted), self._deciding.tells_recipients_apart)
             for known, trusted in product((False, True), repeat=2)
@@ -144,7 +149,7 @@ class PolicyChain:
         stage = transaction.stage
         plan = self._plan_for(transaction.peer, transaction.submission)
         asked = plan.by_stage[stage]
-        if not asked and not transaction.rulings and stage not in plan.stages:
+        if not (asked or transaction.rulings or transaction.overrides) and stage not in plan.stages:
             return succeed(_NO_OBJECTION)
         limit_s = self._settings.message_budget if stage is Stage.MESSAGE else self._settings.budget
         budget_s = min(limit_s, max(limit_s - _seconds_spent(transaction.rulings), _LEAST_S))

@@ -8,7 +8,7 @@ ACCEPTs, the others' objections do not undo.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from pymailsuite.config.sections.policy import Exemptions, PolicyAction, PolicySection, PolicySettings
@@ -34,6 +34,8 @@ _LATER: Final = PolicyReply(451, "4.7.1", "Refused for now, try again later")
 _UNCHECKED: Final = PolicyReply(451, "4.7.0", "Cannot be checked now, try again later")
 _TOO_HIGH: Final = PolicyReply(550, "5.7.1", "Too much speaks against this message")
 _SEPARATELY: Final = PolicyReply(452, "4.5.3", "Other rules apply to this recipient: send to it separately")
+_UNHEARD: Final[Mapping[PolicyAction, PolicyAction]] = {"off": "log"}
+"""Actions that come to the same for a recipient: the policy is asked, and does not count."""
 _BY_RECIPIENT: Final = "recipients"
 """The culprit's name when it is only that recipients have different rules."""
 _BY_SCORE: Final = "score"
@@ -80,17 +82,25 @@ def is_listed(address: Address, entries: Iterable[str]) -> bool:
 
 
 class Deciding:
-    """Decides by ``settings`` and the section of each policy, by its name."""
+    """Decides by ``settings`` and the section of each policy, by its name.
 
-    def __init__(self, settings: PolicySettings, sections: Mapping[str, PolicySection]) -> None:
+    ``speaks_later`` says at RCPT whether a policy may yet say something of this transaction, at DATA or later."""
+
+    def __init__(
+        self,
+        settings: PolicySettings,
+        sections: Mapping[str, PolicySection],
+        speaks_later: Callable[[str, MailTransaction], bool],
+    ) -> None:
         self._settings = settings
         self._sections = sections
+        self._speaks_later = speaks_later
         self._overrides = {name.lower(): overrides for name, overrides in settings.recipients.items()}
         self._excepted = frozenset(settings.accept_except)
         exemptions: list[Exemptions] = [settings, *sections.values()]
         self._exempt_recipients = [each.exempt_recipients for each in exemptions if each.exempt_recipients]
         self.tells_recipients_apart = bool(self._overrides or self._exempt_recipients)
-        """Whether it may depend on the recipient what becomes of a message."""
+        """Whether the configuration alone says that it may depend on the recipient what becomes of a message."""
 
     # --- one verdict
 
@@ -127,12 +137,13 @@ class Deciding:
         refusal, culprit = None, ""
         if stage is Stage.RCPT:
             refusal, culprit = self._refusal_for(transaction.recipient, known, known, transaction)
-            if refusal is None and self._is_to_come_alone(transaction):
+            if refusal is None and self._is_to_come_alone(transaction, known):
                 refusal, culprit = _SEPARATELY, _BY_RECIPIENT
         elif stage in _AFTER_RECIPIENTS:
             # One answer for all of them. Those of a stranger's message have the same rules; of those of a user's, who
             # cannot be asked to send twice, all get what one of them wants to have.
-            for recipient in transaction.recipients if self._overrides else transaction.recipients[:1]:
+            differ = self._overrides or transaction.overrides
+            for recipient in transaction.recipients if differ else transaction.recipients[:1]:
                 refusal, culprit = self._refusal_for(recipient, rulings, known, transaction)
                 if refusal is None:
                     break
@@ -152,7 +163,7 @@ class Deciding:
         found: dict[Address, Disposal] = {}
         objections = [ruling for ruling in known if ruling.verdict.disposal is not None]
         for recipient in transaction.recipients if objections else ():
-            actions, _ = self._wanted_by(recipient)
+            actions, _ = self._wanted_by(recipient, transaction)
             vouched = _vouched(known, recipient)
             for ruling in objections:
                 disposal = ruling.verdict.disposal
@@ -166,13 +177,19 @@ class Deciding:
                     found[recipient] = disposal
         return found
 
-    def _wanted_by(self, recipient: Address | None) -> tuple[dict[str, PolicyAction], float]:
-        """The actions that a recipient's domain and account want otherwise, and the score they refuse from."""
+    def _wanted_by(
+        self, recipient: Address | None, transaction: MailTransaction
+    ) -> tuple[dict[str, PolicyAction], float]:
+        """The actions that a recipient's domain and account want otherwise, and the score they refuse from: what the
+        directory says goes before what the configuration does, and of each, the account before the domain."""
         actions: dict[str, PolicyAction] = {}
         limit = self._settings.reject_score
-        if self._overrides and recipient is not None:
-            for name in (recipient.domain, f"{recipient.local_part}@{recipient.domain}"):
-                overrides = self._overrides.get(name.lower())
+        if recipient is not None and (self._overrides or transaction.overrides):
+            for overrides in (
+                self._overrides.get(recipient.domain.lower()),
+                self._overrides.get(f"{recipient.local_part}@{recipient.domain}".lower()),
+                transaction.overrides.get(recipient),
+            ):
                 if overrides is not None:
                     actions |= overrides.actions
                     limit = limit if overrides.reject_score is None else overrides.reject_score
@@ -186,28 +203,48 @@ class Deciding:
         transaction: MailTransaction,
     ) -> tuple[PolicyReply | None, str]:
         """The refusal as this recipient wants it, and whose it is."""
-        actions, limit = self._wanted_by(recipient)
+        actions, limit = self._wanted_by(recipient, transaction)
         objection, culprit = self._objection(considered, known, transaction, actions)
         if objection is not None:
             return objection, culprit
-        score = sum(self._counted(ruling, actions)[1] for ruling in _latest(known)) if actions else _score_of(known)
+        score = self._score_by(known, actions)
         if limit and score >= limit and not _accepted(known, transaction):
             return self._explained(_TOO_HIGH), _BY_SCORE
         return None, ""
 
-    def _is_to_come_alone(self, transaction: MailTransaction) -> bool:
+    def _score_by(self, known: Sequence[Ruling], actions: Mapping[str, PolicyAction]) -> float:
+        if not actions:
+            return _score_of(known)
+        return sum(self._counted(ruling, actions)[1] for ruling in _latest(known))
+
+    def _is_to_come_alone(self, transaction: MailTransaction, known: Sequence[Ruling]) -> bool:
         """Whether the recipient has other rules than those before it. There is one reply to a message: it would get
         what it does not want, or they would not get what they want. Source: RFC 5321 §4.5.3.1.10."""
         peer, recipient = transaction.peer, transaction.recipient
-        if not self.tells_recipients_apart or recipient is None or not transaction.recipients:
+        if recipient is None or not transaction.recipients:
+            return False
+        if not (self.tells_recipients_apart or transaction.overrides):
             return False
         if transaction.submission or peer.login or peer.trusted:
             return False
-        return self._rules_of(recipient) != self._rules_of(transaction.recipients[0])
+        first = transaction.recipients[0]
+        return self._rules_of(recipient, transaction, known) != self._rules_of(first, transaction, known)
 
-    def _rules_of(self, recipient: Address) -> tuple[object, ...]:
+    def _rules_of(
+        self, recipient: Address, transaction: MailTransaction, known: Sequence[Ruling]
+    ) -> tuple[object, ...]:
+        """Of a recipient's rules, those that the answer to the message may depend on: what is for RCPT and before has
+        been decided for each recipient, and is no reason to send twice."""
+        actions, limit = self._wanted_by(recipient, transaction)
+        later = {
+            policy: wanted
+            for policy, action in actions.items()
+            if (section := self._sections.get(policy)) is not None
+            and (wanted := _UNHEARD.get(action, action)) != section.action
+            and self._speaks_later(policy, transaction)
+        }
         exempt = tuple([is_listed(recipient, listed) for listed in self._exempt_recipients])
-        return *self._wanted_by(recipient), exempt
+        return later, limit, self._score_by(known, actions), exempt
 
     def _counted(self, ruling: Ruling, actions: Mapping[str, PolicyAction]) -> tuple[Effect, float]:
         action = actions.get(ruling.policy)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pymailsuite.errors import MailError
 from pymailsuite.interfaces import LocalRecipient
 from pymailsuite.interfaces.history import Refused
+from pymailsuite.interfaces.overrides import NO_OVERRIDES, RecipientOverrides
 from pymailsuite.interfaces.policy import Action, Decision, MailTransaction, PolicyReply, Ruling, Stage
 from pymailsuite.sasl import ServerMechanism
 from pymailsuite.smtp import replies
@@ -77,6 +78,7 @@ class Conversation:
         self._smtputf8 = False
         self._declared_size: int | None = None
         self._rulings: tuple[Ruling, ...] = ()
+        self._overrides: dict[Address, RecipientOverrides] = {}
 
     @property
     def peer(self) -> Peer:
@@ -197,7 +199,14 @@ class Conversation:
             early_talker=self._early_talker,
             rulings=self._all_rulings(),
             account=None if recipient is None else self._account(),
+            overrides=self._overrides,
         )
+
+    def _note_overrides(self, recipient: Address, resolved: Resolved) -> None:
+        """What the recipient wants otherwise of the checks; most want nothing."""
+        overrides = resolved[0].overrides if resolved else NO_OVERRIDES
+        if overrides is not NO_OVERRIDES:
+            self._overrides[recipient] = overrides
 
     def _account(self) -> Address | None:
         """Of the recipient that is asked about, if it has one to itself."""

@@ -140,7 +140,9 @@ class TransactionCommands(Conversation):
             code = int(self._settings.relay_denied)
             self._refuse_recipient(address, reply(code, f"{code // 100}.7.1", RelayDenied.text))
             return self._slowed(None)
-        if Stage.RCPT in self._stages or self._anything_said():
+        if self._service.policies is not None:
+            self._note_overrides(address, resolved)
+        if Stage.RCPT in self._stages or self._overrides or self._anything_said():
             self._resolved = resolved
             return self._check(Stage.RCPT, self._recipient_decided, address)
         self._take_recipient(address, resolved, replies.RECIPIENT_OK)

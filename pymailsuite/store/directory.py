@@ -1,4 +1,7 @@
-"""Domains, accounts and aliases. Names are kept and matched in lower case."""
+"""Domains, accounts and aliases. Names are kept and matched in lower case.
+
+What a domain or an account wants otherwise of the checks is in its own row: it is read for every recipient.
+"""
 
 # ruff: noqa: S608
 # Statements are put together from constants of this room; values always travel beside them.
@@ -7,18 +10,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from pymailsuite.errors import AlreadyExists, NoSuchAccount, NoSuchEntry, Refusal
-from pymailsuite.interfaces.directory import Account, Alias, Credentials, DirectoryRow, Domain, IDirectoryStore
+from pymailsuite.interfaces.directory import (
+    Account,
+    Alias,
+    ChangeOverrides,
+    Credentials,
+    DirectoryRow,
+    Domain,
+    IDirectoryStore,
+)
+from pymailsuite.interfaces.overrides import NO_OVERRIDES, RecipientOverrides
 from pymailsuite.store.database import Database
 from pymailsuite.store.mailboxes import advance_txn, create_levels_txn
 from pymailsuite.store.transaction import Row, Transaction
 from pymailsuite.values import INBOX, AccountId, Address, SpecialUse
 
-_ACCOUNT = "SELECT account_id, login_name, full_name, enabled, created_at FROM accounts"
+_ACCOUNT_COLUMNS = "account_id, login_name, full_name, enabled, created_at, overrides"
+_ACCOUNT = f"SELECT {_ACCOUNT_COLUMNS} FROM accounts"
+_DOMAIN = "SELECT name, catch_all_local, catch_all_domain, overrides FROM domains"
 _FIRST_MAILBOXES: tuple[tuple[str, SpecialUse | None], ...] = (
     (INBOX, None),
     ("Drafts", SpecialUse.DRAFTS),
@@ -30,13 +45,21 @@ _FIRST_MAILBOXES: tuple[tuple[str, SpecialUse | None], ...] = (
 
 
 def _account(row: Row) -> Account:
-    account_id, login_name, full_name, enabled, created_at = row
-    return Account(AccountId(account_id), login_name, full_name, bool(enabled), created_at)
+    account_id, login_name, full_name, enabled, created_at, overrides = row
+    return Account(AccountId(account_id), login_name, full_name, bool(enabled), created_at, _overrides_in(overrides))
 
 
 def _domain(row: Row) -> Domain:
-    name, local_part, domain = row
-    return Domain(name, None if local_part is None else Address(local_part, domain))
+    name, local_part, domain, overrides = row
+    return Domain(name, None if local_part is None else Address(local_part, domain), _overrides_in(overrides))
+
+
+def _overrides_in(text: str) -> RecipientOverrides:
+    return RecipientOverrides.model_validate_json(text) if text else NO_OVERRIDES
+
+
+def _text_of(overrides: RecipientOverrides) -> str:
+    return "" if overrides == NO_OVERRIDES else overrides.model_dump_json(exclude_defaults=True)
 
 
 def _key(address: Address) -> tuple[str, str]:
@@ -44,8 +67,15 @@ def _key(address: Address) -> tuple[str, str]:
 
 
 def _domain_txn(txn: Transaction, name: str) -> Domain | None:
-    row = txn.row("SELECT name, catch_all_local, catch_all_domain FROM domains WHERE name = ?", (name.lower(),))
+    row = txn.row(f"{_DOMAIN} WHERE name = ?", (name.lower(),))
     return None if row is None else _domain(row)
+
+
+def _known_domain_txn(txn: Transaction, name: str) -> Domain:
+    domain = _domain_txn(txn, name)
+    if domain is None:
+        raise NoSuchEntry(f"No such domain: {name.lower()}")
+    return domain
 
 
 def _lock_domain_txn(txn: Transaction, name: str) -> bool:
@@ -99,18 +129,25 @@ class DirectoryStore:
     def set_catch_all(self, name: str, target: Address | None) -> Deferred[Domain]:
         def set_txn(txn: Transaction) -> Domain:
             parts = (None, None) if target is None else (target.local_part, target.domain)
-            if not txn.execute(
+            txn.execute(
                 "UPDATE domains SET catch_all_local = ?, catch_all_domain = ? WHERE name = ?", (*parts, name.lower())
-            ):
-                raise NoSuchEntry(cause=f"domain {name}")
-            return Domain(name.lower(), target)
+            )
+            return _known_domain_txn(txn, name)
 
         return self._database.run("set catch-all", set_txn)
 
+    def change_domain_overrides(self, name: str, change: ChangeOverrides) -> Deferred[Domain]:
+        def change_txn(txn: Transaction) -> Domain:
+            _lock_domain_txn(txn, name.lower())
+            wanted = change(_known_domain_txn(txn, name).overrides)
+            txn.execute("UPDATE domains SET overrides = ? WHERE name = ?", (_text_of(wanted), name.lower()))
+            return _known_domain_txn(txn, name)
+
+        return self._database.run("change overrides of domain", change_txn)
+
     def domains(self) -> Deferred[list[Domain]]:
         def domains_txn(txn: Transaction) -> list[Domain]:
-            rows = txn.rows("SELECT name, catch_all_local, catch_all_domain FROM domains ORDER BY name")
-            return [_domain(row) for row in rows]
+            return [_domain(row) for row in txn.rows(f"{_DOMAIN} ORDER BY name")]
 
         return self._database.read("domains", domains_txn)
 
@@ -166,6 +203,21 @@ class DirectoryStore:
     def set_enabled(self, account_id: AccountId, enabled: bool) -> Deferred[None]:
         return self._set(account_id, "enabled", int(enabled))
 
+    def change_account_overrides(self, login_name: str, change: ChangeOverrides) -> Deferred[Account]:
+        def change_txn(txn: Transaction) -> Account:
+            row = txn.row(f"{_ACCOUNT} WHERE login_name = ?{txn.for_update}", (login_name.lower(),))
+            if row is None:
+                raise NoSuchAccount(f"No such account: {login_name.lower()}")
+            account = _account(row)
+            account = evolve(account, overrides=change(account.overrides))
+            txn.execute(
+                "UPDATE accounts SET overrides = ? WHERE account_id = ?",
+                (_text_of(account.overrides), account.account_id),
+            )
+            return account
+
+        return self._database.run("change overrides of account", change_txn)
+
     def _set(self, account_id: AccountId, column: str, value: object) -> Deferred[None]:
         def set_txn(txn: Transaction) -> None:
             if not txn.execute(f"UPDATE accounts SET {column} = ? WHERE account_id = ?", (value, account_id)):
@@ -189,9 +241,7 @@ class DirectoryStore:
     def credentials(self, login_name: str) -> Deferred[Credentials | None]:
         def credentials_txn(txn: Transaction) -> Credentials | None:
             row = txn.row(
-                "SELECT account_id, login_name, full_name, enabled, created_at, password_hash FROM accounts"
-                " WHERE login_name = ?",
-                (login_name.lower(),),
+                f"SELECT {_ACCOUNT_COLUMNS}, password_hash FROM accounts WHERE login_name = ?", (login_name.lower(),)
             )
             return None if row is None else Credentials(_account(row[:-1]), row[-1])
 

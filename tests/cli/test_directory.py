@@ -58,6 +58,45 @@ class DomainTests(CommandCase):
         self.assertEqual([line.split() for line in lines], listed)
 
 
+class RuleTests(CommandCase):
+    """``domain rule``, ``account rule`` and what belongs to them."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.run_command("account", "add", "ann@example.test", "--no-password")
+
+    def test_rules_are_set_listed_and_removed(self) -> None:
+        done = self.run_command("domain", "rule", "Example.TEST", "spf", "log")
+        self.assertEqual((done.stdout, done.stderr), ("spf for example.test: log\n", ""))
+        self.run_command("account", "rule", "ann@example.test", "spf", "reject")
+        changed = self.answer("account", "reject-score", "ann@example.test", "8.5")
+        expected = {"account": "ann@example.test", "actions": {"spf": "reject"}, "reject_score": 8.5}
+        self.assertEqual(changed, expected)
+        self.assertEqual(self.answer("account", "rules"), [expected])
+        domain = {"domain": "example.test", "actions": {"spf": "log"}, "reject_score": None}
+        self.assertEqual(self.answer("domain", "rules", "example.test"), [domain])
+        self.assertIn("spf=log", self.run_command("domain", "rules").stdout)
+        self.run_command("account", "rule", "ann@example.test", "spf", "--remove")
+        self.run_command("account", "reject-score", "ann@example.test", "--remove")
+        self.assertEqual(self.answer("account", "rules"), [])
+        self.run_command("account", "rule", "ann@example.test", "spf", "--remove", code=1)
+
+    def test_a_rule_that_decides_nothing_is_pointed_out(self) -> None:
+        done = self.run_command("account", "rule", "ann@example.test", "greylist", "reject")
+        self.assertEqual(done.stderr, "note: greylist is off in the configuration, so nobody is asked\n")
+        done = self.run_command("account", "rule", "ann@example.test", "helo", "off")
+        self.assertIn("note: what helo says at once", done.stderr)
+
+    def test_what_is_not_there_has_no_rules(self) -> None:
+        unknown = self.run_command("domain", "rule", "example.test", "nihgt", "off", code=2)
+        self.assertIn("no such policy: nihgt", unknown.stderr)
+        self.run_command("domain", "rules", "a.test", code=1)
+        self.run_command("domain", "rule", "example.test", "spf", "sometimes", code=2)
+        self.run_command("domain", "rule", "example.test", "spf", code=2)
+        self.assertIn("No such domain", self.run_command("domain", "rule", "a.test", "spf", "off", code=1).stderr)
+        self.assertIn("No such account", self.run_command("account", "rule", "b@a.test", "spf", "off", code=1).stderr)
+
+
 class AccountTests(CommandCase):
     """``pymailsuite account``."""
 

@@ -1,5 +1,7 @@
 """What addresses resolve to."""
 
+import ast
+
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -9,6 +11,7 @@ from pymailsuite.config.sections.directory import DirectorySettings
 from pymailsuite.directory import AliasLoop, RecipientResolver
 from pymailsuite.errors import NoSuchUser, StoreUnavailable
 from pymailsuite.interfaces import IDirectoryStore, IRecipientResolver, LocalRecipient, RemoteRecipient
+from pymailsuite.interfaces.overrides import NO_OVERRIDES, RecipientOverrides
 from tests.acceptance import acceptance
 from tests.support.directory import MemoryDirectory, address_of
 
@@ -63,6 +66,40 @@ class ResolverTests(SynchronousTestCase):
         for number in range(50):
             text = f"info@d{number}.example"
             self.assertEqual(self.resolve(text), (self.local(text),))
+
+    # --- what is wanted otherwise of the checks
+
+    def want(self, name, **actions):
+        change = self.directory.change_account_overrides if "@" in name else self.directory.change_domain_overrides
+        self.successResultOf(change(name, lambda old: RecipientOverrides(actions=actions).over(old)))
+
+    def wanted(self, text):
+        (actions,) = {str(one.overrides.actions) for one in self.resolve(text)}
+        return ast.literal_eval(actions)
+
+    def test_what_the_account_wants_goes_before_what_the_domain_of_the_address_wants(self):
+        self.assertIs(self.resolve("alice@mail.example")[0].overrides, NO_OVERRIDES)
+        self.configure()
+        self.want("mail.example", greylist="off", spf="log")
+        self.want("alice@mail.example", spf="reject")
+        self.assertEqual(self.wanted("Alice@mail.example"), {"greylist": "off", "spf": "reject"})
+        self.assertEqual(self.wanted("alice+lists@mail.example"), {"greylist": "off", "spf": "reject"})
+        self.assertEqual(self.wanted("bob@mail.example"), {"greylist": "off", "spf": "log"})
+        self.assertEqual(self.wanted("x@far.example"), {})
+
+    def test_an_alias_has_the_wishes_of_its_domain_and_of_the_one_account_its_mail_goes_to(self):
+        self.directory.with_domain("other.example").with_alias("info@other.example", "alice@mail.example")
+        self.directory.with_alias("team@other.example", "alice@mail.example", "bob@mail.example")
+        self.directory.with_alias("far@other.example", "x@far.example")
+        self.directory.with_alias("bob@mail.example", "bob@mail.example", "x@far.example")
+        for name in ("alice@mail.example", "bob@mail.example"):
+            self.want(name, greylist="off")
+        self.want("mail.example", spf="log")
+        self.want("other.example", dnsbl="score")
+        self.assertEqual(self.wanted("info@other.example"), {"dnsbl": "score", "greylist": "off"})
+        self.assertEqual(self.wanted("team@other.example"), {"dnsbl": "score"})
+        self.assertEqual(self.wanted("far@other.example"), {"dnsbl": "score"})
+        self.assertEqual(self.wanted("bob@mail.example"), {"spf": "log", "greylist": "off"})
 
     # --- aliases
 

@@ -10,8 +10,9 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from pymailsuite.config.sections.policy import PolicySection, RecipientOverrides
+from pymailsuite.config.sections.policy import PolicySection
 from pymailsuite.errors import DnsFailure
+from pymailsuite.interfaces.overrides import NO_OVERRIDES, RecipientOverrides
 from pymailsuite.interfaces.policy import (
     Action,
     Decision,
@@ -285,6 +286,46 @@ class DecidingTests(ChainTestCase):
                 self.assertEqual(chain.stages_for(peer, False), frozenset())
                 decision = self.decide(chain, at(Stage.RCPT, peer=peer, recipient=lax, recipients=(ANN,)))
                 self.assertIsNone(decision.refusal)
+
+    def test_what_the_directory_says_of_a_recipient_goes_before_the_configuration(self) -> None:
+        general = {"example.org": RecipientOverrides(actions={"one": "off"}), "ann@example.org": NO_OVERRIDES}
+        chain = chain_of(says("one", mail=rejecting()), recipients=general)
+        mail = self.decide(chain, at(Stage.MAIL))
+        for stored, refused in (({}, False), ({ANN: RecipientOverrides(actions={"one": "reject"})}, True)):
+            asked = at(Stage.RCPT, recipient=ANN, rulings=mail.rulings, overrides=stored)
+            self.assertEqual(self.decide(chain, asked).refusal is not None, refused)
+
+    def test_recipients_with_other_rules_in_the_directory_get_messages_of_their_own(self) -> None:
+        chain = chain_of(says("one", message=rejecting()))
+        stored = {ANN: RecipientOverrides(actions={"one": "off"})}
+        for first, second, apart in ((ANN, BOB, True), (BOB, ANN, True), (ANN, ANN, False), (BOB, BOB, False)):
+            asked = at(Stage.RCPT, recipient=second, recipients=(first,), overrides=stored)
+            decision = self.decide(chain, asked)
+            self.assertEqual(decision.refusal is not None and decision.refusal.code == 452, apart)
+        for recipient, refused in ((ANN, False), (BOB, True)):
+            message = self.decide(chain, at(Stage.MESSAGE, recipients=(recipient,), overrides=stored))
+            self.assertEqual(message.refusal is not None, refused)
+
+    def test_rules_for_what_is_decided_for_each_recipient_are_no_reason_to_send_twice(self) -> None:
+        counted = evolve(rejecting(), action=Action.SCORE, score=3.0)
+        for answers, actions, apart in (
+            ({"rcpt": rejecting()}, {"one": "off"}, False),
+            ({"rcpt": rejecting()}, {"one": "score"}, True),
+            ({"mail": counted}, {"one": "off"}, True),
+            ({"message": rejecting()}, {"one": "reject"}, False),
+            ({"message": rejecting()}, {"nobody": "off"}, False),
+        ):
+            chain = chain_of(says("one", **answers))
+            rulings = self.decide(chain, at(Stage.MAIL)).rulings
+            asked = at(
+                Stage.RCPT,
+                recipient=ANN,
+                recipients=(BOB,),
+                rulings=rulings,
+                overrides={ANN: RecipientOverrides(actions=actions)},
+            )
+            refusal = self.decide(chain, asked).refusal
+            self.assertEqual(refusal is not None and refusal.code == 452, apart, (answers, actions))
 
     def test_nobody_is_asked_about_recipients_where_all_have_the_same_rules(self) -> None:
         chain = chain_of(says("one", message=rejecting()))

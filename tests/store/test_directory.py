@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pymailsuite.errors import AlreadyExists, NoSuchAccount, NoSuchEntry, Refusal
 from pymailsuite.interfaces import Domain
+from pymailsuite.interfaces.overrides import NO_OVERRIDES
 from pymailsuite.values import AccountId, Address
 from tests.store.support import InMemory, OnDisk, StoreTestCase
 
@@ -39,6 +40,31 @@ class DirectoryContract(StoreTestCase):
         self.result(self.directory.set_catch_all("example.org", None))
         self.assertEqual(self.result(self.directory.domain("example.org")), Domain("example.org"))
         self.failure(self.directory.set_catch_all("other.example", ANN), NoSuchEntry)
+
+    def test_what_a_domain_and_an_account_want_of_the_checks_comes_with_their_route(self) -> None:
+        self.result(self.directory.add_account("ann@example.org", "", ""))
+        self.assertEqual(self.result(self.directory.route(ANN)).domain.overrides, NO_OVERRIDES)
+        domain = self.result(
+            self.directory.change_domain_overrides("Example.org", lambda old: old.with_action("spf", "log"))
+        )
+        self.assertEqual(domain.overrides.actions, {"spf": "log"})
+        self.result(self.directory.change_domain_overrides("example.org", lambda old: old.with_reject_score(9.5)))
+        self.result(
+            self.directory.change_account_overrides("ANN@example.org", lambda old: old.with_action("greylist", "off"))
+        )
+        row = self.result(self.directory.route(ANN))
+        self.assertEqual((row.domain.overrides.actions, row.domain.overrides.reject_score), ({"spf": "log"}, 9.5))
+        self.assertEqual(row.account.overrides.actions, {"greylist": "off"})
+        self.assertEqual(self.result(self.directory.domains())[0].overrides, row.domain.overrides)
+        self.assertEqual(self.result(self.directory.credentials("ann@example.org")).account, row.account)
+        # What is changed otherwise leaves them alone.
+        self.assertEqual(self.result(self.directory.set_catch_all("example.org", ANN)).overrides, row.domain.overrides)
+        gone = self.result(
+            self.directory.change_account_overrides("ann@example.org", lambda old: old.with_action("greylist", None))
+        )
+        self.assertEqual(gone.overrides, NO_OVERRIDES)
+        self.failure(self.directory.change_domain_overrides("other.example", lambda old: old), NoSuchEntry)
+        self.failure(self.directory.change_account_overrides("bob@example.org", lambda old: old), NoSuchAccount)
 
     def test_accounts_are_made_changed_and_removed(self) -> None:
         made = self.result(self.directory.add_account("Ann@Example.org", "hash", "Ann"))

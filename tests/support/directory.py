@@ -86,6 +86,14 @@ class MemoryDirectory:
         return self._domains[name]
 
     @_fired
+    def change_domain_overrides(self, name, change):
+        if name not in self._domains:
+            raise NoSuchEntry
+        found = self._domains[name]
+        self._domains[name] = evolve(found, overrides=change(found.overrides))
+        return self._domains[name]
+
+    @_fired
     def domains(self):
         return [self._domains[name] for name in sorted(self._domains)]
 
@@ -114,6 +122,15 @@ class MemoryDirectory:
     def set_enabled(self, account_id, enabled):
         name, found = self._by_id(account_id)
         self._credentials[name] = evolve(found, account=evolve(found.account, enabled=enabled))
+
+    @_fired
+    def change_account_overrides(self, login_name, change):
+        if login_name not in self._credentials:
+            raise NoSuchAccount
+        found = self._credentials[login_name]
+        account = evolve(found.account, overrides=change(found.account.overrides))
+        self._credentials[login_name] = evolve(found, account=account)
+        return account
 
     @_fired
     def accounts(self, domain):

@@ -8,8 +8,10 @@ from pydantic import ConfigDict, Field
 
 from pymailsuite.config.base import Duration, Section
 from pymailsuite.config.sections.smtp import Network
+from pymailsuite.interfaces.overrides import PolicyAction, RecipientOverrides
 
-PolicyAction = Literal["reject", "tempfail", "score", "log", "off"]
+__all__ = ["Exempt", "Exemptions", "PluginPolicySection", "PolicyAction", "PolicySection", "PolicySettings"]
+
 Exempt = Literal["authenticated", "trusted"]
 
 
@@ -59,16 +61,6 @@ class PluginPolicySection(PolicySection):
     model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
 
 
-class RecipientOverrides(Section):
-    """What a domain or an account wants otherwise."""
-
-    actions: dict[str, PolicyAction] = Field(default_factory=dict)
-    """Actions by the policy's name; here ``off`` and ``log`` are the same."""
-
-    reject_score: float | None = None
-    """In place of the general one."""
-
-
 class PolicySettings(Exemptions):
     """``[policy]``: the checks of client, sender and message, all together. Each check has a section of its own, named
     as the check, with its ``action``."""
@@ -108,7 +100,8 @@ class PolicySettings(Exemptions):
     recipients: dict[str, RecipientOverrides] = Field(default_factory=dict)
     """What a domain or an account wants otherwise, by ``"example.com"`` or ``"user@example.com"``; the account's goes
     before the domain's. Refusals that are said at once cannot be set aside here. Recipients with different rules get
-    messages of their own, see ``exempt_recipients``."""
+    messages of their own, see ``exempt_recipients``. Rules in the store (``pymailsuite domain rule``, ``account rule``)
+    go before these."""
 
     plugins: dict[str, PluginPolicySection] = Field(default_factory=dict)
     """Sections of policies that are not ours, by the policy's name."""

@@ -58,6 +58,9 @@ class GreylistPolicy(Policy):
             return succeed(NO_OPINION)
         return Deferred.fromCoroutine(self._about(transaction, transaction.recipients))
 
+    def speaks_after_recipients(self, transaction: MailTransaction) -> bool:
+        return self._settings.at == "data" or transaction.reverse_path is None
+
     async def _about(self, transaction: MailTransaction, recipients: Sequence[Address]) -> Verdict:
         settings = self._settings
         names = client_names(transaction, settings)

@@ -20,6 +20,7 @@ from attrs import define, frozen
 
 from pymailsuite.errors import NoSuchAccount, NoSuchMailbox, StoreUnavailable
 from pymailsuite.interfaces.directory import Account, IDirectoryStore
+from pymailsuite.interfaces.overrides import RecipientOverrides
 from pymailsuite.interfaces.store import RestoredMail
 from pymailsuite.store.database import Database
 from pymailsuite.store.mailboxes import (
@@ -198,7 +199,12 @@ class Returning:
     async def _make_account(self, row: Mapping[str, Any]) -> Account:
         if await self._directory.domain(row["domain"]) is None:
             await self._directory.add_domain(row["domain"])
-        account: Account = await self._directory.add_account(row["login_name"], row["password_hash"], row["full_name"])
+        name = row["login_name"]
+        account: Account = await self._directory.add_account(name, row["password_hash"], row["full_name"])
+        # A backup may be older than the column.
+        if overrides := row.get("overrides"):
+            wanted = RecipientOverrides.model_validate_json(overrides)
+            account = await self._directory.change_account_overrides(name, lambda none: wanted)
         return account
 
     async def _make_mailbox(self, account_id: AccountId, name: str) -> None:
