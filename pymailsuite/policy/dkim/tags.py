@@ -16,7 +16,8 @@ _B_VALUE = re.compile(rb"((?:\A|;)[ \t\r\n]*+b[ \t\r\n]*+=)[^;]*+")
 _HEX_OCTET = re.compile(rb"=([0-9A-F]{2})")
 _LINE: Final = 76
 _LONGEST_LINE: Final = 980
-_FOLD: Final = b"\r\n\t"
+_FOLD: Final = b"\r\n "
+"""A space and no tab: dkimpy finds the instance of an ARC field by the space before ``i=``."""
 
 
 class TagError(ValueError):

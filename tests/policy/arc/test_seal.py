@@ -122,4 +122,10 @@ class SealTests(SynchronousTestCase):
 
     def test_signatures_are_in_one_line_so_that_relays_cannot_fold_them(self) -> None:
         for line in fields_of(MESSAGE).split(b"\r\n"):
-            self.assertTrue(line.startswith(b"\tb=") or len(line) < 79, line)
+            self.assertTrue(line.startswith(b" b=") or len(line) < 79, line)
+
+    def test_the_instance_stands_behind_a_space_wherever_the_fold_is(self) -> None:
+        """dkimpy finds it by that."""
+        for count in range(40):
+            rules = SigningRules((b"from", b"x" * (1 + count)), exact=True)
+            self.assertEqual(fields_of(MESSAGE, rules=rules).count(b" i=1;"), 3, count)
