@@ -54,6 +54,18 @@ def raw_addresses(body: bytes) -> list[RawAddress]:
     return found
 
 
+def is_ambiguous(body: bytes) -> bool:
+    """Whether an entry of an address list can be read as one address or another: it has two pairs of brackets, more
+    than one address without a comma between them, or an address with two ``@``.
+
+    RFC 5322 §3.4 has none of these forms, and programs differ in what they make of them. An ``@`` in a display name is
+    not meant: it is as common as it is wrong, and everybody goes by the brackets.
+    """
+    parser = _Parser([])
+    parser.parse(body)
+    return parser.ambiguous
+
+
 def _comment_end(body: bytes, start: int) -> int:
     """The offset after the comment whose parenthesis opens at ``start``; nesting is counted, not recursed into."""
     depth = 0
@@ -83,11 +95,13 @@ class _Parser:
     def __init__(self, found: list[RawAddress]) -> None:
         self.found = found
         self.in_group = False
+        self.ambiguous = False
         self._begin()
 
     def _begin(self) -> None:
         self.words: list[bytes] = []  # of the phrase, or of an address without brackets; b" " where space stood
         self.at: int | None = None  # index in words of the last "@" outside brackets
+        self.ats = 0  # how many of them
         self.comments: list[bytes] = []
         self.inside: list[bytes] | None = None  # of the address between brackets
         self.inside_at: int | None = None
@@ -129,13 +143,20 @@ class _Parser:
         if text == b"<":
             if self.inside is None:
                 self.inside = []
+            else:
+                self.ambiguous = True
             self.in_brackets = True
         elif text == b">":
             self.in_brackets = False
         elif text == b"@":
             if self.in_brackets and self.inside is not None:
+                if self.inside_at is not None and not self._is_route():
+                    self.ambiguous = True
                 self.inside_at = len(self.inside)
             else:
+                self.ats += 1
+                if self.inside is not None:
+                    self.ambiguous = True
                 self.at = len(self.words)
             self._word(text)
         elif text in (b",", b";"):
@@ -176,6 +197,8 @@ class _Parser:
         else:
             local_part, domain = _mailbox(self.words, self.at)
             name = b""
+            if self.ats > 1:
+                self.ambiguous = True
         if local_part or domain or name:
             if not name and self.comments:
                 name = b" ".join(b" ".join(self.comments).split())

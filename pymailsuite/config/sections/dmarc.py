@@ -27,8 +27,9 @@ class DmarcSettings(PolicySection):
     it no more."""
 
     several_authors: WhatToDo = "reject"
-    """What to do with mail that has several From fields, or one that names no proper domain: nobody can say whose it
-    is, and a program may show another author than the one that was checked."""
+    """What to do with mail that has several From fields, or one that names no proper domain or can be read in more than
+    one way (``<a@one.example> <b@other.example>``): nobody can say whose it is, and a program may show another author
+    than the one that was checked."""
 
     no_author: WhatToDo = "tag"
     """What to do with mail that has no From field, or one that names nobody."""

@@ -12,7 +12,7 @@ from typing import Final
 from attrs import frozen
 
 from pymailsuite.dns.names import absolute_name, text_of
-from pymailsuite.message.addresses import raw_addresses
+from pymailsuite.message.addresses import is_ambiguous, raw_addresses
 from pymailsuite.message.charsets import decode_undeclared
 
 _REMEMBERED_MAX: Final = 500
@@ -25,8 +25,8 @@ AUTHORS_MAX: Final = 5
 class Author:
     """The domains of the author addresses, in A-labels, each once. ``problem`` is empty, or why there is no saying.
 
-    ``malformed`` tells a From field that misleads (several fields, no domain name behind an @) from one that is only
-    missing or names nobody.
+    ``malformed`` tells a From field that misleads (several fields, no domain name behind an @, an address that can be
+    read in two ways) from one that is only missing or names nobody.
     """
 
     domains: tuple[str, ...] = ()
@@ -37,11 +37,14 @@ class Author:
 # RFC 5322 §4.5 lets white space stand before the colon; the body goes on over the lines folded below it.
 _from_bodies: Final = re.compile(rb"\n[Ff][Rr][Oo][Mm][ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)").findall
 
+_is_host_name: Final = re.compile(r"[a-z0-9_.-]+").fullmatch
+
 
 def _a_labels(domain: bytes) -> str:
     """A domain as it stands in an address, in A-labels and lower case; empty if it is no domain name."""
     name = None if domain.startswith(b"[") else absolute_name(decode_undeclared(domain))
-    return "" if name is None else text_of(name)
+    text = "" if name is None else text_of(name)
+    return text if _is_host_name(text) else ""
 
 
 def author_of(header: bytes) -> Author:
@@ -57,18 +60,23 @@ def author_of(header: bytes) -> Author:
 
 
 def _author_in(body: bytes) -> Author:
+    if is_ambiguous(body):
+        return Author(problem="an author can be read in more than one way", malformed=True)
     domains: dict[str, None] = {}
+    nameless = False
     for address in raw_addresses(body):
         if address.domain is None:
             continue
+        if not address.domain:
+            # A name with a comma and no quotes looks like this: who is named beside it counts all the same.
+            nameless = True
+            continue
         domain = _a_labels(address.domain)
-        if not domain and not address.domain:
-            return Author(problem="an author without a domain")
         if not domain:
             return Author(problem="the domain of an author is no domain name", malformed=True)
         domains[domain] = None
     if not domains:
-        return Author(problem="the From field names nobody")
+        return Author(problem="an author without a domain" if nameless else "the From field names nobody")
     if len(domains) > AUTHORS_MAX:
         return Author(problem=f"authors of {len(domains)} domains", malformed=True)
     return Author(tuple(domains))

@@ -41,6 +41,33 @@ class AuthorTests(SynchronousTestCase):
             found = author(*header)
             self.assertEqual(((), True), (found.domains, found.malformed), header)
 
+    def test_a_name_with_a_comma_and_no_quotes_hides_nobody(self) -> None:
+        for body in ("Doe, John <a@a.test>", "root, a@a.test", "a@a.test, root", "x,, a@a.test"):
+            self.assertEqual(Author(("a.test",)), author(body), body)
+
+    def test_what_can_be_read_in_two_ways_is_malformed(self) -> None:
+        for body in (
+            *("<a@a.test> <b@b.test>", "x <a@a.test> <b@b.test>", "<a@a.test> b@b.test", "<a@a.test>x@b.test"),
+            *("a@a.test b@b.test", "a@a.test@b.test", "<a@a.test@b.test>", '"x" <a@a.test> y <b@b.test>', "a@a.test@"),
+        ):
+            found = author(body)
+            self.assertEqual(((), True), (found.domains, found.malformed), body)
+        for body in (
+            *("b@b.test <a@a.test>", "b@b.test via c@c.test <a@a.test>", '"<b@b.test>" <a@a.test>'),
+            *(
+                "(<b@b.test>) a@a.test (b@b.test)",
+                '"b@b.test"@a.test',
+                '<"b@b.test"@a.test>',
+                "<@b.test,@c.test:a@a.test>",
+            ),
+        ):
+            self.assertEqual(Author(("a.test",)), author(body), body)
+
+    def test_what_no_host_can_be_called_is_no_domain_name(self) -> None:
+        for body in ("a@a.test\0", "a@a%2etest", "a@a.test'", "a@a$.test"):
+            found = author(body)
+            self.assertEqual(((), True), (found.domains, found.malformed), body)
+
     @given(st.binary(max_size=100))
     def test_nothing_makes_it_fail(self, body: bytes) -> None:
         author_of(b"From: " + body + b"\r\n\r\n")
