@@ -73,8 +73,8 @@ class Address:
         return self.local_part.isascii() and self.domain.isascii()
 
 
-# RFC 5321 §4.1.2 Dot-string; characters above ASCII are always atext (RFC 6531 §3.3).
-_ATOM: Final = r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~\x80-\U0010ffff]+"
+# RFC 5321 §4.1.2 Dot-string; characters above ASCII are always atext (RFC 6531 §3.3), so what is not atext is ASCII.
+_ATOM: Final = r'[^\x00-\x20"(),.:;<>@\[\\\]\x7f]+'
 _DOT_STRING: Final = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
 
 

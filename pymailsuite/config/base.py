@@ -10,9 +10,11 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Val
 
 
 class Section(BaseModel):
-    """The base of every section. An attribute's docstring is its documentation in the option reference."""
+    """The base of every section. An attribute's docstring is its documentation in the option reference.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    Only the reference reads them (``config.reference``): finding them in the source would be a tenth of each start."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}

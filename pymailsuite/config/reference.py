@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import json
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
+from itertools import pairwise
 from pathlib import PurePath
 from types import NoneType, UnionType
 from typing import Any, Final, Literal, Union, get_args, get_origin
@@ -58,12 +61,31 @@ def _section(name: str, section: type[Section]) -> Iterator[SectionReference]:
         if isinstance(kind, type) and issubclass(kind, Section):
             inner.extend(_section(f"{name}.{option_name}", kind))
         else:
-            options.append(_option(f"{name}.{option_name}", declaration))
+            options.append(_option(f"{name}.{option_name}", declaration, _text(section, option_name)))
     yield SectionReference(name, inspect.getdoc(section) or "", tuple(options))
     yield from inner
 
 
-def _option(key: str, declaration: FieldInfo) -> Option:
+def _text(section: type[Section], option_name: str) -> str:
+    """What stands under the option's declaration, in the class that has it last; empty if nothing does."""
+    texts = (_attribute_docstrings(base).get(option_name) for base in section.__mro__ if issubclass(base, Section))
+    return next((text for text in texts if text is not None), "")
+
+
+@cache
+def _attribute_docstrings(section: type[Section]) -> Mapping[str, str]:
+    """The string under each annotated attribute of a class, from its source."""
+    (declared,) = ast.parse(textwrap.dedent(inspect.getsource(section))).body
+    assert isinstance(declared, ast.ClassDef)
+    found = {}
+    for attribute, text in pairwise(declared.body):
+        match attribute, text:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(said))):
+                found[name] = inspect.cleandoc(said)
+    return found
+
+
+def _option(key: str, declaration: FieldInfo, text: str) -> Option:
     default = declaration.get_default(call_default_factory=True, validated_data={})
     shown = declaration.is_required() or default is None
     return Option(
@@ -72,7 +94,7 @@ def _option(key: str, declaration: FieldInfo) -> Option:
         required=declaration.is_required(),
         default=None if shown else _default_text(default, declaration.metadata),
         example=toml_value((declaration.examples or [""])[0]),
-        text=inspect.cleandoc(declaration.description or ""),
+        text=text,
     )
 
 

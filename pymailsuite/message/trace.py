@@ -13,7 +13,7 @@ from pymailsuite.message.headers import fields
 from pymailsuite.values import Address, Peer
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._:\[\]\-]")
-_NOT_IN_UTF8_NAMES = re.compile(r"[^A-Za-z0-9._:\[\]\-\u0080-\U0010ffff]")
+_NOT_IN_UTF8_NAMES = re.compile(r"[\x00-,/;-@\\^`{-\x7f]")
 _NOT_IN_COMMENTS = re.compile(r"[^A-Za-z0-9 ._+/\-]")
 _NAME_MAX: Final = 255
 

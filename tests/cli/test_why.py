@@ -36,7 +36,7 @@ class WhyTests(SynchronousTestCase):
         self.folder = Path(folder.name)
 
     def why(self, *arguments: str, code: int = 0) -> str:
-        config = str(self.folder / "tuned.toml")
+        config = str(self.folder / "pymailsuite.toml")
         command = [sys.executable, "-m", "pymailsuite", "why", *arguments, "--config", config]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         self.assertEqual(done.returncode, code, done.stderr)

@@ -93,7 +93,7 @@ class RelayTestCase(unittest.TestCase):
 
     def queue(self, *command: str) -> Any:
         """What ``pymailsuite queue`` says, a process of its own."""
-        config = self.server.directory / "tuned.toml"
+        config = self.server.directory / "pymailsuite.toml"
         arguments = ["queue", *command, "--config", str(config), "--json"]
         done = subprocess.run(
             [sys.executable, "-m", "pymailsuite", *arguments], capture_output=True, timeout=60, check=False, text=True

@@ -61,7 +61,7 @@ class ForwardingTests(unittest.TestCase):
 
     @classmethod
     def alias(cls, name: str, *targets: str) -> None:
-        config = str(cls.server.directory / "tuned.toml")
+        config = str(cls.server.directory / "pymailsuite.toml")
         command = [sys.executable, "-m", "pymailsuite", "alias", "set", "--config", config, f"{name}@example.test"]
         subprocess.run([*command, *targets], check=True, capture_output=True, timeout=60)
 

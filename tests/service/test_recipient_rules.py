@@ -43,7 +43,15 @@ class RecipientRuleTests(SynchronousTestCase):
 
     def command(self, *words: str) -> Any:
         """What a command answers while the server runs."""
-        line = [sys.executable, "-m", "pymailsuite", *words, "--config", str(self.folder / "tuned.toml"), "--json"]
+        line = [
+            sys.executable,
+            "-m",
+            "pymailsuite",
+            *words,
+            "--config",
+            str(self.folder / "pymailsuite.toml"),
+            "--json",
+        ]
         done = subprocess.run(line, capture_output=True, text=True, timeout=120, check=False)
         self.assertEqual(done.returncode, 0, done.stderr)
         return json.loads(done.stdout)

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from pymailsuite.tls import CertificateFiles, make_self_signed
 from tests.acceptance import acceptance
-from tests.support.server import Server, free_port_base, running
+from tests.support.server import DevServer, free_port_base, running
 
 TWISTD = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]
 
@@ -355,7 +355,7 @@ class DevTests(unittest.TestCase):
     """``pymailsuite dev``."""
 
     def test_its_folder_is_kept_between_runs(self) -> None:
-        with tempfile.TemporaryDirectory() as name, running(Server(Path(name), ["ann"])) as server:
+        with tempfile.TemporaryDirectory() as name, running(DevServer(Path(name), ["ann"])) as server:
             with smtplib.SMTP("127.0.0.1", server.port(25), timeout=10) as client:
                 client.sendmail("x@elsewhere.test", ["ann@example.test"], "Subject: kept\r\n\r\n")
             server.stop()

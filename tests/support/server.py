@@ -9,11 +9,19 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pymailsuite.cli.dev import configuration, toml_text, twistd_command
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from pymailsuite.cli.dev import configuration, dev, prepare_store, toml_text, twistd_command
+from pymailsuite.config.loader import load_settings
+from pymailsuite.opening import store_url
+from pymailsuite.store import inline_store
+from tests.support.stores import fired
 
 READY_TIMEOUT_S = 120.0
 _STANDARD_PORTS = (24, 25, 80, 110, 143, 465, 587, 993, 995)
@@ -38,7 +46,11 @@ def free_port_base() -> int:
 
 
 class Server:
-    """``pymailsuite dev`` on loopback. Starting it again goes on with the same folder and ports."""
+    """The server that ``pymailsuite dev`` runs, on loopback. Starting it again goes on with the same folder and ports.
+
+    ``options`` are those of the command. The folder is prepared as the command does it, but here: two starts of Python
+    and a hash of every password for each start of a server are what most tests would take longest for.
+    """
 
     def __init__(
         self,
@@ -53,6 +65,7 @@ class Server:
         self.domain = domain
         self.password = password
         self.addresses = [f"{name}@{domain}" for name in accounts]
+        self.config_file = directory / "pymailsuite.toml"
         self._options = options
         self._process: subprocess.Popen[str] | None = None
         self._is_ready = False
@@ -70,14 +83,38 @@ class Server:
 
     def start(self) -> None:
         """Start and wait for the line ``ready``; AssertionError with the output if it does not come."""
-        self._run(self._command())
+        if not self.config_file.exists():
+            self.prepare()
+        self._run(twistd_command(self.config_file))
 
-    def _command(self) -> list[str]:
-        command = [sys.executable, "-m", "pymailsuite", "dev", "--dir", str(self.directory)]
-        command += ["--port-base", str(self.port_base), "--domain", self.domain, "--plaintext-login"]
+    def prepare(self) -> None:
+        """Make the folder, the configuration file, and the store with the accounts in it."""
+        given = dev.make_context("dev", self._dev_arguments()).params
+        accounts = given.pop("accounts")
+        self.directory.mkdir(parents=True, exist_ok=True)
+        taken = ("plaintext_login", "resolver", "relayhost", "store", "workers", "proxy_protocol")
+        tables = configuration(self.directory, self.port_base, [self.domain], **{name: given[name] for name in taken})
+        for name, options in self._more_settings().items():
+            tables[name] = {**tables.get(name, {}), **options}
+        self.config_file.write_text(toml_text(tables), encoding="utf-8")
+        settings = load_settings(self.config_file)
+        clock = Clock()
+        clock.advance(time.time())
+        store = inline_store(settings.store, clock, url=store_url(settings))
+        fired(store.open())
+        try:
+            fired(Deferred.fromCoroutine(prepare_store(store, settings, accounts)))
+        finally:
+            fired(store.close())
+
+    def _more_settings(self) -> Mapping[str, Mapping[str, Any]]:
+        return {}
+
+    def _dev_arguments(self) -> list[str]:
+        arguments = ["--dir", str(self.directory), "--port-base", str(self.port_base), "--domain", self.domain]
         for address in self.addresses:
-            command += ["--account", f"{address}:{self.password}"]
-        return [*command, *self._options]
+            arguments += ["--account", f"{address}:{self.password}"]
+        return [*arguments, "--plaintext-login", *self._options]
 
     def _run(self, command: list[str]) -> None:
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -89,11 +126,12 @@ class Server:
 
     def _drain(self, process: subprocess.Popen[str], said: threading.Event) -> None:
         assert process.stdout is not None
-        for line in process.stdout:
-            self.output.append(line)
-            if line == "ready\n":
-                self._is_ready = True
-                said.set()
+        with process.stdout:
+            for line in process.stdout:
+                self.output.append(line)
+                if line == "ready\n":
+                    self._is_ready = True
+                    said.set()
         said.set()
 
     def kill(self) -> None:
@@ -111,6 +149,13 @@ class Server:
         return process.wait(READY_TIMEOUT_S)
 
 
+class DevServer(Server):
+    """The same by the command itself, which prepares the folder and becomes the server, at every start."""
+
+    def start(self) -> None:
+        self._run([sys.executable, "-m", "pymailsuite", "dev", *self._dev_arguments()])
+
+
 class TunedServer(Server):
     """The same with settings of its own: tables and options of the configuration file."""
 
@@ -125,20 +170,9 @@ class TunedServer(Server):
     ) -> None:
         super().__init__(directory, accounts, *options, domain=domain, password=password)
         self._settings = settings
-        self._prepared = False
 
-    def start(self) -> None:
-        """As Server does. The first time ``dev`` runs once before, to make the folder and the accounts."""
-        if not self._prepared:
-            super().start()
-            self.stop()
-            self._prepared = True
-        tables = configuration(self.directory, self.port_base, [self.domain], plaintext_login=True)
-        for name, options in self._settings.items():
-            tables[name] = {**tables.get(name, {}), **options}
-        config_file = self.directory / "tuned.toml"
-        config_file.write_text(toml_text(tables), encoding="utf-8")
-        self._run(twistd_command(config_file))
+    def _more_settings(self) -> Mapping[str, Mapping[str, Any]]:
+        return self._settings
 
 
 @contextlib.contextmanager

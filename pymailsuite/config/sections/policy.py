@@ -58,7 +58,7 @@ class PolicySection(Exemptions):
 class PluginPolicySection(PolicySection):
     """The section of a policy that came as a plugin: the common options, and any of the plugin's own."""
 
-    model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="allow")
 
 
 class PolicySettings(Exemptions):

@@ -35,7 +35,7 @@ class ReputationBlackBoxTests(unittest.TestCase):
     def known(self) -> dict[str, Any]:
         """What the command tells of the domain; nothing if it is not known."""
         command = [sys.executable, "-m", "pymailsuite", "reputation", "show", "client.example", "--json"]
-        config = ["--config", str(self.folder / "tuned.toml")]
+        config = ["--config", str(self.folder / "pymailsuite.toml")]
         told = subprocess.run([*command, *config], capture_output=True, check=True, text=True, timeout=60)
         rows = json.loads(told.stdout)
         return rows[0] if rows else {}
