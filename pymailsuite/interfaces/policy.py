@@ -36,6 +36,10 @@ class Stage(enum.Enum):
     MESSAGE = "message"
     """After the final dot, before 250."""
 
+    # Members are singletons, and keys of what is looked up a hundred times a message: Enum's own hash, that of the
+    # name, is computed in Python each time.
+    __hash__ = object.__hash__
+
 
 class Action(enum.Enum):
     """What a policy would have done with the client, the sender, the recipient or the message."""

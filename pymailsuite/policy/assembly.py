@@ -22,7 +22,8 @@ from pymailsuite.interfaces.policy import (
     MailTransaction,
     PolicyContext,
 )
-from pymailsuite.policy.chain import Installed, PolicyChain
+from pymailsuite.policy.chain import PolicyChain
+from pymailsuite.policy.plan import Installed
 
 
 def policy_factories() -> Mapping[str, IPolicyFactory]:

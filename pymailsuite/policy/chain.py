@@ -7,26 +7,22 @@ It remembers nothing of a transaction. A policy that is slow, that fails or that
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from itertools import product
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from pymailsuite.config.sections.policy import PolicySection, PolicySettings
+from pymailsuite.config.sections.policy import PolicySettings
 from pymailsuite.errors import DnsFailure
 from pymailsuite.interfaces.policy import (
     Action,
     Decision,
-    Effect,
-    IConnectionRecord,
     IMessageTap,
-    IPolicy,
     IPolicyChain,
     IVerdictRecord,
     MailTransaction,
@@ -34,8 +30,9 @@ from pymailsuite.interfaces.policy import (
     Stage,
     Verdict,
 )
-from pymailsuite.policy.base import NO_OPINION, Policy
+from pymailsuite.policy.base import NO_OPINION
 from pymailsuite.policy.deciding import Deciding, verdict_of_failure
+from pymailsuite.policy.plan import Asked, Installed, Plan, StagePlan, Standing, plan_for
 from pymailsuite.values import Peer
 
 log = Logger()
@@ -45,68 +42,13 @@ _LEAST_S: Final = 1.0
 """What a stage has in any case: not every policy asks those for whom the stages before have waited in vain."""
 
 
-@frozen
-class Installed:
-    """A policy and its section."""
-
-    policy: IPolicy
-    section: PolicySection
-
-
 def _seconds_spent(rulings: Sequence[Ruling]) -> float:
     """How long the client has waited at the stages that are over; of recipients, for the longest."""
     longest: dict[Stage, float] = {}
     for ruling in rulings:
-        if ruling.seconds > longest.get(ruling.stage, 0.0):
+        if ruling.seconds and ruling.seconds > longest.get(ruling.stage, 0.0):
             longest[ruling.stage] = ruling.seconds
     return sum(longest.values())
-
-
-def speaks_at(policy: IPolicy, stage: Stage) -> bool:
-    """False if it has left this stage as :class:`Policy` has it: then nobody need ask."""
-    return getattr(type(policy), stage.value, None) is not getattr(Policy, stage.value)
-
-
-def taps_of(policy: IPolicy) -> bool:
-    """Whether it may want to hear messages come in."""
-    return getattr(type(policy), "tap", None) is not Policy.tap
-
-
-@lru_cache(maxsize=1024)
-def _silence(policy: str, stage: Stage) -> Ruling:
-    """The ruling on no opinion, which is what most policies have most of the time."""
-    return Ruling(policy, stage, NO_OPINION, Effect.NONE)
-
-
-_Standing = tuple[bool, bool]
-"""Whether a peer counts as authenticated, and as trusted."""
-
-
-@frozen
-class _Plan:
-    """Who is asked about peers of one standing."""
-
-    by_stage: Mapping[Stage, tuple[Installed, ...]]
-    taps: tuple[Installed, ...]
-    stages: frozenset[Stage]
-    records: tuple[IConnectionRecord, ...]
-
-
-def _plan(installed: Sequence[Installed], standing: _Standing, tells_recipients_apart: bool) -> _Plan:
-    authenticated, trusted = standing
-    asked = [
-        one
-        for one in installed
-        if not (authenticated and "authenticated" in one.section.exempt)
-        and not (trusted and "trusted" in one.section.exempt)
-    ]
-    by_stage = {stage: tuple([one for one in asked if speaks_at(one.policy, stage)]) for stage in Stage}
-    taps = tuple([one for one in asked if taps_of(one.policy)])
-    records = tuple([IConnectionRecord(one.policy) for one in asked if IConnectionRecord.providedBy(one.policy)])
-    stages = {stage for stage, some in by_stage.items() if some}
-    if tells_recipients_apart and not any(standing) and stages & {Stage.DATA, Stage.MESSAGE}:
-        stages.add(Stage.RCPT)
-    return _Plan(by_stage, taps, frozenset(stages), records)
 
 
 @implementer(IPolicyChain)
@@ -132,8 +74,8 @@ class PolicyChain:
             {one.policy.name: one.section for one in self.installed},
             lambda name, transaction: policies[name].speaks_after_recipients(transaction),
         )
-        self._plans: dict[_Standing, _Plan] = {
-            (known, trusted): _plan(self.installed, (known, trusted), self._deciding.tells_recipients_apart)
+        self._plans: dict[Standing, Plan] = {
+            (known, trusted): plan_for(self.installed, (known, trusted), self._deciding.tells_recipients_apart)
             for known, trusted in product((False, True), repeat=2)
         }
 
@@ -141,7 +83,7 @@ class PolicyChain:
         """The stages at which anybody is to be asked about this peer."""
         return self._plan_for(peer, submission).stages
 
-    def _plan_for(self, peer: Peer, submission: bool) -> _Plan:
+    def _plan_for(self, peer: Peer, submission: bool) -> Plan:
         return self._plans[submission or bool(peer.login), peer.trusted]
 
     def check(self, transaction: MailTransaction) -> Deferred[Decision]:
@@ -149,7 +91,7 @@ class PolicyChain:
         stage = transaction.stage
         plan = self._plan_for(transaction.peer, transaction.submission)
         asked = plan.by_stage[stage]
-        if not (asked or transaction.rulings or transaction.overrides) and stage not in plan.stages:
+        if not (asked.order or transaction.rulings or transaction.overrides) and stage not in plan.stages:
             return succeed(_NO_OBJECTION)
         limit_s = self._settings.message_budget if stage is Stage.MESSAGE else self._settings.budget
         budget_s = min(limit_s, max(limit_s - _seconds_spent(transaction.rulings), _LEAST_S))
@@ -217,11 +159,11 @@ class _StageRun:
     """The policies of one stage, asked about one transaction."""
 
     __slots__ = (
-        "_asked",
+        "_asking",
         "_clock",
         "_deciding",
         "_done",
-        "_over",
+        "_plan",
         "_rulings",
         "_timer",
         "_transaction",
@@ -230,59 +172,56 @@ class _StageRun:
         "_waiting",
     )
 
-    def __init__(
-        self, deciding: Deciding, transaction: MailTransaction, asked: Sequence[Installed], clock: IReactorTime
-    ) -> None:
+    def __init__(self, deciding: Deciding, transaction: MailTransaction, plan: StagePlan, clock: IReactorTime) -> None:
         self._deciding = deciding
-        self._asked = asked
+        self._plan = plan
         self._clock = clock
         # Those who come after others see what these have said: the mapping is filled while the stage goes on.
         self._verdicts = transaction.verdicts
         for ruling in transaction.rulings:
             self._verdicts[ruling.policy] = ruling.verdict
         self._transaction = transaction
-        self._waiting = {one.policy.name: one for one in asked}
-        self._under_way: dict[str, tuple[Installed, float, Deferred[Verdict]]] = {}
+        self._waiting: Sequence[Asked] = plan.asked
+        self._under_way: dict[str, tuple[Asked, float, Deferred[Verdict]]] = {}
         self._rulings: dict[str, Ruling] = {}
-        self._over = False
+        self._asking = False
         self._timer: IDelayedCall | None = None
         self._done: Deferred[Sequence[Ruling]] | None = None
 
     def start(self, budget_s: float) -> Sequence[Ruling] | Deferred[Sequence[Ruling]]:
         """The rulings, in the order of the policies: at once if all answers are there, as they are where look-ups are
         remembered."""
-        self._begin_ready()
-        if self._over:
+        for one in self._plan.stuck:
+            self._note(one, verdict_of_failure(one.section), 0.0, f"{one.name} waits for itself")
+        self._ask_ready()
+        if not self._under_way:
             return self._in_order()
         self._timer = self._clock.callLater(budget_s, self._time_is_up, budget_s)
         self._done = Deferred()
         return self._done
 
-    def _begin_ready(self) -> None:
-        """Ask all those who wait for nobody (any more)."""
-        waiting = self._waiting
-        progress = True
-        while progress and waiting:
-            progress = False
-            for name, one in list(waiting.items()):
-                after = one.policy.after
-                if name in waiting and not (after and any(map(self._is_unfinished, after))):
-                    del waiting[name]
-                    self._ask(name, one)
-                    progress = True
-        if not self._under_way:
-            # What is left waits for each other.
-            for name, one in waiting.items():
-                self._note(one, verdict_of_failure(one.section), 0.0, f"{name} waits for itself")
-            waiting.clear()
-            self._finish()
+    def _ask_ready(self) -> None:
+        """Ask all those who wait for nobody (any more). Whoever comes after others stands behind them, so that one pass
+        is enough unless an answer comes while others are asked."""
+        self._asking = True
+        asked_any = True
+        while self._waiting and asked_any:
+            waiting, still = self._waiting, list[Asked]()
+            self._waiting = still
+            for one in waiting:
+                if (self._under_way or still) and one.after and self._must_wait(one):
+                    still.append(one)
+                else:
+                    self._ask(one)
+            asked_any = len(still) < len(waiting)
+        self._asking = False
 
-    def _is_unfinished(self, name: str) -> bool:
-        return name in self._waiting or name in self._under_way
+    def _must_wait(self, one: Asked) -> bool:
+        return not one.after.isdisjoint(self._under_way) or any(other.name in one.after for other in self._waiting)
 
-    def _ask(self, name: str, one: Installed) -> None:
+    def _ask(self, one: Asked) -> None:
         try:
-            answer = getattr(one.policy, self._transaction.stage.value)(self._transaction)
+            answer = one.ask(self._transaction)
         except Exception:
             self._note_failure(one, Failure(), 0.0)
             return
@@ -293,8 +232,8 @@ class _StageRun:
             # It is there, as nearly all are whose look-ups are remembered: nothing to wait for, nothing to time.
             self._note(one, answer.result, 0.0)
             return
-        self._under_way[name] = (one, self._clock.seconds(), answer)
-        answer.addBoth(self._answered, name)
+        self._under_way[one.name] = (one, self._clock.seconds(), answer)
+        answer.addBoth(self._answered, one.name)
 
     def _answered(self, result: object, name: str) -> None:
         known = self._under_way.pop(name, None)
@@ -306,50 +245,48 @@ class _StageRun:
             self._note(one, result, seconds)
         else:
             failure = result if isinstance(result, Failure) else Failure(TypeError(f"not a verdict: {result!r}"))
-            if self._timer is None and failure.check(CancelledError):
+            if self._is_over and failure.check(CancelledError):
                 return  # it was called off, and who did so tells why
             self._note_failure(one, failure, seconds)
-        if self._timer is not None:
-            self._begin_ready()
+        if self._timer is not None and not self._asking:
+            self._ask_ready()
+            if not self._under_way:
+                self._timer.cancel()
+                self._finish()
 
-    def _note_failure(self, one: Installed, failure: Failure, seconds: float) -> None:
+    @property
+    def _is_over(self) -> bool:
+        return self._done is not None and self._timer is None
+
+    def _note_failure(self, one: Asked, failure: Failure, seconds: float) -> None:
         if not failure.check(DnsFailure, CancelledError):
-            log.failure("{event} {policy}", failure, event="policy.failed", policy=one.policy.name)
+            log.failure("{event} {policy}", failure, event="policy.failed", policy=one.name)
         self._note(one, verdict_of_failure(one.section), seconds, failure.getErrorMessage())
 
-    def _note(self, one: Installed, verdict: Verdict, seconds: float, failure: str = "") -> None:
-        name = one.policy.name
-        self._verdicts[name] = verdict
-        stage = self._transaction.stage
+    def _note(self, one: Asked, verdict: Verdict, seconds: float, failure: str = "") -> None:
+        self._verdicts[one.name] = verdict
         if verdict is NO_OPINION and not failure:
-            self._rulings[name] = (
-                Ruling(name, stage, verdict, Effect.NONE, seconds=seconds) if seconds else _silence(name, stage)
-            )
+            self._rulings[one.name] = evolve(one.silence, seconds=seconds) if seconds else one.silence
         else:
-            self._rulings[name] = self._deciding.rule(name, self._transaction, verdict, seconds, failure)
+            self._rulings[one.name] = self._deciding.rule(one.name, self._transaction, verdict, seconds, failure)
 
     def _time_is_up(self, budget_s: float) -> None:
         """What is under way is called off; whoever then has nothing to say of its own has no opinion."""
         self._timer = None
-        waited, self._waiting = self._waiting, {}
+        waited, self._waiting = self._waiting, ()
         for name, (one, _, answer) in list(self._under_way.items()):
             answer.cancel()
             if self._under_way.pop(name, None) is not None or name not in self._rulings:
                 self._note(one, verdict_of_failure(one.section), budget_s, f"no answer within {budget_s:g} s")
-        for one in waited.values():
+        for one in waited:
             self._note(one, verdict_of_failure(one.section), 0.0, f"no time left of {budget_s:g} s")
         self._finish()
 
     def _finish(self) -> None:
-        if self._over:
-            return
-        self._over = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._done is not None:
-            self._done.callback(self._in_order())
+        self._timer = None
+        assert self._done is not None, "nobody was to be waited for"
+        self._done.callback(self._in_order())
 
     def _in_order(self) -> Sequence[Ruling]:
         rulings = self._rulings
-        return [rulings[one.policy.name] for one in self._asked]
+        return [rulings[name] for name in self._plan.order]

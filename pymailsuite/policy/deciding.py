@@ -24,6 +24,7 @@ from pymailsuite.interfaces.policy import (
     Verdict,
 )
 from pymailsuite.message.authentication_results import POLICY_SCORE, authentication_results_field
+from pymailsuite.policy.base import NO_OPINION
 from pymailsuite.policy.networks import in_networks
 from pymailsuite.values import Address
 
@@ -133,29 +134,32 @@ class Deciding:
         """What ``rulings``, those of the transaction's stage, and those of earlier stages come to."""
         stage = transaction.stage
         known = (*transaction.rulings, *rulings) if transaction.rulings else tuple(rulings)
-        score = _score_of(known)
+        # Most rulings count as nothing; where all recipients have the same rules, they do so for everybody.
+        differ = self._overrides or transaction.overrides
+        counting, here = (known, rulings) if differ else (_counting(known), _counting(rulings))
+        score = _score_of(counting)
         refusal, culprit = None, ""
         if stage is Stage.RCPT:
-            refusal, culprit = self._refusal_for(transaction.recipient, known, known, transaction)
+            refusal, culprit = self._refusal_for(transaction.recipient, counting, counting, transaction)
             if refusal is None and self._is_to_come_alone(transaction, known):
                 refusal, culprit = _SEPARATELY, _BY_RECIPIENT
         elif stage in _AFTER_RECIPIENTS:
             # One answer for all of them. Those of a stranger's message have the same rules; of those of a user's, who
             # cannot be asked to send twice, all get what one of them wants to have.
-            differ = self._overrides or transaction.overrides
             for recipient in transaction.recipients if differ else transaction.recipients[:1]:
-                refusal, culprit = self._refusal_for(recipient, rulings, known, transaction)
+                refusal, culprit = self._refusal_for(recipient, here, counting, transaction)
                 if refusal is None:
                     break
         else:
-            at_once = [ruling for ruling in rulings if self._sections[ruling.policy].at_once]
-            refusal, culprit = self._objection(at_once, known, transaction, {})
+            at_once = [ruling for ruling in here if self._sections[ruling.policy].at_once]
+            refusal, culprit = self._objection(at_once, counting, transaction, {})
         hints: tuple[str, ...] = ()
         if refusal is None:
             hints = tuple([r.verdict.hint for r in rulings if r.verdict.hint and r.effect not in _OBJECTIONS])
-        prefix = self._prefix(transaction, known, score) if stage is Stage.MESSAGE and refusal is None else b""
-        disposals = self._disposals(transaction, known) if stage is Stage.MESSAGE and refusal is None else {}
-        return Decision(refusal, tuple(rulings), culprit, score, hints, prefix, disposals)
+        if stage is not Stage.MESSAGE or refusal is not None:
+            return Decision(refusal, tuple(rulings), culprit, score, hints)
+        prefix = self._prefix(transaction, known, score)
+        return Decision(refusal, tuple(rulings), culprit, score, hints, prefix, self._disposals(transaction, known))
 
     def _disposals(self, transaction: MailTransaction, known: Sequence[Ruling]) -> dict[Address, Disposal]:
         """Where copies go instead, as each recipient's own configuration and whoever vouches for the mail will have
@@ -283,7 +287,7 @@ class Deciding:
     # --- what goes in front of the message
 
     def _prefix(self, transaction: MailTransaction, known: Sequence[Ruling], score: float) -> bytes:
-        latest = _latest(known)
+        latest = _latest([ruling for ruling in known if ruling.verdict is not NO_OPINION or ruling.stage is Stage.RCPT])
         results = [result for ruling in latest for result in ruling.verdict.results]
         pieces = [
             field
@@ -305,6 +309,11 @@ def _concerned(transaction: MailTransaction) -> tuple[Address, ...]:
     if transaction.stage is Stage.RCPT:
         return () if transaction.recipient is None else (transaction.recipient,)
     return transaction.recipients if transaction.stage in _AFTER_RECIPIENTS else ()
+
+
+def _counting(rulings: Sequence[Ruling]) -> Sequence[Ruling]:
+    """Without those that count as nothing, but for RCPT: of several recipients one may weigh less than nothing."""
+    return [ruling for ruling in rulings if ruling.effect is not Effect.NONE or ruling.stage is Stage.RCPT]
 
 
 def _latest(known: Sequence[Ruling]) -> list[Ruling]:

@@ -97,6 +97,35 @@ class AskingTests(ChainTestCase):
         self.assertIsNone(decision.refusal)
         self.assertTrue(all(ruling.failure for ruling in decision.rulings))
 
+    def test_an_answer_that_comes_while_others_are_asked_is_not_missed(self) -> None:
+        slow: Deferred[Verdict] = Deferred()
+
+        def wake(transaction: MailTransaction) -> Verdict:
+            slow.callback(Verdict(reason="one"))
+            return Verdict()
+
+        first, third = says("first", mail=slow), says("third", mail=wake)
+        second = says("second", after=("first",), mail=lambda t: Verdict(reason=t.verdicts["first"].reason))
+        decision = self.decide(chain_of(first, second, third, clock=self.clock), at(Stage.MAIL))
+        self.assertEqual([ruling.verdict.reason for ruling in decision.rulings], ["one", "one", ""])
+        self.assertEqual(len(second.asked), 1)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_an_answer_that_comes_later_lets_all_those_be_asked_who_waited_for_it(self) -> None:
+        slow, slower = Deferred[Verdict](), Deferred[Verdict]()
+
+        def wake(transaction: MailTransaction) -> Verdict:
+            slower.callback(Verdict(reason="two"))
+            return Verdict()
+
+        said = says("said", after=("second",), mail=lambda t: Verdict(reason=t.verdicts["second"].reason))
+        waker = says("waker", after=("first",), mail=wake)
+        chain = chain_of(said, waker, says("first", mail=slow), says("second", mail=slower), clock=self.clock)
+        decided = chain.check(at(Stage.MAIL))
+        slow.callback(Verdict())
+        self.assertEqual(self.successResultOf(decided).rulings[0].verdict.reason, "two")
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
     def test_verdicts_of_earlier_stages_are_at_hand(self) -> None:
         later = says("later", message=Verdict())
         chain = chain_of(says("early", helo=Verdict(reason="seen")), later)

@@ -19,7 +19,8 @@ from pymailsuite.interfaces.policy import (
     Verdict,
 )
 from pymailsuite.policy.base import Policy
-from pymailsuite.policy.chain import Installed, PolicyChain
+from pymailsuite.policy.chain import PolicyChain
+from pymailsuite.policy.plan import Installed
 from pymailsuite.values import Address, Peer
 
 STRANGER = Peer("192.0.2.7", 2525, helo="client.example", esmtp=True)
