@@ -19,6 +19,7 @@ _NOUNS: Final = {
     "queue": "Messages that still have somewhere to go.",
     "dkim": "Signatures of messages (DKIM).",
     "arc": "Chains of seals on forwarded messages (ARC).",
+    "secret": "Secrets in the store, and their encryption.",
     "store": "The mail store as a whole.",
     "spf": "Whether a domain permits a host to send for it.",
     "why": "What happened to a message, or why it was refused.",

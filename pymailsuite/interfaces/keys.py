@@ -31,7 +31,7 @@ class IKeyStore(Interface):
         """Keep a key. AlreadyExists if its domain has one of that selector."""
 
     def keys(domains: Collection[str] | None = None) -> Deferred[Sequence[StoredKey]]:
-        """Those of some domains, or all, ordered by domain and selector."""
+        """Those of some domains, or all, ordered by domain and selector. CannotDecrypt."""
 
     def set_period(
         domain: str, selector: str, active_from: float | None, active_until: float | None
@@ -43,3 +43,6 @@ class IKeyStore(Interface):
 
     def remove(domain: str, selector: str) -> Deferred[None]:
         """Forget a key. NoSuchEntry."""
+
+    def seal_anew() -> Deferred[int]:
+        """Encrypt all keys with the key that encrypts now, or with none; how many were not. CannotDecrypt."""

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from pymailsuite.config.sections.store import StoreSection
@@ -24,6 +25,7 @@ from pymailsuite.store.database import Database, InlineDatabase, ThreadedDatabas
 from pymailsuite.store.directory import DirectoryStore
 from pymailsuite.store.dmarc import DmarcStore
 from pymailsuite.store.dry import DryDatabase
+from pymailsuite.store.encryption import Encryption, missing_keys_txn, read_encryption
 from pymailsuite.store.engines.base import Engine
 from pymailsuite.store.engines.sqlite import SqliteEngine
 from pymailsuite.store.greylist import Correspondents, GreylistStore
@@ -42,6 +44,8 @@ from pymailsuite.store.transaction import Transaction
 from pymailsuite.store.upkeep import StoreUpkeep
 from pymailsuite.values import AccountId, ContentId, ModSeq
 
+log = Logger()
+
 MESSAGE_SCAN = Scanning(StructureScanner, scan)
 
 
@@ -56,6 +60,7 @@ class MailStore:
         scanning: Scanning = MESSAGE_SCAN,
         channel: IStoreChannel | None = None,
         history_keep_s: float = DEFAULT_KEEP_S,
+        encryption: Encryption | None = None,
     ) -> None:
         self.channel = channel
         self.notices = ChangeNotices()
@@ -71,8 +76,9 @@ class MailStore:
         self.correspondents = Correspondents(self.database, self._node.clock)
         self.reputations = ReputationStore(self.database, self._node.clock)
         self.marks = JunkMarks()
-        self.keys = KeyStore(self.database)
-        self.secrets = SecretStore(self.database, clock)
+        self._encryption = encryption or Encryption()
+        self.keys = KeyStore(self.database, self._encryption)
+        self.secrets = SecretStore(self.database, self._node.clock, self._encryption)
         self.history = HistoryStore(self.database, self._next_id)
         self.upkeep = StoreUpkeep(self.database, clock, scanning, self.directory, self._next_id, history_keep_s)
         self._clock = clock
@@ -82,11 +88,20 @@ class MailStore:
         now = self._clock.seconds()
         engine = self.database.engine
 
-        def prepare_txn(txn: Transaction) -> Beat | None:
+        def prepare_txn(txn: Transaction) -> tuple[Beat | None, list[str]]:
             migrate_txn(txn, engine, now)
-            return self._node.enter_txn(txn)
+            return self._node.enter_txn(txn), missing_keys_txn(txn, self._encryption)
 
-        return self.database.open(prepare_txn).addCallback(self._node.entered)
+        return self.database.open(prepare_txn).addCallback(self._opened)
+
+    def _opened(self, prepared: tuple[Beat | None, list[str]]) -> None:
+        beat, missing = prepared
+        self._node.entered(beat)
+        for name in missing:
+            # Mail goes on without what cannot be read, and the operator needs the store to replace it.
+            log.error(
+                "{event}: [store] encryption_keys has no key {key}", event="store.encryption_key_missing", key=name
+            )
 
     def close(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._close())
@@ -96,7 +111,9 @@ class MailStore:
         await self.database.close()
 
     def in_vain(self) -> MailStore:
-        return MailStore(lambda notices: DryDatabase(self.database), self._clock, self._scanning)
+        return MailStore(
+            lambda notices: DryDatabase(self.database), self._clock, self._scanning, encryption=self._encryption
+        )
 
     def modseqs(self, account_ids: Sequence[AccountId]) -> Deferred[Mapping[AccountId, ModSeq]]:
         return read_modseqs(self.database, account_ids)
@@ -166,8 +183,10 @@ def mail_store(
     """The store that ``settings`` (or ``url``, if given) describe, not yet open. It runs on threads of its own.
 
     ``scan_limits`` is how far it looks into messages, ``history_keep_s`` how long what happened is remembered.
+    ConfigError, as for a file of keys that cannot be used.
     """
     engine = open_engine(url or settings.url, settings)
+    encryption = read_encryption(settings.encryption_keys)
 
     def make_database(notices: ChangeNotices) -> Database:
         if engine.in_memory:
@@ -175,7 +194,7 @@ def mail_store(
         return ThreadedDatabase(engine, settings, notices.announce, reactor)
 
     scanning = Scanning(partial(StructureScanner, scan_limits), partial(scan, limits=scan_limits))
-    return MailStore(make_database, reactor, scanning, engine.channel(reactor), history_keep_s)
+    return MailStore(make_database, reactor, scanning, engine.channel(reactor), history_keep_s, encryption)
 
 
 def inline_store(
@@ -186,4 +205,5 @@ def inline_store(
 ) -> MailStore:
     """A store without threads or reactor, not yet open: each Deferred has fired when it is returned."""
     engine = open_engine(url, settings)
-    return MailStore(lambda notices: InlineDatabase(engine, settings, notices.announce), clock)
+    encryption = read_encryption(settings.encryption_keys)
+    return MailStore(lambda notices: InlineDatabase(engine, settings, notices.announce), clock, encryption=encryption)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
@@ -15,10 +15,10 @@ from pymailsuite.config.sections.directory import DirectorySettings
 from pymailsuite.config.sections.forwarding import BounceTagSettings, ForwardingSettings
 from pymailsuite.directory import RecipientResolver
 from pymailsuite.directory.bounce_tags import BounceTags, is_tagged
-from pymailsuite.directory.return_paths import ReturnPathResolver, ReturnPaths
+from pymailsuite.directory.return_paths import SECRET, ReturnPathResolver, ReturnPaths, secrets_kept_s
 from pymailsuite.directory.signed_paths import NotOurReturnPath
 from pymailsuite.directory.srs import SenderRewriting, is_rewritten
-from pymailsuite.errors import NoSuchUser
+from pymailsuite.errors import NoSuchUser, StoreUnavailable
 from pymailsuite.interfaces import IRecipientResolver, LocalRecipient, RemoteRecipient
 from pymailsuite.interfaces.secrets import ISecretStore
 from pymailsuite.values import Address
@@ -145,10 +145,47 @@ class ReturnPathTests(SynchronousTestCase):
 
     def test_the_secret_is_made_once_for_all_nodes(self) -> None:
         verifyObject(ISecretStore, self.store.secrets)
-        secret = self.successResultOf(self.store.secrets.secret("x"))
-        self.assertEqual(len(secret), 32)
-        self.assertEqual(self.successResultOf(self.store.secrets.secret("x")), secret)
-        self.assertNotEqual(self.successResultOf(self.store.secrets.secret("y")), secret)
+        (secret,) = self.successResultOf(self.store.secrets.secrets("x"))
+        self.assertEqual(len(secret.octets), 32)
+        self.assertEqual(self.successResultOf(self.store.secrets.secrets("x")), [secret])
+        self.assertNotEqual(self.successResultOf(self.store.secrets.secrets("y")), [secret])
+
+    def rotate(self) -> None:
+        kept_s = secrets_kept_s(ForwardingSettings(), BounceTagSettings())
+        self.successResultOf(self.store.secrets.rotate(SECRET, self.clock.seconds() - kept_s))
+
+    @acceptance("S076", "S081")
+    def test_after_a_rotation_old_paths_are_good_until_they_are_too_old_and_new_ones_at_every_node(self) -> None:
+        here, there = self.make_paths(), self.make_paths()
+        old = self.path(here.rewritten, SAM, "example.org")
+        self.path(there.rewritten, SAM, "example.org")
+        self.rotate()
+        # Both nodes remember the secrets of a while ago: whatever one of them signs now, the other one believes.
+        for _ in range(30):
+            self.clock.advance(5)
+            for path in (self.path(here.rewritten, SAM, "example.org"), self.path(here.tagged, ANN)):
+                self.assertIn(self.path(there.restored, path), (SAM, ANN))
+        self.assertNotEqual(old, self.path(here.rewritten, SAM, "example.org"))
+        self.clock.advance(21 * DAY - 600)
+        self.assertEqual(SAM, self.path(there.restored, old))
+
+    def test_a_secret_is_not_believed_and_then_forgotten_when_nothing_made_with_it_can_be_good(self) -> None:
+        first = self.path(self.paths.rewritten, Address("SRS0=HH=TT=peer.example=sam", "first.example"), "example.org")
+        self.rotate()
+        self.clock.advance(22 * DAY)
+        # This form has no time of its own.
+        self.assertEqual("first.example", self.path(self.paths.restored, first).domain)
+        self.clock.advance(2 * DAY)
+        self.failureResultOf(Deferred.fromCoroutine(self.paths.restored(first)), NotOurReturnPath)
+        self.rotate()
+        self.assertEqual(2, len(self.successResultOf(self.store.secrets.secrets(SECRET))))
+
+    def test_a_store_that_is_away_is_not_missed_once_the_secret_is_known(self) -> None:
+        path = self.path(self.paths.rewritten, SAM, "example.org")
+        self.clock.advance(DAY)
+        self.patch(self.store.secrets, "secrets", lambda name: fail(StoreUnavailable()))
+        self.assertEqual(SAM, self.path(self.paths.restored, path))
+        self.failureResultOf(Deferred.fromCoroutine(self.make_paths().restored(path)), StoreUnavailable)
 
     @acceptance("S076")
     def test_a_bounce_to_forwarded_mail_goes_on_to_its_sender_from_any_node(self) -> None:

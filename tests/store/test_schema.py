@@ -55,6 +55,7 @@ KEYED_BY = {
     "list_entries": "",
     "signing_keys": "",
     "secrets": "",
+    "retired_secrets": "",
 }
 """The column whose value decides where a row lies; empty for reference tables. A new table is declared here and in
 docs/scaling.rst."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from pymailsuite.config.base import Duration, Section, Size
+from pymailsuite.config.base import Duration, FilePath, Section, Size
 
 
 class StoreSection(Section):
@@ -13,6 +13,11 @@ class StoreSection(Section):
     url: str = ""
     """The database: ``sqlite:///path/to/file`` or ``postgresql://user:password@host/database``. Empty:
     ``store.sqlite`` in the data folder."""
+
+    encryption_keys: FilePath | None = None
+    """A file of keys that private keys (DKIM) and secrets in the store are encrypted with: base64, one a line, the
+    first for what is written (``pymailsuite secret keygen``). It belongs to the user the server runs as, and nobody else
+    may read it. Without it they are kept as they are, for whoever can read the database or a backup of it."""
 
     reader_threads: int = Field(default=3, ge=1, le=64)
     """Threads that read, each with a connection of its own."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-import stat
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from pymailsuite.config.private_file import read_private_file
 from pymailsuite.errors import ConfigError
 from pymailsuite.policy.dkim.keys import ED25519, RSA, key_name, key_record_text
 
@@ -120,14 +120,7 @@ def _ed25519_from_seed(text: bytes) -> Ed25519PrivateKey:
 
 def read_key_file(path: Path) -> PrivateKey:
     """The key in a file that only its owner may read (a group may too, if it may not write). ConfigError."""
-    try:
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            text = file.read(64 * 1024)
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from None
-    if mode & (stat.S_IRWXO | stat.S_IWGRP):
-        raise ConfigError(f"{path}: others may read or change this private key; chmod 600")
+    text = read_private_file(path)
     try:
         return load_private_key(text)
     except ValueError as error:

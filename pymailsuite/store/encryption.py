@@ -1,0 +1,148 @@
+"""Encryption of the few octets in the store that are secret from whoever reads the database or a backup of it.
+
+A sealed value is ``sealed1:``, the identifier of its key, a nonce, and what AES-GCM makes of the octets (NIST SP
+800-38D); where in the store it belongs is authenticated with it, so that nobody can put it elsewhere. Values that were
+written without a key are read as they are.
+"""
+
+# ruff: noqa: S608
+# Statements are put together from constants of this room.
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import os
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from pymailsuite.config.private_file import read_private_file
+from pymailsuite.errors import ConfigError, TemporaryFailure
+from pymailsuite.store.transaction import Transaction
+
+_MARK: Final = b"sealed1:"
+"""Neither a key in PEM or base64 nor, but once in 2 to the 64, a random secret begins so."""
+_KEY_OCTETS: Final = 32
+_ID_OCTETS: Final = 8
+_NONCE_OCTETS: Final = 12
+
+
+class CannotDecrypt(TemporaryFailure):
+    """A secret in the store that was encrypted with a key we do not have, or was changed."""
+
+    text = "Secret cannot be decrypted"
+
+
+def _key_id(key: bytes) -> bytes:
+    return hashlib.blake2b(key, digest_size=_ID_OCTETS, person=b"pymailsuite key").digest()
+
+
+class Encryption:
+    """With the first of ``keys``, 32 octets each, new values are encrypted; those encrypted with the others are read.
+    Without any key values are written as they are."""
+
+    def __init__(self, keys: Sequence[bytes] = ()) -> None:
+        self._ciphers = {_key_id(key): AESGCM(key) for key in keys}
+        self._first = next(iter(self._ciphers), b"")
+
+    @property
+    def key_name(self) -> str:
+        """What tells the key that encrypts from others; empty: there is none."""
+        return self._first.hex()
+
+    def sealed(self, octets: bytes, *place: str) -> bytes:
+        """``octets`` as they are kept in ``place``: a table, and the key of a row."""
+        if not self._first:
+            return octets
+        nonce = os.urandom(_NONCE_OCTETS)
+        sealed = self._ciphers[self._first].encrypt(nonce, octets, _associated(place))
+        return _MARK + self._first + nonce + sealed
+
+    def opened(self, kept: bytes, *place: str) -> bytes:
+        """What is kept in ``place``. CannotDecrypt."""
+        if not kept.startswith(_MARK):
+            return kept
+        start = len(_MARK) + _ID_OCTETS
+        key_id, nonce, sealed = kept[len(_MARK) : start], kept[start : start + _NONCE_OCTETS], kept[start:]
+        cipher = self._ciphers.get(key_id)
+        where = " of ".join(place[::-1])
+        if cipher is None:
+            raise CannotDecrypt(cause=f"{where}: [store] encryption_keys has no key {key_id.hex()}")
+        try:
+            return cipher.decrypt(nonce, sealed[_NONCE_OCTETS:], _associated(place))
+        except (InvalidTag, ValueError):
+            raise CannotDecrypt(cause=f"{where}: it was changed, or belongs elsewhere") from None
+
+    def lacks_key_of(self, kept: bytes) -> bool:
+        """Whether a kept value is encrypted with a key we do not have."""
+        return kept.startswith(_MARK) and bytes.fromhex(key_name_of(kept)) not in self._ciphers
+
+    def is_current(self, kept: bytes) -> bool:
+        """Whether a kept value would be written the same way now."""
+        return key_name_of(kept) == self.key_name
+
+
+def key_name_of(kept: bytes) -> str:
+    """The name of the key a kept value is encrypted with; empty: it is not."""
+    start = len(_MARK)
+    return kept[start : start + _ID_OCTETS].hex() if kept.startswith(_MARK) else ""
+
+
+def missing_keys_txn(txn: Transaction, encryption: Encryption) -> list[str]:
+    """The names of keys that values in the store are encrypted with, and that we do not have."""
+    start = len(_MARK) + _ID_OCTETS
+    tables = (("private_key", "signing_keys"), ("secret", "secrets"), ("secret", "retired_secrets"))
+    starts = " UNION ".join(f"SELECT substr({column}, 1, {start}) FROM {table}" for column, table in tables)
+    found = [bytes(value) for (value,) in txn.rows(starts)]
+    return sorted(key_name_of(value) for value in found if encryption.lacks_key_of(value))
+
+
+def _associated(place: Sequence[str]) -> bytes:
+    return "\0".join(place).encode("utf-8")
+
+
+def read_encryption(path: Path | None) -> Encryption:
+    """Encryption with the keys of a file, base64, one a line; without one if there is no file. ConfigError."""
+    if path is None:
+        return Encryption()
+    keys = []
+    for number, line in enumerate(read_private_file(path).splitlines(), 1):
+        text = line.partition(b"#")[0].strip()
+        if not text:
+            continue
+        try:
+            key = base64.b64decode(text, validate=True)
+        except binascii.Error:
+            key = b""
+        if len(key) != _KEY_OCTETS:
+            raise ConfigError(f"{path}: line {number} is not a key of {_KEY_OCTETS} octets in base64")
+        keys.append(key)
+    if not keys:
+        raise ConfigError(f"{path}: there is no key in it")
+    return Encryption(keys)
+
+
+def add_encryption_key(path: Path) -> str:
+    """Put a new key before those in a file, which is made if it is not there; the key's name. ConfigError, OSError."""
+    there = read_private_file(path) if path.exists() else b""
+    key = secrets.token_bytes(_KEY_OCTETS)
+    new = path.with_name(f"{path.name}.new")
+    # Whoever had left a file of that name could read what is written into it.
+    new.unlink(missing_ok=True)
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(base64.b64encode(key) + b"\n" + there)
+        file.flush()
+        os.fsync(file.fileno())
+        if there:
+            kept = path.stat()
+            os.fchmod(file.fileno(), kept.st_mode & 0o777)
+            if os.geteuid() == 0:
+                os.fchown(file.fileno(), kept.st_uid, kept.st_gid)
+    os.replace(new, path)
+    return _key_id(key).hex()
