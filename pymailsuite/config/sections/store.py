@@ -16,8 +16,8 @@ class StoreSection(Section):
 
     encryption_keys: FilePath | None = None
     """A file of keys that private keys (DKIM) and secrets in the store are encrypted with: base64, one a line, the
-    first for what is written (``pymailsuite secret keygen``). It belongs to the user the server runs as, and nobody else
-    may read it. Without it they are kept as they are, for whoever can read the database or a backup of it."""
+    first for what is written (``pymailsuite secret keygen``). It belongs to the user the server runs as, and nobody
+    else may read it. Without it they are kept as they are, for whoever can read the database or a backup of it."""
 
     reader_threads: int = Field(default=3, ge=1, le=64)
     """Threads that read, each with a connection of its own."""
