@@ -44,6 +44,12 @@ class AggregateReport:
     subject: str
     octets: bytes
 
+    @property
+    def encoded_size(self) -> int:
+        """Octets of the attachment as it travels: base64 in lines of 76."""
+        encoded = (len(self.octets) + 2) // 3 * 4
+        return encoded + (encoded + 75) // 76 * 2
+
 
 def _element(name: str, text: object) -> str:
     return f"<{name}>{escape(_NOT_IN_XML.sub('?', str(text)))}</{name}>"

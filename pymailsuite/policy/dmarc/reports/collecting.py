@@ -12,6 +12,7 @@ from pymailsuite.interfaces.dmarc import IDmarcStore, ReportedPolicy, ReportedRo
 from pymailsuite.interfaces.policy import MailTransaction, MethodResult
 from pymailsuite.message.headers import first_field
 from pymailsuite.policy.dmarc.evaluation import DmarcResult
+from pymailsuite.policy.dmarc.record import Disposition
 
 log = Logger()
 
@@ -46,6 +47,12 @@ def _spf_row(result: MethodResult) -> tuple[str, str, str]:
     return properties.get(identity, "").rpartition("@")[2].lower(), scope, result.result
 
 
+def _disposition(result: DmarcResult) -> str:
+    """What was done, in a word of RFC 9990 appendix A: ``pass`` is what passed under a policy that is enforced."""
+    enforced = result.policy not in (None, Disposition.NONE)
+    return "pass" if result.result == "pass" and enforced else result.disposition.value
+
+
 def reported_row(transaction: MailTransaction, result: DmarcResult) -> ReportedRow:
     """The row a message adds to."""
 
@@ -56,7 +63,7 @@ def reported_row(transaction: MailTransaction, result: DmarcResult) -> ReportedR
     signatures = [dict(found.properties) | {"result": found.result} for found in results_of("dkim")]
     return ReportedRow(
         source_ip=transaction.peer.ip,
-        disposition=result.disposition.value,
+        disposition=_disposition(result),
         dkim="pass" if result.aligned_dkim else "fail",
         spf="pass" if result.aligned_spf else "fail",
         header_from=result.author_domain,

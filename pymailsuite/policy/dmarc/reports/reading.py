@@ -5,6 +5,7 @@ Source: RFC 7489 appendix C, RFC 9990 appendix A. Both forms are read, in any na
 
 from __future__ import annotations
 
+import re
 import zipfile
 import zlib
 from io import BytesIO
@@ -26,6 +27,9 @@ _TEXT_MAX: Final = 1000
 _DAY_S: Final = 86_400
 _GZIP: Final = b"\x1f\x8b"
 _ZIP: Final = b"PK\x03\x04"
+_number_match: Final = re.compile(r"([0-9]{1,15})(?:\.[0-9]*)?").fullmatch
+# What reporters forget to escape: "<" that begins no tag, such as those around an address, and "&" of no entity.
+_BARE: Final = re.compile(rb"<(?!/?[A-Za-z_][\w.:-]*(?:\s|/?>)|[?!])|&(?!#?\w{1,8};)", re.ASCII)
 
 
 class BadReportError(ValueError):
@@ -116,6 +120,7 @@ class _Tree:
         self._elements = 0
 
     def parse(self, octets: bytes) -> _Node:
+        """The document. BadReportError if it is not XML."""
         parser = expat.ParserCreate(namespace_separator=" ")
         parser.buffer_text = True
         parser.StartDoctypeDeclHandler = self._refuse
@@ -149,9 +154,21 @@ class _Tree:
             texts.append(text[:_TEXT_MAX])
 
 
+def _tree(xml: bytes) -> _Node:
+    """The document, mended if it is not XML as it stands: octets of another charset, characters not escaped."""
+    try:
+        return _Tree().parse(xml)
+    except BadReportError:
+        mended = xml.decode("utf-8", "replace").encode("utf-8")
+        mended = _BARE.sub(lambda bare: b"&lt;" if bare[0] == b"<" else b"&amp;", mended)
+        if mended == xml:
+            raise
+        return _Tree().parse(mended)
+
+
 def parse_aggregate(xml: bytes) -> ReceivedReport:
     """What the XML says; what is missing is empty. BadReportError if it is no aggregate report."""
-    feedback = _Tree().parse(xml).first("feedback")
+    feedback = _tree(xml).first("feedback")
     if feedback is _EMPTY:
         raise BadReportError("no <feedback> in it")
     metadata, published = feedback.first("report_metadata"), feedback.first("policy_published")
@@ -187,18 +204,26 @@ def _row(record: _Node) -> tuple[ReportedRow, int]:
     evaluated = row.first("policy_evaluated")
     return ReportedRow(
         source_ip=row.text("source_ip"),
-        disposition=evaluated.text("disposition", "none"),
-        dkim=evaluated.text("dkim", "fail"),
-        spf=evaluated.text("spf", "fail"),
+        disposition=evaluated.text("disposition", "none").lower(),
+        dkim=evaluated.text("dkim", "fail").lower(),
+        spf=evaluated.text("spf", "fail").lower(),
         header_from=identifiers.text("header_from"),
         envelope_from=identifiers.text("envelope_from"),
-        overrides=tuple((reason.text("type"), reason.text("comment")) for reason in evaluated.all("reason")),
-        auth_dkim=tuple(
-            (node.text("domain"), node.text("selector"), node.text("result")) for node in found.all("dkim")
+        overrides=tuple(
+            (reason.text("type"), reason.text("comment"))
+            for reason in evaluated.all("reason")
+            if reason.text("type") or reason.text("comment")
         ),
-        auth_spf=tuple((node.text("domain"), node.text("scope"), node.text("result")) for node in found.all("spf")),
+        auth_dkim=tuple(
+            (node.text("domain"), node.text("selector"), node.text("result").lower()) for node in found.all("dkim")
+        ),
+        auth_spf=tuple(
+            (node.text("domain"), node.text("scope"), node.text("result").lower()) for node in found.all("spf")
+        ),
     ), _number(row.text("count"), 1)
 
 
 def _number(text: str, default: int = 0) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 15 else default
+    """Some write times with a fraction."""
+    match = _number_match(text)
+    return int(match[1]) if match is not None else default

@@ -106,8 +106,11 @@ class ReportSender(PeriodicService):
         await self._store.finish(day.day, domain)
 
     async def _send(self, report: AggregateReport, destination: ReportAddress, domain: str) -> None:
+        # RFC 9990 §3.5: a limit of the receiver is about the report as it travels, base64 and its line ends included.
         size = len(report.octets)
-        size_max = min(self._settings.report_size_max, destination.size_max or self._settings.report_size_max)
+        size_max = self._settings.report_size_max
+        if destination.size_max is not None and size <= size_max:
+            size, size_max = report.encoded_size, destination.size_max
         if size > size_max:
             log.info(
                 "{event} {domain} size={size} limit={limit}",

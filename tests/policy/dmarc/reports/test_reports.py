@@ -84,6 +84,27 @@ class ReadingTests(SynchronousTestCase):
             self.assertEqual((("fwd.test", "", "softfail"),), first[0].auth_spf)
             self.assertEqual((2, "fail"), (second[1], second[0].dkim))
 
+    def test_what_reporters_get_wrong_is_read_all_the_same(self) -> None:
+        for wrong in (
+            OLDER.replace(b"noreply@big.test", b"<no-reply@big.test>"),
+            OLDER.replace(b"<count>5", b"<count>5.0"),
+            OLDER.replace(b"Big &amp; Co", b"Big & Co"),
+            OLDER.replace(b"https://big.test/", b"https://big.test/?a=b&c=d"),
+            OLDER.replace(b"192.0.2.8", b"bad byte \x91"),
+            OLDER.replace(b"1728000000", b"1728000000.0").replace(b"<dkim>pass</dkim>", b"<dkim>PASS</dkim>"),
+            OLDER.replace(b"<feedback>", b"<ns1:feedback xmlns:ns1='http://dmarc.org/dmarc-xml/0.1'>").replace(
+                b"</feedback>", b"</ns1:feedback>"
+            ),
+            b'<?xml version="1.0" encoding="windows-1252"?>' + OLDER.partition(b"?>")[2].replace(b"192.0.2.8", b"\x80"),
+        ):
+            report = read_report(wrong)
+            self.assertEqual(("Big & Co", 1_728_000_000, 7), (report.organization, report.begin, report.messages))
+            self.assertEqual("pass", report.results.rows[0][0].dkim)
+
+    def test_an_empty_reason_is_none(self) -> None:
+        report = read_report(OLDER.replace(b"<type>forwarded</type>", b"<type></type>"))
+        self.assertEqual((), report.results.rows[0][0].overrides)
+
     def test_what_unpacks_to_too_much_is_refused(self) -> None:
         zeros = bytes(10_000_000)
         for bomb in (gzip.compress(zeros), zipped("a.xml", zeros)):

@@ -11,10 +11,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from pymailsuite.config.sections.dmarc import DmarcSettings
 from pymailsuite.dns.fake import FakeResolver
 from pymailsuite.errors import StoreUnavailable
-from pymailsuite.interfaces.dmarc import DomainDay, ReportedRow
+from pymailsuite.interfaces.dmarc import DomainDay, ReportedPolicy, ReportedRow
 from pymailsuite.interfaces.policy import MailTransaction, MethodResult, PolicyContext, ReceivedMessage, Stage, Verdict
 from pymailsuite.policy.dmarc.policy import make_policy
 from pymailsuite.policy.dmarc.record import ReportAddress
+from pymailsuite.policy.dmarc.reports.aggregate import Reporter, build_aggregate, report_message
 from pymailsuite.policy.dmarc.reports.destinations import verified_destinations
 from pymailsuite.policy.dmarc.reports.reading import read_report
 from pymailsuite.policy.dmarc.reports.sending import Outgoing, ReportSender
@@ -83,7 +84,7 @@ class CollectingTests(SynchronousTestCase):
         self.assertEqual((DAY, "example.com", "reject"), (found.day, found.policy.domain, found.policy.p))
         row = ReportedRow(
             "192.0.2.1",
-            "none",
+            "pass",
             "pass",
             "fail",
             "example.com",
@@ -92,6 +93,12 @@ class CollectingTests(SynchronousTestCase):
             auth_spf=(("bounce.test", "mfrom", "pass"),),
         )
         self.assertEqual(((row, 1),), found.rows)
+
+    def test_what_passes_without_an_enforced_policy_is_not_acted_on(self) -> None:
+        """RFC 9990 appendix A, ActionDispositionType."""
+        found = self.collected(b"From: a@sub.example.com", rua=b"sp=none;rua=mailto:a@example.com")
+        assert found is not None
+        self.assertEqual("none", found.rows[0][0].disposition)
 
     def test_nothing_is_kept_where_nobody_wants_to_know(self) -> None:
         self.assertIsNone(self.collected(b"From: a@example.com", rua=b""))
@@ -159,6 +166,19 @@ class SendingTests(SynchronousTestCase):
         self.sender(report_size_max=100)
         self.clock.advance(600)
         self.assertEqual([], self.sent_to())
+
+    def test_a_receivers_limit_is_about_the_encoded_report(self) -> None:
+        """RFC 9990 §3.5."""
+        reporter = Reporter("mx.test", "dmarc@mx.test", "", "mx.test")
+        report = build_aggregate(DomainDay(DAY, ReportedPolicy("big.test", "none"), ((PASSED, 1),)), reporter)
+        mail = report_message(report, reporter, "b@mx.test", 0.0)
+        self.assertEqual(report.encoded_size, len(mail.rpartition(b"\r\n\r\n")[2].rpartition(b"--=_")[0]))
+        rua = (("fits@big.test", report.encoded_size), ("small@big.test", report.encoded_size - 1))
+        self.successResultOf(self.store.dmarc.finish(DAY, "example.com"))
+        self.successResultOf(self.store.dmarc.note(DAY, ReportedPolicy("big.test", "none", rua=rua), PASSED))
+        self.sender()
+        self.clock.advance(600)
+        self.assertEqual(["fits@big.test"], self.sent_to())
 
     def test_dns_that_fails_delays_a_report_and_no_other(self) -> None:
         other = POLICY.__class__("zebra.test", "none", rua=(("a@zebra.test", None),))
