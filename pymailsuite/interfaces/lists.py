@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from attrs import frozen
+from attrs import field, frozen
 from twisted.internet.defer import Deferred
 from zope.interface import Interface
 
@@ -47,3 +47,45 @@ class IListStore(Interface):
 
     def remove(scope: str, kind: EntryKind, value: str) -> Deferred[int]:
         """Remove what says allow or deny of this; how many entries that were."""
+
+
+@frozen
+class FetchedList:
+    """What is known of a list that was fetched. ``version`` is the digest of its octets, ``""`` if there are none yet;
+    ``checked_at`` is when it was last found to be what its address has, ``claimed_until`` how long it is left to who
+    fetches it now, POSIX seconds. ``etag`` and ``last_modified`` are what the address said about it, for the next
+    question."""
+
+    version: str
+    checked_at: float
+    claimed_until: float = 0.0
+    etag: str = ""
+    last_modified: str = ""
+
+
+@frozen
+class FetchedContent:
+    """The octets of a list, compressed, and their version."""
+
+    version: str
+    octets: bytes = field(repr=False)
+
+
+class IFetchedLists(Interface):
+    """Lists fetched from elsewhere, which one node fetches for all."""
+
+    def fetched(url: str) -> Deferred[FetchedList | None]:
+        """What is known of a list; None: nothing."""
+
+    def content(url: str) -> Deferred[FetchedContent | None]:
+        """The octets of a list; None if there are none."""
+
+    def claim(url: str, interval_s: float, lease_s: float) -> Deferred[bool]:
+        """Whether it is for us to fetch a list now: it was not checked for ``interval_s``, and nobody else was given
+        it within ``lease_s``, in which it is ours."""
+
+    def keep(url: str, content: FetchedContent, etag: str, last_modified: str) -> Deferred[None]:
+        """This is what the address has now. It has been claimed."""
+
+    def unchanged(url: str) -> Deferred[None]:
+        """The address still has what is kept. It has been claimed."""

@@ -82,6 +82,7 @@ class IMailStore(Interface):
     upkeep = Attribute("IStoreUpkeep")
     counts = Attribute("ISharedCounts")
     lists = Attribute("IListStore")
+    fetched_lists = Attribute("IFetchedLists")
     channel = Attribute("IStoreChannel, or None if the database carries no words between processes")
     writes_in_turn = Attribute(
         "True: one transaction writes at a time, whichever process it is in, so that several gain nothing by writing"

@@ -28,6 +28,7 @@ from pymailsuite.store.dry import DryDatabase
 from pymailsuite.store.encryption import Encryption, missing_keys_txn, read_encryption
 from pymailsuite.store.engines.base import Engine
 from pymailsuite.store.engines.sqlite import SqliteEngine
+from pymailsuite.store.fetched_lists import FetchedListStore
 from pymailsuite.store.greylist import Correspondents, GreylistStore
 from pymailsuite.store.history import DEFAULT_KEEP_S, HistoryStore
 from pymailsuite.store.keys import KeyStore
@@ -70,6 +71,7 @@ class MailStore:
         self.directory = DirectoryStore(self.database, clock)
         self.queue = QueueStore(self.database, clock, self._node.clock)
         self.lists = ListStore(self.database, clock)
+        self.fetched_lists = FetchedListStore(self.database, self._node.clock)
         self.counts = SharedCounts(self.database, self._node.clock)
         self.dmarc = DmarcStore(self.database, self._node.clock)
         self.greylist = GreylistStore(self.database, self._node.clock)

@@ -53,6 +53,7 @@ KEYED_BY = {
     "aliases": "",
     "nodes": "",
     "list_entries": "",
+    "fetched_lists": "",
     "signing_keys": "",
     "secrets": "",
     "retired_secrets": "",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any, Final
 
+from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
@@ -15,17 +16,28 @@ from twisted.web.http_headers import Headers
 
 from pymailsuite.config.sections.lists import ListSource
 from pymailsuite.errors import TemporaryFailure
-from pymailsuite.interfaces.lists import ListEntry
+from pymailsuite.interfaces.lists import FetchedList, ListEntry
 from pymailsuite.policy.lists.entries import entries_in_text
 
 TIMEOUT_S: Final = 60.0
 _DIGEST_SIZE_MAX: Final = 4096
+_VALIDATOR_MAX: Final = 1000
+_NOT_MODIFIED: Final = 304
 
 
 class ListRefused(TemporaryFailure):
     """A list that could not be fetched, or is not what it should be."""
 
     text = "List not taken"
+
+
+@frozen
+class Fetched:
+    """A list, and what its address said about it (RFC 9110 §8.8): with that, it can be asked for changes only."""
+
+    octets: bytes
+    etag: str = ""
+    last_modified: str = ""
 
 
 class _Body(Protocol):
@@ -63,33 +75,51 @@ class ListFetcher:
         self._clock: IReactorTime = reactor
         self._agent: Any = agent or RedirectAgent(Agent(reactor, connectTimeout=TIMEOUT_S / 2))
 
-    async def fetch(self, source: ListSource) -> bytes:
-        """The octets of a list, with the digest it should have. ListRefused, or what the network says."""
-        octets = await self._body(source.url, source.size_max)
+    async def fetch(self, source: ListSource, known: FetchedList | None = None) -> Fetched | None:
+        """A list, with the digest it should have; None if it still is the one that is known. ListRefused, or what the
+        network says."""
+        fetched = await self._body(source.url, source.size_max, known)
+        if fetched is None:
+            return None
         wanted = source.sha256.lower()
         if wanted == "beside":
-            words = (await self._body(f"{source.url}.sha256", _DIGEST_SIZE_MAX)).decode("ascii", "replace").split()
+            beside = await self._body(f"{source.url}.sha256", _DIGEST_SIZE_MAX)
+            words = beside.octets.decode("ascii", "replace").split() if beside is not None else []
             wanted = words[0].lower() if words else ""
-        if source.sha256 and hashlib.sha256(octets).hexdigest() != wanted:
+        if source.sha256 and hashlib.sha256(fetched.octets).hexdigest() != wanted:
             raise ListRefused(cause="it has another digest")
-        return octets
+        return fetched
 
-    def _body(self, url: str, size_max: int) -> Deferred[bytes]:
-        fetched = Deferred.fromCoroutine(self._get(url, size_max))
+    def _body(self, url: str, size_max: int, known: FetchedList | None = None) -> Deferred[Fetched | None]:
+        fetched = Deferred.fromCoroutine(self._get(url, size_max, known))
         return fetched.addTimeout(TIMEOUT_S, self._clock)
 
-    async def _get(self, url: str, size_max: int) -> bytes:
+    async def _get(self, url: str, size_max: int, known: FetchedList | None) -> Fetched | None:
         headers = Headers({"User-Agent": ["pymailsuite"]})
+        if known is not None and known.etag:
+            headers.addRawHeader("If-None-Match", known.etag)
+        if known is not None and known.last_modified:
+            headers.addRawHeader("If-Modified-Since", known.last_modified)
         response = await self._agent.request(b"GET", url.encode("ascii"), headers, None)
+        if response.code == _NOT_MODIFIED and known is not None:
+            return None
         if response.code != 200:
             raise ListRefused(cause=f"{url} answers {response.code}")
         done: Deferred[bytes] = Deferred()
         response.deliverBody(_Body(size_max, done))
-        return await done
+        octets = await done
+        return Fetched(octets, _validator(response.headers, "ETag"), _validator(response.headers, "Last-Modified"))
+
+
+def _validator(headers: Headers, name: str) -> str:
+    (value, *_) = headers.getRawHeaders(name) or [""]
+    return value if len(value) <= _VALIDATOR_MAX and value.isascii() else ""
 
 
 def read_list(octets: bytes, source: ListSource) -> list[ListEntry]:
-    """The entries of a list. ListRefused if a line is none, or if they are too few."""
+    """The entries of a list. ListRefused if a line is none, or if they are too few, or if it should be another."""
+    if source.sha256 not in ("", "beside") and hashlib.sha256(octets).hexdigest() != source.sha256.lower():
+        raise ListRefused(cause="it has another digest")
     if len(octets) > source.size_max:
         raise ListRefused(cause=f"it is larger than {source.size_max} octets")
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -17,9 +17,6 @@ from pymailsuite.policy.lists.entries import EntryIndex, Subject
 from pymailsuite.policy.lists.fetching import ListFetcher
 from pymailsuite.policy.lists.sources import EntrySource, EntrySources, FileSource, ListRefresh, StoreSource, UrlSource
 from pymailsuite.values import Address
-
-FOLDER: Final = "lists"
-"""The folder in the data folder where fetched lists are kept."""
 
 
 class LocalListPolicy(Policy):
@@ -100,11 +97,12 @@ def make_policy(context: PolicyContext) -> LocalListPolicy:
     """The policy as the chain wants it."""
     settings: ListSettings = context.section
     clock: Any = context.clock
-    folder = context.settings.server.data_dir / FOLDER
     sources: list[EntrySource] = [StoreSource(lambda: context.store.lists)]
     for source in settings.sources:
         if source.file is not None:
             sources.append(FileSource(source, source.file, deferToThread))
         else:
-            sources.append(UrlSource(source, folder, ListFetcher(clock), deferToThread, clock))
+            sources.append(
+                UrlSource(source, lambda: context.store.fetched_lists, ListFetcher(clock), deferToThread, clock)
+            )
     return LocalListPolicy(settings, EntrySources(sources, settings.refresh, clock), clock)

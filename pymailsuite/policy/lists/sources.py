@@ -6,10 +6,11 @@ behind it. A source that cannot be read keeps the entries it had.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Sequence
+import hashlib
+import zlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from attrs import evolve
 from twisted.internet.defer import Deferred, DeferredList
@@ -19,12 +20,15 @@ from twisted.python.failure import Failure
 
 from pymailsuite.config.sections.lists import ListSource
 from pymailsuite.errors import MailError
-from pymailsuite.interfaces.lists import IListStore, ListEntry
+from pymailsuite.interfaces.lists import FetchedContent, FetchedList, IFetchedLists, IListStore, ListEntry
 from pymailsuite.periodic import PeriodicService
 from pymailsuite.policy.lists.entries import EntryIndex
 from pymailsuite.policy.lists.fetching import ListFetcher, read_list
 
 log = Logger()
+
+_LEASE_S: Final = 300.0
+"""How long others leave a list to the node that fetches it; if that could not, somebody tries again."""
 
 InThread = Callable[..., Deferred[Any]]
 
@@ -90,60 +94,96 @@ class FileSource:
 
 
 class UrlSource:
-    """The entries of a list at an address. The last good one is kept in ``folder``, for the next start."""
+    """The entries of a list at an address. One node fetches it for all, into the store, where it also is after a
+    restart."""
 
     def __init__(
-        self, source: ListSource, folder: Path, fetcher: ListFetcher, in_thread: InThread, clock: IReactorTime
+        self,
+        source: ListSource,
+        store: Callable[[], IFetchedLists],
+        fetcher: ListFetcher,
+        in_thread: InThread,
+        clock: IReactorTime,
     ) -> None:
         self.name = source.name
         self._source = source
-        self._kept = folder / f"{''.join(c if c.isalnum() else '-' for c in source.name)}.list"
+        self._store = store
         self._fetcher = fetcher
         self._in_thread = in_thread
         self._clock = clock
         self._next_at: float | None = None
-        self._octets: bytes | None = None
+        self._seen = ""
+        self._taken: FetchedList | None = None
+        self._read: Sequence[ListEntry] = ()
         self.entries: Sequence[ListEntry] = ()
 
     async def look(self) -> bool:
-        """First what was kept, and after each interval what is there. ListRefused, or what the network says."""
+        """First what is kept, and after each interval what is there. ListRefused, StoreUnavailable, or what the network
+        says."""
         now = self._clock.seconds()
-        if self._next_at is None:
-            self._next_at = now
-            try:
-                return self._take(await self._in_thread(self._kept.read_bytes), await self._in_thread(self._kept_at))
-            except FileNotFoundError:
-                return False
-        if now < self._next_at:
+        is_first = self._next_at is None
+        if self._next_at is not None and now < self._next_at:
             return False
-        self._next_at = now + self._source.interval
-        octets = await self._fetcher.fetch(self._source)
-        is_new = octets != self._octets
-        if is_new or self._source.expiry:
-            entries = await self._in_thread(read_list, octets, self._source)
-            await self._in_thread(self._keep, octets)
-            self._octets = octets
-            self.entries = self._until(entries, now)
-        return is_new or bool(self._source.expiry)
+        self._next_at = now
+        kept: FetchedList | None = await self._store().fetched(self._source.url)
+        is_new = await self._take(kept) if kept is not None else False
+        next_at = kept.checked_at + self._source.interval if kept is not None else now
+        if is_first or is_new or now < next_at:
+            # The list that is kept comes into use before anything is waited for.
+            self._next_at = max(now, next_at)
+            return is_new
+        # While another node is about it, we look again soon.
+        if kept is not None and now < kept.claimed_until:
+            return False
+        lease_s = min(_LEASE_S, self._source.interval)
+        if not await self._store().claim(self._source.url, self._source.interval, lease_s):
+            return False
+        return await self._fetch(kept)
 
-    def _take(self, octets: bytes, fetched_at: float) -> bool:
-        self.entries = self._until(read_list(octets, self._source), fetched_at)
-        self._octets = octets
+    async def _fetch(self, kept: FetchedList | None) -> bool:
+        url = self._source.url
+        is_taken = kept is not None and self._taken is not None and kept.version == self._taken.version
+        fetched = await self._fetcher.fetch(self._source, kept if is_taken else None)
+        if fetched is None:
+            await self._store().unchanged(url)
+        else:
+            content = await self._in_thread(_checked_content, fetched.octets, self._source)
+            await self._store().keep(url, content, fetched.etag, fetched.last_modified)
+        now_kept: FetchedList | None = await self._store().fetched(url)
+        return await self._take(now_kept) if now_kept is not None else False
+
+    async def _take(self, kept: FetchedList) -> bool:
+        """Use what is kept. Whether that changes anything. ListRefused."""
+        if kept.version != self._seen:
+            # Even if it is refused: the same list would be refused again at each look.
+            self._seen = kept.version
+            content = await self._store().content(self._source.url)
+            if content is None:
+                return False
+            self._seen = content.version
+            self._read = await self._in_thread(_entries_of, content, self._source)
+        elif self._taken is None or self._taken.version != kept.version or not self._expires_later(kept):
+            return False
+        self._taken = kept
+        expiry_s = self._source.expiry
+        self.entries = (
+            [evolve(entry, expires_at=kept.checked_at + expiry_s) for entry in self._read] if expiry_s else self._read
+        )
         return True
 
-    def _until(self, entries: Iterable[ListEntry], fetched_at: float) -> list[ListEntry]:
-        if not self._source.expiry:
-            return list(entries)
-        return [evolve(entry, expires_at=fetched_at + self._source.expiry) for entry in entries]
+    def _expires_later(self, kept: FetchedList) -> bool:
+        return bool(self._source.expiry) and self._taken is not None and kept.checked_at > self._taken.checked_at
 
-    def _kept_at(self) -> float:
-        return self._kept.stat().st_mtime
 
-    def _keep(self, octets: bytes) -> None:
-        self._kept.parent.mkdir(parents=True, exist_ok=True)
-        new = self._kept.with_suffix(".new")
-        new.write_bytes(octets)
-        os.replace(new, self._kept)
+def _checked_content(octets: bytes, source: ListSource) -> FetchedContent:
+    """What is kept of a list. ListRefused if it is none."""
+    read_list(octets, source)
+    return FetchedContent(hashlib.blake2b(octets, digest_size=16).hexdigest(), zlib.compress(octets))
+
+
+def _entries_of(content: FetchedContent, source: ListSource) -> list[ListEntry]:
+    """The entries of what is kept. ListRefused if it is not what it should be by now."""
+    return read_list(zlib.decompressobj().decompress(content.octets, source.size_max + 1), source)
 
 
 class EntrySources:

@@ -10,11 +10,12 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import ResponseDone
+from twisted.web.http_headers import Headers
 from zope.interface.verify import verifyObject
 
 from pymailsuite.config.sections.lists import ListSettings, ListSource
 from pymailsuite.errors import StoreUnavailable
-from pymailsuite.interfaces.lists import IListStore, ListEntry
+from pymailsuite.interfaces.lists import IFetchedLists, IListStore, ListEntry
 from pymailsuite.interfaces.policy import Action, IPolicy, MailTransaction, PolicyReply, Stage, Verdict
 from pymailsuite.policy.lists.entries import EntryIndex, Subject, entries_in_text, entry_of
 from pymailsuite.policy.lists.fetching import ListFetcher, ListRefused, read_list
@@ -201,21 +202,32 @@ class StoreTests(SynchronousTestCase):
 
 
 class Web:
-    """An IAgent whose pages are a table."""
+    """An IAgent whose pages are a table; each has the digest of its text as its ETag."""
 
     def __init__(self, pages: dict[str, bytes]) -> None:
         self.pages = pages
         self.asked: list[str] = []
+        self.unchanged = 0
 
-    def request(self, method: bytes, uri: bytes, headers: Any, body: Any) -> Deferred[Any]:
+    def request(self, method: bytes, uri: bytes, headers: Headers, body: Any) -> Deferred[Any]:
         self.asked.append(uri.decode())
-        return succeed(Response(self.pages.get(uri.decode())))
+        page = self.pages.get(uri.decode())
+        response = Response(page)
+        if page is not None and headers.getRawHeaders("If-None-Match") == [etag_of(page)]:
+            self.unchanged += 1
+            response.code = 304
+        return succeed(response)
+
+
+def etag_of(page: bytes) -> str:
+    return f'"{hashlib.md5(page, usedforsecurity=False).hexdigest()}"'
 
 
 class Response:
     def __init__(self, body: bytes | None) -> None:
         self.code = 404 if body is None else 200
         self._body = body or b""
+        self.headers = Headers({"ETag": [etag_of(self._body)], "Last-Modified": ["Sun, 22 Nov 2026 10:00:00 GMT"]})
 
     def deliverBody(self, protocol: Any) -> None:
         protocol.transport = self
@@ -228,6 +240,9 @@ class Response:
         self._protocol.connectionLost(Failure(ResponseDone()))
 
 
+URL = "http://x.example/l"
+
+
 class FetchTests(SynchronousTestCase):
     def setUp(self) -> None:
         folder = tempfile.TemporaryDirectory()
@@ -235,11 +250,14 @@ class FetchTests(SynchronousTestCase):
         self.folder = Path(folder.name)
         self.clock = Clock()
         self.clock.advance(NOW)
-        self.web = Web({"http://x.example/l": b"192.0.2.1\nbad.example\n"})
+        self.store = make_store(self.clock)
+        self.addCleanup(self.store.close)
+        self.web = Web({URL: b"192.0.2.1\nbad.example\n"})
 
     def url_source(self, **options: Any) -> UrlSource:
-        source = ListSource(name="far", url="http://x.example/l", interval=60, **options)
-        return UrlSource(source, self.folder, ListFetcher(self.clock, self.web), at_once, self.clock)
+        source = ListSource(name="far", url=URL, interval=3600, **options)
+        fetcher = ListFetcher(self.clock, self.web)
+        return UrlSource(source, lambda: self.store.fetched_lists, fetcher, at_once, self.clock)
 
     def look(self, source: Any) -> Any:
         return self.successResultOf(Deferred.fromCoroutine(source.look()))
@@ -252,8 +270,8 @@ class FetchTests(SynchronousTestCase):
         self.assertEqual([entry.value for entry in source.entries], ["192.0.2.1/32", "bad.example"])
         self.assertEqual({entry.source for entry in source.entries}, {"far"})
         self.assertFalse(self.look(source))
-        self.web.pages["http://x.example/l"] = b"192.0.2.2\n"
-        self.clock.advance(61)
+        self.web.pages[URL] = b"192.0.2.2\n"
+        self.clock.advance(3601)
         self.assertTrue(self.look(source))
         self.assertEqual([entry.value for entry in source.entries], ["192.0.2.2/32"])
         self.web.pages.clear()
@@ -263,23 +281,79 @@ class FetchTests(SynchronousTestCase):
 
     @acceptance("S168")
     def test_a_list_that_is_not_what_it_should_be_is_not_taken(self) -> None:
-        body = self.web.pages["http://x.example/l"]
+        body = self.web.pages[URL]
         self.web.pages["http://x.example/l.sha256"] = hashlib.sha256(b"other").hexdigest().encode() + b"  l\n"
         for options in ({"size_max": 12}, {"entries_min": 3}, {"sha256": "beside"}, {"sha256": "0" * 64}):
+            self.clock.advance(301)
             source = self.url_source(**options)
             self.look(source)
             self.failureResultOf(Deferred.fromCoroutine(source.look()), ListRefused)
             self.assertEqual(source.entries, ())
         self.web.pages["http://x.example/l.sha256"] = hashlib.sha256(body).hexdigest().encode() + b"  l\n"
+        self.clock.advance(301)
         source = self.url_source(sha256="beside")
         self.look(source)
         self.assertTrue(self.look(source))
 
     def test_an_expiry_lets_the_entries_of_a_dead_list_go(self) -> None:
-        source = self.url_source(expiry=600)
+        source = self.url_source(expiry=7200)
         self.look(source)
         self.assertTrue(self.look(source))
-        self.assertEqual({entry.expires_at for entry in source.entries}, {NOW + 600})
+        self.assertEqual({entry.expires_at for entry in source.entries}, {NOW + 7200})
+        self.clock.advance(3600)
+        self.assertTrue(self.look(source))
+        self.assertEqual(1, self.web.unchanged)
+        self.assertEqual({entry.expires_at for entry in source.entries}, {NOW + 3600 + 7200})
+        self.web.pages.clear()
+        self.clock.advance(3600)
+        self.failureResultOf(Deferred.fromCoroutine(source.look()), ListRefused)
+        self.assertEqual({entry.expires_at for entry in source.entries}, {NOW + 3600 + 7200})
+
+    def test_one_node_fetches_a_list_for_all(self) -> None:
+        verifyObject(IFetchedLists, self.store.fetched_lists)
+        nodes = [self.url_source() for _ in range(3)]
+        for _ in range(20):
+            for node in nodes:
+                self.look(node)
+            self.clock.advance(600)
+        for node in nodes:
+            self.assertEqual([entry.value for entry in node.entries], ["192.0.2.1/32", "bad.example"])
+        # 12,000 seconds: fetched once, and asked for changes after each hour.
+        self.assertEqual((4, 3), (len(self.web.asked), self.web.unchanged))
+        self.web.pages[URL] = b"192.0.2.2\n"
+        self.clock.advance(3600)
+        for node in nodes * 2:
+            self.look(node)
+        self.assertEqual({"192.0.2.2/32"}, {entry.value for node in nodes for entry in node.entries})
+        self.assertEqual(5, len(self.web.asked))
+
+    def test_when_one_node_fails_another_tries_again_after_a_while(self) -> None:
+        first, second = self.url_source(), self.url_source()
+        page = self.web.pages.pop(URL)
+        for node in (first, second):
+            self.look(node)
+        self.failureResultOf(Deferred.fromCoroutine(first.look()), ListRefused)
+        self.assertFalse(self.look(second))
+        self.web.pages[URL] = page
+        self.assertFalse(self.look(second))
+        self.clock.advance(301)
+        self.assertTrue(self.look(second))
+        self.assertTrue(self.look(first))
+        self.assertEqual(2, len(self.web.asked))
+
+    def test_what_is_kept_is_checked_again_before_it_is_used(self) -> None:
+        for _ in range(2):
+            self.look(first := self.url_source())
+            self.look(first)
+        other = b"192.0.2.2\nbad.example\n"
+        for options in ({"entries_min": 3}, {"size_max": 12}, {"sha256": hashlib.sha256(other).hexdigest()}):
+            source = self.url_source(**options)
+            self.failureResultOf(Deferred.fromCoroutine(source.look()), ListRefused)
+            self.assertEqual((), source.entries)
+        self.web.pages[URL] = other
+        self.clock.advance(3600)
+        self.assertTrue(self.look(source))
+        self.assertEqual("192.0.2.2/32", source.entries[0].value)
 
     def test_a_file_is_read_when_it_has_changed(self) -> None:
         path = self.folder / "list"
