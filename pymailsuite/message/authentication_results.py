@@ -356,8 +356,26 @@ def _claims(body: bytes, own: str) -> bool:
         claimed = ""
     if claimed and parse_authentication_results(body) is not None:
         return False
-    squeezed = _NOT_IN_NAMES.sub("", text).lower()
-    return own in squeezed or own in _words_in_a_labels(squeezed)
+    # With comments, which may hold our name, and without: they may stand within it.
+    for readable in (text, _without_comments(text)):
+        squeezed = _NOT_IN_NAMES.sub("", readable).lower()
+        if own in squeezed or own in _words_in_a_labels(squeezed):
+            return True
+    return False
+
+
+def _without_comments(text: str) -> str:
+    kept = []
+    depth = start = 0
+    for stop in _COMMENT_STOP.finditer(text):
+        if stop[0] == "(":
+            if not depth:
+                kept.append(text[start : stop.start()])
+            depth += 1
+        elif stop[0] == ")" and depth:
+            depth -= 1
+            start = stop.end()
+    return "".join(kept) if depth else "".join(kept) + text[start:]
 
 
 def _words_in_a_labels(text: str) -> set[str]:

@@ -181,6 +181,11 @@ class RemovalTests(SynchronousTestCase):
             *(b" (a) mx.example.org (b) 1; none", b" mx.example.org.; none", b"\r\n \r\n mx.example.org; x=y"),
             *(b"(open mx.example.org; spf=pass", b"i=1; mx.example.org; spf=pass", b" ; mx.example.org; spf=pass"),
             *(b' "mx.exam" "ple.org"; spf=pass', b"mx.example.org/1; spf=pass", b"mx\0.example.org; spf=pass"),
+            *(
+                b" mx(a).example.(b (c) d)org; none",
+                b" (mx) mx.\r\n example(\\)).org (x); spf=pass",
+                b" mx. example .org",
+            ),
         ):
             self.assertEqual(header(), remove_own_results(header(body), OURS), body)
 
