@@ -1,16 +1,20 @@
-"""dkimpy: chains that both of us seal, hop by hop, pass with both."""
+"""dkimpy: signatures of either pass with the other and break with both; chains that both of us seal pass with both."""
 
 from __future__ import annotations
 
+import base64
 import random
+import time
+from itertools import product
 
 import dkim
 import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
 from pymailsuite.policy.arc import seal_message, verify_arc
+from pymailsuite.policy.dkim import SigningRules
 from tests.acceptance import acceptance
-from tests.policy.dkim.support import NOW, resolver, run, signing_key
+from tests.policy.dkim.support import NOW, resolver, results_of, run, signed, signing_key
 
 KEY = signing_key()
 PEM = KEY.private.pem()
@@ -89,3 +93,64 @@ class SealTests(SynchronousTestCase):
         message = sealed_here(b"From: ann@example.org\r\nSubject: x\r\n\r\nCome\r\n", 0).replace(b"Come", b"Go")
         self.assertFalse(run(verify_arc(message, resolver(KEY), NOW)).passed)
         self.assertNotEqual(verified_there(message), "pass")
+
+
+KEYS = {"rsa": KEY, "ed25519": signing_key("ed25519")}
+FORMS = tuple(product(("rsa", "ed25519"), (False, True), (False, True)))
+"""Kind of key, header relaxed, body relaxed."""
+_LOWER = b"abcdefghijklmnopqrstuvwxyz"
+
+
+def random_names(chance: random.Random) -> list[bytes]:
+    """An ``h=``: fields that are there, once or more often than they stand, and fields that are not."""
+    names = [b"from", *(chance.choice(_NAMES[:-1]).lower() for _ in range(chance.randrange(8)))]
+    chance.shuffle(names)
+    return names
+
+
+def signed_there(message: bytes, kind: str, header: bool, body: bool, names: list[bytes], length: bool) -> bytes:
+    forms = (b"simple", b"relaxed")
+    private = KEYS[kind].private
+    signer = dkim.DKIM(message, signature_algorithm=private.algorithm.encode())
+    signer.should_not_sign = set()
+    secret = PEM if kind == "rsa" else base64.b64encode(private.key.private_bytes_raw())
+    field = signer.sign(
+        b"s1", b"example.org", secret, canonicalize=(forms[header], forms[body]), include_headers=names, length=length
+    )
+    return bytes(field) + message
+
+
+def passes_there(message: bytes, kind: str) -> bool:
+    record = KEYS[kind].private.record_text().encode()
+    return bool(dkim.verify(message, dnsfunc=lambda name, timeout=5: record))
+
+
+def passes_here(message: bytes, kind: str) -> bool:
+    return results_of(message, resolver(KEYS[kind]), now=time.time())[0].passed
+
+
+@pytest.mark.interop
+class SignatureTests(SynchronousTestCase):
+    @acceptance("S194")
+    def test_signatures_of_either_pass_with_the_other(self) -> None:
+        for seed in range(15):
+            for kind, header, body in FORMS:
+                chance = random.Random(f"{seed} {kind} {header} {body}")
+                message, names = random_message(chance), random_names(chance)
+                rules = SigningRules(tuple(names), exact=True, relaxed_header=header, relaxed_body=body)
+                ours = signed(message, KEYS[kind], rules=rules)
+                self.assertTrue(passes_there(ours, kind), ours)
+                theirs = signed_there(message, kind, header, body, names, length=chance.random() < 0.3)
+                self.assertTrue(passes_here(theirs, kind), theirs)
+
+    @acceptance("S194")
+    def test_any_letter_changed_is_told_alike(self) -> None:
+        for seed in range(10):
+            for kind, header, body in FORMS:
+                chance = random.Random(f"change {seed} {kind} {header} {body}")
+                message, names = random_message(chance), random_names(chance)
+                theirs = signed_there(message, kind, header, body, names, length=chance.random() < 0.3)
+                letters = [at for at in range(len(theirs) - len(message), len(theirs)) if theirs[at] in _LOWER]
+                for at in chance.sample(letters, min(4, len(letters))):
+                    changed = theirs[:at] + bytes([chance.choice(_LOWER)]) + theirs[at + 1 :]
+                    self.assertEqual(passes_there(changed, kind), passes_here(changed, kind), changed)

@@ -21,6 +21,7 @@ from pymailsuite.policy.dkim.tags import base64_text, render_field
 
 ADDED_LATER: Final = frozenset((b"date", b"message-id"))
 """What a server may add to a message that lacks it (RFC 6409 §8): never signed as absent."""
+_SIGNATURE: Final = b"dkim-signature"
 
 
 @frozen
@@ -59,14 +60,21 @@ class SigningRules:
         return f"{forms[self.relaxed_header]}/{forms[self.relaxed_body]}"
 
     def names(self, view: HeaderView) -> list[bytes]:
-        """The ``h=`` for one header."""
+        """The ``h=`` for one header.
+
+        Signatures are in it as often as they stand and no more: the next one up would be this very field, which is
+        signed in another way (RFC 6376 §5.4), and nobody could verify it.
+        """
         if self.exact:
-            return list(self.headers)
-        names = []
-        for name in dict.fromkeys((*self.headers, *sorted(self.oversign))):
-            count = len(view.fields(name))
-            once_more = name in self.oversign and (count > 0 or name not in ADDED_LATER)
-            names.extend([name] * (count + once_more))
+            names = list(self.headers)
+        else:
+            names = []
+            for name in dict.fromkeys((*self.headers, *sorted(self.oversign))):
+                count = len(view.fields(name))
+                once_more = name in self.oversign and (count > 0 or name not in ADDED_LATER)
+                names.extend([name] * (count + once_more))
+        for _ in range(names.count(_SIGNATURE) - len(view.fields(_SIGNATURE))):
+            names.remove(_SIGNATURE)
         return names
 
 

@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from pymailsuite.config.sections.dkim import DkimSignSettings, SigningKeyFile
 from pymailsuite.errors import ConfigError
 from pymailsuite.policy.dkim import MessageSigner, SigningKey, SigningRules, generate_key, load_private_key
+from pymailsuite.policy.dkim.header import split_fields
 from pymailsuite.policy.dkim.private_keys import read_key_file, write_key_file
 from pymailsuite.policy.dkim.sign import DEFAULT_RULES
 from pymailsuite.policy.dkim.tags import parse_tags
@@ -56,6 +57,16 @@ class RoundTripTests(SynchronousTestCase):
         names = "".join(tags_of(signed())["h"].split()).split(":")
         self.assertEqual([names.count(name) for name in ("from", "to", "subject")], [2, 2, 2])
         self.assertEqual([names.count(name) for name in ("cc", "reply-to", "list-id", "received")], [1, 1, 0, 0])
+
+    def test_other_signatures_are_signed_and_the_own_one_is_never_named(self) -> None:
+        names = (b"from", b"dkim-signature", b"dkim-signature")
+        for rules in (SigningRules(names, exact=True), SigningRules(names[:2], frozenset(names[1:]))):
+            once = signed(rules=rules)
+            self.assertEqual(tags_of(once)["h"], "from")
+            twice = signed(once, rules=rules)
+            self.assertEqual(parse_tags(split_fields(twice)[0].body)["h"], "from:dkim-signature")
+            self.assertTrue(all(result.passed for result in results_of(twice)))
+            self.assertFalse(results_of(twice.replace(b"h=from;", b"h=from ;"))[0].passed)
 
     def test_what_the_next_server_may_add_is_not_signed_as_absent(self) -> None:
         names = tags_of(signed(b"From: ann@example.org\r\n\r\nHi\r\n"))["h"]
