@@ -55,6 +55,7 @@ from pymailsuite.smtp.factory import SmtpFactory
 from pymailsuite.smtp.peer_names import PeerNames
 from pymailsuite.tls import Pem, ServerTls, certificate_files
 from pymailsuite.upkeep import StoreSweeper, TurnWatch
+from pymailsuite.wire.refusal_counts import RefusalCounts
 from pymailsuite.wire.shell import ShellFactory
 from pymailsuite.wire.tally import Tally
 
@@ -159,6 +160,9 @@ class MailService(MultiService):
         self._history = (
             HistoryRecorder(settings.history, self.store.history, reactor) if settings.history.enabled else None
         )
+        refusal_counts = RefusalCounts(
+            reactor, settings.history.limits_window, settings.history.limits_addresses, self._history
+        )
         self._queue_runner = self._make_queue_runner(recipients, reactor)
         queue = QueueService(self._queue_runner) if place.runs_queue else PresenceService(self._presence)
         self.tls = self._make_tls(owner, place.pem, reactor)
@@ -167,15 +171,17 @@ class MailService(MultiService):
         self.listening = self._make_listening(recipients, self.tls, reactor)
         self.listeners = Listeners(reactor, self.listening, place.shared, place.how_many)
         factories = dict.fromkeys(cast(ShellFactory, service.factory) for service in self.listening)
+        for factory in factories:
+            factory.refusal_counts = refusal_counts
         sessions = Sessions(factories, settings.upkeep.stop_grace, reactor)
         sweeper = StoreSweeper(self.store.upkeep, settings.upkeep.sweep_interval if place.sweeps else 0, reactor)
         watch = TurnWatch(settings.upkeep.slow_turn, reactor)
         poll = NoticePoll(self.store, settings.notices.poll, reactor)
         self.bus: Any = self._make_bus(place, poll, reactor)
         on_bus = StoreOnBus(self.store, self.bus)
-        before_mail: list[Any] = [watch, self.bus, on_bus, poll, auth, queue, sweeper]
+        before_mail: list[Any] = [watch, self.bus, on_bus, poll, refusal_counts, auth, queue, sweeper]
         if self._history is not None:
-            before_mail.insert(before_mail.index(auth), self._history)
+            before_mail.insert(before_mail.index(refusal_counts), self._history)
         if place.sweeps:
             before_mail.append(self._make_listing_watch(reactor))
         if settings.dmarc.reports:

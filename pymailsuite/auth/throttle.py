@@ -25,7 +25,7 @@ from pymailsuite.directory.names import canonical_login
 from pymailsuite.errors import LoginRefused, MailError, TooManyFailedLogins
 from pymailsuite.interfaces import CountKey, ISharedCounts
 from pymailsuite.values import Peer
-from pymailsuite.wire.shell import address_key
+from pymailsuite.wire.addresses import address_key
 
 _PAIR: Final = "login.pair"
 _ADDRESS: Final = "login.address"

@@ -23,11 +23,19 @@ from zope.interface import implementer
 from pymailsuite.config.sections.history import HistorySettings
 from pymailsuite.errors import MailError
 from pymailsuite.interfaces import Acceptance, Delivery, LocalRecipient, Outcome, QueueEntry, RemoteRecipient
-from pymailsuite.interfaces.history import HistoryEntry, HistoryKind, IHistoryStore, IRefusalRecord, Refused
+from pymailsuite.interfaces.history import (
+    HistoryEntry,
+    HistoryKind,
+    IHistoryStore,
+    IRefusalRecord,
+    Refused,
+    TurnedAway,
+)
 from pymailsuite.interfaces.intake import NO_DISPOSALS
 from pymailsuite.interfaces.policy import Disposal, Ruling
 from pymailsuite.policy.rulings import ruling_facts, says_something
 from pymailsuite.values import Address, ContentId, Envelope, Peer, content_id_of, queue_id_of
+from pymailsuite.wire.addresses import address_key
 
 log = Logger()
 
@@ -36,7 +44,7 @@ _EVERYBODY: Final = ""
 _NAMES_MAX: Final = 1000
 """Recipients of one message that it can be found by."""
 _TEXT_MAX: Final = 1000
-_WITHOUT_SENDER: Final = frozenset({"client_refused", "hello_refused", "login_refused"})
+_WITHOUT_SENDER: Final = frozenset({"client_refused", "hello_refused", "login_refused", "cut_off"})
 
 
 def _text(facts: Mapping[str, Any], limit: int) -> str:
@@ -221,6 +229,20 @@ class HistoryRecorder(Service):
         # What a refused message was called while it came in is its story's name; nothing else has that id.
         story_id = content_id_of(refusal.queue_id) if refusal.queue_id else None
         self._collect(self._entry(HistoryKind.REFUSED, story_id, story_id, facts, tuple(dict.fromkeys(names))))
+
+    def turned_away(self, count: TurnedAway) -> None:
+        """Collect it: whoever counts sees that there are few."""
+        facts = {
+            "peer": {"ip": count.ip} if count.ip else {},
+            "what": count.what,
+            "protocol": count.protocol,
+            "number": count.number,
+            "since": count.since,
+            "until": count.until,
+            "reply": count.reply[:_TEXT_MAX],
+        }
+        names = (count.ip, address_key(count.ip)) if count.ip else ()
+        self._collect(self._entry(HistoryKind.TURNED_AWAY, None, None, facts, tuple(dict.fromkeys(names))))
 
     def _client(self, ip: str, now: float) -> _Client:
         client = self._clients.get(ip)

@@ -29,7 +29,8 @@ class ImapFactory(ShellFactory):
         tls_context: Any | None,
         reactor: IReactorTime,
     ) -> None:
-        super().__init__(reactor, ConnectionLimits(settings.connections, settings.connections_per_address))
+        limits = ConnectionLimits(settings.connections, settings.connections_per_address)
+        super().__init__(reactor, limits, "imap")
         self._tls_context = tls_context
         self._idle: set[ImapProtocol] = set()
         # One clock for all: a timer for each session would be most of what an idle session costs.

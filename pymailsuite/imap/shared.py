@@ -57,6 +57,9 @@ class Shell(Protocol):
     def wake(self) -> None:
         """Something happened outside of a command: have the session look."""
 
+    def count_refusal(self, what: str, reply: bytes) -> None:
+        """The client is refused something of which only the number is told."""
+
     def tls_description(self) -> str:
         """Protocol and cipher, or nothing."""
 

@@ -20,6 +20,8 @@ class HistoryKind(enum.Enum):
     REFUSED = "refused"
     MORE_REFUSED = "more refused"
     """Further refusals of one client, of which only the number is kept."""
+    TURNED_AWAY = "turned away"
+    """Refusals by a limit, before there was a conversation to tell of."""
     ATTEMPT = "attempt"
     REPORT = "report"
     """A report of ours, of what became of another message."""
@@ -94,8 +96,27 @@ class Refused:
     rulings: tuple[Ruling, ...] = ()
 
 
+@frozen
+class TurnedAway:
+    """What one address was refused within a short time, and how often: ``number`` times from ``since`` to ``until``
+    (POSIX seconds).
+
+    ``what`` is a name as of an event, ``ip`` the last address of its network, empty for many; ``reply`` is the last."""
+
+    what: str
+    protocol: str
+    ip: str
+    reply: str
+    number: int
+    since: float
+    until: float
+
+
 class IRefusalRecord(Interface):
     """Keeps refusals. Never waited for."""
 
     def refused(refusal: Refused) -> None:
         """Somebody has been refused something. Cheap, however many there are."""
+
+    def turned_away(count: TurnedAway) -> None:
+        """Somebody has been refused something so often."""

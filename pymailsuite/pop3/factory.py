@@ -37,7 +37,8 @@ class Pop3Factory(ShellFactory):
     ) -> None:
         """``portal`` gives avatars for IPop3Avatar. ``counts`` remembers logins for LOGIN-DELAY. ``tls_context`` None:
         no STLS. ``owner`` names this process where its maildrop locks are released when it has died."""
-        super().__init__(reactor, ConnectionLimits(settings.connections, settings.connections_per_address))
+        limits = ConnectionLimits(settings.connections, settings.connections_per_address)
+        super().__init__(reactor, limits, "pop3")
         self.service = Service(settings, hostname, tls_context is not None, mechanisms, owner or hostname)
         self._portal = portal
         self._tls_context = tls_context

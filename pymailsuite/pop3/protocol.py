@@ -261,8 +261,9 @@ class Pop3Protocol(PullingProtocol[Request]):
                 return None
             if answer.check(LoginRefused, LoginFailed) is not None:
                 self.log.info("{event} at {peer_ip}", event="pop3.login_refused", peer_ip=self.peer_ip)
-                error = answer.value
-                return session.login_refused(error if isinstance(error, LoginRefused) else LoginRefused())
+                error = answer.value if isinstance(answer.value, LoginRefused) else LoginRefused()
+                self.count_refusal("login_refused", error.public.encode())
+                return session.login_refused(error)
             session.maildrop_refused(self.error_of(answer))
             return None
         avatar, maildrop, logout = answer

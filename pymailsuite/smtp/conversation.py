@@ -94,6 +94,12 @@ class Conversation:
         self._say(octets)
         self.ended = True
 
+    def _cut_off(self, why: str) -> None:
+        """End the connection of a peer that has passed a limit. Source: RFC 5321 §3.8."""
+        octets = reply(421, "4.7.0", f"{self._service.hostname} {why}")
+        self._close_with(octets)
+        self._note("smtp.cut_off", octets)
+
     def _bad(self, octets: bytes) -> None:
         """Answer a command that was not in order; too many of those end the connection."""
         self._errors += 1
@@ -101,7 +107,7 @@ class Conversation:
         self._bad_commands += 1
         self._say(octets)
         if self._bad_commands > self._settings.max_bad_commands:
-            self._close_with(reply(421, "4.7.0", f"{self._service.hostname} Too many errors"))
+            self._cut_off("Too many errors")
 
     def _count_fault(self, octets: bytes) -> None:
         """A refusal for good is held against the peer; what it may try again later is not."""

@@ -58,6 +58,7 @@ class SmtpFactory(ShellFactory):
         super().__init__(
             reactor,
             ConnectionLimits(settings.connections, settings.connections_per_address, settings.connections_per_minute),
+            "submission" if isinstance(settings, SubmissionSettings) else "smtp",
         )
         version = f"pymailsuite {__version__}" if settings.show_version else ""
         self.service = Service(

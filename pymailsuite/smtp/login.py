@@ -11,7 +11,6 @@ from pymailsuite.errors import LoginRefused, MailError, PeerError
 from pymailsuite.sasl import Challenge, ServerMechanism, Step, decode_initial, decode_response, encode_challenge
 from pymailsuite.smtp import replies
 from pymailsuite.smtp.conversation import Conversation, State
-from pymailsuite.smtp.replies import reply
 from pymailsuite.smtp.requests import HoldBack, LogIn, Request, Service
 from pymailsuite.values import Peer
 
@@ -130,7 +129,7 @@ class LoginCommands(Conversation):
     def _say_refusal(self) -> None:
         self._leave_login(self._login_reply)
         if self._failed_logins >= self._settings.max_failed_logins and not self.ended:
-            self._close_with(reply(421, "4.7.0", f"{self._service.hostname} Too many failed logins"))
+            self._cut_off("Too many failed logins")
 
     def login_failed(self) -> None:
         """The portal cannot say now."""

@@ -51,6 +51,7 @@ _FORMATS: Final = {
     "smtp.hello_refused": "{event} {helo} of {peer_ip} by {policy}: {reply}",
     "smtp.sender_refused": "{event} {reverse_path} from {helo} at {peer_ip} by {policy}: {reply}",
     "smtp.login_refused": "{event} at {peer_ip}: {reply}",
+    "smtp.cut_off": "{event} {helo} at {peer_ip}: {reply}",
 }
 
 _REPLIES_HELD: Final = 64
@@ -143,9 +144,7 @@ class SmtpProtocol(PullingProtocol[Request]):
         try:
             header = read_proxy_header(octets)
         except BadProxyHeader as error:
-            self.log.warn(
-                "{event} {peer_ip} {reason}", event="smtp.bad_proxy_header", peer_ip=self.peer_ip, reason=str(error)
-            )
+            self.count_refusal("bad_proxy_header", f"cut off: {error}".encode())
             self.abort()
             return b""
         if header is None:
@@ -163,7 +162,7 @@ class SmtpProtocol(PullingProtocol[Request]):
             )
             self.peer_ip, self.peer_port = peer.ip, peer.port
             if self.factory is not None and not self.factory.peer_told(self):
-                self.send(self.factory.busy_reply())
+                self.send(self.factory.too_many(peer.ip))
                 self.close()
                 return b""
         self._begin()

@@ -147,7 +147,7 @@ class SmtpSession(TransactionCommands, LoginCommands):
         if verb in _IDLE:
             self._idle_commands += 1
             if self._idle_commands > settings.max_idle_commands:
-                self._close_with(reply(421, "4.7.0", f"{self._service.hostname} Too many commands that do nothing"))
+                self._cut_off("Too many commands that do nothing")
                 return None
         if self.state is State.REFUSING and verb != "QUIT":
             self._bad(replies.MAINTENANCE_ONLY_QUIT)
@@ -170,7 +170,7 @@ class SmtpSession(TransactionCommands, LoginCommands):
 
     def _unknown(self, verb: str) -> None:
         if verb in _FOREIGN and self.state is State.START:
-            self._close_with(reply(421, "4.7.0", f"{self._service.hostname} Not a web server"))
+            self._cut_off("Not a web server")
         else:
             self._bad(replies.NOT_IMPLEMENTED if verb in _NOT_IMPLEMENTED else replies.UNKNOWN_COMMAND)
 

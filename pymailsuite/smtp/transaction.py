@@ -48,7 +48,7 @@ class TransactionCommands(Conversation):
         if argument[:5].upper() != "FROM:":
             raise SyntaxRefused
         if self._transactions >= settings.max_transactions:
-            self._close_with(reply(421, "4.7.0", f"{self._service.hostname} Too many messages on one connection"))
+            self._cut_off("Too many messages on one connection")
             return None
         self._forget_transaction()
         reverse_path, parameters = parse_reverse_path(argument[5:], self._lenient)
@@ -180,7 +180,7 @@ class TransactionCommands(Conversation):
         self._note("smtp.recipient_refused", octets, decision, recipient=str(address))
         self._refused_recipients += 1
         if self._refused_recipients > self._settings.max_refused_recipients:
-            self._close_with(reply(421, "4.7.0", f"{self._service.hostname} Too many refused recipients"))
+            self._cut_off("Too many refused recipients")
 
     # --- DATA
 

@@ -7,7 +7,6 @@ that waits for an answer leaves the octets unread, and once too many of them hav
 
 from __future__ import annotations
 
-import ipaddress
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, ClassVar, ParamSpec
@@ -31,6 +30,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from pymailsuite.wire.addresses import address_key
+from pymailsuite.wire.refusal_counts import RefusalCounts, log_refusal
 from pymailsuite.wire.tally import Tally
 
 P = ParamSpec("P")
@@ -216,6 +217,11 @@ class ShellProtocol(Protocol):
         if not self._output_paused and len(self._out) < _UNSENT_REPLIES:
             return None
         return self.drained()
+
+    def count_refusal(self, what: str, reply: bytes) -> None:
+        """The peer is refused something of which only the number is told; ``what`` is a name as of an event."""
+        if self.factory is not None:
+            self.factory.count_refusal(what, self.peer_ip, reply)
 
     def set_timeout(self, timeout_s: float | None) -> None:
         """The peer has that many seconds from now, or for ever; then ``timed_out`` is called.
@@ -457,10 +463,13 @@ class ShellFactory(Factory):
 
     log: ClassVar[Logger] = Logger()
     noisy = False
+    refusal_counts: RefusalCounts | None = None
+    """Where refusals are counted that come before any conversation; None: each is logged."""
 
-    def __init__(self, reactor: IReactorTime, limits: ConnectionLimits) -> None:
+    def __init__(self, reactor: IReactorTime, limits: ConnectionLimits, protocol_name: str = "wire") -> None:
         self.reactor = reactor
         self.limits = limits
+        self.protocol_name = protocol_name
         self.tally = Tally()
         """Connections by address; under ``""`` all there are."""
         self._open: set[ShellProtocol] = set()
@@ -486,8 +495,7 @@ class ShellFactory(Factory):
         key = self.counted_as(_peer_ip(addr))
         tally = self.tally
         if tally[""] >= self.limits.in_all or self._is_one_too_many(key):
-            self.log.warn("{event} from {peer_ip}", event="connection.refused", peer_ip=_peer_ip(addr))
-            return _Busy(self.reactor, self.busy_reply())
+            return _Busy(self.reactor, self.too_many(_peer_ip(addr)))
         protocol = self.make_protocol()
         protocol.factory = self
         self._open.add(protocol)
@@ -512,6 +520,19 @@ class ShellFactory(Factory):
             if self._this_minute[key] > limits.per_minute:
                 return True
         return self.tally[key] >= limits.per_address
+
+    def too_many(self, ip: str) -> bytes:
+        """What a connection too many is told; it is counted."""
+        reply = self.busy_reply()
+        self.count_refusal("too_many_connections", ip, reply)
+        return reply
+
+    def count_refusal(self, what: str, ip: str, reply: bytes) -> None:
+        """Somebody is refused something of which only the number is told."""
+        if self.refusal_counts is not None:
+            self.refusal_counts.note(self.protocol_name, what, ip, reply)
+        else:
+            log_refusal(self.protocol_name, what, ip, reply)
 
     def _count(self, protocol: ShellProtocol, key: str) -> None:
         protocol.counted_as = key
@@ -557,12 +578,3 @@ class ShellFactory(Factory):
             self.tally.remove("")
             self._count_no_more(protocol)
         self._tell_if_empty()
-
-
-def address_key(ip: str) -> str:
-    """What connections are counted by: an IPv6 network is handed out as a /64, an IPv4 address alone. Empty: not."""
-    if ":" not in ip:
-        return "" if ip.startswith("127.") else ip
-    if ip == "::1":
-        return ""
-    return str(ipaddress.IPv6Network((ip, 64), strict=False))

@@ -14,7 +14,7 @@ from pymailsuite.config.sections.history import HistorySettings
 from pymailsuite.delivery.history import HistoryRecorder
 from pymailsuite.errors import StoreUnavailable
 from pymailsuite.interfaces import LocalRecipient, RemoteRecipient
-from pymailsuite.interfaces.history import HistoryEntry, HistoryKind, IRefusalRecord, Refused
+from pymailsuite.interfaces.history import HistoryEntry, HistoryKind, IRefusalRecord, Refused, TurnedAway
 from pymailsuite.interfaces.policy import Action, Effect, Ruling, Stage, Verdict
 from pymailsuite.values import AccountId, Address, ContentId, Envelope, Peer
 
@@ -98,6 +98,16 @@ class HistoryTests(SynchronousTestCase):
         told = [entry for entry in self.store.entries if entry.kind is HistoryKind.REFUSED]
         self.assertEqual((len(told), len(self.store.entries)), (10, 10 + 90 + 1))
         self.assertEqual(sum(facts.get("number", 0) for facts in self.store.facts), 990)
+
+    def test_what_was_counted_can_be_found_by_address_and_network(self) -> None:
+        recorder = self.recorder()
+        recorder.turned_away(TurnedAway("too_many_connections", "smtp", "2001:db8::7", "421 busy", 12, 5.0, 6.0))
+        recorder.turned_away(TurnedAway("too_many_connections", "smtp", "", "421 busy", 99, 5.0, 6.0))
+        self.clock.advance(1)
+        self.assertEqual({entry.kind for entry in self.store.entries}, {HistoryKind.TURNED_AWAY})
+        self.assertEqual([entry.names for entry in self.store.entries], [("2001:db8::7", "2001:db8::/64"), ()])
+        facts = self.store.facts[0]
+        self.assertEqual((facts["number"], facts["protocol"], facts["peer"]), (12, "smtp", {"ip": "2001:db8::7"}))
 
     def test_what_the_store_cannot_take_is_forgotten(self) -> None:
         recorder = self.recorder()

@@ -1,5 +1,7 @@
 """The shell: turns, clocks, back-pressure, limits."""
 
+from types import SimpleNamespace
+
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IHalfCloseableProtocol, IHandshakeListener, IPushProducer
@@ -199,6 +201,16 @@ class ShellTests(SynchronousTestCase):
         self.lose(first)
         _, fourth = self.connect()
         self.assertEqual(fourth.value(), b"hello\r\n")
+
+    def test_connections_too_many_are_counted(self):
+        noted = []
+        self.factory.refusal_counts = SimpleNamespace(note=lambda *told: noted.append(told))
+        for ip in ("192.0.2.1", "192.0.2.1", "192.0.2.1", "192.0.2.2", "192.0.2.3"):
+            self.connect(ip)
+        self.assertEqual(
+            noted,
+            [("wire", "too_many_connections", ip, b"busy\r\n") for ip in ("192.0.2.1", "192.0.2.3")],
+        )
 
     def test_this_host_has_as_many_connections_as_there_are(self):
         for ip in ("127.0.0.1", "127.0.0.1", "127.0.0.1"):

@@ -34,5 +34,13 @@ class HistorySettings(Section):
     addresses_max: int = Field(default=10_000, ge=1)
     """Client addresses whose refusals are counted at the same time; those of all others are counted together."""
 
+    limits_window: Duration = Field(default=60.0, gt=0)
+    """Refusals by limits (too many connections, wrong PROXY headers, logins to mailboxes) are counted by address for
+    this long, and then written down as one. The log has the first and the number."""
+
+    limits_addresses: int = Field(default=500, ge=1)
+    """Addresses (of IPv6: networks, /64) whose refusals by limits are counted at the same time; those of all others
+    are counted together."""
+
     flush_interval: Duration = Field(default=1.0, gt=0)
     """How long refusals are collected before they are written, all in one transaction."""

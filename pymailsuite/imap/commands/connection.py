@@ -148,8 +148,10 @@ async def _log_in(session: Session, credentials: ICredentials, mechanism: str) -
             peer_ip=shell.peer_ip,
             cause=error.cause if isinstance(error, MailError) else "",
         )
+        refusal = TooManyFailedLogins() if isinstance(error, TooManyFailedLogins) else LoginRefused()
+        shell.count_refusal("login_refused", refusal.public.encode())
         await _let_wait(session)
-        raise (TooManyFailedLogins() if isinstance(error, TooManyFailedLogins) else LoginRefused()) from None
+        raise refusal from None
     _, avatar, log_out = answer
     if shell.closing:
         log_out()

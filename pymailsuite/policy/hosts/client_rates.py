@@ -23,7 +23,7 @@ from pymailsuite.interfaces.policy import (
 )
 from pymailsuite.policy.base import NO_OPINION, Policy
 from pymailsuite.values import Peer
-from pymailsuite.wire.shell import address_key
+from pymailsuite.wire.addresses import address_key
 
 log = Logger()
 
