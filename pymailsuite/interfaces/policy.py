@@ -130,7 +130,8 @@ class Effect(enum.Enum):
 class Ruling:
     """One policy's verdict, as it counted. ``seconds`` is how long it took; ``failure`` why there is none, if so.
 
-    ``recipient`` is the one it was about, at RCPT. ``score`` is what it adds."""
+    ``recipient`` is the one it was about, at RCPT. ``score`` is what it adds. ``set_aside`` tells of an OVERRULED one
+    by whom it was."""
 
     policy: str
     stage: Stage
@@ -140,6 +141,7 @@ class Ruling:
     seconds: float = 0.0
     failure: str = ""
     recipient: Address | None = None
+    set_aside: str = ""
 
 
 @frozen
@@ -150,7 +152,8 @@ class Decision:
     whose objection the refusal is, which may be one of an earlier stage. ``score`` is the transaction's so far.
     ``hints`` are words to the client for the positive reply. ``prefix``, at MESSAGE, is what is to stand in front of
     the message: our Authentication-Results and other fields of the verdicts, in wire form. ``disposals`` says for whom
-    it goes elsewhere, by recipient.
+    it goes elsewhere, by recipient. ``settled``, at MESSAGE, are all rulings of the transaction as they have counted in
+    the end; empty where that is what each says itself, since none that objected was set aside.
     """
 
     refusal: PolicyReply | None = None
@@ -160,6 +163,7 @@ class Decision:
     hints: tuple[str, ...] = ()
     prefix: bytes = b""
     disposals: Mapping[Address, Disposal] = field(factory=dict)
+    settled: tuple[Ruling, ...] = ()
 
 
 class IMessageTap(Interface):

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
+from attrs import evolve
+
 from pymailsuite.config.sections.policy import Exemptions, PolicyAction, PolicySection, PolicySettings
 from pymailsuite.interfaces.policy import (
     Action,
@@ -37,6 +39,8 @@ _TOO_HIGH: Final = PolicyReply(550, "5.7.1", "Too much speaks against this messa
 _SEPARATELY: Final = PolicyReply(452, "4.5.3", "Other rules apply to this recipient: send to it separately")
 _UNHEARD: Final[Mapping[PolicyAction, PolicyAction]] = {"off": "log"}
 """Actions that come to the same for a recipient: the policy is asked, and does not count."""
+_WORDS_MAX: Final = 5
+"""How many are named that have set an objection aside."""
 _BY_RECIPIENT: Final = "recipients"
 """The culprit's name when it is only that recipients have different rules."""
 _BY_SCORE: Final = "score"
@@ -156,10 +160,42 @@ class Deciding:
         hints: tuple[str, ...] = ()
         if refusal is None:
             hints = tuple([r.verdict.hint for r in rulings if r.verdict.hint and r.effect not in _OBJECTIONS])
-        if stage is not Stage.MESSAGE or refusal is not None:
+        if stage is not Stage.MESSAGE:
             return Decision(refusal, tuple(rulings), culprit, score, hints)
+        if refusal is not None:
+            settled = self._settled(transaction, transaction.rulings)
+            return Decision(refusal, tuple(rulings), culprit, score, settled=(*settled, *rulings) if settled else ())
         prefix = self._prefix(transaction, known, score)
-        return Decision(refusal, tuple(rulings), culprit, score, hints, prefix, self._disposals(transaction, known))
+        disposals = self._disposals(transaction, known)
+        return Decision(None, tuple(rulings), "", score, hints, prefix, disposals, self._settled(transaction, known))
+
+    def _settled(self, transaction: MailTransaction, over: Sequence[Ruling]) -> tuple[Ruling, ...]:
+        """Rulings after which mail went on, if any of them is an objection: it has not counted."""
+        if not any(ruling.effect in _OBJECTIONS for ruling in over):
+            return ()
+        return tuple(
+            [
+                evolve(ruling, effect=Effect.OVERRULED, set_aside=self._set_aside_by(ruling, transaction, over))
+                if ruling.effect in _OBJECTIONS
+                else ruling
+                for ruling in over
+            ]
+        )
+
+    def _set_aside_by(self, ruling: Ruling, transaction: MailTransaction, known: Sequence[Ruling]) -> str:
+        """Whose word or wish it was: who vouches, or recipients whose rules want it otherwise."""
+        recipients = transaction.recipients if ruling.recipient is None else (ruling.recipient,)
+        vouching = {
+            other.policy: None
+            for other in known
+            if other.effect is Effect.ACCEPT and (other.recipient is None or other.recipient in recipients)
+        }
+        words = [f"{policy} vouches" for policy in vouching] if ruling.policy not in self._excepted else []
+        for recipient in recipients:
+            action = self._wanted_by(recipient, transaction)[0].get(ruling.policy)
+            if action is not None and action != self._sections[ruling.policy].action:
+                words.append(f"{recipient} wants {ruling.policy}={action}")
+        return ", ".join(words[:_WORDS_MAX])
 
     def _disposals(self, transaction: MailTransaction, known: Sequence[Ruling]) -> dict[Address, Disposal]:
         """Where copies go instead, as each recipient's own configuration and whoever vouches for the mail will have

@@ -22,6 +22,8 @@ def ruling_facts(ruling: Ruling) -> dict[str, Any]:
         "said": verdict.action.value,
         "counts_as": ruling.effect.value,
         "score": ruling.score,
+        "set_aside": ruling.set_aside,
+        "disposal": "" if verdict.disposal is None else verdict.disposal.value,
         "reason": verdict.reason or ruling.failure,
         "recipient": "" if ruling.recipient is None else str(ruling.recipient),
         "results": [f"{result.method}={result.result}" for result in verdict.results],

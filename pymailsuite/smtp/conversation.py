@@ -163,6 +163,8 @@ class Conversation:
         asked = event == "smtp.recipient_refused" and self._pending_recipient is not None
         recipients = (self._pending_recipient,) if asked else tuple([address for address, _ in self._recipients])
         known, said = self._all_rulings(), () if decision is None else decision.rulings
+        if decision is not None and decision.settled:
+            known, said = decision.settled, ()
         return Refused(
             event.partition(".")[2],
             self._peer,

@@ -234,7 +234,8 @@ class TransactionCommands(Conversation):
             self._errors += 1
             self._end_transaction("smtp.refused", self._refusal(decision.refusal), decision)
             return DropMessage()
-        return CommitMessage(decision.prefix, (*self._all_rulings(), *decision.rulings), decision.disposals)
+        rulings = decision.settled or (*self._all_rulings(), *decision.rulings)
+        return CommitMessage(decision.prefix, rulings, decision.disposals)
 
     def message_committed(self, queue_id: QueueId) -> None:
         """The message is on stable storage: from here on it is our responsibility (RFC 5321 §4.2.5)."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import imaplib
 import json
 import smtplib
+import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.acceptance import acceptance
 from tests.support.dns import ZoneServer
+from tests.support.proxied import ProxiedSmtp
 from tests.support.server import TunedServer, running
 from tests.support.socket_sink import SocketSink
 
@@ -29,7 +32,7 @@ ZONE = {
 MESSAGE = b"From: joe@soft.example\r\nMessage-ID: <1@soft.example>\r\nSubject: a secret plan\r\n\r\nhush\r\n"
 
 
-class WhyTests(SynchronousTestCase):
+class WhyCase(SynchronousTestCase):
     def setUp(self) -> None:
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
@@ -50,6 +53,8 @@ class WhyTests(SynchronousTestCase):
             if until(found) or time.monotonic() > deadline:
                 return found
 
+
+class WhyTests(WhyCase):
     @acceptance("S154")
     def test_refusals_attempts_and_folders_are_told(self) -> None:
         for kind in ("junk", "discard"):
@@ -124,3 +129,107 @@ class WhyTests(SynchronousTestCase):
         with imaplib.IMAP4("127.0.0.1", server.port(143)) as reader:
             reader.login("ann@example.test", "test")
             self.assertEqual([reader.select(name)[1] for name in ("INBOX", "Junk")], [[b"0"], [b"1"]])
+
+
+PLAYED = {
+    ("good.example", "MX"): ["10 mx.good.example."],
+    ("good.example", "TXT"): ['"v=spf1 ip4:203.0.113.9 -all"'],
+    ("strict.example", "MX"): ["10 mx.good.example."],
+    ("_dmarc.strict.example", "TXT"): ['"v=DMARC1; p=reject"'],
+    ("mild.example", "MX"): ["10 mx.good.example."],
+    ("_dmarc.mild.example", "TXT"): ['"v=DMARC1; p=quarantine"'],
+}
+
+
+class OperatorTests(WhyCase):
+    """A day's questions."""
+
+    def test_each_question_has_its_answer(self) -> None:
+        with ZoneServer(PLAYED) as zone, SocketSink(script={"RCPT": ["550 5.1.1 nobody here", "250 ok"]}) as sink:
+            settings: dict[str, dict[str, Any]] = {
+                "smtp": {"trusted_networks": [], "proxy_protocol": ["127.0.0.0/8"], "connections_per_address": 2},
+                "dns": {"servers": [zone.address]},
+                "greylist": {"action": "reject", "when": "always", "delay": 1},
+                "directory": {"cache_life": 0.2},
+                "history": {"limits_window": 1},
+                "queue": {"poll": 0.2},
+                "relay": {"relayhost": f"[127.0.0.1]:{sink.port}", "tls": "off"},
+            }
+            with running(TunedServer(self.folder, ["ann", "bob"], settings)) as server:
+                self.port = server.port(25)
+                self.command("alias", "set", "team@example.test", "ann@example.test", "sue@far.example")
+                self.command("domain", "rule", "example.test", "greylist", "off")
+                self.command("account", "rule", "bob@example.test", "greylist", "reject")
+                self._sent_on_and_refused_there()
+                self._refused_or_marked_by_dmarc()
+                self._asked_to_wait_and_then_taken()
+                self._too_many_at_once()
+
+    def command(self, *words: str) -> None:
+        config = str(self.folder / "tuned.toml")
+        line = [sys.executable, "-m", "pymailsuite", *words, "--config", config]
+        subprocess.run(line, capture_output=True, timeout=60, check=True)
+
+    def _send(self, domain: str, recipient: str) -> int:
+        text = f"From: joe@{domain}\r\nMessage-ID: <{recipient}.{domain}>\r\n\r\nx\r\n"
+        with ProxiedSmtp("203.0.113.9", self.port) as client:
+            try:
+                client.sendmail(f"joe@{domain}", [recipient], text)
+            except smtplib.SMTPRecipientsRefused as error:
+                return error.recipients[recipient][0]
+            except smtplib.SMTPDataError as error:
+                return error.smtp_code
+        return 250
+
+    def _sent_on_and_refused_there(self) -> None:
+        self.assertEqual(self._send("good.example", "team@example.test"), 250)
+        (story,) = self.stories("sue@far.example", until=lambda found: found and found[0]["reports"])
+        told = self.why("team@example.test")
+        self.assertIn("recipient team@example.test: into INBOX of ann@example.test\n", told)
+        self.assertIn("recipient team@example.test: on to sue@far.example\n", told)
+        self.assertIn("at mail    spf: no objection; good.example permits 203.0.113.9", told)
+        # The alias has the domain's rule.
+        self.assertRegex(told, r"greylist about \S+: tempfail, set aside \(team@example.test wants greylist=off\)")
+        self.assertIn("sue@far.example failed: 127.0.0.1 said: 550 5.1.1 nobody here", told)
+        self.assertIn(f"report    sent to the sender as {story['reports'][0]}", told)
+        self.assertIn(f"about     {story['id']}", self.why(story["reports"][0]))
+
+    def _refused_or_marked_by_dmarc(self) -> None:
+        self.assertEqual(self._send("strict.example", "ann@example.test"), 550)
+        told = self.why("joe@strict.example")
+        self.assertIn("message refused", told)
+        self.assertIn("at message dmarc: reject; dmarc=fail for strict.example", told)
+        self.assertIn("record=v=DMARC1; p=reject", told)
+        self.assertIn("(by dmarc)", told)
+        self.assertEqual(self._send("mild.example", "ann@example.test"), 250)
+        told = self.why("joe@mild.example")
+        self.assertIn("ann@example.test: taken for junk, now in Junk\n", told)
+        self.assertIn("at message dmarc: marks it, for the mailbox of junk; ", told)
+
+    def _asked_to_wait_and_then_taken(self) -> None:
+        self.assertEqual(self._send("good.example", "bob@example.test"), 451)
+        deadline = time.monotonic() + 30
+        while self._send("good.example", "bob@example.test") != 250 and time.monotonic() < deadline:
+            time.sleep(0.5)
+        told = self.why("bob@example.test")
+        last, *_, first = told.split("\n\n")
+        self.assertIn("accepted\n", last)
+        self.assertIn("greylist about bob@example.test: no objection; returned: spf:good.example", last)
+        self.assertIn("recipient refused\n", first)
+        self.assertIn("reply     451 4.7.1 Greylisted, try again in ", first)
+
+    def _too_many_at_once(self) -> None:
+        with contextlib.ExitStack() as stack:
+            for _ in range(5):
+                connection = stack.enter_context(socket.create_connection(("127.0.0.1", self.port)))
+                connection.sendall(b"PROXY TCP6 2001:db8::7 ::1 4711 25\r\n")
+            stories = self.stories("2001:db8::99")
+        self.assertEqual([(one["kind"], one["number"]) for one in stories], [("turned away", 3)])
+        told = self.why("2001:db8::7")
+        self.assertIn("too many connections\n", told)
+        self.assertIn("number    3, from ", told)
+        self.assertIn("reply     421 4.3.2 ", told)
+        with ProxiedSmtp("203.0.113.78", self.port) as client, contextlib.suppress(smtplib.SMTPServerDisconnected):
+            client.docmd("GET / HTTP/1.0")
+        (story,) = self.stories("203.0.113.78")
+        self.assertEqual((story["what"], story["reply"][:9]), ("cut_off", "421 4.7.0"))

@@ -356,6 +356,22 @@ class DecidingTests(ChainTestCase):
             refusal = self.decide(chain, asked).refusal
             self.assertEqual(refusal is not None and refusal.code == 452, apart, (answers, actions))
 
+    def test_an_objection_that_did_not_count_says_whose_wish_or_word_that_was(self) -> None:
+        objecting = says("one", mail=rejecting(), message=Verdict())
+        stored = {ANN: RecipientOverrides(actions={"one": "off"})}
+        for chain, overrides, words in (
+            (chain_of(objecting), stored, "ann@example.org wants one=off"),
+            (chain_of(objecting, says("two", helo=Verdict(Action.ACCEPT))), {}, "two vouches"),
+        ):
+            rulings = (*self.decide(chain, at(Stage.HELO)).rulings, *self.decide(chain, at(Stage.MAIL)).rulings)
+            message = at(Stage.MESSAGE, recipients=(ANN,), rulings=rulings, overrides=overrides)
+            decision = self.decide(chain, message)
+            self.assertIsNone(decision.refusal)
+            (one,) = [ruling for ruling in decision.settled if ruling.effect is Effect.OVERRULED]
+            self.assertEqual((one.policy, one.stage, one.set_aside), ("one", Stage.MAIL, words))
+        chain = chain_of(says("one", message=Verdict()))
+        self.assertEqual(self.decide(chain, at(Stage.MESSAGE, recipients=(ANN,))).settled, ())
+
     def test_nobody_is_asked_about_recipients_where_all_have_the_same_rules(self) -> None:
         chain = chain_of(says("one", message=rejecting()))
         self.assertEqual(chain.stages_for(STRANGER, False), {Stage.MESSAGE})

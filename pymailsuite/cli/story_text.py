@@ -1,0 +1,122 @@
+"""What happened to a message, in words for people; ``why`` and ``explain`` use the same ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+_WHAT: Final = {
+    "client_refused": "connection refused",
+    "hello_refused": "HELO refused",
+    "sender_refused": "sender refused",
+    "recipient_refused": "recipient refused",
+    "login_refused": "login refused",
+    "refused": "message refused",
+    "cut_off": "connection ended",
+    "too_many_connections": "too many connections",
+    "bad_proxy_header": "wrong PROXY header",
+}
+_SAID: Final = {"pass": "no objection", "accept": "vouches for it", "tag": "marks it"}
+_DISPOSALS: Final = {"junk": ", for the mailbox of junk", "discard": ", to be thrown away"}
+
+
+def story_lines(told: Mapping[str, Any]) -> Iterator[str]:
+    """A story as ``why --json`` has it."""
+    yield f"{told['at']}  {told['id']}  {_WHAT.get(told.get('what', ''), told['kind'])}"
+    if told.get("peer"):
+        yield f"  client    {_client(told['peer'])}"
+    if told.get("protocol"):
+        yield f"  protocol  {told['protocol']}"
+    if told.get("about"):
+        yield f"  about     {told['about']}"
+    if told.get("sender") is not None:
+        yield f"  sender    {told['sender'] or '<>'}"
+    if told.get("message_id"):
+        yield f"  message   <{told['message_id']}>, {told['size']} octets"
+    for recipient in told.get("recipients", ()):
+        yield f"  recipient {recipient_text(recipient)}"
+    for ruling in told.get("rulings", ()):
+        for line in ruling_lines(ruling):
+            yield f"  {line}"
+    if told.get("left_out"):
+        yield "  (what the checks found was too long to be kept)"
+    if told.get("number", 1) > 1:
+        yield f"  number    {told['number']}, from {told['since']} to {told['until']}; the last was told:"
+    if told.get("reply"):
+        by = f"  (by {told['policy']})" if told.get("policy") else ""
+        yield f"  reply     {told['reply']}{by}"
+    for later in told.get("later", ()):
+        yield f"  then      {_WHAT.get(later.get('what', ''), 'refused')}: {later.get('reply', '')}"
+    for attempt in told["attempts"]:
+        yield f"  attempt   {_attempt(attempt)}"
+    for report in told["reports"]:
+        yield f"  report    sent to the sender as {report}"
+    for waiting in told["waiting"]:
+        held = ", held by an operator" if waiting["held"] else f", next attempt at {waiting['next_attempt']}"
+        yield f"  waiting   {waiting['recipient']}{held}"
+
+
+def _client(peer: Mapping[str, Any]) -> str:
+    first: str = peer.get("ip", "many clients")
+    if peer.get("rdns"):
+        first += f" ({peer['rdns']})"
+    return ", ".join([first, *(f"{name} {peer[name]}" for name in ("helo", "login", "tls") if peer.get(name))])
+
+
+def recipient_text(recipient: Mapping[str, Any]) -> str:
+    """Where mail for one goes: into whose mailbox, and where the copy is ``now``, or on to which address."""
+    text: str = recipient["recipient"]
+    if recipient.get("disposal") == "discard":
+        return f"{text}: thrown away, as a check wants it"
+    if "mailbox" in recipient:
+        return f"{text}: {_copy(recipient)}"
+    if "address" in recipient:
+        return f"{text}: on to {recipient['address']}"
+    return text
+
+
+def _copy(recipient: Mapping[str, Any]) -> str:
+    account, now = recipient.get("account"), recipient.get("now")
+    if recipient.get("disposal") == "junk":
+        told = "taken for junk"
+        owner = f" of {account}" if account and account != recipient["recipient"] else ""
+        if now is None:
+            return told + owner
+        return f"{told}, now in {', '.join(now)}{owner}" if now else f"{told}, now in no mailbox: expunged since"
+    told = f"into {recipient['mailbox']} of {account or 'an account that is gone'}"
+    if account is None or now is None or now == [recipient["mailbox"]]:
+        return told
+    return f"{told}, now in {', '.join(now)}" if now else f"{told}, expunged since"
+
+
+def ruling_lines(ruling: Mapping[str, Any]) -> Iterator[str]:
+    """Who said what, what it came to, and below that what it was looked at."""
+    about = f" about {ruling['recipient']}" if ruling["recipient"] else ""
+    yield f"at {ruling['stage']:8}{ruling['policy']}{about}: {_said(ruling)}; {ruling['reason']}"
+    inputs = [
+        f"{name}={value}"
+        for name, value in ruling["evidence"].items()
+        if isinstance(value, str | int | float) and value not in ("", ruling["reason"])
+    ]
+    if inputs:
+        yield f"           {', '.join(inputs)}"
+
+
+def _said(ruling: Mapping[str, Any]) -> str:
+    said, counts = ruling["said"], ruling["counts_as"]
+    text: str = _SAID.get(said, said) + _DISPOSALS.get(ruling.get("disposal", ""), "")
+    if said in ("pass", counts) and not ruling["score"]:
+        return text
+    if counts == "none":
+        return f"{text}, not counted"
+    if counts == "overruled":
+        return f"{text}, set aside ({ruling['set_aside']})" if ruling.get("set_aside") else f"{text}, set aside"
+    if counts == "score":
+        return f"{text}, counts {ruling['score']:g}"
+    return f"{text}, counts as {counts}"
+
+
+def _attempt(attempt: Mapping[str, Any]) -> str:
+    host = f"{attempt['host']} said: " if attempt["host"] else ""
+    again = f"; again at {attempt['next_attempt']}" if attempt["next_attempt"] else ""
+    return f"{attempt['at']} {attempt['recipient']} {attempt['state']}: {host}{attempt['reply']}{again}"
