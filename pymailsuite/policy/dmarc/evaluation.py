@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from attrs import evolve, frozen
 
@@ -10,6 +11,8 @@ from pymailsuite.errors import DnsFailure
 from pymailsuite.interfaces.policy import MethodResult
 from pymailsuite.policy.dmarc.discovery import Discovery, PublishedPolicy
 from pymailsuite.policy.dmarc.record import Disposition, DmarcRecord
+
+_NOT_LOOKED_UP: Final = "a name it depends on could not be looked up"
 
 
 @frozen
@@ -62,16 +65,21 @@ async def evaluate(
     dkim_domains: Sequence[str],
     discovery: Discovery,
     *,
+    unsure_spf: str = "",
+    unsure_dkim: Sequence[str] = (),
     sample: float = 0.0,
     honour_pct: bool = True,
 ) -> DmarcResult:
     """The result for these author domains: of several, the one with the strictest disposition (RFC 7489 §6.6.1).
 
     ``spf_domain`` is the domain for which SPF has passed (of the reverse-path; of HELO if that is null), or empty;
-    ``dkim_domains`` those of the signatures that have passed. All in A-labels and lower case. ``sample`` from 0 up to
-    100, drawn by chance, decides whether a record with a percentage applies to this message. Never raises DnsFailure.
+    ``dkim_domains`` those of the signatures that have passed. ``unsure_spf`` and ``unsure_dkim`` are those whose check
+    was a temperror: if nothing else passes and one of them is aligned, nobody can say that the message fails (RFC 7489
+    §6.6.2). All in A-labels and lower case. ``sample`` from 0 up to 100, drawn by chance, decides whether a record with
+    a percentage applies to this message. Never raises DnsFailure.
     """
-    results = [await _evaluate(domain, spf_domain, dkim_domains, discovery) for domain in author_domains]
+    passed, unsure = _Identifiers(spf_domain, dkim_domains), _Identifiers(unsure_spf, unsure_dkim)
+    results = [await _evaluate(domain, passed, unsure, discovery) for domain in author_domains]
     if not results:
         return DmarcResult("none", reason="no author domain")
     return max((_disposed(result, sample, honour_pct) for result in results), key=_strictness)
@@ -81,8 +89,16 @@ def _strictness(result: DmarcResult) -> tuple[int, int]:
     return result.disposition.severity, ("pass", "none", "temperror", "permerror", "fail").index(result.result)
 
 
+@frozen
+class _Identifiers:
+    """Domains with which SPF and DKIM had one outcome; ``spf`` may be empty."""
+
+    spf: str
+    dkim: Sequence[str]
+
+
 async def _evaluate(
-    author_domain: str, spf_domain: str, dkim_domains: Sequence[str], discovery: Discovery
+    author_domain: str, identifiers: _Identifiers, unsure: _Identifiers, discovery: Discovery
 ) -> DmarcResult:
     try:
         published = await discovery.policy(author_domain)
@@ -92,10 +108,11 @@ async def _evaluate(
         return DmarcResult("none", author_domain, reason="" if published is None else "no valid policy")
     record = published.record
     alignment = _Alignment(author_domain, discovery)
-    aligned_spf = await alignment.first((spf_domain,) if spf_domain else (), record.strict_spf)
-    aligned_dkim = await alignment.first(dkim_domains, record.strict_dkim)
+    aligned_spf, aligned_dkim = await alignment.of(identifiers, record)
     passed = bool(aligned_spf or aligned_dkim)
-    undecided = alignment.failed
+    undecided = not passed and any(await alignment.of(unsure, record))
+    reason = "SPF or DKIM could not be checked for an aligned domain" if undecided else _NOT_LOOKED_UP
+    undecided = undecided or alignment.failed
     policy = record.p
     if published.domain != author_domain:
         policy = record.sp or record.p
@@ -105,9 +122,14 @@ async def _evaluate(
             except DnsFailure:
                 undecided = True
     result = "pass" if passed else "temperror" if undecided else "fail"
-    reason = "a name it depends on could not be looked up" if result == "temperror" else ""
     return DmarcResult(
-        result, author_domain, published, policy, aligned_spf=aligned_spf, aligned_dkim=aligned_dkim, reason=reason
+        result,
+        author_domain,
+        published,
+        policy,
+        aligned_spf=aligned_spf,
+        aligned_dkim=aligned_dkim,
+        reason=reason if result == "temperror" else "",
     )
 
 
@@ -118,6 +140,11 @@ class _Alignment:
         self._author_domain = author_domain
         self._discovery = discovery
         self.failed = False
+
+    async def of(self, identifiers: _Identifiers, record: DmarcRecord) -> tuple[str, str]:
+        """The aligned domain of SPF and the first one of DKIM, each empty if there is none."""
+        spf = await self.first((identifiers.spf,) if identifiers.spf else (), record.strict_spf)
+        return spf, await self.first(identifiers.dkim, record.strict_dkim)
 
     async def first(self, domains: Sequence[str], strict: bool) -> str:
         """The first domain that is aligned, the author's own before all; else empty."""

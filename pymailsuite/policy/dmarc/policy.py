@@ -44,12 +44,12 @@ def domain_of(value: str) -> str:
     return "" if name is None else text_of(name)
 
 
-def passed_domains(results: tuple[MethodResult, ...], method: str, key: str) -> tuple[str, ...]:
-    """The domains under property ``key`` of the results of a method that are ``pass``."""
+def domains_with(word: str, results: tuple[MethodResult, ...], method: str, key: str) -> tuple[str, ...]:
+    """The domains under property ``key`` of those results of a method that are ``word``."""
     found = (
         domain_of(dict(result.properties).get(key, ""))
         for result in results
-        if result.method == method and result.result == "pass"
+        if result.method == method and result.result == word
     )
     return tuple(dict.fromkeys(domain for domain in found if domain))
 
@@ -87,13 +87,16 @@ class DmarcPolicy(Policy):
             transaction.verdicts[name].results if name in transaction.verdicts else () for name in self.after
         )
         spf_key = "smtp.helo" if transaction.reverse_path is None else "smtp.mailfrom"
-        spf_domains = passed_domains(spf, "spf", spf_key)
-        dkim_domains = passed_domains(dkim, "dkim", "header.d")
+        spf_domains = domains_with("pass", spf, "spf", spf_key)
+        dkim_domains = domains_with("pass", dkim, "dkim", "header.d")
+        unsure_spf = domains_with("temperror", spf, "spf", spf_key)
         result = await evaluate(
             author.domains,
             spf_domains[0] if spf_domains else "",
             dkim_domains,
             Discovery(self._resolver, settings.organizational == "tree_walk"),
+            unsure_spf=unsure_spf[0] if unsure_spf else "",
+            unsure_dkim=domains_with("temperror", dkim, "dkim", "header.d"),
             sample=self._draw() * 100,
             honour_pct=settings.honour_pct,
         )
@@ -138,7 +141,7 @@ class DmarcPolicy(Policy):
         verdict = Verdict(reason=_reason(result), evidence=evidence_of(result), results=(result.method_result(),))
         domain = result.author_domain
         if result.result == "temperror" and self._settings.on_failure == "tempfail":
-            text = f"The DMARC policy of {domain} cannot be looked up at the moment; please try again later"
+            text = f"Mail from {domain} cannot be checked at the moment (DMARC); please try again later"
             return evolve(verdict, action=Action.TEMPFAIL, reply=PolicyReply(451, _LATER, text))
         quarantine = result.disposition is Disposition.QUARANTINE
         if result.disposition is Disposition.REJECT or (quarantine and self._settings.quarantine == "reject"):

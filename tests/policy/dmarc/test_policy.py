@@ -94,6 +94,28 @@ class PolicyTests(PolicyCase):
         assert found.reply is not None
         self.assertEqual((Action.TEMPFAIL, 451, "4.7.1"), (found.action, found.reply.code, found.reply.enhanced_code))
 
+    def test_what_could_not_be_checked_has_not_failed(self) -> None:
+        """RFC 7489 §6.6.2: the policy cannot be applied if SPF or DKIM might have passed."""
+        for verdicts in (
+            {"spf": spf("temperror", "b@bounce.example.com")},
+            {"spf": spf("fail", "example.com"), "dkim": dkim(("fail", "example.com"), ("temperror", "example.com"))},
+        ):
+            found = self.verdict(transaction("From: a@example.com", **verdicts))
+            self.assertEqual((Action.PASS, "temperror"), (found.action, found.results[0].result))
+            self.assertEqual(("reject", "none"), (found.evidence["policy"], found.evidence["disposition"]))
+            found = self.verdict(transaction("From: a@example.com", **verdicts), on_failure="tempfail")
+            self.assertIs(Action.TEMPFAIL, found.action)
+
+    def test_what_could_not_be_checked_for_a_stranger_has_failed(self) -> None:
+        strangers = {"spf": spf("temperror", "b@other.test"), "dkim": dkim(("temperror", "other.test"))}
+        found = self.verdict(transaction("From: a@example.com", **strangers))
+        self.assertEqual((Action.REJECT, "fail"), (found.action, found.results[0].result))
+
+    def test_one_pass_is_enough_whatever_could_not_be_checked(self) -> None:
+        mixed = {"spf": spf("temperror", "b@example.com"), "dkim": dkim(("pass", "example.com"))}
+        found = self.verdict(transaction("From: a@example.com", **mixed))
+        self.assertEqual((Action.PASS, "pass"), (found.action, found.results[0].result))
+
     def test_mail_whose_author_cannot_be_told_is_treated_as_configured(self) -> None:
         twice, nobody = transaction("From: a@a.test\r\nFrom: b@b.test"), transaction("Subject: hi")
         found = self.verdict(twice)
