@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,19 @@ from pymailsuite.cli.moment import StandingClock
 from pymailsuite.cli.operation import ConfigFault, json_option, run_in_reactor, settings_of
 from pymailsuite.cli.output import print_json
 from pymailsuite.cli.resolver import resolver_of, resolver_option
+from pymailsuite.cli.story_text import recipient_text, ruling_lines
 from pymailsuite.config.loader import settings_from
 from pymailsuite.config.settings import Settings
+from pymailsuite.delivery.history import recipient_facts
 from pymailsuite.delivery.intake import MessageIntake
-from pymailsuite.delivery.rehearsal import Rehearsed, rehearse
+from pymailsuite.delivery.rehearsal import RecipientDoor, Rehearsed, rehearse
+from pymailsuite.directory import RecipientResolver
+from pymailsuite.directory.return_paths import ReturnPathResolver, ReturnPaths
 from pymailsuite.dns.resolver import Resolver
 from pymailsuite.errors import ConfigError, MailError
-from pymailsuite.interfaces import IMailStore, IResolver
-from pymailsuite.interfaces.policy import IPolicyChain
-from pymailsuite.opening import become_owner, make_folder, store_of
+from pymailsuite.interfaces import IMailStore, IResolver, LocalRecipient
+from pymailsuite.interfaces.policy import IPolicyChain, Stage
+from pymailsuite.opening import add_configured_domains, become_owner, make_folder, store_of
 from pymailsuite.policy.assembly import make_chain
 from pymailsuite.policy.rulings import ruling_facts, says_something
 from pymailsuite.policy.spf.values import client_address
@@ -62,8 +66,29 @@ def _address(text: str) -> Address | None:
 # --- what it prints
 
 
-def answer_of(rehearsed: Rehearsed) -> dict[str, Any]:
+def answer_of(rehearsed: Rehearsed, asked_about_recipients: bool) -> dict[str, Any]:
     """The answer as JSON has it."""
+    answer = _answer_of(rehearsed)
+    if asked_about_recipients:
+        answer["recipients"] = list(_recipient_rows(rehearsed))
+    return answer
+
+
+def _recipient_rows(rehearsed: Rehearsed) -> Iterator[dict[str, Any]]:
+    """As ``why`` has them, and those that would be refused."""
+    disposals = rehearsed.last.disposals
+    for recipient in rehearsed.recipients:
+        if recipient.refusal:
+            yield {"recipient": str(recipient.address), "reply": recipient.refusal, "policy": recipient.policy}
+            continue
+        for one in recipient.resolved:
+            facts = recipient_facts(recipient.address, one, disposals.get(recipient.address))
+            if facts.pop("account_id", None) is not None and isinstance(one, LocalRecipient):
+                facts["account"] = one.login_name
+            yield facts
+
+
+def _answer_of(rehearsed: Rehearsed) -> dict[str, Any]:
     spf = _evidence(rehearsed, "spf")
     arc = _evidence(rehearsed, "arc")
     dmarc = _evidence(rehearsed, "dmarc")
@@ -95,15 +120,19 @@ def verdict_of(rehearsed: Rehearsed) -> dict[str, Any]:
     """What the client would be told, and what would stand in front of the message."""
     stage = rehearsed.refused_at
     decision = rehearsed.last if stage is None else rehearsed.decisions[stage]
-    refusal = decision.refusal
-    action = "accept" if refusal is None else "tempfail" if refusal.code < 500 else "reject"
+    policy, reply = decision.culprit, ""
+    if stage is Stage.RCPT:
+        policy, reply = rehearsed.recipients[0].policy, rehearsed.recipients[0].refusal
+    elif decision.refusal is not None:
+        refusal = decision.refusal
+        reply = f"{refusal.code} {refusal.enhanced_code} {refusal.text}"
     return {
-        "action": action,
+        "action": "accept" if not reply else "tempfail" if reply.startswith("4") else "reject",
         "stage": "message" if stage is None else stage.value,
-        "policy": decision.culprit,
-        "reply": "" if refusal is None else f"{refusal.code} {refusal.enhanced_code} {refusal.text}",
+        "policy": policy,
+        "reply": reply,
         "score": decision.score,
-        "fields": decision.prefix.decode("utf-8", "replace") if refusal is None else "",
+        "fields": "" if reply else decision.prefix.decode("utf-8", "replace"),
     }
 
 
@@ -112,7 +141,10 @@ def print_answer(answer: Mapping[str, Any]) -> None:
     verdict = answer["verdict"]
     click.echo(f"{verdict['action']} at {verdict['stage']}, score {verdict['score']:g}")
     if verdict["reply"]:
-        click.echo(f"  {verdict['reply']}  (by {verdict['policy']})")
+        click.echo(f"  {verdict['reply']}{_by(verdict['policy'])}")
+    for row in answer.get("recipients", ()):
+        goes = f"{row['recipient']}: {row['reply']}{_by(row['policy'])}" if "reply" in row else recipient_text(row)
+        click.echo(f"  recipient {goes}")
     click.echo()
     click.echo(f"spf    {answer['spf']['result']} {answer['spf']['domain']}".rstrip())
     for row in answer["dkim"] or [{"result": "none"}]:
@@ -123,19 +155,26 @@ def print_answer(answer: Mapping[str, Any]) -> None:
     click.echo(f"dmarc  {words}" + (f", policy {dmarc['policy']}, {dmarc['disposition']}" if dmarc["policy"] else ""))
     click.echo()
     for row in answer["trace"]:
-        click.echo(f"{row['stage']:8} {row['policy']}: {row['said']}, counts as {row['counts_as']}; {row['reason']}")
+        for line in ruling_lines(row):
+            click.echo(line)
     if verdict["fields"]:
         click.echo()
         click.echo(verdict["fields"].replace("\r\n", "\n"), nl=False)
+
+
+def _by(policy: str) -> str:
+    return f"  (by {policy})" if policy else ""
 
 
 # --- the run
 
 
 class _Explainer:
-    """Rehearses messages with the policies that ``settings`` want."""
+    """Rehearses messages with the policies that ``settings`` want; ``knows_recipients`` if the store is a server's."""
 
-    def __init__(self, settings: Settings, store: IMailStore, resolver: IResolver, clock: Any) -> None:
+    def __init__(
+        self, settings: Settings, store: IMailStore, resolver: IResolver, clock: Any, knows_recipients: bool
+    ) -> None:
         chain = make_chain(settings, resolver, store, clock, chance=lambda: 0.0)
         if chain is None:
             raise ConfigFault("policy.enabled: no checks are made at all")
@@ -143,17 +182,28 @@ class _Explainer:
         hostname = settings.server.hostname
         # Objections to a client or a sender are said when there is a recipient.
         self._somebody = Address("postmaster", hostname)
+        self._door = _door(settings, store, clock) if knows_recipients else None
         self._intake = MessageIntake(store, settings.delivery, hostname, clock, settings.policy.authserv_id)
 
-    async def explain(self, question: Question, message: MessageFile) -> Rehearsed:
-        return await rehearse(
+    async def explain(self, question: Question, message: MessageFile) -> dict[str, Any]:
+        door = self._door if question.recipients else None
+        rehearsed = await rehearse(
             self._chain,
             self._intake,
             question.peer,
             question.reverse_path,
             question.recipients or (self._somebody,),
             message.chunks(),
+            door,
         )
+        return answer_of(rehearsed, door is not None)
+
+
+def _door(settings: Settings, store: IMailStore, clock: Any) -> RecipientDoor:
+    """How the server itself finds out about recipients."""
+    paths = ReturnPaths(settings.forwarding, settings.bounce_tags, store.secrets, clock)
+    directory = RecipientResolver(settings.directory, store.directory, clock)
+    return RecipientDoor(ReturnPathResolver(directory, paths), settings.smtp.relay_denied)
 
 
 def _settings(config_file: Path | None) -> Settings:
@@ -166,6 +216,9 @@ def _settings(config_file: Path | None) -> Settings:
 async def _opened(settings: Settings, config_file: Path | None, reactor: Any, clock: Any) -> IMailStore:
     store: Any = inline_store(settings.store, clock) if config_file is None else store_of(settings, reactor)
     await store.open()
+    if config_file is not None:
+        # The server may never have run yet.
+        await add_configured_domains(store, settings)
     return store  # type: ignore[no-any-return]
 
 
@@ -212,7 +265,12 @@ def explain(
       arc      result, instance, reason ("none", 0 and "" without a chain)
       dmarc    result, policy, disposition, domain ("none" and an empty policy without a record)
       verdict  action (accept, reject, tempfail), stage, policy, reply, score, fields that go in front of the message
-      trace    who said what, and on what it rests
+      trace    who said what, what it counts as, and on what it rests
+
+    With --config it is a server's own answer: its rules, lists and accounts. Then there is one thing more:
+
+    \b
+      recipients  recipient, with account and mailbox, or the address it is sent on to; refused ones with reply, policy
 
     With --batch each line of standard input is an object {"ip", "helo", "from", "to", "file"}, where "to" may be a
     list, and each line of the output such an answer, in the same order.
@@ -224,14 +282,14 @@ def explain(
         make_folder(settings.server.data_dir)
         become_owner(settings.server.data_dir)
 
-    async def run(reactor: Any) -> Rehearsed | None:
+    async def run(reactor: Any) -> dict[str, Any] | None:
         clock = reactor if now is None else StandingClock(now, reactor)
         # The checks of one message, and those of many in a batch, ask the same again and again.
         asked_of_config = config_file is not None and server is None
         resolver = Resolver(settings.dns, reactor) if asked_of_config else resolver_of(server, reactor, remember=True)
         store = await _opened(settings, config_file, reactor, clock)
         try:
-            explainer = _Explainer(settings, store.in_vain(), resolver, clock)
+            explainer = _Explainer(settings, store.in_vain(), resolver, clock, config_file is not None)
             if batch:
                 await answer_lines(lambda line: _answer_line(explainer, line))
                 return None
@@ -244,16 +302,15 @@ def explain(
     try:
         if not batch:
             question = Question.read(ip, helo, sender, list(recipients))
-        rehearsed = run_in_reactor(run)
+        answer = run_in_reactor(run)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     except ConfigError as error:
         raise ConfigFault(error.public) from None
     except MailError as error:
         raise click.ClickException(str(error)) from None
-    if rehearsed is None:
+    if answer is None:
         return
-    answer = answer_of(rehearsed)
     if as_json:
         print_json(answer)
     else:
@@ -263,4 +320,4 @@ def explain(
 async def _answer_line(explainer: _Explainer, line: Mapping[str, Any]) -> Mapping[str, Any]:
     question = Question.read(line["ip"], line["helo"], line["from"], line.get("to", ()))
     with message_file(line["file"]) as message:
-        return answer_of(await explainer.explain(question, message))
+        return await explainer.explain(question, message)

@@ -77,6 +77,20 @@ def _rulings(rulings: Sequence[Ruling]) -> list[dict[str, Any]]:
     return [ruling_facts(ruling) for ruling in rulings if says_something(ruling)]
 
 
+def recipient_facts(
+    given: Address, one: LocalRecipient | RemoteRecipient, disposal: Disposal | None = None
+) -> dict[str, Any]:
+    """Where mail for the address ``given`` goes, or one copy of it."""
+    goes: dict[str, Any] = {"recipient": str(given)}
+    if one.address != given:
+        goes["address"] = str(one.address)
+    if disposal is not None:
+        goes["disposal"] = disposal.value
+    if isinstance(one, LocalRecipient) and disposal is not Disposal.DISCARD:
+        goes |= {"account_id": one.account_id, "mailbox": one.mailbox}
+    return goes
+
+
 @define
 class _Client:
     """The refusals of one client in its window."""
@@ -125,15 +139,7 @@ class HistoryRecorder(Service):
             names[str(given)] = None
             for one in resolved:
                 names[str(one.address)] = None
-                goes: dict[str, Any] = {"recipient": str(given)}
-                if one.address != given:
-                    goes["address"] = str(one.address)
-                disposal = disposals.get(given)
-                if disposal is not None:
-                    goes["disposal"] = disposal.value
-                if isinstance(one, LocalRecipient) and disposal is not Disposal.DISCARD:
-                    goes |= {"account_id": one.account_id, "mailbox": one.mailbox}
-                told.append(goes)
+                told.append(recipient_facts(given, one, disposals.get(given)))
         facts = {
             "peer": _peer_facts(peer),
             "sender": str(envelope.reverse_path or ""),

@@ -1,7 +1,8 @@
-"""A message that is received without being received: what the policies would say of it, stage by stage.
+"""A message that is received without being received: what would be said of it, stage by stage.
 
-The chain is the server's, and so is the way a message's header is read; there is no connection, and in the end nothing
-is accepted. Unlike a server it does not stop at a refusal, so that all checks have their say.
+The chain is the server's, and so is the way recipients are resolved and a message's header is read; there is no
+connection, and in the end nothing is accepted. Unlike a server it does not stop at a refusal, so that all checks have
+their say.
 """
 
 from __future__ import annotations
@@ -9,14 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import define, field, frozen
 from twisted.internet.defer import Deferred, fail
 from zope.interface import implementer
 
 from pymailsuite.delivery.intake import IncomingMessage, MessageIntake
-from pymailsuite.errors import TemporaryFailure
-from pymailsuite.interfaces import IContentWriter, StagedContent
+from pymailsuite.errors import MailError, TemporaryFailure
+from pymailsuite.interfaces import IContentWriter, IRecipientResolver, RemoteRecipient, StagedContent
+from pymailsuite.interfaces.intake import Recipients, account_of, overrides_of
+from pymailsuite.interfaces.overrides import NO_OVERRIDES, RecipientOverrides
 from pymailsuite.interfaces.policy import Decision, IPolicyChain, MailTransaction, Ruling, Stage
+from pymailsuite.smtp import replies
 from pymailsuite.values import Address, ContentId, Envelope, Peer
 
 _BEFORE_RECIPIENTS: Final = (Stage.CONNECT, Stage.HELO, Stage.MAIL)
@@ -40,15 +44,49 @@ class _Nowhere:
 
 
 @frozen
-class Rehearsed:
-    """What came of it: all ``rulings`` in order, and the decision of each stage.
+class RecipientDoor:
+    """What a server knows of recipients; ``relay_denied`` is its reply code to strangers' mail for other hosts."""
 
-    ``refused_at`` is the stage whose refusal the client would have been told, None if the message would be accepted.
+    resolver: IRecipientResolver
+    relay_denied: str
+
+    async def open_for(self, address: Address) -> tuple[Recipients, str]:
+        """What the address resolves to, and the reply that refuses it; empty if it is let in."""
+        try:
+            resolved = await self.resolver.resolve(address)
+        except MailError as error:
+            return (), replies.text_of(replies.unknown_recipient(address, error))
+        if resolved == (RemoteRecipient(address),):
+            return resolved, replies.text_of(replies.relay_denied(self.relay_denied))
+        return resolved, ""
+
+
+@frozen
+class RehearsedRecipient:
+    """What RCPT would be answered.
+
+    ``refusal`` is the reply that refuses it, empty if none does; ``policy`` whose it is, if a check's. ``resolved`` is
+    where its mail would go, empty if that is not known."""
+
+    address: Address
+    resolved: Recipients = ()
+    refusal: str = ""
+    policy: str = ""
+
+
+@frozen
+class Rehearsed:
+    """What came of it: all ``rulings`` in order, as they would have counted, and the decision of each stage.
+
+    ``refused_at`` is the stage whose refusal the client would have been told, None if the message would be accepted for
+    any of the recipients. The decision of RCPT is that about the first refused one if none was let in, else about the
+    last.
     """
 
     rulings: tuple[Ruling, ...]
     decisions: Mapping[Stage, Decision]
     refused_at: Stage | None
+    recipients: tuple[RehearsedRecipient, ...] = ()
 
     def ruling(self, policy: str) -> Ruling | None:
         """The last one of a policy."""
@@ -60,6 +98,63 @@ class Rehearsed:
         return self.decisions[Stage.MESSAGE]
 
 
+@define
+class _Rehearsal:
+    """One message under way; ``known`` is what a transaction knows of it so far."""
+
+    chain: IPolicyChain
+    known: dict[str, Any]
+    decisions: dict[Stage, Decision] = field(factory=dict)
+    rulings: list[Ruling] = field(factory=list)
+    recipients: list[RehearsedRecipient] = field(factory=list)
+    overrides: dict[Address, RecipientOverrides] = field(factory=dict)
+    refused_at: Stage | None = None
+
+    def transaction(self, stage: Stage, **more: Any) -> MailTransaction:
+        known = {**self.known, "overrides": self.overrides, **more}
+        return MailTransaction(stage=stage, authserv_id=self.chain.authserv_id, rulings=tuple(self.rulings), **known)
+
+    async def ask(self, stage: Stage, **more: Any) -> Decision:
+        decision: Decision = await self.chain.check(self.transaction(stage, **more))
+        self.rulings.extend(decision.rulings)
+        if stage is not Stage.RCPT:
+            self.decisions[stage] = decision
+            if decision.refusal is not None:
+                self.refuse_at(stage)
+        return decision
+
+    def refuse_at(self, stage: Stage) -> None:
+        self.refused_at = self.refused_at or stage
+
+    async def ask_about_recipients(self, addresses: Sequence[Address], door: RecipientDoor | None) -> None:
+        let_in: list[Address] = []
+        decided: list[tuple[RehearsedRecipient, Decision]] = []
+        for address in addresses:
+            resolved, refusal = ((), "") if door is None else await door.open_for(address)
+            if overrides_of(resolved) is not NO_OVERRIDES:
+                self.overrides[address] = overrides_of(resolved)
+            decision = await self.ask(
+                Stage.RCPT, recipient=address, recipients=tuple(let_in), account=account_of(resolved)
+            )
+            policy = ""
+            if not refusal and decision.refusal is not None:
+                said, policy = decision.refusal, decision.culprit
+                refusal = replies.text_of(replies.reply(said.code, said.enhanced_code, said.text))
+            decided.append((RehearsedRecipient(address, resolved, refusal, policy), decision))
+            if not refusal:
+                let_in.append(address)
+        self.recipients = [recipient for recipient, _ in decided]
+        self.decisions[Stage.RCPT] = decided[-1 if let_in else 0][1] if decided else Decision()
+        if decided and not let_in:
+            self.refuse_at(Stage.RCPT)
+        # Nobody would be asked about a message for nobody.
+        self.known["recipients"] = tuple(let_in or addresses)
+
+    def ended(self) -> Rehearsed:
+        settled = self.decisions[Stage.MESSAGE].settled if self.refused_at in (None, Stage.MESSAGE) else ()
+        return Rehearsed(settled or tuple(self.rulings), self.decisions, self.refused_at, tuple(self.recipients))
+
+
 async def rehearse(
     chain: IPolicyChain,
     intake: MessageIntake,
@@ -67,37 +162,24 @@ async def rehearse(
     reverse_path: Address | None,
     recipients: Sequence[Address],
     chunks: Iterable[bytes],
+    door: RecipientDoor | None = None,
 ) -> Rehearsed:
-    """Ask the chain about a message as if it came from ``peer``; ``chunks`` are its octets, lines ended by CRLF."""
-    decisions: dict[Stage, Decision] = {}
-    rulings: list[Ruling] = []
-    refused_at: Stage | None = None
-    known: dict[str, Any] = {"peer": Peer(ip=peer.ip, port=peer.port, trusted=peer.trusted)}
+    """Ask the chain about a message as if it came from ``peer``; ``chunks`` are its octets, lines ended by CRLF.
 
-    async def ask(stage: Stage, **more: Any) -> None:
-        nonlocal refused_at
-        transaction = MailTransaction(
-            stage=stage, authserv_id=chain.authserv_id, rulings=tuple(rulings), **{**known, **more}
-        )
-        decision = decisions[stage] = await chain.check(transaction)
-        rulings.extend(decision.rulings)
-        if decision.refusal is not None and refused_at is None:
-            refused_at = stage
-
+    ``door`` None: nothing is known of recipients, and all of them are let in."""
+    rehearsal = _Rehearsal(chain, {"peer": Peer(ip=peer.ip, port=peer.port, trusted=peer.trusted)})
     for stage in _BEFORE_RECIPIENTS:
         if stage is Stage.HELO:
-            known["peer"] = peer
+            rehearsal.known["peer"] = peer
         elif stage is Stage.MAIL:
-            known["reverse_path"] = reverse_path
-        await ask(stage)
-    for recipient in recipients:
-        await ask(Stage.RCPT, recipient=recipient)
-        known["recipients"] = (*known.get("recipients", ()), recipient)
-    await ask(Stage.DATA)
-    taps = chain.taps(MailTransaction(stage=Stage.DATA, authserv_id=chain.authserv_id, rulings=tuple(rulings), **known))
+            rehearsal.known["reverse_path"] = reverse_path
+        await rehearsal.ask(stage)
+    await rehearsal.ask_about_recipients(recipients, door)
+    await rehearsal.ask(Stage.DATA)
+    taps = chain.taps(rehearsal.transaction(Stage.DATA))
     envelope = Envelope(reverse_path, tuple(recipients))
     incoming = IncomingMessage(intake, _Nowhere(), envelope, (), peer, tuple(taps.values()))
     for chunk in chunks:
         incoming.write(chunk)
-    await ask(Stage.MESSAGE, message=incoming.received(taps))
-    return Rehearsed(tuple(rulings), decisions, refused_at)
+    await rehearsal.ask(Stage.MESSAGE, message=incoming.received(taps))
+    return rehearsal.ended()

@@ -202,7 +202,7 @@ class RecipientResolver:
             expansion.failure = NoSuchUser()
         else:
             expansion.accounts[account.account_id] = account
-            expansion.add(LocalRecipient(account.account_id, address))
+            expansion.add(LocalRecipient(account.account_id, address, login_name=account.login_name))
 
     def _deliver(self, account: Account, route: _Route, address: Address, expansion: _Expansion) -> None:
         if not account.enabled:
@@ -210,7 +210,7 @@ class RecipientResolver:
             return
         expansion.accounts[account.account_id] = account
         mailbox = route.detail if route.detail and self._settings.detail_names_mailbox else INBOX
-        expansion.add(LocalRecipient(account.account_id, address, mailbox))
+        expansion.add(LocalRecipient(account.account_id, address, mailbox, login_name=account.login_name))
 
     async def _route(self, address: Address) -> _Route:
         """What is known of the address as it stands, or else without its detail."""

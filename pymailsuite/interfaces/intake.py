@@ -28,6 +28,8 @@ class LocalRecipient:
     address: Address
     mailbox: str = "INBOX"
     overrides: RecipientOverrides = field(default=NO_OVERRIDES, eq=False, repr=False)
+    login_name: str = field(default="", eq=False, repr=False)
+    """Whose account it was when it was resolved."""
 
 
 @frozen
@@ -36,6 +38,20 @@ class RemoteRecipient:
 
     address: Address
     overrides: RecipientOverrides = field(default=NO_OVERRIDES, eq=False, repr=False)
+
+
+Recipients = Sequence[LocalRecipient | RemoteRecipient]
+"""What one address resolves to."""
+
+
+def account_of(resolved: Recipients) -> Address | None:
+    """The address of the one account that gets the mail; None if several do, or somebody elsewhere."""
+    return resolved[0].address if len(resolved) == 1 and isinstance(resolved[0], LocalRecipient) else None
+
+
+def overrides_of(resolved: Recipients) -> RecipientOverrides:
+    """What is wanted otherwise of the checks of mail that goes there."""
+    return resolved[0].overrides if resolved else NO_OVERRIDES
 
 
 class IRecipientResolver(Interface):

@@ -10,8 +10,8 @@ import enum
 from collections.abc import Callable, Mapping
 
 from pymailsuite.errors import MailError
-from pymailsuite.interfaces import LocalRecipient
 from pymailsuite.interfaces.history import Refused
+from pymailsuite.interfaces.intake import account_of, overrides_of
 from pymailsuite.interfaces.overrides import NO_OVERRIDES, RecipientOverrides
 from pymailsuite.interfaces.policy import Action, Decision, MailTransaction, PolicyReply, Ruling, Stage
 from pymailsuite.sasl import ServerMechanism
@@ -206,20 +206,15 @@ class Conversation:
             recipients=tuple([address for address, _ in self._recipients]),
             early_talker=self._early_talker,
             rulings=self._all_rulings(),
-            account=None if recipient is None else self._account(),
+            account=None if recipient is None else account_of(self._resolved),
             overrides=self._overrides,
         )
 
     def _note_overrides(self, recipient: Address, resolved: Resolved) -> None:
         """What the recipient wants otherwise of the checks; most want nothing."""
-        overrides = resolved[0].overrides if resolved else NO_OVERRIDES
+        overrides = overrides_of(resolved)
         if overrides is not NO_OVERRIDES:
             self._overrides[recipient] = overrides
-
-    def _account(self) -> Address | None:
-        """Of the recipient that is asked about, if it has one to itself."""
-        resolved = self._resolved
-        return resolved[0].address if len(resolved) == 1 and isinstance(resolved[0], LocalRecipient) else None
 
     def _check(
         self, stage: Stage, then: Callable[[Decision], Request | None], recipient: Address | None = None

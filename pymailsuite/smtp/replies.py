@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from pymailsuite.errors import MailError
+from pymailsuite.errors import MailError, NoSuchUser, RelayDenied
+from pymailsuite.values import Address
 
 
 def reply(code: int, enhanced: str, *lines: str) -> bytes:
@@ -28,6 +29,18 @@ def _harmless(text: str) -> str:
 def error_reply(error: MailError) -> bytes:
     """The reply an error becomes; its private cause is not in it."""
     return reply(error.smtp_code, error.enhanced_code, error.public)
+
+
+def unknown_recipient(address: Address, error: MailError) -> bytes:
+    """The reply to RCPT where the recipient is not known, or cannot be looked up now."""
+    if isinstance(error, NoSuchUser) and not error.public.startswith("<"):
+        return reply(error.smtp_code, error.enhanced_code, f"<{address}> {error.public}")
+    return error_reply(error)
+
+
+def relay_denied(code: str) -> bytes:
+    """The reply to RCPT where the mail of a stranger would go on to another host; ``code`` as the settings have it."""
+    return reply(int(code), f"{code[0]}.7.1", RelayDenied.text)
 
 
 def with_hints(octets: bytes, hints: Sequence[str]) -> bytes:

@@ -6,14 +6,13 @@ from collections.abc import Mapping
 
 from attrs import evolve
 
-from pymailsuite.errors import MailError, MessageTooBig, NoSuchUser, RelayDenied
+from pymailsuite.errors import MailError, MessageTooBig
 from pymailsuite.interfaces import RemoteRecipient
 from pymailsuite.interfaces.policy import Decision, Stage
 from pymailsuite.smtp import replies
 from pymailsuite.smtp.conversation import Conversation, State
 from pymailsuite.smtp.grammar import SyntaxRefused, parse_forward_path, parse_reverse_path, parse_size
 from pymailsuite.smtp.receiver import EndOfText
-from pymailsuite.smtp.replies import reply
 from pymailsuite.smtp.requests import (
     BeginMessage,
     CommitMessage,
@@ -137,8 +136,7 @@ class TransactionCommands(Conversation):
         assert address is not None, "no recipient was asked about"
         peer = self._peer
         if not (peer.login or peer.trusted) and resolved == (RemoteRecipient(address),):
-            code = int(self._settings.relay_denied)
-            self._refuse_recipient(address, reply(code, f"{code // 100}.7.1", RelayDenied.text))
+            self._refuse_recipient(address, replies.relay_denied(self._settings.relay_denied))
             return self._slowed(None)
         if self._service.policies is not None:
             self._note_overrides(address, resolved)
@@ -166,11 +164,7 @@ class TransactionCommands(Conversation):
         """The recipient is not known, or cannot be looked up now."""
         address = self._pending_recipient
         assert address is not None, "no recipient was asked about"
-        if isinstance(error, NoSuchUser) and not error.public.startswith("<"):
-            octets = reply(error.smtp_code, error.enhanced_code, f"<{address}> {error.public}")
-        else:
-            octets = replies.error_reply(error)
-        self._refuse_recipient(address, octets)
+        self._refuse_recipient(address, replies.unknown_recipient(address, error))
         return self._slowed(None)
 
     def _refuse_recipient(self, address: Address, octets: bytes, decision: Decision | None = None) -> None:

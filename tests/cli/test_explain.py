@@ -117,6 +117,59 @@ class ExplainCommandTests(ExplainCase):
         self.assertEqual(answer["verdict"]["policy"], "spf")
         self.assertIn("spf", [row["policy"] for row in answer["trace"]])
 
+    def test_a_server_tells_of_recipients_what_it_would_answer_to_rcpt(self) -> None:
+        config = str(self.folder / "mail.toml")
+        Path(config).write_text(
+            '[server]\nhostname = "mail.example.test"\ndomains = ["example.test"]\ndata_dir = "data"\n'
+            '[greylist]\naction = "reject"\nwhen = "always"\n'
+        )
+        for command in (
+            ("account", "add", "bob@example.test", "--no-password"),
+            ("account", "rule", "bob@example.test", "greylist", "off"),
+            ("alias", "set", "team@example.test", "bob@example.test", "sue@far.example"),
+        ):
+            self.run_command(*command, "--config", config)
+        names = [
+            "bob@example.test",
+            "bob+x@example.test",
+            "team@example.test",
+            "nobody@example.test",
+            "sue@far.example",
+        ]
+        client = ["--ip", "192.0.2.1", "--helo", "mx.example.org", "--from", "ann@example.org", "--now", str(NOW)]
+        with ZoneServer(ZONE) as zone:
+            asked = [*client, "--config", config, "--resolver", zone.address]
+            to = [word for name in names for word in ("--to", name)]
+            several = json.loads(self.run_command("explain", *asked, *to, "--json", self.file(signed())))
+            one = self.run_command("explain", *asked, "--to", "team@example.test", self.file(signed()))
+            nobody = json.loads(self.run_command("explain", *asked, "--to", names[3], "--json", self.file(signed())))
+        bob = {"account": "bob@example.test", "mailbox": "INBOX"}
+        self.assertEqual(
+            several["recipients"],
+            [
+                {"recipient": "bob@example.test", **bob},
+                {"recipient": "bob+x@example.test", **bob},
+                {
+                    "recipient": "team@example.test",
+                    "reply": "451 4.7.1 Greylisted, try again in 120 s",
+                    "policy": "greylist",
+                },
+                {
+                    "recipient": "nobody@example.test",
+                    "reply": "550 5.1.1 <nobody@example.test> unknown user account",
+                    "policy": "",
+                },
+                {"recipient": "sue@far.example", "reply": "550 5.7.1 Relaying denied", "policy": ""},
+            ],
+        )
+        self.assertEqual((several["verdict"]["action"], several["dmarc"]["result"]), ("accept", "pass"))
+        self.assertTrue(one.startswith("tempfail at rcpt, score "), one)
+        self.assertIn("recipient team@example.test: 451 4.7.1 Greylisted, try again in 120 s  (by greylist)\n", one)
+        self.assertEqual((nobody["verdict"]["action"], nobody["verdict"]["stage"]), ("reject", "rcpt"))
+        self.assertEqual((nobody["verdict"]["reply"][:9], nobody["verdict"]["policy"]), ("550 5.1.1", ""))
+        # The checks have their say all the same.
+        self.assertEqual(nobody["dmarc"]["result"], "pass")
+
     def test_mistakes_are_told(self) -> None:
         self.assertIn("give either --ip and FILE", self.run_command("explain", code=2))
         self.assertIn("line 1: 'ip' is missing", self.run_command("explain", "--batch", stdin="{}\n", code=2))
