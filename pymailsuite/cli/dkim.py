@@ -10,7 +10,7 @@ from typing import Any
 import click
 from attrs import evolve
 
-from pymailsuite.cli.batch import answer_lines, batch_option
+from pymailsuite.cli.batch import answer_lines, batch_file, batch_option
 from pymailsuite.cli.dkim_key import (
     KeyFileType,
     algorithm_option,
@@ -79,7 +79,7 @@ def verify(file: str | None, batch: bool, server: str | None, now: float | None,
         resolver = resolver_of(server, reactor)
 
         async def answer(question: Mapping[str, Any]) -> Mapping[str, Any]:
-            with message_file(question["file"]) as message:
+            with message_file(batch_file(question)) as message:
                 return {
                     "dkim": [result.as_row() for result in await verify_message(message.chunks(), resolver, moment)],
                     "arc": (await verify_arc(message.chunks(), resolver, moment)).as_row(),

@@ -9,7 +9,7 @@ from typing import Any
 import click
 from attrs import frozen
 
-from pymailsuite.cli.batch import answer_lines, batch_option
+from pymailsuite.cli.batch import answer_lines, batch_file, batch_option
 from pymailsuite.cli.message_file import MessageFile, message_file, now_option
 from pymailsuite.cli.moment import StandingClock
 from pymailsuite.cli.operation import ConfigFault, json_option, run_in_reactor, settings_of
@@ -49,7 +49,7 @@ class Question:
     @classmethod
     def read(cls, ip: Any, helo: Any, sender: Any, to: Any) -> Question:
         """From texts; ``to`` may be several."""
-        recipients = [to] if isinstance(to, str) else to
+        recipients = to if isinstance(to, (list, tuple)) else [to]
         if not all(isinstance(text, str) for text in (ip, helo, sender, *recipients)):
             raise ValueError("ip, helo, from and to are texts")
         peer = Peer(ip=str(client_address(ip)), port=25, helo=helo, esmtp=True)
@@ -273,7 +273,8 @@ def explain(
       recipients  recipient, with account and mailbox, or the address it is sent on to; refused ones with reply, policy
 
     With --batch each line of standard input is an object {"ip", "helo", "from", "to", "file"}, where "to" may be a
-    list, and each line of the output such an answer, in the same order.
+    list, and each line of the output such an answer, in the same order; or an object {"error"} if a line asks nothing
+    that can be answered.
     """
     if batch in (file is not None, ip is not None):
         raise click.UsageError("give either --ip and FILE, or --batch")
@@ -318,6 +319,6 @@ def explain(
 
 
 async def _answer_line(explainer: _Explainer, line: Mapping[str, Any]) -> Mapping[str, Any]:
-    question = Question.read(line["ip"], line["helo"], line["from"], line.get("to", ()))
-    with message_file(line["file"]) as message:
+    question = Question.read(line["ip"], line.get("helo") or "", line.get("from") or "", line.get("to") or ())
+    with message_file(batch_file(line)) as message:
         return await explainer.explain(question, message)

@@ -18,13 +18,14 @@ from pymailsuite.policy.spf.received_spf import received_spf_field
 
 
 def query_of(arguments: Mapping[str, Any]) -> Query:
-    """The question ``ip``, ``sender``, ``helo`` and perhaps ``receiver`` ask. KeyError, ValueError."""
-    for name in ("ip", "sender", "helo"):
-        if not isinstance(arguments[name], str):
-            raise ValueError(f"{name!r} is not a text")
-    return Query.of_mail_from(
-        arguments["ip"], arguments["sender"], arguments["helo"], str(arguments.get("receiver") or "unknown")
-    )
+    """The question ``ip``, ``sender``, ``helo`` and ``receiver`` ask; all but ``ip`` may be missing or None.
+
+    KeyError, ValueError."""
+    texts = [arguments["ip"], *(arguments.get(name) or "" for name in ("sender", "helo", "receiver"))]
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("ip, sender, helo and receiver are texts")
+    ip, sender, helo, receiver = texts
+    return Query.of_mail_from(ip, sender, helo, receiver or "unknown")
 
 
 def print_evaluation(evaluation: Evaluation) -> None:
@@ -64,13 +65,14 @@ def spf(
     what was looked up for it.
 
     With --batch each line of standard input is an object {"ip", "sender", "helo", "receiver"} and each line of the
-    output an object {"result", "explanation"}, in the same order.
+    output an object {"result", "explanation"}, in the same order. What the name server says is remembered for as long
+    as its TTL says. A line that makes no question has the result "error", and "error" says why.
     """
     if batch == (ip is not None):
         raise click.UsageError("give either --ip, with --sender and --helo, or --batch")
 
     async def evaluate(reactor: Any) -> Evaluation | None:
-        checker = SpfChecker(SpfSettings(), resolver_of(server, reactor), reactor)
+        checker = SpfChecker(SpfSettings(), resolver_of(server, reactor, remember=batch), reactor)
         if not batch:
             return await checker.check(question, now)
 
@@ -78,7 +80,7 @@ def spf(
             found = await checker.check(query_of(arguments), now)
             return {"result": found.result.value, "explanation": found.explanation}
 
-        await answer_lines(answer)
+        await answer_lines(answer, {"result": "error", "explanation": ""})
         return None
 
     if not batch:

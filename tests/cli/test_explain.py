@@ -57,7 +57,7 @@ class ExplainCase(SynchronousTestCase):
         command = [sys.executable, "-m", "pymailsuite", *arguments]
         done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60, check=False)
         self.assertEqual(done.returncode, code, done.stderr)
-        return done.stdout if not code else done.stderr
+        return done.stderr if code == 2 else done.stdout
 
     def lines(self, zone: ZoneServer, *questions: Mapping[str, Any]) -> list[Any]:
         stdin = "".join(json.dumps(question) + "\n" for question in questions)
@@ -172,7 +172,11 @@ class ExplainCommandTests(ExplainCase):
 
     def test_mistakes_are_told(self) -> None:
         self.assertIn("give either --ip and FILE", self.run_command("explain", code=2))
-        self.assertIn("line 1: 'ip' is missing", self.run_command("explain", "--batch", stdin="{}\n", code=2))
+        lines = [{}, {"ip": "192.0.2.1"}, *({"ip": "192.0.2.1", "file": file} for file in ("", "-", "/none", 5, "\0"))]
+        printed = self.run_command("explain", "--batch", stdin="\n".join(map(json.dumps, lines)), code=1)
+        faults = [json.loads(line)["error"] for line in printed.splitlines()]
+        self.assertEqual(faults[:2], ["line 1: 'ip' is missing", "line 2: 'file' is missing"])
+        self.assertEqual(len(faults), len(lines))
         self.assertIn("not appear to be", self.run_command("explain", "--ip", "x", self.file(b""), code=2))
 
     def test_what_it_says_is_what_each_command_and_a_server_say(self) -> None:

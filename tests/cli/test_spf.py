@@ -22,7 +22,7 @@ class SpfCommandTests(SynchronousTestCase):
         command = [sys.executable, "-m", "pymailsuite", "spf", *arguments]
         done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60, check=False)
         self.assertEqual(done.returncode, code, done.stderr)
-        return done.stdout if not code else done.stderr
+        return done.stderr if code == 2 else done.stdout
 
     def test_the_result_comes_first_then_why_then_each_step(self) -> None:
         with ZoneServer(ZONE) as zone:
@@ -68,4 +68,22 @@ class SpfCommandTests(SynchronousTestCase):
     def test_mistakes_are_told(self) -> None:
         self.assertIn("give either --ip", self.run_command(code=2))
         self.assertIn("does not appear to be an IPv4 or IPv6", self.run_command("--ip", "x", code=2))
-        self.assertIn("line 1: 'ip' is missing", self.run_command("--batch", stdin="{}\n", code=2))
+
+    def test_each_line_of_a_batch_is_answered_whatever_it_is(self) -> None:
+        lines = [
+            "{}",
+            "nonsense",
+            '{"ip": "192.0.2.1", "sender": 5}',
+            '{"ip": "192.0.2.300"}',
+            '{"ip": "192.0.2.1", "sender": null, "helo": null, "receiver": null}',
+            '{"ip": "192.0.2.1"}',
+            r'{"ip": "192.0.2.1", "sender": "a\ud800\u0000b@x\ud800 \u0000.example.com", "helo": "\ud800"}',
+            '{"ip": "192.0.2.1", "sender": "gr\u00fc\u00df@example.com"}',
+        ]
+        with ZoneServer(ZONE) as zone:
+            printed = self.run_command("--batch", "--resolver", zone.address, stdin="\n".join(lines), code=1)
+        answers = [json.loads(line) for line in printed.splitlines()]
+        self.assertEqual([answer["result"] for answer in answers], ["error"] * 4 + ["none"] * 3 + ["pass"])
+        self.assertEqual([answer["explanation"] for answer in answers], [""] * 8)
+        self.assertEqual(answers[0]["error"], "line 1: 'ip' is missing")
+        self.assertIn("line 4: '192.0.2.300' does not appear to be", answers[3]["error"])

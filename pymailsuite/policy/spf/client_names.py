@@ -25,6 +25,7 @@ class ClientNames:
         self._ip = ip
         self._look_ups = look_ups
         self._claimed: tuple[str, ...] | None = None
+        self._is_void = False
         self._confirmed: dict[str, bool] = {}
 
     async def has_one_below(self, domain: str) -> bool:
@@ -52,9 +53,13 @@ class ClientNames:
         if self._claimed is None:
             try:
                 claimed = await self._look_ups.records("ptr", str(self._ip), may_be_void=may_be_void)
+                self._is_void = not claimed
             except DnsFailure:
                 claimed = ()
             self._claimed = tuple(map(str.lower, claimed))[:NAMES_MAX]
+        elif self._is_void and not may_be_void:
+            # Counted for each term, asked again or not.
+            self._look_ups.count_void()
         return self._claimed
 
     async def _is_confirmed(self, name: str) -> bool:

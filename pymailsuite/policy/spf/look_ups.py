@@ -69,7 +69,11 @@ class LookUps:
             return records
         self._made.append(LookUp(kind, name, "no data" if answer.exists else "no such name"))
         if not may_be_void:
-            self._void += 1
-            if self._void > self._void_max:
-                raise LimitExceeded(f"more than {self._void_max} look-ups found nothing")
+            self.count_void()
         return ()
+
+    def count_void(self) -> None:
+        """One more term whose look-up found nothing. LimitExceeded."""
+        self._void += 1
+        if self._void > self._void_max:
+            raise LimitExceeded(f"more than {self._void_max} look-ups found nothing")

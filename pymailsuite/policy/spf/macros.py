@@ -53,7 +53,7 @@ class Macro:
             if self.reverse:
                 pieces.reverse()
             value = ".".join(pieces[-self.parts :])
-        return quote(value, safe="") if self.escape else value
+        return quote(value, safe="", errors="replace") if self.escape else value
 
 
 @frozen

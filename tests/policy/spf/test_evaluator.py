@@ -116,6 +116,18 @@ class EvaluatorTests(SynchronousTestCase):
         self.assertEqual(found.result, Result.PERMERROR)
         self.assertIn("more than 2 terms", found.reason)
 
+    def test_each_term_that_finds_no_name_of_the_client_is_a_void_look_up(self) -> None:
+        """RFC 7208 §4.6.4 counts terms, whoever remembers the answer."""
+        for policy, result in (
+            (b"v=spf1 ptr ptr:a.example -all", Result.FAIL),
+            (b"v=spf1 ptr ptr:a.example ptr:b.example -all", Result.PERMERROR),
+            (b"v=spf1 exists:%{p}.void.example exists:%{p}.example ptr -all", Result.PERMERROR),
+            (b"v=spf1 a:mx.%{p}.example ptr -all", Result.FAIL),
+        ):
+            self.assertEqual(
+                self.check({"txt": {"example.org": [policy]}}, "192.0.2.1", "j@example.org").result, result
+            )
+
     def test_names_that_claim_the_client_do_not_use_up_void_look_ups(self) -> None:
         zone = {
             "txt": {"example.org": [b"v=spf1 ptr ptr:example.net a -all"]},
