@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 import idna
@@ -56,11 +57,17 @@ def _field(start: str, authserv_id: str, results: Sequence[MethodResult], smtput
     if not results:
         lines[0] += " none"
     for number, result in enumerate(results, 1):
-        words = _words(result, smtputf8)
-        if number < len(results):
-            words[-1] += ";"
-        lines.extend(_folded(words))
+        lines.extend(_lines(result, smtputf8, number < len(results)))
     return "\r\n\t".join(lines).encode("utf-8") + b"\r\n"
+
+
+@lru_cache(maxsize=1024)
+def _lines(result: MethodResult, smtputf8: bool, more: bool) -> Sequence[str]:
+    """One result, folded; ``more`` stand behind it. Who has sent once sends again, with most results the same."""
+    words = _words(result, smtputf8)
+    if more:
+        words[-1] += ";"
+    return _folded(words)
 
 
 def _words(result: MethodResult, smtputf8: bool) -> list[str]:

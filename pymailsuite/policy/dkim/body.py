@@ -10,6 +10,8 @@ import hashlib
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from pymailsuite.policy.dkim.white_space import single_spaced
+
 _LINE_ENDS_AT_A_TIME: Final = 32_768
 
 
@@ -29,7 +31,7 @@ class BodyCanonicalizer:
         """The next octets of the body."""
         text = self._carry + octets
         if self._relaxed:
-            text = _collapsed(text)
+            text = single_spaced(text).replace(b" \r\n", b"\r\n")
             held = 2 if text.endswith(b" \r") else 1 if text.endswith((b" ", b"\r")) else 0
         else:
             held = 1 if text.endswith(b"\r") else 0
@@ -63,18 +65,6 @@ class BodyCanonicalizer:
         self._emit(content)
         self._started = True
         self._line_ends = line_ends
-
-
-def _collapsed(text: bytes) -> bytes:
-    """Runs of white space as one space, and none before CRLF.
-
-    Each pass halves the runs, so that even one enormous run takes few; a regular expression would stop at each word.
-    """
-    if b"\t" in text:
-        text = text.replace(b"\t", b" ")
-    while b"  " in text:
-        text = text.replace(b"  ", b" ")
-    return text.replace(b" \r\n", b"\r\n")
 
 
 class BodyHash:

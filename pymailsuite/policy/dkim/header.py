@@ -6,31 +6,22 @@ Source: RFC 6376 §3.4.1, §3.4.2, §3.7, §5.4.2. Lines end in CRLF; who has a 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from typing import Final
-
-from attrs import frozen
+from typing import Final, NamedTuple
 
 from pymailsuite.message.fields import unfold
+from pymailsuite.policy.dkim.white_space import single_spaced
 
-# Tiles a header: a field with the lines folded below it, or one line that is no field. Possessive throughout: linear.
-_FIELD = re.compile(
-    rb"""
-    ([!-9;-~\x80-\xff]++) [ \t]*+ : [^\n]*+ (?: \n [ \t] [^\n]*+ )*+ \n?+
-    | [^\n]*+ \n
-    | [^\n]++ \Z
-    """,
-    re.VERBOSE,
-)
-_WHITE_SPACE = re.compile(rb"[ \t]+")
+_line_ends = re.compile(rb"\n(?![ \t])").split
+"""Those that no folded line follows."""
+_is_name = re.compile(rb"[!-9;-~\x80-\xff]++").fullmatch
 _REMEMBERED_MAX: Final = 65_536
 """Octets of a header that is kept for the next who wants its fields."""
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 
 
-@frozen
-class Field:
+class Field(NamedTuple):
     """A field as it stands: ``name`` in lower case, ``raw`` all of it but the final line end."""
 
     name: bytes
@@ -42,23 +33,14 @@ class Field:
         return self.raw.partition(b":")[2]
 
 
-def split_fields(header: bytes) -> Sequence[Field]:
+def split_fields(header: bytes) -> list[Field]:
     """The fields of a header, with or without its empty line. Lines that are no fields are left out."""
-    return _split_last(header) if len(header) <= _REMEMBERED_MAX else _split(header)
-
-
-def _split(header: bytes) -> tuple[Field, ...]:
-    return tuple(
-        [
-            Field(match[1].lower(), match[0].removesuffix(b"\n").removesuffix(b"\r"))
-            for match in _FIELD.finditer(header)
-            if match[1]
-        ]
-    )
-
-
-# Signatures and seals of one message are looked for one after the other: the second finds it split.
-_split_last = lru_cache(maxsize=2)(_split)
+    fields = []
+    for line in _line_ends(header):
+        name, colon, _ = line.partition(b":")
+        if colon and _is_name(name := name.rstrip(b" \t")):
+            fields.append(Field(name.lower(), line.removesuffix(b"\r")))
+    return fields
 
 
 def canonical_field(raw: bytes, relaxed: bool) -> bytes:
@@ -66,7 +48,7 @@ def canonical_field(raw: bytes, relaxed: bool) -> bytes:
     if not relaxed:
         return raw
     name, _, body = raw.partition(b":")
-    body = _WHITE_SPACE.sub(b" ", body.replace(b"\r\n", b""))
+    body = single_spaced(body.replace(b"\r\n", b""))
     return name.rstrip(b" \t").lower() + b":" + body.strip(b" ")
 
 
@@ -107,6 +89,17 @@ class HeaderView:
     def signed_octets(self, names: Iterable[bytes], relaxed: bool) -> bytes:
         """What a signature with this ``h=`` covers, apart from its own field."""
         return b"".join([self.canonical(field, relaxed) for field in self.select(names)])
+
+
+def view_of(header: bytes) -> HeaderView:
+    """The fields of a header, with or without its empty line."""
+    return _view_of_last(header) if len(header) <= _REMEMBERED_MAX else HeaderView(split_fields(header))
+
+
+@lru_cache(maxsize=2)
+def _view_of_last(header: bytes) -> HeaderView:
+    """Signatures and seals of one message are looked for one after the other: the second finds it split."""
+    return HeaderView(split_fields(header))
 
 
 class HeaderSplitter:

@@ -8,7 +8,7 @@ from zope.interface import implementer
 
 from pymailsuite.interfaces.policy import IMessageTap
 from pymailsuite.policy.dkim.body import BodyHash, BodyHasher
-from pymailsuite.policy.dkim.header import HeaderSplitter, HeaderView, split_fields
+from pymailsuite.policy.dkim.header import HeaderSplitter, HeaderView, view_of
 
 
 @implementer(IMessageTap)
@@ -49,7 +49,7 @@ class HeardMessage:
 
     def _look_at_header(self) -> None:
         if self.view is None and self._splitter.header is not None:
-            self.view = HeaderView(split_fields(self._splitter.header))
+            self.view = view_of(self._splitter.header)
             wanted = list(self.hashes_wanted(self.view))
             if wanted:
                 self._hasher = BodyHasher(wanted)

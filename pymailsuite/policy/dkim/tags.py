@@ -5,14 +5,14 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-_SPACE: Final = b" \t\r\n"
-_NAME = re.compile(rb"[A-Za-z][A-Za-z0-9_]*+")
+_SPACE: Final = " \t\r\n"
+_is_name = re.compile(r"[A-Za-z][A-Za-z0-9_]*+").fullmatch
+_is_plain = re.compile(rb"[\x21-\x7e \t\r\n]*+").fullmatch
 # RFC 8616 §3 lets values hold UTF-8. A record pasted with bare LF is read all the same.
 _VALUE = re.compile(rb"[\x21-\x3a\x3c-\x7e\x80-\xff \t\r\n]*+")
-_B_VALUE = re.compile(rb"((?:\A|;)[ \t\r\n]*+b[ \t\r\n]*+=)[^;]*+")
 _HEX_OCTET = re.compile(rb"=([0-9A-F]{2})")
 _LINE: Final = 76
 _LONGEST_LINE: Final = 980
@@ -30,25 +30,31 @@ def parse_tags(text: bytes) -> dict[str, str]:
     One tag that stands twice makes the whole list invalid, and so does an empty one that is not the last.
     """
     tags: dict[str, str] = {}
-    specs = text.split(b";")
+    specs = text.decode("utf-8", "surrogateescape").split(";")
     if not specs[-1].strip(_SPACE):
         del specs[-1]
     for spec in specs:
-        name, equals, value = spec.partition(b"=")
-        name = name.strip(_SPACE)
-        if not equals or not _NAME.fullmatch(name):
+        name, equals, value = spec.partition("=")
+        tag = name.strip(_SPACE)
+        if not equals or not _is_name(tag):
             raise TagError("not a list of tags")
-        value = value.strip(_SPACE)
-        tag = name.decode("ascii")
         if tag in tags:
             raise TagError(f"tag {tag}= stands twice")
-        if not _VALUE.fullmatch(value):
+        tags[tag] = value.strip(_SPACE)
+    if not _is_plain(text):
+        _check_values(tags)
+    return tags
+
+
+def _check_values(tags: Mapping[str, str]) -> None:
+    for tag, value in tags.items():
+        octets = value.encode("utf-8", "surrogateescape")
+        if not _VALUE.fullmatch(octets):
             raise TagError(f"tag {tag}= holds forbidden octets")
         try:
-            tags[tag] = value.decode("utf-8")
+            octets.decode("utf-8")
         except UnicodeDecodeError:
             raise TagError(f"tag {tag}= is not UTF-8") from None
-    return tags
 
 
 def decode_base64(tag: str, text: str) -> bytes:
@@ -83,7 +89,13 @@ def words(text: str) -> tuple[str, ...]:
 
 def without_signature(field: bytes) -> bytes:
     """A field body with the value of its ``b=`` tag and the white space around that deleted. Source: RFC 6376 §3.7."""
-    return _B_VALUE.sub(rb"\1", field, count=1)
+    specs = field.split(b";")
+    for position, spec in enumerate(specs):
+        name, equals, _ = spec.partition(b"=")
+        if equals and name.strip(b" \t\r\n") == b"b":
+            specs[position] = name + equals
+            break
+    return b";".join(specs)
 
 
 def render_field(

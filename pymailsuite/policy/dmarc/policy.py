@@ -32,6 +32,7 @@ from pymailsuite.policy.dmarc.evaluation import DmarcResult, Override, evaluate
 from pymailsuite.policy.dmarc.overrides import is_below, sealed_override
 from pymailsuite.policy.dmarc.record import Disposition
 from pymailsuite.policy.dmarc.reports.collecting import ResultCollector
+from pymailsuite.policy.promptly import promptly
 
 _REFUSED: Final = "5.7.1"
 _LATER: Final = "4.7.1"
@@ -76,7 +77,7 @@ class DmarcPolicy(Policy):
         """The verdict on a message that has come in whole."""
         if transaction.message is None:
             return super().message(transaction)
-        return Deferred.fromCoroutine(self._message(transaction, transaction.message))
+        return promptly(self._message(transaction, transaction.message))
 
     async def _message(self, transaction: MailTransaction, message: ReceivedMessage) -> Verdict:
         settings = self._settings

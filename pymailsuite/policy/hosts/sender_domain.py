@@ -18,6 +18,7 @@ from pymailsuite.errors import DnsFailure
 from pymailsuite.interfaces import IResolver
 from pymailsuite.interfaces.policy import Action, MailTransaction, PolicyContext, PolicyReply, Verdict
 from pymailsuite.policy.base import NO_OPINION, Policy
+from pymailsuite.policy.promptly import promptly
 
 _BUDGET_SHARE: Final = 0.9
 """The look-ups end before the chain gives them up, so that a slow name server is an answer and not no opinion."""
@@ -60,7 +61,7 @@ class SenderDomainPolicy(Policy):
             return succeed(_refused(domain, objection))
         if domain.startswith("["):
             return succeed(NO_OPINION)
-        looked_up = Deferred.fromCoroutine(self._look_up(domain))
+        looked_up = promptly(self._look_up(domain))
         if not looked_up.called:
             looked_up.addTimeout(self._budget_s, self._clock)
         return looked_up.addErrback(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from attrs import evolve, frozen
@@ -18,12 +19,12 @@ from pymailsuite.config.sections.spf import SpfSettings
 from pymailsuite.interfaces import IResolver
 from pymailsuite.interfaces.policy import Action, MailTransaction, PolicyContext, PolicyReply, Verdict
 from pymailsuite.policy.base import NO_OPINION, Policy
+from pymailsuite.policy.promptly import promptly
 from pymailsuite.policy.spf.evaluator import SpfChecker
 from pymailsuite.policy.spf.facts import as_facts, method_result
 from pymailsuite.policy.spf.received_spf import received_spf_field
 from pymailsuite.policy.spf.remembered import Remembered
 from pymailsuite.policy.spf.values import Evaluation, Identity, Query, Result
-from pymailsuite.values import Address
 
 STEPS_KEPT: Final = 50
 """Steps of an evaluation that are kept as evidence."""
@@ -35,7 +36,7 @@ _NOT_HARMLESS = re.compile(r"[^\x20-\x7e]+")
 _CHECKED: Final = {Identity.HELO: "HELO", Identity.MAIL_FROM: "MAIL FROM"}
 
 
-@frozen
+@frozen(eq=False)
 class _Found:
     """What is known of a client and a sender's domain: the evaluation that counts, that of HELO beside it, and both as
     evidence."""
@@ -58,13 +59,12 @@ class _Found:
         ours = self.evaluation.good_for_s
         return ours if self.helo is None else min(ours, self.helo.good_for_s)
 
-    def for_sender(self, sender: Address | None) -> _Found:
-        """The same of another sender of the domain."""
+    def for_sender(self, local_part: str | None) -> Evaluation:
+        """The evaluation of another sender of the domain; None: it is that of HELO."""
         evaluation = self.evaluation
-        if sender is None or sender.local_part == evaluation.query.local_part:
-            return self
-        query = evolve(evaluation.query, local_part=sender.local_part or "postmaster")
-        return _Found(evolve(evaluation, query=query), self.helo, self.evidence)
+        if local_part is None or local_part == evaluation.query.local_part:
+            return evaluation
+        return evolve(evaluation, query=evolve(evaluation.query, local_part=local_part or "postmaster"))
 
 
 class SpfPolicy(Policy):
@@ -78,6 +78,8 @@ class SpfPolicy(Policy):
         self._clock = clock
         self._receiver = receiver
         self._remembered: Remembered[_Found] = Remembered(settings.remembered)
+        # Who has sent once sends again, with the same verdict as long as the same is known of the domain.
+        self._verdict_of = lru_cache(maxsize=settings.remembered)(self._verdict)
 
     def mail(self, transaction: MailTransaction) -> Deferred[Verdict]:
         """HELO waits for this stage: before it a user on this port may still log in."""
@@ -88,8 +90,8 @@ class SpfPolicy(Policy):
             subject = (peer.ip, peer.helo, sender.domain if sender is not None else None)
             known = self._remembered.get(subject, self._clock.seconds())
             if known is not None:
-                return succeed(self._verdict(known.for_sender(sender)))
-        looked_up = Deferred.fromCoroutine(self._look_up(transaction))
+                return succeed(self._verdict_of(known, None if sender is None else sender.local_part))
+        looked_up = promptly(self._look_up(transaction))
         return looked_up.addErrback(self._called_off, transaction).addCallback(self._noted, transaction)
 
     def _called_off(self, failure: Failure, transaction: MailTransaction) -> _Found:
@@ -106,7 +108,7 @@ class SpfPolicy(Policy):
         peer, sender = transaction.peer, transaction.reverse_path
         subject = (peer.ip, peer.helo, sender.domain if sender is not None else None)
         self._remembered.put(subject, found, found.good_for_s, self._clock.seconds())
-        return self._verdict(found)
+        return self._verdict(found, None if sender is None else sender.local_part)
 
     async def _look_up(self, transaction: MailTransaction) -> _Found:
         peer, sender = transaction.peer, transaction.reverse_path
@@ -124,9 +126,9 @@ class SpfPolicy(Policy):
         *helos, evaluation = await gatherResults(map(self._checker.check, queries), consumeErrors=True)
         return _Found.of(evaluation, helos[0] if helos else None)
 
-    def _verdict(self, found: _Found) -> Verdict:
+    def _verdict(self, found: _Found, local_part: str | None) -> Verdict:
         settings = self._settings
-        evaluation, helo = found.evaluation, found.helo
+        evaluation, helo = found.for_sender(local_part), found.helo
         evaluations = [evaluation] if helo is None else [helo, evaluation]
         fields = (received_spf_field(evaluation, self._receiver),) if settings.received_spf else ()
         verdict = Verdict(
