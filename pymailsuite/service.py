@@ -42,7 +42,9 @@ from pymailsuite.policy.arc.sealing import ForwardSealer
 from pymailsuite.policy.assembly import make_chain
 from pymailsuite.policy.dkim.key_ring import KeyRing
 from pymailsuite.policy.dkim.own_mail import OwnMailSigner
-from pymailsuite.policy.dmarc.reports.sending import Outgoing, ReportSender
+from pymailsuite.policy.dmarc.reports.failures import FailureReportSender
+from pymailsuite.policy.dmarc.reports.posting import Outgoing
+from pymailsuite.policy.dmarc.reports.sending import ReportSender
 from pymailsuite.policy.lists.dns_lists import DnsLists
 from pymailsuite.policy.own.watch import ListingWatch
 from pymailsuite.pop3.factory import Pop3Factory
@@ -186,6 +188,8 @@ class MailService(MultiService):
             before_mail.append(self._make_listing_watch(reactor))
         if settings.dmarc.reports:
             before_mail.append(self._make_dmarc_reports(recipients, reactor))
+        if settings.dmarc.failure_reports:
+            before_mail.append(self._make_failure_reports(recipients, reactor))
         if self._policies is not None:
             before_mail += [service for one in self._policies.installed for service in one.policy.services]
         for child in (*before_mail, sessions, self.listeners):
@@ -245,10 +249,21 @@ class MailService(MultiService):
     def _make_dmarc_reports(self, recipients: IRecipientResolver, reactor: Any) -> ReportSender:
         settings = self.settings
         hostname = settings.server.hostname
-        intake = self._make_intake(recipients, reactor)
-        outgoing = Outgoing(intake, recipients, self._signer(reactor))
+        outgoing = Outgoing(self._make_intake(recipients, reactor), recipients, self._signer(reactor))
         in_thread = partial(deferToThreadPool, reactor, reactor.getThreadPool())
         return ReportSender(settings.dmarc, hostname, self.store.dmarc, self._resolver, outgoing, reactor, in_thread)
+
+    def _make_failure_reports(self, recipients: IRecipientResolver, reactor: Any) -> FailureReportSender:
+        outgoing = Outgoing(self._make_intake(recipients, reactor), recipients, self._signer(reactor))
+        return FailureReportSender(
+            self.settings.dmarc,
+            self.settings.server.hostname,
+            self.store.dmarc_failures,
+            self.store.counts,
+            self._resolver,
+            outgoing,
+            reactor,
+        )
 
     def _make_tls(self, owner: tuple[int, int] | None, pem: Pem | None, reactor: Any) -> ServerTls:
         settings = self.settings

@@ -14,6 +14,7 @@ from pymailsuite.interfaces.dmarc import ReportedRow
 from pymailsuite.policy.dmarc.discovery import Discovery
 from pymailsuite.policy.dmarc.evaluation import DmarcResult, evaluate
 from pymailsuite.policy.dmarc.policy import domain_of, evidence_of
+from pymailsuite.policy.dmarc.reports.feedback import Feedback, is_feedback, read_feedback
 from pymailsuite.policy.dmarc.reports.reading import XML_MAX, BadReportError, ReceivedReport, read_report
 
 
@@ -58,15 +59,30 @@ def row_facts(row: ReportedRow, count: int) -> dict[str, Any]:
     }
 
 
+def feedback_facts(report: Feedback, nested: bool) -> dict[str, Any]:
+    """A failure report as JSON shows it, or for people without a second level."""
+    found: dict[str, Any] = {}
+    for name, text in report.fields:
+        key = name.replace("-", "_")
+        found[key] = f"{found[key]}; {text}" if key in found else text
+    if nested:
+        return {"reporter": report.reporter, **found, "original": dict(report.original)}
+    return {"reporter": report.reporter, **found, **{f"original {name}": text for name, text in report.original}}
+
+
 @dmarc.command()
 @click.argument("file", type=click.File("rb"))
 @json_option
 def parse(file: BinaryIO, as_json: bool) -> None:
-    """Read an aggregate report: XML, gzip, zip, or a message that carries one. FILE may be - for standard input."""
+    """Read a report: an aggregate one as XML, gzip, zip, or a message that carries one; or a message that is a failure
+    report. FILE may be - for standard input."""
     octets = file.read(XML_MAX + 1)
     if len(octets) > XML_MAX:
         raise click.ClickException(f"it is longer than {XML_MAX} octets")
     try:
+        if is_feedback(octets):
+            print_facts(feedback_facts(read_feedback(octets), as_json), as_json)
+            return
         facts = report_facts(read_report(octets))
     except BadReportError as error:
         raise click.ClickException(str(error)) from None

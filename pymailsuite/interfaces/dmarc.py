@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import field, frozen
 from twisted.internet.defer import Deferred
 from zope.interface import Interface
 
@@ -66,3 +66,47 @@ class IDmarcStore(Interface):
 
     def finish(day: int, domain: str) -> Deferred[None]:
         """The report has been handed on, or is not wanted: forget its results."""
+
+
+@frozen
+class FailedMessage:
+    """One message as a failure report tells of it, to ``ruf``: (mail address, octets at most or None).
+
+    ``domain`` is that of the policy. ``reverse_path`` and ``spf_domain`` (SPF failed for it) are empty unless they are
+    of the author's organization. ``failed`` names the methods that found no aligned identity, ``signature`` is
+    (domain, identity, selector) of an aligned one that failed. ``header`` holds the fields that are shown, in latin-1.
+    """
+
+    domain: str
+    ruf: tuple[tuple[str, int | None], ...]
+    header_from: str
+    source_ip: str
+    reverse_path: str
+    arrived_at: float
+    failed: tuple[str, ...]
+    authentication_results: str
+    signature: tuple[str, str, str] | None
+    spf_domain: str
+    header: str = field(repr=False)
+
+
+@frozen
+class ClaimedFailure:
+    """A message that is to be reported, and how many came that were like it, itself among them."""
+
+    digest: bytes
+    message: FailedMessage
+    incidents: int
+
+
+class IFailureStore(Interface):
+    """Messages that failed, waiting to be reported, shared by all nodes."""
+
+    def note(failed: FailedMessage, digest: bytes, waiting_max: int) -> Deferred[None]:
+        """Keep a message, or count it if one of the same ``digest`` waits; forget it if as many of its domain wait."""
+
+    def claim(lease_s: float) -> Deferred[ClaimedFailure | None]:
+        """One that nobody else is given for ``lease_s`` seconds; None if nothing waits."""
+
+    def finish(domain: str, digest: bytes) -> Deferred[None]:
+        """It has been reported, or is not to be: forget it."""

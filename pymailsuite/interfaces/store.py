@@ -88,6 +88,7 @@ class IMailStore(Interface):
         "True: one transaction writes at a time, whichever process it is in, so that several gain nothing by writing"
     )
     dmarc = Attribute("IDmarcStore")
+    dmarc_failures = Attribute("IFailureStore")
     keys = Attribute("IKeyStore")
     greylist = Attribute("IGreylistStore")
     correspondents = Attribute("ICorrespondents")

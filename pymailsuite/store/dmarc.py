@@ -32,18 +32,19 @@ def _json(value: ReportedPolicy | ReportedRow) -> str:
     return json.dumps(asdict(value), separators=(",", ":"), sort_keys=True)
 
 
-def _harmless(value: Any) -> Any:
+def harmless(value: Any) -> Any:
     """Texts of any stranger, not too long and without what a database cannot keep."""
     if isinstance(value, str):
         return value[:_TEXT_MAX].replace("\0", "?").encode("utf-8", "replace").decode("utf-8")
-    return tuple(map(_harmless, value)) if isinstance(value, tuple) else value
+    return tuple(map(harmless, value)) if isinstance(value, tuple) else value
 
 
 def _tuples(value: Any) -> Any:
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
-def _loaded(text: str) -> dict[str, Any]:
+def loaded(text: str) -> dict[str, Any]:
+    """What was a value of tuples before it was JSON."""
     return {name: _tuples(value) for name, value in json.loads(text).items()}
 
 
@@ -57,7 +58,7 @@ class DmarcStore:
 
     def note(self, day: int, policy: ReportedPolicy, row: ReportedRow) -> Deferred[None]:
         fields = asdict(row, recurse=False)
-        row = ReportedRow(**{name: _harmless(value) for name, value in fields.items()})
+        row = ReportedRow(**{name: harmless(value) for name, value in fields.items()})
         return self._database.run_together("note DMARC results", _note_txn, _Note(day, policy, row))
 
     def claim(self, before_day: int, lease_s: float, rows_max: int) -> Deferred[DomainDay | None]:
@@ -112,6 +113,6 @@ def _claim_txn(txn: Transaction, before_day: int, now: float, until: float, rows
     )
     return DomainDay(
         day,
-        ReportedPolicy(**_loaded(policy)),
-        tuple((ReportedRow(**_loaded(results)), messages) for results, messages in rows),
+        ReportedPolicy(**loaded(policy)),
+        tuple((ReportedRow(**loaded(results)), messages) for results, messages in rows),
     )

@@ -24,6 +24,7 @@ from pymailsuite.store.counts import SharedCounts
 from pymailsuite.store.database import Database, InlineDatabase, ThreadedDatabase
 from pymailsuite.store.directory import DirectoryStore
 from pymailsuite.store.dmarc import DmarcStore
+from pymailsuite.store.dmarc_failures import FailureStore
 from pymailsuite.store.dry import DryDatabase
 from pymailsuite.store.encryption import Encryption, missing_keys_txn, read_encryption
 from pymailsuite.store.engines.base import Engine
@@ -74,6 +75,7 @@ class MailStore:
         self.fetched_lists = FetchedListStore(self.database, self._node.clock)
         self.counts = SharedCounts(self.database, self._node.clock)
         self.dmarc = DmarcStore(self.database, self._node.clock)
+        self.dmarc_failures = FailureStore(self.database, self._node.clock)
         self.greylist = GreylistStore(self.database, self._node.clock)
         self.correspondents = Correspondents(self.database, self._node.clock)
         self.reputations = ReputationStore(self.database, self._node.clock)

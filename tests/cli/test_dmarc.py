@@ -13,6 +13,25 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.policy.dmarc.reports.samples import OLDER
 from tests.support.dns import ZoneServer
 
+FAILURE = b"""From: reports@big.test
+Content-Type: multipart/report; report-type=feedback-report; boundary=x
+
+--x
+Content-Type: message/feedback-report
+
+Feedback-Type: auth-failure
+Auth-Failure: dmarc
+Source-IP: 192.0.2.1
+
+--x
+Content-Type: text/rfc822-headers
+
+From: a@example.com
+Subject: pay
+
+--x--
+""".replace(b"\n", b"\r\n")
+
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pymailsuite", "dmarc", *arguments]
@@ -33,6 +52,16 @@ class ParseTests(SynchronousTestCase):
         refused = run("parse", str(file))
         self.assertEqual(1, refused.returncode)
         self.assertIn("no report in it", refused.stderr)
+
+    def test_a_failure_report_is_read_too(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        file = Path(folder.name) / "report.eml"
+        file.write_bytes(FAILURE)
+        facts = json.loads(run("parse", "--json", str(file)).stdout)
+        self.assertEqual(("dmarc", "192.0.2.1"), (facts["auth_failure"], facts["source_ip"]))
+        self.assertEqual({"from": "a@example.com", "subject": "pay"}, facts["original"])
+        self.assertIn("192.0.2.1", run("parse", str(file)).stdout)
 
 
 class CheckTests(SynchronousTestCase):

@@ -41,6 +41,7 @@ KEYED_BY = {
     "shared_counts": "name",
     "dmarc_days": "domain",
     "dmarc_rows": "domain",
+    "dmarc_failures": "domain",
     "greylist": "client",
     "greylist_clients": "client",
     "correspondents": "pair",

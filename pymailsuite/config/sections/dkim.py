@@ -80,7 +80,8 @@ class SigningKeyFile(Section):
         return selector.lower()
 
 
-def _field_names(names: tuple[str, ...]) -> tuple[str, ...]:
+def field_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of header fields, in lower case. ValueError if one is none."""
     for name in names:
         if not _FIELD_NAME.fullmatch(name):
             raise ValueError(f"not the name of a header field: {name!r}")
@@ -142,7 +143,7 @@ class DkimSignSettings(PolicySection):
     @field_validator("headers", "oversign")
     @classmethod
     def _are_field_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        return _field_names(names)
+        return field_names(names)
 
     @field_validator("headers")
     @classmethod

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from pymailsuite.config.base import Duration, Size
+from pymailsuite.config.sections.dkim import field_names
 from pymailsuite.config.sections.policy import PolicySection
 from pymailsuite.config.sections.smtp import Network
 
@@ -81,6 +82,31 @@ class DmarcSettings(PolicySection):
     report_interval: Duration = Field(default=600.0, gt=0)
     """How often it is looked whether reports of a day that is over wait to be sent."""
 
+    failure_reports: bool = False
+    """Tell domains that ask for it (``ruf``) of single messages in their name that failed (RFC 9991): where each came
+    from, what was found, and ``failure_report_fields``. Whoever holds a domain learns so of mail to your users; ask
+    those who know your law. Needs ``report_from``."""
+
+    failure_report_fields: tuple[str, ...] = (
+        *("from", "sender", "date", "message-id", "subject", "mime-version", "content-type", "list-id"),
+        "dkim-signature",
+    )
+    """Fields of such a message's header that are shown; nothing else of it is."""
+
+    failure_reports_per_hour: int = Field(default=10, ge=1)
+    """Failure reports to one domain in an hour at most. Messages that failed in the same way are one report."""
+
+    failure_reports_in_all: int = Field(default=500, ge=1)
+    """Failure reports in an hour to all domains."""
+
+    failure_report_interval: Duration = Field(default=300.0, gt=0)
+    """How long like messages are gathered for a failure report, at most."""
+
+    @field_validator("failure_report_fields")
+    @classmethod
+    def _are_field_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return field_names(names)
+
     @field_validator("report_from")
     @classmethod
     def _is_address(cls, report_from: str) -> str:
@@ -96,6 +122,6 @@ class DmarcSettings(PolicySection):
 
     @model_validator(mode="after")
     def _can_report(self) -> DmarcSettings:
-        if self.reports and not self.report_from:
+        if (self.reports or self.failure_reports) and not self.report_from:
             raise ValueError("reports need report_from")
         return self

@@ -32,6 +32,7 @@ from pymailsuite.policy.dmarc.evaluation import DmarcResult, Override, evaluate
 from pymailsuite.policy.dmarc.overrides import is_below, sealed_override
 from pymailsuite.policy.dmarc.record import Disposition
 from pymailsuite.policy.dmarc.reports.collecting import ResultCollector
+from pymailsuite.policy.dmarc.reports.failures import FailureCollector
 from pymailsuite.policy.promptly import promptly
 
 _REFUSED: Final = "5.7.1"
@@ -192,8 +193,15 @@ def _verdict_without_author(author: Author, settings: DmarcSettings) -> Verdict:
 def make_policy(context: PolicyContext) -> DmarcPolicy:
     """For the chain."""
     settings: DmarcSettings = context.section
-    if not settings.reports:
-        return DmarcPolicy(settings, context.resolver, context.chance)
-    tree_walk = settings.organizational == "tree_walk"
-    collector = ResultCollector(context.store.dmarc, settings.report_from, tree_walk, context.clock)
-    return DmarcPolicy(settings, context.resolver, context.chance, collector.note)
+    notes: list[Callable[[MailTransaction, DmarcResult], None]] = []
+    if settings.reports:
+        tree_walk = settings.organizational == "tree_walk"
+        notes.append(ResultCollector(context.store.dmarc, settings.report_from, tree_walk, context.clock).note)
+    if settings.failure_reports:
+        notes.append(FailureCollector(settings, context.store.dmarc_failures, context.clock).note)
+
+    def note(transaction: MailTransaction, result: DmarcResult) -> None:
+        for each in notes:
+            each(transaction, result)
+
+    return DmarcPolicy(settings, context.resolver, context.chance, note if notes else None)

@@ -90,16 +90,18 @@ class ResultCollector:
     def note(self, transaction: MailTransaction, result: DmarcResult) -> None:
         """Count a message that was evaluated, unless it is about reports itself: those would be reported forever."""
         policy = reported_policy(result, self._tree_walk) if result.result in ("pass", "fail") else None
-        if policy is None or self._is_about_reports(transaction):
+        if policy is None or is_about_reports(transaction, self._report_from):
             return
         day = int(self._clock.seconds() // DAY_S)
         self._store.note(day, policy, reported_row(transaction, result)).addErrback(_log_failure)
 
-    def _is_about_reports(self, transaction: MailTransaction) -> bool:
-        if any(str(recipient).lower() == self._report_from for recipient in transaction.recipients):
-            return True
-        subject = first_field(transaction.message.header, b"subject") if transaction.message is not None else None
-        return subject is not None and subject.lower().startswith(_SUBJECT)
+
+def is_about_reports(transaction: MailTransaction, report_from: str) -> bool:
+    """Whether it is a report, or about those we send from ``report_from`` (lower case)."""
+    if any(str(recipient).lower() == report_from for recipient in transaction.recipients):
+        return True
+    subject = first_field(transaction.message.header, b"subject") if transaction.message is not None else None
+    return subject is not None and subject.lower().startswith(_SUBJECT)
 
 
 def _log_failure(failure: Failure) -> None:

@@ -1,6 +1,8 @@
-"""Whether those a record names want its reports. Source: RFC 7489 §7.1, RFC 9990 §4."""
+"""Whether those a record names want its reports. Source: RFC 7489 §7.1, RFC 9990 §4, RFC 9991 §5."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 from pymailsuite.dns.names import absolute_name, text_of
 from pymailsuite.interfaces import Answer, IResolver
@@ -9,11 +11,12 @@ from pymailsuite.policy.organizational import registered_domain
 
 
 async def verified_destinations(
-    resolver: IResolver, policy_domain: str, wanted: tuple[ReportAddress, ...]
+    resolver: IResolver, policy_domain: str, wanted: tuple[ReportAddress, ...], tag: Literal["rua", "ruf"] = "rua"
 ) -> tuple[ReportAddress, ...]:
     """Those of the addresses that may be written to: in the policy's own organization, or in one that says so.
 
-    The other organization may put addresses of the same host in place of the one it was named with. DnsFailure.
+    The other organization may put addresses of the same host, in the same ``tag``, in place of the one it was named
+    with. DnsFailure.
     """
     verified: dict[ReportAddress, None] = {}
     for address in wanted:
@@ -27,7 +30,7 @@ async def verified_destinations(
         records = [record for text in answer.records if (record := parse_record(text)) is not None]
         if len(records) != 1:
             continue
-        instead = [other for other in records[0].rua if _domain(other) == domain]
+        instead = [other for other in getattr(records[0], tag) if _domain(other) == domain]
         verified.update(dict.fromkeys(instead or [address]))
     return tuple(verified)
 

@@ -5,22 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from pymailsuite.config.sections.dmarc import DmarcSettings
 from pymailsuite.errors import MailError, Refusal
-from pymailsuite.interfaces import IMessageIntake, IRecipientResolver, IResolver
+from pymailsuite.interfaces import IResolver
 from pymailsuite.interfaces.dmarc import DomainDay, IDmarcStore
-from pymailsuite.interfaces.signing import ISigner
 from pymailsuite.periodic import PeriodicService
 from pymailsuite.policy.dmarc.record import ReportAddress
 from pymailsuite.policy.dmarc.reports.aggregate import AggregateReport, Reporter, build_aggregate, report_message
 from pymailsuite.policy.dmarc.reports.collecting import DAY_S
 from pymailsuite.policy.dmarc.reports.destinations import verified_destinations
-from pymailsuite.values import MAX_CHUNK, Address, BodyType, Envelope, Peer
+from pymailsuite.policy.dmarc.reports.posting import Outgoing, address_of
 
 log = Logger()
 
@@ -30,15 +28,6 @@ _LEASE_S: Final = 3600.0
 """A node that has not sent a report an hour after it was given it has died, or could not: somebody tries again."""
 _KEEP_DAYS: Final = 3
 """Reports that could not be sent for so long are dropped."""
-
-
-@frozen
-class Outgoing:
-    """How reports leave: the door messages come in by, whom to ask where they go, and who signs them, if anybody."""
-
-    intake: IMessageIntake
-    recipients: IRecipientResolver
-    signer: ISigner | None = None
 
 
 class ReportSender(PeriodicService):
@@ -120,24 +109,11 @@ class ReportSender(PeriodicService):
                 limit=size_max,
             )
             return
-        recipient = _address(destination.address)
         octets: bytes = await self._in_thread(
             report_message, report, self._reporter, destination.address, self._clock.seconds()
         )
-        signer = self._outgoing.signer
-        signature: bytes = b"" if signer is None else await signer.sign(octets)
-        resolved = await self._outgoing.recipients.resolve(recipient)
-        envelope = Envelope(_address(self._reporter.address), (recipient,), BodyType.EIGHTBITMIME)
-        message = self._outgoing.intake.open(envelope, [(recipient, resolved)], Peer(""))
-        try:
-            for start in range(0, len(octets), MAX_CHUNK):
-                full = message.write(octets[start : start + MAX_CHUNK])
-                if full is not None:
-                    await full
-            queue_id = await message.commit(signature)
-        except BaseException:
-            message.abort()
-            raise
+        recipient = address_of(destination.address)
+        queue_id = await self._outgoing.post(address_of(self._reporter.address), recipient, octets)
         log.info(
             "{event} {domain} {queue_id} to=<{recipient}> size={size}",
             event="dmarc.report_sent",
@@ -146,8 +122,3 @@ class ReportSender(PeriodicService):
             recipient=destination.address,
             size=size,
         )
-
-
-def _address(text: str) -> Address:
-    local_part, _, domain = text.rpartition("@")
-    return Address(local_part, domain.lower())

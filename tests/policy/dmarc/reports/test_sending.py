@@ -17,8 +17,9 @@ from pymailsuite.policy.dmarc.policy import make_policy
 from pymailsuite.policy.dmarc.record import ReportAddress
 from pymailsuite.policy.dmarc.reports.aggregate import Reporter, build_aggregate, report_message
 from pymailsuite.policy.dmarc.reports.destinations import verified_destinations
+from pymailsuite.policy.dmarc.reports.posting import Outgoing
 from pymailsuite.policy.dmarc.reports.reading import read_report
-from pymailsuite.policy.dmarc.reports.sending import Outgoing, ReportSender
+from pymailsuite.policy.dmarc.reports.sending import ReportSender
 from pymailsuite.values import Address, Peer, QueueId
 from tests.policy.dmarc.reports.samples import DAY, FORGED, NOON_OF_THE_NEXT_S, PASSED, POLICY
 from tests.support.intake import RecordingIntake, TableResolver
