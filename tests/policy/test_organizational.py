@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from twisted.trial.unittest import SynchronousTestCase
+import re
+from importlib.resources import files
 
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
+
+from pymailsuite.dns.names import absolute_name, text_of
 from pymailsuite.policy.organizational import is_public_suffix, registered_domain
 
 
@@ -33,3 +37,18 @@ class RegisteredDomainTests(SynchronousTestCase):
         for name in ("a..b", "x" * 64 + ".com", "exa mple\u2028.com"):
             self.assertEqual("", registered_domain(name), name)
             self.assertFalse(is_public_suffix(name))
+
+
+class PublicSuffixSuiteTests(SynchronousTestCase):
+    def test_the_suite_of_the_list_agrees(self) -> None:
+        """The cases publicsuffix.org publishes with the list, as they come with the library."""
+        suite = files("publicsuffixlist") / "test_psl.txt"
+        if not suite.is_file():
+            raise SkipTest("the library came without the suite")
+        cases = re.findall(r"^checkPublicSuffix\('([^']*)', (?:'([^']*)'|null)\);", suite.read_text("utf-8"), re.M)
+        self.assertGreater(len(cases), 70)
+        for name, expected in cases:
+            absolute = absolute_name(expected or name)
+            self.assertEqual("" if absolute is None else text_of(absolute), registered_domain(name), name)
+            if not name.startswith("."):
+                self.assertEqual(not expected, is_public_suffix(name), name)

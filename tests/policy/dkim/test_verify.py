@@ -72,6 +72,38 @@ RFC_KEYS = {
         b"kryOTIKT+l/K4w3QIDAQAB"
     ],
 }
+# RFC 6376, appendix A.2, with the key of appendix C.
+PUBLISHED_EXAMPLE = b"""\
+DKIM-Signature: v=1; a=rsa-sha256; s=brisbane; d=example.com;
+      c=simple/simple; q=dns/txt; i=joe@football.example.com;
+      h=Received : From : To : Subject : Date : Message-ID;
+      bh=2jUSOH9NhtVGCQWNr9BrIAPreKQjO6Sn7XIkfJVOzv8=;
+      b=AuUoFEfDxTDkHlLXSZEpZj79LICEps6eda7W3deTVFOk4yAUoqOB
+      4nujc7YopdG5dWLSdNg6xNAZpOPr+kHxt1IrE+NahM6L/LbvaHut
+      KVdkLLkpVaVVQPzeRDI009SO2Il5Lu7rDNH6mZckBdrIx0orEtZV
+      4bmp/YzhwvcubU4=;
+Received: from client1.football.example.com  [192.0.2.1]
+      by submitserver.example.com with SUBMISSION;
+      Fri, 11 Jul 2003 21:01:54 -0700 (PDT)
+From: Joe SixPack <joe@football.example.com>
+To: Suzie Q <suzie@shopping.example.net>
+Subject: Is dinner ready?
+Date: Fri, 11 Jul 2003 21:00:37 -0700 (PDT)
+Message-ID: <20030712040037.46341.5F8J@football.example.com>
+
+Hi.
+
+We lost the game. Are you hungry yet?
+
+Joe.
+""".replace(b"\n", b"\r\n")
+PUBLISHED_KEYS = {
+    "brisbane._domainkey.example.com": [
+        b"v=DKIM1; p=MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDwIRP/UC3SBsEmGqZ9ZJW3/DkMoGeLnQg1fWn7/zYtIxN2SnFCjxOCKG9v3b"
+        b"4jYfcTNh5ijSsq631uBItLa7od+v/RtdC2UzJ1lWT947qR+Rcac2gbto/NMqJ0fzfVjH4OuKhitdY9tf6mcwGjaNBcWToIMmPSPDdQPNUYckc"
+        b"Q2QIDAQAB"
+    ],
+}
 TAGS = ("v", "a", "b", "bh", "c", "d", "h", "i", "l", "q", "s", "t", "x")
 EXACT = SigningRules((b"from", b"to", b"subject", b"date"), exact=True)
 
@@ -106,6 +138,14 @@ class PassTests(SynchronousTestCase):
                 (DkimStatus.PASS, "ed25519-sha256", "football.example.com", "brisbane", 256),
                 (DkimStatus.PASS, "rsa-sha256", "football.example.com", "test", 1024),
             ],
+        )
+
+    def test_the_published_example_verifies_in_its_simple_form(self) -> None:
+        keys = FakeResolver(txt=PUBLISHED_KEYS)
+        for message in (PUBLISHED_EXAMPLE, PUBLISHED_EXAMPLE.removesuffix(b"\r\n"), PUBLISHED_EXAMPLE + b"\r\n\r\n"):
+            self.assertEqual(result_of(message, keys).status, DkimStatus.PASS)
+        self.assertEqual(
+            result_of(PUBLISHED_EXAMPLE.replace(b"game. Are", b"game.  Are"), keys).reason, "body was changed"
         )
 
     def test_what_was_found_is_told_in_the_words_of_authentication_results(self) -> None:
