@@ -5,6 +5,7 @@ from __future__ import annotations
 import imaplib
 import smtplib
 import socket
+import ssl
 import tempfile
 import threading
 import time
@@ -12,9 +13,12 @@ import unittest
 from pathlib import Path
 from typing import Any, ClassVar
 
+from cryptography import x509
+
 from pymailsuite.policy.dkim import SigningKey, generate_key, sign_message
 from tests.acceptance import acceptance
 from tests.support.dns import ZoneServer
+from tests.support.proxied import ProxiedSmtp
 from tests.support.server import Server, TunedServer, running
 
 HONEST, CROOK, LISTED, DYNAMIC = "203.0.113.9", "203.0.113.66", "203.0.113.77", "203.0.113.10"
@@ -220,6 +224,34 @@ class WholeChainTests(unittest.TestCase):
                         self.assertRegex(client.say(f"RCPT TO:<{recipient}>"), "^5")
                     self.assertRegex(client.say("DATA"), "^5")
 
+    @acceptance("S260")
+    def test_it_stands_the_test_that_web_pages_make_of_mail_servers(self) -> None:
+        """Connect, EHLO, STARTTLS, MAIL and RCPT for elsewhere: names that agree, TLS, no relay, and no waiting."""
+        began = time.monotonic()
+        with ProxiedSmtp(HONEST, self.server.port(25)) as client:
+            # What reverse DNS of the address says, here by the zone, is how the banner and EHLO begin.
+            (name,) = ZONE["1.0.0.127.in-addr.arpa", "PTR"]
+            self.assertEqual(client.greeting.split()[0].decode() + ".", name)
+            connected = time.monotonic()
+            client.ehlo("diagnosis.honest.example")
+            self.assertTrue(client.ehlo_resp is not None and client.ehlo_resp.startswith(name[:-1].encode()))
+            self.assertTrue(client.has_extn("starttls"))
+            context = ssl.create_default_context()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            client.starttls(context=context)
+            certificate = client.sock.getpeercert(binary_form=True)
+            names = x509.load_der_x509_certificate(certificate).extensions.get_extension_for_class(
+                x509.SubjectAlternativeName
+            )
+            self.assertIn(name[:-1], names.value.get_values_for_type(x509.DNSName))
+            client.ehlo("diagnosis.honest.example")
+            self.assertEqual(client.mail("supertool@honest.example")[0], 250)
+            code, text = client.rcpt("test@honest.example")
+            self.assertEqual((code, text[:6]), (550, b"5.7.1 "))
+            client.quit()
+        self.assertLess(connected - began, 5.0)
+        self.assertLess(time.monotonic() - began, 15.0)
+
 
 class OutgoingTests(unittest.TestCase):
     """What our users send, as another server of our kind sees it."""
@@ -257,10 +289,12 @@ class OutgoingTests(unittest.TestCase):
         )
         for part in ("iprev=pass", "smtp.mailfrom=ann@example.test", "dkim=pass", "dmarc=pass (p=reject dis=none)"):
             self.assertIn(part, ours)
+        self.assertRegex(ours, r"spf=pass \([^)]*\) smtp\.mailfrom=ann@example\.test")
         self.assertIn(unsubscribe.decode(), header)
         self.assertRegex(header, r"Received: from mail\.example\.test .*\s+by mail\.other\.test .*ESMTPS")
-        signature = next(line for line in header.split("\r\n") if line.startswith("DKIM-Signature:"))
-        self.assertRegex(signature.lower(), r"list-unsubscribe\b.*list-unsubscribe-post\b")
+        # RFC 8058 §4: both fields are signed.
+        signed = next(line for line in header.replace("\r\n ", "").split("\r\n") if line.startswith("DKIM-Signature:"))
+        self.assertRegex(signed.lower(), r"h=[^;]*:list-unsubscribe:list-unsubscribe-post\b")
 
 
 class SilentDns:

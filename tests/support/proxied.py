@@ -8,11 +8,18 @@ from typing import Any
 
 
 class ProxiedSmtp(smtplib.SMTP):
-    """Connects to loopback; a PROXY header goes in front of everything."""
+    """Connects to loopback; a PROXY header goes in front of everything. ``greeting`` is the text behind 220."""
+
+    greeting = b""
 
     def __init__(self, ip: str, port: int) -> None:
         self._client_ip = ip
         super().__init__("127.0.0.1", port, local_hostname="mx.client.example", timeout=20)
+
+    def connect(self, *where: Any, **options: Any) -> tuple[int, bytes]:
+        """As SMTP does, and keeps what was said."""
+        code, self.greeting = super().connect(*where, **options)
+        return code, self.greeting
 
     def _get_socket(self, host: str, port: int, timeout: float) -> Any:
         connection = socket.create_connection((host, port), timeout)

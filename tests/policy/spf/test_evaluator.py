@@ -72,6 +72,25 @@ class EvaluatorTests(SynchronousTestCase):
         found = self.check(zone, "192.0.2.8", "joe+news@big.example")
         self.assertEqual(found.result, Result.SOFTFAIL, found.reason)
 
+    @acceptance("S265")
+    def test_policies_that_vendors_keep_behind_macros_are_followed_to_the_tenth_look_up(self) -> None:
+        host = "192.0.2.9._ip.mx.client.example._ehlo.bank.example._spf.vendor.example"
+        includes = [f"include:_s{n}.vendor.example" for n in range(1, 8)]
+        txt = {
+            "bank.example": [b"v=spf1 redirect=_spf.bank.example"],
+            "_spf.bank.example": [b"v=spf1 include:%{i}._ip.%{h}._ehlo.%{d2}._spf.vendor.example ~all"],
+            host: [f"v=spf1 {' '.join(includes)} exists:%{{i}}.%{{l}}.last.example -all".encode()],
+            **{f"_s{n}.vendor.example": [b"v=spf1 ip4:198.51.100.0/24 ip6:2001:db8::/32 -all"] for n in range(1, 8)},
+        }
+        zone: dict[str, Any] = {"txt": txt, "a": {"192.0.2.9.joe.last.example": ["127.0.0.2"]}}
+        found = self.check(zone, "192.0.2.9", "joe@bank.example")
+        self.assertEqual(found.result, Result.PASS, found.reason)
+        # redirect, the include of the vendor, its seven, and exists are ten: not one more.
+        txt["_s7.vendor.example"] = [b"v=spf1 include:_s8.vendor.example -all"]
+        txt["_s8.vendor.example"] = [b"v=spf1 -all"]
+        found = self.check(zone, "192.0.2.9", "joe@bank.example")
+        self.assertEqual(found.result, Result.PERMERROR, found.reason)
+
     def test_the_trace_tells_each_term_with_its_look_ups(self) -> None:
         found = self.check(SEED_ZONE, "203.0.113.3", "joe@example.com")
         steps = [(step.term, step.outcome, list(map(str, step.look_ups))) for step in found.trace[1:]]
