@@ -107,7 +107,8 @@ class Discovery:
             found = await self._found(name)
             if isinstance(found, DmarcRecord):
                 walked.append((name, found))
-                if found.psd != "u":
+                # Steps 2 and 7: where the walk begins, psd=y says nothing about whom that domain belongs to itself.
+                if found.psd == "n" or (found.psd == "y" and name != domain):
                     break
         return walked
 

@@ -180,6 +180,12 @@ class TreeWalkTests(EvaluationCase):
         self.assertEqual("fail reject reject", self.words(records, "mega.bank.example", author, tree=True))
         self.assertEqual("fail reject reject", self.words(records, "bank.example", "mail.bank.example", tree=True))
 
+    def test_psd_y_where_the_walk_begins_does_not_end_it(self) -> None:
+        records = zone({"bank.example": "v=DMARC1; p=reject; psd=y", "example": "v=DMARC1; p=none"})
+        self.assertEqual("pass reject none", self.words(records, "bank.example", "example", tree=True))
+        records = zone({"bank.example": "v=DMARC1; p=reject; psd=y", "example": "v=DMARC1; p=none; psd=y"})
+        self.assertEqual("fail reject reject", self.words(records, "bank.example", "example", tree=True))
+
     def test_a_domain_without_a_record_above_is_its_own_organization(self) -> None:
         records = zone({"mail.example.com": "v=DMARC1; p=reject"})
         self.assertEqual("fail reject reject", self.words(records, "mail.example.com", "", ["example.com"], tree=True))
