@@ -57,5 +57,6 @@ def resolver_of(server: str | None, reactor: Any, remember: bool = False) -> Res
     TTL says), so each answer is what it says now."""
     if server is None:
         return Resolver(DnsSettings(), reactor)
-    settings = DnsSettings(servers=(server,), timeout=TIMEOUT_S, lifetime=LIFETIME_S)
+    # One that serves a few names for a test may be silent about all others: that does not make it silent.
+    settings = DnsSettings(servers=(server,), timeout=TIMEOUT_S, lifetime=LIFETIME_S, probe_interval=0)
     return Resolver(settings if remember else settings.model_copy(update={"cache_size": 0}), reactor)

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.dns import ZoneServer
@@ -64,6 +65,18 @@ class SpfCommandTests(SynchronousTestCase):
         answers = [json.loads(line) for line in printed.splitlines()]
         self.assertEqual([a["result"] for a in answers], ["temperror", "pass", "temperror", "none", "fail"])
         self.assertEqual([a["explanation"] for a in answers], ["", "", "", "", "r.example at 7: not 192.0.2.3"])
+
+    @pytest.mark.slow
+    def test_a_server_that_is_silent_about_most_names_is_still_asked_for_the_others(self) -> None:
+        with ZoneServer(ZONE, silent=["silent.example", "silent2.example", "", "."]) as zone:
+            command = [sys.executable, "-m", "pymailsuite", "spf", "--batch", "--resolver", zone.address]
+            with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+                assert process.stdin is not None and process.stdout is not None
+                results = []
+                for domain in ("silent.example", "silent2.example", "example.com"):
+                    print(json.dumps({"ip": "192.0.2.1", "sender": f"j@{domain}"}), file=process.stdin, flush=True)
+                    results.append(json.loads(process.stdout.readline())["result"])
+        self.assertEqual(results, ["temperror", "temperror", "pass"])
 
     def test_mistakes_are_told(self) -> None:
         self.assertIn("give either --ip", self.run_command(code=2))
