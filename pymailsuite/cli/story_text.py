@@ -49,6 +49,8 @@ def story_lines(told: Mapping[str, Any]) -> Iterator[str]:
         yield f"  then      {_WHAT.get(later.get('what', ''), 'refused')}: {later.get('reply', '')}"
     for attempt in told["attempts"]:
         yield f"  attempt   {_attempt(attempt)}"
+    for copy in told["copies"]:
+        yield f"  copy      {_copy(copy)}"
     for report in told["reports"]:
         yield f"  report    sent to the sender as {report}"
     for waiting in told["waiting"]:
@@ -79,9 +81,9 @@ def _copy(recipient: Mapping[str, Any]) -> str:
     account, now = recipient.get("account"), recipient.get("now")
     if recipient.get("disposal") == "junk":
         told = "taken for junk"
-        owner = f" of {account}" if account and account != recipient["recipient"] else ""
         if now is None:
-            return told + owner
+            return f"{told}, into the mailbox for it of {account}"
+        owner = f" of {account}" if account and account != recipient["recipient"] else ""
         return f"{told}, now in {', '.join(now)}{owner}" if now else f"{told}, now in no mailbox: expunged since"
     told = f"into {recipient['mailbox']} of {account or 'an account that is gone'}"
     if account is None or now is None or now == [recipient["mailbox"]]:

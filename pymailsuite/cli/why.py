@@ -75,6 +75,8 @@ async def _told(store: IMailStore, story: Story) -> dict[str, Any]:
     elif first.kind in (HistoryKind.MORE_REFUSED, HistoryKind.TURNED_AWAY):
         told |= {"since": moment(told["since"]), "until": moment(told["until"])}
     told["attempts"] = [attempt for entry in others for attempt in _attempts(entry)]
+    copies = [copy for entry in others for copy in _facts(entry).get("copies", ())]
+    told["copies"] = await _with_copies(store, story.story_id, copies)
     told["reports"] = [facts["report"] for facts in map(_facts, others) if facts.get("report")]
     # What refused a text that had come in is an entry of its own: the message has the same id.
     told["later"] = [_facts(entry) for entry in others if entry.kind is HistoryKind.REFUSED]

@@ -165,6 +165,10 @@ class Conversation:
         known, said = self._all_rulings(), () if decision is None else decision.rulings
         if decision is not None and decision.settled:
             known, said = decision.settled, ()
+        rulings = (*known, *[ruling for ruling in said if not any(ruling is other for other in known)])
+        if asked:
+            # What was said of others is no part of this story.
+            rulings = tuple([one for one in rulings if one.recipient in (None, self._pending_recipient)])
         return Refused(
             event.partition(".")[2],
             self._peer,
@@ -173,7 +177,7 @@ class Conversation:
             tuple(filter(None, recipients)),
             "" if decision is None else decision.culprit,
             self._queue_id if event == "smtp.refused" else None,
-            (*known, *[ruling for ruling in said if not any(ruling is other for other in known)]),
+            rulings,
         )
 
     # --- policies

@@ -11,7 +11,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from pymailsuite.config.sections.policy import PolicySection
 from pymailsuite.config.sections.smtp import SmtpMxSettings, SubmissionSettings
-from pymailsuite.interfaces.policy import Action, PolicyReply, Stage, Verdict
+from pymailsuite.interfaces.history import Refused
+from pymailsuite.interfaces.overrides import RecipientOverrides
+from pymailsuite.interfaces.policy import Action, Effect, MailTransaction, PolicyReply, Stage, Verdict
 from tests.acceptance import acceptance
 from tests.smtp.conversations import Server, ShellConversation
 from tests.support.logs import captured_logs
@@ -205,6 +207,64 @@ class PatienceTests(PolicyTestCase):
         near.say("MAIL FROM:blog.example.org", RCPT, "DATA", "x", ".")
         [message] = self.server.intake.committed
         self.assertEqual(str(message.envelope.reverse_path), "blog.example.org@home.example")
+
+
+class Refusals:
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[Refused] = []
+
+    def refused(self, refusal: Refused) -> None:
+        """One more."""
+        self.told.append(refusal)
+
+
+class RefusalTests(PolicyTestCase):
+    """What the record is told."""
+
+    def begin(self, *policies: Any, settings: Any = None) -> ShellConversation:
+        record: Any = Refusals()
+        self.record = record
+        chain = chain_of(*policies, sections={one.name: HELD for one in policies})
+        self.server = Server(settings, policies=chain, refusals=record)
+        conversation = self.server.connect("192.0.2.7")
+        conversation.say("EHLO client.example")
+        return conversation
+
+    def test_the_story_of_one_recipient_has_nothing_of_others(self) -> None:
+        def ask(transaction: MailTransaction) -> Verdict:
+            assert transaction.recipient is not None
+            return rejecting("no") if transaction.recipient.local_part == "bob" else Verdict(reason="fine")
+
+        conversation = self.begin(says("mail", mail=Verdict(reason="seen")), says("rcpt", rcpt=ask))
+        conversation.say(MAIL, RCPT, "RCPT TO:<bob@mail.example>")
+        (story,) = self.record.told
+        self.assertEqual([str(one) for one in story.recipients], ["bob@mail.example"])
+        self.assertEqual(
+            [(one.policy, one.verdict.reason) for one in story.rulings], [("mail", "seen"), ("rcpt", "no")]
+        )
+
+    def test_whoever_passes_a_limit_is_told_of(self) -> None:
+        for settings, lines, words in (
+            (SmtpMxSettings(max_bad_commands=1), ["X", "Y"], "Too many errors"),
+            (SmtpMxSettings(max_idle_commands=2), ["NOOP", "NOOP"], "Too many commands that do nothing"),
+            (SmtpMxSettings(max_transactions=1), [MAIL, "RSET", MAIL], "Too many messages on one connection"),
+        ):
+            self.begin(settings=settings).say(*lines)
+            story = self.record.told[-1]
+            self.assertEqual((story.what, story.reply), ("cut_off", f"421 4.7.0 mail.example {words}"))
+
+    def test_an_objection_set_aside_by_a_recipients_rule_is_told_with_the_message(self) -> None:
+        conversation = self.begin(says("one", mail=rejecting("no")))
+        self.server.resolver.overrides["alice@mail.example"] = RecipientOverrides(actions={"one": "off"})
+        replies = conversation.say(MAIL, RCPT, "RCPT TO:<bob@mail.example>", "DATA", "Subject: x", "", "x", ".")
+        self.assertEqual([line[:3] for line in replies.splitlines()], ["250", "250", "550", "354", "250"])
+        (message,) = self.server.intake.committed
+        self.assertEqual(
+            [(one.policy, one.effect, one.set_aside) for one in message.rulings],
+            [("one", Effect.OVERRULED, "alice@mail.example wants one=off")],
+        )
 
 
 class ProxyTests(PolicyTestCase):

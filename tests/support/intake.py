@@ -16,7 +16,8 @@ from pymailsuite.interfaces import (
     LocalRecipient,
     RemoteRecipient,
 )
-from pymailsuite.interfaces.policy import IMessageTap, ReceivedMessage
+from pymailsuite.interfaces.overrides import NO_OVERRIDES, RecipientOverrides
+from pymailsuite.interfaces.policy import IMessageTap, ReceivedMessage, Ruling
 from pymailsuite.values import AccountId, Address, ContentId, Envelope, Peer, QueueId, queue_id_of
 
 
@@ -32,6 +33,7 @@ class RecordedMessage:
         self.committed = False
         self.aborted = False
         self.prefix = b""
+        self.rulings: tuple[Ruling, ...] = ()
         self.taps: tuple[IMessageTap, ...] = ()
         self._intake = intake
 
@@ -58,6 +60,7 @@ class RecordedMessage:
         assert not self.aborted, "committed after it was aborted"
         self.committed = True
         self.prefix = prefix
+        self.rulings = tuple(rulings)
         answer = self._intake.commit_answers.pop(0) if self._intake.commit_answers else None
         if isinstance(answer, Exception):
             return fail(answer)
@@ -101,7 +104,8 @@ class RecordingIntake:
 class TableResolver:
     """``local`` addresses have accounts, their domains are ours, everything else is remote.
 
-    ``asked`` lists addresses as text; ``errors`` maps some of them to what resolving them fails with; while ``held`` is
+    ``asked`` lists addresses as text; ``errors`` maps some of them to what resolving them fails with, ``overrides``
+    to what they want of the checks; while ``held`` is
     a list, answers wait in it until ``release``.
     """
 
@@ -110,6 +114,7 @@ class TableResolver:
         self.domains = {name.rpartition("@")[2] for name in local}
         self.asked: list[str] = []
         self.errors: dict[str, Exception] = {}
+        self.overrides: dict[str, RecipientOverrides] = {}
         self.held: list[tuple[Deferred[Any], Address]] | None = None
 
     def resolve(self, address: Address) -> Deferred[Any]:
@@ -132,7 +137,8 @@ class TableResolver:
         if name in self.errors:
             return fail(self.errors[name])
         if name in self._accounts:
-            return succeed((LocalRecipient(self._accounts[name], address),))
+            overrides = self.overrides.get(name, NO_OVERRIDES)
+            return succeed((LocalRecipient(self._accounts[name], address, overrides=overrides),))
         if address.domain in self.domains:
             return fail(NoSuchUser())
         return succeed((RemoteRecipient(address),))
