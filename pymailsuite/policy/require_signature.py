@@ -17,8 +17,8 @@ from pymailsuite.interfaces.policy import (
     Verdict,
 )
 from pymailsuite.message.headers import field_parameters, first_field
+from pymailsuite.policy.author import author_of
 from pymailsuite.policy.base import NO_OPINION, Policy
-from pymailsuite.policy.dmarc.author import author_of
 from pymailsuite.policy.dmarc.overrides import is_below
 
 _PROTOCOLS = {

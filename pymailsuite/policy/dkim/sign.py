@@ -13,7 +13,7 @@ from typing import Final
 from attrs import frozen
 
 from pymailsuite.config.sections.dkim import DkimSignSettings
-from pymailsuite.message.headers import flat_addresses
+from pymailsuite.policy.author import author_of
 from pymailsuite.policy.dkim.header import HeaderView, canonical_field
 from pymailsuite.policy.dkim.hearing import HeardMessage
 from pymailsuite.policy.dkim.private_keys import SigningKey
@@ -94,18 +94,14 @@ class MessageSigner(HeardMessage):
 
     @property
     def author_domain(self) -> str | None:
-        """The domain of the one From field, in lower case; None if there is no such, or addresses of several.
+        """The domain of the one From field, in A-labels; None if there is no such, or addresses of several.
 
-        A message with two From fields is not signed: what it shows is anybody's choice."""
-        if self.view is None:
+        A message with two From fields, or one that can be read in two ways, is not signed: what it shows is anybody's
+        choice."""
+        if self.header is None:
             return None
-        found = self.view.fields(b"from")
-        if len(found) != 1:
-            return None
-        domains = {address.domain.lower() for address in flat_addresses(found[0].body)}
-        if len(domains) != 1:
-            return None
-        return domains.pop() or None
+        domains = author_of(self.header).domains
+        return domains[0] if len(domains) == 1 else None
 
     def fields(self, keys: Iterable[SigningKey], now: float) -> list[bytes]:
         """A DKIM-Signature field of each key, with its line end. ``now`` is POSIX seconds.

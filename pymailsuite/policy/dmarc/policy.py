@@ -24,9 +24,9 @@ from pymailsuite.interfaces.policy import (
     ReceivedMessage,
     Verdict,
 )
+from pymailsuite.policy.author import Author, author_of
 from pymailsuite.policy.base import Policy
 from pymailsuite.policy.bimi import bimi_result
-from pymailsuite.policy.dmarc.author import Author, author_of
 from pymailsuite.policy.dmarc.discovery import Discovery
 from pymailsuite.policy.dmarc.evaluation import DmarcResult, Override, evaluate
 from pymailsuite.policy.dmarc.overrides import is_below, sealed_override

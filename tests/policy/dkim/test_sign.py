@@ -93,6 +93,9 @@ class RoundTripTests(SynchronousTestCase):
             (b"From: a@example.org, b@example.org\r\nSender: a@example.org\r\n", "example.org"),
             (b"From: a@example.org, b@example.com\r\n", None),
             (b"From: a@example.org\r\nFrom: a@example.org\r\n", None),
+            (b"From: Doe, Ann <ann@example.org>\r\n", "example.org"),
+            ("From: <ann@bücher.example>\r\n".encode(), "xn--bcher-kva.example"),
+            (b"From: <a@example.org> <b@example.com>\r\n", None),
             (b"From: nobody\r\n", None),
             (b"To: a@example.org\r\n", None),
         ):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from pymailsuite.policy.dmarc.author import Author, author_of
+from pymailsuite.policy.author import Author, author_of
 
 
 def author(*bodies: str) -> Author:

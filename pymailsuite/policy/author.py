@@ -18,7 +18,7 @@ from pymailsuite.message.charsets import decode_undeclared
 _REMEMBERED_MAX: Final = 500
 """Octets of a From field whose meaning is remembered."""
 AUTHORS_MAX: Final = 5
-"""Domains of one From field that are looked up; a field with more is not evaluated."""
+"""Domains of one From field; one with more is nobody's."""
 
 
 @frozen
