@@ -69,7 +69,7 @@ class Nameserver(dns.nameserver.Do53Nameserver):
         """The answer to ``request``. dns.exception.Timeout; dns.message.Truncated asks for a question by TCP;
         SilentNameserver."""
         if self._liveness.silent_since is not None:
-            await self._look_again(backend)
+            await self._look_again(request, backend)
         asked_at = self._clock.seconds()
         try:
             if max_size or request.question[0].rdtype is not dns.rdatatype.TXT:
@@ -80,8 +80,7 @@ class Nameserver(dns.nameserver.Do53Nameserver):
                 answer = await self._query_texts(request, timeout, backend)
         except dns.exception.Timeout:
             if not max_size and self._is_probed and self._liveness.is_suspect(asked_at):
-                self._known = request.question[0] if self._known is None else self._known
-                self._start_probe(backend)
+                self._start_probe(request, backend)
             raise
         except dns.message.Truncated:
             self._heard()
@@ -114,11 +113,11 @@ class Nameserver(dns.nameserver.Do53Nameserver):
 
     # --- silence
 
-    async def _look_again(self, backend: Any) -> None:
+    async def _look_again(self, request: dns.message.QueryMessage, backend: Any) -> None:
         """Pass if the server answers again. SilentNameserver, as a rule at once."""
         now = self._clock.seconds()
         if self._liveness.is_probe_due(now):
-            self._start_probe(backend)
+            self._start_probe(request, backend)
         if self._waiting is not None and self._liveness.is_old_news(now):
             probed: Deferred[None] = Deferred()
             self._waiting.append(probed)
@@ -131,11 +130,11 @@ class Nameserver(dns.nameserver.Do53Nameserver):
             log.info("{event} {server}", event="dns.server_answers", server=str(self))
         self._liveness.heard(self._clock.seconds())
 
-    def _start_probe(self, backend: Any) -> None:
+    def _start_probe(self, request: dns.message.QueryMessage, backend: Any) -> None:
         if self._waiting is None:
             self._waiting = []
             began_at = self._clock.seconds()
-            Deferred.fromCoroutine(self._is_answering(backend)).addBoth(self._probed, began_at)
+            Deferred.fromCoroutine(self._is_answering(request, backend)).addBoth(self._probed, began_at)
 
     def _probed(self, result: bool | Failure, began_at: float) -> None:
         was_silent = self._liveness.silent_since is not None
@@ -152,14 +151,11 @@ class Nameserver(dns.nameserver.Do53Nameserver):
         for probed in waiting:
             probed.callback(None)
 
-    async def _is_answering(self, backend: Any) -> bool:
-        """Whether it answers what any server can answer at once: the servers of the root, or else what it knew before.
-
-        Some networks drop questions for the root.
-        """
-        probes = [dns.message.make_query(dns.name.root, dns.rdatatype.NS)]
-        if self._known is not None:
-            probes.append(dns.message.make_query(self._known.name, self._known.rdtype))
+    async def _is_answering(self, request: dns.message.QueryMessage, backend: Any) -> bool:
+        """Whether it answers what any server can answer at once, the servers of the root; or what it knew before, or
+        what is to be known now, as some are silent about all that is not theirs."""
+        wanted = dict.fromkeys((one.name, one.rdtype) for one in (self._known, request.question[0]) if one is not None)
+        probes = [dns.message.make_query(*one) for one in ((dns.name.root, dns.rdatatype.NS), *wanted)]
         identifiers = {probe.id.to_bytes(2, "big") for probe in probes}
         server = (self.address, self.port)
         udp = await backend.make_socket(dns.inet.af_for_address(self.address), socket.SOCK_DGRAM, 0, None, server)

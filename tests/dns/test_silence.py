@@ -113,7 +113,13 @@ class SilenceTests(SynchronousTestCase):
         self.successResultOf(self.ask("known.test."))
         self.fall_silent()
         probes = [name for name, at in self.backend.asked if at >= 1001 + TIMEOUT_S]
-        self.assertEqual([".", "known.test."] * 2, probes)
+        self.assertEqual([".", "known.test.", "example.test."] * 2, probes)
+
+    def test_one_that_answers_only_what_is_its_own_is_alive_again_at_the_next_question_of_these(self) -> None:
+        self.fall_silent()
+        self.backend.answers = lambda query: query.question[0].name.to_text() == "own.test."
+        self.clock.advance(1)
+        self.successResultOf(self.ask("own.test."))
 
     def test_a_server_that_is_silent_about_one_name_is_alive(self) -> None:
         for rcode in (0, 2, 3, 5):
