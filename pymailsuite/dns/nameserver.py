@@ -16,6 +16,7 @@ import dns.inet
 import dns.message
 import dns.name
 import dns.nameserver
+import dns.rcode
 import dns.rdatatype
 import dns.rrset
 from twisted.internet.defer import Deferred
@@ -31,6 +32,10 @@ _DATAGRAM_MAX: Final = 65_535
 _HEADER_OCTETS: Final = 12
 _PROBES: Final = 2
 """One may be lost on the way."""
+
+
+_WITHOUT_EDNS: Final = (dns.rcode.FORMERR, dns.rcode.NOTIMP)
+"""What a server says that does not know EDNS, without EDNS of its own. Source: RFC 6891 §7."""
 
 
 class SilentNameserver(OSError):
@@ -71,13 +76,12 @@ class Nameserver(dns.nameserver.Do53Nameserver):
         if self._liveness.silent_since is not None:
             await self._look_again(request, backend)
         asked_at = self._clock.seconds()
+        arguments = source, source_port, max_size, backend, one_rr_per_rrset, ignore_trailing
         try:
-            if max_size or request.question[0].rdtype is not dns.rdatatype.TXT:
-                answer = await super().async_query(
-                    request, timeout, source, source_port, max_size, backend, one_rr_per_rrset, ignore_trailing
-                )
-            else:
-                answer = await self._query_texts(request, timeout, backend)
+            answer = await self._query(request, timeout, *arguments)
+            if answer.rcode() in _WITHOUT_EDNS and answer.edns < 0 <= request.edns:
+                remaining = asked_at + timeout - self._clock.seconds()
+                answer = await self._query(_without_edns(request), max(0.0, remaining), *arguments)
         except dns.exception.Timeout:
             if not max_size and self._is_probed and self._liveness.is_suspect(asked_at):
                 self._start_probe(request, backend)
@@ -88,6 +92,23 @@ class Nameserver(dns.nameserver.Do53Nameserver):
         self._heard()
         self._known = request.question[0]
         return answer
+
+    async def _query(
+        self,
+        request: dns.message.QueryMessage,
+        timeout: float,
+        source: str | None,
+        source_port: int,
+        max_size: bool,
+        backend: Any,
+        one_rr_per_rrset: bool,
+        ignore_trailing: bool,
+    ) -> dns.message.Message:
+        if not max_size and request.question[0].rdtype is dns.rdatatype.TXT:
+            return await self._query_texts(request, timeout, backend)
+        return await super().async_query(
+            request, timeout, source, source_port, max_size, backend, one_rr_per_rrset, ignore_trailing
+        )
 
     async def _query_texts(
         self, request: dns.message.QueryMessage, timeout: float, backend: Any
@@ -175,6 +196,13 @@ class Nameserver(dns.nameserver.Do53Nameserver):
                 except OSError:
                     return False
         return False
+
+
+def _without_edns(request: dns.message.QueryMessage) -> dns.message.QueryMessage:
+    question = request.question[0]
+    plain = dns.message.make_query(question.name, question.rdtype, question.rdclass, id=request.id)
+    plain.flags = request.flags
+    return plain
 
 
 def _is_answer(wire: bytes, identifiers: set[bytes]) -> bool:

@@ -83,6 +83,13 @@ class ResolverTests(TestCase):
         self.assertEqual((await self.resolver.txt("long.test")).records, (b"x" * 200,))
         self.assertEqual([transport for transport, _, _ in self.zone.asked], ["udp", "tcp"])
 
+    async def test_a_server_that_knows_no_edns_is_asked_without(self) -> None:
+        """RFC 6891 §7."""
+        self.zone.edns = False
+        self.assertEqual(set((await self.resolver.a("mx1.example.test")).records), {"192.0.2.1", "192.0.2.2"})
+        self.assertEqual((await self.resolver.txt("long.test")).records, (b"x" * 200,))
+        self.assertFalse((await self.resolver.a("nothing.test")).exists)
+
     async def test_the_next_server_is_asked_when_one_refuses(self) -> None:
         dead = ZoneServer({})
         dead.__enter__()

@@ -25,7 +25,8 @@ class ZoneServer:
     """Serves ``records``: (name, type) to record texts: ``("example.test", "MX"): ["10 mx.example.test."]``.
 
     Names in ``broken`` get SERVFAIL, in ``silent`` nothing at all, in ``truncated`` a truncated answer over UDP.
-    ``asked`` remembers (transport, name, type). Use as a context manager; ``address`` is then ``"127.0.0.1:port"``.
+    Without ``edns`` it takes a question with EDNS for a broken one. ``asked`` remembers (transport, name, type). Use as
+    a context manager; ``address`` is then ``"127.0.0.1:port"``.
     """
 
     def __init__(
@@ -36,9 +37,11 @@ class ZoneServer:
         silent: Sequence[str] = (),
         truncated: Sequence[str] = (),
         secure: bool = False,
+        edns: bool = True,
     ) -> None:
         self.records = {(name.lower().rstrip("."), kind): list(texts) for (name, kind), texts in records.items()}
         self.broken, self.silent, self.truncated, self.secure = set(broken), set(silent), set(truncated), secure
+        self.edns = edns
         self.asked: list[tuple[str, str, str]] = []
         self._servers: list[Any] = []
         self.address = ""
@@ -87,7 +90,10 @@ class ZoneServer:
         response = dns.message.make_response(query, recursion_available=True)
         if self.secure:
             response.flags |= dns.flags.AD
-        if name in self.broken:
+        if query.edns >= 0 and not self.edns:
+            response.use_edns(False)
+            response.set_rcode(dns.rcode.FORMERR)
+        elif name in self.broken:
             response.set_rcode(dns.rcode.SERVFAIL)
         elif transport == "udp" and name in self.truncated:
             response.flags |= dns.flags.TC
