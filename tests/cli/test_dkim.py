@@ -14,6 +14,7 @@ from pymailsuite.policy.dkim.private_keys import read_key_file, write_key_file
 from tests.acceptance import acceptance
 from tests.policy.dkim.support import MESSAGE, NOW, private_key
 from tests.support.dns import ZoneServer
+from tests.support.patience import PATIENCE_S
 
 
 class CommandTests(SynchronousTestCase):
@@ -38,7 +39,11 @@ class CommandTests(SynchronousTestCase):
 
     def command(self, *words: str, stdin: bytes = b"", code: int = 0) -> bytes:
         done = subprocess.run(
-            [sys.executable, "-m", "pymailsuite", *words], input=stdin, capture_output=True, check=False, timeout=60
+            [sys.executable, "-m", "pymailsuite", *words],
+            input=stdin,
+            capture_output=True,
+            check=False,
+            timeout=PATIENCE_S,
         )
         self.assertEqual(done.returncode, code, done.stderr)
         return done.stdout if code == 0 else done.stderr

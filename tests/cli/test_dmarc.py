@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.policy.dmarc.reports.samples import OLDER
 from tests.support.dns import ZoneServer
+from tests.support.patience import PATIENCE_S
 
 FAILURE = b"""From: reports@big.test
 Content-Type: multipart/report; report-type=feedback-report; boundary=x
@@ -35,7 +36,7 @@ Subject: pay
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pymailsuite", "dmarc", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
 
 class ParseTests(SynchronousTestCase):

@@ -15,6 +15,7 @@ from pymailsuite.policy.dkim.keys import ED25519
 from pymailsuite.policy.dkim.private_keys import generate_key, write_key_file
 from tests.acceptance import acceptance
 from tests.support.dns import ZoneServer
+from tests.support.patience import PATIENCE_S
 
 CONFIG = """
 [server]
@@ -45,7 +46,7 @@ class DnsCommandTests(SynchronousTestCase):
         with ZoneServer(zone) as server:
             command += ["--resolver", server.address]
             command = [server.address if word == "THERE" else word for word in command]
-            return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+            return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
     @acceptance("S159")
     def test_records_are_printed_and_checked(self) -> None:

@@ -19,6 +19,7 @@ from pymailsuite.message.headers import fields
 from tests.policy.arc.support import sealed
 from tests.policy.dkim.support import MESSAGE, NOW, signed, signing_key
 from tests.support.dns import ZoneServer
+from tests.support.patience import PATIENCE_S
 from tests.support.server import Server, running
 
 KEY = signing_key()
@@ -55,7 +56,7 @@ class ExplainCase(SynchronousTestCase):
 
     def run_command(self, *arguments: str, stdin: str = "", code: int = 0) -> str:
         command = [sys.executable, "-m", "pymailsuite", *arguments]
-        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
         self.assertEqual(done.returncode, code, done.stderr)
         return done.stderr if code == 2 else done.stdout
 
@@ -201,7 +202,7 @@ class ExplainCommandTests(ExplainCase):
 
     def _hand_in(self, server: Server, sender: str, octets: bytes) -> None:
         commands = ["EHLO mx.example.org", f"MAIL FROM:<{sender}>", "RCPT TO:<user@example.test>", "DATA"]
-        with socket.create_connection(("127.0.0.1", server.port(25)), timeout=40) as connection:
+        with socket.create_connection(("127.0.0.1", server.port(25)), timeout=PATIENCE_S) as connection:
             connection.sendall(b"PROXY TCP4 192.0.2.1 127.0.0.1 4711 25\r\n")
             stream: Any = connection.makefile("rb")
             replies = []

@@ -8,6 +8,7 @@ import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.dns import ZoneServer
+from tests.support.patience import PATIENCE_S
 
 ZONE = {
     ("example.com", "TXT"): ['"v=spf1 mx a:far.example.com exp=why.example.com -all"'],
@@ -21,7 +22,7 @@ ZONE = {
 class SpfCommandTests(SynchronousTestCase):
     def run_command(self, *arguments: str, stdin: str = "", code: int = 0) -> str:
         command = [sys.executable, "-m", "pymailsuite", "spf", *arguments]
-        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
         self.assertEqual(done.returncode, code, done.stderr)
         return done.stderr if code == 2 else done.stdout
 

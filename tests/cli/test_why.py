@@ -19,6 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.acceptance import acceptance
 from tests.support.dns import ZoneServer
+from tests.support.patience import PATIENCE_S
 from tests.support.proxied import ProxiedSmtp
 from tests.support.server import TunedServer, running
 from tests.support.socket_sink import SocketSink
@@ -41,7 +42,7 @@ class WhyCase(SynchronousTestCase):
     def why(self, *arguments: str, code: int = 0) -> str:
         config = str(self.folder / "pymailsuite.toml")
         command = [sys.executable, "-m", "pymailsuite", "why", *arguments, "--config", config]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
         self.assertEqual(done.returncode, code, done.stderr)
         return done.stdout
 
@@ -78,7 +79,7 @@ class WhyTests(WhyCase):
                 self._disposed_of(server)
 
     def _refused_by_spf(self, server: TunedServer) -> None:
-        with smtplib.SMTP("127.0.0.1", server.port(25), timeout=20) as client:
+        with smtplib.SMTP("127.0.0.1", server.port(25), timeout=PATIENCE_S) as client:
             client.ehlo("mx.strict.example")
             client.mail("joe@strict.example")
             self.assertEqual(client.rcpt("ann@example.test")[0], 550)
@@ -95,7 +96,7 @@ class WhyTests(WhyCase):
         self.assertEqual([one["id"] for one in self.stories("127.0.0.1")], [story["id"]])
 
     def _delivered_here(self, server: TunedServer) -> None:
-        with smtplib.SMTP("127.0.0.1", server.port(25), timeout=20) as client:
+        with smtplib.SMTP("127.0.0.1", server.port(25), timeout=PATIENCE_S) as client:
             client.sendmail("joe@soft.example", ["ann@example.test"], MESSAGE)
         (story,) = self.stories("<1@soft.example>")
         self.assertEqual(story["recipients"][0]["now"], ["INBOX"])
@@ -111,7 +112,7 @@ class WhyTests(WhyCase):
         self.assertNotIn("secret", told + json.dumps(self.stories(story["id"])))
 
     def _relayed(self, server: TunedServer) -> None:
-        with smtplib.SMTP("127.0.0.1", server.port(25), timeout=20, source_address=("127.0.0.9", 0)) as client:
+        with smtplib.SMTP("127.0.0.1", server.port(25), timeout=PATIENCE_S, source_address=("127.0.0.9", 0)) as client:
             client.sendmail("ann@example.test", ["bob@far.example"], MESSAGE)
         (story,) = self.stories("bob@far.example", until=lambda found: found and len(found[0]["attempts"]) == 2)
         self.assertEqual([one["state"] for one in story["attempts"]], ["waiting", "delivered"])
@@ -122,7 +123,7 @@ class WhyTests(WhyCase):
 
     def _disposed_of(self, server: TunedServer) -> None:
         for kind in ("junk", "discard"):
-            with smtplib.SMTP("127.0.0.1", server.port(25), timeout=20) as client:
+            with smtplib.SMTP("127.0.0.1", server.port(25), timeout=PATIENCE_S) as client:
                 client.sendmail(f"{kind}@soft.example", ["ann@example.test"], MESSAGE)
         self.assertIn("ann@example.test: taken for junk, now in Junk\n", self.why("junk@soft.example"))
         self.assertIn("ann@example.test: thrown away, as a check wants it\n", self.why("discard@soft.example"))

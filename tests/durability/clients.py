@@ -10,6 +10,7 @@ import poplib
 import re
 import smtplib
 
+from tests.support.patience import PATIENCE_S
 from tests.support.server import Server
 
 GONE = (OSError, EOFError, imaplib.IMAP4.abort, smtplib.SMTPServerDisconnected, poplib.error_proto)
@@ -32,7 +33,7 @@ def message(token: str, size: int = 2000) -> bytes:
 
 def smtp(server: Server) -> smtplib.SMTP:
     """A connection to the MX port, greeted."""
-    client = smtplib.SMTP("127.0.0.1", server.port(25), timeout=30)
+    client = smtplib.SMTP("127.0.0.1", server.port(25), timeout=PATIENCE_S)
     client.ehlo("client.test")
     return client
 
@@ -47,14 +48,14 @@ def send(client: smtplib.SMTP, recipients: list[str], octets: bytes) -> bool:
 
 def imap(server: Server, address: str) -> imaplib.IMAP4:
     """A connection to the IMAP port, logged in."""
-    client = imaplib.IMAP4("127.0.0.1", server.port(143), timeout=30)
+    client = imaplib.IMAP4("127.0.0.1", server.port(143), timeout=PATIENCE_S)
     client.login(address, server.password)
     return client
 
 
 def pop3(server: Server, address: str) -> poplib.POP3:
     """A connection to the POP3 port, logged in."""
-    client = poplib.POP3("127.0.0.1", server.port(110), timeout=30)
+    client = poplib.POP3("127.0.0.1", server.port(110), timeout=PATIENCE_S)
     client.user(address)
     client.pass_(server.password)
     return client

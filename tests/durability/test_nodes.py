@@ -13,7 +13,6 @@ import random
 import re
 import signal
 import smtplib
-import statistics
 import tempfile
 import time
 import unittest
@@ -29,6 +28,7 @@ from tests.acceptance import acceptance
 from tests.durability.checks import LedgerTestCase, Numbers
 from tests.durability.clients import imap, message, pop3, send, smtp
 from tests.durability.load import USERS, Ledger, Load
+from tests.support.patience import PATIENCE_S, at_best, until
 from tests.support.postgres import PostgresServer
 from tests.support.server import Server, TunedServer, running
 from tests.support.socket_sink import SocketSink
@@ -99,19 +99,25 @@ class SharedStoreTests(unittest.TestCase):
     @acceptance("S087")
     def test_a_message_delivered_through_one_node_shows_in_idle_on_another_within_200_ms(self) -> None:
         with nodes(lambda folder, url: Server(folder, ["ann"], "--store", url)) as (first, second):
-            took = []
+            sent: list[float] = []
             for sender, reader in ((first, second), (second, first)):
                 idler = Idler(reader, "ann@example.test")
                 client = smtp(sender)
-                for _ in range(10):
+
+                def delay(idler: Idler = idler, client: smtplib.SMTP = client) -> float:
                     self.assertTrue(send(client, ["ann@example.test"], message("idle")))
                     answered = time.monotonic()
-                    took.append(idler.wait_for_message(len(took) + 1) - answered)
-            self.assertLess(statistics.median(took), 0.2, took)
+                    sent.append(answered)
+                    return idler.wait_for_message(len(sent)) - answered
+
+                for _ in range(3):
+                    at_best(delay, 0.2)
 
     @acceptance("S146")
     def test_a_maildrop_is_locked_on_all_nodes_and_free_again_when_the_killed_node_is_back(self) -> None:
-        with nodes(lambda folder, url: Server(folder, ["ann"], "--store", url)) as (first, second):
+        # Whoever waited for the end of the lease would wait too long.
+        lasting = {"pop3": {"plaintext_login": True, "lock_lease": 2 * PATIENCE_S}}
+        with nodes(lambda folder, url: TunedServer(folder, ["ann"], lasting, "--store", url)) as (first, second):
             held = pop3(first, "ann@example.test")
             with self.assertRaisesRegex(poplib.error_proto, "IN-USE"):
                 pop3(second, "ann@example.test")
@@ -122,13 +128,15 @@ class SharedStoreTests(unittest.TestCase):
             with self.assertRaisesRegex(poplib.error_proto, "IN-USE"):
                 pop3(second, "ann@example.test")
             first.start()
-            deadline = time.monotonic() + 10
-            while True:
+
+            def is_free() -> bool:
                 try:
                     pop3(second, "ann@example.test").quit()
-                    break
                 except poplib.error_proto:
-                    self.assertLess(time.monotonic(), deadline, "the lock of a dead process is kept")
+                    return False
+                return True
+
+            until(is_free)
 
     def test_wrong_logins_count_on_all_nodes_and_in_all_protocols(self) -> None:
         # smtplib tries a wrong password with two mechanisms: four failures on each node.
@@ -145,24 +153,24 @@ class SharedStoreTests(unittest.TestCase):
 
         with nodes(make) as (first, second):
             for server in (first, second):
-                reader = imaplib.IMAP4("127.0.0.1", server.port(143), timeout=30)
+                reader = imaplib.IMAP4("127.0.0.1", server.port(143), timeout=PATIENCE_S)
                 with self.assertRaisesRegex(imaplib.IMAP4.error, "AUTHENTICATIONFAILED"):
                     reader.login("ann@example.test", "wrong")
-                popper = poplib.POP3("127.0.0.1", server.port(110), timeout=30)
+                popper = poplib.POP3("127.0.0.1", server.port(110), timeout=PATIENCE_S)
                 popper.user("ann@example.test")
                 with self.assertRaisesRegex(poplib.error_proto, r"\[AUTH\]"):
                     popper.pass_("wrong")
-                submitter = smtplib.SMTP("127.0.0.1", server.port(587), timeout=30)
+                submitter = smtplib.SMTP("127.0.0.1", server.port(587), timeout=PATIENCE_S)
                 with self.assertRaises(smtplib.SMTPAuthenticationError) as refused:
                     submitter.login("ann@example.test", "wrong", initial_response_ok=True)
                 self.assertEqual(refused.exception.smtp_code, 535)
             for server in (first, second):
-                reader = imaplib.IMAP4("127.0.0.1", server.port(143), timeout=30)
+                reader = imaplib.IMAP4("127.0.0.1", server.port(143), timeout=PATIENCE_S)
                 with self.assertRaisesRegex(imaplib.IMAP4.error, "UNAVAILABLE"):
                     reader.login("ann@example.test", "test")
                 with self.assertRaisesRegex(poplib.error_proto, "SYS/TEMP"):
                     pop3(server, "ann@example.test")
-                submitter = smtplib.SMTP("127.0.0.1", server.port(587), timeout=30)
+                submitter = smtplib.SMTP("127.0.0.1", server.port(587), timeout=PATIENCE_S)
                 with self.assertRaises(smtplib.SMTPAuthenticationError) as refused:
                     submitter.login("ann@example.test", "test", initial_response_ok=True)
                 self.assertEqual(refused.exception.smtp_code, 454)
@@ -225,7 +233,7 @@ class KillTests(LedgerTestCase):
 
     def _check_relay(self, sink: SocketSink, ledger: Ledger) -> None:
         accepted = ledger.of_kind("out", ledger.accepted)
-        sink.wait_until(lambda _: not accepted - set(_counts(sink)), within_s=60)
+        sink.wait_until(lambda _: not accepted - set(_counts(sink)), within_s=PATIENCE_S)
         time.sleep(2)
         counts = _counts(sink)
         known = accepted | ledger.of_kind("out", ledger.unsure | ledger.refused)

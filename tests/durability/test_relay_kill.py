@@ -1,7 +1,11 @@
-"""SIGKILL while many messages are being sent on: each that was answered 250 arrives, and hardly any twice."""
+"""SIGKILL while many messages are being sent on: each that was answered 250 arrives, and hardly any twice.
+
+PYMAILSUITE_KILLS=20 kills it that often, PYMAILSUITE_SEED=1 at other moments.
+"""
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import tempfile
@@ -16,10 +20,12 @@ import pytest
 from tests.acceptance import acceptance
 from tests.durability.clients import GONE, message, send, smtp
 from tests.durability.load import Ledger
-from tests.support.server import Server, running
+from tests.support.patience import PATIENCE_S
+from tests.support.server import Server, TunedServer, running
 from tests.support.socket_sink import SocketSink
 
-KILLS = 10
+KILLS = int(os.environ.get("PYMAILSUITE_KILLS", "5"))
+SEED = int(os.environ.get("PYMAILSUITE_SEED", "20261123"))
 CLIENTS = 4
 UNDER_WAY = 20
 """Messages that can be between the sink's 250 and our commit when a kill comes: one for each of the 10 connections to a
@@ -34,17 +40,16 @@ class RelayKillTests(unittest.TestCase):
 
     @acceptance("S078")
     def test_what_was_accepted_arrives_and_only_what_was_under_way_comes_twice(self) -> None:
-        ledger, moments = Ledger(), random.Random(20261123)
+        ledger, moments = Ledger(), random.Random(SEED)
         with SocketSink(delay_s=0.01) as sink, tempfile.TemporaryDirectory() as folder:
-            server = Server(Path(folder), ["ann"], "--relayhost", f"127.0.0.1:{sink.port}")
+            # Claims of the dead are taken back: whoever waited for the end of a lease would wait too long.
+            lease = {"queue": {"lease": 2 * PATIENCE_S}}
+            server = TunedServer(Path(folder), ["ann"], lease, "--relayhost", f"127.0.0.1:{sink.port}")
             with running(server):
                 for _ in range(KILLS):
                     self._load_then_kill(server, ledger, moments.uniform(0.2, 1.2))
                     server.start()
-                began = time.monotonic()
-                sink.wait_until(lambda _: not ledger.accepted - set(self._counts(sink)), within_s=60)
-                # The claims of the dead were taken back: nobody waited for a lease of 30 s.
-                self.assertLess(time.monotonic() - began, 25)
+                sink.wait_until(lambda _: not ledger.accepted - set(self._counts(sink)), within_s=PATIENCE_S)
                 time.sleep(2)
         counts = self._counts(sink)
         self.assertGreater(len(ledger.accepted), 20 * KILLS, "the load did nothing")

@@ -21,13 +21,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from tests.support.patience import PATIENCE_S
 from tests.support.server import TunedServer, running
 
 USER, OTHER = "ann", "bob"
 SENDER = "stranger@elsewhere.test"
-PATIENCE_S = 20.0
-"""No answer and no close within this is a failure."""
-
 _DEFECT = re.compile(r"Traceback|connection\.failed|(?:smtp|imap|pop3)\.(?:command_)?failed|Unhandled")
 
 

@@ -73,7 +73,7 @@ class LineTests(HostileTestCase):
             wire.obey(b"SELECT INBOX")
             began = time.monotonic()
             self.assertRegex(wire.obey(command), rb"t (BAD|NO) ", command[:20])
-            self.assertLess(time.monotonic() - began, 5, command[:20])
+            self.assertLess(time.monotonic() - began, 20, command[:20])
             self.assertIn(b"t OK", wire.obey(b"NOOP"))
 
     def test_nul_is_refused_wherever_it_stands(self) -> None:
@@ -162,7 +162,7 @@ class MessageTests(HostileTestCase):
         self.assertIn(b"RFC822.SIZE %d" % len(octets), told)
         self.assertIn(b"t OK", told)
         self.assertIn(octets, wire.obey(b"FETCH 1 BODY.PEEK[]"))
-        self.assertLess(time.monotonic() - began, 15)
+        self.assertLess(time.monotonic() - began, 60)
         return told
 
     @acceptance("S208")

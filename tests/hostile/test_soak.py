@@ -1,9 +1,13 @@
-"""Half a minute of everything at once: what the server holds does not grow."""
+"""A while of everything at once: what the server holds does not grow.
+
+PYMAILSUITE_SOAK_S=600 goes on for longer.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import imaplib
+import os
 import poplib
 import smtplib
 import threading
@@ -14,11 +18,12 @@ import pytest
 
 from tests.acceptance import acceptance
 from tests.hostile.base import HostileTestCase
+from tests.support.patience import PATIENCE_S
 
 pytestmark = [pytest.mark.interop, pytest.mark.slow]
 
-_SECONDS = 30.0
-_SETTLE_S = 10.0
+_SECONDS = float(os.environ.get("PYMAILSUITE_SOAK_S", "12"))
+_SETTLE_S = 5.0
 _MARGIN_MIB = 12
 _BODY = b"Subject: soak\r\n\r\n" + b"0123456789" * 7 + b"\r\n"
 
@@ -33,11 +38,11 @@ class SoakTests(HostileTestCase):
     }
 
     def _send(self) -> None:
-        with smtplib.SMTP("127.0.0.1", self.server.port(25), timeout=20) as client:
+        with smtplib.SMTP("127.0.0.1", self.server.port(25), timeout=PATIENCE_S) as client:
             client.sendmail("a@elsewhere.test", [self.user], _BODY * 20)
 
     def _read(self) -> None:
-        with imaplib.IMAP4("127.0.0.1", self.server.port(143), timeout=20) as client:
+        with imaplib.IMAP4("127.0.0.1", self.server.port(143), timeout=PATIENCE_S) as client:
             client.login(self.user, "test")
             count = int((client.select("INBOX")[1][0] or b"0").decode())
             if not count:
@@ -50,7 +55,7 @@ class SoakTests(HostileTestCase):
             client.expunge()
 
     def _retrieve(self) -> None:
-        client = poplib.POP3("127.0.0.1", self.server.port(110), timeout=20)
+        client = poplib.POP3("127.0.0.1", self.server.port(110), timeout=PATIENCE_S)
         client.user(self.other)
         client.pass_("test")
         client.list()
@@ -96,7 +101,7 @@ class SoakTests(HostileTestCase):
             for thread in threads:
                 thread.join()
         self.assertEqual(failures, [])
-        self.assertGreater(turns[0], 100)
+        self.assertGreater(turns[0], 30)
         self.assertLess((last - first) / 1024, _MARGIN_MIB, f"{first} KiB, then {last}")
         # The store's readers open their files when they are first needed.
         self.assert_settles(open_before + 12)

@@ -10,6 +10,7 @@ import unittest
 from pathlib import Path
 from typing import ClassVar
 
+from tests.support.patience import PATIENCE_S
 from tests.support.server import Server, running
 
 USER, OTHER = "ann", "bob"
@@ -50,7 +51,7 @@ class ServerTestCase(unittest.TestCase):
             input=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=60,
+            timeout=PATIENCE_S,
             check=False,
             cwd=self.folder,
             env={"PATH": "/usr/sbin:/usr/bin:/bin", "HOME": str(self.folder), "LC_ALL": "C.UTF-8", **settings},

@@ -12,20 +12,18 @@ import sys
 import tempfile
 import time
 import unittest
-from collections.abc import Callable
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import pytest
 
 from tests.acceptance import acceptance
 from tests.support.dns import ZoneServer
+from tests.support.patience import PATIENCE_S, until
 from tests.support.server import TunedServer, running
 from tests.support.socket_sink import SocketSink
-
-T = TypeVar("T")
 
 ANN = "ann@example.test"
 BODY = b"plain\r\n.\r\n..two dots\r\n.a dot and more\r\n\r\n" + "grüße\r\n".encode() + b"end\r\n"
@@ -40,15 +38,6 @@ ZONE = {
     ("mx.gone.test", "A"): ["127.0.0.14"],
     ("null.test", "MX"): ["0 ."],
 }
-
-
-def until(look: Callable[[], T], within_s: float = 20) -> T:
-    """What ``look`` answers once that is true; AssertionError if it does not come."""
-    end = time.monotonic() + within_s
-    while not (found := look()):
-        assert time.monotonic() < end, f"still {found!r} after {within_s} s"
-        time.sleep(0.1)
-    return found
 
 
 class RelayTestCase(unittest.TestCase):
@@ -86,7 +75,7 @@ class RelayTestCase(unittest.TestCase):
         context = ssl.create_default_context()
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-        with smtplib.SMTP_SSL("127.0.0.1", self.server.port(465), timeout=20, context=context) as client:
+        with smtplib.SMTP_SSL("127.0.0.1", self.server.port(465), timeout=PATIENCE_S, context=context) as client:
             client.login(ANN, self.server.password)
             client.sendmail(sender, recipients, octets, ["BODY=8BITMIME"])
         return octets
@@ -96,7 +85,11 @@ class RelayTestCase(unittest.TestCase):
         config = self.server.directory / "pymailsuite.toml"
         arguments = ["queue", *command, "--config", str(config), "--json"]
         done = subprocess.run(
-            [sys.executable, "-m", "pymailsuite", *arguments], capture_output=True, timeout=60, check=False, text=True
+            [sys.executable, "-m", "pymailsuite", *arguments],
+            capture_output=True,
+            timeout=PATIENCE_S,
+            check=False,
+            text=True,
         )
         self.assertEqual(done.returncode, 0, done.stderr)
         return json.loads(done.stdout)
@@ -120,7 +113,7 @@ class RelayTestCase(unittest.TestCase):
 
     def reports(self, about: str) -> list[EmailMessage]:
         """The reports in the sender's INBOX that name an address."""
-        client = imaplib.IMAP4("127.0.0.1", self.server.port(143), timeout=20)
+        client = imaplib.IMAP4("127.0.0.1", self.server.port(143), timeout=PATIENCE_S)
         client.login(ANN, self.server.password)
         client.select("INBOX", readonly=True)
         _, data = client.uid("FETCH", "1:*", "BODY.PEEK[]")
@@ -166,7 +159,7 @@ class RelayTests(RelayTestCase):
         self.assertEqual((waiting["reply"], waiting["host"]), ("451 4.2.0 try later", "mx.one.test"))
         self.assertEqual(sink.messages, [])
         self.assertEqual(self.queue("flush", waiting["queue_id"]), {"flushed": 1})
-        sink.wait_for(within_s=2)
+        sink.wait_for()
 
     @acceptance("S078")
     def test_the_queue_commands_act_on_the_running_server(self) -> None:
@@ -181,7 +174,7 @@ class RelayTests(RelayTestCase):
         held = self.entry("kept@one.test")
         self.assertEqual((held["held"], held["attempts"]), (True, 1))
         self.assertEqual(self.queue("release", queue_id), {"released": 1})
-        until(lambda: self.entry("kept@one.test")["attempts"] == 2, 5)
+        until(lambda: self.entry("kept@one.test")["attempts"] == 2)
         self.assertEqual(self.queue("delete", "--yes", queue_id), {"deleted": 1})
         self.assertIsNone(self.entry("kept@one.test"))
         self.assertEqual(self.reports("kept@one.test"), [])
@@ -200,7 +193,7 @@ class RelayTests(RelayTestCase):
     @acceptance("S079")
     def test_nobody_is_told_of_a_refused_report(self) -> None:
         refused = self.host("127.0.0.11", {"RCPT": "550 5.1.1 no such user here"})
-        with smtplib.SMTP("127.0.0.1", self.server.port(25), timeout=20) as client:
+        with smtplib.SMTP("127.0.0.1", self.server.port(25), timeout=PATIENCE_S) as client:
             client.sendmail("", ["bounced@one.test"], b"Subject: a report\r\n\r\nof somebody's\r\n")
         until(lambda: refused.connections and self.entry("bounced@one.test") is None)
         self.assertEqual(self.reports("bounced@one.test"), [])
@@ -274,7 +267,7 @@ class ScheduleTests(RelayTestCase):
     def test_a_retry_delivers_by_itself(self) -> None:
         sink = self.host("127.0.0.11", {"RCPT": ["451 4.2.0 later", "450 4.2.0 later still", "250 2.1.5 ok"]})
         self.submit("again@one.test")
-        sink.wait_for(within_s=8)
+        sink.wait_for()
         until(lambda: self.entry("again@one.test") is None)
 
 

@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 
 from tests.acceptance import acceptance
 from tests.support.dns import ZoneServer
-from tests.support.server import Server
+from tests.support.patience import PATIENCE_S
+from tests.support.server import TunedServer
 
 RECORDS = {
     ("client.example", "MX"): ["10 mx.client.example."],
@@ -24,13 +25,12 @@ RECORDS = {
     ("10.113.0.203.in-addr.arpa", "PTR"): ["dyn-203-0-113-10.provider.example."],
 }
 SILENT = ("dead.example",)
-BUDGET_S = 10.0
 
 
 class PolicyBlackBoxTests(unittest.TestCase):
     """``pymailsuite dev --proxy-protocol``."""
 
-    server: ClassVar[Server]
+    server: ClassVar[TunedServer]
     zone: ClassVar[ZoneServer]
     folder: ClassVar[Path]
 
@@ -39,7 +39,11 @@ class PolicyBlackBoxTests(unittest.TestCase):
         cls.folder = Path(tempfile.mkdtemp())
         cls.zone = ZoneServer(RECORDS, silent=SILENT)
         cls.zone.__enter__()
-        cls.server = Server(cls.folder, ["user"], "--proxy-protocol", "--resolver", cls.zone.address)
+        settings: dict[str, dict[str, Any]] = {
+            "policy": {"budget": 3},
+            "dns": {"servers": [cls.zone.address], "timeout": 60, "lifetime": 60},
+        }
+        cls.server = TunedServer(cls.folder, ["user"], settings, "--proxy-protocol")
         cls.server.start()
 
     @classmethod
@@ -50,7 +54,7 @@ class PolicyBlackBoxTests(unittest.TestCase):
 
     def talk(self, *commands: str, ip: str = "203.0.113.9", text: bytes = b"") -> list[str]:
         """The last line of the reply to each command, the greeting's first, as a client at ``ip``."""
-        with socket.create_connection(("127.0.0.1", self.server.port(25)), timeout=40) as connection:
+        with socket.create_connection(("127.0.0.1", self.server.port(25)), timeout=PATIENCE_S) as connection:
             connection.sendall(f"PROXY TCP4 {ip} 127.0.0.1 4711 25\r\n".encode())
             stream: Any = connection.makefile("rb")
             replies = [self._reply(stream)]
@@ -94,7 +98,8 @@ class PolicyBlackBoxTests(unittest.TestCase):
         began = time.monotonic()
         answer = self.talk("EHLO mx.client.example", "MAIL FROM:<a@dead.example>")[2]
         self.assertTrue(answer.startswith("451 4.1.8"), answer)
-        self.assertLess(time.monotonic() - began, BUDGET_S + 2)
+        # Far below the time that DNS is given elsewhere.
+        self.assertLess(time.monotonic() - began, 30)
 
     @acceptance("S152")
     def test_what_was_found_is_told_in_the_message_and_forged_results_are_not(self) -> None:
@@ -117,7 +122,7 @@ class PolicyBlackBoxTests(unittest.TestCase):
     @acceptance("S151")
     def test_a_dynamic_name_adds_to_the_score(self) -> None:
         self.talk("EHLO mx.client.example", ip="203.0.113.10")
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + PATIENCE_S
         while not any("dynamic_names at connect" in line for line in self.server.output):
             self.assertLess(time.monotonic(), deadline, "not in the log")
             time.sleep(0.05)

@@ -19,6 +19,7 @@ from pymailsuite.policy.dkim.verify import verify_message
 from tests.acceptance import acceptance
 from tests.policy.dkim.support import private_key, resolver, run, signing_key
 from tests.support.dns import ZoneServer
+from tests.support.patience import PATIENCE_S
 from tests.support.server import TunedServer, running
 from tests.support.socket_sink import SocketSink
 
@@ -63,15 +64,15 @@ class ForwardingTests(unittest.TestCase):
     def alias(cls, name: str, *targets: str) -> None:
         config = str(cls.server.directory / "pymailsuite.toml")
         command = [sys.executable, "-m", "pymailsuite", "alias", "set", "--config", config, f"{name}@example.test"]
-        subprocess.run([*command, *targets], check=True, capture_output=True, timeout=60)
+        subprocess.run([*command, *targets], check=True, capture_output=True, timeout=PATIENCE_S)
 
     def send(self, sender: str, recipient: str, octets: bytes = MESSAGE) -> None:
-        with smtplib.SMTP("127.0.0.1", self.server.port(25), "mx.peer.example", timeout=20) as client:
+        with smtplib.SMTP("127.0.0.1", self.server.port(25), "mx.peer.example", timeout=PATIENCE_S) as client:
             client.sendmail(sender, [recipient], octets)
 
     def refusal(self, sender: str, recipient: str) -> bytes:
         """What is said to RCPT."""
-        with smtplib.SMTP("127.0.0.1", self.server.port(25), "mx.peer.example", timeout=20) as client:
+        with smtplib.SMTP("127.0.0.1", self.server.port(25), "mx.peer.example", timeout=PATIENCE_S) as client:
             client.ehlo()
             client.mail(sender)
             code, text = client.rcpt(recipient)
@@ -109,7 +110,7 @@ class ForwardingTests(unittest.TestCase):
         self.assertTrue(self.refusal("", "ann@example.test").startswith(b"550 5.7.1 "))
         taken = len(self.other.messages)
         context = ssl._create_unverified_context()
-        with smtplib.SMTP_SSL("127.0.0.1", self.server.port(465), timeout=20, context=context) as client:
+        with smtplib.SMTP_SSL("127.0.0.1", self.server.port(465), timeout=PATIENCE_S, context=context) as client:
             client.login("ann@example.test", self.server.password)
             client.sendmail("ann@example.test", ["bob@b.example"], OWN)
         sent = self.other.wait_for(taken + 1)[-1]

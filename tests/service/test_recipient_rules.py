@@ -14,6 +14,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.dns import ZoneServer
+from tests.support.patience import PATIENCE_S
 from tests.support.proxied import ProxiedSmtp
 from tests.support.server import TunedServer, running
 
@@ -52,7 +53,7 @@ class RecipientRuleTests(SynchronousTestCase):
             str(self.folder / "pymailsuite.toml"),
             "--json",
         ]
-        done = subprocess.run(line, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
         self.assertEqual(done.returncode, 0, done.stderr)
         return json.loads(done.stdout)
 

@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.acceptance import acceptance
 from tests.support.dns import ZoneServer
+from tests.support.patience import PATIENCE_S
 from tests.support.server import TunedServer, running
 
 ZONE = {
@@ -45,7 +46,7 @@ class SenderCheckTests(SynchronousTestCase):
     def _talk(self, server: TunedServer) -> None:
         with socket.create_connection(("127.0.0.1", server.port(25)), source_address=("127.0.0.9", 0)) as blocked:
             self.assertTrue(blocked.recv(1000).startswith(b"554 5.7.1 "))
-        with smtplib.SMTP("127.0.0.1", server.port(25), timeout=20) as client:
+        with smtplib.SMTP("127.0.0.1", server.port(25), timeout=PATIENCE_S) as client:
             client.ehlo("mx.soft.example")
             client.mail("joe@sender.example")
             code, text = client.rcpt("ann@example.test")

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from pymailsuite.tls import CertificateFiles, make_self_signed
 from tests.acceptance import acceptance
+from tests.support.patience import PATIENCE_S, at_best
 from tests.support.server import DevServer, free_port_base, running
 
 TWISTD = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]
@@ -62,7 +63,7 @@ class ProcessCase(unittest.TestCase):
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=PATIENCE_S,
         )
 
     def start(self, *options: str) -> subprocess.Popen[str]:
@@ -78,7 +79,7 @@ class ProcessCase(unittest.TestCase):
     @staticmethod
     def end(server: subprocess.Popen[str]) -> None:
         server.kill()
-        server.wait(30)
+        server.wait(PATIENCE_S)
         assert server.stdout is not None
         server.stdout.close()
 
@@ -144,24 +145,28 @@ class LifeTests(ProcessCase):
     @acceptance("S001", "S073")
     def test_three_settings_and_two_ports_make_a_server(self) -> None:
         server = self.start()
-        with smtplib.SMTP("127.0.0.1", self.port_base + 25, timeout=10) as client:
+        with smtplib.SMTP("127.0.0.1", self.port_base + 25, timeout=PATIENCE_S) as client:
             self.assertEqual(client.noop()[0], 250)
-        began = time.monotonic()
-        with socket.create_connection(("127.0.0.1", self.port_base + 25), 10) as raw:
-            greeting = raw.recv(1000)
-        self.assertLess(time.monotonic() - began, 1.0)
-        self.assertTrue(greeting.startswith(b"220 mail.example.test ESMTP"), greeting)
+        at_best(self.time_to_greeting, 1.0)
         server.send_signal(signal.SIGTERM)
-        self.assertEqual(server.wait(30), -signal.SIGTERM)
+        self.assertEqual(server.wait(PATIENCE_S), -signal.SIGTERM)
         log = (self.folder / "stderr").read_text()
         self.assertIn(" info server.stopped\n", log)
         self.assertNotIn("Traceback", log)
 
+    def time_to_greeting(self) -> float:
+        """Seconds from the connection on."""
+        began = time.monotonic()
+        with socket.create_connection(("127.0.0.1", self.port_base + 25), PATIENCE_S) as raw:
+            greeting = raw.recv(1000)
+        self.assertTrue(greeting.startswith(b"220 mail.example.test ESMTP"), greeting)
+        return time.monotonic() - began
+
     def test_sessions_are_told_that_the_server_stops(self) -> None:
         server = self.start()
         with (
-            socket.create_connection(("127.0.0.1", self.port_base + 25), 30) as smtp,
-            socket.create_connection(("127.0.0.1", self.port_base + 143), 30) as imap,
+            socket.create_connection(("127.0.0.1", self.port_base + 25), PATIENCE_S) as smtp,
+            socket.create_connection(("127.0.0.1", self.port_base + 143), PATIENCE_S) as imap,
         ):
             smtp.recv(1000)
             imap.recv(1000)
@@ -170,12 +175,12 @@ class LifeTests(ProcessCase):
             self.assertEqual(smtp.recv(1000), b"")
             while imap.recv(1000):
                 pass
-        self.assertEqual(server.wait(30), -signal.SIGTERM)
+        self.assertEqual(server.wait(PATIENCE_S), -signal.SIGTERM)
 
     @acceptance("S189")
     def test_without_a_certificate_tls_works_with_a_self_signed_one(self) -> None:
         self.start()
-        with imaplib.IMAP4("127.0.0.1", self.port_base + 143, timeout=10) as client:
+        with imaplib.IMAP4("127.0.0.1", self.port_base + 143, timeout=PATIENCE_S) as client:
             self.assertEqual(client.starttls(insecure_context())[0], "OK")
             self.assertEqual(client.noop()[0], "OK")
 
@@ -183,7 +188,7 @@ class LifeTests(ProcessCase):
     def test_the_banner_is_the_operators(self) -> None:
         self.configure('[smtp]\nbanner = "(No UCE/UBE) logging access\\nsecond line"\n')
         self.start()
-        with socket.create_connection(("127.0.0.1", self.port_base + 25), 10) as raw:
+        with socket.create_connection(("127.0.0.1", self.port_base + 25), PATIENCE_S) as raw:
             greeting = raw.recv(1000)
         self.assertEqual(greeting, b"220-mail.example.test (No UCE/UBE) logging access\r\n220 second line\r\n")
 
@@ -191,7 +196,7 @@ class LifeTests(ProcessCase):
         self.configure('[log]\nformat = "json"\nfile = "logs/mail.json"\n')
         server = self.start()
         server.terminate()
-        server.wait(30)
+        server.wait(PATIENCE_S)
         self.assertEqual((self.folder / "stderr").read_text(), "")
         events = [json.loads(line) for line in (self.folder / "logs/mail.json").read_text().splitlines()]
         names = [event.get("event") for event in events]
@@ -201,14 +206,18 @@ class LifeTests(ProcessCase):
     def test_commands_work_on_the_live_store(self) -> None:
         self.start()
         command = [sys.executable, "-m", "pymailsuite", "account", "add", "new@example.test", "--password-stdin"]
-        subprocess.run([*command, "--config", self.config_file], input="secret", text=True, check=True, timeout=60)
-        with imaplib.IMAP4("127.0.0.1", self.port_base + 143, timeout=10) as client:
+        subprocess.run(
+            [*command, "--config", self.config_file], input="secret", text=True, check=True, timeout=PATIENCE_S
+        )
+        with imaplib.IMAP4("127.0.0.1", self.port_base + 143, timeout=PATIENCE_S) as client:
             client.starttls(insecure_context())
             self.assertEqual(client.login("new@example.test", "secret")[0], "OK")
 
     def test_a_checker_of_the_command_line_proves_passwords(self) -> None:
         command = [sys.executable, "-m", "pymailsuite", "account", "add", "new@example.test", "--no-password"]
-        subprocess.run([*command, "--config", self.config_file], check=True, timeout=60, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [*command, "--config", self.config_file], check=True, timeout=PATIENCE_S, stdout=subprocess.DEVNULL
+        )
         command = [*TWISTD, "-n", "--pidfile=", "pymailsuite", "--config", "mail.toml"]
         with (self.folder / "stderr").open("w") as stderr:
             server = subprocess.Popen(
@@ -221,7 +230,7 @@ class LifeTests(ProcessCase):
         self.addCleanup(self.end, server)
         assert server.stdout is not None
         self.assertEqual(server.stdout.readline(), "ready\n", (self.folder / "stderr").read_text())
-        with imaplib.IMAP4("127.0.0.1", self.port_base + 143, timeout=10) as client:
+        with imaplib.IMAP4("127.0.0.1", self.port_base + 143, timeout=PATIENCE_S) as client:
             client.starttls(insecure_context())
             self.assertEqual(client.login("new@example.test", "other")[0], "OK")
 
@@ -230,7 +239,7 @@ class LifeTests(ProcessCase):
         self.assertEqual(started.returncode, 0, started.stderr)
         pid = int((self.folder / "twistd.pid").read_text())
         try:
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + PATIENCE_S
             while "server.ready" not in (self.folder / "twistd.log").read_text():
                 self.assertLess(time.monotonic(), deadline)
                 time.sleep(0.05)
@@ -255,7 +264,7 @@ class LifeTests(ProcessCase):
         path = str(self.folder / "notify")
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notified:
             notified.bind(path)
-            notified.settimeout(30)
+            notified.settimeout(PATIENCE_S)
             self.addCleanup(os.environ.pop, "NOTIFY_SOCKET", None)
             os.environ["NOTIFY_SOCKET"] = path
             self.start()
@@ -269,7 +278,7 @@ class HangUpTests(ProcessCase):
     def hang_up(self, server: subprocess.Popen[str], event: str) -> str:
         """Send it, and wait for an event; the log."""
         os.kill(server.pid, signal.SIGHUP)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE_S
         while event not in (said := (self.folder / "stderr").read_text()):
             self.assertLess(time.monotonic(), deadline, said)
             time.sleep(0.02)
@@ -280,7 +289,7 @@ class HangUpTests(ProcessCase):
         self.configure('[smtp]\nbanner = "new"\n')
         said = self.hang_up(server, "server.restart_needed")
         self.assertIn("server.restart_needed: smtp.banner ", said)
-        with smtplib.SMTP("127.0.0.1", self.port_base + 25, timeout=30) as client:
+        with smtplib.SMTP("127.0.0.1", self.port_base + 25, timeout=PATIENCE_S) as client:
             self.assertEqual(client.noop()[0], 250)
 
     def test_a_new_certificate_is_in_use_at_once(self) -> None:
@@ -288,7 +297,7 @@ class HangUpTests(ProcessCase):
         key, certificate = self.folder / "data/tls/key.pem", self.folder / "data/tls/certificate.pem"
         make_self_signed(CertificateFiles(certificate, key), ["renewed.test"])
         self.hang_up(server, "tls.renewed")
-        with smtplib.SMTP("127.0.0.1", self.port_base + 25, timeout=30) as client:
+        with smtplib.SMTP("127.0.0.1", self.port_base + 25, timeout=PATIENCE_S) as client:
             client.starttls(context=insecure_context())
             assert isinstance(client.sock, ssl.SSLSocket)
             served = client.sock.getpeercert(binary_form=True)
@@ -305,11 +314,11 @@ class HangUpTests(ProcessCase):
         server = self.start("--pidfile=")
         self.configure('[workers]\nparent = true\n[smtp]\nbanner = "new"\n')
         os.kill(server.pid, signal.SIGHUP)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE_S
         greeting = b""
         while b"new" not in greeting:
             self.assertLess(time.monotonic(), deadline)
-            with socket.create_connection(("127.0.0.1", self.port_base + 25), 30) as connection:
+            with socket.create_connection(("127.0.0.1", self.port_base + 25), PATIENCE_S) as connection:
                 greeting = connection.recv(1000)
 
 
@@ -332,12 +341,12 @@ class PrivilegeTests(ProcessCase):
         server = self.start("--uid", str(nobody.pw_uid), "--gid", str(nobody.pw_gid), "--pidfile=")
         status = Path(f"/proc/{server.pid}/status").read_text()
         self.assertEqual(re.findall(r"(?m)^Uid:\t(.*)$", status), ["\t".join([str(nobody.pw_uid)] * 4)])
-        with smtplib.SMTP("127.0.0.1", port, timeout=10) as client:
+        with smtplib.SMTP("127.0.0.1", port, timeout=PATIENCE_S) as client:
             self.assertEqual(client.noop()[0], 250)
         self.assertEqual((self.folder / "data/store.sqlite").stat().st_uid, nobody.pw_uid)
         # And the operator's commands, run by root, leave no file of root's beside it.
         command = [sys.executable, "-m", "pymailsuite", "domain", "add", "x.test", "--config", str(self.config_file)]
-        subprocess.run(command, check=True, timeout=60, stdout=subprocess.DEVNULL)
+        subprocess.run(command, check=True, timeout=PATIENCE_S, stdout=subprocess.DEVNULL)
         owners = {path.stat().st_uid for path in (self.folder / "data").iterdir() if path.name.startswith("store")}
         self.assertEqual(owners, {nobody.pw_uid})
 
@@ -356,11 +365,11 @@ class DevTests(unittest.TestCase):
 
     def test_its_folder_is_kept_between_runs(self) -> None:
         with tempfile.TemporaryDirectory() as name, running(DevServer(Path(name), ["ann"])) as server:
-            with smtplib.SMTP("127.0.0.1", server.port(25), timeout=10) as client:
+            with smtplib.SMTP("127.0.0.1", server.port(25), timeout=PATIENCE_S) as client:
                 client.sendmail("x@elsewhere.test", ["ann@example.test"], "Subject: kept\r\n\r\n")
             server.stop()
             server.start()
-            with imaplib.IMAP4("127.0.0.1", server.port(143), timeout=10) as reader:
+            with imaplib.IMAP4("127.0.0.1", server.port(143), timeout=PATIENCE_S) as reader:
                 reader.login("ann@example.test", server.password)
                 self.assertEqual(reader.select("INBOX", readonly=True)[1], [b"1"])
             self.assertEqual(server.stop(), -signal.SIGINT)
@@ -375,7 +384,7 @@ class DevTests(unittest.TestCase):
                 assert server.stdout is not None
                 text = "".join(iter(server.stdout.readline, "ready\n"))
                 server.terminate()
-                server.wait(30)
+                server.wait(PATIENCE_S)
                 server.stdout.close()
                 introductions.append(json.loads(text))
             mode = stat.S_IMODE((Path(name) / "passwords.json").stat().st_mode)
@@ -385,7 +394,7 @@ class DevTests(unittest.TestCase):
 
     def test_the_demonstration_succeeds(self) -> None:
         command = [sys.executable, "-m", "pymailsuite", "demo"]
-        ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
         self.assertEqual(ended.returncode, 0, ended.stdout + ended.stderr)
         self.assertIn("SMTP C: AUTH PLAIN ***\n", ended.stdout)
         self.assertIn("All is well.", ended.stdout)

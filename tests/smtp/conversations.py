@@ -72,8 +72,10 @@ class FakeTransport(StringTransport):
 class Server:
     """A factory and what is around it; ``connect`` gives protocols on fake transports."""
 
-    def __init__(self, settings: SmtpSettings | None = None, *, tls: bool = True, **more: Any) -> None:
-        self.clock = Clock()
+    def __init__(
+        self, settings: SmtpSettings | None = None, *, tls: bool = True, clock: Clock | None = None, **more: Any
+    ) -> None:
+        self.clock = clock or Clock()
         self.settings = settings or SmtpMxSettings()
         self.resolver = TableResolver(*USERS)
         self.intake = RecordingIntake()

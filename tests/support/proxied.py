@@ -6,6 +6,8 @@ import smtplib
 import socket
 from typing import Any
 
+from tests.support.patience import PATIENCE_S
+
 
 class ProxiedSmtp(smtplib.SMTP):
     """Connects to loopback; a PROXY header goes in front of everything. ``greeting`` is the text behind 220."""
@@ -14,7 +16,7 @@ class ProxiedSmtp(smtplib.SMTP):
 
     def __init__(self, ip: str, port: int) -> None:
         self._client_ip = ip
-        super().__init__("127.0.0.1", port, local_hostname="mx.client.example", timeout=20)
+        super().__init__("127.0.0.1", port, local_hostname="mx.client.example", timeout=PATIENCE_S)
 
     def connect(self, *where: Any, **options: Any) -> tuple[int, bytes]:
         """As SMTP does, and keeps what was said."""

@@ -24,6 +24,8 @@ from pymailsuite.store import inline_store
 from tests.support.stores import fired
 
 READY_TIMEOUT_S = 120.0
+_QUICK_HASHES = {"argon2_time_cost": 1, "argon2_memory_kib": 64}
+"""A login costs a thirtieth of a second otherwise, and so does an account."""
 _STANDARD_PORTS = (24, 25, 80, 110, 143, 465, 587, 993, 995)
 
 
@@ -94,6 +96,7 @@ class Server:
         self.directory.mkdir(parents=True, exist_ok=True)
         taken = ("plaintext_login", "resolver", "relayhost", "store", "workers", "proxy_protocol")
         tables = configuration(self.directory, self.port_base, [self.domain], **{name: given[name] for name in taken})
+        tables["auth"] = _QUICK_HASHES
         for name, options in self._more_settings().items():
             tables[name] = {**tables.get(name, {}), **options}
         self.config_file.write_text(toml_text(tables), encoding="utf-8")

@@ -12,6 +12,8 @@ from typing import Any
 
 from attrs import field, frozen
 
+from tests.support.patience import PATIENCE_S
+
 Script = Mapping[str, str | Sequence[str]]
 
 _USUAL = {"GREETING": "220 sink.test ESMTP", "DATA": "354 go on", ".": "250 2.0.0 taken", "QUIT": "221 2.0.0 bye"}
@@ -72,11 +74,11 @@ class SocketSink:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
 
-    def wait_for(self, count: int = 1, within_s: float = 20) -> list[Taken]:
+    def wait_for(self, count: int = 1, within_s: float = PATIENCE_S) -> list[Taken]:
         """The messages, once there are ``count`` of them; AssertionError if they do not come."""
         return self.wait_until(lambda messages: len(messages) >= count, within_s)
 
-    def wait_until(self, enough: Callable[[list[Taken]], bool], within_s: float) -> list[Taken]:
+    def wait_until(self, enough: Callable[[list[Taken]], bool], within_s: float = PATIENCE_S) -> list[Taken]:
         """The same for any condition."""
         with self._changed:
             came = self._changed.wait_for(lambda: enough(self.messages), within_s)

@@ -121,8 +121,8 @@ def _unescape(octets: bytes) -> bytes:
 
 
 def whole(octets: bytes) -> Iterable[bytes]:
-    """Everything in one piece."""
-    return (octets,)
+    """Everything in one piece; nothing at all is no piece."""
+    return (octets,) if octets else ()
 
 
 def octet_by_octet(octets: bytes) -> Iterable[bytes]:

@@ -12,8 +12,9 @@ from pymailsuite.config.settings import Settings
 from pymailsuite.wire.tally import Tally
 from pymailsuite.workers.gathering import Gathering, OwnLoad
 from pymailsuite.workers.share import intake_count, share_of
+from tests.support.patience import until
 from tests.support.server import TunedServer
-from tests.workers.test_processes import WorkersCase, talk, until
+from tests.workers.test_processes import WorkersCase, talk
 from tests.workers.test_together import worker_of
 
 

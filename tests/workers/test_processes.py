@@ -10,24 +10,13 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 import unittest
-from collections.abc import Callable
 from pathlib import Path
 
+from tests.support.patience import PATIENCE_S, until
 from tests.support.server import Server, free_port_base
 
 TWISTD = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]
-PATIENCE_S = 30.0
-
-
-def until(true: Callable[[], object], patience_s: float = PATIENCE_S) -> None:
-    """Wait for something that other processes bring about."""
-    deadline = time.monotonic() + patience_s
-    while not true():
-        if time.monotonic() > deadline:
-            raise AssertionError("it did not come true")
-        time.sleep(0.01)
 
 
 def is_alive(pid: int) -> bool:
@@ -240,7 +229,7 @@ class StartTests(unittest.TestCase):
     def twistd(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run it to its end."""
         command = [*TWISTD, "-n", "--pidfile=", "pymailsuite", "--config", "mail.toml", *arguments]
-        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False, timeout=60)
+        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
 
     def test_a_port_in_use(self) -> None:
         with socket.create_server(("127.0.0.1", self.port_base + 143)):
@@ -270,7 +259,7 @@ class StartTests(unittest.TestCase):
             self.assertEqual(server.stdout.readline(), "ready\n", (self.folder / "log").read_text())
             adding = [sys.executable, "-m", "pymailsuite", "account", "add", "ann@example.test", "--password-stdin"]
             adding += ["--config", str(self.folder / "mail.toml")]
-            subprocess.run(adding, input="other", text=True, check=True, timeout=60)
+            subprocess.run(adding, input="other", text=True, check=True, timeout=PATIENCE_S)
             with imaplib.IMAP4("127.0.0.1", self.port_base + 143, PATIENCE_S) as client:
                 self.assertEqual(client.login("ann@example.test", "fromtwistd")[0], "OK")
         finally:

@@ -14,8 +14,9 @@ import threading
 import time
 
 from tests.acceptance import acceptance
+from tests.support.patience import PATIENCE_S, at_best, until
 from tests.support.server import TunedServer
-from tests.workers.test_processes import PATIENCE_S, WorkersCase, until, workers_of
+from tests.workers.test_processes import WorkersCase, workers_of
 
 
 def worker_of(port: int, server_pid: int) -> int | None:
@@ -101,14 +102,17 @@ class TogetherTests(WorkersCase):
         here.socket.sendall(b"I IDLE\r\n")
         while not here.line().startswith("+"):
             continue
-        delays = []
-        for number in range(5):
-            there.append(f"word {number}")
-            began = time.monotonic()
-            while here.line() != f"* {number + 1} EXISTS":
-                continue
-            delays.append(time.monotonic() - began)
-        self.assertLess(sorted(delays)[2], 0.2, delays)
+        for _ in range(3):
+            at_best(lambda: self.delay(there, here), 0.2)
+
+    @staticmethod
+    def delay(there: Session, here: Session) -> float:
+        """Seconds from the answer to an APPEND until the session in IDLE hears of it."""
+        there.append("word")
+        began, goal = time.monotonic(), here.exists + 1
+        while here.exists < goal:
+            here.line()
+        return time.monotonic() - began
 
     @acceptance("S087")
     def test_what_the_bus_lost_the_poll_finds(self) -> None:
@@ -121,26 +125,19 @@ class TogetherTests(WorkersCase):
         # Every word between workers goes through the parent, which now says nothing.
         os.kill(self.server.pid, signal.SIGSTOP)
         try:
-            for number in range(3):
-                there.append(f"word {number}")
-                began = time.monotonic()
-                while here.line() != f"* {number + 1} EXISTS":
-                    continue
-                self.assertLess(time.monotonic() - began, 5.0)
+            for _ in range(3):
+                self.delay(there, here)
         finally:
             os.kill(self.server.pid, signal.SIGCONT)
         # And it is told at once again.
-        delays = []
-        for number in range(3, 8):
-            there.append(f"word {number}")
-            began = time.monotonic()
-            while here.line() != f"* {number + 1} EXISTS":
-                continue
-            delays.append(time.monotonic() - began)
-        self.assertLess(sorted(delays)[2], 0.5, delays)
+        for _ in range(3):
+            at_best(lambda: self.delay(there, here), 0.2)
 
     @acceptance("S146")
     def test_a_maildrop_locked_in_one_worker_is_in_use_in_all_and_free_once_that_is_killed(self) -> None:
+        # Whoever waited for the end of the lease would wait too long.
+        lasting = {"server": {"workers": 3}, "pop3": {"lock_lease": 2 * PATIENCE_S}}
+        self.server = TunedServer(self.folder, ["ann"], lasting)
         self.server.start()
 
         def log_in() -> poplib.POP3:
@@ -157,7 +154,6 @@ class TogetherTests(WorkersCase):
         victim = worker_of(holder.sock.getsockname()[1], self.server.pid)
         assert victim is not None
         os.kill(victim, signal.SIGKILL)
-        began = time.monotonic()
 
         def is_free() -> bool:
             try:
@@ -167,8 +163,6 @@ class TogetherTests(WorkersCase):
             return True
 
         until(is_free)
-        # Far below the lease, which is 90 seconds.
-        self.assertLess(time.monotonic() - began, 15.0)
 
     @acceptance("S087", "S210")
     def test_ten_sessions_over_all_workers_agree_after_random_work(self) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.dns import ZoneServer
+from tests.support.patience import PATIENCE_S
 from tests.support.server import Server
 
 RECORDS = {
@@ -38,7 +39,7 @@ class DmarcBlackBoxTests(unittest.TestCase):
 
     def send(self, author: str) -> str:
         """The reply to the final dot."""
-        with socket.create_connection(("127.0.0.1", self.server.port(25)), timeout=40) as connection:
+        with socket.create_connection(("127.0.0.1", self.server.port(25)), timeout=PATIENCE_S) as connection:
             connection.sendall(b"PROXY TCP4 203.0.113.9 127.0.0.1 4711 25\r\n")
             stream: Any = connection.makefile("rb")
             reply = self._reply(stream)

@@ -14,6 +14,7 @@ from typing import Any
 
 from tests.acceptance import acceptance
 from tests.support.dns import ZoneServer
+from tests.support.patience import PATIENCE_S
 from tests.support.server import TunedServer, running
 
 RECORDS = {
@@ -26,7 +27,6 @@ RECORDS = {
     ("mx.big.example", "TXT"): ['"v=spf1 ip4:203.0.113.0/24 ip4:198.51.100.0/24 -all"'],
 }
 DELAY_S = 2
-PATIENCE_S = 30
 
 
 class GreylistBlackBoxTests(unittest.TestCase):
@@ -34,7 +34,7 @@ class GreylistBlackBoxTests(unittest.TestCase):
 
     def reply_to_rcpt(self, sender: str, ip: str, to: str = "user") -> str:
         """As a client at ``ip``, which says nothing more."""
-        with socket.create_connection(("127.0.0.1", self.server.port(25)), timeout=40) as connection:
+        with socket.create_connection(("127.0.0.1", self.server.port(25)), timeout=PATIENCE_S) as connection:
             connection.sendall(f"PROXY TCP4 {ip} 127.0.0.1 4711 25\r\n".encode())
             stream: Any = connection.makefile("rb")
             stream.readline()
@@ -85,7 +85,7 @@ class GreylistBlackBoxTests(unittest.TestCase):
 
     def _correspondents(self) -> None:
         self.assertTrue(self.reply_to_rcpt("c@client.example", "203.0.113.9").startswith("451 "))
-        with smtplib.SMTP("127.0.0.1", self.server.port(587), timeout=20) as client:
+        with smtplib.SMTP("127.0.0.1", self.server.port(587), timeout=PATIENCE_S) as client:
             client.login("user@example.test", "test")
             client.mail("user@example.test")
             client.rcpt("d@client.example")

@@ -17,6 +17,7 @@ from typing import Any
 
 from tests.acceptance import acceptance
 from tests.support.dns import ZoneServer
+from tests.support.patience import PATIENCE_S
 from tests.support.server import TunedServer, running
 
 CLIENT = "127.0.0.1"
@@ -25,7 +26,6 @@ RECORDS = {
     ("client.example", "TXT"): [f'"v=spf1 ip4:{CLIENT} -all"'],
     ("mx.client.example", "A"): [CLIENT],
 }
-PATIENCE_S = 30
 
 
 class ReputationBlackBoxTests(unittest.TestCase):
@@ -36,7 +36,7 @@ class ReputationBlackBoxTests(unittest.TestCase):
         """What the command tells of the domain; nothing if it is not known."""
         command = [sys.executable, "-m", "pymailsuite", "reputation", "show", "client.example", "--json"]
         config = ["--config", str(self.folder / "pymailsuite.toml")]
-        told = subprocess.run([*command, *config], capture_output=True, check=True, text=True, timeout=60)
+        told = subprocess.run([*command, *config], capture_output=True, check=True, text=True, timeout=PATIENCE_S)
         rows = json.loads(told.stdout)
         return rows[0] if rows else {}
 
@@ -59,7 +59,7 @@ class ReputationBlackBoxTests(unittest.TestCase):
                 "reputation": {"action": "score", "write_interval": 0.05},
             }
             self.server = stack.enter_context(running(TunedServer(self.folder, ["user"], settings)))
-            with smtplib.SMTP(CLIENT, self.server.port(25), timeout=40) as client:
+            with smtplib.SMTP(CLIENT, self.server.port(25), timeout=PATIENCE_S) as client:
                 client.ehlo("mx.client.example")
                 client.sendmail("a@client.example", ["user@example.test"], b"From: a@client.example\r\n\r\nhi\r\n")
             self.assertEqual(self.wait_for("accepted")["junk"], 0)

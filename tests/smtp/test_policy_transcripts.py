@@ -1,0 +1,11 @@
+"""The dialogues of ``tests/transcripts/smtp_policies``."""
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.smtp import policy_conversations
+from tests.support.transcripts import transcripts
+
+
+@transcripts("smtp_policies", shell=policy_conversations.shell)
+class PolicyTranscriptTests(SynchronousTestCase):
+    """A test for each dialogue."""
