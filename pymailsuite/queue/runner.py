@@ -32,7 +32,13 @@ from pymailsuite.interfaces import (
 )
 from pymailsuite.interfaces.history import HistoryEntry
 from pymailsuite.message.report import Action, RecipientReport, Report
-from pymailsuite.queue.schedule import EXPIRED_STATUS, decide, expires_at, is_delay_to_report
+from pymailsuite.queue.schedule import (
+    EXPIRED_STATUS,
+    decide,
+    expires_at,
+    is_delay_to_report,
+    wants_transaction_of_its_own,
+)
 from pymailsuite.values import MAX_CHUNK, QueueId
 
 log = Logger()
@@ -371,6 +377,8 @@ class QueueRunner:
             one = decide(self._settings, entry, recipient, outcome, now, self._random.random())
             if one.state is RecipientState.WAITING and not self._running:
                 # Delayed by our stopping, not by anybody else.
+                one = evolve(one, next_attempt=now)
+            elif wants_transaction_of_its_own(one, outcomes):
                 one = evolve(one, next_attempt=now)
             elif one.state is RecipientState.EXPIRED:
                 log.info(

@@ -5,11 +5,16 @@ Source: RFC 5321 §4.5.4.1.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pymailsuite.config.sections.queue import QueueSettings
 from pymailsuite.interfaces import Outcome, QueuedRecipient, QueueEntry, RecipientState
 
 EXPIRED_STATUS = "4.4.7"
 """Delivery time expired. Source: RFC 3463 §3.5."""
+
+TOO_MANY_RECIPIENTS_STATUS = "4.5.3"
+"""Too many recipients. Source: RFC 3463 §3.6."""
 
 
 def expires_at(settings: QueueSettings, entry: QueueEntry) -> float:
@@ -49,6 +54,19 @@ def decide(
         else:
             due = again
     return Outcome(outcome.position, state, outcome.status, outcome.reply, outcome.host, due, recipient.delay_reported)
+
+
+def wants_transaction_of_its_own(outcome: Outcome, outcomes: Sequence[Outcome]) -> bool:
+    """Whether a host has taken the message for others of ``outcomes`` and wants this recipient in another transaction.
+
+    It has too many of them, or other rules for this one. That is tried at once, and ends: each such try leaves fewer.
+    Source: RFC 5321 §4.5.3.1.10.
+    """
+    return (
+        outcome.state is RecipientState.WAITING
+        and outcome.status == TOO_MANY_RECIPIENTS_STATUS
+        and any(other.state is RecipientState.DELIVERED and other.host == outcome.host for other in outcomes)
+    )
 
 
 def is_delay_to_report(settings: QueueSettings, entry: QueueEntry, outcome: Outcome, now: float) -> bool:

@@ -348,8 +348,8 @@ class ClientSession:
             return
         if reply.code // 100 == 2:
             self._accepted.append(position)
-        elif reply.code == 552 and reply.enhanced in {"", "5.5.3"}:
-            # RFC 5321 §4.5.3.1.10: "too many recipients" in an old server's words.
+        elif (reply.code == 552 and reply.enhanced in {"", "5.5.3"}) or (reply.code == 452 and not reply.enhanced):
+            # RFC 5321 §4.5.3.1.10: "too many recipients", and the same in an old server's words.
             self._verdicts[position] = Verdict(RecipientState.WAITING, "4.5.3", str(reply))
         else:
             self._verdicts[position] = refusal_of(reply)

@@ -9,7 +9,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from pymailsuite.config.sections.queue import QueueSettings
 from pymailsuite.interfaces import Outcome, QueuedRecipient, QueueEntry, RecipientState
-from pymailsuite.queue.schedule import decide, expires_at, is_delay_to_report, next_attempt
+from pymailsuite.queue.schedule import (
+    decide,
+    expires_at,
+    is_delay_to_report,
+    next_attempt,
+    wants_transaction_of_its_own,
+)
 from pymailsuite.values import Address, ContentId, QueueId
 from tests.acceptance import acceptance
 
@@ -50,6 +56,19 @@ class NextAttemptTests(SynchronousTestCase):
 
 class DecisionTests(SynchronousTestCase):
     settings = QueueSettings()
+
+    def test_whom_a_host_wants_separately_is_sent_to_at_once_if_it_took_others(self) -> None:
+        taken = Outcome(1, RecipientState.DELIVERED, "2.0.0", "250 ok", "mx.b.example")
+        apart = Outcome(0, RecipientState.WAITING, "4.5.3", "452 separately", "mx.b.example")
+        for outcome, others, at_once in (
+            (apart, [taken], True),
+            (apart, [], False),
+            (apart, [evolve(taken, host="mx2.b.example")], False),
+            (apart, [evolve(taken, state=RecipientState.FAILED)], False),
+            (LATER, [taken], False),
+            (evolve(apart, state=RecipientState.EXPIRED), [taken], False),
+        ):
+            self.assertEqual(wants_transaction_of_its_own(outcome, [outcome, *others]), at_once, (outcome, others))
 
     def test_a_waiting_recipient_gets_its_time_and_the_others_stay_as_they_are(self) -> None:
         again = decide(self.settings, ENTRY, evolve(BOB, attempts=1), LATER, 1000.0, 0.5)

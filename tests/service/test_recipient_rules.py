@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import imaplib
 import json
 import smtplib
 import subprocess
@@ -23,6 +24,8 @@ ZONE = {
     ("mx.strict.example", "A"): ["198.51.100.7"],
     ("_dmarc.strict.example", "TXT"): ['"v=DMARC1; p=reject"'],
     ("10.113.0.203.bl.example", "A"): ["127.0.0.2"],
+    ("sender.example", "MX"): ["10 mail.sender.example."],
+    ("mail.sender.example", "A"): ["127.0.0.1"],
 }
 SETTINGS: dict[str, dict[str, Any]] = {
     "smtp": {"trusted_networks": [], "plaintext_login": True, "proxy_protocol": ["127.0.0.0/8"]},
@@ -72,6 +75,39 @@ class RecipientRuleTests(SynchronousTestCase):
                 self.command("account", "rule", ANN, "greylist", "off")
                 self._only_who_wants_it_is_greylisted()
                 self.assertEqual(len(self.command("account", "rules")), 1)
+
+    def test_our_own_queue_sends_separately_at_once(self) -> None:
+        with ZoneServer(ZONE) as zone:
+            dns = {"servers": [zone.address]}
+            for name in ("here", "there"):
+                (self.folder / name).mkdir()
+            settings = {
+                "dns": dns,
+                "smtp": {"trusted_networks": []},
+                "policy": {"recipients": {BOB: {"actions": {"dmarc": "log"}}}},
+            }
+            there = TunedServer(self.folder / "there", ["ann", "bob", "cy"], settings)
+            with running(there):
+                relay = {"relayhost": f"127.0.0.1:{there.port(25)}", "tls": "off"}
+                here = TunedServer(self.folder / "here", ["sue"], {"dns": dns, "relay": relay}, domain="sender.example")
+                with running(here), smtplib.SMTP("127.0.0.1", here.port(587), timeout=20) as client:
+                    client.login("sue@sender.example", "test")
+                    client.sendmail(
+                        "sue@sender.example",
+                        [ANN, BOB, "cy@example.test"],
+                        FORGED.replace(b"joe@strict", b"sue@sender"),
+                    )
+                    for name in ("ann", "bob", "cy"):
+                        self._wait_for_mail(there, f"{name}@example.test")
+
+    def _wait_for_mail(self, server: TunedServer, login: str) -> None:
+        # The queue would wait for five minutes before it tries again.
+        deadline = time.monotonic() + 60
+        with imaplib.IMAP4("127.0.0.1", server.port(143)) as reader:
+            reader.login(login, "test")
+            while reader.select()[1] == [b"0"]:
+                self.assertLess(time.monotonic(), deadline, login)
+                time.sleep(0.1)
 
     def _send(self, recipients: list[str]) -> tuple[dict[str, tuple[int, bytes]], str]:
         """Who was refused at RCPT, and what was said to the message."""
