@@ -167,7 +167,7 @@ class OperatorTests(WhyCase):
                 self._too_many_at_once()
 
     def command(self, *words: str) -> None:
-        config = str(self.folder / "tuned.toml")
+        config = str(self.folder / "pymailsuite.toml")
         line = [sys.executable, "-m", "pymailsuite", *words, "--config", config]
         subprocess.run(line, capture_output=True, timeout=60, check=True)
 
