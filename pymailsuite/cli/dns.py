@@ -31,6 +31,7 @@ from pymailsuite.policy.dkim.private_keys import load_private_key, read_key_file
 from pymailsuite.policy.lists.dns_lists import DnsLists
 from pymailsuite.policy.own.checking import Finding, RecordChecker, Status
 from pymailsuite.policy.own.host import HostChecker, certificate_finding, host_addresses
+from pymailsuite.policy.own.mta_sts import StsPolicyChecker
 from pymailsuite.policy.own.records import (
     OwnFacts,
     OwnRecord,
@@ -80,8 +81,10 @@ def records(domain: str, look_up: bool, config_file: Path, server: str | None, a
         resolver = _resolver(settings, server, reactor)
         addresses = await _addresses(settings, resolver)
         wanted = own_records(domain, _facts(settings, addresses, domain, in_store.keys), settings.own_dns)
+        if not look_up:
+            return wanted, []
         checker = RecordChecker(resolver, addresses, settings.server.hostname, reactor)
-        return wanted, await checker.check(wanted) if look_up else []
+        return wanted, [*await checker.check(wanted), *await _served_policies([domain], settings, resolver, reactor)]
 
     wanted, findings = _run(settings, run)
     if look_up:
@@ -125,7 +128,7 @@ def check(domains: tuple[str, ...], out: str | None, config_file: Path, server: 
             if record.purpose not in (Purpose.ADDRESS, Purpose.REVERSE)
         ]
         findings.extend(await checker.check(list(dict.fromkeys(wanted))))
-        return findings
+        return [*findings, *await _served_policies(names, settings, resolver, reactor)]
 
     _print_findings(_run(settings, run), as_json)
 
@@ -171,6 +174,15 @@ def _published_keys(settings: Settings, domain: str, stored: Sequence[StoredKey]
         if ascii_name(key.domain) == zone and (key.active_until is None or key.active_until > kept_from)
     ]
     return [PublishedKey(key_name(selector, zone), key.record_text()) for selector, key in of_files + of_store]
+
+
+async def _served_policies(
+    domains: Sequence[str], settings: Settings, resolver: Resolver, reactor: Any
+) -> list[Finding]:
+    if settings.own_dns.mta_sts == "none":
+        return []
+    checker = StsPolicyChecker(resolver, settings.server.hostname, reactor)
+    return [await checker.check(domain) for domain in domains]
 
 
 def _run(settings: Settings, main: Callable[[Any], Awaitable[T]]) -> T:

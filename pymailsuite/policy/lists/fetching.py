@@ -8,16 +8,14 @@ from typing import Any, Final
 from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.protocol import Protocol, connectionDone
-from twisted.python.failure import Failure
-from twisted.web.client import Agent, RedirectAgent, ResponseDone
-from twisted.web.http import PotentialDataLoss
+from twisted.web.client import Agent, RedirectAgent
 from twisted.web.http_headers import Headers
 
 from pymailsuite.config.sections.lists import ListSource
 from pymailsuite.errors import TemporaryFailure
 from pymailsuite.interfaces.lists import FetchedList, ListEntry
 from pymailsuite.policy.lists.entries import entries_in_text
+from pymailsuite.policy.response_body import BodyTooLarge, response_body
 
 TIMEOUT_S: Final = 60.0
 _DIGEST_SIZE_MAX: Final = 4096
@@ -38,34 +36,6 @@ class Fetched:
     octets: bytes
     etag: str = ""
     last_modified: str = ""
-
-
-class _Body(Protocol):
-    """Collects a response's body up to ``size_max`` octets."""
-
-    def __init__(self, size_max: int, done: Deferred[bytes]) -> None:
-        self._left = size_max
-        self._pieces: list[bytes] = []
-        self._done = done
-
-    def dataReceived(self, data: bytes) -> None:
-        self._left -= len(data)
-        if self._left >= 0:
-            self._pieces.append(data)
-            return
-        self._pieces.clear()
-        transport: Any = self.transport
-        transport.abortConnection()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self._done.called:
-            return
-        if self._left < 0:
-            self._done.errback(Failure(ListRefused(cause="it is too large")))
-        elif reason.check(ResponseDone, PotentialDataLoss):
-            self._done.callback(b"".join(self._pieces))
-        else:
-            self._done.errback(reason)
 
 
 class ListFetcher:
@@ -105,9 +75,10 @@ class ListFetcher:
             return None
         if response.code != 200:
             raise ListRefused(cause=f"{url} answers {response.code}")
-        done: Deferred[bytes] = Deferred()
-        response.deliverBody(_Body(size_max, done))
-        octets = await done
+        try:
+            octets = await response_body(response, size_max)
+        except BodyTooLarge:
+            raise ListRefused(cause="it is too large") from None
         return Fetched(octets, _validator(response.headers, "ETag"), _validator(response.headers, "Last-Modified"))
 
 
