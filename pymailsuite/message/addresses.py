@@ -276,14 +276,3 @@ def parse_addresses(value: bytes) -> list[HeaderAddress | HeaderGroup]:
         else:
             members.append(address)
     return found
-
-
-def flat_addresses(value: bytes) -> list[HeaderAddress]:
-    """As :func:`parse_addresses`, the members of groups in their place."""
-    found: list[HeaderAddress] = []
-    for entry in parse_addresses(value):
-        if isinstance(entry, HeaderGroup):
-            found.extend(entry.members)
-        else:
-            found.append(entry)
-    return found

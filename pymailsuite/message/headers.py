@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-from pymailsuite.message.addresses import HeaderAddress, HeaderGroup, flat_addresses, parse_addresses
+from pymailsuite.message.addresses import HeaderAddress, HeaderGroup, parse_addresses
 from pymailsuite.message.dates import format_date, parse_date
 from pymailsuite.message.fields import unfold
 from pymailsuite.message.parameters import decoded_parameter, parameters
@@ -23,7 +23,6 @@ __all__ = [
     "field_parameters",
     "fields",
     "first_field",
-    "flat_addresses",
     "format_date",
     "parse_addresses",
     "parse_date",
