@@ -101,6 +101,7 @@ class _Client:
     first_at: float = 0.0
     last_at: float = 0.0
     last_reply: str = ""
+    told_early: bool = False
 
 
 @implementer(IRefusalRecord)
@@ -261,6 +262,13 @@ class HistoryRecorder(Service):
         client = self._clients[ip] = _Client(now + self._settings.refusal_window)
         return client
 
+    def _is_due(self, client: _Client, now: float) -> bool:
+        """At the end of its window, and once before: whoever asks why is not to wait for an hour to see that it goes
+        on."""
+        if client.ends_at <= now:
+            return True
+        return bool(client.counted) and not client.told_early and now - client.first_at >= self._settings.limits_window
+
     def _tell_number(self, ip: str, client: _Client) -> None:
         if not client.counted:
             return
@@ -296,9 +304,12 @@ class HistoryRecorder(Service):
 
     def _flush(self) -> Deferred[None] | None:
         now = self._clock.seconds()
-        for ip, client in [(ip, client) for ip, client in self._clients.items() if client.ends_at <= now]:
-            del self._clients[ip]
+        for ip, client in [(ip, client) for ip, client in self._clients.items() if self._is_due(client, now)]:
             self._tell_number(ip, client)
+            if client.ends_at <= now:
+                del self._clients[ip]
+            else:
+                client.told_early, client.counted, client.first_at = True, 0, 0.0
         return Deferred.fromCoroutine(self._write()) if self._collected else None
 
     async def _write(self) -> None:

@@ -90,6 +90,17 @@ class HistoryTests(SynchronousTestCase):
         self.clock.advance(1)
         self.assertIs(self.store.entries[-1].kind, HistoryKind.REFUSED)
 
+    def test_the_number_is_told_after_a_minute_and_at_the_end(self) -> None:
+        recorder = self.recorder(refusals_per_address=1)
+        for _ in range(10 * 60):
+            recorder.refused(self.refusal())
+            self.clock.advance(10)
+            if self.clock.seconds() == 1_770_000_000 + 80:
+                self.assertEqual([facts.get("number") for facts in self.store.facts], [None, 6])
+            if self.clock.seconds() >= 1_770_000_000 + 3600:
+                break
+        self.assertEqual([facts.get("number") for facts in self.store.facts], [None, 6, 353])
+
     def test_a_flood_from_everywhere_is_counted(self) -> None:
         recorder = self.recorder(refusals_per_minute=10, addresses_max=100)
         for number in range(1000):

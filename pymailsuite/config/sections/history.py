@@ -25,7 +25,8 @@ class HistorySettings(Section):
     their number and the last reply."""
 
     refusal_window: Duration = Field(default=3600.0, gt=0)
-    """After this time a client's refusals are recorded one by one again."""
+    """After this time a client's refusals are recorded one by one again. The number of those that were not is written
+    down then, and once before, after ``limits_window``."""
 
     refusals_per_minute: int = Field(default=600, ge=0)
     """Refusals that each process records one by one in a minute, of all clients together; those beyond it are
