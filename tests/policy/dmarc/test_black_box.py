@@ -12,7 +12,8 @@ from typing import Any
 
 from tests.support.dns import ZoneServer
 from tests.support.patience import PATIENCE_S
-from tests.support.server import Server
+from tests.support.server import TunedServer
+from tests.support.socket_sink import SocketSink
 
 RECORDS = {
     ("shop.example", "MX"): ["10 mx.shop.example."],
@@ -22,7 +23,7 @@ RECORDS = {
     ("9.113.0.203.in-addr.arpa", "PTR"): ["mx.shop.example."],
     ("_dmarc.shop.example", "TXT"): ['"v=DMARC1; p=reject"'],
     ("bank.example", "MX"): ["10 mx.bank.example."],
-    ("_dmarc.bank.example", "TXT"): ['"v=DMARC1; p=reject"'],
+    ("_dmarc.bank.example", "TXT"): ['"v=DMARC1; p=reject; ruf=mailto:owner@bank.example"'],
 }
 
 
@@ -33,7 +34,16 @@ class DmarcBlackBoxTests(unittest.TestCase):
         zone = ZoneServer(RECORDS)
         zone.__enter__()
         self.addCleanup(zone.__exit__, None, None, None)
-        self.server = Server(folder, ["user"], "--proxy-protocol", "--resolver", zone.address)
+        self.sink = SocketSink()
+        self.sink.__enter__()
+        self.addCleanup(self.sink.__exit__)
+        settings: dict[str, dict[str, Any]] = {
+            "smtp": {"proxy_protocol": ["127.0.0.0/8"]},
+            "dns": {"servers": [zone.address]},
+            "dmarc": {"failure_reports": True, "report_from": "dmarc@example.test", "failure_report_interval": 1},
+            "relay": {"relayhost": f"[127.0.0.1]:{self.sink.port}", "tls": "off"},
+        }
+        self.server = TunedServer(folder, ["user"], settings)
         self.server.start()
         self.addCleanup(self.server.stop)
 
@@ -57,9 +67,12 @@ class DmarcBlackBoxTests(unittest.TestCase):
             if line[3:4] != "-":
                 return line.rstrip()
 
-    def test_a_forged_author_is_refused_and_a_true_one_is_vouched_for(self) -> None:
+    def test_a_forged_author_is_refused_and_reported_and_a_true_one_is_vouched_for(self) -> None:
         refused = self.send("ceo@bank.example")
         self.assertTrue(refused.startswith("550 5.7.1 Refused by the DMARC policy of bank.example"), refused)
+        (report,) = self.sink.wait_for()
+        self.assertEqual(("", ("owner@bank.example",)), (report.sender, report.recipients))
+        self.assertIn(b"Reported-Domain: bank.example\r\n", report.octets)
         taken = self.send("news@mail.shop.example")
         self.assertTrue(taken.startswith("250 "), taken)
         with imaplib.IMAP4("127.0.0.1", self.server.port(143)) as client:
