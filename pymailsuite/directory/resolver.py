@@ -29,10 +29,9 @@ from pymailsuite.interfaces import (
     LocalRecipient,
     RemoteRecipient,
 )
+from pymailsuite.interfaces.intake import Recipients
 from pymailsuite.interfaces.overrides import NO_OVERRIDES, RecipientOverrides
 from pymailsuite.values import INBOX, AccountId, Address
-
-Recipients = tuple[LocalRecipient | RemoteRecipient, ...]
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")

@@ -11,11 +11,11 @@ from zope.interface import implementer
 
 from pymailsuite.config.sections.forwarding import BounceTagSettings, ForwardingSettings
 from pymailsuite.directory.bounce_tags import BounceTags, is_tagged
-from pymailsuite.directory.resolver import Recipients
 from pymailsuite.directory.signed_paths import DAY_S, NotOurReturnPath
 from pymailsuite.directory.srs import SenderRewriting, is_rewritten
 from pymailsuite.errors import TemporaryFailure
 from pymailsuite.interfaces import IRecipientResolver
+from pymailsuite.interfaces.intake import Recipients
 from pymailsuite.interfaces.secrets import ISecretStore, Secret
 from pymailsuite.values import Address
 

@@ -40,7 +40,7 @@ class RemoteRecipient:
     overrides: RecipientOverrides = field(default=NO_OVERRIDES, eq=False, repr=False)
 
 
-Recipients = Sequence[LocalRecipient | RemoteRecipient]
+Recipients = tuple[LocalRecipient | RemoteRecipient, ...]
 """What one address resolves to."""
 
 

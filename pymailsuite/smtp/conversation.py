@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping
 
 from pymailsuite.errors import MailError
 from pymailsuite.interfaces.history import Refused
-from pymailsuite.interfaces.intake import account_of, overrides_of
+from pymailsuite.interfaces.intake import Recipients, account_of, overrides_of
 from pymailsuite.interfaces.overrides import NO_OVERRIDES, RecipientOverrides
 from pymailsuite.interfaces.policy import Action, Decision, MailTransaction, PolicyReply, Ruling, Stage
 from pymailsuite.sasl import ServerMechanism
 from pymailsuite.smtp import replies
 from pymailsuite.smtp.replies import reply, text_of
-from pymailsuite.smtp.requests import CheckPolicy, HoldBack, Note, Request, Resolved, Service
+from pymailsuite.smtp.requests import CheckPolicy, HoldBack, Note, Request, Service
 from pymailsuite.values import Address, BodyType, Peer, QueueId
 
 _NOBODY_ASKED: frozenset[Stage] = frozenset()
@@ -62,7 +62,7 @@ class Conversation:
         self._held: Callable[[], None] | None = None
         self._early_talker = False
         self._queue_id: QueueId | None = None
-        self._resolved: Resolved = ()
+        self._resolved: Recipients = ()
         self._connection_rulings: tuple[Ruling, ...] = ()
         self._hello_rulings: tuple[Ruling, ...] = ()
         self._stages = _NOBODY_ASKED
@@ -72,7 +72,7 @@ class Conversation:
 
     def _forget_transaction(self) -> None:
         self._reverse_path: Address | None = None
-        self._recipients: list[tuple[Address, Resolved]] = []
+        self._recipients: list[tuple[Address, Recipients]] = []
         self._pending_recipient: Address | None = None
         self._body = BodyType.SEVENBIT
         self._smtputf8 = False
@@ -214,7 +214,7 @@ class Conversation:
             overrides=self._overrides,
         )
 
-    def _note_overrides(self, recipient: Address, resolved: Resolved) -> None:
+    def _note_overrides(self, recipient: Address, resolved: Recipients) -> None:
         """What the recipient wants otherwise of the checks; most want nothing."""
         overrides = overrides_of(resolved)
         if overrides is not NO_OVERRIDES:

@@ -9,16 +9,14 @@ from attrs import field, frozen
 from twisted.cred.credentials import ICredentials
 
 from pymailsuite.config.sections.smtp import Network, SmtpMxSettings, SmtpSettings
-from pymailsuite.interfaces import LocalRecipient, RemoteRecipient
 from pymailsuite.interfaces.history import IRefusalRecord, Refused
+from pymailsuite.interfaces.intake import Recipients
 from pymailsuite.interfaces.policy import Disposal, IPolicyChain, MailTransaction, Ruling
 from pymailsuite.sasl import ServerMechanism
 from pymailsuite.values import Address, Envelope, Peer
 
 Mechanisms = Callable[[bool], Mapping[str, Callable[[], ServerMechanism]]]
 """Answers the mechanisms to offer, by name; the argument says whether passwords may pass in the clear."""
-
-Resolved = tuple[LocalRecipient | RemoteRecipient, ...]
 
 
 @frozen
@@ -70,7 +68,7 @@ class BeginMessage:
     """Open the intake; answer with ``message_begun`` or ``message_refused``."""
 
     envelope: Envelope
-    recipients: tuple[tuple[Address, Resolved], ...]
+    recipients: tuple[tuple[Address, Recipients], ...]
     peer: Peer
     transaction: MailTransaction | None = None
     """What the policies are told that want to hear the message; None if there are none."""

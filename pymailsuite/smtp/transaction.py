@@ -8,6 +8,7 @@ from attrs import evolve
 
 from pymailsuite.errors import MailError, MessageTooBig
 from pymailsuite.interfaces import RemoteRecipient
+from pymailsuite.interfaces.intake import Recipients
 from pymailsuite.interfaces.policy import Decision, Stage
 from pymailsuite.smtp import replies
 from pymailsuite.smtp.conversation import Conversation, State
@@ -18,7 +19,6 @@ from pymailsuite.smtp.requests import (
     CommitMessage,
     DropMessage,
     Request,
-    Resolved,
     ResolveRecipient,
     Service,
 )
@@ -130,7 +130,7 @@ class TransactionCommands(Conversation):
         self._pending_recipient = address
         return ResolveRecipient(address)
 
-    def recipient_resolved(self, resolved: Resolved) -> Request | None:
+    def recipient_resolved(self, resolved: Recipients) -> Request | None:
         """Where mail for the recipient goes. Whether it may go there is decided here, before any look-up of DNS."""
         address = self._pending_recipient
         assert address is not None, "no recipient was asked about"
@@ -155,7 +155,7 @@ class TransactionCommands(Conversation):
         self._rulings += decision.rulings
         self._take_recipient(address, self._resolved, replies.with_hints(replies.RECIPIENT_OK, decision.hints))
 
-    def _take_recipient(self, address: Address, resolved: Resolved, octets: bytes) -> None:
+    def _take_recipient(self, address: Address, resolved: Recipients, octets: bytes) -> None:
         self._recipients.append((address, resolved))
         self.state = State.RCPT
         self._say(octets)
