@@ -17,7 +17,8 @@ SEAL: Final = b"arc-seal"
 MAX_INSTANCES: Final = 50
 """RFC 8617 §4.2.1."""
 
-_RESULTS_INSTANCE = re.compile(rb"i[ \t]*=[ \t]*([0-9]{1,2})[ \t]*;")
+_CFWS = rb"(?:[ \t]|\((?:[^()\\]|\\.)*+\))*+"
+_RESULTS_INSTANCE = re.compile(rb"%bi%b=%b([0-9]{1,2})%b;" % ((_CFWS,) * 4))
 _INSTANCE = re.compile(r"[0-9]{1,2}")
 _FIELD_NAME = re.compile(r"[!-9;-~]+")
 
@@ -46,8 +47,9 @@ class ArcSet:
 def covered_names(tags: Mapping[str, str]) -> tuple[bytes, ...]:
     """``h=`` of an ARC-Message-Signature, names in lower case. ChainError without one.
 
-    An empty name covers nothing, and From need not be among them: a chain says no more than that nothing of what its
-    sealers covered was changed, and whoever lets a message in for what they say looks whether that is enough.
+    An empty name covers nothing, and a chain passes without From among them: RFC 8617 §4.1.2 takes over what DKIM asks,
+    but the public suite and other verifiers do not. A chain says no more than that nothing of what its sealers covered
+    was changed; whoever lets a message in for what they say looks whether that is enough.
     """
     if "h" not in tags:
         raise ChainError("signature has no h=")

@@ -140,6 +140,9 @@ class StructureTests(SynchronousTestCase):
         self.assertIn(good, sealed())
         for bad in (b"hop1.example.org; i=1;", b"i=1 hop1.example.org;"):
             self.fails(sealed().replace(good, bad), "no valid i=")
+        for stands in (b"i = 1 ;", b"(a; \\) b) i=1 (c);"):
+            message = sealed().replace(good, stands + b" hop1.example.org;")
+            self.fails(message, "seal with i=1 does not match")
 
     def test_tag_lists_must_be_such(self) -> None:
         for name in (SEAL, SIGNATURE):
@@ -189,7 +192,7 @@ class SignatureTests(SynchronousTestCase):
                         self.check(name, tag, "")
 
     def test_what_a_message_signature_covers_is_up_to_the_sealer(self) -> None:
-        """RFC 8617 §4.1.2. Empty names cover nothing."""
+        """As the public suite has it. Empty names cover nothing."""
         for names in ("", "to:subject", "from:to::subject", ":"):
             with self.subTest(names=names):
                 rules = SigningRules(tuple(name.encode() for name in names.split(":")), exact=True)

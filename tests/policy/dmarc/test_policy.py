@@ -179,7 +179,7 @@ class OverrideTests(PolicyCase):
         self.assertEqual(1, len(self.overridden(transaction(SEALED.format(result="fail"), arc=arc), **both)))
 
     def test_a_sealer_that_did_not_cover_the_author_is_not_believed(self) -> None:
-        """RFC 8617 §4.1.2 leaves that to it, and so anybody could have written another author there."""
+        """Its chain passes, but anybody could have written another author there."""
         arc = Verdict(results=(MethodResult("arc", "pass"),))
         for names in ("date:to", "", "x-from"):
             what = SEALED.format(result="pass").replace("Date : From:to", names)
