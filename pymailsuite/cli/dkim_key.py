@@ -25,9 +25,7 @@ from pymailsuite.policy.dkim.private_keys import (
     generate_key,
     load_private_key,
 )
-
-_STRING_MAX = 255
-"""Octets of one string of a TXT record (RFC 1035 §3.3)."""
+from pymailsuite.policy.own.records import txt_strings
 
 
 class KeyFileType(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
@@ -61,9 +59,7 @@ bits_option = click.option(
 
 def zone_line(key: SigningKey) -> str:
     """The record of a key as zone files have it."""
-    text = key.private.record_text()
-    strings = [f'"{text[start : start + _STRING_MAX]}"' for start in range(0, len(text), _STRING_MAX)]
-    return f"{key.name}. IN TXT ( {' '.join(strings)} )"
+    return f"{key.name}. IN TXT ( {txt_strings(key.private.record_text())} )"
 
 
 def as_row(stored: StoredKey, now: float) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import dns.asyncbackend
+import dns.asyncresolver
 import dns.exception
 import dns.flags
 import dns.message
@@ -34,15 +35,16 @@ Answers = Callable[[dns.message.Message], bool]
 class PlayedSocket(dns.asyncbackend.DatagramSocket):
     """Of a server that answers a question if ``answers`` says so."""
 
-    def __init__(self, backend: PlayedBackend) -> None:
+    def __init__(self, backend: PlayedBackend, address: str) -> None:
         super().__init__(socket.AF_INET, socket.SOCK_DGRAM)
         self._backend = backend
+        self._address = address
         self._waiting: list[bytes] = []
 
     async def sendto(self, what: bytes, destination: Any, timeout: float | None) -> int:
         query = dns.message.from_wire(what)
         self._backend.asked.append((query.question[0].name.to_text(), self._backend.clock.seconds()))
-        if self._backend.answers(query):
+        if self._address not in self._backend.dead and self._backend.answers(query):
             response = dns.message.make_response(query)
             response.set_rcode(self._backend.rcode)
             self._waiting.append(response.to_wire())
@@ -50,7 +52,7 @@ class PlayedSocket(dns.asyncbackend.DatagramSocket):
 
     async def recvfrom(self, size: int, timeout: float | None) -> tuple[bytes, Any]:
         if self._waiting:
-            return self._waiting.pop(0), ("192.0.2.53", 53)
+            return self._waiting.pop(0), (self._address, 53)
 
         def timed_out(result: Any, seconds: float) -> Any:
             raise dns.exception.Timeout
@@ -74,14 +76,17 @@ class PlayedBackend:
         self.answers: Answers = lambda query: True
         self.rcode = 0
         self.opened = self.closed = 0
+        self.dead: set[str] = set()
+        self.addresses: list[str] = []
         self.asked: list[tuple[str, float]] = []
 
     def datagram_connection_required(self) -> bool:
         return True
 
-    async def make_socket(self, *arguments: Any, **options: Any) -> PlayedSocket:
+    async def make_socket(self, af: int, kind: int, proto: int, source: Any, destination: Any) -> PlayedSocket:
         self.opened += 1
-        return PlayedSocket(self)
+        self.addresses.append(destination[0])
+        return PlayedSocket(self, destination[0])
 
 
 class SilenceTests(SynchronousTestCase):
@@ -186,6 +191,40 @@ class SilenceTests(SynchronousTestCase):
         liveness.heard(5.0)
         self.assertFalse(liveness.is_suspect(5.0))
         self.assertFalse(liveness.is_probe_due(10.0))
+
+
+class SeveralServersTests(SynchronousTestCase):
+    @acceptance("S034")
+    def test_those_that_answer_are_asked_until_the_others_do_again(self) -> None:
+        clock = Clock()
+        backend = PlayedBackend(clock)
+        backend.dead.add("192.0.2.1")
+        resolver = dns.asyncresolver.Resolver(configure=False)
+        resolver.timeout = TIMEOUT_S
+        resolver.nameservers = [
+            Nameserver(address, 53, clock, PROBE_S, INTERVAL_S) for address in ("192.0.2.1", "192.0.2.2")
+        ]
+
+        def asked_of() -> list[str]:
+            """Who was asked for a name, until it is known."""
+            del backend.addresses[:]
+            found = Deferred.fromCoroutine(
+                resolver.resolve("a.test.", "A", raise_on_no_answer=False, backend=backend)  # type: ignore[arg-type]
+            )
+            while not found.called:
+                clock.advance(0.5)
+            self.successResultOf(found)
+            return list(backend.addresses)
+
+        clock.advance(1)
+        # The second socket to the first server is the probe's.
+        self.assertEqual(["192.0.2.1", "192.0.2.1", "192.0.2.2"], asked_of())
+        clock.pump([PROBE_S / 2, PROBE_S / 2])
+        self.assertEqual(["192.0.2.2"], asked_of())
+        backend.dead.clear()
+        clock.advance(1)
+        self.assertEqual(["192.0.2.1", "192.0.2.1"], asked_of())
+        self.assertEqual(["192.0.2.1"], asked_of())
 
 
 class MuteServer(ZoneServer):

@@ -62,11 +62,11 @@ class OwnRecord:
 
     def zone_line(self) -> str:
         """The line of a zone file (RFC 1035 §5.1)."""
-        return f"{self.name}. {TTL_S} IN {self.kind} {_quoted(self.value) if self.kind == 'TXT' else self.value}"
+        return f"{self.name}. {TTL_S} IN {self.kind} {txt_strings(self.value) if self.kind == 'TXT' else self.value}"
 
 
-def _quoted(text: str) -> str:
-    """The strings of a TXT record: 255 octets each before they are escaped (RFC 1035 §3.3, §5.1)."""
+def txt_strings(text: str) -> str:
+    """The strings of a TXT record in a zone file: 255 octets each before they are escaped (RFC 1035 §3.3, §5.1)."""
     octets = text.encode("utf-8")
     strings = [octets[start : start + _STRING_MAX] for start in range(0, len(octets), _STRING_MAX)]
     return " ".join(f'"{"".join(map(_escaped, string))}"' for string in strings)
