@@ -8,6 +8,8 @@ from attrs import frozen
 from twisted.internet.defer import Deferred
 from zope.interface import Interface
 
+from pymailsuite.interfaces.transient import transient
+
 
 @frozen
 class MxRecord:
@@ -27,7 +29,7 @@ class SrvRecord:
     target: str
 
 
-@frozen
+@transient
 class Answer:
     """A successful look-up. Empty ``records`` is "no data" (the name exists, or may, without this type).
 

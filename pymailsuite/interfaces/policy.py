@@ -21,6 +21,7 @@ from zope.interface import Attribute, Interface
 from pymailsuite.interfaces.dns import IResolver
 from pymailsuite.interfaces.overrides import RecipientOverrides
 from pymailsuite.interfaces.store import IMailStore
+from pymailsuite.interfaces.transient import transient
 from pymailsuite.values import Address, BodyType, Peer, QueueId
 
 
@@ -67,7 +68,7 @@ class Disposal(enum.Enum):
     """Nowhere; nobody is told."""
 
 
-@frozen
+@transient
 class MethodResult:
     """One method's part of an Authentication-Results field. Source: RFC 8601 §2.2.
 
@@ -91,7 +92,7 @@ class PolicyReply:
     text: str
 
 
-@frozen
+@transient
 class Verdict:
     """What one policy says at one stage.
 
@@ -126,7 +127,7 @@ class Effect(enum.Enum):
     """An objection that an ACCEPT of another policy, or a recipient's own configuration, has set aside."""
 
 
-@frozen
+@transient
 class Ruling:
     """One policy's verdict, as it counted. ``seconds`` is how long it took; ``failure`` why there is none, if so.
 
@@ -144,7 +145,7 @@ class Ruling:
     set_aside: str = ""
 
 
-@frozen
+@transient
 class Decision:
     """What the chain says of one stage.
 
@@ -173,7 +174,7 @@ class IMessageTap(Interface):
         """The next octets as the client sent them, dot-stuffing undone, without any field of ours; in any cut."""
 
 
-@frozen
+@transient
 class ReceivedMessage:
     """A message whose final dot has come and that is not accepted yet.
 
@@ -187,7 +188,7 @@ class ReceivedMessage:
     taps: Mapping[str, IMessageTap] = field(factory=dict)
 
 
-@frozen
+@transient
 class MailTransaction:
     """What is known when a policy is asked; what a stage does not know yet is None or empty.
 
@@ -230,6 +231,7 @@ class IPolicy(Interface):
 
     name = Attribute("Its name in the configuration, the log and MailTransaction.verdicts; lower case.")
     after = Attribute("Names of policies whose verdicts of the same stage it reads: it runs when they have ended.")
+    silent_at = Attribute("Stages at which, as it is configured, it never has anything to say: nobody asks it there.")
     services = Attribute("IServices of its own, which start and stop with the server: no mail comes before or after.")
 
     def connect(transaction: MailTransaction) -> Deferred[Verdict]:

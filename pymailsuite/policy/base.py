@@ -8,7 +8,7 @@ from twisted.application.service import IService
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
-from pymailsuite.interfaces.policy import IMessageTap, IPolicy, MailTransaction, Verdict
+from pymailsuite.interfaces.policy import IMessageTap, IPolicy, MailTransaction, Stage, Verdict
 
 NO_OPINION = Verdict()
 
@@ -20,6 +20,7 @@ class Policy:
     name: ClassVar[str]
     after: ClassVar[tuple[str, ...]] = ()
     services: tuple[IService, ...] = ()
+    silent_at: frozenset[Stage] = frozenset()
 
     def connect(self, transaction: MailTransaction) -> Deferred[Verdict]:
         return succeed(NO_OPINION)

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, succeed
 from pymailsuite.config.sections.forwarding import BounceTagSettings
 from pymailsuite.directory.bounce_tags import is_tagged
 from pymailsuite.directory.srs import is_rewritten
-from pymailsuite.interfaces.policy import Action, MailTransaction, PolicyContext, PolicyReply, Verdict
+from pymailsuite.interfaces.policy import Action, MailTransaction, PolicyContext, PolicyReply, Stage, Verdict
 from pymailsuite.policy.base import NO_OPINION, Policy
 
 _REFUSED: Final = PolicyReply(550, "5.7.1", "No mail has been sent from here with this return path")
@@ -26,6 +26,7 @@ class BounceTagPolicy(Policy):
 
     def __init__(self, settings: BounceTagSettings) -> None:
         self._domains = frozenset(settings.domains)
+        self.silent_at = frozenset() if settings.domains else frozenset((Stage.RCPT,))
 
     def rcpt(self, transaction: MailTransaction) -> Deferred[Verdict]:
         """Postmaster takes what anybody has to say (RFC 5321 §4.5.1)."""

@@ -87,8 +87,9 @@ def plan_for(installed: Sequence[Installed], standing: Standing, tells_recipient
 
 
 def _speaks_at(policy: IPolicy, stage: Stage) -> bool:
-    """False if it has left this stage as :class:`Policy` has it: then nobody need ask."""
-    return getattr(type(policy), stage.value, None) is not getattr(Policy, stage.value)
+    """False if it has left this stage as :class:`Policy` has it, or says it has nothing to say: then nobody need ask."""
+    overridden = getattr(type(policy), stage.value, None) is not getattr(Policy, stage.value)
+    return overridden and stage not in policy.silent_at
 
 
 def _taps(policy: IPolicy) -> bool:

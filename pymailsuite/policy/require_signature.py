@@ -14,6 +14,7 @@ from pymailsuite.interfaces.policy import (
     MethodResult,
     PolicyContext,
     PolicyReply,
+    Stage,
     Verdict,
 )
 from pymailsuite.message.headers import field_parameters, first_field
@@ -48,6 +49,7 @@ class RequireSignaturePolicy(Policy):
 
     def __init__(self, settings: RequireSignatureSettings) -> None:
         self._domains = settings.domains
+        self.silent_at = frozenset() if settings.domains else frozenset((Stage.MESSAGE,))
 
     def message(self, transaction: MailTransaction) -> Deferred[Verdict]:
         """The verdict on a message that has come in whole."""

@@ -13,7 +13,7 @@ from pymailsuite.errors import MailError
 from pymailsuite.interfaces.history import Refused
 from pymailsuite.interfaces.intake import Recipients, account_of, overrides_of
 from pymailsuite.interfaces.overrides import NO_OVERRIDES, RecipientOverrides
-from pymailsuite.interfaces.policy import Action, Decision, MailTransaction, PolicyReply, Ruling, Stage
+from pymailsuite.interfaces.policy import Action, Decision, MailTransaction, PolicyReply, ReceivedMessage, Ruling, Stage
 from pymailsuite.sasl import ServerMechanism
 from pymailsuite.smtp import replies
 from pymailsuite.smtp.replies import reply, text_of
@@ -195,7 +195,9 @@ class Conversation:
         """Whether any policy has had more than nothing to say of what goes on."""
         return any(ruling.verdict.action is not Action.PASS for ruling in self._all_rulings())
 
-    def _transaction(self, stage: Stage, recipient: Address | None = None) -> MailTransaction:
+    def _transaction(
+        self, stage: Stage, recipient: Address | None = None, message: ReceivedMessage | None = None
+    ) -> MailTransaction:
         service = self._service
         assert service.policies is not None, "nobody is asked where there are no policies"
         return MailTransaction(
@@ -208,6 +210,7 @@ class Conversation:
             smtputf8=self._smtputf8,
             recipient=recipient,
             recipients=tuple([address for address, _ in self._recipients]),
+            message=message,
             early_talker=self._early_talker,
             rulings=self._all_rulings(),
             account=None if recipient is None else account_of(self._resolved),
@@ -221,10 +224,14 @@ class Conversation:
             self._overrides[recipient] = overrides
 
     def _check(
-        self, stage: Stage, then: Callable[[Decision], Request | None], recipient: Address | None = None
+        self,
+        stage: Stage,
+        then: Callable[[Decision], Request | None],
+        recipient: Address | None = None,
+        message: ReceivedMessage | None = None,
     ) -> CheckPolicy:
         self._then = then
-        return CheckPolicy(self._transaction(stage, recipient))
+        return CheckPolicy(self._transaction(stage, recipient, message))
 
     def policy_decided(self, decision: Decision) -> Request | None:
         """The policies have been asked, as CheckPolicy wanted."""

@@ -10,7 +10,6 @@ import ipaddress
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final, cast
 
-from attrs import evolve
 from twisted.cred.error import LoginFailed
 from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred
@@ -21,7 +20,7 @@ from twisted.python.failure import Failure
 from pymailsuite.config.sections.smtp import Network, SmtpMxSettings
 from pymailsuite.errors import LoginRefused, MailError
 from pymailsuite.interfaces import IIncomingMessage, IMessageIntake, IRecipientResolver, ISubmissionAvatar
-from pymailsuite.interfaces.policy import Decision, IMessageTap, MailTransaction, PolicyReply, Stage
+from pymailsuite.interfaces.policy import Decision, IMessageTap, MailTransaction, PolicyReply, ReceivedMessage
 from pymailsuite.policy.networks import in_networks
 from pymailsuite.smtp.peer_names import PeerNames
 from pymailsuite.smtp.receiver import CommandLine, EndOfText, Event, LineRefused, SmtpReceiver, Text
@@ -274,7 +273,7 @@ class SmtpProtocol(PullingProtocol[Request]):
         if isinstance(event, EndOfText):
             if event.error is not None:
                 self._drop_incoming()
-            return session.text_ended(event)
+            return session.text_ended(event, self._received())
         if isinstance(event, LineRefused):
             session.line_refused(event.error)
         else:
@@ -356,10 +355,13 @@ class SmtpProtocol(PullingProtocol[Request]):
 
     def _check_policy(self, transaction: MailTransaction) -> Deferred[Decision]:
         assert self._service.policies is not None, "nobody is asked where there are no policies"
-        if transaction.stage is Stage.MESSAGE:
-            assert self._incoming is not None, "no message was begun"
-            transaction = evolve(transaction, message=self._incoming.received(self._taps))
         return self._service.policies.check(transaction)
+
+    def _received(self) -> ReceivedMessage | None:
+        """What policies are told of the message whose end has come."""
+        if self._incoming is None or self._service.policies is None:
+            return None
+        return self._incoming.received(self._taps)
 
     def _policy_decided(self, answer: Any) -> Request | None:
         self._greeted = True

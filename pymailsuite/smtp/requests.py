@@ -12,6 +12,7 @@ from pymailsuite.config.sections.smtp import Network, SmtpMxSettings, SmtpSettin
 from pymailsuite.interfaces.history import IRefusalRecord, Refused
 from pymailsuite.interfaces.intake import Recipients
 from pymailsuite.interfaces.policy import Disposal, IPolicyChain, MailTransaction, Ruling
+from pymailsuite.interfaces.transient import transient
 from pymailsuite.sasl import ServerMechanism
 from pymailsuite.values import Address, Envelope, Peer
 
@@ -56,14 +57,14 @@ class Service:
 # --- requests
 
 
-@frozen
+@transient
 class ResolveRecipient:
     """Find where mail for ``address`` goes; answer with ``recipient_resolved`` or ``recipient_refused``."""
 
     address: Address
 
 
-@frozen
+@transient
 class BeginMessage:
     """Open the intake; answer with ``message_begun`` or ``message_refused``."""
 
@@ -74,14 +75,14 @@ class BeginMessage:
     """What the policies are told that want to hear the message; None if there are none."""
 
 
-@frozen
+@transient
 class CheckPolicy:
     """Ask the policies; answer with ``policy_decided``. At MESSAGE the message is yet to be put into it."""
 
     transaction: MailTransaction
 
 
-@frozen
+@transient
 class CommitMessage:
     """All of the text is there; answer with ``message_committed`` or ``message_refused``.
 

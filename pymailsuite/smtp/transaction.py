@@ -9,7 +9,7 @@ from attrs import evolve
 from pymailsuite.errors import MailError, MessageTooBig
 from pymailsuite.interfaces import RemoteRecipient
 from pymailsuite.interfaces.intake import Recipients
-from pymailsuite.interfaces.policy import Decision, Stage
+from pymailsuite.interfaces.policy import Decision, ReceivedMessage, Stage
 from pymailsuite.smtp import replies
 from pymailsuite.smtp.conversation import Conversation, State
 from pymailsuite.smtp.grammar import SyntaxRefused, parse_forward_path, parse_reverse_path, parse_size
@@ -213,14 +213,14 @@ class TransactionCommands(Conversation):
         self.state = State.TEXT
         self._say(replies.START_TEXT)
 
-    def text_ended(self, end: EndOfText) -> Request | None:
-        """The line with the dot has come."""
+    def text_ended(self, end: EndOfText, message: ReceivedMessage | None = None) -> Request | None:
+        """The line with the dot has come; ``message`` is what policies are told of it, if there are any."""
         self._size = end.size
         if end.error is not None:
             self.message_refused(end.error)
             return None
         if Stage.MESSAGE in self._stages or self._rulings or self._hello_rulings or self._connection_rulings:
-            return self._check(Stage.MESSAGE, self._message_decided)
+            return self._check(Stage.MESSAGE, self._message_decided, message=message)
         return CommitMessage()
 
     def _message_decided(self, decision: Decision) -> Request:

@@ -50,6 +50,9 @@ class PullingProtocol(ShellProtocol, Generic[R]):
 
     def wait_for(self, answer: Deferred[Any], settle: Callable[[Any], R | None]) -> R | None:
         """Go on with ``settle`` when the answer, or a Failure, is there; at once if it is there already."""
+        if self._pumping and answer.called and not answer.paused and not isinstance(answer.result, Failure):
+            # As most answers are: a callback would cost more than all else that is done here.
+            return settle(answer.result)
         self._waiting = True
         answer.addBoth(self._answered, settle)
         if self._answer is None:

@@ -22,6 +22,8 @@ from pymailsuite.policy.dkim.tags import TagError, decode_base64, parse_tags, wo
 
 RSA: Final = "rsa"
 ED25519: Final = "ed25519"
+_PADDING: Final = PKCS1v15()
+_HASHED: Final = Prehashed(SHA256())
 MAX_EXPONENT_BITS: Final = 64
 """A check takes as long as the exponent is; everybody's is 65537 or 3."""
 
@@ -48,7 +50,9 @@ class KeyRecord:
         """Whether ``signature`` is this key's over what has the SHA-256 ``digest``."""
         try:
             if isinstance(self.key, RSAPublicKey):
-                self.key.verify(signature, digest, PKCS1v15(), Prehashed(SHA256()))
+                # Not in a thread: to be woken by one costs more than this does for 2,048 bits (0.03 ms); for the 8,192
+                # that ``max_rsa_bits`` lets pass it takes 0.3.
+                self.key.verify(signature, digest, _PADDING, _HASHED)
             else:
                 # RFC 8463 §3: Ed25519 signs the hash, as if it were the message.
                 self.key.verify(signature, digest)

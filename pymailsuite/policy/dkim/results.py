@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from attrs import frozen
-
 from pymailsuite.interfaces.policy import MethodResult
+from pymailsuite.interfaces.transient import transient
 
 
 class DkimStatus(StrEnum):
@@ -38,7 +37,7 @@ BEST_FIRST = (
 )
 
 
-@frozen
+@transient
 class DkimResult:
     """One signature's result. ``domain``, ``selector`` and the like are as the signature says, as far as it could be
     read; ``identity`` is its ``i=``. ``signature`` is the beginning of its ``b=`` (RFC 6008).

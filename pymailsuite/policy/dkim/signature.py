@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 
-from attrs import field, frozen
+from attrs import field
 
 from pymailsuite.dns.names import absolute_name, text_of
+from pymailsuite.interfaces.transient import transient
 from pymailsuite.policy.dkim.keys import ED25519, RSA
 from pymailsuite.policy.dkim.results import DkimResult, DkimStatus
 from pymailsuite.policy.dkim.tags import TagError, decode_base64, decode_quoted_printable, parse_tags, words
@@ -31,7 +32,7 @@ class SignatureError(Exception):
         super().__init__(reason)
 
 
-@frozen
+@transient
 class Signature:
     """What a signature claims. ``headers`` are names in lower case; ``length`` is ``l=``; times are POSIX seconds.
 

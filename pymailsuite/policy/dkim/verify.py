@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 
-from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
 
 from pymailsuite.config.sections.dkim import DkimSettings
 from pymailsuite.interfaces.dns import IResolver
+from pymailsuite.interfaces.transient import transient
 from pymailsuite.policy.dkim.header import Field, HeaderView, canonical_field
 from pymailsuite.policy.dkim.hearing import HeardMessage
 from pymailsuite.policy.dkim.key_lookup import Found, look_up_keys, usable_keys
@@ -26,7 +26,7 @@ SIGNATURE_FIELD = b"dkim-signature"
 NOT_SIGNED = DkimResult(DkimStatus.NONE, "message is not signed")
 
 
-@frozen
+@transient
 class _Claim:
     """A signature of the message that is worth a look."""
 

@@ -9,6 +9,7 @@ from attrs import evolve, frozen
 
 from pymailsuite.errors import DnsFailure
 from pymailsuite.interfaces.policy import MethodResult
+from pymailsuite.interfaces.transient import transient
 from pymailsuite.policy.dmarc.discovery import Discovery, PublishedPolicy
 from pymailsuite.policy.dmarc.record import Disposition, DmarcRecord
 
@@ -23,7 +24,7 @@ class Override:
     comment: str = ""
 
 
-@frozen
+@transient
 class DmarcResult:
     """What came out. ``result`` is a word of RFC 7489 §11.2: none, pass, fail, temperror or permerror.
 

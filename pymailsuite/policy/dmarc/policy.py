@@ -48,12 +48,8 @@ def domain_of(value: str) -> str:
 
 def domains_with(word: str, results: tuple[MethodResult, ...], method: str, key: str) -> tuple[str, ...]:
     """The domains under property ``key`` of those results of a method that are ``word``."""
-    found = (
-        domain_of(dict(result.properties).get(key, ""))
-        for result in results
-        if result.method == method and result.result == word
-    )
-    return tuple(dict.fromkeys(domain for domain in found if domain))
+    found = [dict(one.properties).get(key, "") for one in results if one.method == method and one.result == word]
+    return tuple(dict.fromkeys(filter(None, map(domain_of, found)))) if found else ()
 
 
 class DmarcPolicy(Policy):
@@ -73,6 +69,8 @@ class DmarcPolicy(Policy):
         self._resolver = resolver
         self._draw = draw
         self._note = note
+        # Most mail of a domain comes to the same result.
+        self._verdict_on = lru_cache(maxsize=1024)(self._verdict)
 
     def message(self, transaction: MailTransaction) -> Deferred[Verdict]:
         """The verdict on a message that has come in whole."""
@@ -107,7 +105,7 @@ class DmarcPolicy(Policy):
             result = self._overridden(transaction, message, result, (*spf_domains, *dkim_domains), sealed)
         if self._note is not None:
             self._note(transaction, result)
-        verdict = self._verdict(result)
+        verdict = self._verdict_on(result)
         if settings.bimi:
             verdict = evolve(
                 verdict, results=(*verdict.results, *await bimi_result(self._resolver, result, message.header))

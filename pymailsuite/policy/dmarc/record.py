@@ -40,7 +40,7 @@ class ReportAddress:
     size_max: int | None = None
 
 
-@frozen
+@frozen(cache_hash=True)
 class DmarcRecord:
     """A record, with the default in place of each tag that is missing or means nothing.
 

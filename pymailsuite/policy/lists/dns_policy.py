@@ -47,6 +47,8 @@ class DnsListPolicy(Policy):
             for kind in ("ip", "domain", "uri")
         }
         self._of_addresses, self._of_domains, self._of_uris = by_kind["ip"], by_kind["domain"], by_kind["uri"]
+        asked = {Stage.CONNECT: self._of_addresses, Stage.MAIL: self._of_domains, Stage.MESSAGE: self._of_uris}
+        self.silent_at = frozenset(stage for stage, lists in asked.items() if not lists)
 
     def connect(self, transaction: MailTransaction) -> Deferred[Verdict]:
         if not self._of_addresses:
