@@ -87,7 +87,7 @@ def plan_for(installed: Sequence[Installed], standing: Standing, tells_recipient
 
 
 def _speaks_at(policy: IPolicy, stage: Stage) -> bool:
-    """False if it has left this stage as :class:`Policy` has it, or says it has nothing to say: then nobody need ask."""
+    """False if it has left this stage as :class:`Policy` has it, or has nothing to say there: then nobody need ask."""
     overridden = getattr(type(policy), stage.value, None) is not getattr(Policy, stage.value)
     return overridden and stage not in policy.silent_at
 
