@@ -55,6 +55,10 @@ class DmarcSettings(PolicySection):
     """Domains of hosts of mailing lists: mail for which SPF or DKIM has passed with one of these, or a domain below,
     passes whatever the author's domain says."""
 
+    remembered: int = Field(default=5_000, ge=0)
+    """Results, each of an author's domain and the domains for which SPF and DKIM have passed, that are remembered until
+    the first answer of DNS that they rest on is too old; 0: none."""
+
     bimi: bool = False
     """Look up the BIMI record of authors whose mail passes under an enforced policy, and tell of it in
     Authentication-Results. No picture is ever fetched."""

@@ -7,6 +7,7 @@ the author's domain applies, else the organization's, else one of the public suf
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from attrs import frozen
@@ -51,6 +52,8 @@ class Discovery:
     def __init__(self, resolver: IResolver, tree_walk: bool) -> None:
         self._resolver = resolver
         self.tree_walk = tree_walk
+        self.good_for_s = math.inf
+        """How long what was found holds: until the first answer of DNS it rests on is too old."""
         self._known: dict[str, DmarcRecord | _Several | DnsFailure | None] = {}
 
     async def policy(self, author_domain: str) -> PublishedPolicy | None:
@@ -78,7 +81,11 @@ class Discovery:
     async def exists(self, domain: str) -> bool:
         """False if DNS knows no such name (RFC 8020)."""
         answer: Answer = await self._resolver.a(domain)
+        self._rests_on(answer)
         return answer.exists
+
+    def _rests_on(self, answer: Answer) -> None:
+        self.good_for_s = min(self.good_for_s, answer.ttl_s)
 
     async def _public_suffix_policy(self, organization: str) -> PublishedPolicy | None:
         suffix = organization.partition(".")[2]
@@ -117,6 +124,7 @@ class Discovery:
             try:
                 self._known[domain] = await self._ask(domain)
             except DnsFailure as failure:
+                self.good_for_s = 0.0
                 self._known[domain] = failure
         known = self._known[domain]
         if isinstance(known, DnsFailure):
@@ -125,6 +133,7 @@ class Discovery:
 
     async def _ask(self, domain: str) -> DmarcRecord | _Several | None:
         answer: Answer = await self._resolver.txt(f"_dmarc.{domain}")
+        self._rests_on(answer)
         records = [record for text in answer.records if (record := parse_record(text)) is not None]
         if len(records) > 1:
             return _SEVERAL

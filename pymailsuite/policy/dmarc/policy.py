@@ -10,6 +10,7 @@ from typing import Final
 
 from attrs import evolve
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 
 from pymailsuite.config.sections.dmarc import DmarcSettings, WhatToDo
 from pymailsuite.dns.names import absolute_name, text_of
@@ -34,6 +35,7 @@ from pymailsuite.policy.dmarc.record import Disposition
 from pymailsuite.policy.dmarc.reports.collecting import ResultCollector
 from pymailsuite.policy.dmarc.reports.failures import FailureCollector
 from pymailsuite.policy.promptly import promptly
+from pymailsuite.policy.remembered import Remembered
 
 _REFUSED: Final = "5.7.1"
 _LATER: Final = "4.7.1"
@@ -52,8 +54,14 @@ def domains_with(word: str, results: tuple[MethodResult, ...], method: str, key:
     return tuple(dict.fromkeys(filter(None, map(domain_of, found)))) if found else ()
 
 
+_Domains = tuple[str, ...]
+_Checked = tuple[_Domains, _Domains, _Domains, _Domains, _Domains]
+"""Of the authors; for which SPF has passed (one at most), and DKIM; for which these could not be checked, in turn."""
+
+
 class DmarcPolicy(Policy):
-    """``draw`` is chance: from 0 up to 1."""
+    """``draw`` is chance: from 0 up to 1. What holds for a domain's mail whatever chance says is remembered for as long
+    as the answers of DNS hold that it rests on."""
 
     name = "dmarc"
     after = ("spf", "dkim", "arc")
@@ -62,15 +70,16 @@ class DmarcPolicy(Policy):
         self,
         settings: DmarcSettings,
         resolver: IResolver,
+        clock: IReactorTime,
         draw: Callable[[], float] = random,
         note: Callable[[MailTransaction, DmarcResult], None] | None = None,
     ) -> None:
         self._settings = settings
         self._resolver = resolver
+        self._clock = clock
         self._draw = draw
         self._note = note
-        # Most mail of a domain comes to the same result.
-        self._verdict_on = lru_cache(maxsize=1024)(self._verdict)
+        self._remembered: Remembered[tuple[DmarcResult, Verdict]] = Remembered(settings.remembered)
 
     def message(self, transaction: MailTransaction) -> Deferred[Verdict]:
         """The verdict on a message that has come in whole."""
@@ -90,27 +99,40 @@ class DmarcPolicy(Policy):
         spf_domains = domains_with("pass", spf, "spf", spf_key)
         dkim_domains = domains_with("pass", dkim, "dkim", "header.d")
         unsure_spf = domains_with("temperror", spf, "spf", spf_key)
-        result = await evaluate(
-            author.domains,
-            spf_domains[0] if spf_domains else "",
-            dkim_domains,
-            Discovery(self._resolver, settings.organizational == "tree_walk"),
-            unsure_spf=unsure_spf[0] if unsure_spf else "",
-            unsure_dkim=domains_with("temperror", dkim, "dkim", "header.d"),
-            sample=self._draw() * 100,
-            honour_pct=settings.honour_pct,
-        )
+        unsure_dkim = domains_with("temperror", dkim, "dkim", "header.d")
+        checked = (author.domains, spf_domains[:1], dkim_domains, unsure_spf[:1], unsure_dkim)
+        known = self._remembered.get(checked, self._clock.seconds())
+        result, verdict = (await self._evaluate(checked), None) if known is None else known
         if result.result == "fail" and result.disposition is not Disposition.NONE:
             sealed = any(found.method == "arc" and found.result == "pass" for found in arc)
             result = self._overridden(transaction, message, result, (*spf_domains, *dkim_domains), sealed)
         if self._note is not None:
             self._note(transaction, result)
-        verdict = self._verdict_on(result)
+        verdict = verdict or self._verdict(result)
         if settings.bimi:
             verdict = evolve(
                 verdict, results=(*verdict.results, *await bimi_result(self._resolver, result, message.header))
             )
         return verdict
+
+    async def _evaluate(self, checked: _Checked) -> DmarcResult:
+        settings = self._settings
+        authors, spf, dkim, unsure_spf, unsure_dkim = checked
+        discovery = Discovery(self._resolver, settings.organizational == "tree_walk")
+        result = await evaluate(
+            authors,
+            "".join(spf),
+            dkim,
+            discovery,
+            unsure_spf="".join(unsure_spf),
+            unsure_dkim=unsure_dkim,
+            sample=self._draw() * 100,
+            honour_pct=settings.honour_pct,
+        )
+        if result.result in ("pass", "none"):
+            known = (result, self._verdict(result))
+            self._remembered.put(checked, known, discovery.good_for_s, self._clock.seconds())
+        return result
 
     def _overridden(
         self,
@@ -202,4 +224,4 @@ def make_policy(context: PolicyContext) -> DmarcPolicy:
         for each in notes:
             each(transaction, result)
 
-    return DmarcPolicy(settings, context.resolver, context.chance, note if notes else None)
+    return DmarcPolicy(settings, context.resolver, context.clock, context.chance, note if notes else None)

@@ -20,10 +20,10 @@ from pymailsuite.interfaces import IResolver
 from pymailsuite.interfaces.policy import Action, MailTransaction, PolicyContext, PolicyReply, Verdict
 from pymailsuite.policy.base import NO_OPINION, Policy
 from pymailsuite.policy.promptly import promptly
+from pymailsuite.policy.remembered import Remembered
 from pymailsuite.policy.spf.evaluator import SpfChecker
 from pymailsuite.policy.spf.facts import as_facts, method_result
 from pymailsuite.policy.spf.received_spf import received_spf_field
-from pymailsuite.policy.spf.remembered import Remembered
 from pymailsuite.policy.spf.values import Evaluation, Identity, Query, Result
 
 STEPS_KEPT: Final = 50

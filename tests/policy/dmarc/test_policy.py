@@ -5,6 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_network
 from typing import Any
 
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
@@ -49,9 +50,53 @@ def transaction(
 
 class PolicyCase(SynchronousTestCase):
     def verdict(self, what: MailTransaction, resolver: FakeResolver | None = None, **options: Any) -> Verdict:
-        policy = DmarcPolicy(DmarcSettings(**options), resolver or FakeResolver(txt=RECORDS), draw=lambda: 0.5)
+        policy = DmarcPolicy(DmarcSettings(**options), resolver or FakeResolver(txt=RECORDS), Clock(), lambda: 0.5)
         verifyObject(IPolicy, policy)
         return self.successResultOf(policy.message(what))
+
+
+class RememberingTests(SynchronousTestCase):
+    """What was found of a domain holds for all its mail, as long as DNS says so."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.resolver = FakeResolver(txt=RECORDS, ttl_s=100)
+
+    def ask(self, *messages: MailTransaction, **options: Any) -> list[Verdict]:
+        """The verdicts; how often DNS was asked is in the resolver."""
+        policy = DmarcPolicy(DmarcSettings(**options), self.resolver, self.clock, lambda: 0.5)
+        found = []
+        for message in messages:
+            found.append(self.successResultOf(policy.message(message)))
+            self.clock.advance(60)
+        return found
+
+    def test_a_pass_is_looked_up_once_until_the_answers_are_too_old(self) -> None:
+        mail = transaction("From: a@example.com", spf=spf("pass", "b@example.com"))
+        first, second, third = self.ask(mail, mail, mail)
+        self.assertEqual(first.results, second.results)
+        self.assertEqual(second.evidence, third.evidence)
+        self.assertEqual(len(self.resolver.questions), 2)
+
+    def test_a_domain_without_a_record_is_remembered_too(self) -> None:
+        self.ask(*[transaction("From: a@without.test")] * 2)
+        self.assertEqual(len(set(self.resolver.questions)), len(self.resolver.questions))
+
+    def test_what_depends_on_more_is_found_anew(self) -> None:
+        passing = transaction("From: a@example.com", spf=spf("pass", "b@example.com"))
+        failing = transaction("From: a@example.com", spf=spf("pass", "b@other.test"))
+        verdicts = self.ask(passing, failing, failing, passing)
+        self.assertEqual([one.results[0].result for one in verdicts], ["pass", "fail", "fail", "pass"])
+
+    def test_what_rests_on_a_failed_look_up_is_not_remembered(self) -> None:
+        self.resolver = FakeResolver(txt=RECORDS, failing=["_dmarc.test"])
+        self.ask(*[transaction("From: a@without.test")] * 2)
+        self.assertEqual(self.resolver.questions.count(("txt", "_dmarc.without.test")), 2)
+
+    def test_nothing_is_remembered_where_that_is_not_wanted(self) -> None:
+        mail = transaction("From: a@example.com", spf=spf("pass", "b@example.com"))
+        self.ask(mail, mail, remembered=0)
+        self.assertEqual(len(self.resolver.questions), 2)
 
 
 class PolicyTests(PolicyCase):

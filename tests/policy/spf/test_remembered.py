@@ -7,8 +7,8 @@ from pymailsuite.config.sections.spf import SpfSettings
 from pymailsuite.dns.fake import FakeResolver
 from pymailsuite.interfaces import Answer
 from pymailsuite.interfaces.policy import MailTransaction, Stage, Verdict
+from pymailsuite.policy.remembered import Remembered
 from pymailsuite.policy.spf.policy import SpfPolicy
-from pymailsuite.policy.spf.remembered import Remembered
 from pymailsuite.values import Address, Peer
 
 
