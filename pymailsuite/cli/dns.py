@@ -252,6 +252,10 @@ def _notes(domain: str, settings: Settings, records: Sequence[OwnRecord]) -> lis
         notes.append(f"{host} must have A (and AAAA) records, and each of its addresses the PTR {host}.")
     if any(record.purpose is Purpose.DANE for record in records):
         notes.append(f"TLSA is heeded only if the zone of {host} is signed (DNSSEC); change it with the key of TLS.")
+    certificate = certificate_of(settings)
+    if certificate is not None and certificate.issuer != certificate.subject:
+        issuer = certificate.issuer.rfc4514_string()
+        notes.append(f"CAA records of {host} or above it, if there are any, must allow {issuer} (RFC 8659).")
     if settings.own_dns.mta_sts != "none":
         notes += [f"https://mta-sts.{ascii_name(domain)}/.well-known/mta-sts.txt must say:"]
         notes += [f"  {line}" for line in mta_sts_policy(host, settings.own_dns).splitlines()]

@@ -9,11 +9,13 @@ import tempfile
 import time
 from pathlib import Path
 
+from cryptography.hazmat.primitives.serialization import Encoding
 from twisted.trial.unittest import SynchronousTestCase
 
 from pymailsuite.policy.dkim.keys import ED25519
 from pymailsuite.policy.dkim.private_keys import generate_key, write_key_file
 from tests.acceptance import acceptance
+from tests.policy.own.test_records import make_certificate
 from tests.support.dns import ZoneServer
 from tests.support.patience import PATIENCE_S
 
@@ -109,6 +111,17 @@ class DnsCommandTests(SynchronousTestCase):
         printed = self.run_dns(ZONE, "records", "example.com", "--json").stdout
         names = [one["name"] for one in json.loads(printed) if one["purpose"] == "dkim"]
         self.assertEqual(["now._domainkey.example.com", "late._domainkey.example.com"], names)
+
+    @acceptance("S159")
+    def test_the_certificate_makes_a_tlsa_record_and_a_word_about_its_issuer(self) -> None:
+        file = self.config.with_name("certificate.pem")
+        file.write_bytes(make_certificate("mx.example.com").public_bytes(Encoding.PEM))
+        tls = f'[tls]\ncertificate = "{file}"\nprivate_key = "{file}"\n'
+        self.config.write_text(CONFIG + tls, encoding="utf-8")
+        printed = self.run_dns(ZONE, "records", "example.com").stdout
+        self.assertIn("_25._tcp.mx.example.com. 3600 IN TLSA 3 1 1 ", printed)
+        self.assertIn("; TLSA is heeded only if the zone of mx.example.com is signed", printed)
+        self.assertIn("must allow CN=Some CA", printed)
 
     @acceptance("S159")
     def test_domains_can_be_checked_one_by_one(self) -> None:

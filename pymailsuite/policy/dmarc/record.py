@@ -135,7 +135,8 @@ def _addresses(value: str) -> tuple[tuple[ReportAddress, ...], bool]:
             continue
         address = unquote(rest.partition("?")[0])
         local_part, _, domain = address.rpartition("@")
-        if not local_part or not domain or any(character.isspace() for character in address):
+        # What is written into our own fields and commands: nothing that could end or open something there.
+        if not local_part or not domain or not address.isprintable() or any(mark in address for mark in " <>"):
             continue
         any_valid = True
         size_max = int(number) * _UNITS[(unit or "").lower()] if number else None

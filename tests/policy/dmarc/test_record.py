@@ -65,7 +65,8 @@ class RecordTests(SynchronousTestCase):
             for uri in ("mailto:a@example.org", "https://reports.example/"):
                 record = parsed(f"v=DMARC1; {tags} rua={uri}")
                 self.assertEqual((Disposition.NONE, None, None), (record.p, record.sp, record.np))
-            for rua in ("", "rua=", "rua=a@example.org", "rua=mailto:", "rua=mailto:@x"):
+            hostile = ("rua=mailto:a%0D%0Ab@x.test", "rua=mailto:a%00@x.test", "rua=mailto:a%3E@x.test")
+            for rua in ("", "rua=", "rua=a@example.org", "rua=mailto:", "rua=mailto:@x", *hostile):
                 self.assertIsNone(parsed(f"v=DMARC1; {tags} {rua}").p)
 
     @given(st.binary(max_size=100).map(lambda octets: b"v=DMARC1;" + octets) | st.binary(max_size=100))
