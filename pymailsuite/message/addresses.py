@@ -42,6 +42,7 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+_IS_WHOLE = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL).fullmatch
 _COMMENT_STOP = re.compile(rb"[()]|\\.", re.DOTALL)
 _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
 _FOLD = re.compile(rb"\r*\n")
@@ -56,7 +57,7 @@ def raw_addresses(body: bytes) -> list[RawAddress]:
 
 def is_ambiguous(body: bytes) -> bool:
     """Whether an entry of an address list can be read as one address or another: it has two pairs of brackets, more
-    than one address without a comma between them, or an address with two ``@``.
+    than one address without a comma between them, an address with two ``@``, or a string or comment that does not end.
 
     RFC 5322 §3.4 has none of these forms, and programs differ in what they make of them. An ``@`` in a display name is
     not meant: it is as common as it is wrong, and everybody goes by the brackets.
@@ -66,8 +67,9 @@ def is_ambiguous(body: bytes) -> bool:
     return parser.ambiguous
 
 
-def _comment_end(body: bytes, start: int) -> int:
-    """The offset after the comment whose parenthesis opens at ``start``; nesting is counted, not recursed into."""
+def _comment_end(body: bytes, start: int) -> int | None:
+    """The offset after the comment whose parenthesis opens at ``start``, None if it does not end; nesting is counted,
+    not recursed into."""
     depth = 0
     for stop in _COMMENT_STOP.finditer(body, start):
         character = stop[0]
@@ -77,7 +79,7 @@ def _comment_end(body: bytes, start: int) -> int:
             depth -= 1
             if not depth:
                 return stop.end()
-    return len(body)
+    return None
 
 
 def _unquoted(text: bytes) -> bytes:
@@ -118,12 +120,18 @@ class _Parser:
             position = token.end()
             kind, text = token.lastgroup, token[0]
             if kind == "comment":
-                position = _comment_end(body, token.start())
+                end = _comment_end(body, token.start())
+                if end is None:
+                    self.ambiguous = True
+                    end = size
+                position = end
                 self.comments.append(_unquoted(body[token.start() : position]))
                 self._word(b" ")
             elif kind == "space":
                 self._word(b" ")
             elif kind == "quoted":
+                if not _IS_WHOLE(text):
+                    self.ambiguous = True
                 self._word(_unquoted(text))
             elif kind == "special":
                 self._special(text)

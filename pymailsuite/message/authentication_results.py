@@ -320,13 +320,17 @@ class _Reader:
 # --- taking ours out ------------------------------------------------------------------------------------------------
 
 _NAME: Final = b"authentication-results"
-_FIELDS = re.compile(rb"^authentication-results[ \t]*+:([^\n]*+\n?(?:[ \t][^\n]*+\n?)*+)", re.IGNORECASE | re.MULTILINE)
+# A fold before the colon is in no grammar, but who unfolds first sees such a field all the same.
+_COLON: Final = rb"[ \t]*+(?:\r?\n[ \t]++)*+:"
+_FIELDS = re.compile(
+    rb"^authentication-results" + _COLON + rb"([^\n]*+\n?(?:[ \t][^\n]*+\n?)*+)", re.IGNORECASE | re.MULTILINE
+)
 _NOT_IN_NAMES = re.compile(r"[\s\"\\\x00]+")
 
 
 POLICY_SCORE: Final = "X-Policy-Score"
 """The field in which we tell what our checks hold against a message."""
-_SCORES = re.compile(rb"^x-policy-score[ \t]*+:[^\n]*+\n?(?:[ \t][^\n]*+\n?)*+", re.IGNORECASE | re.MULTILINE)
+_SCORES = re.compile(rb"^x-policy-score" + _COLON + rb"[^\n]*+\n?(?:[ \t][^\n]*+\n?)*+", re.IGNORECASE | re.MULTILINE)
 
 
 def remove_own_fields(header: bytes, authserv_id: str) -> bytes:

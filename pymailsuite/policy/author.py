@@ -34,8 +34,9 @@ class Author:
     malformed: bool = False
 
 
-# RFC 5322 §4.5 lets white space stand before the colon; the body goes on over the lines folded below it.
-_from_bodies: Final = re.compile(rb"\n[Ff][Rr][Oo][Mm][ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)").findall
+# RFC 5322 §4.5 lets white space stand before the colon. It has no fold there, but who unfolds first sees such a field
+# all the same. The body goes on over the lines folded below it.
+_from_bodies: Final = re.compile(rb"\n[Ff][Rr][Oo][Mm][ \t]*+(?:\r?\n[ \t]++)*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)").findall
 
 _is_host_name: Final = re.compile(r"[a-z0-9_.-]+").fullmatch
 

@@ -189,6 +189,11 @@ class RemovalTests(SynchronousTestCase):
         ):
             self.assertEqual(header(), remove_own_results(header(body), OURS), body)
 
+    def test_a_fold_before_the_colon_saves_none(self) -> None:
+        for name in (b"Authentication-Results\r\n ", b"AUTHENTICATION-results \t\r\n\t\r\n  "):
+            block = b"Subject: x\r\n" + name + b": mx.example.org; dkim=pass\r\n more\r\nTo: y\r\n\r\n"
+            self.assertEqual(b"Subject: x\r\nTo: y\r\n\r\n", remove_own_results(block, OURS))
+
     def test_ours_goes_in_either_form_of_labels(self) -> None:
         for ours in ("mx.bücher.example", "MX.xn--bcher-kva.example"):
             for body in ("mx.BÜCHER.example; none", "mx.xn--bcher-kva.example; none", "(mx.bücher.example"):

@@ -48,6 +48,7 @@ class AuthorTests(SynchronousTestCase):
     def test_what_can_be_read_in_two_ways_is_malformed(self) -> None:
         for body in (
             *("<a@a.test> <b@b.test>", "x <a@a.test> <b@b.test>", "<a@a.test> b@b.test", "<a@a.test>x@b.test"),
+            *('"a@a.test', "a@a.test (b", '"a" (b\\) <a@a.test>', '"a\\" <a@a.test>'),
             *("a@a.test b@b.test", "a@a.test@b.test", "<a@a.test@b.test>", '"x" <a@a.test> y <b@b.test>', "a@a.test@"),
         ):
             found = author(body)
@@ -62,6 +63,10 @@ class AuthorTests(SynchronousTestCase):
             ),
         ):
             self.assertEqual(Author(("a.test",)), author(body), body)
+
+    def test_a_fold_before_the_colon_hides_nobody(self) -> None:
+        self.assertEqual(Author(("a.test",)), author_of(b"Subject: x\r\nFrom \r\n\t: a@a.test\r\n\r\n"))
+        self.assertTrue(author_of(b"From: a@a.test\r\nFrom\r\n : b@b.test\r\n\r\n").malformed)
 
     def test_what_no_host_can_be_called_is_no_domain_name(self) -> None:
         for body in ("a@a.test\0", "a@a%2etest", "a@a.test'", "a@a$.test"):

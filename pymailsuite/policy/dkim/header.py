@@ -34,12 +34,19 @@ class Field(NamedTuple):
 
 
 def split_fields(header: bytes) -> list[Field]:
-    """The fields of a header, with or without its empty line. Lines that are no fields are left out."""
-    fields = []
+    """The fields of a header, with or without its empty line.
+
+    A line that is no field counts as part of the field before it: there some programs show it, and so none can be put
+    behind a signed field. One before the first field, such as an mbox has, is left out.
+    """
+    fields: list[Field] = []
     for line in _line_ends(header):
         name, colon, _ = line.partition(b":")
         if colon and _is_name(name := name.rstrip(b" \t")):
             fields.append(Field(name.lower(), line.removesuffix(b"\r")))
+        elif fields and (stray := line.removesuffix(b"\r")):
+            before = fields[-1]
+            fields[-1] = Field(before.name, before.raw + b"\r\n" + stray)
     return fields
 
 

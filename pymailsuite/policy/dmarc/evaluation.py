@@ -162,6 +162,8 @@ class _Alignment:
         return ""
 
     async def _same_organization(self, domain: str) -> bool:
+        if domain.rpartition(".")[2] != self._author_domain.rpartition(".")[2]:
+            return False
         organization = await self._discovery.organizational_domain(self._author_domain)
         if domain != organization and not domain.endswith("." + organization):
             return False

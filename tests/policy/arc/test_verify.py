@@ -51,7 +51,8 @@ def resealed(message: bytes, name: str, tag: str, value: str | None) -> bytes:
         pairs = [(t, "" if t == "b" else "".join(v.split())) for t, v in tags.items()]
         if each == SIGNATURE:
             names = [word.strip().lower().encode() for word in tags.get("h", "from").split(":")]
-            covered = HeaderView(split_fields(done + rest)).signed_octets(names, tags.get("c") == "relaxed/relaxed")
+            header = done + rest.partition(b"\r\n\r\n")[0] + b"\r\n"
+            covered = HeaderView(split_fields(header)).signed_octets(names, tags.get("c") == "relaxed/relaxed")
             done += signed_field(each.encode(), pairs, covered, key, tags.get("c") == "relaxed/relaxed")
         else:
             view = HeaderView(split_fields(done))

@@ -25,9 +25,9 @@ class FieldTests(SynchronousTestCase):
         self.assertEqual([canonical_field(field.raw, True) for field in fields], [b"a:X", b"b:Y Z"])
         self.assertEqual([canonical_field(field.raw, False) for field in fields], [b"A: X", b"B : Y\t\r\n\tZ  "])
 
-    def test_lines_that_are_no_fields_are_left_out(self) -> None:
-        fields = split_fields(b"From me\r\nA: x\r\n\xff\r\nB: y")
-        self.assertEqual([(field.name, field.raw) for field in fields], [(b"a", b"A: x"), (b"b", b"B: y")])
+    def test_lines_that_are_no_fields_belong_to_the_field_before(self) -> None:
+        fields = split_fields(b"From me\r\nA: x\r\n\xff\r\n>\r\nB: y\r\n\r\n")
+        self.assertEqual([(field.name, field.raw) for field in fields], [(b"a", b"A: x\r\n\xff\r\n>"), (b"b", b"B: y")])
 
     @given(values)
     def test_a_relaxed_field_is_its_own_relaxed_form(self, value: bytes) -> None:

@@ -271,6 +271,21 @@ class RefusedTests(SynchronousTestCase):
         self.check(b"Reply-To: x@evil.example\r\n" + signed(), DkimStatus.FAIL, "does not match")
         self.assertTrue(result_of(b"Received: by somebody\r\n" + signed()).passed)
 
+    def test_a_line_that_is_no_field_cannot_hide_behind_a_signed_one(self) -> None:
+        """Some programs take it for a fold of the field before."""
+        good = signed(rules=EXACT)
+        for stray in (
+            b"\x0b, eve@evil.example",
+            b"\xc2\xa0, eve@evil.example",
+            b"eve@evil.example",
+            b"From\r\n : x@y.z",
+        ):
+            behind = good.replace(b"<ann@example.org>\r\n", b"<ann@example.org>\r\n" + stray + b"\r\n")
+            self.check(behind, DkimStatus.FAIL, "does not match")
+            self.assertTrue(result_of(stray + b"\r\n" + good).passed)
+            unsigned = good.replace(b"1@example.org>\r\n", b"1@example.org>\r\n" + stray + b"\r\n")
+            self.assertTrue(result_of(unsigned).passed)
+
     def test_a_key_that_cannot_be_had_is_said_of_a_changed_message_too(self) -> None:
         """RFC 6376 §6.1: the key comes before the body."""
         changed = signed() + b"more"

@@ -198,3 +198,4 @@ class TreeWalkTests(EvaluationCase):
         records = zone({"example.com": "v=DMARC1; p=reject"}, ["com"])
         self.assertEqual("pass reject none", self.words(records, "example.com", "", ["example.com"], tree=True))
         self.assertEqual("temperror reject none", self.words(records, "example.com", "", ["a.example.com"], tree=True))
+        self.assertEqual("fail reject reject", self.words(records, "example.com", "other.net", tree=True))
