@@ -8,7 +8,7 @@ ACCEPTs, the others' objections do not undo.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from attrs import evolve
@@ -138,19 +138,19 @@ class Deciding:
         """What ``rulings``, those of the transaction's stage, and those of earlier stages come to."""
         stage = transaction.stage
         known = (*transaction.rulings, *rulings) if transaction.rulings else tuple(rulings)
-        # Most rulings count as nothing; where all recipients have the same rules, they do so for everybody.
+        # Most rulings count as nothing, whatever anybody wants; and where all recipients have the same rules, more do.
         differ = self._overrides or transaction.overrides
-        counting, here = (known, rulings) if differ else (_counting(known), _counting(rulings))
+        counting, here = (_outspoken(known), _outspoken(rulings)) if differ else (_counting(known), _counting(rulings))
         score = _score_of(counting)
         refusal, culprit = None, ""
         if stage is Stage.RCPT:
             refusal, culprit = self._refusal_for(transaction.recipient, counting, counting, transaction)
-            if refusal is None and self._is_to_come_alone(transaction, known):
+            if refusal is None and self._is_to_come_alone(transaction, counting):
                 refusal, culprit = _SEPARATELY, _BY_RECIPIENT
         elif stage in _AFTER_RECIPIENTS:
             # One answer for all of them. Those of a stranger's message have the same rules; of those of a user's, who
             # cannot be asked to send twice, all get what one of them wants to have.
-            for recipient in transaction.recipients if differ else transaction.recipients[:1]:
+            for recipient in self._each_with_rules(transaction) if differ else transaction.recipients[:1]:
                 refusal, culprit = self._refusal_for(recipient, here, counting, transaction)
                 if refusal is None:
                     break
@@ -173,29 +173,31 @@ class Deciding:
         """Rulings after which mail went on, if any of them is an objection: it has not counted."""
         if not any(ruling.effect in _OBJECTIONS for ruling in over):
             return ()
+        vouching = [other for other in over if other.effect is Effect.ACCEPT]
         return tuple(
             [
-                evolve(ruling, effect=Effect.OVERRULED, set_aside=self._set_aside_by(ruling, transaction, over))
+                evolve(ruling, effect=Effect.OVERRULED, set_aside=self._set_aside_by(ruling, transaction, vouching))
                 if ruling.effect in _OBJECTIONS
                 else ruling
                 for ruling in over
             ]
         )
 
-    def _set_aside_by(self, ruling: Ruling, transaction: MailTransaction, known: Sequence[Ruling]) -> str:
+    def _set_aside_by(self, ruling: Ruling, transaction: MailTransaction, vouching: Sequence[Ruling]) -> str:
         """Whose word or wish it was: who vouches, or recipients whose rules want it otherwise."""
-        recipients = transaction.recipients if ruling.recipient is None else (ruling.recipient,)
-        vouching = {
-            other.policy: None
-            for other in known
-            if other.effect is Effect.ACCEPT and (other.recipient is None or other.recipient in recipients)
-        }
-        words = [f"{policy} vouches" for policy in vouching] if ruling.policy not in self._excepted else []
-        for recipient in recipients:
+        concerned = (None, ruling.recipient)
+        words = dict.fromkeys(
+            f"{other.policy} vouches"
+            for other in vouching
+            if ruling.policy not in self._excepted and (ruling.recipient is None or other.recipient in concerned)
+        )
+        for recipient in transaction.recipients if ruling.recipient is None else (ruling.recipient,):
             action = self._wanted_by(recipient, transaction)[0].get(ruling.policy)
             if action is not None and action != self._sections[ruling.policy].action:
-                words.append(f"{recipient} wants {ruling.policy}={action}")
-        return ", ".join(words[:_WORDS_MAX])
+                words[f"{recipient} wants {ruling.policy}={action}"] = None
+            if len(words) >= _WORDS_MAX:
+                break
+        return ", ".join(words)
 
     def _disposals(self, transaction: MailTransaction, known: Sequence[Ruling]) -> dict[Address, Disposal]:
         """Where copies go instead, as each recipient's own configuration and whoever vouches for the mail will have
@@ -216,6 +218,16 @@ class Deciding:
                 if found.get(recipient) is not Disposal.DISCARD:
                     found[recipient] = disposal
         return found
+
+    def _each_with_rules(self, transaction: MailTransaction) -> Iterator[Address]:
+        """The recipients; of those with the same rules one."""
+        seen: set[object] = set()
+        for recipient in transaction.recipients:
+            actions, limit = self._wanted_by(recipient, transaction)
+            rules = (frozenset(actions.items()), limit)
+            if rules not in seen:
+                seen.add(rules)
+                yield recipient
 
     def _wanted_by(
         self, recipient: Address | None, transaction: MailTransaction
@@ -347,9 +359,21 @@ def _concerned(transaction: MailTransaction) -> tuple[Address, ...]:
     return transaction.recipients if transaction.stage in _AFTER_RECIPIENTS else ()
 
 
+def _outspoken(rulings: Sequence[Ruling]) -> Sequence[Ruling]:
+    """Without those that count as nothing whatever anybody wants; for RCPT as in :func:`_counting`."""
+    kept = [ruling for ruling in rulings if ruling.verdict.action is not Action.PASS]
+    if any(ruling.verdict.score < 0 for ruling in kept):
+        return [ruling for ruling in rulings if ruling.verdict.action is not Action.PASS or ruling.stage is Stage.RCPT]
+    return kept
+
+
 def _counting(rulings: Sequence[Ruling]) -> Sequence[Ruling]:
-    """Without those that count as nothing, but for RCPT: of several recipients one may weigh less than nothing."""
-    return [ruling for ruling in rulings if ruling.effect is not Effect.NONE or ruling.stage is Stage.RCPT]
+    """Without those that count as nothing; but if one weighs less than nothing, another at RCPT may outweigh it by
+    that."""
+    kept = [ruling for ruling in rulings if ruling.effect is not Effect.NONE]
+    if any(ruling.score < 0 for ruling in kept):
+        return [ruling for ruling in rulings if ruling.effect is not Effect.NONE or ruling.stage is Stage.RCPT]
+    return kept
 
 
 def _latest(known: Sequence[Ruling]) -> list[Ruling]:

@@ -356,6 +356,20 @@ class DecidingTests(ChainTestCase):
             refusal = self.decide(chain, asked).refusal
             self.assertEqual(refusal is not None and refusal.code == 452, apart, (answers, actions))
 
+    def test_of_several_recipients_the_one_that_weighs_most_counts_even_if_that_is_nothing(self) -> None:
+        good, bad = Verdict(Action.SCORE, score=-2.0), Verdict(Action.SCORE, score=3.0)
+        known = says("known", rcpt=lambda t: good if t.recipient == ANN else Verdict())
+        chain = chain_of(known, says("late", message=bad), reject_score=2.0)
+        unrelated = RecipientOverrides(actions={"other": "off"})
+        for overrides in ({}, {ANN: unrelated, BOB: unrelated}):
+            for recipients, score in (((ANN,), 1.0), ((ANN, BOB), 3.0), ((BOB, ANN), 3.0)):
+                rulings: tuple[Ruling, ...] = ()
+                for recipient in recipients:
+                    rulings += self.decide(chain, at(Stage.RCPT, recipient=recipient, rulings=rulings)).rulings
+                message = at(Stage.MESSAGE, recipients=recipients, rulings=rulings, overrides=overrides)
+                decision = self.decide(chain, message)
+                self.assertEqual((decision.score, decision.refusal is not None), (score, score > 2), recipients)
+
     def test_an_objection_that_did_not_count_says_whose_wish_or_word_that_was(self) -> None:
         objecting = says("one", mail=rejecting(), message=Verdict())
         stored = {ANN: RecipientOverrides(actions={"one": "off"})}
