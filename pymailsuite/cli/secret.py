@@ -74,6 +74,7 @@ def rotate(name: str, config_file: Path, as_json: bool) -> None:
 @json_option
 def keygen(file: Path, as_json: bool) -> None:
     """Put a new key to encrypt with at the top of FILE, which is made if it is missing: for [store] encryption_keys.
+    The file must belong to the user the server runs as.
 
     Those below still decrypt. Copy the file to all nodes, restart them, then run: pymailsuite secret encrypt
     """

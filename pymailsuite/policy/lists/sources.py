@@ -155,12 +155,13 @@ class UrlSource:
     async def _take(self, kept: FetchedList) -> bool:
         """Use what is kept. Whether that changes anything. ListRefused."""
         if kept.version != self._seen:
-            # Even if it is refused: the same list would be refused again at each look.
-            self._seen = kept.version
-            content = await self._store().content(self._source.url)
+            content: FetchedContent | None = await self._store().content(self._source.url)
             if content is None:
                 return False
+            # Even if it is refused: the same list would be refused again at each look.
             self._seen = content.version
+            # Another node may have put a newer one in its place just now.
+            kept = evolve(kept, version=content.version)
             self._read = await self._in_thread(_entries_of, content, self._source)
         elif self._taken is None or self._taken.version != kept.version or not self._expires_later(kept):
             return False

@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -340,6 +340,17 @@ class FetchTests(SynchronousTestCase):
         self.assertTrue(self.look(second))
         self.assertTrue(self.look(first))
         self.assertEqual(2, len(self.web.asked))
+
+    def test_what_cannot_be_read_from_the_store_is_read_at_the_next_look(self) -> None:
+        self.look(first := self.url_source())
+        self.look(first)
+        second, lists = self.url_source(), self.store.fetched_lists
+        content = lists.content
+        self.patch(lists, "content", lambda url: fail(StoreUnavailable()))
+        self.failureResultOf(Deferred.fromCoroutine(second.look()), StoreUnavailable)
+        self.patch(lists, "content", content)
+        self.assertTrue(self.look(second))
+        self.assertEqual(2, len(second.entries))
 
     def test_what_is_kept_is_checked_again_before_it_is_used(self) -> None:
         for _ in range(2):
