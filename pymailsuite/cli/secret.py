@@ -76,7 +76,7 @@ def keygen(file: Path, as_json: bool) -> None:
     """Put a new key to encrypt with at the top of FILE, which is made if it is missing: for [store] encryption_keys.
     The file must belong to the user the server runs as.
 
-    Those below still decrypt. Copy the file to all nodes, restart them, then run: pymailsuite secret encrypt
+    Those below still decrypt. Copy the file to all nodes, then run: pymailsuite secret encrypt
     """
     try:
         name = add_encryption_key(file)

@@ -15,16 +15,19 @@ import binascii
 import hashlib
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from twisted.logger import Logger
 
 from pymailsuite.config.private_file import read_private_file
 from pymailsuite.errors import ConfigError, TemporaryFailure
 from pymailsuite.store.transaction import Transaction
+
+log = Logger()
 
 _MARK: Final = b"sealed1:"
 """Neither a key in PEM or base64 nor, but once in 2 to the 64, a random secret begins so."""
@@ -45,11 +48,26 @@ def _key_id(key: bytes) -> bytes:
 
 class Encryption:
     """With the first of ``keys``, 32 octets each, new values are encrypted; those encrypted with the others are read.
-    Without any key values are written as they are."""
+    Without any key values are written as they are.
 
-    def __init__(self, keys: Sequence[bytes] = ()) -> None:
+    ``reread`` gives the keys there are by now, None if they are the same; it is asked when a key is missing. In
+    database threads.
+    """
+
+    def __init__(self, keys: Sequence[bytes] = (), reread: Callable[[], Sequence[bytes] | None] = lambda: None) -> None:
+        self._reread = reread
+        self._use(keys)
+
+    def _use(self, keys: Sequence[bytes]) -> None:
         self._ciphers = {_key_id(key): AESGCM(key) for key in keys}
         self._first = next(iter(self._ciphers), b"")
+
+    def _cipher(self, key_id: bytes) -> AESGCM | None:
+        if key_id not in self._ciphers:
+            keys = self._reread()
+            if keys is not None:
+                self._use(keys)
+        return self._ciphers.get(key_id)
 
     @property
     def key_name(self) -> str:
@@ -58,11 +76,11 @@ class Encryption:
 
     def sealed(self, octets: bytes, *place: str) -> bytes:
         """``octets`` as they are kept in ``place``: a table, and the key of a row."""
-        if not self._first:
+        first, ciphers = self._first, self._ciphers
+        if not first:
             return octets
         nonce = os.urandom(_NONCE_OCTETS)
-        sealed = self._ciphers[self._first].encrypt(nonce, octets, _associated(place))
-        return _MARK + self._first + nonce + sealed
+        return _MARK + first + nonce + ciphers[first].encrypt(nonce, octets, _associated(place))
 
     def opened(self, kept: bytes, *place: str) -> bytes:
         """What is kept in ``place``. CannotDecrypt."""
@@ -70,7 +88,7 @@ class Encryption:
             return kept
         start = len(_MARK) + _ID_OCTETS
         key_id, nonce, sealed = kept[len(_MARK) : start], kept[start : start + _NONCE_OCTETS], kept[start:]
-        cipher = self._ciphers.get(key_id)
+        cipher = self._cipher(key_id)
         where = " of ".join(place[::-1])
         if cipher is None:
             raise CannotDecrypt(cause=f"{where}: [store] encryption_keys has no key {key_id.hex()}")
@@ -81,7 +99,7 @@ class Encryption:
 
     def lacks_key_of(self, kept: bytes) -> bool:
         """Whether a kept value is encrypted with a key we do not have."""
-        return kept.startswith(_MARK) and bytes.fromhex(key_name_of(kept)) not in self._ciphers
+        return kept.startswith(_MARK) and self._cipher(bytes.fromhex(key_name_of(kept))) is None
 
     def is_current(self, kept: bytes) -> bool:
         """Whether a kept value would be written the same way now."""
@@ -107,25 +125,57 @@ def _associated(place: Sequence[str]) -> bytes:
     return "\0".join(place).encode("utf-8")
 
 
+class _KeyFile:
+    """The keys of a file, base64, one a line."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen: tuple[int, int, int] | None = None
+
+    def keys(self) -> list[bytes]:
+        """All of them. ConfigError."""
+        self._seen = self._state()
+        keys = []
+        for number, line in enumerate(read_private_file(self._path).splitlines(), 1):
+            text = line.partition(b"#")[0].strip()
+            if not text:
+                continue
+            try:
+                key = base64.b64decode(text, validate=True)
+            except binascii.Error:
+                key = b""
+            if len(key) != _KEY_OCTETS:
+                raise ConfigError(f"{self._path}: line {number} is not a key of {_KEY_OCTETS} octets in base64")
+            keys.append(key)
+        if not keys:
+            raise ConfigError(f"{self._path}: there is no key in it")
+        return keys
+
+    def changed_keys(self) -> list[bytes] | None:
+        """Those there are by now; None if the file is the one that was read last, or cannot be used."""
+        if self._state() == self._seen:
+            return None
+        try:
+            return self.keys()
+        except ConfigError as error:
+            log.error("{event}: {reason}", event="store.encryption_keys_unusable", reason=str(error))
+            return None
+
+    def _state(self) -> tuple[int, int, int] | None:
+        try:
+            state = self._path.stat()
+        except OSError:
+            return None
+        # Of the three times this one is moved by a change of the mode too.
+        return state.st_ino, state.st_ctime_ns, state.st_size
+
+
 def read_encryption(path: Path | None) -> Encryption:
-    """Encryption with the keys of a file, base64, one a line; without one if there is no file. ConfigError."""
+    """Encryption with the keys of a file, which may be changed later; none if there is no file. ConfigError."""
     if path is None:
         return Encryption()
-    keys = []
-    for number, line in enumerate(read_private_file(path).splitlines(), 1):
-        text = line.partition(b"#")[0].strip()
-        if not text:
-            continue
-        try:
-            key = base64.b64decode(text, validate=True)
-        except binascii.Error:
-            key = b""
-        if len(key) != _KEY_OCTETS:
-            raise ConfigError(f"{path}: line {number} is not a key of {_KEY_OCTETS} octets in base64")
-        keys.append(key)
-    if not keys:
-        raise ConfigError(f"{path}: there is no key in it")
-    return Encryption(keys)
+    file = _KeyFile(path)
+    return Encryption(file.keys(), file.changed_keys)
 
 
 def add_encryption_key(path: Path) -> str:

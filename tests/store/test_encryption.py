@@ -112,6 +112,26 @@ class StoreTests(SynchronousTestCase):
             self.assertNotIn(octets, kept)
         self.assertEqual([KEY], fired(store.in_vain().keys.keys()))
 
+    def test_a_server_that_runs_finds_the_key_that_others_encrypt_with_by_now(self) -> None:
+        self.write_keys(OLD)
+        running = self.open_store()
+        fired(running.keys.add(KEY))
+        add_encryption_key(self.keys)
+        other = self.open_store()
+        self.assertEqual(1, fired(other.keys.seal_anew()))
+        self.assertEqual([KEY], fired(running.keys.keys()))
+        fired(running.secrets.secrets("x"))
+        fired(running.secrets.rotate("x", 0.0))
+        self.assertEqual({read_encryption(self.keys).key_name}, set(map(key_name_of, self.kept(running))))
+        # A file that is of no use does not take away the keys there were.
+        add_encryption_key(self.keys)
+        fired(self.open_store().keys.seal_anew())
+        self.keys.chmod(0o644)
+        self.assertRaises(CannotDecrypt, fired, running.keys.keys())
+        self.assertEqual(2, len(fired(running.secrets.secrets("x"))))
+        self.keys.chmod(0o600)
+        self.assertEqual([KEY], fired(running.keys.keys()))
+
     def test_when_the_key_is_lost_the_store_opens_and_the_secrets_can_be_replaced(self) -> None:
         self.write_keys(OLD)
         store = self.open_store()
