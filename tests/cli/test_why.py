@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import imaplib
 import json
+import poplib
 import smtplib
 import socket
 import subprocess
@@ -165,6 +166,7 @@ class OperatorTests(WhyCase):
                 self._refused_or_marked_by_dmarc()
                 self._asked_to_wait_and_then_taken()
                 self._too_many_at_once()
+                self._wrong_passwords(server)
 
     def command(self, *words: str) -> None:
         config = str(self.folder / "pymailsuite.toml")
@@ -234,3 +236,15 @@ class OperatorTests(WhyCase):
             client.docmd("GET / HTTP/1.0")
         (story,) = self.stories("203.0.113.78")
         self.assertEqual((story["what"], story["reply"][:9]), ("cut_off", "421 4.7.0"))
+
+    def _wrong_passwords(self, server: TunedServer) -> None:
+        with imaplib.IMAP4("127.0.0.1", server.port(143)) as reader:
+            self.assertRaises(imaplib.IMAP4.error, reader.login, "ann@example.test", "letmein")
+        maildrop = poplib.POP3("127.0.0.1", server.port(110), timeout=20)
+        maildrop.user("ann@example.test")
+        self.assertRaises(poplib.error_proto, maildrop.pass_, "letmein")
+        maildrop.close()
+        stories = self.stories("127.0.0.1", until=lambda found: len(found) >= 2)
+        found = sorted((one["protocol"], one["what"]) for one in stories)
+        self.assertEqual(found, [("imap", "login_refused"), ("pop3", "login_refused")])
+        self.assertNotIn("letmein", json.dumps(stories))
