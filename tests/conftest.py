@@ -57,7 +57,11 @@ def pytest_configure_node(node: object) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """On a PostgreSQL only what makes stores is run: the rest does the same as on SQLite."""
+    """On a PostgreSQL only what makes stores is run: the rest does the same as on SQLite.
+
+    What takes long comes first: at the end no process of pytest-xdist waits for another.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
     if not config.stash.get(_URL, ""):
         return
     kept = [item for item in items if not isinstance(item, pytest.Function) or _makes_stores(item.module.__name__)]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -13,8 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from pymailsuite.policy.dkim.private_keys import read_key_file, write_key_file
 from tests.acceptance import acceptance
 from tests.policy.dkim.support import MESSAGE, NOW, private_key
+from tests.support import commands
 from tests.support.dns import ZoneServer
-from tests.support.patience import PATIENCE_S
 
 
 class CommandTests(SynchronousTestCase):
@@ -38,13 +36,7 @@ class CommandTests(SynchronousTestCase):
         self.signer = ["--domain", "example.org", "--selector", "s1", "--key", str(self.key)]
 
     def command(self, *words: str, stdin: bytes = b"", code: int = 0) -> bytes:
-        done = subprocess.run(
-            [sys.executable, "-m", "pymailsuite", *words],
-            input=stdin,
-            capture_output=True,
-            check=False,
-            timeout=PATIENCE_S,
-        )
+        done = commands.run_octets(*words, stdin=stdin)
         self.assertEqual(done.returncode, code, done.stderr)
         return done.stdout if code == 0 else done.stderr
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.policy.dmarc.reports.samples import OLDER
+from tests.support import commands
 from tests.support.dns import ZoneServer
-from tests.support.patience import PATIENCE_S
 
 FAILURE = b"""From: reports@big.test
 Content-Type: multipart/report; report-type=feedback-report; boundary=x
@@ -35,8 +34,7 @@ Subject: pay
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pymailsuite", "dmarc", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    return commands.run("dmarc", *arguments)
 
 
 class ParseTests(SynchronousTestCase):

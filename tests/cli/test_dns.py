@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -16,8 +15,8 @@ from pymailsuite.policy.dkim.keys import ED25519
 from pymailsuite.policy.dkim.private_keys import generate_key, write_key_file
 from tests.acceptance import acceptance
 from tests.policy.own.test_records import make_certificate
+from tests.support import commands
 from tests.support.dns import ZoneServer
-from tests.support.patience import PATIENCE_S
 
 CONFIG = """
 [server]
@@ -44,11 +43,11 @@ class DnsCommandTests(SynchronousTestCase):
         self.config.write_text(CONFIG, encoding="utf-8")
 
     def run_dns(self, zone: dict[tuple[str, str], list[str]], *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "pymailsuite", "dns", *arguments, "--config", str(self.config)]
+        command = ["dns", *arguments, "--config", str(self.config)]
         with ZoneServer(zone) as server:
             command += ["--resolver", server.address]
             command = [server.address if word == "THERE" else word for word in command]
-            return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+            return commands.run(*command)
 
     @acceptance("S159")
     def test_records_are_printed_and_checked(self) -> None:

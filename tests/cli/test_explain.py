@@ -5,8 +5,6 @@ from __future__ import annotations
 import imaplib
 import json
 import socket
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +16,7 @@ from pymailsuite.message.authentication_results import parse_authentication_resu
 from pymailsuite.message.headers import fields
 from tests.policy.arc.support import sealed
 from tests.policy.dkim.support import MESSAGE, NOW, signed, signing_key
+from tests.support import commands
 from tests.support.dns import ZoneServer
 from tests.support.patience import PATIENCE_S
 from tests.support.server import Server, running
@@ -55,8 +54,7 @@ class ExplainCase(SynchronousTestCase):
         return str(path)
 
     def run_command(self, *arguments: str, stdin: str = "", code: int = 0) -> str:
-        command = [sys.executable, "-m", "pymailsuite", *arguments]
-        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+        done = commands.run(*arguments, stdin=stdin)
         self.assertEqual(done.returncode, code, done.stderr)
         return done.stderr if code == 2 else done.stdout
 

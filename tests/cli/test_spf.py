@@ -7,8 +7,8 @@ import sys
 import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.support import commands
 from tests.support.dns import ZoneServer
-from tests.support.patience import PATIENCE_S
 
 ZONE = {
     ("example.com", "TXT"): ['"v=spf1 mx a:far.example.com exp=why.example.com -all"'],
@@ -21,8 +21,7 @@ ZONE = {
 
 class SpfCommandTests(SynchronousTestCase):
     def run_command(self, *arguments: str, stdin: str = "", code: int = 0) -> str:
-        command = [sys.executable, "-m", "pymailsuite", "spf", *arguments]
-        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+        done = commands.run("spf", *arguments, stdin=stdin)
         self.assertEqual(done.returncode, code, done.stderr)
         return done.stderr if code == 2 else done.stdout
 

@@ -8,19 +8,18 @@ import json
 import poplib
 import smtplib
 import socket
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.acceptance import acceptance
+from tests.support import commands, patience
 from tests.support.dns import ZoneServer
-from tests.support.patience import PATIENCE_S
 from tests.support.proxied import ProxiedSmtp
 from tests.support.server import TunedServer, running
 from tests.support.socket_sink import SocketSink
@@ -41,19 +40,20 @@ class WhyCase(SynchronousTestCase):
         self.folder = Path(folder.name)
 
     def why(self, *arguments: str, code: int = 0) -> str:
+        """What it says, once it has that to say: a server writes its history down a little later."""
         config = str(self.folder / "pymailsuite.toml")
-        command = [sys.executable, "-m", "pymailsuite", "why", *arguments, "--config", config]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
-        self.assertEqual(done.returncode, code, done.stderr)
+
+        def told() -> CompletedProcess[str] | None:
+            done = commands.run("why", *arguments, "--config", config)
+            return done if done.returncode == code else None
+
+        done = patience.until(told)
+        assert done is not None
         return done.stdout
 
     def stories(self, *arguments: str, until: Callable[[Any], bool] = bool) -> Any:
         """What it says as JSON, as soon as that is as wanted."""
-        deadline = time.monotonic() + 30
-        while True:
-            found = json.loads(self.why(*arguments, "--json"))
-            if until(found) or time.monotonic() > deadline:
-                return found
+        return patience.until(lambda: until(found := json.loads(self.why(*arguments, "--json"))) and found)
 
 
 class WhyTests(WhyCase):
@@ -80,7 +80,7 @@ class WhyTests(WhyCase):
                 self._disposed_of(server)
 
     def _refused_by_spf(self, server: TunedServer) -> None:
-        with smtplib.SMTP("127.0.0.1", server.port(25), timeout=PATIENCE_S) as client:
+        with smtplib.SMTP("127.0.0.1", server.port(25), timeout=patience.PATIENCE_S) as client:
             client.ehlo("mx.strict.example")
             client.mail("joe@strict.example")
             self.assertEqual(client.rcpt("ann@example.test")[0], 550)
@@ -97,7 +97,7 @@ class WhyTests(WhyCase):
         self.assertEqual([one["id"] for one in self.stories("127.0.0.1")], [story["id"]])
 
     def _delivered_here(self, server: TunedServer) -> None:
-        with smtplib.SMTP("127.0.0.1", server.port(25), timeout=PATIENCE_S) as client:
+        with smtplib.SMTP("127.0.0.1", server.port(25), timeout=patience.PATIENCE_S) as client:
             client.sendmail("joe@soft.example", ["ann@example.test"], MESSAGE)
         (story,) = self.stories("<1@soft.example>")
         self.assertEqual(story["recipients"][0]["now"], ["INBOX"])
@@ -113,7 +113,9 @@ class WhyTests(WhyCase):
         self.assertNotIn("secret", told + json.dumps(self.stories(story["id"])))
 
     def _relayed(self, server: TunedServer) -> None:
-        with smtplib.SMTP("127.0.0.1", server.port(25), timeout=PATIENCE_S, source_address=("127.0.0.9", 0)) as client:
+        with smtplib.SMTP(
+            "127.0.0.1", server.port(25), timeout=patience.PATIENCE_S, source_address=("127.0.0.9", 0)
+        ) as client:
             client.sendmail("ann@example.test", ["bob@far.example"], MESSAGE)
         (story,) = self.stories("bob@far.example", until=lambda found: found and len(found[0]["attempts"]) == 2)
         self.assertEqual([one["state"] for one in story["attempts"]], ["waiting", "delivered"])
@@ -124,7 +126,7 @@ class WhyTests(WhyCase):
 
     def _disposed_of(self, server: TunedServer) -> None:
         for kind in ("junk", "discard"):
-            with smtplib.SMTP("127.0.0.1", server.port(25), timeout=PATIENCE_S) as client:
+            with smtplib.SMTP("127.0.0.1", server.port(25), timeout=patience.PATIENCE_S) as client:
                 client.sendmail(f"{kind}@soft.example", ["ann@example.test"], MESSAGE)
         self.assertIn("ann@example.test: taken for junk, now in Junk\n", self.why("junk@soft.example"))
         self.assertIn("ann@example.test: thrown away, as a check wants it\n", self.why("discard@soft.example"))
@@ -170,8 +172,8 @@ class OperatorTests(WhyCase):
 
     def command(self, *words: str) -> None:
         config = str(self.folder / "pymailsuite.toml")
-        line = [sys.executable, "-m", "pymailsuite", *words, "--config", config]
-        subprocess.run(line, capture_output=True, timeout=60, check=True)
+        done = commands.run(*words, "--config", config)
+        self.assertEqual(done.returncode, 0, done.stderr)
 
     def _send(self, domain: str, recipient: str) -> int:
         text = f"From: joe@{domain}\r\nMessage-ID: <{recipient}.{domain}>\r\n\r\nx\r\n"
@@ -211,9 +213,10 @@ class OperatorTests(WhyCase):
 
     def _asked_to_wait_and_then_taken(self) -> None:
         self.assertEqual(self._send("good.example", "bob@example.test"), 451)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + patience.PATIENCE_S
         while self._send("good.example", "bob@example.test") != 250 and time.monotonic() < deadline:
             time.sleep(0.5)
+        self.stories("bob@example.test", until=lambda found: len(found) > 1 and "accepted" in str(found))
         told = self.why("bob@example.test")
         last, *_, first = told.split("\n\n")
         self.assertIn("accepted\n", last)

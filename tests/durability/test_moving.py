@@ -25,6 +25,7 @@ import pytest
 
 from tests.acceptance import acceptance
 from tests.durability.clients import MailboxView, imap, message, send, smtp
+from tests.support import commands
 from tests.support.postgres import PostgresServer
 from tests.support.server import Server, running
 
@@ -34,23 +35,18 @@ COMMAND_LIMIT_S = 120.0
 KILLS = 1
 
 
-def command(*arguments: str) -> list[str]:
-    """``pymailsuite`` of this very Python."""
-    return [sys.executable, "-m", "pymailsuite", *arguments]
-
-
 def run(*arguments: str, code: int | None = 0) -> Any:
     """What a command prints with ``--json``."""
-    done = subprocess.run(
-        command(*arguments, "--json"), capture_output=True, text=True, check=False, timeout=COMMAND_LIMIT_S
-    )
+    done = commands.run(*arguments, "--json")
     assert code is None or done.returncode == code, (done.returncode, done.stdout, done.stderr)
     return json.loads(done.stdout) if done.stdout else done.stderr
 
 
 def run_then_kill(after_s: float, *arguments: str) -> bool:
     """Whether there was anything left to kill."""
-    process = subprocess.Popen(command(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pymailsuite", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         process.wait(after_s)
     except subprocess.TimeoutExpired:

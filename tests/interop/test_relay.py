@@ -7,8 +7,6 @@ import imaplib
 import json
 import smtplib
 import ssl
-import subprocess
-import sys
 import tempfile
 import time
 import unittest
@@ -20,6 +18,7 @@ from typing import Any, ClassVar
 import pytest
 
 from tests.acceptance import acceptance
+from tests.support import commands
 from tests.support.dns import ZoneServer
 from tests.support.patience import PATIENCE_S, until
 from tests.support.server import TunedServer, running
@@ -83,14 +82,7 @@ class RelayTestCase(unittest.TestCase):
     def queue(self, *command: str) -> Any:
         """What ``pymailsuite queue`` says, a process of its own."""
         config = self.server.directory / "pymailsuite.toml"
-        arguments = ["queue", *command, "--config", str(config), "--json"]
-        done = subprocess.run(
-            [sys.executable, "-m", "pymailsuite", *arguments],
-            capture_output=True,
-            timeout=PATIENCE_S,
-            check=False,
-            text=True,
-        )
+        done = commands.run("queue", *command, "--config", str(config), "--json")
         self.assertEqual(done.returncode, 0, done.stderr)
         return json.loads(done.stdout)
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import smtplib
 import ssl
-import subprocess
-import sys
 import tempfile
 import time
 import unittest
@@ -18,6 +16,7 @@ from pymailsuite.policy.dkim.private_keys import write_key_file
 from pymailsuite.policy.dkim.verify import verify_message
 from tests.acceptance import acceptance
 from tests.policy.dkim.support import private_key, resolver, run, signing_key
+from tests.support import commands
 from tests.support.dns import ZoneServer
 from tests.support.patience import PATIENCE_S
 from tests.support.server import TunedServer, running
@@ -63,8 +62,8 @@ class ForwardingTests(unittest.TestCase):
     @classmethod
     def alias(cls, name: str, *targets: str) -> None:
         config = str(cls.server.directory / "pymailsuite.toml")
-        command = [sys.executable, "-m", "pymailsuite", "alias", "set", "--config", config, f"{name}@example.test"]
-        subprocess.run([*command, *targets], check=True, capture_output=True, timeout=PATIENCE_S)
+        done = commands.run("alias", "set", "--config", config, f"{name}@example.test", *targets)
+        assert done.returncode == 0, done.stderr
 
     def send(self, sender: str, recipient: str, octets: bytes = MESSAGE) -> None:
         with smtplib.SMTP("127.0.0.1", self.server.port(25), "mx.peer.example", timeout=PATIENCE_S) as client:

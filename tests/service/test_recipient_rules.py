@@ -5,8 +5,6 @@ from __future__ import annotations
 import imaplib
 import json
 import smtplib
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.support import commands
 from tests.support.dns import ZoneServer
 from tests.support.patience import PATIENCE_S
 from tests.support.proxied import ProxiedSmtp
@@ -47,16 +46,7 @@ class RecipientRuleTests(SynchronousTestCase):
 
     def command(self, *words: str) -> Any:
         """What a command answers while the server runs."""
-        line = [
-            sys.executable,
-            "-m",
-            "pymailsuite",
-            *words,
-            "--config",
-            str(self.folder / "pymailsuite.toml"),
-            "--json",
-        ]
-        done = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+        done = commands.run(*words, "--config", str(self.folder / "pymailsuite.toml"), "--json")
         self.assertEqual(done.returncode, 0, done.stderr)
         return json.loads(done.stdout)
 
@@ -122,7 +112,7 @@ class RecipientRuleTests(SynchronousTestCase):
         self.assertEqual((refused, reply[:3]), ({}, "550"))
 
     def _they_are_sent_to_separately(self) -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_S
         while not (refused := self._send([ANN, BOB])[0]) and time.monotonic() < deadline:
             time.sleep(0.1)
         self.assertEqual({name: code for name, (code, _) in refused.items()}, {BOB: 452})
@@ -145,7 +135,7 @@ class RecipientRuleTests(SynchronousTestCase):
 
     def _until_rcpt(self, ip: str, expected: dict[str, int]) -> None:
         """Replies to RCPT in transactions of one recipient each, once the server has seen the change."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_S
         while True:
             found = {}
             with ProxiedSmtp(ip, self.port) as client:

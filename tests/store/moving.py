@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import shutil
 import tempfile
+import unittest
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,26 +25,10 @@ from pymailsuite.store.tables import declared_tables
 from pymailsuite.values import ALL_UIDS, MAX_CHUNK, Address, Flags, SystemFlag, UidSet
 from tests.store.support import NOW
 from tests.support import stores
-from tests.support.postgres import PostgresServer, Schemas
 from tests.support.stores import append, fired, make_account, stage
 
 SETTINGS = StoreSection()
 LONG = b"Subject: long\r\n\r\n" + bytes(range(256)) * (3 * MAX_CHUNK // 256) + b"end"
-
-
-@functools.cache
-def _own_schemas() -> tuple[PostgresServer, Schemas]:
-    server = PostgresServer()
-    server.start()
-    return server, Schemas(server.url())
-
-
-def stop_postgres() -> None:
-    """For tearDownModule."""
-    if _own_schemas.cache_info().currsize:
-        server, _ = _own_schemas()
-        server.remove()
-        _own_schemas.cache_clear()
 
 
 class CutOffError(Exception):
@@ -81,12 +66,19 @@ def cut_off() -> None:
 
 
 class MovingCase(SynchronousTestCase):
-    """``source_url`` is a store with mail in it, ``self.url(kind)`` a place for another."""
+    """``source_url`` is a store with mail in it, ``self.url(kind)`` a place for another.
+
+    Run once: on the PostgreSQL of ``--store-url`` if a store of the test is there, without it if none is.
+    """
 
     source_kind = "sqlite"
     target_kind = "sqlite"
 
     def setUp(self) -> None:
+        if stores.schemas is None and "postgres" in (self.source_kind, self.target_kind):
+            raise unittest.SkipTest("--store-url names no PostgreSQL")
+        if stores.schemas is not None and (self.source_kind, self.target_kind) == ("sqlite", "sqlite"):
+            raise unittest.SkipTest("has nothing to do with --store-url")
         self.folder = Path(tempfile.mkdtemp(prefix="pymailsuite-test-"))
         self.addCleanup(shutil.rmtree, self.folder)
         self.clock = Clock()
@@ -101,7 +93,8 @@ class MovingCase(SynchronousTestCase):
         self._made += 1
         if kind == "sqlite":
             return f"sqlite://{self.folder}/{self._made}.sqlite"
-        return (stores.schemas or _own_schemas()[1]).make_bare()
+        assert stores.schemas is not None
+        return stores.schemas.make_bare()
 
     def open_store(self, url: str) -> MailStore:
         store = inline_store(SETTINGS, self.clock, url=url)

@@ -20,10 +20,8 @@ from pymailsuite.store.tables import declared_tables
 from pymailsuite.store.transaction import Transaction
 from pymailsuite.values import ALL_UIDS
 from tests.acceptance import acceptance
-from tests.store.moving import CutOffError, Hook, MovingCase, cut_off, stop_postgres
+from tests.store.moving import CutOffError, Hook, MovingCase, cut_off
 from tests.support.stores import fired, make_account
-
-tearDownModule = stop_postgres
 
 
 class BackupContract(MovingCase):

@@ -15,6 +15,7 @@ from zope.interface.verify import verifyObject
 from pymailsuite.interfaces.channel import MAX_TEXT, IStoreChannel
 from pymailsuite.store.engines.postgres_channel import PostgresChannel
 from tests.store.support import Bell
+from tests.support import stores
 from tests.support.postgres import PostgresServer
 
 
@@ -51,6 +52,8 @@ class ChannelTests(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls) -> None:
+        if stores.schemas is not None:
+            raise unittest.SkipTest("has a server of its own, whatever --store-url names")
         cls.server = PostgresServer()
         cls.server.start()
 

@@ -12,10 +12,8 @@ from pymailsuite.store.tables import declared_tables
 from pymailsuite.store.transaction import Transaction
 from pymailsuite.values import ALL_UIDS
 from tests.acceptance import acceptance
-from tests.store.moving import CutOffError, Hook, MovingCase, cut_off, stop_postgres
+from tests.store.moving import CutOffError, Hook, MovingCase, cut_off
 from tests.support.stores import fired
-
-tearDownModule = stop_postgres
 
 
 class CopyContract(MovingCase):

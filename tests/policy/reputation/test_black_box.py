@@ -7,8 +7,6 @@ import imaplib
 import json
 import shutil
 import smtplib
-import subprocess
-import sys
 import tempfile
 import time
 import unittest
@@ -16,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.acceptance import acceptance
+from tests.support import commands
 from tests.support.dns import ZoneServer
 from tests.support.patience import PATIENCE_S
 from tests.support.server import TunedServer, running
@@ -34,9 +33,10 @@ class ReputationBlackBoxTests(unittest.TestCase):
 
     def known(self) -> dict[str, Any]:
         """What the command tells of the domain; nothing if it is not known."""
-        command = [sys.executable, "-m", "pymailsuite", "reputation", "show", "client.example", "--json"]
+        command = ["reputation", "show", "client.example", "--json"]
         config = ["--config", str(self.folder / "pymailsuite.toml")]
-        told = subprocess.run([*command, *config], capture_output=True, check=True, text=True, timeout=PATIENCE_S)
+        told = commands.run(*command, *config)
+        self.assertEqual(told.returncode, 0, told.stderr)
         rows = json.loads(told.stdout)
         return rows[0] if rows else {}
 
