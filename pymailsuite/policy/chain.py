@@ -93,13 +93,13 @@ class PolicyChain:
         asked = plan.by_stage[stage]
         if not (asked.order or transaction.rulings or transaction.overrides) and stage not in plan.stages:
             return succeed(_NO_OBJECTION)
+        run = _StageRun(self._deciding, transaction, asked, self._clock)
+        rulings = run.start()
+        if rulings is not None:
+            return succeed(self._decide(rulings, transaction))
         limit_s = self._settings.message_budget if stage is Stage.MESSAGE else self._settings.budget
         budget_s = min(limit_s, max(limit_s - _seconds_spent(transaction.rulings), _LEAST_S))
-        run = _StageRun(self._deciding, transaction, asked, self._clock)
-        rulings = run.start(budget_s)
-        if isinstance(rulings, Deferred):
-            return rulings.addCallback(self._decide, transaction)
-        return succeed(self._decide(rulings, transaction))
+        return run.wait(budget_s).addCallback(self._decide, transaction)
 
     def _decide(self, rulings: Sequence[Ruling], transaction: MailTransaction) -> Decision:
         decision = self._deciding.decide(transaction, rulings)
@@ -188,14 +188,16 @@ class _StageRun:
         self._timer: IDelayedCall | None = None
         self._done: Deferred[Sequence[Ruling]] | None = None
 
-    def start(self, budget_s: float) -> Sequence[Ruling] | Deferred[Sequence[Ruling]]:
-        """The rulings, in the order of the policies: at once if all answers are there, as they are where look-ups are
+    def start(self) -> Sequence[Ruling] | None:
+        """The rulings, in the order of the policies, if all answers are there, as they are where look-ups are
         remembered."""
         for one in self._plan.stuck:
             self._note(one, verdict_of_failure(one.section), 0.0, f"{one.name} waits for itself")
         self._ask_ready()
-        if not self._under_way:
-            return self._in_order()
+        return None if self._under_way else self._in_order()
+
+    def wait(self, budget_s: float) -> Deferred[Sequence[Ruling]]:
+        """The same once all answers are there, or the time is up."""
         self._timer = self._clock.callLater(budget_s, self._time_is_up, budget_s)
         self._done = Deferred()
         return self._done

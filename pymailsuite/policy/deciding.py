@@ -140,13 +140,18 @@ class Deciding:
         known = (*transaction.rulings, *rulings) if transaction.rulings else tuple(rulings)
         # Most rulings count as nothing, whatever anybody wants; and where all recipients have the same rules, more do.
         differ = self._overrides or transaction.overrides
-        counting, here = (_outspoken(known), _outspoken(rulings)) if differ else (_counting(known), _counting(rulings))
+        keep = _outspoken if differ else _counting
+        counting = keep(known)
+        here = keep(rulings) if counting else ()
         score = _score_of(counting)
         refusal, culprit = None, ""
         if stage is Stage.RCPT:
-            refusal, culprit = self._refusal_for(transaction.recipient, counting, counting, transaction)
+            if counting:
+                refusal, culprit = self._refusal_for(transaction.recipient, counting, counting, transaction)
             if refusal is None and self._is_to_come_alone(transaction, counting):
                 refusal, culprit = _SEPARATELY, _BY_RECIPIENT
+        elif not counting:
+            pass
         elif stage in _AFTER_RECIPIENTS:
             # One answer for all of them. Those of a stranger's message have the same rules; of those of a user's, who
             # cannot be asked to send twice, all get what one of them wants to have.
@@ -167,7 +172,8 @@ class Deciding:
             return Decision(refusal, tuple(rulings), culprit, score, settled=(*settled, *rulings) if settled else ())
         prefix = self._prefix(transaction, known, score)
         disposals = self._disposals(transaction, known)
-        return Decision(None, tuple(rulings), "", score, hints, prefix, disposals, self._settled(transaction, known))
+        settled = self._settled(transaction, known) if counting else ()
+        return Decision(None, tuple(rulings), "", score, hints, prefix, disposals, settled)
 
     def _settled(self, transaction: MailTransaction, over: Sequence[Ruling]) -> tuple[Ruling, ...]:
         """Rulings after which mail went on, if any of them is an objection: it has not counted."""
@@ -335,7 +341,8 @@ class Deciding:
     # --- what goes in front of the message
 
     def _prefix(self, transaction: MailTransaction, known: Sequence[Ruling], score: float) -> bytes:
-        latest = _latest([ruling for ruling in known if ruling.verdict is not NO_OPINION or ruling.stage is Stage.RCPT])
+        rcpt = Stage.RCPT
+        latest = _latest([ruling for ruling in known if ruling.verdict is not NO_OPINION or ruling.stage is rcpt])
         results = [result for ruling in latest for result in ruling.verdict.results]
         pieces = [
             field
@@ -370,9 +377,10 @@ def _outspoken(rulings: Sequence[Ruling]) -> Sequence[Ruling]:
 def _counting(rulings: Sequence[Ruling]) -> Sequence[Ruling]:
     """Without those that count as nothing; but if one weighs less than nothing, another at RCPT may outweigh it by
     that."""
-    kept = [ruling for ruling in rulings if ruling.effect is not Effect.NONE]
-    if any(ruling.score < 0 for ruling in kept):
-        return [ruling for ruling in rulings if ruling.effect is not Effect.NONE or ruling.stage is Stage.RCPT]
+    none = Effect.NONE
+    kept = [ruling for ruling in rulings if ruling.effect is not none]
+    if kept and any(ruling.score < 0 for ruling in kept):
+        return [ruling for ruling in rulings if ruling.effect is not none or ruling.stage is Stage.RCPT]
     return kept
 
 

@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from pymailsuite.config.sections.hosts import SenderDomainSettings
 from pymailsuite.errors import DnsFailure
-from pymailsuite.interfaces import IResolver
+from pymailsuite.interfaces import Answer, IResolver
 from pymailsuite.interfaces.policy import Action, MailTransaction, PolicyContext, PolicyReply, Verdict
 from pymailsuite.policy.base import NO_OPINION, Policy
 from pymailsuite.policy.promptly import promptly
@@ -61,7 +61,7 @@ class SenderDomainPolicy(Policy):
             return succeed(_refused(domain, objection))
         if domain.startswith("["):
             return succeed(NO_OPINION)
-        looked_up = promptly(self._look_up(domain))
+        looked_up: Deferred[Verdict] = self._resolver.mx(domain).addCallback(self._judge, domain)
         if not looked_up.called:
             looked_up.addTimeout(self._budget_s, self._clock)
         return looked_up.addErrback(
@@ -77,16 +77,18 @@ class SenderDomainPolicy(Policy):
             return _LOCALHOST
         return _NO_DOMAIN if _is_address(domain) else None
 
-    async def _look_up(self, domain: str) -> Verdict:
-        answer = await self._resolver.mx(domain)
+    def _judge(self, answer: Answer, domain: str) -> Verdict | Deferred[Verdict]:
         if answer.records:
-            if any(record.exchange for record in answer.records) or self._settings.allow_null_mx:
+            exchanges = [record.exchange for record in answer.records]
+            if any(exchanges) or self._settings.allow_null_mx:
                 return NO_OPINION
             return _refused(domain, _NULL_MX)
-        if answer.exists:
-            for look_up in (self._resolver.a, self._resolver.aaaa):
-                if (await look_up(domain)).records:
-                    return NO_OPINION
+        return promptly(self._look_up_addresses(domain)) if answer.exists else _refused(domain, _NO_SUCH_DOMAIN)
+
+    async def _look_up_addresses(self, domain: str) -> Verdict:
+        for look_up in (self._resolver.a, self._resolver.aaaa):
+            if (await look_up(domain)).records:
+                return NO_OPINION
         return _refused(domain, _NO_SUCH_DOMAIN)
 
 
