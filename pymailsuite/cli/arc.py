@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from pymailsuite.cli.dkim import exact_rules, headers_option
-from pymailsuite.cli.dkim_key import KeyFileType, domain_option
+from pymailsuite.cli.dkim_key import KeyFileType, domain_option, selector_option
 from pymailsuite.cli.message_file import message_argument, message_file, now_option, write_message
 from pymailsuite.cli.operation import json_option, run_in_reactor
 from pymailsuite.cli.output import print_json
@@ -50,7 +50,7 @@ def verify(file: str, server: str | None, now: float | None, as_json: bool) -> N
 @arc.command()
 @message_argument
 @domain_option
-@click.option("--selector", required=True, help="The name the key is published under.")
+@selector_option
 @click.option("--key", required=True, type=KeyFileType(), help="The private key, PEM.")
 @click.option("--authserv-id", required=True, help="The name in Authentication-Results that is ours.")
 @click.option(
@@ -81,7 +81,7 @@ def seal(
     may have been changed here since it came in.
     """
     rules = exact_rules(SEALING_RULES, headers)
-    signing = SigningKey(domain, selector.lower(), key)
+    signing = SigningKey(domain, selector, key)
     moment = time.time() if now is None else now
     with message_file(file) as message:
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,10 +14,12 @@ from attrs import evolve
 from pymailsuite.cli.batch import answer_lines, batch_file, batch_option
 from pymailsuite.cli.dkim_key import (
     KeyFileType,
+    SigningNameType,
     algorithm_option,
     bits_option,
     domain_option,
     key,
+    selector_option,
     zone_line,
 )
 from pymailsuite.cli.message_file import MessageFile, message_argument, message_file, now_option, write_message
@@ -35,6 +38,9 @@ from pymailsuite.policy.dkim.results import BEST_FIRST, DkimResult
 from pymailsuite.policy.dkim.sign import DEFAULT_RULES, SigningRules, sign_message
 from pymailsuite.policy.dkim.verify import verify_message
 
+# RFC 5322 §2.2, without the semicolon, which ends a tag.
+_is_field_name = re.compile(rb"[!-9<-~]+").fullmatch
+
 headers_option = click.option(
     "--headers",
     metavar="NAME:NAME:...",
@@ -48,6 +54,8 @@ def exact_rules(rules: SigningRules, headers: str | None, **changes: Any) -> Sig
         names = tuple(name.strip().lower().encode("ascii", "replace") for name in headers.split(":") if name.strip())
         if b"from" not in names:
             raise click.UsageError("From must be among the fields to sign")
+        if not all(map(_is_field_name, names)):
+            raise click.UsageError(f"not a list of field names: {headers!r}")
         changes |= {"headers": names, "exact": True}
     return evolve(rules, **changes)
 
@@ -114,7 +122,14 @@ def verified(message: MessageFile, server: str | None, now: float) -> list[DkimR
 @dkim.command()
 @message_argument
 @domain_option
-@click.option("--selector", "selectors", multiple=True, required=True, help="The name the key is published under.")
+@click.option(
+    "--selector",
+    "selectors",
+    multiple=True,
+    required=True,
+    type=SigningNameType(),
+    help="The name the key is published under.",
+)
 @click.option("--key", "keys", multiple=True, required=True, type=KeyFileType(), help="The private key, PEM.")
 @headers_option
 @click.option(
@@ -146,7 +161,7 @@ def sign(
     rules = exact_rules(
         DEFAULT_RULES, headers, relaxed_header=header == "relaxed", relaxed_body=body == "relaxed", expire_s=expire
     )
-    signing = [SigningKey(domain, selector.lower(), key) for selector, key in zip(selectors, keys, strict=True)]
+    signing = [SigningKey(domain, selector, key) for selector, key in zip(selectors, keys, strict=True)]
     with message_file(file) as message:
         try:
             fields = sign_message(message.chunks(), signing, time.time() if now is None else now, rules)
@@ -157,14 +172,13 @@ def sign(
 
 @dkim.command()
 @domain_option
-@click.option("--selector", required=True, help="The name to publish it under.")
+@selector_option
 @algorithm_option
 @bits_option
 @click.option("--out", type=click.Path(path_type=Path), help="Where to write it. Default: DOMAIN.SELECTOR.pem")
 @json_option
 def keygen(domain: str, selector: str, algorithm: str, bits: int, out: Path | None, as_json: bool) -> None:
     """Make a key, write it to a new file that only you can read, and print the DNS record to publish."""
-    selector = selector.lower()
     file = out or Path(f"{domain}.{selector}.pem")
     made = SigningKey(domain, selector, generate_key(algorithm, bits))
     try:

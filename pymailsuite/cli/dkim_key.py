@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 
-from pymailsuite.cli.domain import DomainType
 from pymailsuite.cli.operation import config_option, json_option, on_store
 from pymailsuite.cli.output import moment, print_done, print_json, print_rows
 from pymailsuite.config.settings import Settings
@@ -25,6 +24,7 @@ from pymailsuite.policy.dkim.private_keys import (
     generate_key,
     load_private_key,
 )
+from pymailsuite.policy.dkim.signature import signing_name
 from pymailsuite.policy.own.records import txt_strings
 
 
@@ -45,8 +45,24 @@ class KeyFileType(click.ParamType):  # type: ignore[type-arg]  # generic in newe
             self.fail(f"{value}: {error}", param, ctx)
 
 
-domain_option = click.option("--domain", required=True, type=DomainType(), help="The domain that signs.")
-selector_option = click.option("--selector", required=True, help="The name the key is published under.")
+class SigningNameType(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
+    """A domain that signs, or a selector."""
+
+    name = "name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """In A-labels and lower case, as signatures and DNS have it."""
+        text = str(value).strip()
+        name = signing_name(text.removesuffix("."))
+        if name is None:
+            self.fail(f"not a domain name: {text!r}", param, ctx)
+        return name
+
+
+domain_option = click.option("--domain", required=True, type=SigningNameType(), help="The domain that signs.")
+selector_option = click.option(
+    "--selector", required=True, type=SigningNameType(), help="The name the key is published under."
+)
 algorithm_option = click.option("--algorithm", type=click.Choice([RSA, ED25519]), default=RSA, show_default=True)
 bits_option = click.option(
     "--bits",
@@ -108,7 +124,7 @@ def add(
 ) -> None:
     """Keep a key that does not sign yet, and print the DNS record to publish."""
     now = time.time()
-    made = SigningKey(domain, selector.lower(), private or generate_key(algorithm, bits))
+    made = SigningKey(domain, selector, private or generate_key(algorithm, bits))
     stored = StoredKey(made.domain, made.selector, made.private.pem(), now)
 
     async def operation(store: IMailStore, settings: Settings) -> None:
@@ -119,7 +135,7 @@ def add(
 
 
 @key.command("list")
-@click.option("--domain", type=DomainType(), help="Only those of this domain.")
+@click.option("--domain", type=SigningNameType(), help="Only those of this domain.")
 @config_option
 @json_option
 def list_keys(domain: str | None, config_file: Path, as_json: bool) -> None:
@@ -143,7 +159,6 @@ def list_keys(domain: str | None, config_file: Path, as_json: bool) -> None:
 @json_option
 def activate(domain: str, selector: str, unpublished: bool, config_file: Path, as_json: bool) -> None:
     """Sign with a key from now on, and with no other of its kind for that domain. It must be in DNS."""
-    selector = selector.lower()
 
     async def operation(store: IMailStore, settings: Settings) -> StoredKey:
         kept = {stored.selector: stored for stored in await store.keys.keys([domain])}
@@ -195,7 +210,6 @@ async def _check_published(resolver: IResolver, key: SigningKey) -> None:
 @json_option
 def remove(domain: str, selector: str, config_file: Path, as_json: bool) -> None:
     """Forget a key for good."""
-    selector = selector.lower()
 
     async def operation(store: IMailStore, settings: Settings) -> None:
         await store.keys.remove(domain, selector)

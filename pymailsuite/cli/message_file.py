@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Final, cast
+from typing import IO, Any, Final, cast
 
 import click
 
@@ -17,9 +17,29 @@ from pymailsuite.policy.dkim.header import with_crlf
 _CHUNK: Final = 256 * 1024
 _IN_MEMORY: Final = 8 * 1024 * 1024
 
+_TIME_MAX: Final = 10**12
+"""Signatures tell times in twelve digits (RFC 6376 §3.5)."""
+
+
+class MomentType(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
+    """Seconds since 1970."""
+
+    name = "seconds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """As a number."""
+        try:
+            moment = float(value)
+        except ValueError:
+            moment = -1.0
+        if not 0 <= moment < _TIME_MAX:
+            self.fail(f"not a time in seconds since 1970: {value!r}", param, ctx)
+        return moment
+
+
 now_option = click.option(
     "--now",
-    type=float,
+    type=MomentType(),
     metavar="SECONDS",
     help="The time to go by, in seconds since 1970. Default: that of the clock.",
 )

@@ -101,3 +101,25 @@ class CommandTests(SynchronousTestCase):
         self.assertIn(b"no private key", self.command("dkim", "sign", *bad_key, str(self.message), code=2))
         self.assertIn(b"From", self.command("dkim", "sign", *self.signer, "--headers", "to", str(self.message), code=2))
         self.command("dkim", "verify", code=2)
+
+    def test_nothing_on_the_command_line_breaks_out_of_its_tag(self) -> None:
+        for words, reason in (
+            (["--selector", "s; i=@evil.test"], b"not a domain name"),
+            (["--selector", ""], b"not a domain name"),
+            (["--domain", "exa mple.org"], b"not a domain name"),
+            (["--headers", "from:to;l=0"], b"not a list of field names"),
+            (["--headers", "from:t o"], b"not a list of field names"),
+            (["--now", "-5"], b"not a time"),
+            (["--now", "1e12"], b"not a time"),
+            (["--now", "nan"], b"not a time"),
+        ):
+            options = {"--domain": "example.org", "--selector": "s1", words[0]: words[1]}
+            line = [word for pair in options.items() for word in pair]
+            said = self.command("dkim", "sign", *line, "--key", str(self.key), str(self.message), code=2)
+            self.assertIn(reason, said)
+
+    def test_names_beyond_ascii_are_signed_in_a_labels(self) -> None:
+        names = ("--domain", "BÜCHER.example", "--selector", "Süd")
+        signed = self.command("dkim", "sign", *names, "--key", str(self.key), str(self.message))
+        field = b" ".join(signed.partition(b"From:")[0].split())
+        self.assertIn(b"d=xn--bcher-kva.example; s=xn--sd-xka;", field)

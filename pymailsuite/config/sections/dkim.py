@@ -11,7 +11,8 @@ from pymailsuite.config.base import Duration, FilePath, Section, Size
 from pymailsuite.config.sections.policy import Exempt, PolicySection
 from pymailsuite.config.sections.server import domain_name
 
-_FIELD_NAME = re.compile(r"[!-9;-~]+")
+# RFC 5322 §2.2, without the semicolon, which ends a tag.
+_FIELD_NAME = re.compile(r"[!-9<-~]+")
 _SELECTOR = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?)*")
 
 

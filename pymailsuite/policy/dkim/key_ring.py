@@ -13,6 +13,7 @@ from typing import Final
 from twisted.logger import Logger
 
 from pymailsuite.config.sections.dkim import DkimSignSettings
+from pymailsuite.dns.names import ascii_name
 from pymailsuite.interfaces.keys import IKeyStore, StoredKey
 from pymailsuite.policy.dkim.private_keys import SigningKey, load_private_key, read_key_file
 
@@ -48,14 +49,19 @@ class KeyRing:
         self._store = store
         self._from_files = [
             SigningKey(
-                each.domain, each.selector, read_key_file(each.file), each.active_from, each.active_until or None
+                ascii_name(each.domain),
+                each.selector,
+                read_key_file(each.file),
+                each.active_from,
+                each.active_until or None,
             )
             for each in settings.keys
         ]
         self._known: dict[str, tuple[float, list[SigningKey]]] = {}
 
     async def keys_for(self, domain: str, now: float) -> list[SigningKey]:
-        """The keys that sign mail from ``domain`` (lower case) at ``now``; empty if there are none."""
+        """The keys that sign mail from ``domain`` at ``now``; empty if there are none."""
+        domain = ascii_name(domain)
         keys = [*self._from_files, *await self._stored(domain, now)]
         return choose(keys, domain, now, self._settings.parent_domains)
 

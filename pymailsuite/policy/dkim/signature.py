@@ -148,7 +148,7 @@ def algorithm_of(tags: Mapping[str, str]) -> str:
 
 def signer_of(tags: Mapping[str, str]) -> tuple[str, str]:
     """``d=`` and ``s=`` in lower case and A-labels. SignatureError NEUTRAL."""
-    names = [_ascii_domain(required(tags, tag)) for tag in ("d", "s")]
+    names = [signing_name(required(tags, tag)) for tag in ("d", "s")]
     domain, selector = names
     if domain is None or selector is None:
         raise SignatureError(DkimStatus.NEUTRAL, "signature: d= or s= is no domain name")
@@ -160,7 +160,7 @@ def _identity_domain(identity: str) -> str:
     _, at, domain = decode_quoted_printable(identity).rpartition("@")
     if not at:
         raise SignatureError(DkimStatus.NEUTRAL, "signature: tag i= has no domain")
-    return _ascii_domain(domain) or ""
+    return signing_name(domain) or ""
 
 
 def signed_names(tags: Mapping[str, str]) -> tuple[bytes, ...]:
@@ -202,8 +202,9 @@ def is_within(domain: str, parent: str) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def _ascii_domain(text: str) -> str | None:
-    """A domain name in A-labels and lower case (RFC 8616 §4 lets signatures hold U-labels), or None if it is none."""
+def signing_name(text: str) -> str | None:
+    """A ``d=`` or ``s=`` in A-labels and lower case (RFC 8616 §4 lets signatures hold U-labels), or None if it is no
+    domain name."""
     if not text.isascii():
         absolute = absolute_name(text)
         if absolute is None:

@@ -210,6 +210,16 @@ class KeyRingTests(SigningCase):
             os.chmod(path, 0o644)
             self.assertRaises(ConfigError, KeyRing, section, None)
 
+    def test_keys_are_found_by_either_form_of_a_domain(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "key.pem"
+            write_key_file(path, private_key("ed25519"))
+            ring = KeyRing(
+                DkimSignSettings(keys=[SigningKeyFile(domain="bücher.example", selector="f", file=path)]), None
+            )
+        for domain in ("bücher.example", "mail.xn--bcher-kva.example"):
+            self.assertEqual([key.domain for key in run(ring.keys_for(domain, NOW))], ["xn--bcher-kva.example"])
+
     def test_a_stored_key_that_cannot_be_read_is_passed_over_and_logged_without_it(self) -> None:
         fired(self.store.keys.add(StoredKey("example.org", "s1", b"-----BEGIN secret", NOW, 0.0)))
         ring = KeyRing(DkimSignSettings(), self.store.keys)
