@@ -65,6 +65,13 @@ class KeyRing:
         keys = [*self._from_files, *await self._stored(domain, now)]
         return choose(keys, domain, now, self._settings.parent_domains)
 
+    def has_none_for(self, domain: str, now: float) -> bool:
+        """Whether it is remembered that no key signs mail from ``domain``."""
+        known = self._known.get(domain)
+        if known is None or known[0] <= now:
+            return False
+        return not choose([*self._from_files, *known[1]], domain, now, self._settings.parent_domains)
+
     async def _stored(self, domain: str, now: float) -> list[SigningKey]:
         if self._store is None:
             return []

@@ -7,7 +7,7 @@ depend on its From.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from attrs import frozen
@@ -82,15 +82,28 @@ DEFAULT_RULES: Final = SigningRules.of(DkimSignSettings())
 
 
 class MessageSigner(HeardMessage):
-    """Hears one message, then signs it. ``write`` it all, ``finish`` it, then ask for ``fields``."""
+    """Hears one message, then signs it. ``write`` it all, ``finish`` it, then ask for ``fields``.
 
-    def __init__(self, rules: SigningRules = DEFAULT_RULES, header_max: int = DkimSignSettings().header_max) -> None:
+    ``has_no_key`` is asked about the author's domain once it is known: if no key will sign for it, the body need not be
+    heard."""
+
+    def __init__(
+        self,
+        rules: SigningRules = DEFAULT_RULES,
+        header_max: int = DkimSignSettings().header_max,
+        has_no_key: Callable[[str], bool] = lambda domain: False,
+    ) -> None:
         super().__init__(header_max)
         self._rules = rules
+        self._has_no_key = has_no_key
+        self.is_given_up = False
+        """There is no key, and so no signature."""
 
     def hashes_wanted(self, view: HeaderView) -> list[tuple[bool, int | None]]:
         """That of the whole body."""
-        return [(self._rules.relaxed_body, None)]
+        domain = self.author_domain
+        self.is_given_up = domain is not None and self._has_no_key(domain)
+        return [] if self.is_given_up else [(self._rules.relaxed_body, None)]
 
     @property
     def author_domain(self) -> str | None:

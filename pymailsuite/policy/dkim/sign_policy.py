@@ -7,6 +7,7 @@ to a thread and back costs the reactor under load, so it is done at once.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -17,6 +18,7 @@ from pymailsuite.interfaces.policy import Action, IMessageTap, MailTransaction, 
 from pymailsuite.policy.base import NO_OPINION, Policy
 from pymailsuite.policy.dkim.key_ring import KeyRing
 from pymailsuite.policy.dkim.sign import MessageSigner, SigningRules
+from pymailsuite.policy.promptly import promptly
 
 
 class DkimSignPolicy(Policy):
@@ -32,24 +34,29 @@ class DkimSignPolicy(Policy):
 
     def tap(self, transaction: MailTransaction) -> IMessageTap | None:
         if transaction.submission or transaction.peer.login or transaction.peer.trusted:
-            return MessageSigner(self._rules, self._header_max)
+            return MessageSigner(self._rules, self._header_max, self._has_no_key)
         return None
 
     def message(self, transaction: MailTransaction) -> Deferred[Verdict]:
         tap: Any = transaction.message.taps.get(self.name) if transaction.message is not None else None
         if not isinstance(tap, MessageSigner):
             return succeed(NO_OPINION)
-        return Deferred.fromCoroutine(self._sign(tap))
+        return promptly(self._sign(tap))
+
+    def _has_no_key(self, domain: str) -> bool:
+        return self._ring.has_none_for(domain, self._clock.seconds())
 
     async def _sign(self, tap: MessageSigner) -> Verdict:
         tap.finish()
         domain = tap.author_domain
+        if domain is not None and tap.is_given_up:
+            return _unsigned(domain)
         if domain is None:
             return Verdict(reason="not signed: no single author domain")
         now = self._clock.seconds()
         keys = await self._ring.keys_for(domain, now)
         if not keys:
-            return Verdict(reason=f"not signed: no key for {domain}")
+            return _unsigned(domain)
         names = [f"{key.selector}/{key.domain}" for key in keys]
         return Verdict(
             Action.PASS,
@@ -57,6 +64,11 @@ class DkimSignPolicy(Policy):
             evidence={"keys": names},
             fields=tuple(tap.fields(keys, now)),
         )
+
+
+@lru_cache(maxsize=1024)
+def _unsigned(domain: str) -> Verdict:
+    return Verdict(reason=f"not signed: no key for {domain}")
 
 
 def make_policy(context: PolicyContext) -> DkimSignPolicy:

@@ -162,6 +162,19 @@ class SignPolicyTests(SigningCase):
             self.assertEqual(verdict.fields, ())
             self.assertTrue(verdict.reason.startswith("not signed"))
 
+    def test_the_body_need_not_be_heard_once_it_is_known_that_there_is_no_key(self) -> None:
+        policy = self.policy(reload=30)
+        given_up = []
+        for _ in range(3):
+            tap: Any = policy.tap(MailTransaction(Stage.DATA, STRANGER, "mx.example.org", submission=True))
+            tap.write(MESSAGE)
+            given_up.append(tap.is_given_up)
+            verdict = heard(policy, MESSAGE, submission=True)
+            assert verdict is not None
+            self.assertEqual(verdict.reason, "not signed: no key for example.org")
+            self.clock.advance(20)
+        self.assertEqual(given_up, [False, True, False])
+
     def test_the_next_key_takes_over_at_its_moment(self) -> None:
         self.keep("old", active_until=NOW + 1000)
         self.keep("new", active_from=NOW + 1000)
