@@ -47,17 +47,21 @@ _TEXT_MAX: Final = 1000
 _WITHOUT_SENDER: Final = frozenset({"client_refused", "hello_refused", "login_refused", "cut_off"})
 
 
+# Facts in a circle, which a plugin's evidence might be, end in RecursionError: such an entry is not made.
+_as_json = json.JSONEncoder(separators=(",", ":"), default=str, check_circular=False).encode
+
+
 def _text(facts: Mapping[str, Any], limit: int) -> str:
     """As JSON in ASCII; evidence, and then rulings, are left out where that would be too long."""
-    text = json.dumps(facts, separators=(",", ":"), default=str)
+    text = _as_json(facts)
     if len(text) <= limit:
         return text
     if facts.get("rulings"):
         short = [{**ruling, "evidence": {}, "evidence_left_out": True} for ruling in facts["rulings"]]
-        text = json.dumps({**facts, "rulings": short}, separators=(",", ":"), default=str)
+        text = _as_json({**facts, "rulings": short})
     if len(text) > limit:
         kept = {name: value for name, value in facts.items() if name in ("peer", "sender", "what", "reply", "policy")}
-        text = json.dumps({**kept, "left_out": True}, separators=(",", ":"), default=str)
+        text = _as_json({**kept, "left_out": True})
     return text
 
 
