@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import itertools
-import statistics
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -270,20 +270,23 @@ class LoginTests(HostileTestCase):
             self.assertEqual(wire.say(b"MAIL FROM:<ann@example.test>")[:4], b"530 ")
 
     def test_wrong_passwords_and_unknown_users_are_answered_alike(self) -> None:
-        answers, times = set(), {}
-        for name in (self.user, "nobody@example.test", "ann@elsewhere.test", "x" * 200):
-            response = base64.b64encode(b"\0%b\0wrong" % name.encode())
-            times[name] = []
-            for _ in range(3):
-                wire = self.submission()
-                began = time.monotonic()
-                answers.add(wire.say(b"AUTH PLAIN " + response))
-                times[name].append(time.monotonic() - began)
+        names = (self.user, "nobody@example.test", "ann@elsewhere.test", "x" * 200)
+
+        def try_it(name: str) -> tuple[bytes, float]:
+            wire = self.submission()
+            began = time.monotonic()
+            answer = wire.say(b"AUTH PLAIN " + base64.b64encode(b"\0%b\0wrong" % name.encode()))
+            return answer, time.monotonic() - began
+
+        with ThreadPoolExecutor(len(names)) as pool:
+            rounds = [list(pool.map(try_it, names)) for _ in range(4)]
+        answers = {answer for one in rounds for answer, _ in one}
         self.assertEqual(len(answers), 1, answers)
         self.assertEqual(answers.pop()[:10], b"535 5.7.8 ")
-        middle = {name: statistics.median(taken) for name, taken in times.items()}
-        self.assertGreater(min(middle.values()), 0.95)
-        self.assertLess(max(middle.values()) - min(middle.values()), 0.25, middle)
+        # What else the machine does makes some of them slower, but not the quickest.
+        quickest = [min(took for _, took in tries) for tries in zip(*rounds, strict=True)]
+        self.assertGreater(min(quickest), 0.95)
+        self.assertLess(max(quickest) - min(quickest), 0.25, quickest)
 
     def test_no_mail_leaves_without_login(self) -> None:
         wire = self.smtp()
