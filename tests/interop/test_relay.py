@@ -20,7 +20,7 @@ import pytest
 from tests.acceptance import acceptance
 from tests.support import commands
 from tests.support.dns import ZoneServer
-from tests.support.patience import PATIENCE_S, until
+from tests.support.patience import PATIENCE_S, at_best, until
 from tests.support.server import TunedServer, running
 from tests.support.socket_sink import SocketSink
 
@@ -144,14 +144,23 @@ class RelayTests(RelayTestCase):
 
     @acceptance("S078")
     def test_a_flush_by_another_process_is_heard_within_two_seconds(self) -> None:
-        sink = self.host("127.0.0.11", {"RCPT": ["451 4.2.0 try later", "250 2.1.5 ok"]})
-        self.submit("later@one.test")
-        waiting = self.attempted("later@one.test")
-        self.assertEqual((waiting["attempts"], waiting["status"]), (1, "4.2.0"))
-        self.assertEqual((waiting["reply"], waiting["host"]), ("451 4.2.0 try later", "mx.one.test"))
-        self.assertEqual(sink.messages, [])
-        self.assertEqual(self.queue("flush", waiting["queue_id"]), {"flushed": 1})
-        sink.wait_for()
+        tries = iter(range(8))
+        replies = ["451 4.2.0 try later", "250 2.1.5 ok"]
+        sink = self.host("127.0.0.11", {f"RCPT later{number}@one.test": replies for number in range(8)})
+
+        def time_to_flush() -> float:
+            number = next(tries)
+            self.submit(f"later{number}@one.test")
+            waiting = self.attempted(f"later{number}@one.test")
+            self.assertEqual((waiting["attempts"], waiting["status"]), (1, "4.2.0"))
+            self.assertEqual((waiting["reply"], waiting["host"]), ("451 4.2.0 try later", "mx.one.test"))
+            self.assertEqual(len(sink.messages), number)
+            self.assertEqual(self.queue("flush", waiting["queue_id"]), {"flushed": 1})
+            began = time.monotonic()
+            sink.wait_for(number + 1)
+            return time.monotonic() - began
+
+        at_best(time_to_flush, 2.0)
 
     @acceptance("S078")
     def test_the_queue_commands_act_on_the_running_server(self) -> None:
