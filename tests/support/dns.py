@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socketserver
 import struct
 import threading
@@ -65,10 +66,8 @@ class ZoneServer:
                         return
                     self.wfile.write(struct.pack("!H", len(answer)) + answer)
 
-        tcp = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Stream)
-        tcp.daemon_threads = True
-        self._servers.append(tcp)
-        self._servers.append(socketserver.UDPServer(("127.0.0.1", tcp.server_address[1]), Datagram))
+        tcp, udp = _on_one_port(Stream, Datagram)
+        self._servers = [tcp, udp]
         self.address = f"127.0.0.1:{tcp.server_address[1]}"
         for server in self._servers:
             threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
@@ -113,3 +112,16 @@ class ZoneServer:
             response.set_rcode(dns.rcode.NXDOMAIN)
         soa = f"ns.test. admin.test. 1 3600 600 86400 {NEGATIVE_TTL_S}"
         response.authority.append(dns.rrset.from_text(name.rpartition(".")[2] + ".", TTL_S, "IN", "SOA", soa))
+
+
+def _on_one_port(stream: Any, datagram: Any) -> tuple[socketserver.TCPServer, socketserver.UDPServer]:
+    """Servers of TCP and of UDP on the same number. One that is free for TCP may be somebody's for UDP."""
+    while True:
+        tcp = socketserver.ThreadingTCPServer(("127.0.0.1", 0), stream)
+        tcp.daemon_threads = True
+        try:
+            return tcp, socketserver.UDPServer(tcp.server_address, datagram)
+        except OSError as error:
+            tcp.server_close()
+            if error.errno != errno.EADDRINUSE:
+                raise
