@@ -37,7 +37,7 @@ def self_signed() -> ssl.CertificateOptions:
 
 
 class TlsTests(TestCase):
-    timeout = 20
+    timeout = 120
 
     def relay_to(self, sink: SmtpSink, **options: Any) -> Relay:
         port = reactor.listenTCP(0, sink, interface="127.0.0.1")

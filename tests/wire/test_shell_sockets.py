@@ -35,7 +35,7 @@ class FloodFactory(ShellFactory):
 class SocketTests(TestCase):
     """On loopback, port 0."""
 
-    timeout = 30
+    timeout = 120
 
     def test_a_slow_reader_gets_all_in_order(self):
         factory = FloodFactory(reactor, ConnectionLimits())
