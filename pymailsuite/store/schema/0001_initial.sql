@@ -146,13 +146,14 @@ CREATE TABLE contents (
 );
 CREATE INDEX contents_unreferred ON contents (content_id) WHERE refs = 0;
 
--- position: how many octets come before this chunk.
+-- position: how many octets come before this chunk. The rows are not kept in key order: where SQLite does that it compares
+-- keys by reading whole rows, and to find a chunk among others would mean to read the octets of several.
 CREATE TABLE content_chunks (
     content_id BIGINT NOT NULL,
     position BIGINT NOT NULL,
     octets {octets} NOT NULL,
     PRIMARY KEY (content_id, position)
-) {clustered};
+);
 
 -- Contents of which chunks are written but which nothing refers to yet.
 CREATE TABLE staged_contents (
