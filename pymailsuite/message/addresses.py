@@ -55,16 +55,18 @@ def raw_addresses(body: bytes) -> list[RawAddress]:
     return found
 
 
-def is_ambiguous(body: bytes) -> bool:
-    """Whether an entry of an address list can be read as one address or another: it has two pairs of brackets, more
-    than one address without a comma between them, an address with two ``@``, or a string or comment that does not end.
+def unambiguous_addresses(body: bytes) -> list[RawAddress] | None:
+    """As :func:`raw_addresses`; None if an entry can be read as one address or another: it has two pairs of brackets,
+    more than one address without a comma between them, an address with two ``@``, or a string or comment that does not
+    end.
 
     RFC 5322 §3.4 has none of these forms, and programs differ in what they make of them. An ``@`` in a display name is
     not meant: it is as common as it is wrong, and everybody goes by the brackets.
     """
-    parser = _Parser([])
+    found: list[RawAddress] = []
+    parser = _Parser(found)
     parser.parse(body)
-    return parser.ambiguous
+    return None if parser.ambiguous else found
 
 
 def _comment_end(body: bytes, start: int) -> int | None:
@@ -105,7 +107,7 @@ class _Parser:
         self.at: int | None = None  # index in words of the last "@" outside brackets
         self.ats = 0  # how many of them
         self.comments: list[bytes] = []
-        self.inside: list[bytes] | None = None  # of the address between brackets
+        self.inside: list[bytes] | None = None  # of the address between brackets; begins with no space
         self.inside_at: int | None = None
         self.route: bytes | None = None
         self.in_brackets = False
@@ -144,7 +146,7 @@ class _Parser:
     def _word(self, text: bytes) -> None:
         if not self.in_brackets:
             self.words.append(text)
-        elif self.inside is not None:
+        elif self.inside is not None and (self.inside or text != b" "):
             self.inside.append(text)
 
     def _special(self, text: bytes) -> None:
@@ -181,7 +183,7 @@ class _Parser:
             self._word(text)
 
     def _is_route(self) -> bool:
-        return next((word for word in self.inside or () if word != b" "), b"") == b"@"
+        return bool(self.inside) and self.inside[0] == b"@"
 
     def _colon(self) -> None:
         if self.in_brackets:
@@ -191,11 +193,16 @@ class _Parser:
             else:
                 self._word(b":")
             return
+        if self.in_group:
+            return
         name = _phrase(self.words)
-        if name and not self.in_group:
+        if name:
             self.found.append(RawAddress(None, None, name, None))
             self.in_group = True
             self._begin()
+        else:
+            # Nothing but space: the next colon is not to read it again.
+            self.words.clear()
 
     def _end_entry(self) -> None:
         name: bytes | None

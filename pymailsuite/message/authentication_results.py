@@ -19,6 +19,8 @@ from pymailsuite.message.fields import unfold
 _LINE_MAX: Final = 78
 _VALUE_OCTETS: Final = 440
 """A value is cut here: with every octet quoted it still fits into a line of 998 (RFC 5322 §2.1.1)."""
+_REMEMBERED_MAX: Final = 1000
+"""Characters of a result whose written form is remembered: strangers choose them, a megabyte if they like."""
 _VERSION: Final = 1
 
 # RFC 2045 §5.1 token, with the characters RFC 6532 adds; RFC 5322 §3.2.3 dot-atom and §3.2.4 quoted-string.
@@ -57,17 +59,21 @@ def _field(start: str, authserv_id: str, results: Sequence[MethodResult], smtput
     if not results:
         lines[0] += " none"
     for number, result in enumerate(results, 1):
-        lines.extend(_lines(result, smtputf8, number < len(results)))
+        is_short = len(result.reason) + sum(len(value) for _, value in result.properties) <= _REMEMBERED_MAX
+        lines.extend((_lines if is_short else _new_lines)(result, smtputf8, number < len(results)))
     return "\r\n\t".join(lines).encode("utf-8") + b"\r\n"
 
 
-@lru_cache(maxsize=1024)
-def _lines(result: MethodResult, smtputf8: bool, more: bool) -> Sequence[str]:
-    """One result, folded; ``more`` stand behind it. Who has sent once sends again, with most results the same."""
+def _new_lines(result: MethodResult, smtputf8: bool, more: bool) -> Sequence[str]:
+    """One result, folded; ``more`` stand behind it."""
     words = _words(result, smtputf8)
     if more:
         words[-1] += ";"
     return _folded(words)
+
+
+# Who has sent once sends again, with most results the same.
+_lines = lru_cache(maxsize=1024)(_new_lines)
 
 
 def _words(result: MethodResult, smtputf8: bool) -> list[str]:

@@ -12,11 +12,13 @@ from typing import Final
 from attrs import frozen
 
 from pymailsuite.dns.names import absolute_name, text_of
-from pymailsuite.message.addresses import is_ambiguous, raw_addresses
+from pymailsuite.message.addresses import unambiguous_addresses
 from pymailsuite.message.charsets import decode_undeclared
 
 _REMEMBERED_MAX: Final = 500
 """Octets of a From field whose meaning is remembered."""
+_READ_MAX: Final = 16 * 1024
+"""Octets of a From field that is read at all: a megabyte of commas would hold up everybody for seconds."""
 AUTHORS_MAX: Final = 5
 """Domains of one From field; one with more is nobody's."""
 
@@ -57,15 +59,18 @@ def author_of(header: bytes) -> Author:
         # RFC 5322 §3.6 allows one; a signature may cover another than the one that is shown.
         return Author(problem=f"{len(bodies)} From fields", malformed=True)
     body = bodies[0]
+    if len(body) > _READ_MAX:
+        return Author(problem=f"a From field of {len(body)} octets", malformed=True)
     return _author_remembered(body) if len(body) <= _REMEMBERED_MAX else _author_in(body)
 
 
 def _author_in(body: bytes) -> Author:
-    if is_ambiguous(body):
+    addresses = unambiguous_addresses(body)
+    if addresses is None:
         return Author(problem="an author can be read in more than one way", malformed=True)
     domains: dict[str, None] = {}
     nameless = False
-    for address in raw_addresses(body):
+    for address in addresses:
         if address.domain is None:
             continue
         if not address.domain:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import tracemalloc
 from collections.abc import Callable
 
@@ -23,6 +22,7 @@ from pymailsuite.message.scan import StructureScanner, scan
 from pymailsuite.message.search import Needle
 from pymailsuite.message.transfer import decode_transfer
 from tests.acceptance import acceptance
+from tests.support.linear import assert_linear
 
 UNLIMITED = ScanLimits(depth=300, parts=10**6, header_octets=10**8, total_header_octets=10**8, parameters=10**6)
 MULTIPART = b"Content-Type: multipart/mixed; boundary=x\n\n"
@@ -30,26 +30,6 @@ MULTIPART = b"Content-Type: multipart/mixed; boundary=x\n\n"
 
 def scan_unlimited(octets: bytes) -> object:
     return scan(octets, UNLIMITED)
-
-
-def assert_linear(work: Callable[[bytes], object], make: Callable[[int], bytes], count: int = 2_000) -> None:
-    """Eight times the input may take some 8 times as long, far from the 64 times of quadratic work.
-
-    The best of three runs, CPU time, and a floor under the smaller one: short times are mostly noise.
-    """
-
-    def cost(octets: bytes) -> float:
-        best = 1e9
-        for _ in range(3):
-            begin = time.process_time()
-            work(octets)
-            best = min(best, time.process_time() - begin)
-        return best
-
-    small, large = make(count), make(count * 8)
-    limit = 24 * max(cost(small), 0.002)
-    taken = cost(large)
-    assert taken < limit, f"{len(large)} octets took {taken:.3f} s, more than {limit:.3f} s"
 
 
 class LinearTests(SynchronousTestCase):
@@ -96,6 +76,9 @@ class LinearTests(SynchronousTestCase):
             b"a,",
             b":;",
             b"g:a@b;",
+            b"g:",
+            b":",
+            b"(a):",
             b"@a,",
             b"<@a,",
             b". ",
@@ -105,6 +88,8 @@ class LinearTests(SynchronousTestCase):
             with self.subTest(piece):
                 assert_linear(raw_addresses, lambda n, piece=piece: piece * n, 1_000)  # type: ignore[misc]
                 assert_linear(parse_addresses, lambda n, piece=piece: b"<" + piece * n, 1_000)  # type: ignore[misc]
+        assert_linear(raw_addresses, lambda n: b"<" + b" ()" * n + b"@" * n)
+        assert_linear(raw_addresses, lambda n: b"<" + b" ()" * n + b"@" + b"," * n)
 
     def test_text_fields_and_bodies(self) -> None:
         needle = Needle("needle")

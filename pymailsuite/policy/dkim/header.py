@@ -40,13 +40,17 @@ def split_fields(header: bytes) -> list[Field]:
     behind a signed field. One before the first field, such as an mbox has, is left out.
     """
     fields: list[Field] = []
+    strays: dict[int, list[bytes]] = {}
     for line in _line_ends(header):
         name, colon, _ = line.partition(b":")
         if colon and _is_name(name := name.rstrip(b" \t")):
             fields.append(Field(name.lower(), line.removesuffix(b"\r")))
         elif fields and (stray := line.removesuffix(b"\r")):
-            before = fields[-1]
-            fields[-1] = Field(before.name, before.raw + b"\r\n" + stray)
+            strays.setdefault(len(fields) - 1, []).append(stray)
+    # Joined once each: a header may be a megabyte of such lines.
+    for position, lines in strays.items():
+        before = fields[position]
+        fields[position] = Field(before.name, b"\r\n".join([before.raw, *lines]))
     return fields
 
 

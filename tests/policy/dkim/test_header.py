@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from pymailsuite.policy.dkim.header import HeaderSplitter, HeaderView, canonical_field, split_fields, with_crlf
+from tests.support.linear import assert_linear
 
 values = st.lists(st.sampled_from([b"a", b" ", b"\t", b"\r\n ", b"\r\n\t", b":", b"\xfc", b"  "])).map(b"".join)
 
@@ -28,6 +29,9 @@ class FieldTests(SynchronousTestCase):
     def test_lines_that_are_no_fields_belong_to_the_field_before(self) -> None:
         fields = split_fields(b"From me\r\nA: x\r\n\xff\r\n>\r\nB: y\r\n\r\n")
         self.assertEqual([(field.name, field.raw) for field in fields], [(b"a", b"A: x\r\n\xff\r\n>"), (b"b", b"B: y")])
+
+    def test_a_header_of_lines_that_are_no_fields_takes_linear_time(self) -> None:
+        assert_linear(split_fields, lambda n: b"A: x\r\n" + b"a\r\n" * n, 10_000)
 
     @given(values)
     def test_a_relaxed_field_is_its_own_relaxed_form(self, value: bytes) -> None:
