@@ -114,7 +114,13 @@ def _reject_score_command(owners: RuleOwners) -> click.Command:
     def reject_score(name: Any, score: float | None, remove: bool, config_file: Path, as_json: bool) -> None:
         if remove == (score is not None):
             raise click.UsageError("give either SCORE or --remove")
-        row = _changed(owners, name, lambda old: old.with_reject_score(score), config_file)
+
+        def change(old: RecipientOverrides) -> RecipientOverrides:
+            if remove and old.reject_score is None:
+                raise NoSuchEntry(f"{name} has no reject score of its own")
+            return old.with_reject_score(score)
+
+        row = _changed(owners, name, change, config_file)
         told = "as for everybody" if score is None else f"{score:g}" if score else "never"
         print_done(f"score to refuse from for {row[noun]}: {told}", row, as_json)
 

@@ -17,9 +17,11 @@ def read_private_file(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
-            octets = file.read(_SIZE_MAX)
+            octets = file.read(_SIZE_MAX + 1)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None
     if mode & (stat.S_IRWXO | stat.S_IWGRP):
         raise ConfigError(f"{path}: others may read or change what is secret in it; chmod 600")
+    if len(octets) > _SIZE_MAX:
+        raise ConfigError(f"{path}: it is larger than {_SIZE_MAX} octets")
     return octets

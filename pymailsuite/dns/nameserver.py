@@ -32,8 +32,6 @@ _DATAGRAM_MAX: Final = 65_535
 _HEADER_OCTETS: Final = 12
 _PROBES: Final = 2
 """One may be lost on the way."""
-
-
 _WITHOUT_EDNS: Final = (dns.rcode.FORMERR, dns.rcode.NOTIMP)
 """What a server says that does not know EDNS, without EDNS of its own. Source: RFC 6891 §7."""
 
@@ -186,11 +184,11 @@ class Nameserver(dns.nameserver.Do53Nameserver):
                     await udp.sendto(probe.to_wire(), server, self._probe_timeout_s)
                 deadline = self._clock.seconds() + self._probe_timeout_s / _PROBES
                 try:
-                    while not _is_answer(
-                        (await udp.recvfrom(_DATAGRAM_MAX, max(0.0, deadline - self._clock.seconds())))[0], identifiers
-                    ):
-                        pass
-                    return True
+                    while True:
+                        remaining = max(0.0, deadline - self._clock.seconds())
+                        wire, _ = await udp.recvfrom(_DATAGRAM_MAX, remaining)
+                        if _is_answer(wire, identifiers):
+                            return True
                 except dns.exception.Timeout:
                     continue
                 except OSError:

@@ -102,8 +102,9 @@ class ClaimedFailure:
 class IFailureStore(Interface):
     """Messages that failed, waiting to be reported, shared by all nodes."""
 
-    def note(failed: FailedMessage, digest: bytes, waiting_max: int) -> Deferred[None]:
-        """Keep a message, or count it if one of the same ``digest`` waits; forget it if as many of its domain wait."""
+    def note(failed: FailedMessage, digest: bytes, of_domain_max: int, in_all_max: int) -> Deferred[None]:
+        """Keep a message, or count it if one of the same ``digest`` waits; forget it if so many of its domain wait, or
+        of all domains: whoever sends them may have as many domains as he likes."""
 
     def claim(lease_s: float) -> Deferred[ClaimedFailure | None]:
         """One that nobody else is given for ``lease_s`` seconds; None if nothing waits."""

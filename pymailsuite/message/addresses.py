@@ -183,7 +183,7 @@ class _Parser:
             self._word(text)
 
     def _is_route(self) -> bool:
-        return bool(self.inside) and self.inside[0] == b"@"
+        return bool(self.inside and self.inside[0] == b"@")
 
     def _colon(self) -> None:
         if self.in_brackets:

@@ -36,6 +36,7 @@ from pymailsuite.queue.schedule import (
     EXPIRED_STATUS,
     decide,
     expires_at,
+    hosts_that_took,
     is_delay_to_report,
     wants_transaction_of_its_own,
 )
@@ -371,14 +372,14 @@ class QueueRunner:
     def _decide(self, entry: QueueEntry, outcomes: Sequence[Outcome]) -> list[Outcome]:
         now = self._clock.seconds()
         by_position = {recipient.position: recipient for recipient in entry.recipients}
+        took = hosts_that_took(outcomes)
         decided = []
         for outcome in outcomes:
             recipient = by_position[outcome.position]
             one = decide(self._settings, entry, recipient, outcome, now, self._random.random())
-            if one.state is RecipientState.WAITING and not self._running:
-                # Delayed by our stopping, not by anybody else.
-                one = evolve(one, next_attempt=now)
-            elif wants_transaction_of_its_own(one, outcomes):
+            # Delayed by our stopping, not by anybody else.
+            delayed_by_us = one.state is RecipientState.WAITING and not self._running
+            if delayed_by_us or wants_transaction_of_its_own(one, took):
                 one = evolve(one, next_attempt=now)
             elif one.state is RecipientState.EXPIRED:
                 log.info(

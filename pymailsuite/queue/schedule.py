@@ -5,7 +5,7 @@ Source: RFC 5321 §4.5.4.1.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable
 
 from pymailsuite.config.sections.queue import QueueSettings
 from pymailsuite.interfaces import Outcome, QueuedRecipient, QueueEntry, RecipientState
@@ -56,8 +56,14 @@ def decide(
     return Outcome(outcome.position, state, outcome.status, outcome.reply, outcome.host, due, recipient.delay_reported)
 
 
-def wants_transaction_of_its_own(outcome: Outcome, outcomes: Sequence[Outcome]) -> bool:
-    """Whether a host has taken the message for others of ``outcomes`` and wants this recipient in another transaction.
+def hosts_that_took(outcomes: Iterable[Outcome]) -> frozenset[str]:
+    """The hosts that have taken the message for anybody."""
+    return frozenset(outcome.host for outcome in outcomes if outcome.state is RecipientState.DELIVERED)
+
+
+def wants_transaction_of_its_own(outcome: Outcome, took: Collection[str]) -> bool:
+    """Whether a host that has taken the message for others (:func:`hosts_that_took`) wants this recipient in another
+    transaction.
 
     It has too many of them, or other rules for this one. That is tried at once, and ends: each such try leaves fewer.
     Source: RFC 5321 §4.5.3.1.10.
@@ -65,7 +71,7 @@ def wants_transaction_of_its_own(outcome: Outcome, outcomes: Sequence[Outcome]) 
     return (
         outcome.state is RecipientState.WAITING
         and outcome.status == TOO_MANY_RECIPIENTS_STATUS
-        and any(other.state is RecipientState.DELIVERED and other.host == outcome.host for other in outcomes)
+        and outcome.host in took
     )
 
 

@@ -77,7 +77,7 @@ class BeginMessage:
 
 @transient
 class CheckPolicy:
-    """Ask the policies; answer with ``policy_decided``. At MESSAGE the message is yet to be put into it."""
+    """Ask the policies; answer with ``policy_decided``."""
 
     transaction: MailTransaction
 

@@ -23,7 +23,7 @@ class FailureStore:
         self._database = database
         self._clock = clock
 
-    def note(self, failed: FailedMessage, digest: bytes, waiting_max: int) -> Deferred[None]:
+    def note(self, failed: FailedMessage, digest: bytes, of_domain_max: int, in_all_max: int) -> Deferred[None]:
         # ASCII: JSON escapes what a database could not keep.
         text = json.dumps(asdict(failed), separators=(",", ":"))
         domain = harmless(failed.domain)
@@ -33,7 +33,8 @@ class FailureStore:
                 "UPDATE dmarc_failures SET incidents = incidents + 1 WHERE domain = ? AND digest = ?", (domain, digest)
             ):
                 return
-            if txn.value("SELECT COUNT(*) FROM dmarc_failures WHERE domain = ?", (domain,)) < waiting_max:
+            of_domain = txn.value("SELECT COUNT(*) FROM dmarc_failures WHERE domain = ?", (domain,))
+            if of_domain < of_domain_max and txn.value("SELECT COUNT(*) FROM dmarc_failures") < in_all_max:
                 txn.execute(
                     "INSERT INTO dmarc_failures (domain, digest, failure, incidents, claimed_until)"
                     " VALUES (?, ?, ?, 1, 0) ON CONFLICT DO NOTHING",

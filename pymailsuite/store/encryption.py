@@ -59,8 +59,8 @@ class Encryption:
         self._use(keys)
 
     def _use(self, keys: Sequence[bytes]) -> None:
+        # Put there in one step, as several threads use it; the first one encrypts.
         self._ciphers = {_key_id(key): AESGCM(key) for key in keys}
-        self._first = next(iter(self._ciphers), b"")
 
     def _cipher(self, key_id: bytes) -> AESGCM | None:
         if key_id not in self._ciphers:
@@ -72,15 +72,16 @@ class Encryption:
     @property
     def key_name(self) -> str:
         """What tells the key that encrypts from others; empty: there is none."""
-        return self._first.hex()
+        return next(iter(self._ciphers), b"").hex()
 
     def sealed(self, octets: bytes, *place: str) -> bytes:
         """``octets`` as they are kept in ``place``: a table, and the key of a row."""
-        first, ciphers = self._first, self._ciphers
-        if not first:
+        first = next(iter(self._ciphers.items()), None)
+        if first is None:
             return octets
+        key_id, cipher = first
         nonce = os.urandom(_NONCE_OCTETS)
-        return _MARK + first + nonce + ciphers[first].encrypt(nonce, octets, _associated(place))
+        return _MARK + key_id + nonce + cipher.encrypt(nonce, octets, _associated(place))
 
     def opened(self, kept: bytes, *place: str) -> bytes:
         """What is kept in ``place``. CannotDecrypt."""

@@ -80,6 +80,7 @@ class RuleTests(CommandCase):
         self.run_command("account", "reject-score", "ann@example.test", "--remove")
         self.assertEqual(self.answer("account", "rules"), [])
         self.run_command("account", "rule", "ann@example.test", "spf", "--remove", code=1)
+        self.run_command("account", "reject-score", "ann@example.test", "--remove", code=1)
 
     def test_a_rule_that_decides_nothing_is_pointed_out(self) -> None:
         done = self.run_command("account", "rule", "ann@example.test", "greylist", "reject")

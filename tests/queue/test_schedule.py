@@ -12,6 +12,7 @@ from pymailsuite.interfaces import Outcome, QueuedRecipient, QueueEntry, Recipie
 from pymailsuite.queue.schedule import (
     decide,
     expires_at,
+    hosts_that_took,
     is_delay_to_report,
     next_attempt,
     wants_transaction_of_its_own,
@@ -68,7 +69,9 @@ class DecisionTests(SynchronousTestCase):
             (LATER, [taken], False),
             (evolve(apart, state=RecipientState.EXPIRED), [taken], False),
         ):
-            self.assertEqual(wants_transaction_of_its_own(outcome, [outcome, *others]), at_once, (outcome, others))
+            self.assertEqual(
+                wants_transaction_of_its_own(outcome, hosts_that_took([outcome, *others])), at_once, (outcome, others)
+            )
 
     def test_a_waiting_recipient_gets_its_time_and_the_others_stay_as_they_are(self) -> None:
         again = decide(self.settings, ENTRY, evolve(BOB, attempts=1), LATER, 1000.0, 0.5)

@@ -149,7 +149,13 @@ class StoreTests(SynchronousTestCase):
 
     def test_a_file_that_is_not_private_or_holds_no_keys_is_refused(self) -> None:
         self.write_keys(NEW)
-        for mode, text in ((0o644, None), (0o600, b"# nothing"), (0o600, b"short"), (0o600, b"\xff\xfe")):
+        for mode, text in (
+            (0o644, None),
+            (0o600, b"# nothing"),
+            (0o600, b"short"),
+            (0o600, b"\xff\xfe"),
+            (0o600, b"#" * 70_000),
+        ):
             if text is not None:
                 self.keys.write_bytes(text)
             self.keys.chmod(mode)

@@ -56,8 +56,8 @@ class FailureCollector:
             return
         failed = failed_message(transaction, result, settings.failure_report_fields, self._clock.seconds())
         if failed is not None:
-            noted = self._store.note(failed, like_digest(failed), settings.failure_reports_per_hour)
-            noted.addErrback(_log_failure)
+            most = settings.failure_reports_per_hour, settings.failure_reports_in_all
+            self._store.note(failed, like_digest(failed), *most).addErrback(_log_failure)
 
 
 def like_digest(failed: FailedMessage) -> bytes:

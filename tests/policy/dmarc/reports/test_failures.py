@@ -162,10 +162,18 @@ class LimitTests(FailureCase):
     def test_no_more_of_a_domain_wait_than_may_be_sent(self) -> None:
         for number in range(30):
             self.receive(ip=f"192.0.2.{number}")
-        waiting = 0
+        self.assertEqual(SETTINGS.failure_reports_per_hour, self.waiting())
+
+    def test_no_more_wait_in_all_than_may_be_sent(self) -> None:
+        for number in range(30):
+            self.receive(ip=f"192.0.2.{number}", settings=SETTINGS.model_copy(update={"failure_reports_in_all": 4}))
+        self.assertEqual(4, self.waiting())
+
+    def waiting(self) -> int:
+        number = 0
         while self.successResultOf(self.store.dmarc_failures.claim(60)) is not None:
-            waiting += 1
-        self.assertEqual(SETTINGS.failure_reports_per_hour, waiting)
+            number += 1
+        return number
 
     def test_what_cannot_be_queued_is_tried_again_and_dropped_after_a_day(self) -> None:
         self.receive()
