@@ -46,6 +46,7 @@ from pymailsuite.policy.dmarc.reports.failures import FailureReportSender
 from pymailsuite.policy.dmarc.reports.posting import Outgoing
 from pymailsuite.policy.dmarc.reports.sending import ReportSender
 from pymailsuite.policy.lists.dns_lists import DnsLists
+from pymailsuite.policy.own.services import reachable_services
 from pymailsuite.policy.own.watch import ListingWatch
 from pymailsuite.pop3.factory import Pop3Factory
 from pymailsuite.queue.presence import Presence
@@ -172,7 +173,9 @@ class MailService(MultiService):
         self._policies = make_chain(settings, self._resolver, self.store, reactor, probe=probe)
         self.listening = self._make_listening(recipients, self.tls, reactor)
         self.listeners = Listeners(reactor, self.listening, place.shared, place.how_many)
-        factories = dict.fromkeys(cast(ShellFactory, service.factory) for service in self.listening)
+        factories = dict.fromkeys(
+            service.factory for service in self.listening if isinstance(service.factory, ShellFactory)
+        )
         for factory in factories:
             factory.refusal_counts = refusal_counts
         sessions = Sessions(factories, settings.upkeep.stop_grace, reactor)
@@ -324,7 +327,21 @@ class MailService(MultiService):
             ListeningService("imaps", "listeners.imaps", listeners.imaps, imap, tls),
             ListeningService("pop3", "listeners.pop3", listeners.pop3, pop3),
             ListeningService("pop3s", "listeners.pop3s", listeners.pop3s, pop3, tls),
+            *self._make_web(recipients, tls, reactor),
         ]
+
+    def _make_web(self, recipients: IRecipientResolver, tls: ServerTls, reactor: Any) -> list[ListeningService]:
+        settings = self.settings
+        endpoints = settings.listeners.https
+        if not endpoints:
+            return []
+        # twisted.web is a tenth of a start, and most servers have another web server before them.
+        from pymailsuite.web import Pages, WebFactory, offers_of
+
+        hostname = settings.server.hostname
+        offers = offers_of(reachable_services(settings.listeners), hostname)
+        factory = WebFactory(settings.web, Pages(hostname, offers, settings.own_dns, recipients), reactor)
+        return [ListeningService("https", "listeners.https", endpoints, factory, tls)]
 
     def look_for_departed(self) -> None:
         """A process on the same data folder has died: take over what it held."""

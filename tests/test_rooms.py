@@ -31,7 +31,7 @@ LINES = (
     ("auth",),
     ("policy",),
     ("smtp", "pop3", "imap"),
-    ("queue", "relay", "delivery"),
+    ("queue", "relay", "delivery", "web"),
     ("tls", "logs", "counters", "listeners", "notices", "opening", "process", "upkeep"),
     ("hang_up",),
     ("service",),

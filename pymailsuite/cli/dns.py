@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -37,25 +36,14 @@ from pymailsuite.policy.own.records import (
     OwnRecord,
     PublishedKey,
     Purpose,
-    Service,
     mta_sts_policy,
     own_records,
     zone_text,
 )
+from pymailsuite.policy.own.services import public_services
 
 T = TypeVar("T")
 
-_SERVICES: Final = {
-    "_submissions._tcp": "submissions",
-    "_submission._tcp": "submission",
-    "_imaps._tcp": "imaps",
-    "_imap._tcp": "imap",
-    "_pop3s._tcp": "pop3s",
-    "_pop3._tcp": "pop3",
-}
-"""SRV names by which mail clients find servers (RFC 6186, RFC 8314 §5.1), and our listeners."""
-_TCP_PORT = re.compile(r"tcp6?:(?:port=)?(\d+)")
-_LOOPBACK = re.compile(r":interface=(?:127\.|localhost|\\:\\:1\b)")
 _KEPT_S: Final = 7 * 86_400.0
 """How long a key that signs no more is published for the mail that is still under way."""
 _OUT_TIMEOUT_S: Final = 10
@@ -226,22 +214,10 @@ def _facts(settings: Settings, addresses: Sequence[str], domain: str, stored: Se
         settings.server.hostname,
         addresses,
         _published_keys(settings, domain, stored),
-        _services(settings),
+        public_services(settings.listeners),
         certificate_of(settings),
         has_smtp=bool(settings.listeners.smtp),
     )
-
-
-def _services(settings: Settings) -> list[Service]:
-    """What we offer, and what we decidedly do not. A listener that others may reach in a way that is not to be seen
-    here, behind a proxy, say, is neither."""
-    services = []
-    for name, listener in _SERVICES.items():
-        endpoints: Sequence[str] = getattr(settings.listeners, listener)
-        ports = [int(m[1]) for text in endpoints if (m := _TCP_PORT.match(text)) and not _LOOPBACK.search(text)]
-        if ports or not endpoints:
-            services.append(Service(name, ports[0] if ports else None))
-    return services
 
 
 def _notes(domain: str, settings: Settings, records: Sequence[OwnRecord]) -> list[str]:

@@ -44,6 +44,7 @@ from pymailsuite.config.sections.store import StoreSection
 from pymailsuite.config.sections.throttle import ThrottleSettings
 from pymailsuite.config.sections.tls import TlsSettings
 from pymailsuite.config.sections.upkeep import UpkeepSettings
+from pymailsuite.config.sections.web import WebSettings
 from pymailsuite.config.sections.workers import WorkerSettings
 
 
@@ -92,4 +93,5 @@ class Settings(Section):
     spf: SpfSettings = Field(default_factory=SpfSettings)
     history: HistorySettings = Field(default_factory=HistorySettings)
     upkeep: UpkeepSettings = Field(default_factory=UpkeepSettings)
+    web: WebSettings = Field(default_factory=WebSettings)
     workers: WorkerSettings = Field(default_factory=WorkerSettings)

@@ -56,3 +56,7 @@ class ListenerSettings(Section):
 
     pop3s: tuple[Endpoint, ...] = ("tcp:995", "tcp6:995")
     """POP3, TLS from the first octet (RFC 8314)."""
+
+    https: tuple[Endpoint, ...] = ()
+    """What programs fetch over TLS: settings of mail programs, and the MTA-STS policy (RFC 8461). ``"tcp:443"``, or a
+    port that a web server passes these on to, by TLS too."""

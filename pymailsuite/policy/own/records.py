@@ -21,6 +21,8 @@ from pymailsuite.policy.organizational import registered_domain
 TTL_S: Final = 3600
 _STRING_MAX: Final = 255
 _PREFERENCE: Final = 10
+AUTODISCOVER: Final = "_autodiscover._tcp"
+"""The SRV name of settings that mail programs fetch by HTTPS."""
 
 
 class Purpose(enum.Enum):
@@ -36,6 +38,7 @@ class Purpose(enum.Enum):
     TLS_REPORTS = "tls-reports"
     BIMI = "bimi"
     SERVICE = "service"
+    AUTOCONFIG = "autoconfig"
     ADDRESS = "address"
     REVERSE = "reverse"
     HOST_SPF = "host-spf"
@@ -135,6 +138,8 @@ def domain_records(domain: str, facts: OwnFacts, settings: OwnDnsSettings) -> li
         records.append(OwnRecord(Purpose.BIMI, f"default._bimi.{domain}", "TXT", text))
     for service in facts.services:
         records.append(OwnRecord(Purpose.SERVICE, f"{service.name}.{domain}", "SRV", _srv_value(service, host)))
+    if any(service.name == AUTODISCOVER for service in facts.services):
+        records.append(OwnRecord(Purpose.AUTOCONFIG, f"autoconfig.{domain}", "CNAME", f"{host}."))
     return records
 
 

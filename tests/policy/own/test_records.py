@@ -8,12 +8,14 @@ from typing import Any
 import dns.rdata
 import dns.rdataclass
 import dns.zone
+from attrs import evolve
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from pymailsuite.config.sections.listeners import ListenerSettings
 from pymailsuite.config.sections.own_dns import OwnDnsSettings
 from pymailsuite.dns.fake import FakeResolver
 from pymailsuite.interfaces import SrvRecord
@@ -27,6 +29,7 @@ from pymailsuite.policy.own.records import (
     own_records,
     zone_text,
 )
+from pymailsuite.policy.own.services import public_services
 from tests.acceptance import acceptance
 
 REVERSE = "1.2.0.192.in-addr.arpa"
@@ -191,3 +194,23 @@ class CheckTests(SynchronousTestCase):
     def test_a_look_up_that_fails_is_not_taken_for_missing(self) -> None:
         finding = self.findings(failing=["_dmarc.example.com"])["TXT _dmarc.example.com"]
         self.assertEqual((Status.UNKNOWN, True), (finding.status, finding.is_wrong))
+
+
+class ServicesTests(SynchronousTestCase):
+    def test_a_listener_for_this_host_alone_is_no_service_for_others(self) -> None:
+        listeners = ListenerSettings(
+            imap=("tcp:143:interface=127.0.0.1",), pop3=(), pop3s=("systemd:domain=INET:index=0",)
+        )
+        found = {service.name: service.port for service in public_services(listeners)}
+        self.assertEqual(found["_imaps._tcp"], 993)
+        self.assertIsNone(found["_pop3._tcp"])
+        self.assertNotIn("_imap._tcp", found)
+        self.assertNotIn("_pop3s._tcp", found)
+        self.assertNotIn("_autodiscover._tcp", found)
+
+    @acceptance("S159")
+    def test_where_settings_are_served_they_are_led_to(self) -> None:
+        facts = evolve(FACTS, services=public_services(ListenerSettings(https=("tcp:443",))))
+        text = zone_text("example.com", own_records("example.com", facts, OwnDnsSettings()))
+        self.assertIn("autoconfig.example.com. 3600 IN CNAME mx.example.com.\n", text)
+        self.assertIn("_autodiscover._tcp.example.com. 3600 IN SRV 0 1 443 mx.example.com.\n", text)
