@@ -78,18 +78,19 @@ class ContentWriter:
         return self._paused
 
     def _stage_full_chunks(self) -> None:
-        held = memoryview(b"".join(self._pieces))
         if self._scanner is None:
             self._scanner = self._scanning.in_pieces()
-        start = 0
+        last = memoryview(self._pieces.pop())
+        room = MAX_CHUNK - (self._held - len(last))
         # A chunk that may be the last stays here, so that a message of one chunk needs one transaction.
-        while len(held) - start > MAX_CHUNK:
-            chunk = bytes(held[start : start + MAX_CHUNK])
+        while len(last) > room:
+            chunk = b"".join((*self._pieces, last[:room]))
             self._scanner.feed(chunk)
             self._stage(chunk)
-            start += MAX_CHUNK
-        self._pieces = [bytes(held[start:])]
-        self._held = len(held) - start
+            self._pieces.clear()
+            last, room = last[room:], MAX_CHUNK
+        self._pieces.append(bytes(last))
+        self._held = len(last)
 
     def _stage(self, octets: bytes) -> None:
         content_id, position, now = self.content_id, self._chunks * MAX_CHUNK, self._clock.seconds()

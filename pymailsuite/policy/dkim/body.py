@@ -31,7 +31,9 @@ class BodyCanonicalizer:
         """The next octets of the body."""
         text = self._carry + octets
         if self._relaxed:
-            text = single_spaced(text).replace(b" \r\n", b"\r\n")
+            text = single_spaced(text)
+            if b" " in text:
+                text = text.replace(b" \r\n", b"\r\n")
             held = 2 if text.endswith(b" \r") else 1 if text.endswith((b" ", b"\r")) else 0
         else:
             held = 1 if text.endswith(b"\r") else 0
