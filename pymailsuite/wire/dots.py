@@ -30,7 +30,7 @@ class BareLineEnd(PeerError):
 
 def has_bare_line_end(octets: bytes) -> bool:
     """True if a CR or LF in ``octets`` is not part of a CRLF within them."""
-    # It tells the kinds of line ends it has seen, in one pass, four times as fast as to count them with ``bytes.count``.
+    # It tells the kinds of line ends it has seen: one pass, four times as fast as to count them with ``bytes.count``.
     seen = IncrementalNewlineDecoder(None, translate=False)
     seen.decode(octets.decode("latin-1"), final=True)
     return seen.newlines not in _NOT_BARE
