@@ -102,7 +102,8 @@ class ContentWriter:
                 txn.execute("INSERT INTO staged_contents (content_id, created_at) VALUES (?, ?)", (content_id, now))
             _insert_chunk_txn(txn, content_id, position, octets)
 
-        self._database.run("stage chunk", stage_txn).addBoth(self._staged)
+        # Its acceptance makes a chunk last.
+        self._database.run("stage chunk", stage_txn, lasting=False).addBoth(self._staged)
 
     def _staged(self, result: Failure | None) -> None:
         self._in_flight -= 1

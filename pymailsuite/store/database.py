@@ -51,14 +51,19 @@ class Database:
         self._is_open = False
 
     def run(
-        self, description: str, function: Callable[[Transaction], T], accounts: Sequence[AccountId] = ()
+        self,
+        description: str,
+        function: Callable[[Transaction], T],
+        accounts: Sequence[AccountId] = (),
+        lasting: bool = True,
     ) -> Deferred[T]:
         """Run ``function`` in a transaction that may write; fires after its commit has reached the disk.
 
         ``description`` is for logs; ``accounts`` are those whose mail it changes. An exception of ``function`` rolls
-        back what it did, alone, and is the failure.
+        back what it did, alone, and is the failure. With ``lasting`` False it may fire earlier: what was written
+        reaches the disk with the next commit that lasts, if the machine lives to see that.
         """
-        return self._submit_write(Job(description, function, accounts=accounts))
+        return self._submit_write(Job(description, function, accounts=accounts, lasting=lasting))
 
     def run_together(
         self,

@@ -43,6 +43,7 @@ class Job:
         "failure",
         "function",
         "item",
+        "lasting",
         "result",
         "together",
     )
@@ -54,6 +55,7 @@ class Job:
         together: bool = False,
         item: Any = None,
         accounts: Sequence[AccountId] = (),
+        lasting: bool = True,
     ) -> None:
         self.description = description
         self.function = function
@@ -61,6 +63,8 @@ class Job:
         """``function`` takes a list of items and answers a list of results; ``item`` is this job's."""
         self.accounts = accounts
         """The accounts that ``function`` locks."""
+        self.lasting = lasting
+        """Whether what it does must be on the disk before ``deferred`` fires."""
         self.asked_at = time.monotonic()
         self.item = item
         self.deferred: Deferred[Any] = Deferred()
@@ -288,8 +292,10 @@ class Worker:
             job.result, job.failure = None, None
         txn = self.transaction()
         connection = self.connection
-        connection.begin_write()
-        jobs += latecomers()
+        lasting = any(job.lasting for job in jobs)
+        connection.begin_write(lasting)
+        if lasting:
+            jobs += latecomers()
         if len(jobs) == 1:
             self._run_only(txn, jobs[0], effects)
         else:

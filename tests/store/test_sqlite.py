@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+from twisted.internet.defer import Deferred
+
 from pymailsuite.errors import StorageFull
 from pymailsuite.interfaces import Column, NewMessage
 from pymailsuite.store.transaction import Transaction
@@ -112,4 +114,34 @@ class ChunkTests(OnSqlite):
         rows = self.result(mail.read_messages(inbox, ALL_UIDS, (Column.UID, Column.HEADER, Column.OCTETS), list))
         self.assertEqual([row[1:] for row in rows], [(MESSAGE[:15], MESSAGE), (message[:17], None)])
         self.assertEqual(self.result(mail.read_octets(inbox, rows[1][0], 300_000, 300_016)), message[300_000:300_016])
+        self.assert_sound()
+
+
+class LastingTests(OnSqlite):
+    """Which commits wait for the disk: ``PRAGMA synchronous`` is 2 (FULL) where they do, 1 (NORMAL) where not."""
+
+    def asked(self, lasting: bool) -> Deferred[int]:
+        return self.store.database.run("ask", lambda txn: txn.value("PRAGMA synchronous"), lasting=lasting)
+
+    def test_a_commit_waits_for_the_disk_if_anything_in_it_must_last(self) -> None:
+        self.assertEqual([self.result(self.asked(lasting)) for lasting in (True, False, True)], [2, 1, 2])
+        together = [self.asked(lasting) for lasting in (False, True, False)]
+        self.assertEqual([self.result(each) for each in together], [2, 2, 2])
+
+    def test_octets_of_a_message_wait_for_the_disk_with_its_acceptance(self) -> None:
+        ann = self.account()
+        mail = self.store.account_mail(ann.account_id)
+        database, asked = self.store.database, []
+        submit = database._submit_write
+        self.patch(
+            database, "_submit_write", lambda job: (asked.append((job.description, job.lasting)), submit(job))[1]
+        )
+        writer = self.store.new_content()
+        for _ in range(5):
+            waiting = writer.write(b"0123456789abcde\n" * 20_000)
+            if waiting is not None:
+                self.result(waiting)
+        content = self.result(writer.finish())
+        self.result(mail.append("INBOX", [NewMessage(content)]))
+        self.assertEqual(asked, [*[("stage chunk", False)] * 6, ("append", True)])
         self.assert_sound()

@@ -57,8 +57,12 @@ class Connection(Protocol):
     def cursor(self) -> Cursor:
         """A cursor to run statements with."""
 
-    def begin_write(self) -> None:
-        """Open a transaction that may write; waits a little for another process."""
+    def begin_write(self, lasting: bool = True) -> None:
+        """Open a transaction that may write; waits a little for another process.
+
+        With ``lasting`` False its commit may return before the disk has been reached, where nothing of it can be lost
+        but with this process, and the next commit that lasts makes it last too.
+        """
 
     def begin_read(self) -> None:
         """Open a transaction that sees one moment throughout."""

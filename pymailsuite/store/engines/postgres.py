@@ -234,7 +234,8 @@ class PostgresConnection:
         if failed is not None:
             raise failed
 
-    def begin_write(self) -> None:
+    def begin_write(self, lasting: bool = True) -> None:
+        # All last: a server may go down and come back while we live on, and what we take to be there would be gone.
         self._check_there()
         if not self._mark:
             self._take_mark()

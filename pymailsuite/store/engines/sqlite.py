@@ -1,9 +1,10 @@
 """SQLite: a write-ahead log, one writing connection, any number of reading ones.
 
-Durability: ``synchronous=FULL`` makes each commit one fsync of the log. Automatic checkpoints are off on the writing
-connection, for they would put two more fsyncs into the way of whoever commits; a thread does them instead. It cannot
-finish while commits go on (the log may only start over when all of it is in the database), so when the log has grown
-past its limit the writing thread closes the small gap that is left, between two transactions.
+Durability: ``synchronous=FULL`` makes each commit one fsync of the log; one that need not last by itself does without,
+and lasts with the next, as the log is synced whole. Automatic checkpoints are off on the writing connection, for they
+would put two more fsyncs into the way of whoever commits; a thread does them instead. It cannot finish while commits go
+on (the log may only start over when all of it is in the database), so when the log has grown past its limit the writing
+thread closes the small gap that is left, between two transactions.
 """
 
 from __future__ import annotations
@@ -71,11 +72,15 @@ class SqliteConnection:
     def __init__(self, connection: sqlite3.Connection, turns: _Turns) -> None:
         self._connection = connection
         self._turns = turns
+        self._lasting = True
 
     def cursor(self) -> Cursor:
         return self._connection.cursor()
 
-    def begin_write(self) -> None:
+    def begin_write(self, lasting: bool = True) -> None:
+        if lasting is not self._lasting:
+            self._connection.execute(f"PRAGMA synchronous={'FULL' if lasting else 'NORMAL'}")
+            self._lasting = lasting
         with self._turns:
             self._begin_write()
 
