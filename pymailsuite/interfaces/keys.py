@@ -33,6 +33,9 @@ class IKeyStore(Interface):
     def keys(domains: Collection[str] | None = None) -> Deferred[Sequence[StoredKey]]:
         """Those of some domains, or all, ordered by domain and selector. CannotDecrypt."""
 
+    def are_there_any() -> Deferred[bool]:
+        """Whether any domain has a key."""
+
     def set_period(
         domain: str, selector: str, active_from: float | None, active_until: float | None
     ) -> Deferred[StoredKey]:

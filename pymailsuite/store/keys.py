@@ -52,6 +52,12 @@ class KeyStore:
 
         return self._database.read("keys", keys_txn)
 
+    def are_there_any(self) -> Deferred[bool]:
+        def any_txn(txn: Transaction) -> bool:
+            return txn.row("SELECT 1 FROM signing_keys LIMIT 1") is not None
+
+        return self._database.read("any key", any_txn)
+
     def set_period(
         self, domain: str, selector: str, active_from: float | None, active_until: float | None
     ) -> Deferred[StoredKey]:

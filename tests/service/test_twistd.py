@@ -21,7 +21,7 @@ from pathlib import Path
 
 from pymailsuite.tls import CertificateFiles, make_self_signed
 from tests.acceptance import acceptance
-from tests.support.patience import PATIENCE_S, at_best
+from tests.support.patience import PATIENCE_S, at_best, until
 from tests.support.server import DevServer, free_port_base, running
 
 TWISTD = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]
@@ -128,7 +128,8 @@ class UsageTests(ProcessCase):
             ended = self.twistd("pymailsuite", "--config", "mail.toml")
         self.assertEqual(ended.returncode, 1)
         self.assertIn("An error has occurred", ended.stderr)
-        self.assertFalse((self.folder / "twistd.pid").exists())
+        # The daemon tells first, and takes its file away on its way out.
+        until(lambda: not (self.folder / "twistd.pid").exists())
 
     def test_a_store_that_cannot_be_opened(self) -> None:
         (self.folder / "data").mkdir()

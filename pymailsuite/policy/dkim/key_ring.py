@@ -58,12 +58,17 @@ class KeyRing:
             for each in settings.keys
         ]
         self._known: dict[str, tuple[float, list[SigningKey]]] = {}
+        self._empty_until = 0.0
 
     async def keys_for(self, domain: str, now: float) -> list[SigningKey]:
         """The keys that sign mail from ``domain`` at ``now``; empty if there are none."""
         domain = ascii_name(domain)
         keys = [*self._from_files, *await self._stored(domain, now)]
         return choose(keys, domain, now, self._settings.parent_domains)
+
+    def has_none(self, now: float) -> bool:
+        """Whether it is remembered that there is no key for anybody."""
+        return now < self._empty_until
 
     def has_none_for(self, domain: str, now: float) -> bool:
         """Whether it is remembered that no key signs mail from ``domain``."""
@@ -78,6 +83,11 @@ class KeyRing:
         known = self._known.get(domain)
         if known is not None and known[0] > now:
             return known[1]
+        if self.has_none(now):
+            return []
+        if not (self._from_files or await self._store.are_there_any()):
+            self._empty_until = now + self._settings.reload
+            return []
         wanted = parent_domains(domain) if self._settings.parent_domains else [domain]
         keys = [key for each in await self._store.keys(wanted) if (key := _loaded(each)) is not None]
         if len(self._known) >= _MAX_DOMAINS:

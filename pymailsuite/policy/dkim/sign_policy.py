@@ -33,7 +33,8 @@ class DkimSignPolicy(Policy):
         self._clock = clock
 
     def tap(self, transaction: MailTransaction) -> IMessageTap | None:
-        if transaction.submission or transaction.peer.login or transaction.peer.trusted:
+        handed_in = transaction.submission or transaction.peer.login or transaction.peer.trusted
+        if handed_in and not self._ring.has_none(self._clock.seconds()):
             return MessageSigner(self._rules, self._header_max, self._has_no_key)
         return None
 
