@@ -111,7 +111,7 @@ async def _rules(store: IMailStore, name: str | None) -> Sequence[Rules]:
         return [(one.name, one.overrides) for one in await store.directory.domains()]
     found: Domain | None = await store.directory.domain(name)
     if found is None:
-        raise NoSuchEntry(f"no domain {name}")
+        raise NoSuchEntry(f"No such domain: {name}")
     return [(found.name, found.overrides)]
 
 

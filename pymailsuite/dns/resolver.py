@@ -177,7 +177,7 @@ class Resolver:
             ttl_s = response.resolve_chaining().minimum_ttl
             return Answer((), exists=False, secure=self._is_secure(response), ttl_s=ttl_s)
         except dns.exception.DNSException as error:
-            cause = f"{name} {dns.rdatatype.to_text(rdtype)}: {error}"
+            cause = f"{name} {dns.rdatatype.to_text(rdtype)}: {_cause(error)}"
             log.info("{event} {cause}", event="dns.failed", cause=cause)
             raise DnsFailure(cause=cause) from error
         records = tuple(map(_CONVERSIONS[rdtype], found.rrset)) if found.rrset is not None else ()
@@ -193,6 +193,15 @@ def _reverse_name(ip: str) -> dns.name.Name:
         return dns.reversename.from_address(ip)
     except dns.exception.SyntaxError as error:
         raise ValueError(f"not an IP address: {ip!r}") from error
+
+
+def _cause(error: dns.exception.DNSException) -> str:
+    """What each server said in the end. dnspython tells of every attempt, and operators read this in ``why``."""
+    said: dict[str, str] = {}
+    for server, _, _, outcome, _ in error.kwargs.get("errors", ()):
+        name = str(server).removeprefix("Do53:").replace("@", " port ")
+        said[name] = "no answer" if isinstance(outcome, dns.exception.Timeout) else str(outcome)
+    return "; ".join(f"{name}: {words}" for name, words in said.items()) or str(error)
 
 
 def _text_of_question(question: _Question) -> str:

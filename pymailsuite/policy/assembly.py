@@ -35,7 +35,7 @@ def section_of(settings: Settings, name: str) -> PolicySection | None:
     """The policy's section: a table of its own for ours, one below ``[policy.plugins]`` for others.
 
     None: there is none, and so the policy is not wanted."""
-    own = getattr(settings, name.replace("-", "_"), None)
+    own = getattr(settings, name, None)
     return own if isinstance(own, PolicySection) else settings.policy.plugins.get(name)
 
 

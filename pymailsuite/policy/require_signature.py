@@ -1,4 +1,4 @@
-"""The policy ``require-signature``: authors all of whose mail must be signed with S/MIME or OpenPGP.
+"""The policy ``require_signature``: authors all of whose mail must be signed with S/MIME or OpenPGP.
 
 Source: RFC 8551 §3.5, RFC 3156 §5; the word ``smime`` in Authentication-Results is of RFC 7281.
 """
@@ -45,7 +45,7 @@ def signature_kind(header: bytes) -> str:
 class RequireSignaturePolicy(Policy):
     """Looks at the header only."""
 
-    name = "require-signature"
+    name = "require_signature"
 
     def __init__(self, settings: RequireSignatureSettings) -> None:
         self._domains = settings.domains

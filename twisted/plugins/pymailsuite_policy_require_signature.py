@@ -1,5 +1,5 @@
-"""The policy ``require-signature``."""
+"""The policy ``require_signature``."""
 
 from pymailsuite.policy.plugin import PolicyPlugin
 
-require_signature = PolicyPlugin("require-signature", "pymailsuite.policy.require_signature.make_policy")
+require_signature = PolicyPlugin("require_signature", "pymailsuite.policy.require_signature.make_policy")
