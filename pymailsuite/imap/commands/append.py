@@ -15,7 +15,7 @@ from pymailsuite.imap.grammar import parse_append
 from pymailsuite.imap.receiver import MessageOffered
 from pymailsuite.imap.replies import LimitReached, TryCreate
 from pymailsuite.interfaces import IContentWriter, NewMessage
-from pymailsuite.values import UidSet
+from pymailsuite.values import MAX_CHUNK, UidSet
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -50,14 +50,21 @@ class Upload:
             await self._finish_message()
         else:
             self._mailbox = command.mailbox
-            try:
-                mailbox = await session.mail.mailbox(command.mailbox)
-            except NoSuchMailbox:
-                raise TryCreate() from None
-            if not mailbox.selectable:
-                raise NoSuchMailbox("Not a mailbox that can hold messages")
+            if event.waits or event.size > MAX_CHUNK:
+                await self._look_for_mailbox(session)
+            # What comes unasked comes in any case, and if it is short nothing of it is stored before its end: the store
+            # will say whether there is such a mailbox, and nobody waits for the answer twice.
         self._command = command
         self._writer = session.shared.store.new_content()
+
+    async def _look_for_mailbox(self, session: Session) -> None:
+        """Raises why the mailbox takes no messages, if it does not."""
+        try:
+            mailbox = await session.mail.mailbox(self._mailbox)
+        except NoSuchMailbox:
+            raise TryCreate() from None
+        if not mailbox.selectable:
+            raise NoSuchMailbox("Not a mailbox that can hold messages")
 
     def write(self, octets: bytes) -> Deferred[None] | None:
         """Some octets. A Deferred: no more until it fires. What goes wrong is said when all octets are here."""
@@ -77,8 +84,8 @@ class Upload:
         try:
             appended = await session.mail.append(self._mailbox, self._messages)
         except NoSuchMailbox:
-            # It was there when the message was offered.
-            raise TryCreate() from None
+            await self._look_for_mailbox(session)
+            raise TryCreate() from None  # it has been made just now
         self._messages = []
         await session.arrived_in(self._mailbox)
         uids = UidSet.of(appended.uids)
