@@ -21,6 +21,8 @@ _VALUE_OCTETS: Final = 440
 """A value is cut here: with every octet quoted it still fits into a line of 998 (RFC 5322 §2.1.1)."""
 _REMEMBERED_MAX: Final = 1000
 """Characters of a result whose written form is remembered: strangers choose them, a megabyte if they like."""
+_READ_MAX: Final = 16 * 1024
+"""Octets of a field that is read: a megabyte of comments would hold up everybody for seconds. Nobody writes so many."""
 _VERSION: Final = 1
 
 # RFC 2045 §5.1 token, with the characters RFC 6532 adds; RFC 5322 §3.2.3 dot-atom and §3.2.4 quoted-string.
@@ -147,12 +149,14 @@ class AuthenticationResults:
 
 
 def parse_authentication_results(body: bytes) -> AuthenticationResults | None:
-    """The meaning of a field body, folded or not; None if it is not of the form of RFC 8601 §2.2.
+    """The meaning of a field body, folded or not; None if it is not of the form of RFC 8601 §2.2, or longer than any.
 
     Comments after a result become its ``comment``; others are dropped. Results of a version of the field or of a
     method that is not 1 are left out (§2.4, §2.6). Values a writer forgot to quote are taken up to the next white
     space, and a last semicolon is forgiven. Never raises.
     """
+    if len(body) > _READ_MAX:
+        return None
     reader = _Reader(unfold(body).decode("utf-8", "replace"))
     try:
         return reader.payload()
@@ -163,6 +167,8 @@ def parse_authentication_results(body: bytes) -> AuthenticationResults | None:
 def payload_of(body: bytes, authserv_id: str) -> str | None:
     """The results in a field body of this name, as they stand but on one line; None if the name is another, if there
     is none, or if the version is not 1."""
+    if len(body) > _READ_MAX:
+        return None
     text = unfold(body).decode("utf-8", "replace").strip()
     reader = _Reader(text)
     try:
@@ -350,7 +356,8 @@ def remove_own_results(header: bytes, authserv_id: str) -> bytes:
     """A header block without the Authentication-Results fields that claim to be ours; all else octet for octet.
 
     Whoever hands us a message could write such a field to be believed (RFC 8601 §5). A field whose authserv-id cannot
-    be told, as its syntax is broken, goes too if our name stands anywhere in it: some reader might find it there.
+    be told, as its syntax is broken, goes too if our name stands anywhere in it: some reader might find it there. So
+    does one that is too long to be read.
     """
     if _NAME not in header.lower():
         return header
@@ -363,6 +370,8 @@ def _comparable(authserv_id: str) -> str:
 
 
 def _claims(body: bytes, own: str) -> bool:
+    if len(body) > _READ_MAX:
+        return True
     text = unfold(body).decode("utf-8", "replace")
     reader = _Reader(text)
     try:

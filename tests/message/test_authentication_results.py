@@ -12,6 +12,7 @@ from pymailsuite.message.authentication_results import (
     arc_authentication_results_field,
     authentication_results_field,
     parse_authentication_results,
+    payload_of,
     remove_own_results,
 )
 
@@ -169,6 +170,12 @@ class RemovalTests(SynchronousTestCase):
     def test_a_header_without_any_is_given_back_as_it_is(self) -> None:
         block = header()
         self.assertIs(block, remove_own_results(block, OURS))
+
+    def test_a_field_too_long_to_be_read_goes(self) -> None:
+        long = b"Authentication-Results: x.test" + b"()" * 10_000 + b"; none\r\n"
+        self.assertEqual(b"A: b\r\n\r\n", remove_own_results(b"A: b\r\n" + long + b"\r\n", OURS))
+        body = body_of(long)
+        self.assertEqual((None, None), (parse_authentication_results(body), payload_of(body, "x.test")))
 
     def test_ours_go_and_others_stay_octet_for_octet(self) -> None:
         other = b"  (c) other.test ;\r\n spf=pass"
