@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from attrs import define
+from pydantic_core import to_json
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -48,11 +49,19 @@ _WITHOUT_SENDER: Final = frozenset({"client_refused", "hello_refused", "login_re
 
 
 # Facts in a circle, which a plugin's evidence might be, end in RecursionError: such an entry is not made.
-_as_json = json.JSONEncoder(separators=(",", ":"), default=str, check_circular=False).encode
+_patient_json = json.JSONEncoder(separators=(",", ":"), default=str, check_circular=False).encode
+
+
+def _as_json(facts: Mapping[str, Any]) -> str:
+    try:
+        return to_json(facts, fallback=str).decode()
+    except ValueError:
+        # Text that is no UTF-8, or octets. For all else the other one would take four times as long.
+        return _patient_json(facts)
 
 
 def _text(facts: Mapping[str, Any], limit: int) -> str:
-    """As JSON in ASCII; evidence, and then rulings, are left out where that would be too long."""
+    """As JSON; evidence, and then rulings, are left out where that would be too long."""
     text = _as_json(facts)
     if len(text) <= limit:
         return text
