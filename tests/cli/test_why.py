@@ -9,7 +9,6 @@ import poplib
 import smtplib
 import socket
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -213,9 +212,7 @@ class OperatorTests(WhyCase):
 
     def _asked_to_wait_and_then_taken(self) -> None:
         self.assertEqual(self._send("good.example", "bob@example.test"), 451)
-        deadline = time.monotonic() + patience.PATIENCE_S
-        while self._send("good.example", "bob@example.test") != 250 and time.monotonic() < deadline:
-            time.sleep(0.5)
+        patience.until(lambda: self._send("good.example", "bob@example.test") == 250)
         self.stories("bob@example.test", until=lambda found: len(found) > 1 and "accepted" in str(found))
         told = self.why("bob@example.test")
         last, *_, first = told.split("\n\n")

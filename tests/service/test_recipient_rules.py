@@ -6,7 +6,6 @@ import imaplib
 import json
 import smtplib
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support import commands
 from tests.support.dns import ZoneServer
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import until
 from tests.support.proxied import ProxiedSmtp
 from tests.support.server import TunedServer, running
 
@@ -92,12 +91,9 @@ class RecipientRuleTests(SynchronousTestCase):
 
     def _wait_for_mail(self, server: TunedServer, login: str) -> None:
         # The queue would wait for five minutes before it tries again.
-        deadline = time.monotonic() + 60
         with imaplib.IMAP4("127.0.0.1", server.port(143)) as reader:
             reader.login(login, "test")
-            while reader.select()[1] == [b"0"]:
-                self.assertLess(time.monotonic(), deadline, login)
-                time.sleep(0.1)
+            until(lambda: reader.select()[1] != [b"0"], patience_s=60)
 
     def _send(self, recipients: list[str]) -> tuple[dict[str, tuple[int, bytes]], str]:
         """Who was refused at RCPT, and what was said to the message."""
@@ -112,9 +108,7 @@ class RecipientRuleTests(SynchronousTestCase):
         self.assertEqual((refused, reply[:3]), ({}, "550"))
 
     def _they_are_sent_to_separately(self) -> None:
-        deadline = time.monotonic() + PATIENCE_S
-        while not (refused := self._send([ANN, BOB])[0]) and time.monotonic() < deadline:
-            time.sleep(0.1)
+        refused = until(lambda: self._send([ANN, BOB])[0])
         self.assertEqual({name: code for name, (code, _) in refused.items()}, {BOB: 452})
         self.assertTrue(refused[BOB][1].startswith(b"4.5.3 "), refused)
         refused, reply = self._send([BOB])
@@ -135,16 +129,15 @@ class RecipientRuleTests(SynchronousTestCase):
 
     def _until_rcpt(self, ip: str, expected: dict[str, int]) -> None:
         """Replies to RCPT in transactions of one recipient each, once the server has seen the change."""
-        deadline = time.monotonic() + PATIENCE_S
-        while True:
-            found = {}
+
+        def found() -> dict[str, int]:
+            replies = {}
             with ProxiedSmtp(ip, self.port) as client:
                 client.ehlo()
                 for name in expected:
                     client.mail(SENDER)
-                    found[name] = client.rcpt(name)[0]
+                    replies[name] = client.rcpt(name)[0]
                     client.rset()
-            if found == expected or time.monotonic() > deadline:
-                break
-            time.sleep(0.1)
-        self.assertEqual(found, expected)
+            return replies
+
+        until(lambda: found() == expected)
