@@ -5,11 +5,12 @@ The list is read once, when it is first asked for (a tenth of a second).
 
 from __future__ import annotations
 
-from functools import cache, lru_cache
+from functools import cache
 
 from publicsuffixlist import PublicSuffixList
 
 from pymailsuite.dns.names import absolute_name, text_of
+from pymailsuite.policy.short_keys import remember_short
 
 
 @cache
@@ -18,7 +19,7 @@ def _suffixes() -> PublicSuffixList:
     return PublicSuffixList(accept_encoded_idn=True)
 
 
-@lru_cache(maxsize=4096)
+@remember_short(4096, 255)
 def registered_domain(name: str) -> str:
     """The domain that was registered for ``name`` to exist: one label more than its public suffix, in A-labels.
 

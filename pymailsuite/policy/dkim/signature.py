@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any, Final
 
 from attrs import field
@@ -14,6 +13,7 @@ from pymailsuite.interfaces.transient import transient
 from pymailsuite.policy.dkim.keys import ED25519, RSA
 from pymailsuite.policy.dkim.results import DkimResult, DkimStatus
 from pymailsuite.policy.dkim.tags import TagError, decode_base64, decode_quoted_printable, parse_tags, words
+from pymailsuite.policy.short_keys import remember_short
 
 ALGORITHMS: Final = {"rsa-sha256": RSA, "ed25519-sha256": ED25519}
 HISTORIC_ALGORITHM: Final = "rsa-sha1"
@@ -168,7 +168,7 @@ def signed_names(tags: Mapping[str, str]) -> tuple[bytes, ...]:
     return _field_names(required(tags, "h"))
 
 
-@lru_cache(maxsize=256)
+@remember_short(256, 1000)
 def _field_names(text: str) -> tuple[bytes, ...]:
     """A list as a signer writes it, which it does in all its messages alike."""
     names = words(text)
@@ -201,7 +201,7 @@ def is_within(domain: str, parent: str) -> bool:
     return domain == parent or domain.endswith("." + parent)
 
 
-@lru_cache(maxsize=1024)
+@remember_short(1024, 255)
 def signing_name(text: str) -> str | None:
     """A ``d=`` or ``s=`` in A-labels and lower case (RFC 8616 §4 lets signatures hold U-labels), or None if it is no
     domain name."""

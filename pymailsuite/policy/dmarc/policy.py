@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from ipaddress import ip_address
 from random import random
 from typing import Final
@@ -36,12 +35,13 @@ from pymailsuite.policy.dmarc.reports.collecting import ResultCollector
 from pymailsuite.policy.dmarc.reports.failures import FailureCollector
 from pymailsuite.policy.promptly import promptly
 from pymailsuite.policy.remembered import Remembered
+from pymailsuite.policy.short_keys import remember_short
 
 _REFUSED: Final = "5.7.1"
 _LATER: Final = "4.7.1"
 
 
-@lru_cache(maxsize=1024)
+@remember_short(1024, 512)
 def domain_of(value: str) -> str:
     """The domain of an identity as results name it (``user@domain`` or a domain), in A-labels; empty if none."""
     name = absolute_name(value.rpartition("@")[2])
