@@ -13,9 +13,10 @@ from pymailsuite.cli.resolver import resolver_of, resolver_option
 from pymailsuite.interfaces.dmarc import ReportedRow
 from pymailsuite.policy.dmarc.discovery import Discovery
 from pymailsuite.policy.dmarc.evaluation import DmarcResult, evaluate
-from pymailsuite.policy.dmarc.policy import domain_of, evidence_of
+from pymailsuite.policy.dmarc.policy import evidence_of
 from pymailsuite.policy.dmarc.reports.feedback import Feedback, is_feedback, read_feedback
 from pymailsuite.policy.dmarc.reports.reading import XML_MAX, BadReportError, ReceivedReport, read_report
+from pymailsuite.policy.organizational import domain_of
 
 
 @click.group()

@@ -1,6 +1,7 @@
-"""The registered domain above a name, by the public suffix list that comes with the library ``publicsuffixlist``.
+"""The domain of an identity, and the registered one above it.
 
-The list is read once, when it is first asked for (a tenth of a second).
+The list of public suffixes is the one that comes with the library ``publicsuffixlist``. It is read once, when it is first
+asked for (a tenth of a second).
 """
 
 from __future__ import annotations
@@ -17,6 +18,13 @@ from pymailsuite.policy.short_keys import remember_short
 def _suffixes() -> PublicSuffixList:
     # Names that people write in their script are A-labels here before they are looked up, as the rules are.
     return PublicSuffixList(accept_encoded_idn=True)
+
+
+@remember_short(1024, 512)
+def domain_of(value: str) -> str:
+    """The domain of an identity as results name it (``user@domain`` or a domain), in A-labels; empty if none."""
+    name = absolute_name(value.rpartition("@")[2])
+    return "" if name is None else text_of(name)
 
 
 @remember_short(4096, 255)

@@ -97,9 +97,8 @@ def highest_instance(view: HeaderView) -> int:
     return max(_instances(view), default=0)
 
 
-def ended(view: HeaderView) -> bool:
+def ended(view: HeaderView, highest: int) -> bool:
     """Whether the seal of the highest instance says that the chain has failed."""
-    highest = highest_instance(view)
     for field in view.fields(SEAL):
         try:
             instance, tags = _read(field)

@@ -129,7 +129,8 @@ class ChainVerifier(HeardMessage):
             for each in self._sets:
                 time_of(each.seal_tags, "t")
         except (ChainError, SignatureError) as error:
-            self._fault = ArcResult(ChainStatus.FAIL, str(error), highest_instance(view), ended=ended(view))
+            highest = highest_instance(view)
+            self._fault = ArcResult(ChainStatus.FAIL, str(error), highest, ended=ended(view, highest))
             return [*self._also]
         return [(self._message_proof.relaxed_body, self._message_proof.length), *self._also]
 

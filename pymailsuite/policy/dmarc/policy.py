@@ -12,7 +12,6 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from pymailsuite.config.sections.dmarc import DmarcSettings, WhatToDo
-from pymailsuite.dns.names import absolute_name, text_of
 from pymailsuite.interfaces import IResolver
 from pymailsuite.interfaces.policy import (
     Action,
@@ -33,19 +32,12 @@ from pymailsuite.policy.dmarc.overrides import is_below, sealed_override
 from pymailsuite.policy.dmarc.record import Disposition
 from pymailsuite.policy.dmarc.reports.collecting import ResultCollector
 from pymailsuite.policy.dmarc.reports.failures import FailureCollector
+from pymailsuite.policy.organizational import domain_of
 from pymailsuite.policy.promptly import promptly
 from pymailsuite.policy.remembered import Remembered
-from pymailsuite.policy.short_keys import remember_short
 
 _REFUSED: Final = "5.7.1"
 _LATER: Final = "4.7.1"
-
-
-@remember_short(1024, 512)
-def domain_of(value: str) -> str:
-    """The domain of an identity as results name it (``user@domain`` or a domain), in A-labels; empty if none."""
-    name = absolute_name(value.rpartition("@")[2])
-    return "" if name is None else text_of(name)
 
 
 def domains_with(word: str, results: tuple[MethodResult, ...], method: str, key: str) -> tuple[str, ...]:

@@ -7,9 +7,8 @@ from collections.abc import Iterable
 from pymailsuite.config.sections.reputation import ReputationSettings
 from pymailsuite.interfaces.policy import MethodResult, Verdict
 from pymailsuite.interfaces.reputation import Identity
-from pymailsuite.policy.dmarc.policy import domain_of
 from pymailsuite.policy.greylist.clients import network_of
-from pymailsuite.policy.organizational import registered_domain
+from pymailsuite.policy.organizational import domain_of, registered_domain
 
 DOMAINS_MAX = 5
 """Verified domains of one message that are looked at: anybody can sign for many."""

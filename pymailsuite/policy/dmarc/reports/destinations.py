@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pymailsuite.dns.names import absolute_name, text_of
 from pymailsuite.interfaces import Answer, IResolver
 from pymailsuite.policy.dmarc.record import ReportAddress, parse_record
-from pymailsuite.policy.organizational import registered_domain
+from pymailsuite.policy.organizational import domain_of, registered_domain
 
 
 async def verified_destinations(
@@ -20,7 +19,7 @@ async def verified_destinations(
     """
     verified: dict[ReportAddress, None] = {}
     for address in wanted:
-        domain = _domain(address)
+        domain = domain_of(address.address)
         if not domain:
             continue
         if registered_domain(domain) == registered_domain(policy_domain):
@@ -30,11 +29,6 @@ async def verified_destinations(
         records = [record for text in answer.records if (record := parse_record(text)) is not None]
         if len(records) != 1:
             continue
-        instead = [other for other in getattr(records[0], tag) if _domain(other) == domain]
+        instead = [other for other in getattr(records[0], tag) if domain_of(other.address) == domain]
         verified.update(dict.fromkeys(instead or [address]))
     return tuple(verified)
-
-
-def _domain(address: ReportAddress) -> str:
-    name = absolute_name(address.address.rpartition("@")[2])
-    return "" if name is None else text_of(name)
