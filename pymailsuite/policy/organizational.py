@@ -1,6 +1,6 @@
 """The domain of an identity, and the registered one above it.
 
-The list of public suffixes is the one that comes with the library ``publicsuffixlist``. It is read once, when it is first
+The list of public suffixes is the one that comes with the library ``publicsuffixlist``. It is read once, when first
 asked for (a tenth of a second).
 """
 
