@@ -98,8 +98,8 @@ class DmarcSettings(PolicySection):
     """Fields of such a message's header that are shown; nothing else of it is."""
 
     failure_reports_per_hour: int = Field(default=10, ge=1)
-    """Failure reports to one domain in an hour at most; no more of them wait. Messages that failed in the same way are one
-    report."""
+    """Failure reports to one domain in an hour at most; no more of them wait. Messages that failed in the same way are
+    one report."""
 
     failure_reports_in_all: int = Field(default=500, ge=1)
     """Failure reports in an hour to all domains together; no more of them wait."""
