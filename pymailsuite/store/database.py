@@ -252,10 +252,11 @@ class ThreadedDatabase(Database):
 
         What comes in together is committed together: an fsync, and each statement, then serve many requests. Ten
         peers that send without pause share a commit by seven instead of three. A request after one that came alone is
-        taken to be alone too, and waits for the end of its own turn only.
+        taken to be alone too, and waits for the end of its own turn only; so does what has no fsync to share.
         """
         gathered = self._gathered
-        if self._gathered_before < len(gathered) < self.settings.group_limit:
+        more_came = self._gathered_before < len(gathered) < self.settings.group_limit
+        if more_came and any(job.lasting for job in gathered):
             self._gathered_before = len(gathered)
             self._reactor.callLater(0, self._gather)
         else:

@@ -43,6 +43,11 @@ _SEND_LIMIT = 1024 * 1024
 """Octets offered to the kernel at once. Twisted's own limit, an eighth of it, costs a long reply a turn of the reactor
 for each piece; a kernel takes what it has room for."""
 
+_FULL_READ = Connection.bufferSize
+_BULK_READ = 256 * 1024
+"""Octets asked of the kernel at once when the peer has filled a read of Twisted's size: it is sending a long text, and
+each read of it costs a turn of the reactor. Others' reads stay small."""
+
 _GRACE_S = 10.0
 """Seconds a peer may take to read our last reply before the connection is cut."""
 
@@ -338,6 +343,8 @@ class ShellProtocol(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Octets came: one turn."""
+        if len(data) >= _FULL_READ and self._socket is not None:
+            self._socket.bufferSize = _BULK_READ
         if self._closing:
             return
         if self._in_turn:

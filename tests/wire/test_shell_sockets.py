@@ -32,6 +32,27 @@ class FloodFactory(ShellFactory):
         return Flood(self.reactor)
 
 
+class Measured(ShellProtocol):
+    """Notes how much it got and how much it will get at once."""
+
+    def octets_received(self, octets):
+        self.factory.reads.append((len(octets), self.transport.bufferSize))
+        if len(octets) > len(b"short"):
+            self.close()
+        else:
+            # As the transport hands over what it read when the kernel had more than enough.
+            reactor.callLater(0, self.dataReceived, b"x" * self.transport.bufferSize)
+
+
+class MeasuredFactory(ShellFactory):
+    def __init__(self):
+        super().__init__(reactor, ConnectionLimits())
+        self.reads = []
+
+    def make_protocol(self):
+        return Measured(self.reactor)
+
+
 class SocketTests(TestCase):
     """On loopback, port 0."""
 
@@ -55,3 +76,19 @@ class SocketTests(TestCase):
             return factory.shut_down()
 
         return deferToThread(read, port.getHost().port).addCallback(check)
+
+    def test_a_peer_that_fills_a_read_is_read_in_larger_pieces_from_then_on(self):
+        factory = MeasuredFactory()
+        port = reactor.listenTCP(0, factory, interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+
+        def talk(number):
+            with socket.create_connection(("127.0.0.1", number), 10) as client:
+                client.sendall(b"short")
+                return client.recv(1)
+
+        def check(answer):
+            self.assertEqual((answer, factory.reads), (b"", [(5, 65536), (65536, 262144)]))
+            return factory.shut_down()
+
+        return deferToThread(talk, port.getHost().port).addCallback(check)
