@@ -15,7 +15,7 @@ class ArcSettings(PolicySection):
     max_instances: int = Field(default=50, ge=1, le=50)
     """Longest chain that is followed; a longer one has failed (RFC 8617 §4.2.1)."""
 
-    header_max: Size = Field(default=1024 * 1024, ge=1024)
+    header_max: Size = Field(default=256 * 1024, ge=1024)
     """A message with a header larger than this is not verified: the chain has failed."""
 
     timeout: Duration = Field(default=5.0, gt=0)

@@ -10,7 +10,7 @@ from pymailsuite.config.base import Section, Size
 class DeliverySettings(Section):
     """``[delivery]``: what is asked of every message, by whatever way it comes in."""
 
-    header_size: Size = Field(default=1024 * 1024, ge=64 * 1024)
+    header_size: Size = Field(default=256 * 1024, ge=64 * 1024)
     """Octets of a message's header; one with a longer is refused with 552 5.3.4. A header is held in memory until it is
     complete."""
 

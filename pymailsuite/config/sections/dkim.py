@@ -23,7 +23,7 @@ class DkimSettings(PolicySection):
     max_signatures: int = Field(default=10, ge=1, le=100)
     """Signatures of one message that are looked at, from the top; the others are passed over."""
 
-    header_max: Size = Field(default=1024 * 1024, ge=1024)
+    header_max: Size = Field(default=256 * 1024, ge=1024)
     """A message with a header larger than this is not verified: the result is ``policy``."""
 
     signature_max: Size = Field(default=16 * 1024, ge=1024)
@@ -135,7 +135,7 @@ class DkimSignSettings(PolicySection):
     """Sign mail from ``a.example.org`` with a key of ``example.org``, if it has none itself: aligned for DMARC unless
     that is strict."""
 
-    header_max: Size = Field(default=1024 * 1024, ge=1024)
+    header_max: Size = Field(default=256 * 1024, ge=1024)
     """A message with a header larger than this is not signed."""
 
     reload: Duration = Field(default=30.0, gt=0)
