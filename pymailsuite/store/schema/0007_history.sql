@@ -1,6 +1,7 @@
 -- What became of messages, and whom we refused: for operators. Ids are made as in store/ids.py, so they tell the time.
 
--- A story is a message, by the id of its content, or a refusal; its first entry has the same id. facts are JSON.
+-- A story is a message, by the id of its content, or a refusal; its first entry has the same id. facts are JSON. Not in
+-- key order, for the same reason as content_chunks.
 CREATE TABLE history (
     story_id BIGINT NOT NULL,
     entry_id BIGINT NOT NULL,
@@ -8,7 +9,7 @@ CREATE TABLE history (
     kind {text} NOT NULL,
     facts {text} NOT NULL,
     PRIMARY KEY (story_id, entry_id)
-) {clustered};
+);
 
 -- Whom stories are about: addresses and the like as hashes, by spans of time: what is written at one time lies together.
 CREATE TABLE history_names (
