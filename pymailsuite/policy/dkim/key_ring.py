@@ -85,11 +85,11 @@ class KeyRing:
             return known[1]
         if self.has_none(now):
             return []
-        if not (self._from_files or await self._store.are_there_any()):
-            self._empty_until = now + self._settings.reload
-            return []
         wanted = parent_domains(domain) if self._settings.parent_domains else [domain]
         keys = [key for each in await self._store.keys(wanted) if (key := _loaded(each)) is not None]
+        if not (keys or self._from_files or await self._store.are_there_any()):
+            self._empty_until = now + self._settings.reload
+            return []
         if len(self._known) >= _MAX_DOMAINS:
             self._known.clear()
         self._known[domain] = (now + self._settings.reload, keys)
