@@ -14,16 +14,15 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from pymailsuite.config.sections.dmarc import DmarcSettings
-from pymailsuite.errors import DnsFailure, MailError, Refusal
+from pymailsuite.errors import DnsFailure, Refusal
 from pymailsuite.interfaces import Answer, IResolver
 from pymailsuite.interfaces.counts import CountKey, ISharedCounts
 from pymailsuite.interfaces.dmarc import ClaimedFailure, FailedMessage, IFailureStore
 from pymailsuite.interfaces.policy import MailTransaction
 from pymailsuite.message.headers import first_field
-from pymailsuite.periodic import PeriodicService
 from pymailsuite.policy.dmarc.evaluation import DmarcResult
 from pymailsuite.policy.dmarc.record import ReportAddress
-from pymailsuite.policy.dmarc.reports.aggregate import Reporter
+from pymailsuite.policy.dmarc.reports.claiming import ClaimingSender
 from pymailsuite.policy.dmarc.reports.collecting import is_about_reports
 from pymailsuite.policy.dmarc.reports.destinations import verified_destinations
 from pymailsuite.policy.dmarc.reports.failure import failed_message, failure_report
@@ -66,11 +65,12 @@ def like_digest(failed: FailedMessage) -> bytes:
     return hashlib.blake2b(way.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-class FailureReportSender(PeriodicService):
-    """Sends what waits, every ``failure_report_interval``."""
+class FailureReportSender(ClaimingSender[ClaimedFailure]):
+    """Sends what waits, every ``failure_report_interval``, as far as the limits allow."""
 
     log = log
     failed_event = "dmarc.failure_reports_failed"
+    delayed_event = "dmarc.failure_report_delayed"
 
     def __init__(
         self,
@@ -82,30 +82,17 @@ class FailureReportSender(PeriodicService):
         outgoing: Outgoing,
         clock: IReactorTime,
     ) -> None:
-        super().__init__("dmarc failure reports", settings.failure_report_interval, clock)
-        organization = settings.report_organization or hostname
-        self._reporter = Reporter(organization, settings.report_from, settings.report_contact, hostname)
-        self._settings = settings
+        interval_s = settings.failure_report_interval
+        super().__init__("dmarc failure reports", interval_s, settings, hostname, resolver, outgoing, clock)
         self._store = store
         self._counts = counts
-        self._resolver = resolver
-        self._outgoing = outgoing
-        self._clock = clock
 
-    async def once(self) -> None:
-        """Send all that may be sent."""
-        while self.running:
-            claimed: ClaimedFailure | None = await self._store.claim(_LEASE_S)
-            if claimed is None:
-                return
-            try:
-                await self._report(claimed)
-            except MailError as error:
-                # Its lease ends, and somebody tries again.
-                domain = claimed.message.domain
-                log.warn(
-                    "{event} {domain} {error}", event="dmarc.failure_report_delayed", domain=domain, error=str(error)
-                )
+    async def _claim(self) -> ClaimedFailure | None:
+        claimed: ClaimedFailure | None = await self._store.claim(_LEASE_S)
+        return claimed
+
+    def _domain_of(self, claimed: ClaimedFailure) -> str:
+        return claimed.message.domain
 
     async def _report(self, claimed: ClaimedFailure) -> None:
         failed = claimed.message

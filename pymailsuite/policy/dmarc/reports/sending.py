@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from pymailsuite.config.sections.dmarc import DmarcSettings
-from pymailsuite.errors import MailError, Refusal
+from pymailsuite.errors import Refusal
 from pymailsuite.interfaces import IResolver
 from pymailsuite.interfaces.dmarc import DomainDay, IDmarcStore
-from pymailsuite.periodic import PeriodicService
 from pymailsuite.policy.dmarc.record import ReportAddress
-from pymailsuite.policy.dmarc.reports.aggregate import AggregateReport, Reporter, build_aggregate, report_message
+from pymailsuite.policy.dmarc.reports.aggregate import AggregateReport, build_aggregate, report_message
+from pymailsuite.policy.dmarc.reports.claiming import ClaimingSender
 from pymailsuite.policy.dmarc.reports.collecting import DAY_S
 from pymailsuite.policy.dmarc.reports.destinations import verified_destinations
 from pymailsuite.policy.dmarc.reports.posting import Outgoing, address_of
 
 log = Logger()
-
-T = TypeVar("T")
 
 _LEASE_S: Final = 3600.0
 """A node that has not sent a report an hour after it was given it has died, or could not: somebody tries again."""
@@ -30,11 +28,12 @@ _KEEP_DAYS: Final = 3
 """Reports that could not be sent for so long are dropped."""
 
 
-class ReportSender(PeriodicService):
+class ReportSender(ClaimingSender[DomainDay]):
     """Looks every ``report_interval`` for days that are over. ``in_thread`` runs a function elsewhere."""
 
     log = log
     failed_event = "dmarc.reports_failed"
+    delayed_event = "dmarc.report_delayed"
 
     def __init__(
         self,
@@ -46,37 +45,23 @@ class ReportSender(PeriodicService):
         clock: IReactorTime,
         in_thread: Callable[..., Deferred[Any]],
     ) -> None:
-        super().__init__("dmarc reports", settings.report_interval, clock)
-        organization = settings.report_organization or hostname
-        self._reporter = Reporter(organization, settings.report_from, settings.report_contact, hostname)
-        self._settings = settings
+        super().__init__("dmarc reports", settings.report_interval, settings, hostname, resolver, outgoing, clock)
         self._store = store
-        self._resolver = resolver
-        self._outgoing = outgoing
-        self._clock = clock
         self._in_thread = in_thread
 
-    async def once(self) -> None:
-        """Send all reports that wait."""
-        today = int(self._clock.seconds() // DAY_S)
-        while self.running:
-            day: DomainDay | None = await self._store.claim(today, _LEASE_S, self._settings.report_rows_max)
-            if day is None:
-                return
-            await self._report_or_leave(day, today)
+    def _today(self) -> int:
+        return int(self._clock.seconds() // DAY_S)
 
-    async def _report_or_leave(self, day: DomainDay, today: int) -> None:
-        try:
-            await self._report(day, today)
-        except MailError as error:
-            # Its lease ends, and somebody tries again.
-            log.warn(
-                "{event} {domain} {error}", event="dmarc.report_delayed", domain=day.policy.domain, error=str(error)
-            )
+    async def _claim(self) -> DomainDay | None:
+        claimed: DomainDay | None = await self._store.claim(self._today(), _LEASE_S, self._settings.report_rows_max)
+        return claimed
 
-    async def _report(self, day: DomainDay, today: int) -> None:
-        domain = day.policy.domain
-        if day.day < today - _KEEP_DAYS:
+    def _domain_of(self, claimed: DomainDay) -> str:
+        return claimed.policy.domain
+
+    async def _report(self, claimed: DomainDay) -> None:
+        day, domain = claimed, claimed.policy.domain
+        if day.day < self._today() - _KEEP_DAYS:
             log.warn("{event} {domain}", event="dmarc.report_dropped", domain=domain)
             await self._store.finish(day.day, domain)
             return
