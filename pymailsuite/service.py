@@ -163,7 +163,7 @@ class MailService(MultiService):
         self._history = (
             HistoryRecorder(settings.history, self.store.history, reactor) if settings.history.enabled else None
         )
-        refusal_counts = RefusalCounts(
+        self._refusal_counts = refusal_counts = RefusalCounts(
             reactor, settings.history.limits_window, settings.history.limits_addresses, self._history
         )
         self._queue_runner = self._make_queue_runner(recipients, reactor)
@@ -340,7 +340,8 @@ class MailService(MultiService):
 
         hostname = settings.server.hostname
         offers = offers_of(reachable_services(settings.listeners), hostname)
-        factory = WebFactory(settings.web, Pages(hostname, offers, settings.own_dns, recipients), reactor)
+        pages = Pages(hostname, offers, settings.own_dns, recipients)
+        factory = WebFactory(settings.web, pages, reactor, self._refusal_counts)
         return [ListeningService("https", "listeners.https", endpoints, factory, tls)]
 
     def look_for_departed(self) -> None:

@@ -15,6 +15,7 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 from pymailsuite.config.sections.web import WebSettings
 from pymailsuite.errors import MailError
 from pymailsuite.web.pages import FAILED, TOO_LONG, Page, PageRequest, Pages
+from pymailsuite.wire.refusal_counts import RefusalCounts
 
 log = Logger()
 
@@ -23,18 +24,21 @@ _CUT_OFF_AFTER: Final = 16
 
 
 class WebFactory(WrappingFactory):
-    """The site for so many connections at once."""
+    """The site for so many connections at once; ``refusal_counts`` are told of more."""
 
     noisy = False
 
-    def __init__(self, settings: WebSettings, pages: Pages, reactor: IReactorTime) -> None:
+    def __init__(
+        self, settings: WebSettings, pages: Pages, reactor: IReactorTime, refusal_counts: RefusalCounts
+    ) -> None:
         super().__init__(_Site(settings, pages, reactor))  # type: ignore[no-untyped-call]
         self._most = settings.connections
+        self._refusal_counts = refusal_counts
 
     def buildProtocol(self, addr: IAddress | None) -> IProtocol | None:  # type: ignore[override]  # None hangs up
         """A protocol, unless there are too many."""
         if len(self.protocols) >= self._most:
-            log.info("{event} {peer}", event="web.too_many_connections", peer=addr)
+            self._refusal_counts.note("https", "too_many_connections", getattr(addr, "host", ""), b"")
             return None
         return super().buildProtocol(addr)
 

@@ -9,7 +9,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from pymailsuite.config.sections.web import WebSettings
 from pymailsuite.errors import StoreUnavailable
+from pymailsuite.interfaces.history import TurnedAway
 from pymailsuite.web import WebFactory
+from pymailsuite.wire.refusal_counts import RefusalCounts
 from tests.support.directory import MemoryDirectory
 from tests.web.support import make_pages, outlook_request
 
@@ -21,9 +23,14 @@ class SiteTests(SynchronousTestCase):
         self.clock = Clock()
         self.directory = MemoryDirectory().with_domain("example.com")
         settings = WebSettings(connections=2, idle=10.0, request_size=1000)
-        self.factory = WebFactory(settings, make_pages(self.directory), self.clock)
+        self.refusals = RefusalCounts(self.clock, 60.0, 10, self)
+        self.told: list[TurnedAway] = []
+        self.factory = WebFactory(settings, make_pages(self.directory), self.clock, self.refusals)
         self.factory.doStart()
         self.addCleanup(self.factory.doStop)
+
+    def turned_away(self, count: TurnedAway) -> None:
+        self.told.append(count)
 
     def connect(self) -> tuple[object, StringTransport]:
         protocol = self.factory.buildProtocol(IPv4Address("TCP", "192.0.2.1", 4711))
@@ -74,6 +81,11 @@ class SiteTests(SynchronousTestCase):
     def test_too_many_connections_are_hung_up_on(self) -> None:
         self.connect(), self.connect()
         self.assertIsNone(self.connect()[0])
+        self.clock.advance(60)
+        self.assertEqual(
+            [(one.protocol, one.what, one.ip, one.number) for one in self.told],
+            [("https", "too_many_connections", "192.0.2.1", 1)],
+        )
 
     def test_whoever_says_nothing_is_hung_up_on(self) -> None:
         _, transport = self.connect()
