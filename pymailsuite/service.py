@@ -58,6 +58,7 @@ from pymailsuite.smtp.factory import SmtpFactory
 from pymailsuite.smtp.peer_names import PeerNames
 from pymailsuite.tls import Pem, ServerTls, certificate_files
 from pymailsuite.upkeep import StoreSweeper, TurnWatch
+from pymailsuite.web import Pages, WebFactory, offers_of
 from pymailsuite.wire.refusal_counts import RefusalCounts
 from pymailsuite.wire.shell import ShellFactory
 from pymailsuite.wire.tally import Tally
@@ -335,9 +336,6 @@ class MailService(MultiService):
         endpoints = settings.listeners.https
         if not endpoints:
             return []
-        # twisted.web is a tenth of a start, and most servers have another web server before them.
-        from pymailsuite.web import Pages, WebFactory, offers_of
-
         hostname = settings.server.hostname
         offers = offers_of(reachable_services(settings.listeners), hostname)
         pages = Pages(hostname, offers, settings.own_dns, recipients)
