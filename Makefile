@@ -31,7 +31,7 @@ check: $(VENV)/.for-check docs
 	$(BIN)/mypy --no-error-summary
 	$(BIN)/pytest tests/packaging tests/config tests/test_acceptance_report.py tests/test_rooms.py tests/test_documents.py
 
-docs: $(VENV)/.for-check
+docs: $(VENV)/.for-check generate
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
 
 generate: $(VENV)/.for-test

@@ -1,4 +1,8 @@
-"""Write the documents that are derived from the code and the tests; a test fails when one of them is stale."""
+"""Write what is derived from the code and the tests.
+
+The pages ``options.rst`` and ``acceptance.rst`` are built with the documentation and are not kept in the repository;
+the sample configuration is kept, and a test fails when it is stale.
+"""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
     @acceptance("S047", "S048")
     def test_...
 
-``docs/acceptance.rst`` is generated from these marks; transcripts name their rows in a first line
+``docs/acceptance.rst`` is built from these marks; transcripts name their rows in a first line
 ``# acceptance: S047``.
 """
 

