@@ -56,7 +56,7 @@ from pymailsuite.relay.relay import Relay
 from pymailsuite.sasl import mechanisms
 from pymailsuite.smtp.factory import SmtpFactory
 from pymailsuite.smtp.peer_names import PeerNames
-from pymailsuite.tls import Pem, ServerTls, certificate_files
+from pymailsuite.tls import Pem, ServerTls, ServiceTls, certificate_files
 from pymailsuite.upkeep import StoreSweeper, TurnWatch
 from pymailsuite.web import Pages, WebFactory, offers_of
 from pymailsuite.wire.refusal_counts import RefusalCounts
@@ -281,7 +281,7 @@ class MailService(MultiService):
         hostname = settings.server.hostname
         intake = self._make_intake(recipients, reactor)
 
-        def smtp_factory(section: Any) -> SmtpFactory:
+        def smtp_factory(section: Any, tls: ServiceTls) -> SmtpFactory:
             return SmtpFactory(
                 section,
                 hostname,
@@ -299,20 +299,22 @@ class MailService(MultiService):
                 refusals=self._history,
             )
 
-        smtp, submission = smtp_factory(settings.smtp), smtp_factory(settings.submission)
+        imap_tls, pop3_tls, submission_tls = (tls.of_service(name) for name in ("imap", "pop3", "submission"))
+        smtp = smtp_factory(settings.smtp, tls.of_service("smtp"))
+        submission = smtp_factory(settings.submission, submission_tls)
         if settings.imap.plaintext_login:
             log.warn(
                 "{event}: passwords are taken without TLS from this host's own addresses",
                 event="imap.plaintext_login_allowed",
             )
-        imap = ImapFactory(settings.imap, hostname, self.portal, self.store.notices, self.store, tls, reactor)
+        imap = ImapFactory(settings.imap, hostname, self.portal, self.store.notices, self.store, imap_tls, reactor)
         pop3 = Pop3Factory(
             settings.pop3,
             hostname,
             self.portal,
             reactor,
             self.store.counts,
-            tls_context=tls,
+            tls_context=pop3_tls,
             owner=self._presence.owner,
         )
         listeners = settings.listeners
@@ -322,16 +324,21 @@ class MailService(MultiService):
                 "submission", "listeners.submission", listeners.submission, submission, takes_mail_in=True
             ),
             ListeningService(
-                "submissions", "listeners.submissions", listeners.submissions, submission, tls, takes_mail_in=True
+                "submissions",
+                "listeners.submissions",
+                listeners.submissions,
+                submission,
+                submission_tls,
+                takes_mail_in=True,
             ),
             ListeningService("imap", "listeners.imap", listeners.imap, imap),
-            ListeningService("imaps", "listeners.imaps", listeners.imaps, imap, tls),
+            ListeningService("imaps", "listeners.imaps", listeners.imaps, imap, imap_tls),
             ListeningService("pop3", "listeners.pop3", listeners.pop3, pop3),
-            ListeningService("pop3s", "listeners.pop3s", listeners.pop3s, pop3, tls),
-            *self._make_web(recipients, tls, reactor),
+            ListeningService("pop3s", "listeners.pop3s", listeners.pop3s, pop3, pop3_tls),
+            *self._make_web(recipients, tls.of_service("https"), reactor),
         ]
 
-    def _make_web(self, recipients: IRecipientResolver, tls: ServerTls, reactor: Any) -> list[ListeningService]:
+    def _make_web(self, recipients: IRecipientResolver, tls: ServiceTls, reactor: Any) -> list[ListeningService]:
         settings = self.settings
         endpoints = settings.listeners.https
         if not endpoints:

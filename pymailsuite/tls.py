@@ -140,8 +140,12 @@ def read_pem(files: CertificateFiles, earlier: Pem | None = None) -> Pem:
         return earlier
 
 
-def load_options(settings: TlsSettings, pem: Pem) -> CertificateOptions:
-    """What Twisted needs to speak TLS. ConfigError naming the setting whose file cannot be used."""
+def load_options(settings: TlsSettings, pem: Pem, *, resumes: bool = True) -> CertificateOptions:
+    """What Twisted needs to speak TLS. ConfigError naming the setting whose file cannot be used.
+
+    Each context made of it has ticket keys and a session id context of its own (RFC 5077 §5.6). ``resumes`` False: it
+    gives out no tickets and remembers no session, whatever the settings say.
+    """
     files = pem.files
     blocks = _PEM_CERTIFICATE.findall(pem.certificate)
     if not blocks:
@@ -167,7 +171,8 @@ def load_options(settings: TlsSettings, pem: Pem) -> CertificateOptions:
         extraCertChain=chain,
         raiseMinimumTo=_MINIMUM[settings.minimum],
         acceptableCiphers=ciphers,
-        enableSessionTickets=settings.session_tickets,
+        enableSessions=resumes,
+        enableSessionTickets=resumes and settings.session_tickets,
     )
     try:
         options.getContext()
@@ -184,10 +189,15 @@ def _read(path: Path, setting: str) -> bytes:
         raise kind(f"{setting}: {path}: {error.strerror or error}") from None
 
 
-@implementer(IOpenSSLServerConnectionCreator)
-class ServerTls:
-    """A context factory that notices a renewed certificate: files are looked at once a minute and read if they changed.
+_MX: Final = "smtp"
+"""The service whose clients are other mail servers."""
 
+
+class ServerTls:
+    """Makes contexts, and notices a renewed certificate: files are looked at once a minute and read if they changed.
+
+    Every service has a context of its own: a session or ticket of one is never good for another, where its client would
+    skip the proof that it speaks to the right one.
     If the new files cannot be used (half written, or readable by root only) the old certificate stays in use and the
     log says so.
     """
@@ -208,7 +218,15 @@ class ServerTls:
         self._stamp = self._stamp_now()
         self.pem = read_pem(files, earlier)
         """What is in use."""
-        self._options = load_options(settings, self.pem)
+        # Made at once, so that what cannot be used is known at the start.
+        self._options = {_MX: self._load(_MX, self.pem)}
+
+    def of_service(self, service: str) -> ServiceTls:
+        """What the ports of a service use, with STARTTLS or from the first octet."""
+        return ServiceTls(self, service)
+
+    def _load(self, service: str, pem: Pem) -> CertificateOptions:
+        return load_options(self._settings, pem, resumes=service != _MX or self._settings.mx_session_tickets)
 
     def _stamp_now(self) -> tuple[float, ...]:
         # A file in a folder that is not ours to look into is as good as none.
@@ -217,16 +235,15 @@ class ServerTls:
             for path in (self._files.certificate, self._files.private_key)
         )
 
-    def serverConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
-        """TLS for a new connection."""
-        return SSL.Connection(self.context(), None)
-
-    def context(self) -> SSL.Context:
-        """What a new connection is made from."""
+    def context(self, service: str) -> SSL.Context:
+        """What a new connection of a service is made from."""
         now = self._seconds()
         if now - self._looked_at >= self._LOOK_EVERY_S:
             self.renew()
-        return self._options.getContext()
+        options = self._options.get(service)
+        if options is None:
+            options = self._options[service] = self._load(service, self.pem)
+        return options.getContext()
 
     def renew(self) -> None:
         """Look at the files now."""
@@ -237,9 +254,26 @@ class ServerTls:
         self._stamp = stamp
         try:
             pem = read_pem(self._files)
-            self._options = load_options(self._settings, pem)
+            self._options = {_MX: self._load(_MX, pem)}
         except ConfigError as error:
             log.error("{event} {fault}", event="tls.renewal_failed", fault=error.public)
         else:
             self.pem = pem
             log.info("{event} file={file}", event="tls.renewed", file=str(self._files.certificate))
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+@frozen
+class ServiceTls:
+    """The contexts of one service."""
+
+    _tls: ServerTls
+    _service: str
+
+    def serverConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
+        """TLS for a new connection."""
+        return SSL.Connection(self.context(), None)
+
+    def context(self) -> SSL.Context:
+        """What a new connection is made from."""
+        return self._tls.context(self._service)

@@ -17,16 +17,41 @@ from pymailsuite.errors import ConfigError
 from pymailsuite.tls import CertificateFiles, ServerTls, certificate_files, load_options, make_self_signed, read_pem
 from tests.acceptance import acceptance
 
+_SHOWN = "the certificate was shown"
 
-def handshake(server_context: SSL.Context, *, maximum: int = 0) -> SSL.Connection:
-    """A client's connection after a handshake in memory; SSL.Error if they do not come together."""
-    client_context = SSL.Context(SSL.TLS_METHOD)
-    client_context.set_cipher_list(b"ALL:@SECLEVEL=0")
+
+def _look(connection: SSL.Connection, *certificate: object) -> bool:
+    connection.set_app_data(_SHOWN)
+    return True
+
+
+def client_context(maximum: int = 0) -> SSL.Context:
+    """What a client's connections are made from."""
+    context = SSL.Context(SSL.TLS_METHOD)
+    context.set_cipher_list(b"ALL:@SECLEVEL=0")
+    context.set_verify(SSL.VERIFY_PEER, _look)
     if maximum:
-        client_context.set_max_proto_version(maximum)
-    server, client = SSL.Connection(server_context, None), SSL.Connection(client_context, None)
+        context.set_max_proto_version(maximum)
+    return context
+
+
+def handshake(
+    server_context: SSL.Context,
+    *,
+    maximum: int = 0,
+    context: SSL.Context | None = None,
+    session: SSL.Session | None = None,
+) -> SSL.Connection:
+    """A client's connection after a handshake in memory; SSL.Error if they do not come together.
+
+    ``session`` is of an earlier connection from the same ``context``, which the client asks to go on with. The
+    ``app_data`` of the connection tell whether the certificate was shown: if it goes on with a session it is not.
+    """
+    server, client = SSL.Connection(server_context, None), SSL.Connection(context or client_context(maximum), None)
     server.set_accept_state()
     client.set_connect_state()
+    if session is not None:
+        client.set_session(session)
     for _ in range(6):
         for near, far in ((client, server), (server, client)):
             try:
@@ -38,6 +63,10 @@ def handshake(server_context: SSL.Context, *, maximum: int = 0) -> SSL.Connectio
             except SSL.WantReadError:
                 pass
     client.do_handshake()
+    try:
+        client.recv(1)  # tickets of TLS 1.3 come behind the handshake
+    except SSL.WantReadError:
+        pass
     return client
 
 
@@ -172,7 +201,7 @@ class RenewalTests(TlsCase):
         self.tls = ServerTls(self.settings(), self.files, lambda: self.now)
 
     def subject(self) -> str:
-        certificate = handshake(self.tls.context()).get_peer_certificate()
+        certificate = handshake(self.tls.context("imap")).get_peer_certificate()
         assert certificate is not None
         return str(certificate.get_subject().CN)
 
@@ -183,8 +212,8 @@ class RenewalTests(TlsCase):
         os.utime(self.files.certificate, (1, 1))
 
     def test_it_is_what_twisted_asks_for(self) -> None:
-        verifyObject(IOpenSSLServerConnectionCreator, self.tls)
-        self.assertIsInstance(self.tls.serverConnectionForTLS(None), SSL.Connection)
+        verifyObject(IOpenSSLServerConnectionCreator, self.tls.of_service("imap"))
+        self.assertIsInstance(self.tls.of_service("imap").serverConnectionForTLS(None), SSL.Connection)
 
     def test_new_files_are_in_use_within_a_minute(self) -> None:
         self.change_files()
@@ -196,3 +225,30 @@ class RenewalTests(TlsCase):
         self.change_files(b"half a certif")
         self.now = 61.0
         self.assertEqual(self.subject(), "old.test")
+
+
+class ResumptionTests(TlsCase):
+    """A client that comes back."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        make_self_signed(self.files, ["mail.example.test"])
+
+    def is_resumed(self, first: str, then: str, maximum: int, **settings: object) -> bool:
+        """Whether what a client has of one service spares it the handshake with the next."""
+        tls = ServerTls(self.settings(**settings), self.files, lambda: 0.0)
+        context = client_context(maximum)
+        before = handshake(tls.of_service(first).context(), context=context)  # kept, or its session is given up
+        again = handshake(tls.of_service(then).context(), context=context, session=before.get_session())
+        return again.get_app_data() != _SHOWN
+
+    def test_it_goes_on_at_the_service_that_it_knows_and_at_no_other(self) -> None:
+        for maximum in (SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION):
+            self.assertTrue(self.is_resumed("imap", "imap", maximum))
+            for other in ("pop3", "submission", "https", "smtp"):
+                self.assertFalse(self.is_resumed("imap", other, maximum))
+
+    def test_other_mail_servers_get_no_tickets_unless_that_is_wanted(self) -> None:
+        for maximum in (SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION):
+            self.assertFalse(self.is_resumed("smtp", "smtp", maximum))
+            self.assertTrue(self.is_resumed("smtp", "smtp", maximum, mx_session_tickets=True))

@@ -26,7 +26,12 @@ class TlsSettings(Section):
     """An OpenSSL cipher list for TLS 1.2, such as ``"ECDHE+AESGCM:ECDHE+CHACHA20"``. Empty: Twisted's own choice."""
 
     session_tickets: bool = True
-    """Let a client that comes back skip half of the handshake (RFC 5077)."""
+    """Let a client that comes back skip half of the handshake (RFC 5077). A ticket is good for the service that gave it
+    only. With TLS 1.3 and without tickets the library still sends what looks like some, and takes none of it back."""
+
+    mx_session_tickets: bool = False
+    """The same on ``listeners.smtp``, if ``session_tickets`` allows it. Large senders have broken off handshakes with
+    servers that give tickets, and other mail servers come too rarely to gain from them."""
 
     @model_validator(mode="after")
     def _key_has_certificate(self) -> TlsSettings:
