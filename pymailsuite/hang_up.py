@@ -18,7 +18,7 @@ from twisted.logger import Logger
 from pymailsuite.config.settings import Settings
 from pymailsuite.errors import ConfigError
 from pymailsuite.process import tell_supervisor
-from pymailsuite.tls import ServerTls
+from pymailsuite.tls import Renewal, ServerTls
 
 log = Logger()
 
@@ -61,7 +61,7 @@ class HangUp(Service):
         """Take up the certificate, and say what else has changed."""
         log.info("{event}", event="server.reloading")
         tell_supervisor(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
-        self._tls.renew()
+        renewal = self._tls.renew()
         try:
             changed = changed_settings(self._running_with, self._read_settings())
         except ConfigError as error:
@@ -73,6 +73,8 @@ class HangUp(Service):
                     event="server.restart_needed",
                     settings=", ".join(changed),
                 )
+            elif renewal is Renewal.FAILED:
+                log.error("{event}: the old certificate stays in use", event="server.reload_incomplete")
             else:
-                log.info("{event}", event="server.reloaded")
+                log.info("{event}: certificate {renewal}", event="server.reloaded", renewal=renewal.value)
         tell_supervisor("READY=1")

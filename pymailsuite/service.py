@@ -56,7 +56,7 @@ from pymailsuite.relay.relay import Relay
 from pymailsuite.sasl import mechanisms
 from pymailsuite.smtp.factory import SmtpFactory
 from pymailsuite.smtp.peer_names import PeerNames
-from pymailsuite.tls import Pem, ServerTls, ServiceTls, certificate_files
+from pymailsuite.tls import HTTP_TLS, IMAP_TLS, POP3_TLS, SMTP_TLS, Pem, ServerTls, ServiceTls, certificate_files
 from pymailsuite.upkeep import StoreSweeper, TurnWatch
 from pymailsuite.web import Pages, WebFactory, offers_of
 from pymailsuite.wire.refusal_counts import RefusalCounts
@@ -281,7 +281,10 @@ class MailService(MultiService):
         hostname = settings.server.hostname
         intake = self._make_intake(recipients, reactor)
 
-        def smtp_factory(section: Any, tls: ServiceTls) -> SmtpFactory:
+        smtp_tls = tls.for_service(SMTP_TLS, session_tickets=settings.tls.mx_session_tickets)
+        submission_tls, imap_tls, pop3_tls = map(tls.for_service, (SMTP_TLS, IMAP_TLS, POP3_TLS))
+
+        def smtp_factory(section: Any, service_tls: ServiceTls) -> SmtpFactory:
             return SmtpFactory(
                 section,
                 hostname,
@@ -290,7 +293,7 @@ class MailService(MultiService):
                 reactor,
                 portal=self.portal,
                 mechanisms=mechanisms,
-                tls_context=tls,
+                tls_context=service_tls,
                 postmaster_domain=next(iter(settings.server.domains), ""),
                 peer_names=PeerNames(self._resolver, section.reverse_dns_timeout, reactor)
                 if section.reverse_dns
@@ -299,9 +302,7 @@ class MailService(MultiService):
                 refusals=self._history,
             )
 
-        imap_tls, pop3_tls, submission_tls = (tls.of_service(name) for name in ("imap", "pop3", "submission"))
-        smtp = smtp_factory(settings.smtp, tls.of_service("smtp"))
-        submission = smtp_factory(settings.submission, submission_tls)
+        smtp, submission = smtp_factory(settings.smtp, smtp_tls), smtp_factory(settings.submission, submission_tls)
         if settings.imap.plaintext_login:
             log.warn(
                 "{event}: passwords are taken without TLS from this host's own addresses",
@@ -335,10 +336,10 @@ class MailService(MultiService):
             ListeningService("imaps", "listeners.imaps", listeners.imaps, imap, imap_tls),
             ListeningService("pop3", "listeners.pop3", listeners.pop3, pop3),
             ListeningService("pop3s", "listeners.pop3s", listeners.pop3s, pop3, pop3_tls),
-            *self._make_web(recipients, tls.of_service("https"), reactor),
+            *self._make_web(recipients, tls, reactor),
         ]
 
-    def _make_web(self, recipients: IRecipientResolver, tls: ServiceTls, reactor: Any) -> list[ListeningService]:
+    def _make_web(self, recipients: IRecipientResolver, tls: ServerTls, reactor: Any) -> list[ListeningService]:
         settings = self.settings
         endpoints = settings.listeners.https
         if not endpoints:
@@ -347,7 +348,7 @@ class MailService(MultiService):
         offers = offers_of(reachable_services(settings.listeners), hostname)
         pages = Pages(hostname, offers, settings.own_dns, recipients)
         factory = WebFactory(settings.web, pages, reactor, self._refusal_counts)
-        return [ListeningService("https", "listeners.https", endpoints, factory, tls)]
+        return [ListeningService("https", "listeners.https", endpoints, factory, tls.for_service(HTTP_TLS))]
 
     def look_for_departed(self) -> None:
         """A process on the same data folder has died: take over what it held."""

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +22,6 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from OpenSSL import SSL, crypto
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
-from twisted.internet.ssl import AcceptableCiphers, CertificateOptions, TLSVersion
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -30,7 +31,10 @@ from pymailsuite.errors import ConfigError
 log = Logger()
 
 _PEM_CERTIFICATE: Final = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\s*", re.DOTALL)
-_MINIMUM: Final = {"1.2": TLSVersion.TLSv1_2, "1.3": TLSVersion.TLSv1_3}
+_MINIMUM: Final = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
+_OPTIONS: Final = (
+    SSL.OP_NO_COMPRESSION | SSL.OP_CIPHER_SERVER_PREFERENCE | SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_QUERY_MTU
+)
 
 # Mail clients of one vendor refuse certificates that are valid for longer.
 _SELF_SIGNED_FOR: Final = timedelta(days=825)
@@ -140,45 +144,84 @@ def read_pem(files: CertificateFiles, earlier: Pem | None = None) -> Pem:
         return earlier
 
 
-def load_options(settings: TlsSettings, pem: Pem, *, resumes: bool = True) -> CertificateOptions:
-    """What Twisted needs to speak TLS. ConfigError naming the setting whose file cannot be used.
+_NAMES_TOLD: Final = 8
+"""Of the ALPN names of a client that is refused."""
 
-    Each context made of it has ticket keys and a session id context of its own (RFC 5077 §5.6). ``resumes`` False: it
-    gives out no tickets and remembers no session, whatever the settings say.
+
+class ForeignProtocol(SSL.Error):
+    """A client asked by ALPN for protocols of which this service speaks none."""
+
+
+@frozen
+class TlsService:
+    """What the TLS of one service has of its own.
+
+    ``protocols`` are its ALPN names, the preferred one first. A client that names none is served; one that names others
+    only is refused with the alert ``no_application_protocol``, so that nothing said to one service can be brought to
+    another (RFC 7301 §3.2). ``session_tickets``: a client that comes back may skip half of the handshake.
+    """
+
+    protocols: tuple[bytes, ...]
+    session_tickets: bool = True
+
+    def select(self, _: SSL.Connection, offered: list[bytes]) -> bytes:
+        """The protocol that is spoken. ForeignProtocol, which OpenSSL makes the alert of."""
+        for protocol in self.protocols:
+            if protocol in offered:
+                return protocol
+        names = b", ".join(offered[:_NAMES_TOLD]).decode("ascii", "backslashreplace")
+        log.info("{event}: the client speaks {names}", event="tls.foreign_protocol", names=names)
+        # In the form of OpenSSL's own errors, which Twisted looks into.
+        raise ForeignProtocol([("SSL routines", "", "no application protocol")])
+
+
+SMTP_TLS: Final = (b"smtp", b"esmtp")
+"""No ALPN name of SMTP is registered; these are what servers and clients of the field use."""
+IMAP_TLS: Final = (b"imap",)
+POP3_TLS: Final = (b"pop3",)
+HTTP_TLS: Final = (b"http/1.1", b"http/1.0")
+
+
+def make_context(settings: TlsSettings, pem: Pem, service: TlsService) -> SSL.Context:
+    """What connections of a service are made from. ConfigError naming the setting whose file cannot be used.
+
+    All is set before the first connection is made from it: OpenSSL does not want a context changed that is in use.
     """
     files = pem.files
     blocks = _PEM_CERTIFICATE.findall(pem.certificate)
     if not blocks:
         raise ConfigError(f"tls.certificate: no PEM certificate in {files.certificate}")
     try:
-        certificate, *chain = [crypto.load_certificate(crypto.FILETYPE_PEM, block) for block in blocks]
-    except crypto.Error:
+        certificate, *chain = [x509.load_pem_x509_certificate(block) for block in blocks]
+    except ValueError:
         raise ConfigError(f"tls.certificate: not a usable PEM certificate: {files.certificate}") from None
     try:
         key = crypto.load_privatekey(crypto.FILETYPE_PEM, pem.private_key, passphrase=b"")
     except (crypto.Error, ValueError):
         raise ConfigError(f"tls.private_key: no usable PEM private key in {files.private_key}") from None
-    ciphers = None
-    if settings.ciphers:
-        try:
-            SSL.Context(SSL.TLS_METHOD).set_cipher_list(settings.ciphers.encode())
-        except SSL.Error:
-            raise ConfigError(f"tls.ciphers: OpenSSL knows none of {settings.ciphers!r}") from None
-        ciphers = AcceptableCiphers.fromOpenSSLCipherString(settings.ciphers)
-    options = CertificateOptions(
-        privateKey=key,
-        certificate=certificate,
-        extraCertChain=chain,
-        raiseMinimumTo=_MINIMUM[settings.minimum],
-        acceptableCiphers=ciphers,
-        enableSessions=resumes,
-        enableSessionTickets=resumes and settings.session_tickets,
-    )
+    context = SSL.Context(SSL.TLS_METHOD)
+    context.set_min_proto_version(_MINIMUM[settings.minimum])
+    context.set_options(_OPTIONS)
+    if not (settings.session_tickets and service.session_tickets):
+        context.set_options(SSL.OP_NO_TICKET)
+        context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    # A session of one context is never resumed in another, whatever the client brings.
+    context.set_session_id(secrets.token_bytes(16))
+    context.set_mode(SSL.MODE_RELEASE_BUFFERS)
     try:
-        options.getContext()
+        context.use_certificate(certificate)
+        for issuer in chain:
+            context.add_extra_chain_cert(issuer)
+        context.use_privatekey(key)
+        context.check_privatekey()
     except SSL.Error:
         raise ConfigError(f"tls.private_key: {files.private_key} is not the key of {files.certificate}") from None
-    return options
+    context.set_alpn_select_callback(service.select)
+    try:
+        context.set_cipher_list(settings.ciphers.encode())
+    except SSL.Error:
+        raise ConfigError(f"tls.ciphers: OpenSSL knows none of {settings.ciphers!r}") from None
+    return context
 
 
 def _read(path: Path, setting: str) -> bytes:
@@ -189,17 +232,19 @@ def _read(path: Path, setting: str) -> bytes:
         raise kind(f"{setting}: {path}: {error.strerror or error}") from None
 
 
-_MX: Final = "smtp"
-"""The service whose clients are other mail servers."""
+class Renewal(Enum):
+    """What became of a look at the files of the certificate."""
+
+    UNCHANGED = "unchanged"
+    RENEWED = "renewed"
+    FAILED = "failed"
 
 
 class ServerTls:
-    """Makes contexts, and notices a renewed certificate: files are looked at once a minute and read if they changed.
+    """The certificate of the server, and the TLS of each service made from it.
 
-    Every service has a context of its own: a session or ticket of one is never good for another, where its client would
-    skip the proof that it speaks to the right one.
-    If the new files cannot be used (half written, or readable by root only) the old certificate stays in use and the
-    log says so.
+    Its files are looked at once a minute and read if they changed. If the new ones cannot be used (half written, or
+    readable by root only) the old certificate stays in use, the log says so, and they are read again at the next look.
     """
 
     _LOOK_EVERY_S: Final = 60.0
@@ -211,22 +256,15 @@ class ServerTls:
         seconds: Callable[[], float],
         earlier: Pem | None = None,
     ) -> None:
-        self._settings = settings
+        self.settings: Final = settings
         self._files = files
         self._seconds = seconds
         self._looked_at = seconds()
         self._stamp = self._stamp_now()
+        self._fault = ""
         self.pem = read_pem(files, earlier)
         """What is in use."""
-        # Made at once, so that what cannot be used is known at the start.
-        self._options = {_MX: self._load(_MX, self.pem)}
-
-    def of_service(self, service: str) -> ServiceTls:
-        """What the ports of a service use, with STARTTLS or from the first octet."""
-        return ServiceTls(self, service)
-
-    def _load(self, service: str, pem: Pem) -> CertificateOptions:
-        return load_options(self._settings, pem, resumes=service != _MX or self._settings.mx_session_tickets)
+        make_context(settings, self.pem, TlsService(()))
 
     def _stamp_now(self) -> tuple[float, ...]:
         # A file in a folder that is not ours to look into is as good as none.
@@ -235,40 +273,43 @@ class ServerTls:
             for path in (self._files.certificate, self._files.private_key)
         )
 
-    def context(self, service: str) -> SSL.Context:
-        """What a new connection of a service is made from."""
-        now = self._seconds()
-        if now - self._looked_at >= self._LOOK_EVERY_S:
-            self.renew()
-        options = self._options.get(service)
-        if options is None:
-            options = self._options[service] = self._load(service, self.pem)
-        return options.getContext()
+    def for_service(self, protocols: tuple[bytes, ...], *, session_tickets: bool = True) -> ServiceTls:
+        """The TLS of one service, which speaks these protocols."""
+        return ServiceTls(self, TlsService(protocols, session_tickets))
 
-    def renew(self) -> None:
-        """Look at the files now."""
+    def look(self) -> None:
+        """Look at the files, if the last look was long ago."""
+        if self._seconds() - self._looked_at >= self._LOOK_EVERY_S:
+            self.renew()
+
+    def renew(self) -> Renewal:
+        """Look at the files now, and take up what is new."""
         self._looked_at = self._seconds()
         stamp = self._stamp_now()
         if stamp == self._stamp:
-            return
-        self._stamp = stamp
+            return Renewal.UNCHANGED
         try:
             pem = read_pem(self._files)
-            self._options = {_MX: self._load(_MX, pem)}
+            make_context(self.settings, pem, TlsService(()))
         except ConfigError as error:
-            log.error("{event} {fault}", event="tls.renewal_failed", fault=error.public)
-        else:
-            self.pem = pem
-            log.info("{event} file={file}", event="tls.renewed", file=str(self._files.certificate))
+            if error.public != self._fault:
+                self._fault = error.public
+                log.error("{event} {fault}", event="tls.renewal_failed", fault=error.public)
+            return Renewal.FAILED
+        self._stamp, self._fault, self.pem = stamp, "", pem
+        log.info("{event} file={file}", event="tls.renewed", file=str(self._files.certificate))
+        return Renewal.RENEWED
 
 
 @implementer(IOpenSSLServerConnectionCreator)
-@frozen
 class ServiceTls:
-    """The contexts of one service."""
+    """The TLS of one service: contexts of its own, so that no session ticket of another service is taken by it."""
 
-    _tls: ServerTls
-    _service: str
+    def __init__(self, tls: ServerTls, service: TlsService) -> None:
+        self._tls = tls
+        self._service = service
+        self._made_from = tls.pem
+        self._context = make_context(tls.settings, tls.pem, service)
 
     def serverConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
         """TLS for a new connection."""
@@ -276,4 +317,8 @@ class ServiceTls:
 
     def context(self) -> SSL.Context:
         """What a new connection is made from."""
-        return self._tls.context(self._service)
+        self._tls.look()
+        pem = self._tls.pem
+        if pem is not self._made_from:
+            self._context, self._made_from = make_context(self._tls.settings, pem, self._service), pem
+        return self._context

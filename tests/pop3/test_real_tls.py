@@ -14,7 +14,7 @@ from twisted.trial.unittest import TestCase
 from pymailsuite.config.sections.pop3 import Pop3Settings
 from pymailsuite.config.sections.tls import TlsSettings
 from pymailsuite.pop3 import Pop3Factory
-from pymailsuite.tls import certificate_files, load_options, read_pem
+from pymailsuite.tls import POP3_TLS, ServerTls, certificate_files
 from tests.acceptance import acceptance
 from tests.pop3.support import HOST, MESSAGES, PASSWORDS, World
 from tests.pop3.test_reading import message
@@ -71,7 +71,8 @@ class RealTlsTests(TestCase):
         tls = TlsSettings()
         folder = TemporaryDirectory()
         self.addCleanup(folder.cleanup)
-        options = load_options(tls, read_pem(certificate_files(tls, HOST, Path(folder.name))))
+        server_tls = ServerTls(tls, certificate_files(tls, HOST, Path(folder.name)), reactor.seconds)
+        options = server_tls.for_service(POP3_TLS)
         self.world = world
         factory = Pop3Factory(Pop3Settings(), HOST, world.portal, reactor, world.store.counts, tls_context=options)
         self.pop3 = reactor.listenTCP(0, factory, interface="127.0.0.1")

@@ -9,12 +9,24 @@ from pathlib import Path
 from cryptography import x509
 from OpenSSL import SSL
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from pymailsuite.config.sections.tls import TlsSettings
 from pymailsuite.errors import ConfigError
-from pymailsuite.tls import CertificateFiles, ServerTls, certificate_files, load_options, make_self_signed, read_pem
+from pymailsuite.tls import (
+    IMAP_TLS,
+    CertificateFiles,
+    ForeignProtocol,
+    Renewal,
+    ServerTls,
+    TlsService,
+    certificate_files,
+    make_context,
+    make_self_signed,
+    read_pem,
+)
 from tests.acceptance import acceptance
 
 _SHOWN = "the certificate was shown"
@@ -25,13 +37,15 @@ def _look(connection: SSL.Connection, *certificate: object) -> bool:
     return True
 
 
-def client_context(maximum: int = 0) -> SSL.Context:
+def client_context(maximum: int = 0, protocols: tuple[bytes, ...] = ()) -> SSL.Context:
     """What a client's connections are made from."""
     context = SSL.Context(SSL.TLS_METHOD)
     context.set_cipher_list(b"ALL:@SECLEVEL=0")
     context.set_verify(SSL.VERIFY_PEER, _look)
     if maximum:
         context.set_max_proto_version(maximum)
+    if protocols:
+        context.set_alpn_protos(list(protocols))
     return context
 
 
@@ -82,6 +96,9 @@ class TlsCase(SynchronousTestCase):
     def settings(self, **settings: object) -> TlsSettings:
         return TlsSettings.model_validate(settings)
 
+    def context(self, **settings: object) -> SSL.Context:
+        return make_context(self.settings(**settings), read_pem(self.files), TlsService(IMAP_TLS))
+
 
 class SelfSignedTests(TlsCase):
     """A certificate of our own making."""
@@ -125,7 +142,7 @@ class ContextTests(TlsCase):
 
     @acceptance("S189")
     def test_tls_1_3_and_1_2_are_spoken_and_nothing_older(self) -> None:
-        context = load_options(self.settings(), read_pem(self.files)).getContext()
+        context = self.context()
         self.assertEqual(handshake(context).get_protocol_version_name(), "TLSv1.3")
         self.assertEqual(handshake(context, maximum=SSL.TLS1_2_VERSION).get_protocol_version_name(), "TLSv1.2")
         for old in (SSL.TLS1_1_VERSION, SSL.TLS1_VERSION):
@@ -134,16 +151,14 @@ class ContextTests(TlsCase):
 
     @acceptance("S189")
     def test_the_least_version_can_be_raised(self) -> None:
-        context = load_options(self.settings(minimum="1.3"), read_pem(self.files)).getContext()
+        context = self.context(minimum="1.3")
         self.assertEqual(handshake(context).get_protocol_version_name(), "TLSv1.3")
         with self.assertRaises(SSL.Error):
             handshake(context, maximum=SSL.TLS1_2_VERSION)
 
     @acceptance("S189")
     def test_ciphers_can_be_chosen(self) -> None:
-        context = load_options(
-            self.settings(ciphers="ECDHE-ECDSA-AES256-GCM-SHA384"), read_pem(self.files)
-        ).getContext()
+        context = self.context(ciphers="ECDHE-ECDSA-AES256-GCM-SHA384")
         client = handshake(context, maximum=SSL.TLS1_2_VERSION)
         self.assertEqual(client.get_cipher_name(), "ECDHE-ECDSA-AES256-GCM-SHA384")
 
@@ -151,9 +166,31 @@ class ContextTests(TlsCase):
         other = CertificateFiles(self.folder / "intermediate.pem", self.folder / "unused.pem")
         make_self_signed(other, ["intermediate.test"])
         self.files.certificate.write_bytes(self.files.certificate.read_bytes() + other.certificate.read_bytes())
-        client = handshake(load_options(self.settings(), read_pem(self.files)).getContext())
+        client = handshake(self.context())
         subjects = [certificate.get_subject().CN for certificate in client.get_peer_cert_chain() or []]
         self.assertEqual(subjects, ["mail.example.test", "intermediate.test"])
+
+
+class ApplicationProtocolTests(TlsCase):
+    """ALPN: a service speaks its own protocols and no other. Source: RFC 7301 §3.2."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        make_self_signed(self.files, ["mail.example.test"])
+
+    def test_a_client_that_asks_for_ours_gets_it(self) -> None:
+        for protocols in ((b"imap",), (b"h2", b"imap"), (b"imap", b"pop3")):
+            with self.subTest(protocols=protocols):
+                client = handshake(self.context(), context=client_context(protocols=protocols))
+                self.assertEqual(client.get_alpn_proto_negotiated(), b"imap")
+
+    def test_a_client_that_asks_for_none_is_served(self) -> None:
+        self.assertEqual(handshake(self.context()).get_alpn_proto_negotiated(), b"")
+
+    def test_a_client_that_asks_for_others_is_refused(self) -> None:
+        for maximum in (0, SSL.TLS1_2_VERSION):
+            with self.subTest(maximum=maximum), self.assertRaises(ForeignProtocol):
+                handshake(self.context(), context=client_context(maximum, (b"http/1.1", b"h2")))
 
 
 class FaultTests(TlsCase):
@@ -161,7 +198,8 @@ class FaultTests(TlsCase):
 
     def fault(self, settings: TlsSettings) -> str:
         with self.assertRaises(ConfigError) as caught:
-            load_options(settings, read_pem(certificate_files(settings, "mail.example.test", self.folder)))
+            files = certificate_files(settings, "mail.example.test", self.folder)
+            make_context(settings, read_pem(files), TlsService(IMAP_TLS))
         return caught.exception.public
 
     def test_a_missing_certificate(self) -> None:
@@ -198,10 +236,11 @@ class RenewalTests(TlsCase):
         super().setUp()
         make_self_signed(self.files, ["old.test"])
         self.now = 0.0
-        self.tls = ServerTls(self.settings(), self.files, lambda: self.now)
+        self.server_tls = ServerTls(self.settings(), self.files, lambda: self.now)
+        self.tls = self.server_tls.for_service(IMAP_TLS)
 
     def subject(self) -> str:
-        certificate = handshake(self.tls.context("imap")).get_peer_certificate()
+        certificate = handshake(self.tls.context()).get_peer_certificate()
         assert certificate is not None
         return str(certificate.get_subject().CN)
 
@@ -212,8 +251,8 @@ class RenewalTests(TlsCase):
         os.utime(self.files.certificate, (1, 1))
 
     def test_it_is_what_twisted_asks_for(self) -> None:
-        verifyObject(IOpenSSLServerConnectionCreator, self.tls.of_service("imap"))
-        self.assertIsInstance(self.tls.of_service("imap").serverConnectionForTLS(None), SSL.Connection)
+        verifyObject(IOpenSSLServerConnectionCreator, self.tls)
+        self.assertIsInstance(self.tls.serverConnectionForTLS(None), SSL.Connection)
 
     def test_new_files_are_in_use_within_a_minute(self) -> None:
         self.change_files()
@@ -226,6 +265,23 @@ class RenewalTests(TlsCase):
         self.now = 61.0
         self.assertEqual(self.subject(), "old.test")
 
+    def test_files_that_could_not_be_used_are_read_again(self) -> None:
+        self.change_files()
+        self.files.private_key.rename(self.folder / "elsewhere.pem")
+        self.assertIs(self.server_tls.renew(), Renewal.FAILED)
+        self.assertEqual(self.subject(), "old.test")
+        (self.folder / "elsewhere.pem").rename(self.files.private_key)
+        self.now = 61.0
+        self.assertEqual(self.subject(), "new.test")
+        self.assertIs(self.server_tls.renew(), Renewal.UNCHANGED)
+
+    def test_a_lasting_fault_is_told_once(self) -> None:
+        self.change_files(b"half a certif")
+        with capturedLogs() as logs:
+            for _ in range(3):
+                self.assertIs(self.server_tls.renew(), Renewal.FAILED)
+        self.assertEqual([event["event"] for event in logs], ["tls.renewal_failed"])
+
 
 class ResumptionTests(TlsCase):
     """A client that comes back."""
@@ -234,21 +290,24 @@ class ResumptionTests(TlsCase):
         super().setUp()
         make_self_signed(self.files, ["mail.example.test"])
 
-    def is_resumed(self, first: str, then: str, maximum: int, **settings: object) -> bool:
+    def is_resumed(self, first: SSL.Context, then: SSL.Context, maximum: int) -> bool:
         """Whether what a client has of one service spares it the handshake with the next."""
-        tls = ServerTls(self.settings(**settings), self.files, lambda: 0.0)
         context = client_context(maximum)
-        before = handshake(tls.of_service(first).context(), context=context)  # kept, or its session is given up
-        again = handshake(tls.of_service(then).context(), context=context, session=before.get_session())
+        before = handshake(first, context=context)  # kept, or its session is given up
+        again = handshake(then, context=context, session=before.get_session())
         return again.get_app_data() != _SHOWN
 
     def test_it_goes_on_at_the_service_that_it_knows_and_at_no_other(self) -> None:
+        tls = ServerTls(self.settings(), self.files, lambda: 0.0)
+        imap, *others = (tls.for_service((name,)).context() for name in (b"imap", b"pop3", b"smtp", b"http/1.1"))
         for maximum in (SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION):
-            self.assertTrue(self.is_resumed("imap", "imap", maximum))
-            for other in ("pop3", "submission", "https", "smtp"):
-                self.assertFalse(self.is_resumed("imap", other, maximum))
+            self.assertTrue(self.is_resumed(imap, imap, maximum))
+            for other in others:
+                self.assertFalse(self.is_resumed(imap, other, maximum))
 
-    def test_other_mail_servers_get_no_tickets_unless_that_is_wanted(self) -> None:
+    def test_a_service_may_do_without_and_so_may_all(self) -> None:
+        without = ServerTls(self.settings(), self.files, lambda: 0.0).for_service(IMAP_TLS, session_tickets=False)
+        all_without = ServerTls(self.settings(session_tickets=False), self.files, lambda: 0.0).for_service(IMAP_TLS)
         for maximum in (SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION):
-            self.assertFalse(self.is_resumed("smtp", "smtp", maximum))
-            self.assertTrue(self.is_resumed("smtp", "smtp", maximum, mx_session_tickets=True))
+            for tls in (without, all_without):
+                self.assertFalse(self.is_resumed(tls.context(), tls.context(), maximum))

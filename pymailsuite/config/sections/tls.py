@@ -22,8 +22,11 @@ class TlsSettings(Section):
     minimum: Literal["1.2", "1.3"] = "1.2"
     """The lowest version of TLS. Older ones than 1.2 are not offered (RFC 8996)."""
 
-    ciphers: str = ""
-    """An OpenSSL cipher list for TLS 1.2, such as ``"ECDHE+AESGCM:ECDHE+CHACHA20"``. Empty: Twisted's own choice."""
+    ciphers: str = (
+        "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:ECDHE+AES256:ECDHE+AES128:RSA+AESGCM:RSA+AES:!aNULL:!DSS"
+    )
+    """An OpenSSL cipher list for TLS 1.2. The last ones are for other mail servers, whose only other choice is to send
+    without TLS."""
 
     session_tickets: bool = True
     """Let a client that comes back skip half of the handshake (RFC 5077). A ticket is good for the service that gave it
