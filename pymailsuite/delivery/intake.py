@@ -13,7 +13,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-import idna
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -38,6 +37,7 @@ from pymailsuite.interfaces import (
 from pymailsuite.interfaces.intake import NO_DISPOSALS
 from pymailsuite.interfaces.onward import Departure, IOnwardMail, IOnwardMessage
 from pymailsuite.interfaces.policy import Disposal, IMessageTap, ReceivedMessage, Ruling
+from pymailsuite.message.a_labels import a_labels
 from pymailsuite.message.authentication_results import remove_own_fields
 from pymailsuite.message.trace import count_received, delivered_to_field, received_field, return_path_field
 from pymailsuite.values import Address, Envelope, Peer, QueueId, SpecialUse, queue_id_of
@@ -75,12 +75,7 @@ def route_of(domain: str) -> str:
 
     A domain that has no A-label form is its own route; relaying it will fail with a reason.
     """
-    if domain.isascii():
-        return domain.lower()
-    try:
-        return idna.encode(domain, uts46=True).decode("ascii").lower()
-    except idna.IDNAError:
-        return domain.lower()
+    return a_labels(domain).lower()
 
 
 def local_deliveries(
@@ -122,6 +117,13 @@ def remote_recipients(recipients: Resolved, now: float) -> tuple[QueuedRecipient
                     next_attempt=now,
                 )
     return tuple(rows.values())
+
+
+def _may_be_named(given: Address, resolved: Sequence[LocalRecipient | RemoteRecipient]) -> bool:
+    """False if the address needs SMTPUTF8 and leads to one elsewhere that does not: it must not be made to."""
+    if given.local_part.isascii():
+        return True
+    return not any(isinstance(target, RemoteRecipient) and target.address.local_part.isascii() for target in resolved)
 
 
 _HEADER_BEGINS: Final = re.compile(rb"[!-9;-~]+[ \t]*:|\r\n|>*From ").match
@@ -384,5 +386,5 @@ class MessageIntake:
     def trace_of(self, queue_id: QueueId, envelope: Envelope, recipients: Resolved, peer: Peer) -> bytes:
         """Our Received field. It names the recipient only if there is one: others' addresses are nobody's business
         (RFC 5321 §7.2)."""
-        named = (recipients[0][0],) if len(recipients) == 1 else ()
+        named = (recipients[0][0],) if len(recipients) == 1 and _may_be_named(*recipients[0]) else ()
         return received_field(peer, self._host_name, queue_id, self.now(), recipients=named, smtputf8=envelope.smtputf8)

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
-import idna
 from attrs import frozen
 
 from pymailsuite.interfaces.policy import MethodResult
+from pymailsuite.message.a_labels import a_labels
 from pymailsuite.message.fields import unfold
 
 _LINE_MAX: Final = 78
@@ -116,19 +116,10 @@ def _harmless(text: str, smtputf8: bool) -> str:
     return encoded[:_VALUE_OCTETS].decode("utf-8", "ignore") if len(encoded) > _VALUE_OCTETS else encoded.decode()
 
 
-def _a_labels(domain: str) -> str:
-    if domain.isascii():
-        return domain
-    try:
-        return idna.encode(domain, uts46=True).decode("ascii")
-    except idna.IDNAError:
-        return domain
-
-
 def _value(text: str, smtputf8: bool) -> str:
     if not smtputf8 and not text.isascii():
         local_part, at, domain = text.rpartition("@")
-        text = f"{local_part}{at}{_a_labels(domain)}"
+        text = f"{local_part}{at}{a_labels(domain)}"
     text = _harmless(text, smtputf8)
     return text if _is_bare(text) else _quoted(text)
 
@@ -366,7 +357,7 @@ def remove_own_results(header: bytes, authserv_id: str) -> bytes:
 
 
 def _comparable(authserv_id: str) -> str:
-    return _a_labels(authserv_id.strip().rstrip(".").lower()).lower()
+    return a_labels(authserv_id.strip().rstrip(".").lower()).lower()
 
 
 def _claims(body: bytes, own: str) -> bool:
@@ -405,4 +396,4 @@ def _without_comments(text: str) -> str:
 
 
 def _words_in_a_labels(text: str) -> set[str]:
-    return {_a_labels(word) for word in re.split(r"[^\w.\-]+", text)} if not text.isascii() else set()
+    return {a_labels(word) for word in re.split(r"[^\w.\-]+", text)} if not text.isascii() else set()

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
+from pymailsuite.message.a_labels import a_labels, in_a_labels
 from pymailsuite.message.dates import format_date
 from pymailsuite.message.headers import fields
 from pymailsuite.values import Address, Peer
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._:\[\]\-]")
-_NOT_IN_UTF8_NAMES = re.compile(r"[\x00-,/;-@\\^`{-\x7f]")
 _NOT_IN_COMMENTS = re.compile(r"[^A-Za-z0-9 ._+/\-]")
 _NAME_MAX: Final = 255
 
@@ -28,10 +28,9 @@ def with_protocol(peer: Peer, *, smtputf8: bool = False, lmtp: bool = False) -> 
     return word + ("S" if peer.tls else "") + ("A" if peer.login else "")
 
 
-def _name(text: str, smtputf8: bool) -> str:
+def _name(text: str) -> str:
     """A name the peer gave, made harmless: it may hold anything, line ends and parentheses too."""
-    unwanted = _NOT_IN_UTF8_NAMES if smtputf8 else _NOT_IN_NAMES
-    return unwanted.sub("?", text[:_NAME_MAX])
+    return _NOT_IN_NAMES.sub("?", a_labels(text[:_NAME_MAX]))
 
 
 def address_literal(ip: str) -> str:
@@ -44,8 +43,8 @@ def _parties(peer: Peer, hostname: str, smtputf8: bool, lmtp: bool) -> tuple[str
     """The part of a Received field that all messages of a connection share, before the id and after it."""
     start = f"by {hostname} (pymailsuite)"
     if peer.ip:
-        literal = address_literal(_name(peer.ip, False))
-        host = f"{_name(peer.helo, smtputf8) or literal} ({_name(peer.rdns, False) or 'unknown'} {literal})"
+        literal = address_literal(_name(peer.ip))
+        host = f"{_name(peer.helo) or literal} ({_name(peer.rdns) or 'unknown'} {literal})"
         start = f"from {host}\r\n\t{start} with {with_protocol(peer, smtputf8=smtputf8, lmtp=lmtp)}"
     if not peer.tls:
         return start, ""
@@ -66,13 +65,15 @@ def received_field(
     """The Received field of a message taken from ``peer`` at ``now`` (POSIX seconds), folded, with its line end.
 
     ``recipients`` are those of the envelope; the ``for`` clause stands only if there is exactly one, so that nobody
-    learns of blind copies. Without ``peer.ip`` the message was made here and there is no ``from`` clause. The login
-    name of an authenticated peer is not shown, only that there was one.
+    learns of blind copies. Domains are in A-labels, so that no message needs SMTPUTF8 because of this field; a local
+    part beyond ASCII stands only with ``smtputf8``, as that address needs it anyhow. Without ``peer.ip`` the message
+    was made here and there is no ``from`` clause. The login name of an authenticated peer is not shown, only that there
+    was one.
     """
     before_id, after_id = _parties(peer, hostname, smtputf8, lmtp)
     lines = [f"{before_id} id {queue_id}{after_id}"]
-    if len(recipients) == 1 and (smtputf8 or recipients[0].is_ascii):
-        lines.append(f"for <{recipients[0]}>")
+    if len(recipients) == 1 and (smtputf8 or recipients[0].local_part.isascii()):
+        lines.append(f"for <{in_a_labels(recipients[0])}>")
     lines[-1] += ";"
     lines.append(format_date(now))
     return b"Received: %b\r\n" % "\r\n\t".join(lines).encode("utf-8")
@@ -80,12 +81,12 @@ def received_field(
 
 def return_path_field(reverse_path: Address | None) -> bytes:
     """The Return-Path field of a final delivery; ``<>`` for None."""
-    return b"Return-Path: <%b>\r\n" % str(reverse_path or "").encode("utf-8")
+    return b"Return-Path: <%b>\r\n" % str("" if reverse_path is None else in_a_labels(reverse_path)).encode("utf-8")
 
 
 def delivered_to_field(address: Address) -> bytes:
     """The Delivered-To field of one copy."""
-    return b"Delivered-To: %b\r\n" % str(address).encode("utf-8")
+    return b"Delivered-To: %b\r\n" % str(in_a_labels(address)).encode("utf-8")
 
 
 _RECEIVED = re.compile(rb"\nreceived[ \t]*:")

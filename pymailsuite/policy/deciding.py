@@ -351,7 +351,10 @@ class Deciding:
             if ruling.verdict.action is not Action.TAG or ruling.effect is Effect.TAG
         ]
         if results:
-            pieces.append(authentication_results_field(transaction.authserv_id, results, smtputf8=transaction.smtputf8))
+            sender = transaction.reverse_path
+            # What was declared may not be needed: only with such a sender do all hosts on the way take UTF-8.
+            utf8 = transaction.smtputf8 and sender is not None and not sender.local_part.isascii()
+            pieces.append(authentication_results_field(transaction.authserv_id, results, smtputf8=utf8))
         limit = self._settings.tag_score
         if limit and score >= limit:
             names = dict.fromkeys(ruling.policy for ruling in latest if ruling.score)

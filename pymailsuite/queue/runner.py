@@ -31,7 +31,7 @@ from pymailsuite.interfaces import (
     RecipientState,
 )
 from pymailsuite.interfaces.history import HistoryEntry
-from pymailsuite.message.report import Action, RecipientReport, Report
+from pymailsuite.message.report import Action, RecipientReport, Report, typed_address
 from pymailsuite.queue.schedule import (
     EXPIRED_STATUS,
     decide,
@@ -489,7 +489,7 @@ class QueueRunner:
             status=EXPIRED_STATUS if outcome.state is RecipientState.EXPIRED else outcome.status,
             diagnostic=outcome.reply,
             remote_mta=outcome.host,
-            original_recipient=f"rfc822;{recipient.original}" if recipient.original is not None else "",
+            original_recipient=typed_address(recipient.original) if recipient.original is not None else "",
             last_attempt=now,
             will_retry_until=None if given_up else expires_at(self._settings, entry),
         )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import email
+import email.message
 import email.policy
 import re
 
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
-from pymailsuite.message.report import Action, BuiltReport, RecipientReport, Report, build_report
+from pymailsuite.message.report import Action, BuiltReport, RecipientReport, Report, build_report, typed_address
 from pymailsuite.values import Address, BodyType, Envelope
 from tests.acceptance import acceptance
 
@@ -181,10 +182,12 @@ class ReturnTests(SynchronousTestCase):
         octets = built(evolve(REPORT, original_size=10**6)).octets
         self.assertIn(b"Undelivered message, its beginning", octets)
 
-    def test_8bit_messages(self) -> None:
-        result = built(evolve(REPORT, original=HEADER + "grün\r\n".encode()))
-        self.assertEqual(BodyType.EIGHTBITMIME, result.envelope.body)
-        self.assertIn(b"Content-Type: message/rfc822\r\nContent-Transfer-Encoding: 8bit\r\n", result.octets)
+    @acceptance("S080")
+    def test_a_delay_returns_the_header_only(self) -> None:
+        # RFC 3461 §4.3: RET speaks of failures only.
+        octets = built(evolve(REPORT, recipients=(evolve(RECIPIENT, action=Action.DELAYED),))).octets
+        self.assertIn(b"Content-Type: text/rfc822-headers\r\n", octets)
+        self.assertNotIn(b"line one", octets)
 
     def test_addresses_beyond_ascii_take_the_utf8_forms(self) -> None:
         header = HEADER.replace(b"hello", "grün".encode())
@@ -202,3 +205,84 @@ class ReturnTests(SynchronousTestCase):
         self.assertIn(b"Content-Type: message/global-delivery-status\r\n", result.octets)
         self.assertIn(b"Content-Type: message/global-headers\r\n", result.octets)
         self.assertIn("\r\nFinal-Recipient: utf-8; é@x.example\r\n".encode(), result.octets)
+
+
+class WeakestHostTests(SynchronousTestCase):
+    """A report that is not delivered is lost: every host must be able to take it."""
+
+    def assert_sendable(self, result: BuiltReport) -> email.message.EmailMessage:
+        """It is of 7 bits in lines of a usual length, and what it says comes back out of it."""
+        self.assertTrue(result.octets.isascii())
+        self.assertNotIn(b"\0", result.octets)
+        lines = result.octets.split(b"\r\n")
+        self.assertLessEqual(max(map(len, lines)), 998)
+        self.assertFalse([line for line in lines if b"\r" in line or b"\n" in line])
+        self.assertEqual((BodyType.SEVENBIT, False), (result.envelope.body, result.envelope.smtputf8))
+        message = email.message_from_bytes(result.octets, policy=email.policy.default)
+        self.assertEqual([], [defect for part in message.walk() for defect in part.defects])
+        assert isinstance(message, email.message.EmailMessage)
+        return message
+
+    def test_of_a_body_beyond_7_bits_only_the_header_is_returned(self) -> None:
+        for body in ("grün\r\n".encode(), b"a\0b\r\n", b"x" * 999 + b"\r\n", b"bare\nend\r\n", b"bare\rend\r\n"):
+            result = built(evolve(REPORT, original=HEADER + body))
+            self.assert_sendable(result)
+            self.assertIn(b"Content-Type: text/rfc822-headers\r\nContent-Transfer-Encoding: 7bit\r\n", result.octets)
+            self.assertTrue(result.octets.endswith(HEADER + b"\r\n--BOUNDARY--\r\n"), result.octets)
+            self.assertIn(b"\r\nIts header is attached.\r\n", result.octets)
+
+    def test_a_header_beyond_7_bits_is_encoded(self) -> None:
+        for subject in ("grün".encode(), b"gr\xfcn", b"a\0b", b"a\rb", b"a\nb", b"x" * 1500):
+            header = HEADER.replace(b"hello", subject)
+            message = self.assert_sendable(built(evolve(REPORT, original=header + BODY, header_size=len(header))))
+            returned = list(message.iter_parts())[2]
+            self.assertEqual("text/rfc822-headers", returned.get_content_type())
+            self.assertEqual("quoted-printable", returned["content-transfer-encoding"])
+            self.assertEqual(header, returned.get_payload(decode=True))
+
+    def test_what_a_server_said_beyond_ascii_can_be_read(self) -> None:
+        said = evolve(RECIPIENT, diagnostic="550 5.1.1 Empfänger unbekannt", remote_mta="mx.bücher.example")
+        result = built(evolve(REPORT, recipients=(said,)))
+        message = self.assert_sendable(result)
+        human = next(message.iter_parts())
+        self.assertIn("550 5.1.1 Empfänger unbekannt", human.get_payload(decode=True).decode())  # type: ignore[union-attr]
+        self.assertIn(b"\r\nDiagnostic-Code: smtp; 550 5.1.1 Empf?nger unbekannt\r\n", result.octets)
+
+    def test_domains_are_in_a_labels(self) -> None:
+        someone = Address("al", "bücher.example")
+        result = built(
+            evolve(
+                REPORT,
+                reporting_mta="mx.bücher.example",
+                reverse_path=Address("bob", "bücher.example"),
+                recipients=(
+                    evolve(RECIPIENT, recipient=someone, original_recipient=typed_address(someone)),
+                    evolve(RECIPIENT, recipient=Address("é+=", "bücher.example")),
+                ),
+            )
+        )
+        self.assert_sendable(result)
+        for line in (
+            b"From: Mail Delivery System <MAILER-DAEMON@mx.xn--bcher-kva.example>",
+            b"To: <bob@xn--bcher-kva.example>",
+            b"Reporting-MTA: dns; mx.xn--bcher-kva.example",
+            b"Original-Recipient: rfc822; al@xn--bcher-kva.example",
+            b"Final-Recipient: rfc822; al@xn--bcher-kva.example",
+            # RFC 6533 §3: utf-8-addr-xtext
+            b"Final-Recipient: utf-8; \\x{E9}\\x{2B}\\x{3D}@b\\x{FC}cher.example",
+        ):
+            self.assertIn(b"\r\n%b\r\n" % line, b"\r\n" + result.octets)
+
+    def test_only_what_a_server_said_has_the_type_of_smtp(self) -> None:
+        # RFC 3464 §2.3.6 and §2.3.5: a reply code in front, and whose it is.
+        for diagnostic in (
+            "server does not offer 8BITMIME",
+            "5500 is no code",
+            "no reply after the message: 250 x",
+            "",
+        ):
+            octets = built(evolve(REPORT, recipients=(evolve(RECIPIENT, diagnostic=diagnostic),))).octets
+            self.assertNotIn(b"smtp;", octets)
+            self.assertNotIn(b"Remote-MTA", octets)
+            self.assertNotIn(b" said:", octets)
+            self.assertIn(b"\r\n<alice@x.example>, at the server mx.x.example:\r\n", octets)

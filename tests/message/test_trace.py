@@ -16,6 +16,7 @@ from pymailsuite.message.trace import (
     with_protocol,
 )
 from pymailsuite.values import Address, Peer
+from tests.acceptance import acceptance
 
 NOW = 1795314010.0
 ALICE = Address("alice", "x.example")
@@ -68,6 +69,23 @@ class ReceivedTests(SynchronousTestCase):
             "for <é@x.example>".encode(),
             received_field(Peer("x"), "mx", "Q", NOW, recipients=recipients, smtputf8=True),
         )
+
+    @acceptance("S051")
+    def test_no_field_of_ours_makes_a_message_need_smtputf8(self) -> None:
+        joe = Address("joe", "bücher.example")
+        for smtputf8 in (False, True):
+            field = received_field(
+                Peer("192.0.2.1", helo="mx.bücher.example"), "mx", "Q", NOW, recipients=[joe], smtputf8=smtputf8
+            )
+            self.assertIn(b"for <joe@xn--bcher-kva.example>", field)
+            self.assertIn(b"from mx.xn--bcher-kva.example (", field)
+            self.assertTrue(field.isascii())
+        self.assertEqual(b"Return-Path: <joe@xn--bcher-kva.example>\r\n", return_path_field(joe))
+        self.assertEqual(b"Delivered-To: joe@xn--bcher-kva.example\r\n", delivered_to_field(joe))
+
+    def test_a_greeting_that_is_no_name_is_no_reason_either(self) -> None:
+        for helo in ("Ω" * 300, "\u200d.example", "é..b", "\udc80"):
+            self.assertTrue(received_field(Peer("192.0.2.1", helo=helo), "mx", "Q", NOW, smtputf8=True).isascii())
 
 
 class OtherFieldTests(SynchronousTestCase):

@@ -35,7 +35,7 @@ from pymailsuite.interfaces import (
 from pymailsuite.queue.presence import Presence
 from pymailsuite.queue.runner import QueueRunner
 from pymailsuite.relay.relay import Relay
-from pymailsuite.values import ALL_UIDS, AccountId, Address, Envelope, Peer, QueueId
+from pymailsuite.values import ALL_UIDS, AccountId, Address, BodyType, Envelope, Peer, QueueId
 from tests.acceptance import acceptance
 from tests.support.smtp_sink import CLOSE, SILENCE, MemoryInternet, SmtpSink
 from tests.support.stores import make_account, make_store
@@ -53,7 +53,11 @@ class QueueTestCase(SynchronousTestCase):
         self.store = make_store(self.internet)
         self.ann = make_account(self.store, "ann@example.org").account_id
         self.resolver = FakeResolver(
-            mx={"b.example": [(10, "mx.b.example")], "c.example": [(10, "mx.c.example")]},
+            mx={
+                "b.example": [(10, "mx.b.example")],
+                "bücher.example": [(10, "mx.b.example")],
+                "c.example": [(10, "mx.c.example")],
+            },
             a={"mx.b.example": ["192.0.2.1"], "mx.c.example": ["192.0.2.2"]},
         )
         self.recipients = RecipientResolver(DirectorySettings(), self.store.directory, self.internet)
@@ -83,8 +87,8 @@ class QueueTestCase(SynchronousTestCase):
             random.Random(1),
         )
 
-    def host(self, ip: str = "192.0.2.1", script: Any = None) -> SmtpSink:
-        sink = SmtpSink(self.internet, script)
+    def host(self, ip: str = "192.0.2.1", script: Any = None, **options: Any) -> SmtpSink:
+        sink = SmtpSink(self.internet, script, **options)
         self.internet.listen(ip, 25, sink)
         return sink
 
@@ -95,6 +99,7 @@ class QueueTestCase(SynchronousTestCase):
         octets: bytes = HELLO,
         alias: Address | None = None,
         prefix: bytes = b"",
+        **declared: Any,
     ) -> QueueId:
         addresses = addresses or (BOB,)
         recipients: list[tuple[Address, Sequence[LocalRecipient | RemoteRecipient]]]
@@ -102,7 +107,7 @@ class QueueTestCase(SynchronousTestCase):
             recipients = [(alias, [RemoteRecipient(address) for address in addresses])]
         else:
             recipients = [(address, [RemoteRecipient(address)]) for address in addresses]
-        message = self.intake.open(Envelope(sender, addresses), recipients, Peer("192.0.2.9"))
+        message = self.intake.open(Envelope(sender, addresses, **declared), recipients, Peer("192.0.2.9"))
         message.write(octets)
         return self.successResultOf(message.commit(prefix))
 
@@ -264,6 +269,20 @@ class DeliveryTests(QueueTestCase):
         self.run_for(1)
         self.assertEqual((self.queue(), len(self.inbox())), ([], 1))
 
+    @acceptance("S051")
+    def test_no_field_of_ours_keeps_ascii_mail_from_a_host_without_smtputf8(self) -> None:
+
+        sink = self.host(extensions=["8BITMIME"])
+        self.runner.start()
+        joe, alias = Address("joe", "bücher.example"), Address("é", "example.org")
+        self.submit(joe, smtputf8=True)
+        self.submit(BOB, alias=alias, smtputf8=True)
+        self.run_for()
+        first, second = sorted(sink.messages, key=lambda message: message.recipients, reverse=True)
+        self.assertEqual(first.recipients, ["joe@xn--bcher-kva.example"])
+        self.assertIn(b"for <joe@xn--bcher-kva.example>", first.content)
+        self.assertEqual(second.recipients, ["bob@b.example"])
+
     def test_a_domain_that_has_become_ours_is_delivered_to_here(self) -> None:
         sink = self.host(script={"RCPT": "451 4.2.0 later"})
         self.runner.start()
@@ -407,6 +426,25 @@ class ReportTests(QueueTestCase):
         (report,) = home.messages
         self.assertEqual((report.reverse_path, report.recipients), ("", ["carl@c.example"]))
         self.assertEqual(self.queue(), [])
+
+    @acceptance("S079")
+    def test_a_report_about_8_bit_mail_reaches_a_sender_whose_host_takes_7_bits(self) -> None:
+        for octets, body in (
+            (HELLO + "grün\r\n".encode(), BodyType.EIGHTBITMIME),
+            (HELLO.replace(b"hello", "grün".encode()), BodyType.SEVENBIT),
+        ):
+            self.setUp()
+            self.host(script={"DATA": "550 5.7.1 no"})
+            sink = self.host("192.0.2.2", extensions=[])
+            self.runner.start()
+            self.submit(BOB, sender=CARL, octets=octets, body=body)
+            self.run_for()
+            (report,) = sink.messages
+            self.assertEqual((report.recipients, report.mail_parameters), (["carl@c.example"], ""))
+            self.assertTrue(report.content.isascii())
+            self.assertIn(b"Diagnostic-Code: smtp; 550 5.7.1 no\r\n", report.content)
+            self.assertEqual(self.queue(), [])
+            self.stop()
 
     def test_a_report_nobody_can_get_is_left_out(self) -> None:
         self.host(script={"RCPT": "550 5.1.1 no such user"})

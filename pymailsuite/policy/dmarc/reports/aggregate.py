@@ -17,6 +17,7 @@ from attrs import frozen
 from pymailsuite import __version__
 from pymailsuite.interfaces.dmarc import DomainDay, ReportedRow
 from pymailsuite.message.dates import format_date
+from pymailsuite.message.transfer import encode_text
 
 NAMESPACE: Final = "urn:ietf:params:xml:ns:dmarc-2.0"
 _DAY_S: Final = 86_400
@@ -137,6 +138,8 @@ def build_aggregate(day: DomainDay, reporter: Reporter) -> AggregateReport:
 def report_message(report: AggregateReport, reporter: Reporter, recipient: str, now: float) -> bytes:
     """The mail that carries a report to one address; ``now`` in POSIX seconds. Source: RFC 9990 §3.5.1."""
     boundary = f"=_{report.report_id.partition('@')[0]}"
+    # Mail from nobody who reads answers: it must not be lost where 8 bits are not taken.
+    encoding, text = encode_text(f"This is a DMARC aggregate report of {reporter.organization}.\r\n".encode())
     attachment = base64.encodebytes(report.octets).replace(b"\n", b"\r\n")
     lines = [
         f"From: <{reporter.address}>",
@@ -150,10 +153,9 @@ def report_message(report: AggregateReport, reporter: Reporter, recipient: str, 
         "",
         f"--{boundary}",
         "Content-Type: text/plain; charset=utf-8",
-        "Content-Transfer-Encoding: 8bit" if not reporter.organization.isascii() else "Content-Transfer-Encoding: 7bit",
+        f"Content-Transfer-Encoding: {encoding}",
         "",
-        f"This is a DMARC aggregate report of {reporter.organization}.",
-        "",
+        text.decode("ascii"),
         f"--{boundary}",
         "Content-Type: application/gzip",
         "Content-Transfer-Encoding: base64",

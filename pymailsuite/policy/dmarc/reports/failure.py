@@ -6,16 +6,17 @@ Source: RFC 9991, RFC 7489 §7.3 and RFC 6591 on the Abuse Reporting Format of R
 
 from __future__ import annotations
 
-import binascii
 import re
 from typing import Final
 
 from pymailsuite import __version__
 from pymailsuite.interfaces.dmarc import FailedMessage
 from pymailsuite.interfaces.policy import MailTransaction, MethodResult
+from pymailsuite.message.a_labels import a_labels
 from pymailsuite.message.authentication_results import authentication_results_field
 from pymailsuite.message.dates import format_date
 from pymailsuite.message.headers import select_fields
+from pymailsuite.message.transfer import encode_text
 from pymailsuite.policy.dmarc.evaluation import DmarcResult
 from pymailsuite.policy.dmarc.reports.aggregate import Reporter
 from pymailsuite.policy.organizational import registered_domain
@@ -123,12 +124,16 @@ def failure_report(
     for which SPF failed, if it is known. Source: RFC 9991 §4, RFC 6591 §3, RFC 5965 §2."""
     boundary = f"=_{report_id}"
     header = failed.header.encode("latin-1")
-    encoding, header = _encoded(header)
+    encoding, header = encode_text(header)
+    text_encoding, text = encode_text(
+        f"This is a DMARC failure report of {reporter.organization},\r\n"
+        f"about a message that came from {failed.source_ip} on {format_date(failed.arrived_at)}.\r\n".encode()
+    )
     lines = [
         f"From: <{reporter.address}>",
         f"To: <{recipient}>",
         f"Date: {format_date(now)}",
-        f"Subject: DMARC failure report for {failed.header_from}",
+        f"Subject: DMARC failure report for {a_labels(failed.header_from)}",
         f"Message-ID: <{report_id}@{reporter.hostname}>",
         "Auto-Submitted: auto-generated",
         "MIME-Version: 1.0",
@@ -136,11 +141,9 @@ def failure_report(
         "",
         f"--{boundary}",
         "Content-Type: text/plain; charset=utf-8",
-        "Content-Transfer-Encoding: 8bit",
+        f"Content-Transfer-Encoding: {text_encoding}",
         "",
-        f"This is a DMARC failure report of {reporter.organization},",
-        f"about a message that came from {failed.source_ip} on {format_date(failed.arrived_at)}.",
-        "",
+        text.decode("ascii"),
         f"--{boundary}",
         "Content-Type: message/feedback-report",
         "",
@@ -162,7 +165,7 @@ def _feedback(failed: FailedMessage, incidents: int, hostname: str, spf_record: 
         ("Version", "1"),
         ("Auth-Failure", "dmarc"),
         ("Identity-Alignment", ", ".join(failed.failed) or "none"),
-        ("Reported-Domain", failed.header_from),
+        ("Reported-Domain", a_labels(failed.header_from)),
         ("Source-IP", failed.source_ip),
         ("Arrival-Date", format_date(failed.arrived_at)),
         ("Reporting-MTA", f"dns; {hostname}"),
@@ -179,10 +182,3 @@ def _feedback(failed: FailedMessage, incidents: int, hostname: str, spf_record: 
         fields.append(("Incidents", str(incidents)))
     lines = [f"{name}: {_NOT_IN_FIELDS.sub('?', value)[: _LINE_MAX - 50]}" for name, value in fields]
     return [*lines, failed.authentication_results.removesuffix("\r\n")]
-
-
-def _encoded(header: bytes) -> tuple[str, bytes]:
-    """RFC 6522 §4: what is broken or beyond ASCII in a header may be encoded, and only so."""
-    if header.isascii() and b"\0" not in header and all(len(line) <= _LINE_MAX for line in header.split(b"\r\n")):
-        return "7bit", header
-    return "quoted-printable", binascii.b2a_qp(header, istext=True).replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
