@@ -13,12 +13,14 @@ import errno
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from ipaddress import ip_address
 from typing import Any, Final, cast
 
 from attrs import frozen
 from twisted.application.service import Service
 from twisted.internet import tcp
 from twisted.internet.abstract import isIPv6Address
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
@@ -34,7 +36,10 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
+from pymailsuite.config.sections.smtp import Network
 from pymailsuite.errors import ConfigError
+from pymailsuite.policy.networks import in_networks
+from pymailsuite.wire.proxied import ProxiedFactory, ProxyRules
 from pymailsuite.wire.shell import ShellFactory
 from pymailsuite.wire.tally import Tally
 
@@ -147,10 +152,27 @@ SharedSockets = Mapping[tuple[str, str], SharedSocket]
 """By name of the service and endpoint description."""
 
 
+_PROXIED: Final = "haproxy:"
+"""In front of an endpoint description: only proxies connect there. Twisted's own way knows the client too late, when
+the protocol has been made for the proxy."""
+
+
+@frozen
+class Proxies:
+    """Whose PROXY header is read: of ``networks`` at ``haproxy:`` endpoints, where nobody else may connect."""
+
+    networks: Sequence[Network] = ()
+    timeout_s: float = 5.0
+    refused: Callable[[str, str, bytes], object] = lambda service, ip, why: None
+    """Is told of those who are cut off: the service, the address, the reason."""
+
+
 @frozen
 class ListeningService:
     """What listens where. ``setting`` is the key of the endpoint descriptions; ``tls`` a context factory, if TLS is
-    spoken from the first octet. ``takes_mail_in``: its clients come to hand over messages."""
+    spoken from the first octet. ``takes_mail_in``: its clients come to hand over messages. ``proxies`` are the networks
+    of those that begin with a PROXY header at its ordinary endpoints. ``trusts_loopback``: whoever comes from this host
+    may do what others may not."""
 
     name: str
     setting: str
@@ -158,6 +180,8 @@ class ListeningService:
     factory: IProtocolFactory
     tls: Any = None
     takes_mail_in: bool = False
+    proxies: Sequence[Network] = ()
+    trusts_loopback: bool = False
 
 
 def bind(reactor: Any, service: ListeningService, description: str, factory: IProtocolFactory) -> IListeningPort | None:
@@ -168,7 +192,7 @@ def bind(reactor: Any, service: ListeningService, description: str, factory: IPr
     listening: list[IListeningPort] = []
     failures: list[Any] = []
     # Every stream endpoint that listens does so at once; one that would not has no place before the reactor runs.
-    endpoint = serverFromString(_ListeningReactor(reactor), description)
+    endpoint = serverFromString(_ListeningReactor(reactor), description.removeprefix(_PROXIED))
     endpoint.listen(factory).addCallbacks(listening.append, failures.append)
     if failures:
         _cannot_listen(service, description, failures[0].value)
@@ -255,13 +279,15 @@ class Listeners(Service):
         services: Sequence[ListeningService],
         shared: SharedSockets | None = None,
         how_many: HowMany = _one,
+        proxies: Proxies = Proxies(),  # frozen
     ) -> None:
         self.setName("listeners")  # type: ignore[no-untyped-call]
         self._reactor = reactor
         self._services = services
         self._shared = shared
         self._how_many = how_many
-        self._bound: list[tuple[ListeningService, IListeningPort]] = []
+        self._proxies = proxies
+        self._bound: list[tuple[ListeningService, str, IListeningPort]] = []
 
     def privilegedStartService(self) -> None:
         """Bind every port, without taking connections yet. ConfigError naming setting and port if one cannot be."""
@@ -271,9 +297,23 @@ class Listeners(Service):
             if service.tls is not None:
                 factory = TLSMemoryBIOFactory(service.tls, False, factory)
             for description in service.endpoints:
-                port = self._bind(service, description, factory)
+                port = self._bind(service, description, self._behind_proxies(service, description, factory))
                 if port is not None:
-                    self._bound.append((service, port))
+                    self._bound.append((service, description, port))
+
+    def _behind_proxies(
+        self, service: ListeningService, description: str, factory: IProtocolFactory
+    ) -> IProtocolFactory:
+        required = description.startswith(_PROXIED)
+        networks = self._proxies.networks if required else service.proxies
+        if not required and not networks:
+            return factory
+
+        def is_proxy(ip: str) -> bool:
+            return in_networks(ip, networks) or (required and not ip)
+
+        rules = ProxyRules(is_proxy, required, self._proxies.timeout_s)
+        return ProxiedFactory(factory, rules, self._reactor, partial(self._proxies.refused, service.name))
 
     def _bind(self, service: ListeningService, description: str, factory: IProtocolFactory) -> IListeningPort | None:
         if self._shared is None:
@@ -292,7 +332,7 @@ class Listeners(Service):
 
     def accept_connections(self) -> None:
         """Serve those who connect, from now on."""
-        for service, port in self._bound:
+        for service, description, port in self._bound:
             if IPushProducer.providedBy(port):
                 port.resumeProducing()
             log.info(
@@ -302,16 +342,34 @@ class Listeners(Service):
                 address=_address_text(port.getHost()),
                 port=getattr(port.getHost(), "port", None),
             )
+            if service.trusts_loopback and _serves_this_host_only(port) and not description.startswith(_PROXIED):
+                self._warn_of_proxies(service, description)
+
+    def _warn_of_proxies(self, service: ListeningService, description: str) -> None:
+        """What reaches this port from elsewhere came through something on this host, and is taken for this host."""
+        if not any(network.is_loopback for network in service.proxies):
+            log.warn(
+                "{event} {service} on {endpoint}: clients of a proxy on this host would be trusted as this host is; let"
+                " them come by haproxy:{endpoint}, or take loopback out of {service}.trusted_networks",
+                event="listener.trusts_proxies",
+                service=service.name,
+                endpoint=description,
+            )
 
     def ports(self) -> list[tuple[str, IAddress]]:
         """Service names and the addresses they are bound to, for whoever asked for port 0."""
-        return [(service.name, port.getHost()) for service, port in self._bound]
+        return [(service.name, port.getHost()) for service, _, port in self._bound]
 
     def stopService(self) -> Deferred[Any]:
         """Take no more connections and close the ports; those who are connected stay."""
         super().stopService()  # type: ignore[no-untyped-call]
         bound, self._bound = self._bound, []
-        return DeferredList([maybeDeferred(port.stopListening) for _, port in bound], consumeErrors=True)
+        return DeferredList([maybeDeferred(port.stopListening) for _, _, port in bound], consumeErrors=True)
+
+
+def _serves_this_host_only(port: IListeningPort) -> bool:
+    address = port.getHost()
+    return isinstance(address, IPv4Address | IPv6Address) and ip_address(address.host).is_loopback
 
 
 class Sessions(Service):

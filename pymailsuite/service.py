@@ -35,7 +35,7 @@ from pymailsuite.directory.return_paths import ReturnPathResolver, ReturnPaths
 from pymailsuite.dns.resolver import Resolver
 from pymailsuite.imap.factory import ImapFactory
 from pymailsuite.interfaces import IMailStore, INoticeBus, IRecipientResolver
-from pymailsuite.listeners import HowMany, Listeners, ListeningService, Sessions, SharedSockets
+from pymailsuite.listeners import HowMany, Listeners, ListeningService, Proxies, Sessions, SharedSockets
 from pymailsuite.notices import NoBus, NoticePoll, StoreBus, StoreOnBus
 from pymailsuite.opening import add_configured_domains, give_to, make_folder, store_of
 from pymailsuite.policy.arc.sealing import ForwardSealer
@@ -173,7 +173,7 @@ class MailService(MultiService):
         probe = RecipientProbe(settings.relay, settings.server.hostname, self._resolver, reactor)
         self._policies = make_chain(settings, self._resolver, self.store, reactor, probe=probe)
         self.listening = self._make_listening(recipients, self.tls, reactor)
-        self.listeners = Listeners(reactor, self.listening, place.shared, place.how_many)
+        self.listeners = Listeners(reactor, self.listening, place.shared, place.how_many, self._proxies())
         factories = dict.fromkeys(
             service.factory for service in self.listening if isinstance(service.factory, ShellFactory)
         )
@@ -320,7 +320,15 @@ class MailService(MultiService):
         )
         listeners = settings.listeners
         return [
-            ListeningService("smtp", "listeners.smtp", listeners.smtp, smtp, takes_mail_in=True),
+            ListeningService(
+                "smtp",
+                "listeners.smtp",
+                listeners.smtp,
+                smtp,
+                takes_mail_in=True,
+                proxies=settings.smtp.proxy_protocol,
+                trusts_loopback=any(network.is_loopback for network in settings.smtp.trusted_networks),
+            ),
             ListeningService(
                 "submission", "listeners.submission", listeners.submission, submission, takes_mail_in=True
             ),
@@ -349,6 +357,14 @@ class MailService(MultiService):
         pages = Pages(hostname, offers, settings.own_dns, recipients)
         factory = WebFactory(settings.web, pages, reactor, self._refusal_counts)
         return [ListeningService("https", "listeners.https", endpoints, factory, tls.for_service(HTTP_TLS))]
+
+    def _proxies(self) -> Proxies:
+        listeners = self.settings.listeners
+
+        def refused(service: str, ip: str, why: bytes) -> None:
+            self._refusal_counts.note(service, "bad_proxy_header", ip, why)
+
+        return Proxies(listeners.proxies, listeners.proxy_timeout, refused)
 
     def look_for_departed(self) -> None:
         """A process on the same data folder has died: take over what it held."""

@@ -10,11 +10,10 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from pymailsuite import __version__
-from pymailsuite.config.sections.smtp import Network, SmtpMxSettings, SmtpSettings, SubmissionSettings
+from pymailsuite.config.sections.smtp import Network, SmtpSettings, SubmissionSettings
 from pymailsuite.interfaces import IMessageIntake, IRecipientResolver
 from pymailsuite.interfaces.history import IRefusalRecord
 from pymailsuite.interfaces.policy import IPolicyChain
-from pymailsuite.policy.networks import in_networks
 from pymailsuite.smtp.help import load_help
 from pymailsuite.smtp.peer_names import PeerNames
 from pymailsuite.smtp.protocol import SmtpProtocol
@@ -72,7 +71,6 @@ class SmtpFactory(ShellFactory):
             postmaster_domain=postmaster_domain,
             policies=policies,
             refusals=refusals,
-            proxies=settings.proxy_protocol if isinstance(settings, SmtpMxSettings) else (),
         )
         self._resolver = resolver
         self._intake = intake
@@ -85,10 +83,6 @@ class SmtpFactory(ShellFactory):
                 "{event}: passwords are taken without TLS from this host's own addresses",
                 event="smtp.plaintext_login_allowed",
             )
-
-    def counted_as(self, ip: str) -> str:
-        """A proxy may have any number of connections: its clients are counted."""
-        return "" if in_networks(ip, self.service.proxies) else super().counted_as(ip)
 
     def make_protocol(self) -> SmtpProtocol:
         """A protocol for a new connection."""

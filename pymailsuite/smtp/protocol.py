@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Final, cast
+from typing import Any, ClassVar, Final
 
 from twisted.cred.error import LoginFailed
 from twisted.cred.portal import Portal
@@ -17,11 +17,10 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from pymailsuite.config.sections.smtp import Network, SmtpMxSettings
+from pymailsuite.config.sections.smtp import Network
 from pymailsuite.errors import LoginRefused, MailError
 from pymailsuite.interfaces import IIncomingMessage, IMessageIntake, IRecipientResolver, ISubmissionAvatar
 from pymailsuite.interfaces.policy import Decision, IMessageTap, MailTransaction, PolicyReply, ReceivedMessage
-from pymailsuite.policy.networks import in_networks
 from pymailsuite.smtp.peer_names import PeerNames
 from pymailsuite.smtp.receiver import CommandLine, EndOfText, Event, LineRefused, SmtpReceiver, Text
 from pymailsuite.smtp.requests import (
@@ -38,7 +37,6 @@ from pymailsuite.smtp.requests import (
 )
 from pymailsuite.smtp.session import SmtpSession, State
 from pymailsuite.values import Peer
-from pymailsuite.wire.proxy_header import BadProxyHeader, read_proxy_header
 from pymailsuite.wire.pull import PullingProtocol
 from pymailsuite.wire.shell import TlsContextFactory
 
@@ -88,8 +86,6 @@ class SmtpProtocol(PullingProtocol[Request]):
         self._session: SmtpSession | None = None
         self._incoming: IIncomingMessage | None = None
         self._text_deadline = 0.0
-        # What a proxy has sent of its header; None: there is none to come.
-        self._proxy_octets: bytes | None = None
         self._greeted = True
         # What is waited for is the peer: it has not read what it was sent.
         self._lagging = False
@@ -106,14 +102,7 @@ class SmtpProtocol(PullingProtocol[Request]):
     # --- what the shell's base asks for
 
     def connection_opened(self) -> None:
-        """Greet; a proxy has to say first for whom it speaks."""
-        if in_networks(self.peer_ip, self._service.proxies):
-            self._proxy_octets = b""
-            self.set_timeout(cast(SmtpMxSettings, self._settings).proxy_timeout)
-        else:
-            self._begin()
-
-    def _begin(self) -> None:
+        """Greet."""
         trusted, loopback = _standing(self.peer_ip, self._trusted_networks)
         peer = Peer(ip=self.peer_ip, port=self.peer_port, trusted=trusted)
         self._session = SmtpSession(self._service, peer, self.secure, loopback)
@@ -126,10 +115,6 @@ class SmtpProtocol(PullingProtocol[Request]):
 
     def octets_received(self, octets: bytes) -> None:
         """Take them in, and act on them if nothing is being waited for."""
-        if self._proxy_octets is not None:
-            octets = self._behind_proxy_header(self._proxy_octets + octets)
-            if not octets:
-                return
         self._receiver.receive(octets)
         if self._waiting:
             if not self._greeted:
@@ -137,35 +122,6 @@ class SmtpProtocol(PullingProtocol[Request]):
             self.hold_reading(len(self._receiver))
         else:
             self.pump()
-
-    def _behind_proxy_header(self, octets: bytes) -> bytes:
-        """What the client has sent, once it is known who that is."""
-        try:
-            header = read_proxy_header(octets)
-        except BadProxyHeader as error:
-            self.count_refusal("bad_proxy_header", f"cut off: {error}".encode())
-            self.abort()
-            return b""
-        if header is None:
-            self._proxy_octets = octets
-            return b""
-        self._proxy_octets = None
-        peer, rest = header
-        if peer.ip:
-            self.log.info(
-                "{event} {peer_ip} through {proxy_ip}",
-                event="smtp.proxied",
-                proxy_ip=self.peer_ip,
-                peer_ip=peer.ip,
-                peer_port=peer.port,
-            )
-            self.peer_ip, self.peer_port = peer.ip, peer.port
-            if self.factory is not None and not self.factory.peer_told(self):
-                self.send(self.factory.too_many(peer.ip))
-                self.close()
-                return b""
-        self._begin()
-        return rest
 
     def drop_unread(self) -> int:
         """Everything from before TLS is forgotten."""
@@ -179,18 +135,12 @@ class SmtpProtocol(PullingProtocol[Request]):
 
     def timed_out(self) -> None:
         """Say so and close."""
-        if self._proxy_octets is not None:
-            self.abort()
-            return
         self.session.timed_out()
         self._finish_turn()
 
     def shut_down(self) -> None:
         """The server stops: say so and close, after the answer and the message that are under way."""
         self._stopping = True
-        if self._proxy_octets is not None:
-            self.abort()
-            return
         self._finish_turn(acted=False)
 
     def input_ended(self) -> None:

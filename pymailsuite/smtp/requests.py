@@ -8,7 +8,7 @@ from typing import Any
 from attrs import field, frozen
 from twisted.cred.credentials import ICredentials
 
-from pymailsuite.config.sections.smtp import Network, SmtpMxSettings, SmtpSettings
+from pymailsuite.config.sections.smtp import SmtpMxSettings, SmtpSettings
 from pymailsuite.interfaces.history import IRefusalRecord, Refused
 from pymailsuite.interfaces.intake import Recipients
 from pymailsuite.interfaces.policy import Disposal, IPolicyChain, MailTransaction, Ruling
@@ -34,8 +34,6 @@ class Service:
     postmaster_domain: str = ""
     """Where mail for ``<postmaster>`` goes unless the settings say otherwise; empty: the host name."""
     policies: IPolicyChain | None = None
-    proxies: tuple[Network, ...] = ()
-    """Who must say in front of each connection whom it speaks for."""
     refusals: IRefusalRecord | None = None
 
     @property

@@ -499,7 +499,7 @@ class ShellFactory(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
         """A protocol, or one that says we are busy."""
-        key = self.counted_as(_peer_ip(addr))
+        key = address_key(_peer_ip(addr))
         tally = self.tally
         if tally[""] >= self.limits.in_all or self._is_one_too_many(key):
             return _Busy(self.reactor, self.too_many(_peer_ip(addr)))
@@ -509,10 +509,6 @@ class ShellFactory(Factory):
         tally.add("")
         self._count(protocol, key)
         return protocol
-
-    def counted_as(self, ip: str) -> str:
-        """What connections of this address are counted by; empty: they are not."""
-        return address_key(ip)
 
     def _is_one_too_many(self, key: str) -> bool:
         if not key:
@@ -550,15 +546,6 @@ class ShellFactory(Factory):
         key, protocol.counted_as = protocol.counted_as, ""
         if key:
             self.tally.remove(key)
-
-    def peer_told(self, protocol: ShellProtocol) -> bool:
-        """A proxy has told who is at the other end of a connection; False if that is one connection too many."""
-        self._count_no_more(protocol)
-        key = address_key(protocol.peer_ip)
-        if self._is_one_too_many(key):
-            return False
-        self._count(protocol, key)
-        return True
 
     def shut_down(self) -> Deferred[None]:
         """Let every connection answer what is under way and close. Fires when none is left; cancel to wait no longer.

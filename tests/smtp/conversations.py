@@ -11,6 +11,7 @@ from twisted.internet.testing import StringTransport
 
 from pymailsuite.config.sections.smtp import SmtpMxSettings, SmtpSettings, SubmissionSettings
 from pymailsuite.errors import LoginRefused, MailError
+from pymailsuite.policy.networks import in_networks
 from pymailsuite.sasl import mechanisms
 from pymailsuite.smtp.factory import SmtpFactory
 from pymailsuite.smtp.help import load_help
@@ -18,6 +19,7 @@ from pymailsuite.smtp.receiver import CommandLine, EndOfText, LineRefused, SmtpR
 from pymailsuite.smtp.requests import BeginMessage, BeginTls, CommitMessage, HoldBack, LogIn, ResolveRecipient, Service
 from pymailsuite.smtp.session import SmtpSession
 from pymailsuite.values import Peer
+from pymailsuite.wire.proxied import ProxiedFactory, ProxyRules
 from tests.support.cred import make_portal
 from tests.support.intake import RecordingIntake, TableResolver
 from tests.support.transcripts import Transcript
@@ -29,6 +31,8 @@ PASSWORD = "secret"
 
 class FakeTransport(StringTransport):
     """Remembers each write, knows of TLS and of connections cut, and closes at once."""
+
+    protocol: Any = None
 
     def __init__(self, ip: str = "192.0.2.7") -> None:
         super().__init__(peerAddress=IPv4Address("TCP", ip, 2525))
@@ -91,6 +95,9 @@ class Server:
             tls_context="the context" if tls else None,
             **more,
         )
+        proxies = getattr(self.settings, "proxy_protocol", ())
+        rules = ProxyRules(lambda ip: in_networks(ip, proxies), required=False, timeout_s=5.0)
+        self.entrance = ProxiedFactory(self.factory, rules, self.clock, lambda ip, why: None)
 
     def connect(self, ip: str = "192.0.2.7", secure: bool = False) -> ShellConversation:
         """A new connection."""
@@ -103,10 +110,15 @@ class ShellConversation:
     def __init__(self, server: Server, ip: str = "192.0.2.7", secure: bool = False) -> None:
         self.server = server
         self.transport = FakeTransport(ip)
-        self.protocol: Any = server.factory.buildProtocol(IPv4Address("TCP", ip, 2525))
+        self.transport.protocol = server.entrance.buildProtocol(IPv4Address("TCP", ip, 2525))
         self.protocol.makeConnection(self.transport)
         if secure:
             self.protocol.handshakeCompleted()
+
+    @property
+    def protocol(self) -> Any:
+        """What the transport gives its octets to."""
+        return self.transport.protocol
 
     def receive(self, octets: bytes) -> None:
         """From the peer."""

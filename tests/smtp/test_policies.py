@@ -294,26 +294,6 @@ class ProxyTests(PolicyTestCase):
         self.assertEqual(conversation.output()[:4], b"220 ")
         self.assertEqual(self.policy.asked, [])
 
-    def test_a_proxy_without_header_is_cut_off(self) -> None:
-        conversation = self.behind()
-        conversation.receive(b"EHLO client.example\r\n")
-        self.assertTrue(conversation.transport.aborted)
-        silent = self.behind(proxy_timeout=5)
-        self.server.clock.advance(5)
-        self.assertTrue(silent.transport.aborted)
-        waiting = self.behind()
-        self.server.factory.shut_down()
-        self.assertTrue(waiting.transport.aborted)
-
-    def test_clients_are_counted_and_their_proxy_is_not(self) -> None:
-        self.behind(connections_per_address=1)
-        outputs = []
-        for ip in ("203.0.113.9", "203.0.113.9", "203.0.113.10"):
-            conversation = self.server.connect("127.0.0.1")
-            conversation.receive(b"PROXY TCP4 %b 192.0.2.1 4711 25\r\n" % ip.encode())
-            outputs.append(conversation.output()[:3])
-        self.assertEqual(outputs, [b"220", b"421", b"220"])
-
     def test_from_elsewhere_a_header_is_no_header(self) -> None:
         self.behind()
         stranger = self.server.connect("192.0.2.7")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 from twisted.internet.endpoints import serverFromString
 
-from pymailsuite.config.base import Section
+from pymailsuite.config.base import Duration, Section
+from pymailsuite.config.sections.smtp import LOOPBACK, Network
 
 
 def _endpoint(description: str) -> str:
@@ -32,8 +33,12 @@ class ListenerSettings(Section):
 
     ``tcp:PORT`` is IPv4, ``tcp6:PORT`` is IPv6, ``:interface=ADDRESS`` binds one address (write the colons of an IPv6
     address as ``\\:`` in a TOML literal string). Any other endpoint Twisted or a plugin of it knows will do:
-    ``systemd:domain=INET:index=0``, ``haproxy:tcp:25``, ``unix:/run/pymailsuite/imap``. An empty list switches the
-    service off. An IPv6 line is passed over, with a warning, on a host without IPv6.
+    ``systemd:domain=INET:index=0``, ``unix:/run/pymailsuite/imap``. An empty list switches the service off. An IPv6
+    line is passed over, with a warning, on a host without IPv6.
+
+    ``haproxy:`` in front of an endpoint, as in ``haproxy:tcp:25``, means that only proxies connect there, which begin
+    with a header of the PROXY protocol, version 1 or 2, and say in it for whom they speak. Everything is about that
+    address then.
     """
 
     smtp: tuple[Endpoint, ...] = ("tcp:25", "tcp6:25")
@@ -56,6 +61,13 @@ class ListenerSettings(Section):
 
     pop3s: tuple[Endpoint, ...] = ("tcp:995", "tcp6:995")
     """POP3, TLS from the first octet (RFC 8314)."""
+
+    proxies: tuple[Network, ...] = LOOPBACK
+    """Networks of the proxies that may connect to ``haproxy:`` endpoints; others are cut off there. Whoever is in them
+    can claim to be any client. A UNIX socket belongs to whoever may open it."""
+
+    proxy_timeout: Duration = Field(default=5.0, gt=0)
+    """How long a proxy may take for its header."""
 
     https: tuple[Endpoint, ...] = ()
     """What programs fetch over TLS: settings of mail programs, and the MTA-STS policy (RFC 8461). ``"tcp:443"``, or a

@@ -11,7 +11,7 @@ from pymailsuite.config.base import Duration, FilePath, Section, Size
 
 Network = IPv4Network | IPv6Network
 
-_LOOPBACK: tuple[Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
+LOOPBACK: tuple[Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
 
 
 class SmtpSettings(Section):
@@ -133,7 +133,7 @@ class SmtpSettings(Section):
 class SmtpMxSettings(SmtpSettings):
     """``[smtp]``: mail from other servers."""
 
-    trusted_networks: tuple[Network, ...] = _LOOPBACK
+    trusted_networks: tuple[Network, ...] = LOOPBACK
     """Networks whose hosts may send mail to anybody without logging in, such as ``["192.0.2.0/24"]``."""
 
     offer_login: bool = False
@@ -142,10 +142,7 @@ class SmtpMxSettings(SmtpSettings):
     proxy_protocol: tuple[Network, ...] = ()
     """Networks of proxies, such as HAProxy, that must begin each connection with a header of the PROXY protocol,
     version 1 or 2, and say in it for whom they speak: everything then is about that address. From elsewhere no such
-    header is taken."""
-
-    proxy_timeout: Duration = Field(default=5.0, gt=0)
-    """How long a proxy may take for its header."""
+    header is taken. See ``listeners.proxies`` for endpoints that only proxies may use."""
 
 
 class SubmissionSettings(SmtpSettings):
