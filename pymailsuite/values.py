@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import Final, NewType
 
@@ -54,6 +55,9 @@ class Address:
 
     local_part: str
     domain: str
+    unquoted: bool = field(default=False, eq=False, repr=False)
+    """The local part was written without quotes though its dots are not where RFC 5321 §4.1.2 has them: it is the same
+    address as that in quotes, but goes on as it was written."""
 
     def __str__(self) -> str:
         return f"{self.quoted_local_part}@{self.domain}" if self.domain else self.quoted_local_part
@@ -64,8 +68,16 @@ class Address:
         # Most are a single word, and asking for that is cheaper than the expression.
         if self.local_part.isalnum() or _DOT_STRING.fullmatch(self.local_part):
             return self.local_part
+        if self.unquoted and _DOTS_ANYWHERE.fullmatch(self.local_part):
+            return self.local_part
         escaped = self.local_part.replace("\\", "\\\\").replace('"', '\\"')
         return f'"{escaped}"'
+
+    @property
+    def matched_local_part(self) -> str:
+        """The local part as directories hold it: lower case, NFC. Some systems decompose it (RFC 6532 §3.1)."""
+        lowered = self.local_part.lower()
+        return lowered if lowered.isascii() else unicodedata.normalize("NFC", lowered)
 
     @property
     def is_ascii(self) -> bool:
@@ -76,6 +88,7 @@ class Address:
 # RFC 5321 §4.1.2 Dot-string; characters above ASCII are always atext (RFC 6531 §3.3), so what is not atext is ASCII.
 _ATOM: Final = r'[^\x00-\x20"(),.:;<>@\[\\\]\x7f]+'
 _DOT_STRING: Final = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
+_DOTS_ANYWHERE: Final = re.compile(_ATOM.replace(",.:", ",:"))
 
 
 class BodyType(enum.Enum):

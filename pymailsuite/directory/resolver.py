@@ -9,6 +9,7 @@ old can do no harm.
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Final, TypeVar
 
 from attrs import define, evolve, field, frozen
@@ -118,7 +119,8 @@ class RecipientResolver:
         NoSuchUser for an unknown or disabled user of ours, :class:`AliasLoop` (5.4.6) if aliases never end. A target
         of an alias that leads nowhere is left out and logged, unless all do.
         """
-        remembered = self._answers.get(address)
+        # An address that goes on as it was written must not go on as another message had it.
+        remembered = None if address.unquoted else self._answers.get(address)
         if remembered is not None and remembered[0] > self._clock.seconds():
             return succeed(remembered[1])
         return Deferred.fromCoroutine(self._resolve(address))
@@ -152,7 +154,8 @@ class RecipientResolver:
                 reason=str(expansion.failure),
             )
         recipients = expansion.recipients()
-        self._remember(self._answers, address, recipients)
+        if not address.unquoted:
+            self._remember(self._answers, address, recipients)
         return recipients
 
     async def _expand(self, address: Address, path: tuple[tuple[str, str], ...], expansion: _Expansion) -> None:
@@ -213,7 +216,7 @@ class RecipientResolver:
 
     async def _route(self, address: Address) -> _Route:
         """What is known of the address as it stands, or else without its detail."""
-        local_part = address.local_part.lower()
+        local_part = address.matched_local_part
         exact: _Route | None = None
         for form in domain_forms(address.domain):
             whole = Address(local_part, form)
@@ -230,7 +233,8 @@ class RecipientResolver:
             return exact
         base = Address(user, exact.address.domain)
         # The detail keeps its case: it may be the name of a mailbox.
-        route = _Route(await self._directory.route(base), base, address.local_part[-len(detail) :] if detail else "")
+        written = unicodedata.normalize("NFC", address.local_part)[-len(detail) :] if detail else ""
+        route = _Route(await self._directory.route(base), base, written)
         return route if route.known else exact
 
     async def _with_domain(self, address: Address) -> Address:
@@ -262,7 +266,7 @@ class RecipientResolver:
 
 
 def _key(address: Address) -> tuple[str, str]:
-    return address.local_part.lower(), domain_forms(address.domain)[-1]
+    return address.matched_local_part, domain_forms(address.domain)[-1]
 
 
 def _address(text: str) -> Address:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Mapping
 
+from pymailsuite.config.sections.smtp import Handing
 from pymailsuite.errors import MailError
 from pymailsuite.interfaces.history import Refused
 from pymailsuite.interfaces.intake import Recipients, account_of, overrides_of
@@ -84,6 +85,11 @@ class Conversation:
     def peer(self) -> Peer:
         """Who is at the other end, as far as is known by now."""
         return self._peer
+
+    def is_among(self, whom: Handing) -> bool:
+        """Whether the peer is one of those that a setting is about."""
+        peer = self._peer
+        return whom != "nobody" and bool(peer.login or (whom == "trusted" and peer.trusted))
 
     # --- saying something
 

@@ -1,8 +1,8 @@
 """Commands out of text: the grammar of RFC 5321 §4.1.2 and of the parameters the extensions add.
 
 Each regular expression stands under the rule it is for. The strict form is the standard's, with a final dot of the
-domain forgiven; the lenient one takes what people type and old devices send: no angle brackets, a space after the
-colon, an underscore in a domain.
+domain forgiven; the lenient one takes what people type and real hosts send: no angle brackets, spaces around the colon,
+an underscore in a domain, dots anywhere in a local part.
 """
 
 from __future__ import annotations
@@ -56,6 +56,9 @@ class BadRecipientSyntax(PeerError):
 _ATEXT: Final = r'[^\x00-\x20"(),.:;<>@\[\\\]\x7f]'
 # Dot-string = Atom *("." Atom)
 _DOT_STRING: Final = rf"{_ATEXT}+(?:\.{_ATEXT}+)*"
+# Departs from RFC 5321 §4.1.2: dots at the ends and in a row. Carriers have handed out such addresses, and their hosts
+# want them without quotes.
+_LOOSE_DOT_STRING: Final = _ATEXT.replace(",.:", ",:") + "+"
 # Quoted-string = DQUOTE *QcontentSMTP DQUOTE; qtextSMTP = %d32-33 / %d35-91 / %d93-126; quoted-pairSMTP = "\" %d32-126
 _QUOTED: Final = r'"(?:[^\x00-\x1f"\\\x7f]|\\[\x20-\x7e])*"'
 # sub-domain = Let-dig [Ldh-str] / U-label (RFC 6531 §3.3); Domain = sub-domain *("." sub-domain)
@@ -70,21 +73,21 @@ _DOMAIN: Final = re.compile(rf"{_SUB_DOMAIN}(?:\.{_SUB_DOMAIN})*")
 _HELO_NAME: Final = re.compile(r"[^\x00-\x20\x7f]+")
 
 
-def _mailbox(sub_domain: str) -> str:
+def _mailbox(dot_string: str, sub_domain: str) -> str:
     """Mailbox = Local-part "@" ( Domain / address-literal )."""
     domain = rf"{sub_domain}(?:\.{sub_domain})*"
-    return rf"(?:({_DOT_STRING})|({_QUOTED}))(?:@({domain}|{_LITERAL})\.?)?"
+    return rf"(?:({dot_string})|({_QUOTED}))(?:@({domain}|{_LITERAL})\.?)?"
 
 
 # Path = "<" [ A-d-l ":" ] Mailbox ">"; A-d-l = At-domain *( "," At-domain ). Source routes are accepted and ignored
 # (RFC 5321 §4.1.1.3, appendix C).
 _ROUTE: Final = r"(?:@[^\s:<>]+:)?"
 # The group of parameters is what is left; a path is followed by a space or by nothing.
-_STRICT_PATH: Final = re.compile(rf"<(?:{_ROUTE}{_mailbox(_SUB_DOMAIN)})?>(?: +(.*))?")
-_LENIENT_PATH: Final = re.compile(
-    rf"\s*(?:<\s*(?:{_ROUTE}{_mailbox(_LOOSE_SUB_DOMAIN)})?\s*>|{_mailbox(_LOOSE_SUB_DOMAIN)})(?:\s+(.*))?"
-)
+_STRICT_PATH: Final = re.compile(rf"<(?:{_ROUTE}{_mailbox(_DOT_STRING, _SUB_DOMAIN)})?>(?: +(.*))?")
+_LOOSE_MAILBOX: Final = _mailbox(_LOOSE_DOT_STRING, _LOOSE_SUB_DOMAIN)
+_LENIENT_PATH: Final = re.compile(rf"\s*(?:<\s*(?:{_ROUTE}{_LOOSE_MAILBOX})?\s*>|{_LOOSE_MAILBOX})(?:\s+(.*))?")
 _ESCAPED: Final = re.compile(r"\\(.)")
+_LENIENT_KEYWORD: Final = re.compile(r"\s*([A-Za-z]+)\s*:")
 
 # esmtp-param = esmtp-keyword ["=" esmtp-value]; esmtp-value = 1*(%d33-60 / %d62-126), UTF-8 added by RFC 6531 §3.3
 _PARAMETER: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([^\x00-\x20=\x7f]+))?")
@@ -106,6 +109,17 @@ def command_text(line: bytes) -> str:
     if any((c < " " and c != "\t") or "\x7f" <= c <= "\x9f" for c in text):
         raise SyntaxRefused("Control characters in command")
     return text
+
+
+def after_keyword(argument: str, keyword: str, lenient: bool) -> str:
+    """What follows ``FROM:`` or ``TO:`` in the argument of a command. SyntaxRefused if it does not begin with that."""
+    start = len(keyword) + 1
+    if argument[:start].upper() == f"{keyword}:":
+        return argument[start:]
+    match = _LENIENT_KEYWORD.match(argument) if lenient else None
+    if match is None or match[1].upper() != keyword:
+        raise SyntaxRefused
+    return argument[match.end() :]
 
 
 def parse_helo(argument: str) -> str:
@@ -157,8 +171,10 @@ def _address(match: re.Match[str], bad_address: type[PeerError]) -> Address | No
     dot_string, quoted, domain = groups[:3]
     if len(groups) > 4 and dot_string is None and quoted is None:
         dot_string, quoted, domain = groups[3:6]
+    unquoted = False
     if dot_string is not None:
         local_part = dot_string
+        unquoted = dot_string.startswith(".") or dot_string.endswith(".") or ".." in dot_string
     elif quoted is not None:
         local_part = _ESCAPED.sub(r"\1", quoted[1:-1])
     else:
@@ -171,7 +187,7 @@ def _address(match: re.Match[str], bad_address: type[PeerError]) -> Address | No
         raise bad_address("Address too long")
     if domain.startswith("["):
         domain = _literal(domain, bad_address)
-    return Address(local_part, domain)
+    return Address(local_part, domain, unquoted) if unquoted else Address(local_part, domain)
 
 
 def _literal(domain: str, bad_address: type[PeerError]) -> str:

@@ -330,7 +330,13 @@ class SmtpProtocol(PullingProtocol[Request]):
             return
         self._incoming = incoming
         session.message_begun(incoming.queue_id)
-        self._receiver.expect_text(self._settings.message_size, self._settings.text_line)
+        settings = self._settings
+        self._receiver.expect_text(
+            settings.message_size,
+            settings.text_line,
+            allow_nul=settings.allow_nul,
+            repair=session.is_among(settings.repair_line_ends),
+        )
         self._text_deadline = self._reactor.seconds() + self._settings.message_timeout
 
     def _taps_for(self, request: BeginMessage) -> Mapping[str, IMessageTap]:

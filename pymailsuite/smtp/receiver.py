@@ -21,6 +21,14 @@ class TextLineTooLong(Refusal):
     text = "Line of message text too long"
 
 
+class NulRefused(Refusal):
+    """A NUL in the message (only the obsolete syntax of RFC 5322 §4 has it): a host that drops it, or ends a line at
+    it, reads another message, and may find another end of it."""
+
+    enhanced_code = "5.6.0"
+    text = "NUL in message not allowed"
+
+
 @frozen
 class CommandLine:
     """A line outside of message text, without its CRLF."""
@@ -86,7 +94,7 @@ class TextLines:
 class SmtpReceiver:
     """Octets in, events out."""
 
-    __slots__ = ("_buffer", "_decoder", "_end", "_error", "_lines", "_max_size", "_size")
+    __slots__ = ("_allow_nul", "_buffer", "_decoder", "_end", "_error", "_lines", "_max_size", "_size")
 
     def __init__(self, line_limit: int) -> None:
         """``line_limit`` is for command lines, CRLF included."""
@@ -97,6 +105,7 @@ class SmtpReceiver:
         self._error: MailError | None = None
         self._max_size = 0
         self._size = 0
+        self._allow_nul = False
 
     def __len__(self) -> int:
         """Octets received and not yet given out."""
@@ -116,9 +125,11 @@ class SmtpReceiver:
             return LineRefused(error)
         return None if line is None else CommandLine(line)
 
-    def expect_text(self, max_size: int, max_line: int) -> None:
-        """The next octets are the text of a message (354 was said), up to its end. Limits are in octets."""
-        self._decoder = DotDecoder()
+    def expect_text(self, max_size: int, max_line: int, *, allow_nul: bool = False, repair: bool = False) -> None:
+        """The next octets are the text of a message (354 was said), up to its end. Limits are in octets; ``repair`` is
+        as :class:`DotDecoder` has it."""
+        self._decoder = DotDecoder(repair)
+        self._allow_nul = allow_nul
         self._lines = TextLines(max_line)
         self._max_size = max_size
         self._size = 0
@@ -163,4 +174,6 @@ class SmtpReceiver:
             return MessageTooBig()
         if self._lines.too_long(text):
             return TextLineTooLong()
+        if b"\0" in text and not self._allow_nul:
+            return NulRefused()
         return None

@@ -12,7 +12,7 @@ from pymailsuite.interfaces.intake import Recipients
 from pymailsuite.interfaces.policy import Decision, ReceivedMessage, Stage
 from pymailsuite.smtp import replies
 from pymailsuite.smtp.conversation import Conversation, State
-from pymailsuite.smtp.grammar import SyntaxRefused, parse_forward_path, parse_reverse_path, parse_size
+from pymailsuite.smtp.grammar import after_keyword, parse_forward_path, parse_reverse_path, parse_size
 from pymailsuite.smtp.receiver import EndOfText
 from pymailsuite.smtp.requests import (
     BeginMessage,
@@ -44,13 +44,12 @@ class TransactionCommands(Conversation):
             needs_tls = self._service.tls_available and not self._secure and not self._offered()
             self._bad(replies.TLS_REQUIRED if needs_tls else replies.LOGIN_REQUIRED)
             return None
-        if argument[:5].upper() != "FROM:":
-            raise SyntaxRefused
+        path = after_keyword(argument, "FROM", self._lenient)
         if self._transactions >= settings.max_transactions:
             self._cut_off("Too many messages on one connection")
             return None
         self._forget_transaction()
-        reverse_path, parameters = parse_reverse_path(argument[5:], self._lenient)
+        reverse_path, parameters = parse_reverse_path(path, self._lenient)
         if parameters and not self._take_parameters(parameters):
             return None
         if reverse_path is not None:
@@ -110,9 +109,8 @@ class TransactionCommands(Conversation):
     # --- RCPT
 
     def _rcpt(self, argument: str) -> Request | None:
-        if argument[:3].upper() != "TO:":
-            raise SyntaxRefused
-        address, parameters = parse_forward_path(argument[3:], self._lenient)
+        path = after_keyword(argument, "TO", self._lenient)
+        address, parameters = parse_forward_path(path, self._lenient)
         if parameters:
             self._bad(replies.UNKNOWN_PARAMETER if self._peer.esmtp else replies.NOT_AFTER_HELO)
             return None

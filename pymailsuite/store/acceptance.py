@@ -122,12 +122,13 @@ def _enqueue_txn(txn: Transaction, acceptance: Acceptance, created_at: float) ->
     txn.insert(
         "queue_entries",
         "content_id, due_at, held, claimed_by, claimed_until, reverse_local, reverse_domain, created_at, smtputf8,"
-        " body, origin, prefix",
+        " body, origin, prefix, reverse_unquoted",
         [
             (
                 *(content_id, due_at(acceptance.relays), 0, "", 0.0),
                 *((None, None) if sender is None else (sender.local_part, sender.domain)),
                 *(created_at, int(acceptance.smtputf8), acceptance.body, acceptance.origin, acceptance.prefix or None),
+                int(sender is not None and sender.unquoted),
             )
         ],
     )
@@ -150,6 +151,7 @@ def _enqueue_txn(txn: Transaction, acceptance: Acceptance, created_at: float) ->
                 relay.last_status,
                 relay.last_reply,
                 relay.last_host,
+                int(relay.address.unquoted),
             )
             for relay in acceptance.relays
         ],
@@ -158,7 +160,7 @@ def _enqueue_txn(txn: Transaction, acceptance: Acceptance, created_at: float) ->
 
 RECIPIENT_COLUMNS = (
     "content_id, position, local_part, domain, route, original_local, original_domain, state, attempts, next_attempt,"
-    " delay_reported, last_status, last_reply, last_host"
+    " delay_reported, last_status, last_reply, last_host, unquoted"
 )
 
 

@@ -63,7 +63,7 @@ def _text_of(overrides: RecipientOverrides) -> str:
 
 
 def _key(address: Address) -> tuple[str, str]:
-    return address.domain.lower(), address.local_part.lower()
+    return address.domain.lower(), address.matched_local_part
 
 
 def _domain_txn(txn: Transaction, name: str) -> Domain | None:

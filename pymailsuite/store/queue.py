@@ -36,29 +36,32 @@ from pymailsuite.values import AccountId, Address, ContentId, QueueId, content_i
 log = Logger()
 
 _ENTRY = (
-    "SELECT q.content_id, c.size, c.header_size, q.reverse_local, q.reverse_domain, q.created_at, q.smtputf8, q.body,"
-    " q.held, q.origin, q.prefix FROM queue_entries q JOIN contents c ON c.content_id = q.content_id"
+    "SELECT q.content_id, c.size, c.header_size, q.reverse_local, q.reverse_domain, q.created_at, q.smtputf8,"
+    " q.body, q.held, q.origin, q.prefix, q.reverse_unquoted FROM queue_entries q"
+    " JOIN contents c ON c.content_id = q.content_id"
 )
 _WAITING = RecipientState.WAITING.value
 
 
-def _address(local_part: str | None, domain: str | None) -> Address | None:
-    return None if local_part is None or domain is None else Address(local_part, domain)
+def _address(local_part: str | None, domain: str | None, unquoted: int = 0) -> Address | None:
+    return None if local_part is None or domain is None else Address(local_part, domain, bool(unquoted))
 
 
 def _recipient(row: Row) -> QueuedRecipient:
     (position, local_part, domain, route, original_local, original_domain, state, attempts, next_attempt) = row[1:10]
-    delay_reported, *last = row[10:]
+    delay_reported, status, reply, host, unquoted = row[10:]
     return QueuedRecipient(
         position,
-        Address(local_part, domain),
+        Address(local_part, domain, bool(unquoted)),
         route,
         _address(original_local, original_domain),
         RecipientState(state),
         attempts,
         next_attempt,
         bool(delay_reported),
-        *last,
+        status,
+        reply,
+        host,
     )
 
 
@@ -70,7 +73,7 @@ def _entry(row: Row, recipients: Iterable[QueuedRecipient]) -> QueueEntry:
         ContentId(content_id),
         len(prefix) + size,
         len(prefix) + header_size,
-        _address(reverse_local, reverse_domain),
+        _address(reverse_local, reverse_domain, row[11]),
         tuple(recipients),
         created_at,
         bool(smtputf8),

@@ -8,6 +8,7 @@ octets are cut.
 
 from __future__ import annotations
 
+import re
 from io import IncrementalNewlineDecoder
 
 from pymailsuite.errors import PeerError
@@ -18,6 +19,7 @@ _CR = 0x0D
 _LF = 0x0A
 _DOT = 0x2E
 _NOT_BARE = (None, "\r\n")
+_LINE_ENDS = re.compile(rb"\r{0,2}\n")
 
 
 class BareLineEnd(PeerError):
@@ -40,14 +42,18 @@ class DotDecoder:
     """Undoes dot-stuffing of one text and finds its end.
 
     ``bare_line_end`` becomes True once a bare CR or LF has gone by. NUL and octets above 127 pass.
+
+    With ``repair`` LF alone and CR CR LF come out as CRLF. They are line ends of the text and no more: what ends it,
+    and which dots are stuffing, is decided by the octets as they came. A CR that no LF follows stays, and is bare.
     """
 
-    __slots__ = ("_begun", "_held", "bare_line_end", "ended")
+    __slots__ = ("_begun", "_held", "_repair", "bare_line_end", "ended")
 
-    def __init__(self) -> None:
+    def __init__(self, repair: bool = False) -> None:
         # A text begins at the beginning of a line: as if it came after a CRLF, which is not given out.
         self._held = b"\r\n"
         self._begun = False
+        self._repair = repair
         self.bare_line_end = False
         self.ended = False
 
@@ -55,7 +61,7 @@ class DotDecoder:
         """The text in ``octets`` and what follows the end of the text.
 
         Once ``ended`` is True the second part is what the peer said after the text; until then it is empty. At most
-        four octets are held back until it is known what they are.
+        five octets are held back until it is known what they are.
         """
         work = self._held + octets
         # Encoded attachments have no dot, and one octet is found many times as fast as three.
@@ -67,14 +73,20 @@ class DotDecoder:
             self.ended = True
         else:
             cut = _undecided(work)
+            if self._repair and cut and work[cut - 1] == _CR:
+                cut -= 1
             text, rest = work[:cut], b""
             self._held = work[cut:]
             if not text:
                 return b"", b""
-        if not self.bare_line_end and has_bare_line_end(text):
-            self.bare_line_end = True
+        bare = not self.bare_line_end and has_bare_line_end(text)
         if stuffed >= 0:
             text = text.replace(_STUFFED, b"\r\n")
+        if bare and self._repair:
+            text = _LINE_ENDS.sub(b"\r\n", text)
+            bare = has_bare_line_end(text)
+        if bare:
+            self.bare_line_end = True
         if not self._begun:
             self._begun = True
             text = text[2:]

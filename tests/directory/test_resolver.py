@@ -12,6 +12,7 @@ from pymailsuite.directory import AliasLoop, RecipientResolver
 from pymailsuite.errors import NoSuchUser, StoreUnavailable
 from pymailsuite.interfaces import IDirectoryStore, IRecipientResolver, LocalRecipient, RemoteRecipient
 from pymailsuite.interfaces.overrides import NO_OVERRIDES, RecipientOverrides
+from pymailsuite.values import Address
 from tests.acceptance import acceptance
 from tests.support.directory import MemoryDirectory, address_of
 
@@ -47,6 +48,20 @@ class ResolverTests(SynchronousTestCase):
 
     def test_account_in_any_case(self):
         self.assertEqual(self.resolve("Alice@MAIL.example"), (self.local("Alice@MAIL.example", "alice@mail.example"),))
+
+    def test_a_decomposed_local_part_is_the_same_address_and_goes_on_as_it_was_written(self):
+        decomposed = "zoe\u0308"
+        self.directory.with_account("zo\xeb@mail.example").with_alias("caf\xe9@mail.example", "x@far.example")
+        found = self.resolve(f"{decomposed}+X\u0308@mail.example")
+        self.assertEqual([recipient.login_name for recipient in found], ["zo\xeb@mail.example"])
+        self.assertEqual(self.resolve("cafe\u0301@mail.example"), (RemoteRecipient(address_of("x@far.example")),))
+        remote = self.resolve(f"{decomposed}@far.example")[0].address
+        self.assertEqual(remote.local_part, decomposed)
+
+    def test_what_goes_on_unquoted_is_not_taken_from_another_message(self):
+        for unquoted in (False, True, False):
+            (recipient,) = self.successResultOf(self.resolver.resolve(Address("a..b", "far.example", unquoted)))
+            self.assertEqual(str(recipient.address), "a..b@far.example" if unquoted else '"a..b"@far.example')
 
     @acceptance("S041")
     def test_domain_that_is_not_ours_resolves_to_itself(self):

@@ -220,7 +220,9 @@ class CoreConversation:
         if isinstance(request, BeginMessage):
             self.message = self.intake.open(request.envelope, request.recipients, request.peer)
             session.message_begun(self.message.queue_id)
-            self.receiver.expect_text(session._settings.message_size, session._settings.text_line)
+            settings = session._settings
+            repair = session.is_among(settings.repair_line_ends)
+            self.receiver.expect_text(settings.message_size, settings.text_line, repair=repair)
         elif isinstance(request, CommitMessage):
             self.message.commit()
             session.message_committed(self.message.queue_id)

@@ -12,6 +12,7 @@ from pymailsuite.smtp.grammar import (
     BadRecipientSyntax,
     BadSenderSyntax,
     SyntaxRefused,
+    after_keyword,
     command_text,
     is_domain,
     parse_forward_path,
@@ -48,8 +49,6 @@ class PathTests(SynchronousTestCase):
             "<a@b.example",
             "<a@>",
             "<@b.example>",
-            "<a..b@c.example>",
-            "<.a@c.example>",
             "<a b@c.example>",
             "<a@b..example>",
             "<a@-b.example>",
@@ -74,6 +73,27 @@ class PathTests(SynchronousTestCase):
             if text != "<a@b.example>":
                 self.assertRaises(PeerError, parse_forward_path, text, False)
         self.assertEqual(parse_forward_path("a@b_c.example", True)[0], Address("a", "b_c.example"))
+
+    @acceptance("S029")
+    def test_dots_may_stand_anywhere_and_go_on_as_they_were_written(self):
+        for local_part in ("a..b", ".a", "ilo.", "..", "."):
+            text = f"<{local_part}@c.example>"
+            address = parse_forward_path(text, True)[0]
+            self.assertEqual((address, str(address)), (Address(local_part, "c.example"), text[1:-1]))
+            self.assertRaises(BadRecipientSyntax, parse_forward_path, text, False)
+            quoted = parse_forward_path(f'<"{local_part}"@c.example>', True)[0]
+            self.assertEqual((quoted, str(quoted)), (address, f'"{local_part}"@c.example'))
+        self.assertEqual(str(parse_forward_path("<a.b@c.example>", True)[0]), "a.b@c.example")
+        # Nothing but dots is taken on trust.
+        self.assertEqual(str(Address("a ..b", "c.example", unquoted=True)), '"a ..b"@c.example')
+
+    def test_keywords_of_paths(self):
+        for argument in (" FROM:<>", "from :<>", "From\t: <>"):
+            self.assertEqual(after_keyword(argument, "FROM", True).strip(), "<>")
+            self.assertRaises(SyntaxRefused, after_keyword, argument, "FROM", False)
+        for argument in ("", "FROM", "TO:<>", "FROMM:<>", "x FROM:<>", ":<>"):
+            for lenient in (False, True):
+                self.assertRaises(SyntaxRefused, after_keyword, argument, "FROM", lenient)
 
     def test_errors_tell_sender_and_recipient_apart(self):
         self.assertRaises(BadSenderSyntax, parse_reverse_path, "<a@b..c>", False)
@@ -106,7 +126,15 @@ class PathTests(SynchronousTestCase):
 
     def test_no_text_costs_more_than_its_length(self):
         began = time.process_time()
-        for text in ("<" + "a." * 1000, "<a@" + "b-" * 1000, '<"' + "\\a" * 1000, "<" + "@a," * 700, "a" * 2000):
+        for text in (
+            "<" + "a." * 1000,
+            "<a@" + "b-" * 1000,
+            '<"' + "\\a" * 1000,
+            "<" + "@a," * 700,
+            "a" * 2000,
+            "<" + "." * 2000,
+            " " * 2000,
+        ):
             for lenient in (False, True):
                 self.assertRaises(PeerError, parse_forward_path, text, lenient)
         self.assertLess(time.process_time() - began, 1)

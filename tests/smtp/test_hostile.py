@@ -73,12 +73,17 @@ class HostileTests(SynchronousTestCase):
             conversation.receive(b"x" * (size - 2))
             self.assertEqual(codes(conversation.say("", ".")), [code])
 
-    def test_nuls_pass_in_text_and_not_in_commands(self):
-        conversation = self.start()
-        self.assertEqual(codes(conversation.say("MAIL FROM:<a\0@client.example>", "\0")), ["501", "501"])
-        conversation.say(*ENVELOPE)
-        conversation.say("\0" * 100, ".")
-        self.assertEqual(self.server.intake.committed[0].octets, b"\0" * 100 + b"\r\n")
+    def test_nuls_pass_in_text_where_a_setting_says_so_and_never_in_commands(self):
+        for allowed in (False, True):
+            conversation = self.start(SmtpMxSettings(allow_nul=allowed))
+            self.assertEqual(codes(conversation.say("MAIL FROM:<a\0@client.example>", "\0")), ["501", "501"])
+            conversation.say(*ENVELOPE)
+            output = conversation.say("\0" * 100, ".", "NOOP")
+            if allowed:
+                self.assertEqual(self.server.intake.committed[0].octets, b"\0" * 100 + b"\r\n")
+            else:
+                self.assertEqual(output, "550 5.6.0 NUL in message not allowed\r\n250 2.0.0 Ok\r\n")
+                self.assertEqual(self.server.intake.committed, [])
 
     @acceptance("S047")
     def test_no_message_is_smuggled_in_whatever_the_line_ends_and_the_cut(self):
@@ -95,7 +100,7 @@ class HostileTests(SynchronousTestCase):
                 conversation.receive(text[:cut])
                 conversation.receive(text[cut:])
                 self.assertEqual(len(self.server.intake.messages), 1, (before, after, cut))
-                code = "550" if has_bare_line_end(text) else "250"
+                code = "550" if has_bare_line_end(text) or b"\0" in text else "250"
                 self.assertEqual(codes(conversation.output().decode()), [code], (before, after, cut))
                 self.assertEqual(self.server.resolver.asked.count("bob@mail.example"), 0)
                 self.assertEqual(codes(conversation.say("RSET")), ["250"])

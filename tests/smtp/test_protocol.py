@@ -68,7 +68,9 @@ class SmtpProtocolTests(SynchronousTestCase):
 
     @acceptance("S053")
     def test_the_message_passes_octet_for_octet(self):
-        text = bytes(range(256)).replace(b"\r", b"").replace(b"\n", b"") + b"\r\n" * 3 + b"\r\n".join([b"x" * 998] * 99)
+        text = (
+            bytes(range(1, 256)).replace(b"\r", b"").replace(b"\n", b"") + b"\r\n" * 3 + b"\r\n".join([b"x" * 998] * 99)
+        )
         conversation = self.start()
         conversation.say(*ENVELOPE)
         conversation.receive(text + b"\r\n.\r\n")

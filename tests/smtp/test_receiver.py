@@ -11,6 +11,7 @@ from pymailsuite.smtp.receiver import (
     CommandLine,
     EndOfText,
     LineRefused,
+    NulRefused,
     SmtpReceiver,
     Text,
     TextLines,
@@ -63,6 +64,7 @@ class SmtpReceiverTests(SynchronousTestCase):
             (b"a\nb\r\nmore\r\n.\r\n", BareLineEnd, 11),
             (b"x" * 20 + b"\r\n.\r\n", MessageTooBig, 22),
             (b"x" * 9 + b"\r\n.\r\n", TextLineTooLong, 11),
+            (b"x\0y\r\n.\r\n", NulRefused, 5),
         ):
             receiver, (refused, end) = self.receive_text(octets, max_size=20, max_line=8)
             self.assertIsInstance(refused, TextRefused)
@@ -70,6 +72,12 @@ class SmtpReceiverTests(SynchronousTestCase):
             self.assertIsInstance(end.error, error)
             self.assertEqual(end.size, size)
             self.assertFalse(receiver.within_text)
+
+    def test_nul_passes_where_it_is_allowed(self):
+        receiver = SmtpReceiver(512)
+        receiver.expect_text(100, 100, allow_nul=True)
+        receiver.receive(b"x\0y\r\n.\r\n")
+        self.assertEqual(events_of(receiver), [Text(b"x\0y\r\n"), EndOfText(5, None)])
 
     def test_a_text_is_discarded_on_demand(self):
         receiver = SmtpReceiver(512)

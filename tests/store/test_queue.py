@@ -69,6 +69,18 @@ class QueueContract(StoreTestCase):
         self.assertEqual(self.result(self.store.upkeep.statistics())["content_octets"], len(MESSAGE))
         self.assert_sound()
 
+    def test_addresses_come_back_as_they_were_written(self) -> None:
+        written = [Address("a..b", "remote.example", True), Address("c..d", "remote.example")]
+        relays = [QueuedRecipient(n, address, "remote.example", next_attempt=NOW) for n, address in enumerate(written)]
+        for sender in written:
+            self.result(self.queue.accept(Acceptance(self.stage(MESSAGE), sender, (), tuple(relays))))
+        entries = self.result(self.queue.entries()) + self.claim()
+        self.assertEqual(
+            {str(entry.reverse_path) for entry in entries}, {"a..b@remote.example", '"c..d"@remote.example'}
+        )
+        for entry in entries:
+            self.assertEqual([str(each.address) for each in entry.recipients], list(map(str, written)))
+
     def test_two_copies_into_one_mailbox_get_two_uids(self) -> None:
         deliveries = (Delivery(self.ann.account_id, b"a: 1\r\n"), Delivery(self.ann.account_id, b"a: 2\r\n"))
         self.result(self.queue.accept(Acceptance(self.stage(MESSAGE), SENDER, deliveries)))

@@ -1,6 +1,7 @@
 """Dot-stuffing: there, back, in any cut; and what does not end a text."""
 
 import itertools
+import re
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,9 +13,9 @@ from tests.acceptance import acceptance
 TOKENS = st.lists(st.sampled_from([b".", b"\r", b"\n", b"\r\n", b"a", b"..", b"\0\xff", b"\r\n."]), max_size=30)
 
 
-def decode(octets, cuts=()):
-    """Text, rest and whether it ended, fed in the pieces that ``cuts`` make."""
-    decoder = DotDecoder()
+def decode(octets, cuts=(), repair=False):
+    """Text, rest and whether it had bare line ends, fed in the pieces that ``cuts`` make."""
+    decoder = DotDecoder(repair)
     text, at = b"", 0
     for stop in [*sorted(cuts), len(octets)]:
         if decoder.ended:
@@ -83,6 +84,36 @@ class DotDecoderTests(SynchronousTestCase):
         text = octets[: octets.find(b"\r\n.\r\n") + 2] if not octets.startswith(b".\r\n") else b""
         expected = has_bare_line_end(text)
         self.assertEqual(decode(octets, [cut for cut in cuts if cut < len(octets)])[2], expected)
+
+
+class RepairTests(SynchronousTestCase):
+    """DotDecoder with ``repair``."""
+
+    def test_lf_alone_and_cr_cr_lf_become_crlf(self):
+        for octets, text in (
+            (b"a\nb\r\r\nc\r\n.\r\n", b"a\r\nb\r\nc\r\n"),
+            (b"\n\n\r\n.\r\n", b"\r\n\r\n\r\n"),
+            (b"a\r\r\n.\r\n", b"a\r\n"),
+            (b"a\n.\nb\r\n.\r\n", b"a\r\n.\r\nb\r\n"),
+            (b"a\n..b\r\n..c\r\n.\r\n", b"a\r\n..b\r\n.c\r\n"),
+        ):
+            self.assertEqual(decode(octets, range(1, len(octets)), repair=True), (text, b"", False), octets)
+
+    def test_other_carriage_returns_are_bare(self):
+        for line in (b"a\rb", b"a\r\r\r", b"\r\rb", b"a\n\rb"):
+            self.assertTrue(decode(line + b"\r\n.\r\n", repair=True)[2], line)
+
+    @acceptance("S047")
+    @given(TOKENS.map(b"".join), st.lists(st.integers(0, 60), max_size=6))
+    def test_the_end_is_where_it_is_without_repair_in_any_cut(self, octets, cuts):
+        octets += b"\r\n.\r\nrest"
+        text, rest, _ = decode(octets)
+        repaired = re.sub(rb"\r{0,2}\n", b"\r\n", text)
+        for pieces in ((), [cut for cut in cuts if cut < len(octets)], range(1, len(octets))):
+            found, after, bare = decode(octets, pieces, repair=True)
+            self.assertEqual((after, bare), (rest, has_bare_line_end(repaired)))
+            if not bare:
+                self.assertEqual(found, repaired)
 
 
 class DotEncoderTests(SynchronousTestCase):

@@ -11,6 +11,10 @@ from pymailsuite.config.base import Duration, FilePath, Section, Size
 
 Network = IPv4Network | IPv6Network
 
+Handing = Literal["nobody", "users", "trusted"]
+"""Whom a setting about mail that is handed in is about: ``users`` who logged in, on whatever port; with ``trusted``
+also hosts of the trusted networks."""
+
 LOOPBACK: tuple[Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
 
 
@@ -77,8 +81,19 @@ class SmtpSettings(Section):
     """Octets of a line of message text without its CRLF. RFC 5321 §4.5.3.1.6 allows 998 and asks to take more where
     that is possible; a message with a longer one than this is answered 550 5.6.0."""
 
-    lenient_syntax: Literal["never", "trusted", "always"] = "trusted"
-    """Who may leave out angle brackets and put a space after the colon; ``trusted`` is the trusted networks."""
+    allow_nul: bool = False
+    """Whether a message may hold NUL. A host that strips it reads other line ends and so another end of the message;
+    otherwise such a message is answered 550 5.6.0."""
+
+    repair_line_ends: Handing = "users"
+    """Whose messages may have lines that end in LF alone or CR CR LF, as scanners and scripts send them: they are taken
+    in with CRLF. Nothing but CRLF.CRLF ends a message all the same, and mail of strangers with such lines is
+    always answered 550 5.5.2 (RFC 5321 §2.3.8). ``nobody``: that of users and ``trusted`` hosts too."""
+
+    lenient_syntax: Literal["never", "trusted", "always"] = "always"
+    """Who may put spaces around the colon of MAIL and RCPT, leave out angle brackets, and write addresses with dots
+    anywhere in the local part and with underscores in the domain, as hosts of airlines, shops and carriers do;
+    ``trusted`` is the trusted networks. RFC 5321 §3.3 has none of this."""
 
     command_timeout: Duration = Field(default=300.0, gt=0)
     """How long a peer may take for its next command, whole line (RFC 5321 §4.5.3.2.7: 5 minutes)."""
@@ -150,6 +165,3 @@ class SubmissionSettings(SmtpSettings):
 
     max_recipients: int = Field(default=1000, ge=1)
     """Recipients of one message; one more is answered 452 4.5.3."""
-
-    lenient_syntax: Literal["never", "trusted", "always"] = "always"
-    """Who may leave out angle brackets and put a space after the colon."""
