@@ -32,6 +32,7 @@ from pymailsuite.delivery.onward import OnwardMail
 from pymailsuite.delivery.reports import ReportWriter
 from pymailsuite.directory import RecipientResolver
 from pymailsuite.directory.return_paths import ReturnPathResolver, ReturnPaths
+from pymailsuite.dns.judge import AddressJudge
 from pymailsuite.dns.resolver import Resolver
 from pymailsuite.imap.factory import ImapFactory
 from pymailsuite.interfaces import IMailStore, INoticeBus, IRecipientResolver
@@ -154,6 +155,7 @@ class MailService(MultiService):
         make_folder(settings.server.data_dir, owner)
         self.store: IMailStore = store_of(settings, reactor)
         self._resolver = Resolver(settings.dns, reactor)
+        self._judge = AddressJudge(settings.outgoing, settings.listeners, settings.relay.own_addresses)
         throttle = LoginThrottle(settings.throttle, self.store.counts, reactor)
         auth = AuthService(settings.auth, self.store, reactor, checkers, throttle)
         self.portal = auth.portal
@@ -170,7 +172,8 @@ class MailService(MultiService):
         self._queue_runner = self._make_queue_runner(recipients, reactor)
         queue = QueueService(self._queue_runner) if place.runs_queue else PresenceService(self._presence)
         self.tls = self._make_tls(owner, place.pem, reactor)
-        probe = RecipientProbe(settings.relay, settings.server.hostname, self._resolver, reactor)
+        hostname = settings.server.hostname
+        probe = RecipientProbe(settings.relay, hostname, self._resolver, reactor, judge=self._judge)
         self._policies = make_chain(settings, self._resolver, self.store, reactor, probe=probe)
         self.listening = self._make_listening(recipients, self.tls, reactor)
         self.listeners = Listeners(reactor, self.listening, place.shared, place.how_many, self._proxies())
@@ -209,7 +212,8 @@ class MailService(MultiService):
     def _make_queue_runner(self, recipients: IRecipientResolver, reactor: Any) -> QueueRunner:
         settings = self.settings
         hostname = settings.server.hostname
-        relay = Relay(settings.relay, hostname, self._resolver, self.store.read_content, reactor)
+        read_content = self.store.read_content
+        relay = Relay(settings.relay, hostname, self._resolver, read_content, reactor, judge=self._judge)
         signer = self._signer(reactor)
         reports = ReportWriter(self.store, recipients, reactor, settings.queue.return_size, signer)
         here = LateDelivery(recipients, reactor)

@@ -19,6 +19,7 @@ from pymailsuite.cli.operation import ConfigFault, config_option, json_option, r
 from pymailsuite.cli.output import print_json, print_rows
 from pymailsuite.cli.resolver import resolver_of, resolver_option
 from pymailsuite.config.settings import Settings
+from pymailsuite.dns.judge import AddressJudge
 from pymailsuite.dns.names import ascii_name
 from pymailsuite.dns.resolver import Resolver
 from pymailsuite.errors import ConfigError, DnsFailure, MailError
@@ -169,7 +170,7 @@ async def _served_policies(
 ) -> list[Finding]:
     if settings.own_dns.mta_sts == "none":
         return []
-    checker = StsPolicyChecker(resolver, settings.server.hostname, reactor)
+    checker = StsPolicyChecker(resolver, settings.server.hostname, reactor, judge=AddressJudge(settings.outgoing))
     return [await checker.check(domain) for domain in domains]
 
 

@@ -30,6 +30,7 @@ from pymailsuite.config.sections.lists import DnsblSettings, ListSettings
 from pymailsuite.config.sections.log import LogSettings
 from pymailsuite.config.sections.message import MessageSettings
 from pymailsuite.config.sections.notices import NoticeSettings
+from pymailsuite.config.sections.outgoing import OutgoingSettings
 from pymailsuite.config.sections.own_dns import OwnDnsSettings
 from pymailsuite.config.sections.policy import PolicySettings
 from pymailsuite.config.sections.pop3 import Pop3Settings
@@ -80,6 +81,7 @@ class Settings(Section):
     delivery: DeliverySettings = Field(default_factory=DeliverySettings)
     queue: QueueSettings = Field(default_factory=QueueSettings)
     relay: RelaySettings = Field(default_factory=RelaySettings)
+    outgoing: OutgoingSettings = Field(default_factory=OutgoingSettings)
     notices: NoticeSettings = Field(default_factory=NoticeSettings)
     dns: DnsSettings = Field(default_factory=DnsSettings)
     own_dns: OwnDnsSettings = Field(default_factory=OwnDnsSettings)

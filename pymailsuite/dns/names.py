@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from ipaddress import ip_address
+
 import dns.exception
 import dns.name
 import idna
@@ -30,3 +33,14 @@ def ascii_name(name: str) -> str:
     """``name`` in A-labels and lower case, without a final dot; as it is if it can be no domain name."""
     absolute = absolute_name(name)
     return text_of(absolute) if absolute is not None else name
+
+
+@lru_cache(maxsize=4096)
+def address_of_literal(host: str) -> str | None:
+    """The address in an address literal ``[192.0.2.1]`` or ``[IPv6:2001:db8::1]`` (RFC 5321 §4.1.3), or a bare one."""
+    text = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    text = text[5:] if text[:5].lower() == "ipv6:" else text
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        return None

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pymailsuite.config.sections.relay import RelaySettings
+from pymailsuite.dns.judge import AddressJudge
 from pymailsuite.errors import MailError
 from pymailsuite.interfaces import IResolver
 from pymailsuite.interfaces.policy import IRecipientProbe, ProbeAnswer, Probed
@@ -120,12 +121,13 @@ class RecipientProbe:
         resolver: IResolver,
         reactor: IReactorTime,
         rng: random.Random | None = None,
+        judge: AddressJudge | None = None,
     ) -> None:
         self._settings = settings
         self._host_name = host_name
         direct = settings.model_copy(update={"relayhost": ""})
         # Only shares load among equal hosts.
-        self._routes = Routes(direct, resolver, (host_name,), rng or random.Random())  # noqa: S311
+        self._routes = Routes(direct, resolver, (host_name,), rng or random.Random(), judge)  # noqa: S311
         self._reactor = reactor
 
     def probe(self, address: Address, hosts: int) -> Deferred[ProbeAnswer]:

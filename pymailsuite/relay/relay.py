@@ -16,6 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from pymailsuite.config.sections.relay import RelaySettings
+from pymailsuite.dns.judge import AddressJudge
 from pymailsuite.errors import MailError
 from pymailsuite.interfaces import IResolver, Outcome, QueuedRecipient, QueueEntry, RecipientState
 from pymailsuite.relay.connection import Content, HostUnavailable, RelayConnection
@@ -97,7 +98,8 @@ class _Attempt:
 
 
 class Relay:
-    """The SMTP client side. ``host_name`` is our own name: said in EHLO, and known in MX lists.
+    """The SMTP client side. ``host_name`` is our own name: said in EHLO, and known in MX lists. ``judge`` says no to
+    addresses; None: one with the usual settings.
 
     ``read_content`` is :meth:`pymailsuite.interfaces.IMailStore.read_content`; ``reactor`` is IReactorTCP as well.
     """
@@ -111,11 +113,12 @@ class Relay:
         reactor: IReactorTime,
         rng: random.Random | None = None,
         own_names: Iterable[str] = (),
+        judge: AddressJudge | None = None,
     ) -> None:
         self._settings = settings
         self._read_content = read_content
         # Only shares load among equal hosts.
-        self._routes = Routes(settings, resolver, (host_name, *own_names), rng or random.Random())  # noqa: S311
+        self._routes = Routes(settings, resolver, (host_name, *own_names), rng or random.Random(), judge)  # noqa: S311
         self._pool = ConnectionPool(settings, Connector(settings, host_name, reactor).connect, reactor)
 
     def close(self) -> Deferred[None]:

@@ -2,20 +2,23 @@
 
 Source: RFC 5321 §5.1, RFC 7505 (null MX). What DNS answers decides between three ends: hosts to try, a definite no
 (the message fails), or no answer (the message waits): :class:`Unroutable` says which.
+
+What a domain or an address literal leads to is judged (:mod:`pymailsuite.dns.judge`): addresses we do not connect to
+count as none. What the settings say is gone by, but never to ourselves.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Iterable, Sequence
-from functools import lru_cache
-from ipaddress import ip_address
+from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import groupby
 
 from attrs import frozen
 from twisted.internet.defer import Deferred, gatherResults
 
 from pymailsuite.config.sections.relay import NextHop, RelaySettings, parse_next_hop
+from pymailsuite.dns.judge import AddressJudge
+from pymailsuite.dns.names import address_of_literal
 from pymailsuite.errors import DnsFailure
 from pymailsuite.interfaces import Answer, IResolver, MxRecord, RecipientState
 
@@ -60,31 +63,36 @@ def is_null_mx(records: Collection[MxRecord]) -> bool:
 def cut_at_ourselves(
     exchanges: Sequence[tuple[MxRecord, Sequence[str]]],
     own_names: Collection[str],
-    own_addresses: Collection[str],
+    is_ourselves: Callable[[str, str], bool],
 ) -> list[tuple[MxRecord, Sequence[str]]]:
     """``exchanges`` (record, addresses) better than the best that is ourselves: mail for the others would come back.
 
-    Source: RFC 5321 §5.1, last paragraphs.
+    ``is_ourselves`` is asked about a host and an address. Source: RFC 5321 §5.1, last paragraphs.
     """
     ours = [
         record.preference
         for record, addresses in exchanges
-        if record.exchange in own_names or any(address in own_addresses for address in addresses)
+        if record.exchange in own_names or any(is_ourselves(record.exchange, address) for address in addresses)
     ]
     return [pair for pair in exchanges if not ours or pair[0].preference < min(ours)]
 
 
 class Routes:
-    """Finds targets. ``own_names`` is what this host calls itself."""
+    """Finds targets. ``own_names`` is what this host calls itself; ``judge`` None: one with the usual settings."""
 
     def __init__(
-        self, settings: RelaySettings, resolver: IResolver, own_names: Iterable[str], rng: random.Random
+        self,
+        settings: RelaySettings,
+        resolver: IResolver,
+        own_names: Iterable[str],
+        rng: random.Random,
+        judge: AddressJudge | None = None,
     ) -> None:
         self._settings = settings
         self._resolver = resolver
         self._random = rng
         self._own_names = {name.lower().rstrip(".") for name in (*own_names, *settings.own_names)}
-        self._own_addresses = {str(ip_address(address)) for address in settings.own_addresses}
+        self._judge = judge or AddressJudge(own_addresses=settings.own_addresses)
         self._relayhost = parse_next_hop(settings.relayhost) if settings.relayhost else None
         self._by_domain = {domain: parse_next_hop(text) for domain, text in settings.routes.items()}
 
@@ -99,6 +107,9 @@ class Routes:
                 return self._by_domain["." + parent]
         return self._relayhost or NextHop(domain, self._settings.port, use_mx=True)
 
+    def _is_of_the_settings(self, hop: NextHop) -> bool:
+        return hop is self._relayhost or any(hop is other for other in self._by_domain.values())
+
     def is_relayhost(self, domain: str) -> bool:
         """True if ``domain`` goes through the relayhost, which may want a login."""
         return self._relayhost is not None and self.next_hop(domain) is self._relayhost
@@ -106,11 +117,9 @@ class Routes:
     async def find(self, domain: str) -> list[Target]:
         """The targets for ``domain`` (lower case, A-labels, or an address literal), best first. Raises Unroutable."""
         hop = self.next_hop(domain)
-        literal = _address_of(hop.host)
+        literal = address_of_literal(hop.host)
         if literal is not None:
-            if hop.use_mx and literal in self._own_addresses:
-                raise Unroutable(RecipientState.FAILED, "5.4.6", f"mail for {domain} loops back to us")
-            return [Target(hop.host, literal, hop.port)]
+            return [self._literal_target(domain, hop, literal)]
         if hop.host.startswith("["):
             raise Unroutable(RecipientState.FAILED, "5.1.2", f"{domain} is not an IP address")
         if hop.use_mx:
@@ -118,10 +127,25 @@ class Routes:
         addresses = await self._addresses(hop.host)
         if isinstance(addresses, DnsFailure):
             raise Unroutable(RecipientState.WAITING, "4.4.3", f"{hop.host}: {addresses.text}")
+        # A host we were told to use is a matter of our configuration: mail waits until it is mended.
         if not addresses:
-            # A host we were told to use is a matter of our configuration: mail waits until it is mended.
             raise Unroutable(RecipientState.WAITING, "4.4.4", f"{hop.host} has no address")
-        return [Target(hop.host, address, hop.port) for address in addresses]
+        targets = [Target(hop.host, address, hop.port) for address in addresses]
+        others = [target for target in targets if not self._judge.is_ourselves(target.ip, target.port)]
+        if not others:
+            raise Unroutable(RecipientState.WAITING, "4.4.6", f"{hop.host} is ourselves: mail for {domain} loops")
+        return others
+
+    def _literal_target(self, domain: str, hop: NextHop, ip: str) -> Target:
+        judge = self._judge
+        if self._is_of_the_settings(hop):
+            if judge.is_ourselves(ip, hop.port):
+                raise Unroutable(RecipientState.WAITING, "4.4.6", f"{hop.host} is ourselves: mail for {domain} loops")
+        elif judge.is_ourselves(ip, hop.port):
+            raise Unroutable(RecipientState.FAILED, "5.4.6", f"mail for {domain} loops back to us")
+        elif objection := judge.objection(ip):
+            raise Unroutable(RecipientState.FAILED, "5.4.6", f"mail is not sent to {ip}: it is {objection}")
+        return Target(hop.host, ip, hop.port)
 
     async def _find_by_mx(self, domain: str, hop: NextHop) -> list[Target]:
         try:
@@ -142,11 +166,19 @@ class Routes:
             [Deferred.fromCoroutine(self._addresses(record.exchange)) for record in ordered], consumeErrors=True
         )
         failed = [addresses for addresses in found if isinstance(addresses, DnsFailure)]
+        objections: list[str] = []
         exchanges = [
-            (record, () if isinstance(addresses, DnsFailure) else addresses)
+            (
+                record,
+                () if isinstance(addresses, DnsFailure) else self._without_bad(hop, record, addresses, objections),
+            )
             for record, addresses in zip(ordered, found, strict=True)
         ]
-        usable = cut_at_ourselves(exchanges, self._own_names, self._own_addresses)
+        usable = cut_at_ourselves(
+            exchanges,
+            self._own_names,
+            lambda host, address: self._judge.is_ourselves(address, self._port_of(host, hop)),
+        )
         if not usable:
             raise Unroutable(RecipientState.FAILED, "5.4.6", f"mail for {domain} loops back to us")
         targets = [
@@ -158,9 +190,27 @@ class Routes:
             return targets
         if failed:
             raise Unroutable(RecipientState.WAITING, "4.4.3", f"addresses of the hosts of {hop.host}: {failed[0].text}")
+        if objections:
+            text = f"mail for {domain} is sent to no host: {', '.join(objections[:4])}"
+            raise Unroutable(RecipientState.FAILED, "5.4.6", text)
         if implicit:
             raise Unroutable(RecipientState.FAILED, "5.1.2", f"domain {hop.host} has neither MX nor address")
         raise Unroutable(RecipientState.FAILED, "5.4.4", f"no mail host of {hop.host} has an address")
+
+    def _without_bad(
+        self, hop: NextHop, record: MxRecord, addresses: Sequence[str], objections: list[str]
+    ) -> Sequence[str]:
+        """The addresses of a host that we may connect to; why we may not to others is put to ``objections``."""
+        if self._is_of_the_settings(hop) or record.exchange in self._settings.ports:
+            return addresses
+        good = []
+        for address in addresses:
+            objection = self._judge.objection(address)
+            if objection:
+                objections.append(f"{record.exchange} [{address}] is {objection}")
+            else:
+                good.append(address)
+        return good
 
     def _port_of(self, host: str, hop: NextHop) -> int:
         return self._settings.ports.get(host, hop.port)
@@ -179,14 +229,3 @@ class Routes:
             else:
                 addresses += answer.records
         return failure if failure is not None and not addresses else addresses
-
-
-@lru_cache(maxsize=4096)
-def _address_of(host: str) -> str | None:
-    """The address in an address literal ``[192.0.2.1]`` or ``[IPv6:2001:db8::1]`` (RFC 5321 §4.1.3), or a bare one."""
-    text = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    text = text[5:] if text[:5].lower() == "ipv6:" else text
-    try:
-        return str(ip_address(text))
-    except ValueError:
-        return None

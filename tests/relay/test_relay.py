@@ -107,6 +107,14 @@ class AttemptTests(RelayTestCase):
         self.assertEqual(self.states(outcomes), [(FAILED, "5.1.2")])
         self.assertEqual(self.internet.attempts, [])
 
+    @acceptance("S057")
+    def test_a_host_on_loopback_fails_without_a_connection(self) -> None:
+        self.resolver = FakeResolver(mx={"loop.example": [(10, "lo.example")]}, a={"lo.example": ["127.0.0.1"]})
+        self.relay = self.make_relay()
+        for domain in ("loop.example", "[127.0.0.1]", "[IPv6:::ffff:127.0.0.1]"):
+            self.assertEqual(self.states(self.attempt(self.entry(f"joe@{domain}"))), [(FAILED, "5.4.6")], domain)
+        self.assertEqual(self.internet.attempts, [])
+
     def test_a_host_that_refuses_connections_makes_way_for_the_next(self) -> None:
         sink = self.host("192.0.2.2")
         (outcome,) = self.attempt(self.entry())

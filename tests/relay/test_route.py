@@ -9,8 +9,11 @@ from pydantic import ValidationError
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from pymailsuite.config.sections.listeners import ListenerSettings
+from pymailsuite.config.sections.outgoing import OutgoingSettings
 from pymailsuite.config.sections.relay import NextHop, RelaySettings, parse_next_hop
 from pymailsuite.dns.fake import FakeResolver
+from pymailsuite.dns.judge import AddressJudge
 from pymailsuite.interfaces import MxRecord, RecipientState
 from pymailsuite.relay.route import Routes, Target, Unroutable, by_preference
 from tests.acceptance import acceptance
@@ -26,6 +29,13 @@ ZONE: dict[str, Any] = {
         "ours.example": [(5, "us.example"), (10, "mx.b.example")],
         "ours-by-address.example": [(5, "other-name.example")],
         "six.example": [(10, "six.b.example")],
+        "loop.example": [(10, "lo.loop.example")],
+        "unspecified.example": [(10, "any.loop.example")],
+        "mapped.example": [(10, "mapped.loop.example")],
+        "half-loop.example": [(5, "lo.loop.example"), (10, "mx.b.example")],
+        "half-unknown.example": [(5, "lo.loop.example"), (10, "dead.example")],
+        "listener.example": [(5, "here.example"), (10, "mx.b.example")],
+        "home.example": [(10, "home.loop.example")],
     },
     "a": {
         "mx.b.example": ["192.0.2.1", "192.0.2.2"],
@@ -35,8 +45,13 @@ ZONE: dict[str, Any] = {
         "other-name.example": ["192.0.2.99"],
         "smart.example": ["192.0.2.50"],
         "six.b.example": ["192.0.2.6"],
+        "lo.loop.example": ["127.0.0.1"],
+        "any.loop.example": ["0.0.0.0"],
+        "plain-loop.example": ["127.0.0.53"],
+        "here.example": ["192.0.2.98"],
+        "home.loop.example": ["10.0.0.25"],
     },
-    "aaaa": {"six.b.example": ["2001:db8::6"]},
+    "aaaa": {"six.b.example": ["2001:db8::6"], "mapped.loop.example": ["::ffff:127.0.0.1"]},
     "txt": {"empty.example": [b"x"]},
     "cname": {"www.example": "plain.example"},
     "failing": ["dead.example", "servfail.example", ("mx", "mxfail.example")],
@@ -44,9 +59,10 @@ ZONE: dict[str, Any] = {
 
 
 class RoutesTests(SynchronousTestCase):
-    def routes(self, **settings: Any) -> Routes:
+    def routes(self, outgoing: OutgoingSettings | None = None, **settings: Any) -> Routes:
         options = {"own_addresses": ("192.0.2.99",), **settings}
-        return Routes(RelaySettings(**options), FakeResolver(**ZONE), ["us.example."], random.Random(1))
+        judge = AddressJudge(outgoing, ListenerSettings(), ["192.0.2.99"], lambda ip: ip == "192.0.2.98")
+        return Routes(RelaySettings(**options), FakeResolver(**ZONE), ["us.example."], random.Random(1), judge)
 
     def find(self, domain: str, **settings: Any) -> list[str]:
         found = self.successResultOf(Deferred.fromCoroutine(self.routes(**settings).find(domain)))
@@ -104,6 +120,50 @@ class RoutesTests(SynchronousTestCase):
         for domain in ("ours.example", "ours-by-address.example", "us.example"):
             self.assertEqual(self.unroutable(domain), (RecipientState.FAILED, "5.4.6"), domain)
         self.assertEqual(self.unroutable("b.example", own_names=("MX.b.example",)), (RecipientState.FAILED, "5.4.6"))
+
+    @acceptance("S057")
+    def test_where_nobody_else_is_nothing_is_sent(self) -> None:
+        for domain in (
+            "loop.example",
+            "unspecified.example",
+            "mapped.example",
+            "plain-loop.example",
+            "listener.example",
+            "[127.0.0.1]",
+            "[127.8.8.8]",
+            "[0.0.0.0]",
+            "[IPv6:::1]",
+            "[IPv6:::]",
+            "[IPv6:::ffff:127.0.0.1]",
+            "[IPv6:64:ff9b::7f00:1]",
+            "[IPv6:2002:7f00:1::]",
+            "[169.254.169.254]",
+            "[224.0.0.1]",
+            "[255.255.255.255]",
+            "[192.0.2.98]",
+            "127.0.0.1",
+        ):
+            self.assertEqual(self.unroutable(domain), (RecipientState.FAILED, "5.4.6"), domain)
+
+    def test_what_is_left_of_a_list_is_tried(self) -> None:
+        self.assertEqual(len(self.find("half-loop.example")), 2)
+        self.assertEqual(self.unroutable("half-unknown.example"), (RecipientState.WAITING, "4.4.3"))
+
+    def test_private_networks_are_a_setting_and_loopback_can_be_allowed(self) -> None:
+        self.assertEqual(self.find("home.example"), ["home.loop.example 10.0.0.25 25"])
+        refused = OutgoingSettings(private_networks=False)
+        self.assertEqual(self.unroutable("home.example", outgoing=refused), (RecipientState.FAILED, "5.4.6"))
+        self.assertEqual(self.unroutable("[10.0.0.25]", outgoing=refused), (RecipientState.FAILED, "5.4.6"))
+        allowed = OutgoingSettings.model_validate({"allowed_networks": ["127.0.0.0/8"]})
+        self.assertEqual(self.find("loop.example", outgoing=allowed, port=2525), ["lo.loop.example 127.0.0.1 2525"])
+        self.assertEqual(self.unroutable("loop.example", outgoing=allowed), (RecipientState.FAILED, "5.4.6"))
+
+    def test_what_the_settings_name_is_gone_by_unless_it_is_ourselves(self) -> None:
+        self.assertEqual(self.find("x.example", relayhost="[127.0.0.1]:10025"), ["127.0.0.1 127.0.0.1 10025"])
+        self.assertEqual(self.find("x.example", routes={"x.example": "lo.loop.example:26"})[0].split()[1], "127.0.0.1")
+        self.assertEqual(len(self.find("loop.example", ports={"lo.loop.example": 2525})), 1)
+        for hop in ("[127.0.0.1]", "lo.loop.example:25", "[192.0.2.98]:25", "here.example:587"):
+            self.assertEqual(self.unroutable("x.example", relayhost=hop), (RecipientState.WAITING, "4.4.6"), hop)
 
     def test_address_literals_need_no_dns(self) -> None:
         self.assertEqual(self.find("[192.0.2.7]"), ["[192.0.2.7] 192.0.2.7 25"])

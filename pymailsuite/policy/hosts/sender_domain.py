@@ -6,7 +6,7 @@ Refusals carry X.1.8 of RFC 3463, and X.7.27 of RFC 7505 §4.2.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -14,8 +14,10 @@ from twisted.internet.defer import CancelledError, Deferred, TimeoutError, succe
 from twisted.internet.interfaces import IReactorTime
 
 from pymailsuite.config.sections.hosts import SenderDomainSettings
+from pymailsuite.dns.judge import AddressJudge
+from pymailsuite.dns.names import address_of_literal
 from pymailsuite.errors import DnsFailure
-from pymailsuite.interfaces import Answer, IResolver
+from pymailsuite.interfaces import Answer, IResolver, MxRecord
 from pymailsuite.interfaces.policy import Action, MailTransaction, PolicyContext, PolicyReply, Verdict
 from pymailsuite.policy.base import NO_OPINION, Policy
 from pymailsuite.policy.promptly import promptly
@@ -23,16 +25,21 @@ from pymailsuite.policy.promptly import promptly
 _BUDGET_SHARE: Final = 0.9
 """The look-ups end before the chain gives them up, so that a slow name server is an answer and not no opinion."""
 
+_EXCHANGES_MAX: Final = 4
+"""Hosts of a domain whose addresses are looked at."""
+
 _NO_DOMAIN: Final = PolicyReply(550, "5.1.8", "Sender address must have a domain")
 _LITERAL: Final = PolicyReply(550, "5.1.8", "Sender at an address literal")
 _LOCALHOST: Final = PolicyReply(550, "5.1.8", "Sender at localhost cannot be answered")
 _NO_SUCH_DOMAIN: Final = PolicyReply(550, "5.1.8", "Sender domain does not exist")
+_NOWHERE: Final = PolicyReply(550, "5.1.8", "Sender domain leads to no host that could be answered")
 _NULL_MX: Final = PolicyReply(550, "5.7.27", "Sender domain does not take mail")
 _UNKNOWN_YET: Final = PolicyReply(451, "4.1.8", "Sender domain cannot be looked up now")
 
 
 class SenderDomainPolicy(Policy):
-    """``own_domains`` are not looked up; look-ups take ``budget_s`` together at most."""
+    """``own_domains`` are not looked up; look-ups take ``budget_s`` together at most. A domain all of whose addresses
+    the judge objects to could not be answered."""
 
     name = "sender_domain"
 
@@ -43,7 +50,9 @@ class SenderDomainPolicy(Policy):
         own_domains: Collection[str],
         budget_s: float,
         clock: IReactorTime,
+        judge: AddressJudge | None = None,
     ) -> None:
+        self._judge = judge or AddressJudge()
         self._settings = settings
         self._resolver = resolver
         self._own_domains = frozenset(domain.lower() for domain in own_domains)
@@ -61,7 +70,7 @@ class SenderDomainPolicy(Policy):
             return succeed(_refused(domain, objection))
         if domain.startswith("["):
             return succeed(NO_OPINION)
-        looked_up: Deferred[Verdict] = self._resolver.mx(domain).addCallback(self._judge, domain)
+        looked_up: Deferred[Verdict] = promptly(self._look_up(domain))
         if not looked_up.called:
             looked_up.addTimeout(self._budget_s, self._clock)
         return looked_up.addErrback(
@@ -72,24 +81,57 @@ class SenderDomainPolicy(Policy):
 
     def _formal_objection(self, domain: str) -> PolicyReply | None:
         if domain.startswith("["):
-            return None if self._settings.allow_address_literals else _LITERAL
+            if not self._settings.allow_address_literals:
+                return _LITERAL
+            return _NOWHERE if self._is_bad_literal(domain) else None
         if domain in ("localhost", "localhost.localdomain") or domain.endswith(".localhost"):
             return _LOCALHOST
         return _NO_DOMAIN if _is_address(domain) else None
 
-    def _judge(self, answer: Answer, domain: str) -> Verdict | Deferred[Verdict]:
-        if answer.records:
-            exchanges = [record.exchange for record in answer.records]
-            if any(exchanges) or self._settings.allow_null_mx:
-                return NO_OPINION
-            return _refused(domain, _NULL_MX)
-        return promptly(self._look_up_addresses(domain)) if answer.exists else _refused(domain, _NO_SUCH_DOMAIN)
+    def _is_bad_literal(self, domain: str) -> bool:
+        ip = address_of_literal(domain)
+        return ip is None or bool(self._judge.objection(ip))
 
-    async def _look_up_addresses(self, domain: str) -> Verdict:
-        for look_up in (self._resolver.a, self._resolver.aaaa):
-            if (await look_up(domain)).records:
+    async def _look_up(self, domain: str) -> Verdict:
+        answer: Answer = await self._resolver.mx(domain)
+        if not answer.exists:
+            return _refused(domain, _NO_SUCH_DOMAIN)
+        if answer.records:
+            exchanges = [record.exchange for record in sorted(answer.records, key=_preference) if record.exchange]
+            if exchanges:
+                return await self._judge_exchanges(domain, exchanges[:_EXCHANGES_MAX])
+            return NO_OPINION if self._settings.allow_null_mx else _refused(domain, _NULL_MX)
+        addresses = await self._addresses(domain)
+        if not addresses:
+            return _refused(domain, _NO_SUCH_DOMAIN)
+        return NO_OPINION if self._is_any_good(addresses) else _refused(domain, _NOWHERE)
+
+    async def _judge_exchanges(self, domain: str, exchanges: Sequence[str]) -> Verdict:
+        """Most often the first one will do. One that cannot be looked up in time, or has no address yet, tells
+        nothing."""
+        for exchange in exchanges:
+            try:
+                addresses = await self._addresses(exchange)
+            except (DnsFailure, CancelledError):
                 return NO_OPINION
-        return _refused(domain, _NO_SUCH_DOMAIN)
+            if not addresses or self._is_any_good(addresses):
+                return NO_OPINION
+        return _refused(domain, _NOWHERE)
+
+    async def _addresses(self, host: str) -> Sequence[str]:
+        """Those of one version are enough if there is a good one among them."""
+        ipv4: Answer = await self._resolver.a(host)
+        if self._is_any_good(ipv4.records):
+            return ipv4.records
+        ipv6: Answer = await self._resolver.aaaa(host)
+        return [*ipv4.records, *ipv6.records]
+
+    def _is_any_good(self, addresses: Sequence[str]) -> bool:
+        return not all(map(self._judge.objection, addresses))
+
+
+def _preference(record: MxRecord) -> int:
+    return record.preference
 
 
 @lru_cache(maxsize=1024)
@@ -114,4 +156,7 @@ def make_policy(context: PolicyContext) -> SenderDomainPolicy:
     """For the plugin."""
     settings = context.settings
     budget_s = settings.policy.budget * _BUDGET_SHARE
-    return SenderDomainPolicy(context.section, context.resolver, settings.server.domains, budget_s, context.clock)
+    judge = AddressJudge(settings.outgoing)
+    return SenderDomainPolicy(
+        context.section, context.resolver, settings.server.domains, budget_s, context.clock, judge
+    )

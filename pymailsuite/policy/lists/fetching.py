@@ -8,10 +8,11 @@ from typing import Any, Final
 from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.web.client import Agent, RedirectAgent
+from twisted.web.client import URI, Agent, RedirectAgent
 from twisted.web.http_headers import Headers
 
 from pymailsuite.config.sections.lists import ListSource
+from pymailsuite.dns.judge import AddressJudge, JudgedReactor
 from pymailsuite.errors import TemporaryFailure
 from pymailsuite.interfaces.lists import FetchedList, ListEntry
 from pymailsuite.policy.lists.entries import entries_in_text
@@ -39,11 +40,19 @@ class Fetched:
 
 
 class ListFetcher:
-    """Fetches over HTTP. ``agent`` is an IAgent, the reactor's own if None."""
+    """Fetches over HTTP. ``agent`` is an IAgent, the reactor's own if None; that one does not connect to addresses the
+    judge objects to, unless the address of a list names them itself."""
 
-    def __init__(self, reactor: Any, agent: Any = None) -> None:
+    def __init__(self, reactor: Any, agent: Any = None, judge: AddressJudge | None = None) -> None:
         self._clock: IReactorTime = reactor
-        self._agent: Any = agent or RedirectAgent(Agent(reactor, connectTimeout=TIMEOUT_S / 2))
+        self._judge = judge or AddressJudge()
+        self._agent = agent
+
+    def _agent_for(self, url: bytes) -> Any:
+        if self._agent is not None:
+            return self._agent
+        judged = JudgedReactor(self._clock, self._judge, _named_addresses(url))
+        return RedirectAgent(Agent(judged, connectTimeout=TIMEOUT_S / 2))
 
     async def fetch(self, source: ListSource, known: FetchedList | None = None) -> Fetched | None:
         """A list, with the digest it should have; None if it still is the one that is known. ListRefused, or what the
@@ -70,7 +79,8 @@ class ListFetcher:
             headers.addRawHeader("If-None-Match", known.etag)
         if known is not None and known.last_modified:
             headers.addRawHeader("If-Modified-Since", known.last_modified)
-        response = await self._agent.request(b"GET", url.encode("ascii"), headers, None)
+        address = url.encode("ascii")
+        response = await self._agent_for(address).request(b"GET", address, headers, None)
         if response.code == _NOT_MODIFIED and known is not None:
             return None
         if response.code != 200:
@@ -80,6 +90,12 @@ class ListFetcher:
         except BodyTooLarge:
             raise ListRefused(cause="it is too large") from None
         return Fetched(octets, _validator(response.headers, "ETag"), _validator(response.headers, "Last-Modified"))
+
+
+def _named_addresses(url: bytes) -> tuple[str, ...]:
+    """The addresses that a URL names without asking anybody."""
+    host = URI.fromBytes(url).host.decode("ascii").strip("[]")
+    return ("127.0.0.1", "::1") if host == "localhost" else (host,)
 
 
 def _validator(headers: Headers, name: str) -> str:

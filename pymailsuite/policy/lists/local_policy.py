@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.threads import deferToThread
 
 from pymailsuite.config.sections.lists import ListSettings
+from pymailsuite.dns.judge import AddressJudge
 from pymailsuite.interfaces.lists import ListEntry
 from pymailsuite.interfaces.policy import Action, Disposal, MailTransaction, PolicyContext, PolicyReply, Stage, Verdict
 from pymailsuite.policy.base import NO_OPINION, Policy
@@ -97,12 +98,11 @@ def make_policy(context: PolicyContext) -> LocalListPolicy:
     """The policy as the chain wants it."""
     settings: ListSettings = context.section
     clock: Any = context.clock
+    fetcher = ListFetcher(clock, judge=AddressJudge(context.settings.outgoing))
     sources: list[EntrySource] = [StoreSource(lambda: context.store.lists)]
     for source in settings.sources:
         if source.file is not None:
             sources.append(FileSource(source, source.file, deferToThread))
         else:
-            sources.append(
-                UrlSource(source, lambda: context.store.fetched_lists, ListFetcher(clock), deferToThread, clock)
-            )
+            sources.append(UrlSource(source, lambda: context.store.fetched_lists, fetcher, deferToThread, clock))
     return LocalListPolicy(settings, EntrySources(sources, settings.refresh, clock), clock)

@@ -16,6 +16,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
+from pymailsuite.dns.judge import AddressJudge
 from pymailsuite.dns.names import ascii_name
 from pymailsuite.errors import DnsFailure
 from pymailsuite.interfaces import IResolver
@@ -53,9 +54,18 @@ def is_covered(host: str, pattern: str) -> bool:
 
 
 class StsPolicyChecker:
-    """Fetches policies. ``agent`` is an IAgent, for tests; None: one that connects."""
+    """Fetches policies. ``agent`` is an IAgent, for tests; None: one that connects. What the judge objects to is not
+    connected to: others cannot fetch a policy there either."""
 
-    def __init__(self, resolver: IResolver, hostname: str, reactor: Any, agent: Any = None) -> None:
+    def __init__(
+        self,
+        resolver: IResolver,
+        hostname: str,
+        reactor: Any,
+        agent: Any = None,
+        judge: AddressJudge | None = None,
+    ) -> None:
+        self._judge = judge or AddressJudge()
         self._resolver = resolver
         self._hostname = ascii_name(hostname)
         self._reactor = reactor
@@ -74,6 +84,10 @@ class StsPolicyChecker:
             return Finding(url, Status.UNKNOWN, fix=f"it cannot be looked up: {failure.cause}", optional=True)
         if not addresses:
             return Finding(url, Status.MISSING, fix="serve the policy there", optional=True)
+        objection = self._judge.objection(addresses[0])
+        if objection:
+            found, fix = addresses[0], f"nobody can fetch it there: the address is {objection}"
+            return Finding(url, Status.DIFFERENT, found, fix, optional=True)
         fetched = Deferred.fromCoroutine(self._fetch(url, addresses[0])).addTimeout(TIMEOUT_S, self._reactor)
         try:
             code, body = await fetched

@@ -30,14 +30,28 @@ from tests.acceptance import acceptance
 from tests.support.policies import STRANGER, at, chain_of
 
 RESOLVER = FakeResolver(
-    mx={"mx.example": [(10, "mail.mx.example")], "null.example": [(0, "")]},
+    mx={
+        "mx.example": [(10, "mail.mx.example")],
+        "null.example": [(0, "")],
+        "loop.example": [(10, "lo.example"), (20, "lo6.example")],
+        "half-loop.example": [(10, "lo.example"), (20, "a.example")],
+        "half-broken.example": [(10, "lo.example"), (20, "broken.example")],
+        "two-faced.example": [(10, "two.example")],
+    },
     a={
         "a.example": ["192.0.2.1"],
+        "lo.example": ["127.0.0.1", "0.0.0.0"],
+        "two.example": ["127.0.0.1"],
         "good.example": ["192.0.2.7"],
         "other.example": ["192.0.2.99"],
         "both.example": ["192.0.2.9"],
     },
-    aaaa={"six.example": ["2001:db8::1"], "empty.null.example": []},
+    aaaa={
+        "six.example": ["2001:db8::1"],
+        "empty.null.example": [],
+        "lo6.example": ["::ffff:127.0.0.1"],
+        "two.example": ["2001:db8::2"],
+    },
     txt={"nothing.example": [b"here"]},
     ptr={
         "192.0.2.7": ["good.example"],
@@ -136,6 +150,11 @@ class SenderDomainTests(HostsTestCase):
             ("nothing.example", "550 5.1.8"),
             ("null.example", "550 5.7.27"),
             ("broken.example", "451 4.1.8"),
+            ("lo.example", "550 5.1.8"),
+            ("loop.example", "550 5.1.8"),
+            ("half-loop.example", ""),
+            ("half-broken.example", ""),
+            ("two-faced.example", ""),
         ):
             self.assertEqual(self.refusal(domain), refusal, domain)
 
@@ -146,6 +165,8 @@ class SenderDomainTests(HostsTestCase):
     @acceptance("S032")
     def test_literals_and_null_mx_have_settings_of_their_own(self) -> None:
         self.assertEqual(self.refusal("[192.0.2.1]", allow_address_literals=True), "")
+        for literal in ("[127.0.0.1]", "[IPv6:::ffff:127.0.0.1]", "[0x7f.1]"):
+            self.assertEqual(self.refusal(literal, allow_address_literals=True), "550 5.1.8", literal)
         self.assertEqual(self.refusal("null.example", allow_null_mx=True), "")
 
     @acceptance("S034")
