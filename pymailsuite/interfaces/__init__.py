@@ -28,7 +28,9 @@ from pymailsuite.interfaces.mail import (
     Mailbox,
     MessageRow,
     NewMessage,
+    Piece,
     Selection,
+    Steps,
     StoreResult,
 )
 from pymailsuite.interfaces.notices import MAX_PAYLOAD, INoticeBus
@@ -82,6 +84,7 @@ __all__ = [
     "MxRecord",
     "NewMessage",
     "Outcome",
+    "Piece",
     "QueueEntry",
     "QueuedRecipient",
     "RecipientState",
@@ -89,5 +92,6 @@ __all__ = [
     "Selection",
     "SrvRecord",
     "StagedContent",
+    "Steps",
     "StoreResult",
 ]

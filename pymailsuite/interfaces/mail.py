@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, Generic, TypeVar
 
 from attrs import field, frozen
 from twisted.internet.defer import Deferred
@@ -125,6 +125,21 @@ class Copied:
     target: tuple[Uid, ...]
 
 
+@frozen
+class Piece(Generic[T]):
+    """What was made of the messages of a read that was cut where their octets reached a limit.
+
+    ``last`` is the last message of the piece, None if it holds all that were asked for.
+    """
+
+    result: T
+    last: Uid | None
+
+
+Steps = Generator[None, None, T]
+"""Work that takes long, a few milliseconds from one step to the next; what it returns is its result."""
+
+
 class IAccountMail(Interface):
     """One account's mailboxes and messages: what an IMAP or POP3 session works on.
 
@@ -181,9 +196,35 @@ class IAccountMail(Interface):
     ) -> Deferred[T]:
         """Rows of those of ``uids`` that exist, by ascending UID, given to ``convert`` in a reader thread.
 
-        ``convert`` does the formatting or matching there, so that the reactor only moves the result. The caller cuts a
-        long job into pieces (a few hundred messages, or few megabytes) by asking for sets in turn.
+        ``convert`` does the formatting there, so that the reactor only moves the result. For what is small by nature;
+        cancelling what this or any other read answers ends the work.
         """
+
+    def read_piece(
+        mailbox_id: MailboxId,
+        uids: UidSet,
+        columns: Sequence[Column],
+        most_octets: int,
+        convert: Callable[[Sequence[MessageRow]], T],
+    ) -> Deferred[Piece[T]]:
+        """As read_messages, but no more rows once these hold ``most_octets``; the caller asks for the rest in turn."""
+
+    def read_in_steps(
+        mailbox_id: MailboxId,
+        uids: UidSet,
+        columns: Sequence[Column],
+        most_octets: int,
+        work: Callable[[Sequence[MessageRow]], Steps[T]],
+    ) -> Deferred[Piece[T]]:
+        """As read_piece, for work that takes longer than reading: it is done in turns with that of other accounts."""
+
+    def octets_in_steps(
+        mailbox_id: MailboxId, uid: Uid, start: int, stop: int, work: Callable[[bytes], Steps[T]]
+    ) -> Deferred[T]:
+        """Octets as of read_octets, given to work that takes long."""
+
+    def in_steps(description: str, work: Steps[T]) -> Deferred[T]:
+        """Work in a reader thread that reads nothing, in turns with that of other accounts."""
 
     def read_octets(mailbox_id: MailboxId, uid: Uid, start: int, stop: int) -> Deferred[bytes]:
         """Octets ``start`` to ``stop`` (exclusive, at most MAX_CHUNK of them) of one message, its prefix included.

@@ -20,11 +20,13 @@ from pymailsuite.interfaces.mail import (
     Mailbox,
     MessageRow,
     NewMessage,
+    Piece,
     Selection,
+    Steps,
     StoreResult,
 )
 from pymailsuite.interfaces.reputation import JunkMark
-from pymailsuite.store import mailboxes
+from pymailsuite.store import mailboxes, reading
 from pymailsuite.store import messages as message_rows
 from pymailsuite.store.clock import StoreClock
 from pymailsuite.store.database import Database
@@ -65,16 +67,19 @@ class AccountMail:
         self._clock = clock
         self._lease_clock = lease_clock
 
+    def _read(self, description: str, function: Callable[[Transaction], T]) -> Deferred[T]:
+        return self._database.read(description, function, self.account_id)
+
     def _run(self, description: str, function: Callable[[Transaction], T]) -> Deferred[T]:
         return self._database.run(description, function, (self.account_id,))
 
     # --- mailboxes
 
     def mailboxes(self) -> Deferred[list[Mailbox]]:
-        return self._database.read("mailboxes", lambda txn: mailboxes.mailboxes_txn(txn, self.account_id))
+        return self._read("mailboxes", lambda txn: mailboxes.mailboxes_txn(txn, self.account_id))
 
     def mailbox(self, name: str) -> Deferred[Mailbox]:
-        return self._database.read("mailbox", lambda txn: mailboxes.mailbox_txn(txn, self.account_id, name))
+        return self._read("mailbox", lambda txn: mailboxes.mailbox_txn(txn, self.account_id, name))
 
     def create_mailbox(self, name: str, special_use: SpecialUse | None) -> Deferred[Mailbox]:
         now = self._clock.seconds()
@@ -102,7 +107,7 @@ class AccountMail:
             rows = txn.rows("SELECT name FROM subscriptions WHERE account_id = ? ORDER BY name", (self.account_id,))
             return [name for (name,) in rows]
 
-        return self._database.read("subscriptions", subscriptions_txn)
+        return self._read("subscriptions", subscriptions_txn)
 
     def subscribe(self, name: str) -> Deferred[None]:
         def subscribe_txn(txn: Transaction) -> None:
@@ -130,7 +135,7 @@ class AccountMail:
             rows = message_rows.flag_rows_txn(txn, self.account_id, mailbox.mailbox_id)
             return Selection(mailbox, rows, UidSet())
 
-        selected = self._database.read("select", select_txn)
+        selected = self._read("select", select_txn)
         return selected if read_only else selected.addCallback(self._claim_for)
 
     def _claim_for(self, selection: Selection) -> Selection | Deferred[Selection]:
@@ -156,7 +161,7 @@ class AccountMail:
         def claim(uid_next: Uid | None) -> UidSet | Deferred[UidSet]:
             return UidSet() if uid_next is None else self._claim(mailbox_id, uid_next)
 
-        return self._database.read("look for recent", uid_next_txn).addCallback(claim)
+        return self._read("look for recent", uid_next_txn).addCallback(claim)
 
     def _claim(self, mailbox_id: MailboxId, below: Uid) -> Deferred[UidSet]:
         return self._run(
@@ -164,9 +169,7 @@ class AccountMail:
         )
 
     def changes(self, mailbox_id: MailboxId, since: ModSeq) -> Deferred[Changes]:
-        return self._database.read(
-            "changes", lambda txn: message_rows.changes_txn(txn, self.account_id, mailbox_id, since)
-        )
+        return self._read("changes", lambda txn: message_rows.changes_txn(txn, self.account_id, mailbox_id, since))
 
     def read_messages(
         self,
@@ -175,18 +178,55 @@ class AccountMail:
         columns: Sequence[Column],
         convert: Callable[[Sequence[MessageRow]], T],
     ) -> Deferred[T]:
-        return self._database.read(
+        return self._read(
             "read messages",
-            lambda txn: convert(message_rows.read_messages_txn(txn, self.account_id, mailbox_id, uids, columns)),
+            lambda txn: convert(reading.read_messages_txn(txn, self.account_id, mailbox_id, uids, columns)[0]),
         )
 
+    def read_piece(
+        self,
+        mailbox_id: MailboxId,
+        uids: UidSet,
+        columns: Sequence[Column],
+        most_octets: int,
+        convert: Callable[[Sequence[MessageRow]], T],
+    ) -> Deferred[Piece[T]]:
+        def read_txn(txn: Transaction) -> Piece[T]:
+            rows, last = reading.read_messages_txn(txn, self.account_id, mailbox_id, uids, columns, most_octets)
+            return Piece(convert(rows), last)
+
+        return self._read("read messages", read_txn)
+
+    def read_in_steps(
+        self,
+        mailbox_id: MailboxId,
+        uids: UidSet,
+        columns: Sequence[Column],
+        most_octets: int,
+        work: Callable[[Sequence[MessageRow]], Steps[T]],
+    ) -> Deferred[Piece[T]]:
+        def read_txn(txn: Transaction) -> Steps[Piece[T]]:
+            rows, last = reading.read_messages_txn(txn, self.account_id, mailbox_id, uids, columns, most_octets)
+            return _piece(work(rows), last)
+
+        return self._database.read_in_steps("read messages", read_txn, self.account_id)
+
     def read_octets(self, mailbox_id: MailboxId, uid: Uid, start: int, stop: int) -> Deferred[bytes]:
+        return self._read("read octets", self._octets(mailbox_id, uid, start, stop))
+
+    def octets_in_steps(
+        self, mailbox_id: MailboxId, uid: Uid, start: int, stop: int, work: Callable[[bytes], Steps[T]]
+    ) -> Deferred[T]:
+        read_txn = self._octets(mailbox_id, uid, start, stop)
+        return self._database.read_in_steps("read octets", lambda txn: work(read_txn(txn)), self.account_id)
+
+    def _octets(self, mailbox_id: MailboxId, uid: Uid, start: int, stop: int) -> Callable[[Transaction], bytes]:
         start = max(0, start)
         stop = min(stop, start + MAX_CHUNK)
-        return self._database.read(
-            "read octets",
-            lambda txn: message_rows.read_octets_of_txn(txn, self.account_id, mailbox_id, uid, start, stop),
-        )
+        return lambda txn: reading.read_octets_of_txn(txn, self.account_id, mailbox_id, uid, start, stop)
+
+    def in_steps(self, description: str, work: Steps[T]) -> Deferred[T]:
+        return self._database.read_in_steps(description, lambda _: work, self.account_id)
 
     def store_flags(
         self,
@@ -278,6 +318,10 @@ class AccountMail:
             txn.execute("DELETE FROM maildrop_locks WHERE account_id = ? AND owner = ?", (self.account_id, owner))
 
         return self._run("unlock maildrop", unlock_txn)
+
+
+def _piece(work: Steps[T], last: Uid | None) -> Steps[Piece[T]]:
+    return Piece((yield from work), last)
 
 
 def release_maildrops_txn(txn: Transaction, owners: Sequence[str]) -> int:

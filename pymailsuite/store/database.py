@@ -3,14 +3,14 @@
 What is asked for while the reactor is busy is handed to a writer thread together. That takes every function that is
 waiting, runs each in a savepoint, commits once, and only then lets the reactor fire the Deferreds and, after them, the
 change notices. Under load many requests share one fsync; a lone request waits for nobody. Readers have connections of
-their own and never wait for the writer.
+their own and never wait for the writer; whose turn it is to read says :mod:`pymailsuite.store.reads`.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
@@ -23,8 +23,9 @@ from twisted.python.failure import Failure
 from pymailsuite.config.sections.store import StoreSection
 from pymailsuite.errors import StoreUnavailable
 from pymailsuite.store.engines.base import Engine
-from pymailsuite.store.jobs import Effects, Job, Worker
+from pymailsuite.store.jobs import Effects, Job, ReadJob, Worker
 from pymailsuite.store.outage import Outage
+from pymailsuite.store.reads import ReadQueue
 from pymailsuite.store.transaction import Transaction
 from pymailsuite.values import AccountId, ModSeq
 
@@ -76,9 +77,26 @@ class Database:
         together are given to it together. If it raises it is called again for each alone."""
         return self._submit_write(Job(description, function, together=True, item=item, accounts=accounts))
 
-    def read(self, description: str, function: Callable[[Transaction], T]) -> Deferred[T]:
-        """Run ``function`` on a connection that only reads, all of it at one moment of the database."""
-        return self._submit_read(Job(description, function))
+    def read(
+        self, description: str, function: Callable[[Transaction], T], owner: AccountId | None = None
+    ) -> Deferred[T]:
+        """Run ``function`` on a connection that only reads, all of it at one moment of the database.
+
+        ``owner`` is the account for which it is read, None the server itself: owners have their turns. What is read
+        here takes milliseconds; cancel it when nobody waits for it any more.
+        """
+        return self._submit_read(ReadJob(description, function, owner))
+
+    def read_in_steps(
+        self,
+        description: str,
+        function: Callable[[Transaction], Generator[None, None, T]],
+        owner: AccountId | None = None,
+    ) -> Deferred[T]:
+        """As :meth:`read` for what may take long: ``function`` reads, and answers the steps of what is to be done with
+        that, each of a few milliseconds. They run after the transaction, in turns with those of others; the last one
+        returns the result. Cancelled, it ends after the step that is under way."""
+        return self._submit_read(ReadJob(description, function, owner, in_steps=True))
 
     def open(self, prepare: Callable[[Transaction], T]) -> Deferred[T]:
         """Connect; ``prepare`` is the first transaction."""
@@ -91,7 +109,7 @@ class Database:
     def _submit_write(self, job: Job) -> Deferred[Any]:
         raise NotImplementedError
 
-    def _submit_read(self, job: Job) -> Deferred[Any]:
+    def _submit_read(self, job: ReadJob) -> Deferred[Any]:
         raise NotImplementedError
 
     def _publish(self, jobs: Sequence[Job], effects: Effects) -> None:
@@ -137,10 +155,11 @@ class InlineDatabase(Database):
         self._publish([job], effects)
         return job.deferred
 
-    def _submit_read(self, job: Job) -> Deferred[Any]:
+    def _submit_read(self, job: ReadJob) -> Deferred[Any]:
         if not self._is_open:
             return _not_open()
-        self._worker.read(job, self.settings.busy_limit)
+        while not self._worker.read(job, self.settings.busy_limit):
+            pass
         job.fire()
         return job.deferred
 
@@ -180,8 +199,8 @@ class ThreadedDatabase(Database):
         self._gathered_before = 0
         self._came_alone = True
         self._writers = [_Writer() for _ in range(engine.writers)]
-        self._reads: SimpleQueue[Job | None] = SimpleQueue()
-        self._done_reading: deque[Job] = deque()
+        self._reads = ReadQueue(settings.reader_threads)
+        self._done_reading: deque[ReadJob] = deque()
         self._threads: list[Thread] = []
         self._closing = Event()
         self._outage = Outage(settings.away_limit)
@@ -231,8 +250,7 @@ class ThreadedDatabase(Database):
         self._committed.set()
         for writer in self._writers:
             writer.waiting.put(None)
-        for _ in range(self.settings.reader_threads):
-            self._reads.put(None)
+        self._reads.close()
         for thread in self._threads:
             thread.join()
         self._reactor.callFromThread(closed.callback, None)
@@ -295,7 +313,7 @@ class ThreadedDatabase(Database):
             writer.accounts += Counter()  # without those that are down to nothing
         self._publish(jobs, effects)
 
-    def _submit_read(self, job: Job) -> Deferred[Any]:
+    def _submit_read(self, job: ReadJob) -> Deferred[Any]:
         if not self._is_open:
             return _not_open()
         self._reads.put(job)
@@ -364,13 +382,18 @@ class ThreadedDatabase(Database):
 
     def _read_loop(self) -> None:
         worker = Worker(self.engine, self.engine.connect_reader, self.settings.slow, self._closing, self._outage)
-        while (job := self._reads.get()) is not None:
-            worker.read(job, self.settings.busy_limit)
+        queue = self._reads
+        job = queue.take()
+        while job is not None:
+            if not worker.read(job, self.settings.busy_limit):
+                job = queue.take_turn(job)
+                continue
             # One wake-up of the reactor serves all results that are there when it comes round.
             self._done_reading.append(job)
             if not self._publishing_reads:
                 self._publishing_reads = True
                 self._reactor.callFromThread(self._publish_reads)
+            job = queue.take_after(job)
         worker.close()
 
     def _tend_loop(self) -> None:

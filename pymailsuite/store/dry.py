@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
 from pymailsuite.store.database import Database
-from pymailsuite.store.jobs import Job
+from pymailsuite.store.jobs import Job, ReadJob
 from pymailsuite.store.transaction import Transaction
 
 T = TypeVar("T")
@@ -50,5 +50,5 @@ class DryDatabase(Database):
 
         return self._database.run(f"{job.description}, in vain", undone_txn, job.accounts).addErrback(answer)
 
-    def _submit_read(self, job: Job) -> Deferred[Any]:
-        return self._database.read(job.description, job.function)
+    def _submit_read(self, job: ReadJob) -> Deferred[Any]:
+        return self._database._submit_read(job)

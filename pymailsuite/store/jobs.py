@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from itertools import groupby
 from threading import Event
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -27,6 +27,9 @@ log = Logger()
 
 _FIRST_PAUSE_S = 0.02
 _LONGEST_PAUSE_S = 1.0
+
+_TURN_S = 0.03
+"""How long a read in steps goes on before it is the turn of others."""
 
 _LEAVES_OTHERS = frozenset({None, Trouble.DEFECT, Trouble.RACED})
 """What goes wrong with one function and leaves the rest of its group as it was."""
@@ -77,6 +80,45 @@ class Job:
             self.deferred.errback(self.failure)
         else:
             self.deferred.callback(self.result)
+
+
+class ReadJob(Job):
+    """A function that only reads, on behalf of an ``owner``: an account, or with None the server itself.
+
+    With ``in_steps`` the function answers a generator, which is run to its end after the transaction, in turns with
+    those of others; what it returns is the result. Cancelling ``deferred`` takes the job back: one that waits is not
+    run, and one that runs ends at its next step, or within the statement if the database can be stopped there.
+    """
+
+    __slots__ = ("cancelled", "in_steps", "owner", "steps")
+
+    def __init__(
+        self,
+        description: str,
+        function: Callable[[Transaction], Any],
+        owner: AccountId | None = None,
+        in_steps: bool = False,
+    ) -> None:
+        super().__init__(description, function)
+        self.owner = owner
+        self.in_steps = in_steps
+        self.steps: Generator[None, None, Any] | None = None
+        """What is left to do, once the transaction is over."""
+        self.cancelled = False
+        self.deferred = Deferred(self._cancel)
+
+    def _cancel(self, _: Deferred[Any]) -> None:
+        self.cancelled = True
+
+    def drop(self) -> None:
+        """Leave what is left to do; in a reader thread."""
+        if self.steps is not None:
+            self.steps.close()
+
+    def fire(self) -> None:
+        """Hand over the outcome, if somebody still wants it."""
+        if not self.cancelled:
+            super().fire()
 
 
 class Effects:
@@ -144,12 +186,19 @@ class Worker:
         self._connection: Connection | None = None
         self._cursor: Cursor | None = None
         self._pause_s = _FIRST_PAUSE_S
+        self._reading: ReadJob | None = None
 
     @property
     def connection(self) -> Connection:
         if self._connection is None:
             self._connection = self._connect()
+            self._connection.stop_when(self._is_abandoned)
         return self._connection
+
+    def _is_abandoned(self) -> bool:
+        """Nobody waits for the statement that runs just now."""
+        job = self._reading
+        return job is not None and (job.cancelled or (job.in_steps and self._stopping.is_set()))
 
     def transaction(self) -> Transaction:
         if self._cursor is None:
@@ -211,8 +260,21 @@ class Worker:
 
     # --- reading
 
-    def read(self, job: Job, busy_limit_s: float) -> None:
-        """Run one function in a transaction that sees one moment."""
+    def read(self, job: ReadJob, busy_limit_s: float) -> bool:
+        """Run one function in a transaction that sees one moment, and of its steps what fits into a turn.
+
+        False: there are more, for another turn of whichever worker.
+        """
+        if job.steps is None:
+            self._reading = job
+            self._begin_reading(job, busy_limit_s)
+            self._reading = None
+            if job.failure is not None or not job.in_steps:
+                return True
+            job.steps, job.result = job.result, None
+        return self._go_on(job, job.steps)
+
+    def _begin_reading(self, job: ReadJob, busy_limit_s: float) -> None:
         deadline = job.asked_at + busy_limit_s
         while True:
             started = time.monotonic()
@@ -224,6 +286,9 @@ class Worker:
                 self.connection.rollback()
             except BaseException as error:
                 self._abandon(error)
+                if self._is_abandoned():
+                    job.failure = Failure(CancelledError())
+                    return
                 if self._try_again(error, deadline):
                     continue
                 job.failure = Failure(mail_error(self._engine, error, job.description))
@@ -231,6 +296,25 @@ class Worker:
             self._worked()
             self._note_if_slow(job.description, started)
             return
+
+    def _go_on(self, job: ReadJob, steps: Generator[None, None, Any]) -> bool:
+        """A turn of the steps of a job; True once it has ended."""
+        until = time.monotonic() + _TURN_S
+        while True:
+            if job.cancelled or self._stopping.is_set():
+                job.drop()
+                job.failure = Failure(StoreUnavailable(cause=f"{job.description}: the store is closing"))
+                return True
+            try:
+                next(steps)
+            except StopIteration as end:
+                job.result = end.value
+                return True
+            except BaseException as error:
+                job.failure = Failure(mail_error(self._engine, error, job.description))
+                return True
+            if time.monotonic() >= until:
+                return False
 
     # --- writing
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from itertools import takewhile
 
 from pymailsuite.errors import NoSuchMailbox
-from pymailsuite.interfaces.mail import Appended, Changes, Column, Copied, MessageRow, NewMessage, StoreResult
-from pymailsuite.store.contents import change_refs_txn, insert_contents_txn, read_octets_txn
+from pymailsuite.interfaces.mail import Appended, Changes, Copied, NewMessage, StoreResult
+from pymailsuite.store.contents import change_refs_txn, insert_contents_txn
 from pymailsuite.store.mailboxes import (
     advance_txn,
     arrive_txn,
@@ -22,7 +22,6 @@ from pymailsuite.store.mailboxes import (
 from pymailsuite.store.transaction import Row, Transaction
 from pymailsuite.store.uid_ranges import conditions, rows_of_txn
 from pymailsuite.values import (
-    MAX_CHUNK,
     AccountId,
     ContentId,
     FlagChange,
@@ -54,89 +53,6 @@ def keyword_text(keywords: frozenset[str]) -> str:
 
 
 # --- reading
-
-_EXPRESSIONS = {
-    Column.UID: "m.uid",
-    Column.SYSTEM_FLAGS: "m.system_flags",
-    Column.KEYWORDS: "m.keywords",
-    Column.MODSEQ: "m.modseq",
-    Column.INTERNAL_DATE: "m.internal_date",
-    Column.SAVE_DATE: "m.save_date",
-    Column.SIZE: "m.size",
-    Column.CONTENT_ID: "m.content_id",
-    Column.PREFIX: "m.prefix",
-    Column.HEADER_SIZE: "c.header_size",
-    Column.ENVELOPE: "c.envelope",
-    Column.BODY: "c.body",
-    Column.BODYSTRUCTURE: "c.bodystructure",
-    Column.PARTS: "c.parts",
-    Column.HEADER: "substr(k.octets, 1, CAST(c.header_size AS INTEGER))",
-    Column.OCTETS: f"CASE WHEN m.size <= {MAX_CHUNK} THEN k.octets END",
-}
-_JOIN_CONTENTS = " JOIN contents c ON c.content_id = m.content_id"
-_JOIN_FIRST_CHUNK = " LEFT JOIN content_chunks k ON k.content_id = m.content_id AND k.position = 0"
-
-
-def read_messages_txn(
-    txn: Transaction, account_id: AccountId, mailbox_id: MailboxId, uids: UidSet, columns: Sequence[Column]
-) -> Sequence[MessageRow]:
-    """Rows of those of ``uids`` that exist, by ascending UID, with just the columns asked for."""
-    with_header, with_octets = Column.HEADER in columns, Column.OCTETS in columns
-    expressions = [_EXPRESSIONS[column] for column in columns]
-    if with_header or with_octets:
-        expressions += ["m.prefix", "m.content_id", "m.size", "c.header_size" if with_header else "0"]
-    joins = ""
-    if any(expression.find("c.") >= 0 for expression in expressions):
-        joins += _JOIN_CONTENTS
-    if with_header or with_octets:
-        # Metadata of long messages is read without their octets.
-        joins += _JOIN_FIRST_CHUNK if with_header else f"{_JOIN_FIRST_CHUNK} AND m.size <= {MAX_CHUNK}"
-    select = f"SELECT {', '.join(expressions)} FROM messages m{joins}"
-    rows = rows_of_txn(txn, select, account_id, mailbox_id, uids, prefix="m.")
-    if with_header or with_octets:
-        return [_with_octets_txn(txn, row, columns) for row in rows]
-    return rows
-
-
-def _with_octets_txn(txn: Transaction, row: Row, columns: Sequence[Column]) -> MessageRow:
-    """The row with its prefix before header and octets; what of a long header lies past the first chunk is read."""
-    prefix, content_id, size, header_size = row[-4:]
-    values = list(row[: len(columns)])
-    for place, column in enumerate(columns):
-        if column is Column.HEADER:
-            header = values[place] or b""
-            position = len(header)
-            while position < header_size:
-                piece = read_octets_txn(txn, content_id, position, min(header_size, position + MAX_CHUNK))
-                if not piece:
-                    break
-                header += piece
-                position += len(piece)
-            values[place] = prefix + header
-        elif column is Column.OCTETS:
-            values[place] = prefix + (values[place] or b"") if size <= MAX_CHUNK else None
-    return tuple(values)
-
-
-def read_octets_of_txn(
-    txn: Transaction, account_id: AccountId, mailbox_id: MailboxId, uid: Uid, start: int, stop: int
-) -> bytes:
-    """Octets of one message, prefix included; of an expunged one too while it can be undeleted."""
-    row = None
-    for table in ("messages", "expunged"):
-        row = row or txn.row(
-            f"SELECT content_id, prefix FROM {table}"
-            " WHERE account_id = ? AND mailbox_id = ? AND uid = ? AND content_id IS NOT NULL",
-            (account_id, mailbox_id, uid),
-        )
-    if row is None:
-        return b""
-    content_id, prefix = row
-    before = len(prefix)
-    octets: bytes = prefix[start:stop]
-    if stop > before:
-        octets += read_octets_txn(txn, content_id, max(0, start - before), stop - before)
-    return octets
 
 
 def flag_rows_txn(txn: Transaction, account_id: AccountId, mailbox_id: MailboxId) -> list[FlagRow]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 from pymailsuite.store.engines.base import Cursor, Engine
@@ -16,6 +17,7 @@ from pymailsuite.values import AccountId, ModSeq
 Row = tuple[Any, ...]
 
 _ROWS_A_STATEMENT = 32
+_ROWS_A_WEIGHING = 16
 
 
 class Transaction:
@@ -25,13 +27,14 @@ class Transaction:
     left with :meth:`call_after` and :meth:`announce`, and happens once, after the commit, in the reactor thread.
     """
 
-    __slots__ = ("_cursor", "_engine", "announced", "effects", "for_update", "locked", "skip_locked")
+    __slots__ = ("_cursor", "_engine", "announced", "effects", "for_update", "locked", "rows_as_fetched", "skip_locked")
 
     def __init__(self, cursor: Cursor, engine: Engine) -> None:
         self._cursor = cursor
         self._engine = engine
         self.skip_locked = engine.skip_locked
         self.for_update = engine.for_update
+        self.rows_as_fetched = engine.rows_as_fetched
         self.locked: frozenset[AccountId] = frozenset()
         """Accounts whose locks were taken before any function of the group ran, so that they outlast its savepoint."""
         self.effects: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
@@ -41,6 +44,25 @@ class Transaction:
         """All rows of a statement."""
         self._cursor.execute(sql, values)
         return self._cursor.fetchall()
+
+    def rows_within(
+        self, sql: str, values: Sequence[Any], rows: list[Row], heavy: Sequence[int], most_octets: int
+    ) -> int:
+        """Add rows of a statement to ``rows`` until their columns ``heavy``, octets or None each, hold ``most_octets``.
+
+        How many octets are left; none: there may be more rows, and a few may have been added beyond the limit.
+        """
+        cursor = self._cursor
+        cursor.execute(sql, values)
+        while some := cursor.fetchmany(_ROWS_A_WEIGHING):
+            rows += some
+            for place in heavy:
+                most_octets -= sum(map(len, filter(None, map(itemgetter(place), some))))
+            if most_octets <= 0:
+                cursor.execute("SELECT 1")  # ends the statement, which would hold the transaction open
+                cursor.fetchall()
+                break
+        return most_octets
 
     def row(self, sql: str, values: Sequence[Any] = ()) -> Row | None:
         """The first row, or None."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 from pymailsuite.interfaces.channel import IStoreChannel
@@ -50,12 +50,21 @@ class Cursor(Protocol):
 
     def fetchall(self) -> list[Any]: ...
 
+    def fetchmany(self, size: int, /) -> list[Any]: ...
+
 
 class Connection(Protocol):
     """A connection used by one thread at a time."""
 
     def cursor(self) -> Cursor:
         """A cursor to run statements with."""
+
+    def stop_when(self, abandoned: Callable[[], bool]) -> None:
+        """End a long statement with an error when ``abandoned`` says that nobody waits for it any more.
+
+        It is asked now and then, in the thread that uses the connection. A database that cannot ask it lets its
+        statements come to their end.
+        """
 
     def begin_write(self, lasting: bool = True) -> None:
         """Open a transaction that may write; waits a little for another process.
@@ -127,6 +136,9 @@ class Engine(Protocol):
     writes_in_turn: ClassVar[bool]
     """One transaction writes at a time, whichever process it is in: what several processes write is committed apart,
     and costs more than if one of them wrote it."""
+
+    rows_as_fetched: ClassVar[bool]
+    """A statement yields its rows as they are fetched; else all of them are in memory before the first."""
 
     writers: int
     """How many connections may write at the same time to any good."""

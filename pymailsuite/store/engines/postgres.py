@@ -20,7 +20,7 @@ from __future__ import annotations
 import re
 import secrets
 import select
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache, partial
 from typing import Any, ClassVar
@@ -156,6 +156,9 @@ class PostgresCursor:
     def fetchall(self) -> list[Any]:
         return self._cursor.fetchall()
 
+    def fetchmany(self, size: int, /) -> list[Any]:
+        return self._cursor.fetchmany(size)
+
     def send(self, sql: str, values: Sequence[Any]) -> None:
         """Execute it with the next statement."""
         self._connection.owe(numbered(sql).encode(), values or None)
@@ -199,6 +202,9 @@ class PostgresConnection:
 
     def cursor(self) -> Cursor:
         return PostgresCursor(self)
+
+    def stop_when(self, abandoned: Callable[[], bool]) -> None:
+        """Nothing: who waits for the server cannot ask. What is read is bounded by rows and octets, and soon there."""
 
     def raw_cursor(self) -> RawCursor[Any]:
         """A cursor whose values and answers travel as they are, octets as octets."""
@@ -368,6 +374,7 @@ class PostgresEngine:
     skip_locked: ClassVar[str] = " FOR UPDATE SKIP LOCKED"
     for_update: ClassVar[str] = " FOR UPDATE"
     writes_in_turn: ClassVar[bool] = False
+    rows_as_fetched: ClassVar[bool] = False
 
     def __init__(self, url: str, settings: StoreSection) -> None:
         try:

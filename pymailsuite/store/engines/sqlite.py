@@ -13,7 +13,7 @@ import fcntl
 import os
 import sqlite3
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from pymailsuite.config.sections.store import StoreSection
@@ -25,6 +25,8 @@ _BUSY_WAIT_S = 2.0
 _FIRST_WAIT_S, _WAIT_FACTOR, _LONGEST_WAIT_S = 0.0003, 1.05, 0.01
 _LOW_SPACE = 64 * 1024
 _STATEMENTS_KEPT = 400
+_ASK_EVERY = 200_000
+"""Instructions of SQLite's machine, a few milliseconds, after which it is asked whether the answer is still wanted."""
 
 _TROUBLES: dict[int, Trouble] = {
     sqlite3.SQLITE_FULL: Trouble.FULL,
@@ -76,6 +78,9 @@ class SqliteConnection:
 
     def cursor(self) -> Cursor:
         return self._connection.cursor()
+
+    def stop_when(self, abandoned: Callable[[], bool]) -> None:
+        self._connection.set_progress_handler(abandoned, _ASK_EVERY)
 
     def begin_write(self, lasting: bool = True) -> None:
         if lasting is not self._lasting:
@@ -158,6 +163,7 @@ class SqliteEngine:
     skip_locked: ClassVar[str] = ""
     for_update: ClassVar[str] = ""
     writes_in_turn: ClassVar[bool] = True
+    rows_as_fetched: ClassVar[bool] = True
     writers = 1
 
     def __init__(self, path: str | None, settings: StoreSection) -> None:

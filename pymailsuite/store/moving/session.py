@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 from pymailsuite.config.sections.store import StoreSection
 from pymailsuite.errors import ConfigError
 from pymailsuite.store.engines.base import Engine
-from pymailsuite.store.jobs import Job, Worker
+from pymailsuite.store.jobs import Job, ReadJob, Worker
 from pymailsuite.store.migrate import UNFINISHED, migrate_txn, schema_steps
 from pymailsuite.store.tables import declared_tables
 from pymailsuite.store.transaction import Transaction
@@ -42,7 +42,7 @@ class StoreSession:
     def read(self, description: str, function: Callable[[Transaction], T], *, once: bool = False) -> T:
         """What ``function`` answers, all of it at one moment of the store. It is called again, should the connection be
         lost, unless ``once`` says that it does things which cannot be done twice."""
-        job = Job(description, function)
+        job = ReadJob(description, function)
         self._worker.read(job, 0.0 if once else self._busy_limit_s)
         return cast("T", self._outcome(job))
 

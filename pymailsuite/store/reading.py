@@ -1,0 +1,169 @@
+"""Messages and their octets as they are read, never more of them at once than asked for.
+
+What a message weighs is known to the database alone: a row may hold a few octets or the better part of a megabyte. So
+who reads many messages says how many octets there may be, and is told with which message they were reached.
+"""
+
+# ruff: noqa: S608
+# Statements are put together from constants of this room; values always travel beside them.
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from pymailsuite.interfaces.mail import Column, MessageRow
+from pymailsuite.store.contents import read_octets_txn
+from pymailsuite.store.transaction import Row, Transaction
+from pymailsuite.store.uid_ranges import conditions
+from pymailsuite.values import MAX_CHUNK, AccountId, MailboxId, Uid, UidSet
+
+_NO_LIMIT: Final = 1 << 62
+_FEW: Final = 16
+"""Messages that may be read without asking for their weight first."""
+
+_EXPRESSIONS = {
+    Column.UID: "m.uid",
+    Column.SYSTEM_FLAGS: "m.system_flags",
+    Column.KEYWORDS: "m.keywords",
+    Column.MODSEQ: "m.modseq",
+    Column.INTERNAL_DATE: "m.internal_date",
+    Column.SAVE_DATE: "m.save_date",
+    Column.SIZE: "m.size",
+    Column.CONTENT_ID: "m.content_id",
+    Column.PREFIX: "m.prefix",
+    Column.HEADER_SIZE: "c.header_size",
+    Column.ENVELOPE: "c.envelope",
+    Column.BODY: "c.body",
+    Column.BODYSTRUCTURE: "c.bodystructure",
+    Column.PARTS: "c.parts",
+    Column.HEADER: "substr(k.octets, 1, CAST(c.header_size AS INTEGER))",
+    Column.OCTETS: f"CASE WHEN m.size <= {MAX_CHUNK} THEN k.octets END",
+}
+_JOIN_CONTENTS = " JOIN contents c ON c.content_id = m.content_id"
+_JOIN_FIRST_CHUNK = " LEFT JOIN content_chunks k ON k.content_id = m.content_id AND k.position = 0"
+_WEIGHTS: Final = {
+    Column.PREFIX: "length(m.prefix)",
+    Column.ENVELOPE: "length(c.envelope)",
+    Column.BODY: "length(c.body)",
+    Column.BODYSTRUCTURE: "length(c.bodystructure)",
+    Column.PARTS: "length(c.parts)",
+    Column.HEADER: "c.header_size",
+    Column.OCTETS: f"CASE WHEN m.size <= {MAX_CHUNK} THEN m.size ELSE 0 END",
+}
+"""Columns of no known size, and how many octets a row has there."""
+
+
+def read_messages_txn(
+    txn: Transaction,
+    account_id: AccountId,
+    mailbox_id: MailboxId,
+    uids: UidSet,
+    columns: Sequence[Column],
+    most_octets: int = _NO_LIMIT,
+) -> tuple[Sequence[MessageRow], Uid | None]:
+    """Rows of those of ``uids`` that exist, by ascending UID, with just the columns asked for.
+
+    Once ``most_octets`` are reached no more are read, a few rows apart; the last UID tells how far that was, None that
+    all were read. There is always one row at least.
+    """
+    with_header, with_octets = Column.HEADER in columns, Column.OCTETS in columns
+    expressions = [_EXPRESSIONS[column] for column in columns]
+    if with_header or with_octets:
+        expressions += ["m.prefix", "m.content_id", "m.size", "c.header_size" if with_header else "0"]
+    joins = ""
+    if any(expression.find("c.") >= 0 for expression in expressions):
+        joins += _JOIN_CONTENTS
+    if with_header or with_octets:
+        # Metadata of long messages is read without their octets.
+        joins += _JOIN_FIRST_CHUNK if with_header else f"{_JOIN_FIRST_CHUNK} AND m.size <= {MAX_CHUNK}"
+    select = f"SELECT {', '.join(expressions)} FROM messages m{joins}"
+    heavy = [place for place, column in enumerate(columns) if column in _WEIGHTS]
+    limited = bool(heavy) and most_octets < _NO_LIMIT
+    last: Uid | None = None
+    if limited and not txn.rows_as_fetched:
+        uids, last = _affordable_txn(txn, account_id, mailbox_id, uids, columns, most_octets)
+    rows: list[Row] = []
+    left = most_octets
+    for condition, values in conditions(uids, "m.uid"):
+        sql = f"{select} WHERE m.account_id = ? AND m.mailbox_id = ? AND {condition} ORDER BY m.uid"
+        values = [account_id, mailbox_id, *values]  # noqa: PLW2901
+        if not limited:
+            rows += txn.rows(sql, values)
+            continue
+        left = txn.rows_within(sql, values, rows, heavy, left)
+        if left <= 0:
+            last = rows[-1][columns.index(Column.UID)]
+            break
+    if with_header or with_octets:
+        return [_with_octets_txn(txn, row, columns) for row in rows], last
+    return rows, last
+
+
+def _affordable_txn(
+    txn: Transaction,
+    account_id: AccountId,
+    mailbox_id: MailboxId,
+    uids: UidSet,
+    columns: Sequence[Column],
+    most_octets: int,
+) -> tuple[UidSet, Uid | None]:
+    """The first of ``uids`` that weigh as much, for a database that would send all rows at once; and the last of them,
+    if there are more."""
+    low, high = uids.ranges[0][0], uids.ranges[-1][1]
+    if high - low < _FEW:
+        return uids, None
+    weight = " + ".join(_WEIGHTS[column] for column in columns if column in _WEIGHTS)
+    joins = _JOIN_CONTENTS if "c." in weight else ""
+    for condition, values in conditions(uids, "m.uid"):
+        for uid, octets in txn.rows(
+            f"SELECT m.uid, {weight} FROM messages m{joins}"
+            f" WHERE m.account_id = ? AND m.mailbox_id = ? AND {condition} ORDER BY m.uid",
+            [account_id, mailbox_id, *values],
+        ):
+            most_octets -= octets
+            if most_octets <= 0:
+                cut = UidSet((start, min(stop, uid)) for start, stop in uids.ranges if start <= uid)
+                return cut, Uid(uid)
+    return uids, None
+
+
+def _with_octets_txn(txn: Transaction, row: Row, columns: Sequence[Column]) -> MessageRow:
+    """The row with its prefix before header and octets; what of a long header lies past the first chunk is read."""
+    prefix, content_id, size, header_size = row[-4:]
+    values = list(row[: len(columns)])
+    for place, column in enumerate(columns):
+        if column is Column.HEADER:
+            header = values[place] or b""
+            position = len(header)
+            while position < header_size:
+                piece = read_octets_txn(txn, content_id, position, min(header_size, position + MAX_CHUNK))
+                if not piece:
+                    break
+                header += piece
+                position += len(piece)
+            values[place] = prefix + header
+        elif column is Column.OCTETS:
+            values[place] = prefix + (values[place] or b"") if size <= MAX_CHUNK else None
+    return tuple(values)
+
+
+def read_octets_of_txn(
+    txn: Transaction, account_id: AccountId, mailbox_id: MailboxId, uid: Uid, start: int, stop: int
+) -> bytes:
+    """Octets of one message, prefix included; of an expunged one too while it can be undeleted."""
+    row = None
+    for table in ("messages", "expunged"):
+        row = row or txn.row(
+            f"SELECT content_id, prefix FROM {table}"
+            " WHERE account_id = ? AND mailbox_id = ? AND uid = ? AND content_id IS NOT NULL",
+            (account_id, mailbox_id, uid),
+        )
+    if row is None:
+        return b""
+    content_id, prefix = row
+    before = len(prefix)
+    octets: bytes = prefix[start:stop]
+    if stop > before:
+        octets += read_octets_txn(txn, content_id, max(0, start - before), stop - before)
+    return octets
