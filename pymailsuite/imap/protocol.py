@@ -76,7 +76,8 @@ class ImapProtocol(ShellProtocol):
 
     def turn_failed(self, failure: Failure) -> None:
         """What failed outside of a command leaves the session in no known state."""
-        self.send(replies.bye("Internal error"))
+        if not self._session.mid_response:
+            self.send(replies.bye("Internal error"))
         self.close()
 
     def connection_closed(self, reason: Failure) -> None:
@@ -135,13 +136,20 @@ class ImapProtocol(ShellProtocol):
         self._running = running
         running.addBoth(self._ran)
 
+    def _command_broke(self, failure: Failure) -> None:
+        """What a session does not answer itself. Raised here, for this is called back, and who called would keep it."""
+        try:
+            failure.raiseException()
+        except Exception:
+            self._turn_failed()
+
     def _ran(self, result: Failure | None) -> None:
         """A command is done; if the pump is not just waiting for that on the stack, go on with the next."""
         self._running = None
         if isinstance(result, Failure) and not (
             self.connection_ended and result.check(CancelledError, ConnectionClosed) is not None
         ):
-            self.in_turn(result.raiseException)
+            self.in_turn(self._command_broke, result)
             return
         if not self._in_turn and not self.closing:
             self.in_turn(self._pump)

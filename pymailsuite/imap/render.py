@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import repeat
@@ -71,6 +72,9 @@ def flag_list(system_flags: int, keywords: str = "", recent: bool = False) -> by
 
 _MONTHS: Final = b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 _EPOCH: Final = datetime.date(1970, 1, 1).toordinal()
+FIRST_SECOND: Final = (datetime.date.min.toordinal() - _EPOCH) * 86400
+LAST_SECOND: Final = (datetime.date.max.toordinal() - _EPOCH + 1) * 86400 - 1
+"""POSIX seconds of the first and the last moment that a date-time in UTC can say: years have four digits."""
 _MINUTES: Final = tuple(b"%02d:%02d:" % divmod(minute, 60) for minute in range(24 * 60))
 _SECONDS: Final = tuple(b'%02d +0000"' % second for second in range(60))
 
@@ -85,18 +89,30 @@ class DateTimes(dict[int, bytes]):
     """Formats many dates at the cost of a few look-ups each: remembers the text of each day (since 1970) it met."""
 
     def __missing__(self, day: int) -> bytes:
-        text = self[day] = _day(day)
+        # A stored moment that no date-time can say takes the nearest day: it is to harm its own message alone.
+        text = self[day] = _day(min(max(day, FIRST_SECOND // 86400), LAST_SECOND // 86400))
         return text
 
     def columns(self, seconds: Iterable[float]) -> tuple[Iterable[bytes], Iterable[bytes], Iterable[bytes]]:
         """For each of the POSIX ``seconds`` three texts, which joined are its date-time in UTC with its quotes."""
-        whole = list(map(int, seconds))
+        seconds = list(seconds)
+        try:
+            whole = list(map(int, seconds))
+        except (ValueError, OverflowError):
+            whole = list(map(_whole, seconds))
         minutes = map(mod, map(floordiv, whole, repeat(60)), repeat(24 * 60))
         return (
             map(self.__getitem__, map(floordiv, whole, repeat(86400))),
             map(_MINUTES.__getitem__, minutes),
             map(_SECONDS.__getitem__, map(mod, whole, repeat(60))),
         )
+
+
+def _whole(seconds: float) -> int:
+    """Whole seconds, of infinity and NaN too."""
+    if math.isfinite(seconds):
+        return int(seconds)
+    return FIRST_SECOND if seconds == -math.inf else LAST_SECOND
 
 
 def date_time(seconds: float) -> bytes:

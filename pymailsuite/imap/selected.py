@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from pymailsuite.errors import PeerError
 from pymailsuite.imap.flags import FlagState, StateByFlags, flag_states
 from pymailsuite.imap.snapshots import Snapshot
 from pymailsuite.imap.values import SequenceSet
-from pymailsuite.interfaces import Changes, Mailbox
-from pymailsuite.values import UID_MAX, ModSeq, SystemFlag, UidSet
+from pymailsuite.interfaces import Changes, Mailbox, StoreResult
+from pymailsuite.values import UID_MAX, SystemFlag, UidSet
 
 Row = tuple[int, int, str, int]
 """A message as the store tells of it: uid, system flags, keywords, modseq."""
@@ -50,7 +50,6 @@ class View:
         "read_only",
         "recent",
         "states",
-        "stop_notices",
         "uid_validity",
         "uids",
     )
@@ -73,12 +72,11 @@ class View:
             self.keywords = frozenset()
             """Keywords the client was told of in FLAGS."""
             self.modseq = mailbox.highest_modseq
-            """Changes up to here are in the view, or wait in it."""
+            """All changes up to here are in the view, or wait in it. Rows of own commands may be newer."""
             self.note_keywords(set(self.states))
         # RFC 3501 §6.3.2: EXAMINE shows what is recent, and takes it from nobody.
         self.recent = UidSet(((mailbox.first_recent, UID_MAX),)) if read_only else UidSet()
         self._gone: set[int] | None = None
-        self.stop_notices: Callable[[], None] | None = None
 
     def snapshot(self, now: float) -> Snapshot | None:
         """What the next session may start from; None if the client is owed something. The view is done for."""
@@ -194,7 +192,11 @@ class View:
 
     def note_keywords(self, states: Iterable[FlagState]) -> bool:
         """Learn the keywords of these; True if one is new, so that FLAGS must be told before they are (S114)."""
-        seen = {word for words in {state.keywords for state in states if state.keywords} for word in words.split()}
+        return self.note_words({state.keywords for state in states if state.keywords})
+
+    def note_words(self, combinations: Iterable[str]) -> bool:
+        """The same for keywords as the store gives them."""
+        seen = {word for words in combinations for word in words.split()}
         if seen <= self.keywords:
             return False
         self.keywords |= seen
@@ -225,17 +227,24 @@ class View:
             place += 1
         return places, changed, self.note_keywords({states[place] for place in changed})
 
-    def take_own(self, modseq: ModSeq) -> None:
-        """A change of our own took this modseq. If it is the very next, nothing else happened in between."""
-        if modseq == self.modseq + 1:
-            self.modseq = modseq
+    def take_result(self, result: StoreResult) -> tuple[list[int], bool]:
+        """What became of messages by an own command: their places, and if a keyword is new.
+
+        The view moves on only if it knew of everything that happened to the mailbox before the command. Otherwise the
+        next question to the store brings what others did, and of the own rows no second word (:meth:`take_rows`).
+        """
+        places, _, new_keyword = self.take_rows(result.changed)
+        if result.before <= self.modseq < result.modseq:
+            self.modseq = result.modseq
+        return places, new_keyword
 
     # --- the mailbox moves on
 
     def take_changes(self, changes: Changes) -> tuple[list[int], int, bool]:
         """Changes since :attr:`modseq`: places that changed, how many messages are new, and if a keyword is new.
 
-        Those expunged wait for :meth:`tell_expunged`.
+        Those expunged wait for :meth:`tell_expunged`. What is answered here is answered once: it must be told before
+        anything can fail.
         """
         if changes.expunged:
             known = [self.uids[p] for span in self._places_of(changes.expunged) for p in range(*span)]
@@ -252,6 +261,10 @@ class View:
             new_keyword |= self.note_keywords(set(states))
         self.modseq = changes.modseq
         return places, len(fresh), new_keyword
+
+    def has_arrivals(self, changes: Changes) -> bool:
+        """True if there are messages among them that are new to the client."""
+        return bool(changes.changed) and changes.changed[-1][0] > (self.uids[-1] if self.uids else 0)
 
     def _places_of(self, uids: UidSet) -> Iterator[tuple[int, int]]:
         for low, high in uids.ranges:

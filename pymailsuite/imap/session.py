@@ -9,14 +9,14 @@ IDLE (RFC 3501 §5.2): notices only mark the view as out of date, and the store 
 from __future__ import annotations
 
 import enum
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionClosed
 from twisted.logger import Logger
 
-from pymailsuite.errors import LoginRefused, MailError, NoSuchMailbox, PeerError
+from pymailsuite.errors import LoginRefused, MailError, NoSuchMailbox, PeerError, StorageFull
 from pymailsuite.imap import replies, values
 from pymailsuite.imap.commands import RUN
 from pymailsuite.imap.commands.append import Upload
@@ -34,10 +34,10 @@ from pymailsuite.imap.receiver import (
     MessageOctets,
     MessageOffered,
 )
-from pymailsuite.imap.selected import Row, View
+from pymailsuite.imap.selected import View
 from pymailsuite.imap.shared import Shared, Shell
 from pymailsuite.imap.snapshots import Snapshot
-from pymailsuite.interfaces import Changes, IImapAvatar
+from pymailsuite.interfaces import Changes, IImapAvatar, StoreResult
 from pymailsuite.values import ModSeq, UidSet
 
 Doing = Coroutine[Deferred[Any], Any, None] | Deferred[None]
@@ -103,12 +103,14 @@ class Session:
     __slots__ = (
         "_bad_commands",
         "_noticed",
+        "_stop_notices",
         "avatar",
         "condstore",
         "exchange",
         "failed_logins",
         "idle_tag",
         "log_out",
+        "mid_response",
         "out",
         "receiver",
         "shared",
@@ -131,11 +133,14 @@ class Session:
         self.view: View | None = None
         self._noticed = ModSeq(0)
         """Where the account was last announced to be; the view may be there already."""
+        self._stop_notices: Callable[[], None] | None = None
         self.condstore = False
         """True once the client has shown that it knows of modseqs (RFC 7162 §3.1)."""
         self.exchange: Exchange | None = None
         self.idle_tag: bytes | None = None
         self.upload: Upload | None = None
+        self.mid_response = False
+        """A response has begun that is sent in pieces: the client takes whatever comes now for the rest of it."""
         self.failed_logins = 0
         self._bad_commands = 0
 
@@ -209,6 +214,9 @@ class Session:
 
     def end(self, words: str) -> None:
         """Say BYE and close. Source: RFC 3501 §7.1.5."""
+        if self.mid_response:
+            self.fall_silent()
+            return
         if self.state is not State.LOGOUT:
             self.out.append(replies.bye(words))
         self.state = State.LOGOUT
@@ -290,26 +298,35 @@ class Session:
             self.shell.set_timeout(self.shared.settings.write_timeout)
         return waiting
 
+    def send_part(self, octets: bytes) -> Deferred[None] | None:
+        """As :meth:`send_now`, for a piece of a response: until the last of it nothing else can be said."""
+        self.mid_response = True
+        return self.send_now(octets)
+
     def fall_silent(self) -> None:
         """Close without another word."""
         self.state = State.LOGOUT
         self.out.clear()
         self.shell.close()
 
-    def select(self, view: View) -> None:
-        """This mailbox is selected from now on."""
+    def watch(self) -> None:
+        """A mailbox is about to be read: what happens to the account from now on is noticed."""
         assert self.avatar is not None
+        self._noticed = ModSeq(0)
+        self._stop_notices = self.shared.notices.subscribe(self.avatar.account.account_id, self.take_notice)
+
+    def select(self, view: View) -> None:
+        """This mailbox is selected from now on. It was read after :meth:`watch`, so that nothing is missed between."""
         self.view = view
         self.state = State.SELECTED
-        self._noticed = ModSeq(0)
-        view.stop_notices = self.shared.notices.subscribe(self.avatar.account.account_id, self.take_notice)
 
     def deselect(self) -> None:
         """No mailbox is selected from now on; harmless if none was."""
+        stop, self._stop_notices = self._stop_notices, None
+        if stop is not None:
+            stop()
         view, self.view = self.view, None
         if view is not None:
-            if view.stop_notices is not None:
-                view.stop_notices()
             shared = self.shared
             snapshot = view.snapshot(shared.reactor.seconds())
             if snapshot is not None and self.avatar is not None:
@@ -328,12 +345,11 @@ class Session:
         view = self.selected
         changes: Changes = await self.mail.changes(view.mailbox_id, view.modseq)
         if not changes.exists:
-            self.deselect()
             raise NoSuchMailbox()
-        _, fresh, _ = view.take_changes(changes)
-        view.tell_expunged()
-        if fresh or claims:
+        if claims or view.has_arrivals(changes):
             await self._take_recent(view)
+        view.take_changes(changes)
+        view.tell_expunged()
 
     async def arrived_in(self, name: str) -> None:
         """Our own command put messages into a mailbox; if it is the selected one the client hears of them at once.
@@ -343,15 +359,19 @@ class Session:
         if self.view is not None and self.view.name == name:
             await self.sync(expunges=True, ask=True)
 
-    def take_own_rows(self, rows: Sequence[Row]) -> list[int]:
+    def take_result(self, result: StoreResult) -> list[int]:
         """What became of messages by our own command: their places. A new keyword is told."""
         view = self.selected
-        places, changed, new_keyword = view.take_rows(rows)
-        if changed:
-            view.take_own(ModSeq(max(map(view.modseqs.__getitem__, changed))))
+        places, new_keyword = view.take_result(result)
         if new_keyword:
             self.out.append(replies.flags_lines(view))
         return places
+
+    def note_keywords(self, combinations: Collection[str]) -> None:
+        """FLAGS is about to tell of these, which another session may have made and nobody told of yet."""
+        view = self.selected
+        if combinations and view.note_words(combinations):
+            self.out.append(replies.flags_lines(view))
 
     async def sync(self, *, expunges: bool, ask: bool = False) -> None:
         """Bring the view up to date and say what is new; ``ask`` the store even if nothing was announced.
@@ -366,7 +386,10 @@ class Session:
         if self.stale or ask:
             noticed, self._noticed = self._noticed, ModSeq(0)
             try:
-                changes = await self.mail.changes(view.mailbox_id, view.modseq)
+                changes: Changes = await self.mail.changes(view.mailbox_id, view.modseq)
+                if view.has_arrivals(changes):
+                    # Before they are taken: once they are, nothing may come between them and the client.
+                    await self._take_recent(view)
             except BaseException:
                 self._noticed = max(noticed, self._noticed)
                 raise
@@ -374,8 +397,6 @@ class Session:
                 self.end("The selected mailbox was deleted")
                 return
             places, fresh, new_keyword = view.take_changes(changes)
-        if fresh:
-            await self._take_recent(view)
         shrunk = False
         if expunges and view.owes_expunges:
             uids = view.uids
@@ -396,9 +417,14 @@ class Session:
 
     async def _take_recent(self, view: View) -> None:
         # RFC 3501 §2.3.2: \Recent is for one read-write session alone; one that only looks on takes nothing.
-        if not view.read_only:
+        if view.read_only:
+            return
+        try:
             claimed: UidSet = await self.mail.claim_recent(view.mailbox_id)
-            view.recent = UidSet((*view.recent.ranges, *claimed.ranges))
+        except StorageFull:
+            # A full disk shall not keep anybody from hearing of new messages.
+            return
+        view.recent = UidSet((*view.recent.ranges, *claimed.ranges))
 
     # --- events
 
@@ -502,6 +528,14 @@ class Session:
             # The client is gone or can be told nothing; a defect is still worth a line in the log.
             if not isinstance(error, (MailError, ConnectionClosed)):
                 self.log.failure("{event}: {log_failure.value}", event="imap.command_failed")
+            return
+        if self.mid_response:
+            # A tagged line would become a part of the message that the client then keeps.
+            if isinstance(error, MailError):
+                self.log.error("{event}: {error}", event="imap.response_cut", error=error, peer_ip=self.shell.peer_ip)
+            else:
+                self.log.failure("{event}: {log_failure.value}", event="imap.response_cut", peer_ip=self.shell.peer_ip)
+            self.fall_silent()
             return
         if isinstance(error, MailError):
             if error.cause:

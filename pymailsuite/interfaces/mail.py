@@ -92,11 +92,15 @@ class Changes:
 class StoreResult:
     """What STORE did. ``changed`` rows are (uid, system_flags, keywords, modseq) of all messages now as asked.
 
-    ``modified`` failed UNCHANGEDSINCE (RFC 7162 §3.1.3). UIDs not in the mailbox are in neither.
+    ``modified`` failed UNCHANGEDSINCE (RFC 7162 §3.1.3). UIDs not in the mailbox are in neither. ``modseq`` is what the
+    command took, whether or not a row changed, and ``before`` the mailbox's highest modseq until then: between the two
+    nothing happened to the mailbox, so that whoever knows all changes up to ``before`` now knows all up to ``modseq``.
     """
 
     changed: Sequence[tuple[int, int, str, int]]
-    modified: UidSet = field(factory=UidSet)
+    modified: UidSet
+    before: ModSeq
+    modseq: ModSeq
 
 
 @frozen

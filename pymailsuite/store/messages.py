@@ -146,7 +146,7 @@ def store_flags_txn(
 ) -> StoreResult:
     """Change flags of all; a message whose flags do not change keeps its modseq."""
     modseq = advance_txn(txn, account_id)
-    mailbox_of_id_txn(txn, account_id, mailbox_id)
+    before = mailbox_of_id_txn(txn, account_id, mailbox_id).highest_modseq
     select = f"SELECT {_FLAG_COLUMNS} FROM messages"
     rows: list[FlagRow] = rows_of_txn(txn, select, account_id, mailbox_id, uids)
     apply = flag_change(change, flags)
@@ -181,7 +181,7 @@ def store_flags_txn(
     if altered:
         reflag_txn(txn, account_id, mailbox_id, modseq, unseen // _SEEN, deleted // _DELETED)
         txn.announce(account_id, modseq)
-    return StoreResult(answer, UidSet.of(modified))
+    return StoreResult(answer, UidSet.of(modified), before, modseq)
 
 
 # --- leaving

@@ -34,7 +34,7 @@ async def store(session: Session, command: values.Store) -> bytes:
     result: StoreResult = await session.mail.store_flags(
         view.mailbox_id, view.uids_of(spans), command.change, command.flags, command.unchanged_since
     )
-    places = session.take_own_rows(result.changed)
+    places = session.take_result(result)
     if command.silent:
         surprising = _surprising(view, command, before, places)
         if session.condstore:

@@ -7,18 +7,20 @@ RFC 3501 §6.4.5, RFC 7162 §3.1.4.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from attrs import frozen
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
-from pymailsuite.errors import StorageFull
+from pymailsuite.errors import MailError, StorageFull
 from pymailsuite.imap import replies, values
-from pymailsuite.imap.fetch import FetchPlan, OctetsGone, Pieces, compile_fetch, write_pieces
-from pymailsuite.imap.selected import Spans, View
+from pymailsuite.imap.fetch import FetchPlan, Response, Unanswered, compile_fetch, write_pieces
+from pymailsuite.imap.selected import Spans, View, joined
 from pymailsuite.imap.values import Datum
 from pymailsuite.interfaces import MessageRow
-from pymailsuite.values import FlagChange, Flags, SystemFlag
+from pymailsuite.values import FlagChange, Flags, SystemFlag, UidSet
 
 if TYPE_CHECKING:
     from pymailsuite.imap.session import Session
@@ -32,8 +34,16 @@ _FIRST_ROWS: Final = 512
 _MOST_ROWS: Final = 4096
 _KNOWN_ROWS: Final = 10_000
 
-_Batch = tuple[int, list[bytes | Pieces]]
-"""How many messages were there, and their responses."""
+
+@frozen
+class _Batch:
+    """``found`` messages and their responses; ``unseen`` are the UIDs of those to be marked as seen that are not,
+    ``keywords`` those that FLAGS tells of, as the store gives them."""
+
+    found: int
+    responses: list[Response]
+    unseen: Sequence[int]
+    keywords: Collection[str]
 
 
 async def fetch(session: Session, command: values.Fetch) -> bytes:
@@ -55,14 +65,30 @@ async def fetch(session: Session, command: values.Fetch) -> bytes:
         told = await _set_seen(session, view, spans)
         if told and session.condstore:
             plan = compile_fetch(command.items, uid=command.uid, condstore=True)
+    reading = _Reading(session, view, plan, spans)
+    try:
+        await reading.send_all()
+    except Exception:
+        # What was set is told, whatever became of the rest: the view takes it for told.
+        _tell_flags(session, command, told)
+        raise
+    if not plan.gives_flags:
+        _tell_flags(session, command, told)
+    if reading.unseen:
+        # Another session has taken \Seen away, and this one was not told of that yet.
+        _tell_flags(session, command, joined(await _add_seen(session, view, UidSet.of(reading.unseen))))
+    if reading.failures:
+        raise reading.failures[0]
     wanted = sum(stop - start for start, stop in spans)
-    found = await _Reading(session, view, plan, spans).send_all()
-    if told and not plan.gives_flags:
-        session.out.append(replies.fetched_flags(view, told, uid=command.uid, modseq=session.condstore))
-    if found < wanted and not command.uid:
+    if reading.found < wanted and not command.uid:
         # RFC 2180 §4.1.2: by number the client may not be told yet that they are gone.
         raise replies.ExpungeIssued()
     return b"OK FETCH completed"
+
+
+def _tell_flags(session: Session, command: values.Fetch, spans: Spans) -> None:
+    view = session.selected
+    session.out.append(replies.fetched_flags(view, spans, uid=command.uid, modseq=session.condstore))
 
 
 async def _say_known(session: Session, view: View, command: values.Fetch, spans: Spans) -> None:
@@ -77,19 +103,22 @@ async def _say_known(session: Session, view: View, command: values.Fetch, spans:
 
 
 async def _set_seen(session: Session, view: View, spans: Spans) -> Spans:
-    """Set ``\\Seen`` where it lacks; the places where it did (RFC 3501 §6.4.5: the flags are told too)."""
+    """Set ``\\Seen`` where the view lacks it; those places (RFC 3501 §6.4.5: the flags are told too).
+
+    Before the messages are read, so that FLAGS of the same response have it.
+    """
     unseen = view.lacking(spans, SystemFlag.SEEN)
-    if not unseen:
-        return []
+    return joined(await _add_seen(session, view, view.uids_of(unseen))) if unseen else []
+
+
+async def _add_seen(session: Session, view: View, uids: UidSet) -> list[int]:
+    """Set ``\\Seen``; the places of those that have it now."""
     try:
-        result = await session.mail.store_flags(
-            view.mailbox_id, view.uids_of(unseen), FlagChange.ADD, Flags(SystemFlag.SEEN), None
-        )
+        result = await session.mail.store_flags(view.mailbox_id, uids, FlagChange.ADD, Flags(SystemFlag.SEEN), None)
     except StorageFull:
         # A full disk shall not keep anybody from reading.
         return []
-    session.take_own_rows(result.changed)
-    return unseen
+    return session.take_result(result)
 
 
 class _Cut:
@@ -116,7 +145,11 @@ class _Cut:
 
 
 class _Reading:
-    """One FETCH that reads the store."""
+    """One FETCH that reads the store.
+
+    After :meth:`send_all` ``found`` is how many messages there were, ``unseen`` the UIDs of those that lacked the
+    ``\\Seen`` they should have, whatever the view knows of them, and ``failures`` why some have no response.
+    """
 
     def __init__(self, session: Session, view: View, plan: FetchPlan, spans: Spans) -> None:
         self._session = session
@@ -124,25 +157,29 @@ class _Reading:
         self._plan = plan
         self._cut = _Cut(spans)
         self._count = _FIRST_MESSAGES if plan.reads_octets else _FIRST_ROWS
-        self._found = 0
+        self._sets_seen = plan.sets_seen and not view.read_only
+        self.found = 0
+        self.unseen: list[int] = []
+        self.failures: list[Exception] = []
 
-    async def send_all(self) -> int:
-        """Send all responses; how many messages there were."""
+    async def send_all(self) -> None:
+        """Send all responses."""
         ahead = self._read()
         try:
             while ahead is not None:
-                found, batch = await ahead
+                batch = await ahead
                 ahead = None
-                self._found += found
-                self._adapt(batch)
+                self.unseen += batch.unseen
+                self.found += batch.found
+                self._adapt(batch.responses)
                 ahead = self._read()
-                for octets in batch:
-                    await self._send(octets)
+                self._session.note_keywords(batch.keywords)
+                for response in batch.responses:
+                    await self._send(response)
         finally:
             if ahead is not None:
                 # The client is gone; so is whoever would look at what this ends with.
                 ahead.addErrback(lambda _: None)
-        return self._found
 
     def _read(self) -> Deferred[_Batch] | None:
         """Ask for the next piece; None if that was all."""
@@ -155,35 +192,50 @@ class _Reading:
         for start, stop in spans:
             numbers.update(zip(view.uids[start:stop], range(start + 1, stop + 1), strict=True))
 
+        sets_seen = self._sets_seen
+
         def convert(rows: Sequence[MessageRow]) -> _Batch:
-            return len(rows), plan.render_batch(rows, numbers.__getitem__, recent)
+            responses = plan.render_batch(rows, numbers.__getitem__, recent)
+            return _Batch(len(rows), responses, plan.unseen(rows) if sets_seen else (), plan.keywords(rows))
 
         answer: Deferred[_Batch] = self._session.mail.read_messages(
             view.mailbox_id, view.uids_of(spans), plan.columns, convert
         )
         return answer
 
-    def _adapt(self, batch: list[bytes | Pieces]) -> None:
+    def _adapt(self, batch: list[Response]) -> None:
         """Ask next time for as many messages as make a piece of the size that was set."""
         size = sum(len(octets) for octets in batch if isinstance(octets, bytes))
         if size:
             fitting = self._count * self._session.shared.settings.fetch_piece // size
             self._count = max(1, min(fitting, self._count * 8, _MOST_ROWS))
 
-    async def _send(self, octets: bytes | Pieces) -> None:
+    async def _send(self, response: Response) -> None:
         session = self._session
-        if isinstance(octets, bytes):
-            session.out.append(octets)
-            if not self._cut.is_empty or len(octets) > session.shared.settings.fetch_piece:
+        if isinstance(response, Unanswered):
+            self._note_failure(response)
+            return
+        if isinstance(response, bytes):
+            session.out.append(response)
+            if not self._cut.is_empty or len(response) > session.shared.settings.fetch_piece:
                 await session.drain()
             return
         await session.drain()
-        try:
-            await write_pieces(octets, self._read_octets, session.send_now)
-        except OctetsGone:
-            # A literal is half written, so nothing that could be said now would be understood.
-            session.fall_silent()
-            raise
+        await write_pieces(response, self._read_octets, session.send_part)
+        session.mid_response = False
+
+    def _note_failure(self, unanswered: Unanswered) -> None:
+        """One message has no response; those of the others are not to fail with it."""
+        error = unanswered.error
+        if not isinstance(error, MailError):
+            self._session.log.failure(
+                "{event} of uid {uid}: {log_failure.value}",
+                Failure(error),
+                event="imap.response_failed",
+                uid=unanswered.uid,
+            )
+            error = replies.ServerBug()
+        self.failures.append(error)
 
     def _read_octets(self, uid: int, start: int, stop: int) -> Deferred[bytes]:
         octets: Deferred[bytes] = self._session.mail.read_octets(self._view.mailbox_id, uid, start, stop)

@@ -35,7 +35,13 @@ async def _open(session: Session, name: str, condstore: bool, read_only: bool) -
         session.out.append(b"* OK [CLOSED] Previous mailbox closed\r\n")
     if condstore:
         session.use_condstore()
-    mailbox, view = await _reopened(session, name, read_only) or await _opened(session, name, read_only)
+    session.watch()
+    try:
+        mailbox, view = await _reopened(session, name, read_only) or await _opened(session, name, read_only)
+    except BaseException:
+        # RFC 3501 §6.3.1: after a SELECT that failed no mailbox is selected.
+        session.deselect()
+        raise
     # A message without \Seen is looked for only if there is one.
     unseen = view.first_unseen() if mailbox.unseen else 0
     uid_next = max(mailbox.uid_next, view.uids[-1] + 1) if len(view) else mailbox.uid_next

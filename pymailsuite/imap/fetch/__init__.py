@@ -5,7 +5,7 @@ The plan is made in the reactor, the rendering runs in a reader thread; what is 
 """
 
 from pymailsuite.imap.batch import Slice
-from pymailsuite.imap.fetch.plan import FetchPlan, OctetsGone, compile_fetch, write_pieces
+from pymailsuite.imap.fetch.plan import FetchPlan, OctetsGone, Response, Unanswered, compile_fetch, write_pieces
 from pymailsuite.imap.fetch.sections import Pieces
 
-__all__ = ["FetchPlan", "OctetsGone", "Pieces", "Slice", "compile_fetch", "write_pieces"]
+__all__ = ["FetchPlan", "OctetsGone", "Pieces", "Response", "Slice", "Unanswered", "compile_fetch", "write_pieces"]

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Sequence
 from itertools import chain, islice, repeat
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
+
+from attrs import frozen
 
 from pymailsuite.errors import TemporaryFailure
 from pymailsuite.imap.batch import Batch, Slice
@@ -16,6 +18,7 @@ from pymailsuite.imap.fetch.metadata import MESSAGE_NUMBER, Text, constant, text
 from pymailsuite.imap.fetch.sections import Pieces, SectionItem, section_item
 from pymailsuite.imap.values import BinarySection, BodySection, Datum, FetchItem
 from pymailsuite.interfaces import Column, MessageRow
+from pymailsuite.values import SystemFlag
 
 
 class OctetsGone(TemporaryFailure):
@@ -25,6 +28,18 @@ class OctetsGone(TemporaryFailure):
     """
 
     text = "Message octets are gone"
+
+
+@frozen
+class Unanswered:
+    """Stands in place of the response of a message for which none can be made, with the reason."""
+
+    uid: int
+    error: Exception
+
+
+Response: TypeAlias = bytes | Pieces | Unanswered
+"""Whole responses of some messages, the one of a long message in pieces, or none."""
 
 
 class FetchPlan:
@@ -39,13 +54,26 @@ class FetchPlan:
         self.sets_seen = sets_seen
         self.gives_flags = gives_flags
         self.reads_octets = any(not isinstance(part, Text) and part.needs_octets for part in parts)
-        wanted = chain((Column.UID,), *(part.columns for part in parts))
+        flags = (Column.SYSTEM_FLAGS,) if sets_seen else ()
+        wanted = chain((Column.UID,), *(part.columns for part in parts), flags)
         self.columns: tuple[Column, ...] = tuple(dict.fromkeys(wanted))
         self._octets_at = self.columns.index(Column.OCTETS) if self.reads_octets else 0
 
     def is_long(self, row: MessageRow) -> bool:
         """True if the message's octets were too long to be read with the row: it needs :meth:`pieces`."""
         return self.reads_octets and row[self._octets_at] is None
+
+    def unseen(self, rows: Sequence[MessageRow]) -> list[int]:
+        """The UIDs of those of ``rows`` that lack ``\\Seen``; only for a plan that sets it."""
+        at, seen = self.columns.index(Column.SYSTEM_FLAGS), SystemFlag.SEEN.value
+        return [row[0] for row in rows if not row[at] & seen]
+
+    def keywords(self, rows: Sequence[MessageRow]) -> set[str]:
+        """The combinations of keywords that FLAGS tells of, if it is an item."""
+        if not self.gives_flags:
+            return set()
+        at = self.columns.index(Column.KEYWORDS)
+        return {row[at] for row in rows}
 
     def render(self, rows: Sequence[MessageRow], numbers: Callable[[int], int], recent: Container[int]) -> bytes:
         """All untagged FETCH responses of ``rows``, of which none :meth:`is_long`; for a reader thread.
@@ -68,12 +96,27 @@ class FetchPlan:
         return b"".join(chain.from_iterable(zip(*runs, strict=False)))
 
     def pieces(self, row: MessageRow, number: int, recent: Container[int]) -> Pieces:
-        """The response of one message, long or not: octets to write, and slices to read on the way."""
+        """The response of one message, long or not: octets to write, and slices to read on the way.
+
+        What the response may be refused with is raised here, before the first octet of it.
+        """
         batch = Batch(self.columns, (row,), lambda _: number, recent)
         is_long = self.is_long(row)
+        parts: list[bytes | SectionItem] = []
         for part in self._parts:
             if isinstance(part, Text):
-                yield next(iter(_filled(part, batch)))
+                parts.append(next(iter(_filled(part, batch))))
+            else:
+                if is_long:
+                    part.check(batch)
+                parts.append(part)
+        return self._pieces(parts, batch, is_long)
+
+    @staticmethod
+    def _pieces(parts: Sequence[bytes | SectionItem], batch: Batch, is_long: bool) -> Pieces:
+        for part in parts:
+            if isinstance(part, bytes):
+                yield part
             elif is_long:
                 yield from part.stream(batch)
             else:
@@ -82,19 +125,36 @@ class FetchPlan:
 
     def render_batch(
         self, rows: Sequence[MessageRow], numbers: Callable[[int], int], recent: Container[int]
-    ) -> list[bytes | Pieces]:
-        """As :meth:`render` for any rows, in order: octets, and the pieces of each long message among them."""
-        batch: list[bytes | Pieces] = []
+    ) -> list[Response]:
+        """As :meth:`render` for any rows, in order: octets, and the pieces of each long message among them.
+
+        A message whose response cannot be made takes nothing from the others.
+        """
+        batch: list[Response] = []
+
+        def render(some: Sequence[MessageRow]) -> None:
+            try:
+                batch.append(self.render(some, numbers, recent))
+            except Exception as error:
+                if len(some) == 1:
+                    batch.append(Unanswered(some[0][0], error))
+                    return
+                for row in some:
+                    render((row,))
+
         start = 0
         if self.reads_octets:
             for place, row in enumerate(rows):
                 if row[self._octets_at] is None:
                     if place > start:
-                        batch.append(self.render(rows[start:place], numbers, recent))
-                    batch.append(self.pieces(row, numbers(row[0]), recent))
+                        render(rows[start:place])
+                    try:
+                        batch.append(self.pieces(row, numbers(row[0]), recent))
+                    except Exception as error:
+                        batch.append(Unanswered(row[0], error))
                     start = place + 1
         if start < len(rows):
-            batch.append(self.render(rows[start:] if start else rows, numbers, recent))
+            render(rows[start:] if start else rows)
         return batch
 
 

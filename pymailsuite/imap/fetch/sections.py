@@ -39,6 +39,10 @@ class SectionItem(ABC):
     def literals(self, batch: Batch) -> tuple[Iterable[bytes], Iterable[bytes]]:
         """For each message the head of its literal (or ``NIL``) and the octets of the literal."""
 
+    def check(self, batch: Batch) -> None:
+        """Raise what :meth:`stream` would be refused with: once a response has begun it can only be finished."""
+        del batch  # Most are refused nothing.
+
     @abstractmethod
     def stream(self, batch: Batch) -> Pieces:
         """The same for the one message of ``batch``, of which OCTETS is None."""
@@ -271,6 +275,11 @@ class _Binary(SectionItem):
                 heads.append(b"~{%d}\r\n" % len(value) if b"\0" in value else b"{%d}\r\n" % len(value))
                 values.append(value)
         return heads, values
+
+    def check(self, batch: Batch) -> None:
+        section = self._sections(batch)[0]
+        if section is not None and section[2] not in IDENTITY:
+            transfer_decoder(section[2])
 
     def stream(self, batch: Batch) -> Pieces:
         section = self._sections(batch)[0]

@@ -22,6 +22,7 @@ from typing import Final
 
 from pymailsuite.errors import PeerError
 from pymailsuite.imap import mutf7
+from pymailsuite.imap.render import FIRST_SECOND, LAST_SECOND
 from pymailsuite.imap.values import STAR, GrammarLimits, SequenceSet, UnknownCharset
 from pymailsuite.values import INBOX, Flags, SystemFlag
 
@@ -70,8 +71,9 @@ _MONTHS: Final = {
 # date = date-text / DQUOTE date-text DQUOTE;  date-text = date-day "-" date-month "-" date-year
 _DATE = re.compile(rb'("?)([0-9]{1,2})-([A-Za-z]{3})-([0-9]{4})\1')
 # date-time = DQUOTE date-day-fixed "-" date-month "-" date-year SP time SP zone DQUOTE
+# Departs from RFC 3501: many clients leave out the space before a day of one digit.
 _DATE_TIME = re.compile(
-    rb'"([ 0-9][0-9])-([A-Za-z]{3})-([0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) ([+-])([0-9]{2})([0-9]{2})"'
+    rb'" ?([0-9]{1,2})-([A-Za-z]{3})-([0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) ([+-])([0-9]{2})([0-9]{2})"'
 )
 
 # RFC 5198 §2: no control characters, no LINE or PARAGRAPH SEPARATOR in a name meant for people.
@@ -344,7 +346,11 @@ class Cursor:
             raise PeerError("No such time")
         seconds = calendar.timegm((*day.timetuple()[:3], hour, minute, second))
         east = 3600 * zone_hour + 60 * zone_minute
-        return float(seconds - east if match[7] == b"+" else seconds + east)
+        seconds += -east if match[7] == b"+" else east
+        if not FIRST_SECOND <= seconds <= LAST_SECOND:
+            # In UTC, in which FETCH says it, the year is outside of 1 to 9999.
+            raise PeerError("No such date")
+        return float(seconds)
 
 
 # --- charsets -------------------------------------------------------------------------------------------------------
