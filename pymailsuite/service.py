@@ -32,6 +32,7 @@ from pymailsuite.delivery.onward import OnwardMail
 from pymailsuite.delivery.reports import ReportWriter
 from pymailsuite.directory import RecipientResolver
 from pymailsuite.directory.return_paths import ReturnPathResolver, ReturnPaths
+from pymailsuite.directory.roles import RoleAddresses
 from pymailsuite.dns.judge import AddressJudge
 from pymailsuite.dns.resolver import Resolver
 from pymailsuite.imap.factory import ImapFactory
@@ -160,7 +161,8 @@ class MailService(MultiService):
         auth = AuthService(settings.auth, self.store, reactor, checkers, throttle)
         self.portal = auth.portal
         self._paths = ReturnPaths(settings.forwarding, settings.bounce_tags, self.store.secrets, reactor)
-        directory = RecipientResolver(settings.directory, self.store.directory, reactor)
+        roles = RoleAddresses(settings.server.hostname, [settings.dmarc.report_from])
+        directory = RecipientResolver(settings.directory, self.store.directory, reactor, roles)
         recipients = ReturnPathResolver(directory, self._paths)
         self._presence = Presence(settings.server.data_dir / "queue", settings.server.hostname)
         self._history = (

@@ -23,6 +23,7 @@ from pymailsuite.delivery.intake import MessageIntake
 from pymailsuite.delivery.rehearsal import RecipientDoor, Rehearsed, rehearse
 from pymailsuite.directory import RecipientResolver
 from pymailsuite.directory.return_paths import ReturnPathResolver, ReturnPaths
+from pymailsuite.directory.roles import RoleAddresses
 from pymailsuite.dns.resolver import Resolver
 from pymailsuite.errors import ConfigError, MailError
 from pymailsuite.interfaces import IMailStore, IResolver, LocalRecipient
@@ -181,7 +182,7 @@ class _Explainer:
         self._chain: IPolicyChain = chain
         hostname = settings.server.hostname
         # Objections to a client or a sender are said when there is a recipient.
-        self._somebody = Address("postmaster", hostname)
+        self._somebody = Address("somebody", hostname)
         self._door = _door(settings, store, clock) if knows_recipients else None
         self._intake = MessageIntake(store, settings.delivery, hostname, clock, settings.policy.authserv_id)
 
@@ -202,7 +203,8 @@ class _Explainer:
 def _door(settings: Settings, store: IMailStore, clock: Any) -> RecipientDoor:
     """How the server itself finds out about recipients."""
     paths = ReturnPaths(settings.forwarding, settings.bounce_tags, store.secrets, clock)
-    directory = RecipientResolver(settings.directory, store.directory, clock)
+    roles = RoleAddresses(settings.server.hostname, [settings.dmarc.report_from])
+    directory = RecipientResolver(settings.directory, store.directory, clock, roles)
     return RecipientDoor(ReturnPathResolver(directory, paths), settings.smtp.relay_denied)
 
 

@@ -1,7 +1,8 @@
 """Recipient resolution: from the address that RCPT names to the accounts and hosts its mail goes to.
 
 An address of ours is, in this order: an alias, an account, an alias or account once its detail is cut off
-(``user+detail``), ``postmaster``, or caught by the domain's catch-all. What an alias names is resolved likewise.
+(``user+detail``), a role such as ``postmaster``, or caught by the domain's catch-all. What an alias names is resolved
+likewise. A role is never refused: if what is set up for it leads to nobody, it goes to those in charge all the same.
 Positive answers are remembered for a few seconds, so that a busy receiver asks the store once and otherwise gets a
 Deferred that has fired already; the transaction that delivers looks at the account again, so an answer that is a little
 old can do no harm.
@@ -20,6 +21,7 @@ from zope.interface import implementer
 
 from pymailsuite.config.sections.directory import DirectorySettings
 from pymailsuite.directory.names import domain_forms
+from pymailsuite.directory.roles import POSTMASTER, RoleAddresses
 from pymailsuite.errors import NoSuchUser
 from pymailsuite.interfaces import (
     Account,
@@ -37,7 +39,7 @@ from pymailsuite.values import INBOX, AccountId, Address
 _K = TypeVar("_K")
 _V = TypeVar("_V")
 
-_POSTMASTER: Final = "postmaster"
+_NO_ROLES_AT_HOST: Final = RoleAddresses()
 
 
 class AliasLoop(NoSuchUser):
@@ -102,12 +104,21 @@ class _Expansion:
 
 @implementer(IRecipientResolver)
 class RecipientResolver:
-    """Resolves addresses by what the directory says; remembers positive answers by ``clock`` for a short time."""
+    """Resolves addresses by what the directory says; remembers positive answers by ``clock`` for a short time.
+
+    ``roles`` says which addresses go to those in charge if nobody else has them."""
 
     _log = Logger()
 
-    def __init__(self, settings: DirectorySettings, directory: IDirectoryStore, clock: IReactorTime) -> None:
+    def __init__(
+        self,
+        settings: DirectorySettings,
+        directory: IDirectoryStore,
+        clock: IReactorTime,
+        roles: RoleAddresses = _NO_ROLES_AT_HOST,
+    ) -> None:
         self._settings = settings
+        self._roles = roles
         self._directory = directory
         self._clock = clock
         self._answers: dict[Address, tuple[float, Recipients]] = {}
@@ -143,7 +154,12 @@ class RecipientResolver:
 
     async def _resolve(self, address: Address) -> Recipients:
         expansion = _Expansion()
-        await self._expand(await self._with_domain(address), (), expansion)
+        address = await self._with_domain(address)
+        await self._expand(address, (), expansion)
+        if not expansion.found and self._roles.include(address):
+            # What was set up for it leads nowhere.
+            row = None if expansion.route is None else expansion.route.row
+            await self._expand_role(address, None if row is None else row.domain, (), expansion)
         if not expansion.found:
             raise expansion.failure or NoSuchUser()
         if expansion.failure is not None:
@@ -168,7 +184,10 @@ class RecipientResolver:
         expansion.route = expansion.route or route
         row = route.row
         if row.domain is None:
-            expansion.add(RemoteRecipient(address))
+            if self._roles.is_at_host(address):
+                await self._expand_role(address, None, (*path, _key(address)), expansion)
+            else:
+                expansion.add(RemoteRecipient(address))
             return
         here = _key(route.address)
         if here in path:
@@ -189,22 +208,46 @@ class RecipientResolver:
     async def _expand_unknown(
         self, address: Address, domain: Domain, path: tuple[tuple[str, str], ...], expansion: _Expansion
     ) -> None:
-        """An address of ours that is neither alias nor account: postmaster, the catch-all, or nobody."""
-        is_postmaster = address.local_part.lower() == _POSTMASTER
-        target = domain.catch_all
-        if is_postmaster and self._settings.postmaster:
-            target = _address(self._settings.postmaster)
-        if target is not None:
-            await self._expand(target, path, expansion)
-            return
-        # RFC 5321 §4.5.1: mail for postmaster of a domain we serve is always taken.
-        accounts = await self._directory.accounts(domain.name) if is_postmaster else []
-        account = next((account for account in accounts if account.enabled), None)
-        if account is None:
+        """An address of ours that is neither alias nor account: a role, the catch-all, or nobody."""
+        if self._roles.include(address):
+            await self._expand_role(address, domain, path, expansion)
+        elif domain.catch_all is not None:
+            await self._expand(domain.catch_all, path, expansion)
+        else:
             expansion.failure = NoSuchUser()
+
+    async def _expand_role(
+        self, address: Address, domain: Domain | None, path: tuple[tuple[str, str], ...], expansion: _Expansion
+    ) -> None:
+        """Those in charge of ``domain``, or of the host if that is None: the first of the ways that leads to anybody.
+        Source: RFC 5321 §4.5.1."""
+        settings = self._settings
+        for targets in ((settings.postmaster,) if settings.postmaster else (), settings.administrators):
+            for target in targets:
+                if _key(_address(target)) not in path:
+                    await self._expand(_address(target), path, expansion)
+            if expansion.found:
+                return
+        if domain is not None and domain.catch_all is not None:
+            await self._expand(domain.catch_all, path, expansion)
+            if expansion.found:
+                return
+        account = await self._first_account(domain)
+        if account is None:
+            expansion.failure = expansion.failure or NoSuchUser(cause="there are no accounts")
         else:
             expansion.accounts[account.account_id] = account
             expansion.add(LocalRecipient(account.account_id, address, login_name=account.login_name))
+
+    async def _first_account(self, domain: Domain | None) -> Account | None:
+        """The first account that may be used, of the domain, of the default domain, or of any."""
+        known = [each.name for each in await self._directory.domains()]
+        for name in dict.fromkeys(("" if domain is None else domain.name, self._settings.default_domain, *known)):
+            accounts = await self._directory.accounts(name) if name else []
+            found = next((account for account in accounts if account.enabled), None)
+            if found is not None:
+                return found
+        return None
 
     def _deliver(self, account: Account, route: _Route, address: Address, expansion: _Expansion) -> None:
         if not account.enabled:
@@ -239,7 +282,7 @@ class RecipientResolver:
 
     async def _with_domain(self, address: Address) -> Address:
         """A bare ``postmaster`` (RFC 5321 §4.1.1.3) or an address literal of ours belongs to the default domain."""
-        bare = not address.domain and address.local_part.lower() == _POSTMASTER
+        bare = not address.domain and address.local_part.lower() == POSTMASTER
         if not (bare or self._is_own_literal(address.domain)):
             return address
         default = self._settings.default_domain

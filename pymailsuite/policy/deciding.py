@@ -14,6 +14,7 @@ from typing import Final
 from attrs import evolve
 
 from pymailsuite.config.sections.policy import Exemptions, PolicyAction, PolicySection, PolicySettings
+from pymailsuite.directory.roles import is_role
 from pymailsuite.interfaces.policy import (
     Action,
     Decision,
@@ -145,7 +146,9 @@ class Deciding:
         here = keep(rulings) if counting else ()
         score = _score_of(counting)
         refusal, culprit = None, ""
-        if stage is Stage.RCPT:
+        if counting and self._is_for_roles(transaction):
+            pass
+        elif stage is Stage.RCPT:
             if counting:
                 refusal, culprit = self._refusal_for(transaction.recipient, counting, counting, transaction)
             if refusal is None and self._is_to_come_alone(transaction, counting):
@@ -175,6 +178,11 @@ class Deciding:
         settled = self._settled(transaction, known) if counting else ()
         return Decision(None, tuple(rulings), "", score, hints, prefix, disposals, settled)
 
+    def _is_for_roles(self, transaction: MailTransaction) -> bool:
+        """Whether all that a stage is about are roles, whose mail is taken in any case (RFC 5321 §4.5.1)."""
+        concerned = _concerned(transaction)
+        return self._settings.exempt_roles and bool(concerned) and all(map(is_role, concerned))
+
     def _settled(self, transaction: MailTransaction, over: Sequence[Ruling]) -> tuple[Ruling, ...]:
         """Rulings after which mail went on, if any of them is an objection: it has not counted."""
         if not any(ruling.effect in _OBJECTIONS for ruling in over):
@@ -198,6 +206,8 @@ class Deciding:
             if ruling.policy not in self._excepted and (ruling.recipient is None or other.recipient in concerned)
         )
         for recipient in transaction.recipients if ruling.recipient is None else (ruling.recipient,):
+            if self._settings.exempt_roles and is_role(recipient):
+                words[f"{recipient} takes all mail"] = None
             action = self._wanted_by(recipient, transaction)[0].get(ruling.policy)
             if action is not None and action != self._sections[ruling.policy].action:
                 words[f"{recipient} wants {ruling.policy}={action}"] = None

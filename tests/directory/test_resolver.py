@@ -9,12 +9,15 @@ from zope.interface.verify import verifyObject
 
 from pymailsuite.config.sections.directory import DirectorySettings
 from pymailsuite.directory import AliasLoop, RecipientResolver
+from pymailsuite.directory.roles import ROLES, RoleAddresses
 from pymailsuite.errors import NoSuchUser, StoreUnavailable
 from pymailsuite.interfaces import IDirectoryStore, IRecipientResolver, LocalRecipient, RemoteRecipient
 from pymailsuite.interfaces.overrides import NO_OVERRIDES, RecipientOverrides
 from pymailsuite.values import Address
 from tests.acceptance import acceptance
 from tests.support.directory import MemoryDirectory, address_of
+
+NO_ROLES = RoleAddresses()
 
 
 class ResolverTests(SynchronousTestCase):
@@ -29,8 +32,8 @@ class ResolverTests(SynchronousTestCase):
         )
         self.configure()
 
-    def configure(self, **settings):
-        self.resolver = RecipientResolver(DirectorySettings(**settings), self.directory, self.clock)
+    def configure(self, roles=NO_ROLES, **settings):
+        self.resolver = RecipientResolver(DirectorySettings(**settings), self.directory, self.clock, roles)
 
     def resolve(self, text):
         return self.successResultOf(self.resolver.resolve(address_of(text)))
@@ -232,12 +235,64 @@ class ResolverTests(SynchronousTestCase):
         self.clock.advance(60)
         self.assertEqual(self.resolve("postmaster@mail.example"), (self.local("postmaster@mail.example"),))
 
-    def test_postmaster_of_a_domain_without_accounts_or_without_any_domain_is_refused(self):
+    def test_only_where_there_is_no_account_at_all_a_role_is_refused(self):
         self.directory.with_domain("empty.example")
-        self.refused("postmaster@empty.example")
-        self.directory = MemoryDirectory()
+        self.assertEqual(self.names("postmaster@empty.example"), ["alice@mail.example"])
+        for directory in (MemoryDirectory(), MemoryDirectory().with_domain("empty.example")):
+            self.directory = directory
+            self.configure()
+            self.refused("postmaster@")
+            if directory.asked and self.successResultOf(directory.domains()):
+                self.refused("postmaster@empty.example")
+
+    def names(self, text):
+        return [recipient.login_name for recipient in self.resolve(text)]
+
+    def test_roles_exist_at_every_domain_of_ours_and_at_the_hosts_own_name(self):
+        self.directory.with_domain("other.example").with_account("carol@other.example")
+        self.configure(RoleAddresses("mx.host.example", ["Reports@Mail.example", "reports@far.example", ""]))
+        for role in (*ROLES, "MAILER-DAEMON", "Postmaster", "ABUSE"):
+            self.assertEqual(self.names(f"{role}@mail.example"), ["alice@mail.example"], role)
+            self.assertEqual(self.names(f"{role}@other.example"), ["carol@other.example"], role)
+            self.assertEqual(self.names(f"{role}@MX.host.example"), ["alice@mail.example"], role)
+            remote = address_of(f"{role}@far.example")
+            self.assertEqual(self.resolve(str(remote)), (RemoteRecipient(remote),))
+        self.assertEqual(self.names("reports@mail.example"), ["alice@mail.example"])
+        for text in ("reports@far.example", "alice@mx.host.example", "reports@mx.host.example"):
+            self.assertEqual(self.resolve(text), (RemoteRecipient(address_of(text)),))
+
+    def test_roles_go_to_the_administrators_unless_there_is_a_postmaster(self):
+        host = RoleAddresses("mx.host.example")
+        self.directory.with_account("carol@mail.example").with_alias("staff@mail.example", "carol@mail.example")
+        administrators = ("bob@mail.example", "staff@mail.example", "gone@mail.example", "x@far.example")
+        for role in ("postmaster@mail.example", "abuse@mx.host.example"):
+            self.configure(host, administrators=administrators)
+            *local, remote = self.resolve(role)
+            self.assertEqual([each.login_name for each in local], ["bob@mail.example", "carol@mail.example"])
+            self.assertEqual(remote, RemoteRecipient(address_of("x@far.example")))
+            self.configure(host, administrators=administrators, postmaster="carol@mail.example")
+            self.assertEqual(self.names(role), ["carol@mail.example"])
+
+    def test_a_role_that_is_set_up_badly_goes_to_those_in_charge(self):
+        for postmaster in ("missing@mail.example", "gone@mail.example", "postmaster@mail.example", "loop@mail.example"):
+            self.directory.with_alias("loop@mail.example", "loop2@mail.example")
+            self.directory.with_alias("loop2@mail.example", "loop@mail.example")
+            self.configure(postmaster=postmaster)
+            self.assertEqual(self.names("postmaster@mail.example"), ["alice@mail.example"], postmaster)
+            self.configure(postmaster=postmaster, administrators=("bob@mail.example",))
+            self.assertEqual(self.names("abuse@mail.example"), ["bob@mail.example"], postmaster)
         self.configure()
-        self.refused("postmaster@")
+        self.directory.with_alias("abuse@mail.example", "gone@mail.example")
+        self.directory.with_account("postmaster@mail.example", enabled=False)
+        for role in ("abuse@mail.example", "postmaster@mail.example"):
+            self.assertEqual(self.names(role), ["alice@mail.example"])
+        self.directory.with_alias("abuse@mail.example", "bob@mail.example")
+        self.clock.advance(60)
+        self.assertEqual(self.names("abuse@mail.example"), ["bob@mail.example"])
+
+    def test_settings_of_roles_are_addresses(self):
+        for settings in ({"postmaster": "bob"}, {"administrators": ["bob@"]}, {"administrators": ["@mail.example"]}):
+            self.assertRaises(ValueError, DirectorySettings, **settings)
 
     # --- forms of domains
 

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from pymailsuite.config.base import Duration, Section
+
+
+def _address(text: str) -> str:
+    """The text, if it has the form of an address. ValueError."""
+    local_part, _, domain = text.rpartition("@")
+    if not (local_part and domain):
+        raise ValueError(f"not an address: {text!r}")
+    return text
 
 
 class DirectorySettings(Section):
@@ -14,8 +22,12 @@ class DirectorySettings(Section):
     """The domain of an address that names none (``postmaster``). Empty: the first domain by name."""
 
     postmaster: str = ""
-    """The address that takes mail for ``postmaster`` of any of our domains where there is no such account or alias.
-    Empty: the domain's catch-all, or else its first account."""
+    """The address that takes mail for the roles ``postmaster``, ``abuse`` and ``MAILER-DAEMON`` (the author of our
+    reports) of any of our domains, and of ``server.hostname``, where there is no such account or alias. Empty, or if it
+    leads nowhere: the ``administrators``, or else the domain's catch-all, or else its first account."""
+
+    administrators: tuple[str, ...] = ()
+    """The addresses of those who run this server: each gets mail for roles, unless there is a ``postmaster``."""
 
     detail_separator: str = Field(default="+", max_length=1)
     """The character between user and detail: ``alice+lists@...`` reaches ``alice@...``. Empty: no plus-addressing."""
@@ -39,3 +51,13 @@ class DirectorySettings(Section):
 
     cache_entries: int = Field(default=10_000, ge=0)
     """How many answers are remembered at most."""
+
+    @field_validator("postmaster")
+    @classmethod
+    def _is_address(cls, text: str) -> str:
+        return _address(text) if text else text
+
+    @field_validator("administrators")
+    @classmethod
+    def _are_addresses(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(_address, texts))

@@ -94,6 +94,12 @@ class PolicySettings(Exemptions):
     """Our name in Authentication-Results (RFC 8601 §2.5); fields of that name that come in from outside are taken out.
     Empty: ``server.hostname``."""
 
+    exempt_roles: bool = True
+    """Whether mail to ``postmaster``, ``abuse`` and ``MAILER-DAEMON`` is taken whatever the checks say (RFC 5321
+    §4.5.1): who is refused must be able to ask why. What they say is written down, and still moves a message to the
+    mailbox for junk. A message that has other recipients too is judged as theirs once its text has come; a client that
+    is refused at once (``at_once``) has named nobody yet."""
+
     help_url: str = ""
     """The address of a page that explains refusals; texts of refusals end in it."""
 
