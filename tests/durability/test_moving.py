@@ -5,10 +5,10 @@ What a client was told is kept in a ledger, and looked for by IMAP in a server o
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import random
-import signal
 import subprocess
 import sys
 import tempfile
@@ -16,16 +16,19 @@ import threading
 import time
 import unittest
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from tests.acceptance import acceptance
 from tests.durability.clients import MailboxView, imap, message, send, smtp
 from tests.support import commands
+from tests.support.patience import until
 from tests.support.postgres import PostgresServer
 from tests.support.server import Server, running
 
@@ -42,18 +45,32 @@ def run(*arguments: str, code: int | None = 0) -> Any:
     return json.loads(done.stdout) if done.stdout else done.stderr
 
 
-def run_then_kill(after_s: float, *arguments: str) -> bool:
-    """Whether there was anything left to kill."""
+def run_then_kill(has_begun: Callable[[], bool], moment: float, *arguments: str) -> None:
+    """Kill the command some time after it has begun to write, or let it end if it is quicker.
+
+    ``moment``, 0 to 1, is the share of the time until then that it has for its work before it is killed.
+    """
+    started = time.monotonic()
     process = subprocess.Popen(
         [sys.executable, "-m", "pymailsuite", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    try:
-        process.wait(after_s)
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGKILL)
-        process.wait(COMMAND_LIMIT_S)
-        return True
-    return False
+    until(lambda: process.poll() is not None or has_begun())
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait((time.monotonic() - started) * moment)
+    process.kill()
+    process.wait(COMMAND_LIMIT_S)
+
+
+def has_segments(backup: Path) -> bool:
+    """Whether octets are on their way into a backup."""
+    return any(backup.glob("segments/*"))
+
+
+def has_contents(server: PostgresServer) -> bool:
+    """Whether a copy has begun to fill the database."""
+    with psycopg.connect(server.url()) as connection:
+        row = connection.execute("SELECT to_regclass('unfinished')").fetchone()
+        return row is not None and row[0] is not None
 
 
 class BusySession:
@@ -172,8 +189,9 @@ class MovingTests(unittest.TestCase):
             session = BusySession(server)
             with session.going_on():
                 session.wait_for(20)
+                has_begun = partial(has_segments, Path(backup))
                 for _ in range(KILLS):
-                    run_then_kill(moments.uniform(0.5, 1.6), "store", "backup", backup, *self.config_of(server))
+                    run_then_kill(has_begun, moments.random(), "store", "backup", backup, *self.config_of(server))
                 accepted, filed = list(session.accepted), list(session.filed)
                 first = run("store", "backup", backup, *self.config_of(server))
                 session.wait_for(10)
@@ -237,7 +255,7 @@ class MovingTests(unittest.TestCase):
             with session.going_on():
                 session.wait_for(20)
                 sqlite = f"sqlite://{server.directory}/store.sqlite"
-                self.copy_with_kills(sqlite, postgres.url(), moments)
+                self.copy_with_kills(sqlite, postgres.url(), partial(has_contents, postgres), moments)
                 self.assertFalse(run("store", "copy", sqlite, postgres.url(), code=1)["complete"])
             before = views(server)
             server.stop()
@@ -250,16 +268,17 @@ class MovingTests(unittest.TestCase):
             self.assert_sound(moved)
             moved.stop()
             target = f"sqlite://{self.folder}/back.sqlite"
-            self.copy_with_kills(postgres.url(), target, moments)
+            file = self.folder / "back.sqlite"
+            self.copy_with_kills(postgres.url(), target, lambda: file.exists() and file.stat().st_size > 0, moments)
             self.assertTrue(run("store", "copy", postgres.url(), target)["complete"])
         with running(Server(self.folder / "three", USERS, "--store", target)) as back:
             self.assert_same(before, views(back))
             self.assert_sound(back)
 
     @staticmethod
-    def copy_with_kills(source: str, target: str, moments: random.Random) -> None:
+    def copy_with_kills(source: str, target: str, has_begun: Callable[[], bool], moments: random.Random) -> None:
         for _ in range(KILLS):
-            run_then_kill(moments.uniform(0.4, 1.2), "store", "copy", source, target)
+            run_then_kill(has_begun, moments.random(), "store", "copy", source, target)
 
     def assert_same(self, before: Views, after: Views) -> None:
         """Every number is as it was."""

@@ -112,9 +112,30 @@ class CopyContract(MovingCase):
         self.store = self.open_store(self.source_url)
         self.assertFalse(self.copy().is_current)
 
+    def test_a_copy_that_is_finished_is_left_alone(self) -> None:
+        self.something_of_everything()
+        self.close_source()
+        self.assertTrue(self.copy().is_current)
+        again = self.copy()
+        self.assertEqual((again.is_current, again.resumed, again.rows, again.octets), (True, True, 0, 0))
+        self.assert_is_copy()
+
+    def test_a_finished_copy_that_has_a_life_of_its_own_is_refused(self) -> None:
+        self.something_of_everything()
+        self.close_source()
+        self.assertTrue(self.copy().is_current)
+        moved = self.open_store(self.target_url)
+        fired(moved.account_mail(self.ann.account_id).create_mailbox("Later", None))
+        fired(moved.close())
+        with self.assertRaisesRegex(ConfigError, "one of the two has changed since"):
+            self.copy()
+
     def test_a_target_with_mail_in_it_is_refused(self) -> None:
         self.close_source()
         self.assertTrue(self.copy().is_current)
+        self.source_url = self.url(self.source_kind)
+        self.clock.advance(1)
+        fired(self.open_store(self.source_url).close())
         with self.assertRaisesRegex(ConfigError, "not empty: .*accounts"):
             self.copy()
 

@@ -20,6 +20,7 @@ from functools import partial
 
 from attrs import frozen
 
+from pymailsuite.errors import ConfigError
 from pymailsuite.store.checks import check_digests_txn, check_txn
 from pymailsuite.store.moving.filling import CONTENTS_AT_ONCE, Filled, Filling
 from pymailsuite.store.moving.progress import Progress
@@ -56,9 +57,16 @@ def copy_store(source: StoreSession, target: StoreSession, progress: Progress, *
     """Copy all of ``source``. ConfigError if it is no whole store, or the target is neither empty nor a copy of it."""
     started = time.monotonic()
     version, identity = source.read("look at the source", lambda txn: (schema_version_txn(txn), identity_txn(txn)))
+    tables = declared_tables(version)
+    if _is_finished_copy(source, target, tables, version, identity):
+        is_in_use = source.read("look for changes", partial(_is_in_use_txn, tables=tables))
+        found = set(_faults_of(target, deep))
+        in_both = found & set(_faults_of(source, deep)) if found else found
+        seconds = time.monotonic() - started
+        is_whole = found == in_both and not is_in_use
+        return CopyResult(time.time(), is_whole, True, 0, 0, seconds, sorted(found - in_both), sorted(in_both))
     half_made = HalfMade(target, version, identity, "a copy", now)
     resumed = half_made.begin()
-    tables = declared_tables(version)
     filling = Filling(target, tables, progress)
     _add_contents(source, target, tables[CONTENTS], filling, progress)
 
@@ -81,6 +89,31 @@ def copy_store(source: StoreSession, target: StoreSession, progress: Progress, *
     done: Filled = filling.done
     seconds = time.monotonic() - started
     return CopyResult(taken_at, is_current, resumed, done.rows, done.octets, seconds, faults, sorted(inherited))
+
+
+def _is_finished_copy(
+    source: StoreSession, target: StoreSession, tables: Mapping[str, Table], version: int, identity: str
+) -> bool:
+    """Whether an earlier run has made the target all that the source still is, so that there is nothing left to do.
+
+    ConfigError if it was made a copy of the source, and one of the two has changed since: a server may be using it.
+    """
+    if "schema_version" not in target.table_names() or "unfinished" in target.table_names():
+        return False
+    if target.read("look at the target", identity_txn) != identity:
+        return False
+
+    def digests_txn(txn: Transaction) -> dict[str, Digest]:
+        return {name: digest_txn(txn, table) for name, table in tables.items() if name not in LEFT_BEHIND}
+
+    if target.read("look at the target", schema_version_txn) != version or (
+        source.read("digest", digests_txn) != target.read("digest", digests_txn)
+    ):
+        raise ConfigError(
+            "the target is a copy of this store that was finished earlier, and one of the two has changed since: its"
+            " server may be in use. Give a target that is not there, or remove this one"
+        )
+    return True
 
 
 def _faults_of(store: StoreSession, deep: bool) -> Iterator[str]:
