@@ -133,18 +133,27 @@ def _quoted(text: str) -> str:
 
 @frozen
 class AuthenticationResults:
-    """What one field says. ``results`` is empty for ``none``; methods, results and properties are in lower case."""
+    """What one field says. ``results`` is empty for ``none``; methods, results and properties are in lower case.
+
+    ``authserv_id`` is empty if the writer left it out. ``is_whole``: nothing was passed over.
+    """
 
     authserv_id: str
     results: tuple[MethodResult, ...] = ()
+    is_whole: bool = True
 
 
 def parse_authentication_results(body: bytes) -> AuthenticationResults | None:
-    """The meaning of a field body, folded or not; None if it is not of the form of RFC 8601 §2.2, or longer than any.
+    """The meaning of a field body, folded or not; None if it has neither a name nor a result, or is longer than any.
+
+    It is read result by result: what is not of the form of RFC 8601 §2.2 is passed over, a word or a whole result, and
+    voids nothing else (Microsoft writes ``dmarc=pass action=none header.from=example.org``). Only where a comment or a
+    string does not end is all that follows left out, as anybody's words may stand in it. A semicolon that is missing
+    before a known method with a known result is put there.
 
     Comments after a result become its ``comment``; others are dropped. Results of a version of the field or of a
     method that is not 1 are left out (§2.4, §2.6). Values a writer forgot to quote are taken up to the next white
-    space, and a last semicolon is forgiven. Never raises.
+    space. Never raises.
     """
     if len(body) > _READ_MAX:
         return None
@@ -172,6 +181,10 @@ class _BrokenError(Exception):
     """The body is not of the form."""
 
 
+class _UnendedError(_BrokenError):
+    """A comment or a string does not end."""
+
+
 _SPACE = re.compile(r"[ \t\r\n]*+")
 _COMMENT_STOP = re.compile(r"[()]|\\.", re.DOTALL)
 _token = re.compile(_TOKEN)
@@ -179,34 +192,66 @@ _quoted_string = re.compile(r'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _keyword = re.compile(r"[A-Za-z0-9_\-]++")
 _digits = re.compile(r"[0-9]++")
 _bare_value = re.compile(r'[^ \t\r\n;()"]++')
+_begins_result = re.compile(
+    r"(?:dkim|spf|dmarc|arc|iprev|auth|sender-id|dkim-adsp|dkim-atps|dnswl|smime|bimi|compauth)[ \t\r\n]*+=[ \t\r\n]*+"
+    r"(?:none|pass|fail|softfail|hardfail|neutral|policy|temperror|permerror|declined|skipped)(?![^ \t\r\n;(])",
+    re.IGNORECASE,
+).match
 
 
 class _Reader:
-    """Goes over a body once."""
+    """Goes over a body once. ``is_whole`` is False as soon as something was passed over."""
 
     def __init__(self, text: str) -> None:
         self._text = text
         self._at = 0
+        self.is_whole = True
 
     def payload(self) -> AuthenticationResults:
-        authserv_id = self.authserv_id()
-        self._comments()
-        version = self._match(_digits)
+        authserv_id, version = self._name_and_version()
         results: list[MethodResult] = []
-        seen = False
-        while True:
+        try:
+            while self._begins_another():
+                result = self._result()
+                if result is not None:
+                    results.append(result)
+        except _UnendedError:
+            self.is_whole = False
+        if not authserv_id and not results:
+            raise _BrokenError
+        return AuthenticationResults(authserv_id, tuple(results) if version in ("", "1") else (), self.is_whole)
+
+    def _name_and_version(self) -> tuple[str, str]:
+        """Up to the semicolon before the first result, or to that result. The name is empty if there is none."""
+        self._comments()
+        authserv_id = self._quoted_string() or self._match(_token)
+        self._comments()
+        if not authserv_id or self._peek() == "=":
+            # What was read is the method of a first result.
+            self._at, self.is_whole = 0, False
+            return "", ""
+        version = self._match(_digits)
+        self._comments()
+        while not self._ended and self._peek() != ";" and not _begins_result(self._text, self._at):
+            self._pass_over()
             self._comments()
-            if self._ended and seen:
-                break
-            self._expect(";")
+        return authserv_id, version
+
+    def _begins_another(self) -> bool:
+        """Whether a result follows, with its semicolon or without. Behind a last one may be nothing."""
+        self._comments()
+        while self._peek() == ";":
+            self._at += 1
             self._comments()
-            if self._ended and seen:
-                break
-            result = self._result(first=not seen)
-            seen = True
-            if result is not None:
-                results.append(result)
-        return AuthenticationResults(authserv_id, tuple(results) if version in ("", "1") else ())
+        return not self._ended
+
+    def _pass_over(self) -> None:
+        """A word, a string, or a mark that has no meaning where it stands."""
+        self.is_whole = False
+        if self._peek() == '"':
+            self._quoted_string()
+        elif not self._match(_bare_value):
+            self._at += 1
 
     def authserv_id(self) -> str:
         self._comments()
@@ -249,7 +294,11 @@ class _Reader:
         self._at += 1
 
     def _quoted_string(self) -> str:
-        quoted = self._match(_quoted_string) if self._peek() == '"' else ""
+        if self._peek() != '"':
+            return ""
+        quoted = self._match(_quoted_string)
+        if not quoted:
+            raise _UnendedError
         return _ESCAPED.sub(r"\1", quoted[1:-1])
 
     def _comments(self) -> list[str]:
@@ -269,15 +318,49 @@ class _Reader:
             if not depth:
                 self._at = stop.end()
                 return _ESCAPED.sub(r"\1", self._text[start + 1 : stop.start()])
-        raise _BrokenError
+        raise _UnendedError
 
-    def _result(self, *, first: bool) -> MethodResult | None:
-        """One resinfo; None for ``none``, and for a version of a method that nobody has described yet."""
+    def _result(self) -> MethodResult | None:
+        """One resinfo. None for ``none``, for a version of a method that nobody has described yet, and for what is no
+        result: that is passed over up to the next semicolon."""
+        try:
+            method, version, result = self._method_and_result()
+        except _UnendedError:
+            raise
+        except _BrokenError:
+            while not self._ended and self._peek() != ";":
+                self._pass_over()
+                self._comments()
+            return None
+        comments = self._comments()
+        reason = ""
+        properties: list[tuple[str, str]] = []
+        while not self._ended and self._peek() != ";" and not _begins_result(self._text, self._at):
+            start = self._at
+            try:
+                name, value = self._property()
+            except _UnendedError:
+                raise
+            except _BrokenError:
+                self._at = start
+                self._pass_over()
+            else:
+                if name == "reason":
+                    reason = value
+                else:
+                    properties.append((name, value))
+            self._comments()
+        if not method or version != str(_VERSION):
+            return None
+        return MethodResult(method, result, reason, tuple(properties), " ".join(comments))
+
+    def _method_and_result(self) -> tuple[str, str, str]:
+        """Method, its version and the result; the first is empty for ``none``."""
         method = self._need(_keyword).lower()
         self._comments()
-        if first and method == "none" and self._ended:
-            return None
-        version = "1"
+        if method == "none" and (self._ended or self._peek() == ";"):
+            return "", "", ""
+        version = str(_VERSION)
         if self._peek() == "/":
             self._at += 1
             self._comments()
@@ -285,25 +368,19 @@ class _Reader:
             self._comments()
         self._expect("=")
         self._comments()
-        result = self._need(_keyword).lower()
-        comments = self._comments()
-        reason = ""
-        properties: list[tuple[str, str]] = []
-        while not self._ended and self._peek() != ";":
-            name = self._need(_keyword).lower()
-            self._comments()
-            if self._peek() == "=" and name == "reason":
-                reason = self._assigned()
-            else:
-                self._expect(".")
-                self._comments()
-                name = f"{name}.{self._need(_keyword).lower()}"
-                self._comments()
-                properties.append((name, self._assigned()))
-            self._comments()
-        if version != str(_VERSION):
-            return None
-        return MethodResult(method, result, reason, tuple(properties), " ".join(comments))
+        return method, version, self._need(_keyword).lower()
+
+    def _property(self) -> tuple[str, str]:
+        """``reason`` or a property with its type, and the value."""
+        name = self._need(_keyword).lower()
+        self._comments()
+        if self._peek() == "=" and name == "reason":
+            return name, self._assigned()
+        self._expect(".")
+        self._comments()
+        name = f"{name}.{self._need(_keyword).lower()}"
+        self._comments()
+        return name, self._assigned()
 
     def _assigned(self) -> str:
         self._expect("=")
@@ -356,6 +433,11 @@ def remove_own_results(header: bytes, authserv_id: str) -> bytes:
     return _FIELDS.sub(lambda field: b"" if _claims(field[1], own) else field[0], header)
 
 
+def is_same_name(one: str, other: str) -> bool:
+    """Whether two authserv-ids are one: a domain in capitals or U-labels is the one in A-labels (RFC 8616 §5)."""
+    return _comparable(one) == _comparable(other)
+
+
 def _comparable(authserv_id: str) -> str:
     return a_labels(authserv_id.strip().rstrip(".").lower()).lower()
 
@@ -371,8 +453,10 @@ def _claims(body: bytes, own: str) -> bool:
             return True
     except _BrokenError:
         claimed = ""
-    if claimed and parse_authentication_results(body) is not None:
-        return False
+    if claimed:
+        read = parse_authentication_results(body)
+        if read is not None and read.is_whole:
+            return False
     # With comments, which may hold our name, and without: they may stand within it.
     for readable in (text, _without_comments(text)):
         squeezed = _NOT_IN_NAMES.sub("", readable).lower()

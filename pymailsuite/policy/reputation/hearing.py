@@ -7,7 +7,7 @@ from typing import Final
 from pymailsuite.config.sections.reputation import ReputationSettings
 from pymailsuite.interfaces.policy import MethodResult
 from pymailsuite.interfaces.reputation import Event, IReputation, JunkMark
-from pymailsuite.message.authentication_results import parse_authentication_results
+from pymailsuite.message.authentication_results import is_same_name, parse_authentication_results
 from pymailsuite.message.headers import fields
 from pymailsuite.policy.reputation.identities import identities_in
 
@@ -20,7 +20,7 @@ class JunkListener:
     def __init__(self, settings: ReputationSettings, reputation: IReputation, authserv_id: str) -> None:
         self._settings = settings
         self._reputation = reputation
-        self._authserv_id = authserv_id.lower()
+        self._authserv_id = authserv_id
 
     def heard(self, mark: JunkMark) -> None:
         """Note it. A message without results of ours came from one of us, and is nobody's."""
@@ -35,6 +35,6 @@ class JunkListener:
         for name, body in fields(prefix):
             if name.lower() == _FIELD:
                 said = parse_authentication_results(body)
-                if said is not None and said.authserv_id.lower() == self._authserv_id:
+                if said is not None and is_same_name(said.authserv_id, self._authserv_id):
                     found += said.results
         return found
