@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import lru_cache
 from ipaddress import ip_address
+from typing import Final
 
 import dns.exception
 import dns.name
 import idna
+
+_REMEMBERED_MAX: Final = 255
+"""Characters of a name beyond ASCII whose form is remembered."""
 
 
 def absolute_name(name: str) -> dns.name.Name | None:
@@ -44,3 +49,32 @@ def address_of_literal(host: str) -> str | None:
         return str(ip_address(text))
     except ValueError:
         return None
+
+
+def comparable_domain(domain: str) -> str:
+    """The one form in which a domain is compared, counted and remembered: A-labels and lower case, no final dot.
+
+    ``Bücher.example``, ``bücher.example.`` and ``xn--bcher-kva.EXAMPLE`` are one domain (RFC 5890 §2.3.2.4). What can
+    be no domain name is only made lower case; an address literal keeps its brackets.
+    """
+    # Nearly all are ASCII, and this is asked for every message.
+    return domain.lower().removesuffix(".") if domain.isascii() else _comparable(domain)
+
+
+def comparable_address(local_part: str, domain: str) -> str:
+    """The same for an address. Nobody has told apart ``Joe`` and ``joe`` for a long time."""
+    return f"{local_part.lower()}@{comparable_domain(domain)}"
+
+
+def is_below(domain: str, domains: Collection[str]) -> bool:
+    """Whether ``domain`` is one of these or below one of these, all in the form of :func:`comparable_domain`."""
+    return any(domain == known or domain.endswith("." + known) for known in domains)
+
+
+@lru_cache(maxsize=1024)
+def _comparable_short(domain: str) -> str:
+    return ascii_name(domain.lower())
+
+
+def _comparable(domain: str) -> str:
+    return _comparable_short(domain) if len(domain) <= _REMEMBERED_MAX else ascii_name(domain.lower())

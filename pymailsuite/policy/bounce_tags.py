@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred, succeed
 from pymailsuite.config.sections.forwarding import BounceTagSettings
 from pymailsuite.directory.bounce_tags import is_tagged
 from pymailsuite.directory.srs import is_rewritten
+from pymailsuite.dns.names import comparable_domain
 from pymailsuite.interfaces.policy import Action, MailTransaction, PolicyContext, PolicyReply, Stage, Verdict
 from pymailsuite.policy.base import NO_OPINION, Policy
 
@@ -25,13 +26,15 @@ class BounceTagPolicy(Policy):
     name = "bounce_tags"
 
     def __init__(self, settings: BounceTagSettings) -> None:
-        self._domains = frozenset(settings.domains)
+        self._domains = frozenset(map(comparable_domain, settings.domains))
         self.silent_at = frozenset() if settings.domains else frozenset((Stage.RCPT,))
 
     def rcpt(self, transaction: MailTransaction) -> Deferred[Verdict]:
         """Postmaster takes what anybody has to say (RFC 5321 §4.5.1)."""
         recipient = transaction.recipient
-        if transaction.reverse_path is not None or recipient is None or recipient.domain.lower() not in self._domains:
+        if transaction.reverse_path is not None or recipient is None:
+            return succeed(NO_OPINION)
+        if comparable_domain(recipient.domain) not in self._domains:
             return succeed(NO_OPINION)
         if is_tagged(recipient) or is_rewritten(recipient) or recipient.local_part.lower() == "postmaster":
             return succeed(NO_OPINION)

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred, TimeoutError, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from pymailsuite.config.sections.call_forward import CallForwardSettings
+from pymailsuite.dns.names import comparable_domain
 from pymailsuite.interfaces.policy import (
     Action,
     Effect,
@@ -30,6 +31,10 @@ from pymailsuite.values import Address
 _SETTLED: Final = (Effect.ACCEPT, Effect.REJECT, Effect.TEMPFAIL)
 _NO_ANSWER: Final = ProbeAnswer(Probed.UNKNOWN, "no answer in time")
 _TOO_MANY: Final = ProbeAnswer(Probed.UNKNOWN, "too many questions at a time")
+
+
+_Sender = tuple[str, str]
+"""Domain, in the form in which it is compared, and local part."""
 
 
 class CallForwardPolicy(Policy):
@@ -50,15 +55,15 @@ class CallForwardPolicy(Policy):
     ) -> None:
         self._settings = settings
         self._probe = probe
-        self._own_domains = frozenset(domain.lower() for domain in own_domains)
+        self._own_domains = frozenset(map(comparable_domain, own_domains))
         self._clock = clock
-        self._known: dict[Address, tuple[float, ProbeAnswer]] = {}
-        self._asked: dict[Address, list[Deferred[ProbeAnswer]]] = {}
+        self._known = _Known(settings.cache_entries, settings.domain_entries)
+        self._asked: dict[_Sender, list[Deferred[ProbeAnswer]]] = {}
 
     def data(self, transaction: MailTransaction) -> Deferred[Verdict]:
         """The null sender cannot be answered, and needs no answer."""
         sender = transaction.reverse_path
-        if self._probe is None or sender is None or not self._is_elsewhere(sender.domain.lower()):
+        if self._probe is None or sender is None or not self._is_elsewhere(comparable_domain(sender.domain)):
             return succeed(NO_OPINION)
         objected = any(v.action in (Action.REJECT, Action.TEMPFAIL) for v in transaction.verdicts.values())
         if objected or any(ruling.effect in _SETTLED for ruling in transaction.rulings):
@@ -69,43 +74,76 @@ class CallForwardPolicy(Policy):
         return not domain.startswith("[") and domain not in self._own_domains
 
     def _answer(self, sender: Address, probe: IRecipientProbe) -> Deferred[ProbeAnswer]:
-        known = self._known.get(sender)
-        if known is not None and known[0] > self._clock.seconds():
-            return succeed(known[1])
-        waiting = self._asked.get(sender)
-        if waiting is None and len(self._asked) >= self._settings.concurrency:
+        key = comparable_domain(sender.domain), sender.local_part
+        known = self._known.get(key, self._clock.seconds())
+        if known is not None:
+            return succeed(known)
+        waiting = self._asked.get(key)
+        if waiting is None and self._is_busy(key[0]):
             return succeed(_TOO_MANY)
         answer: Deferred[ProbeAnswer] = Deferred()
         if waiting is not None:
             waiting.append(answer)
             return answer
-        self._asked[sender] = [answer]
+        self._asked[key] = [answer]
         # The chain may call off one who waits, and the question goes on for the others: it has a limit of its own.
         asked: Deferred[ProbeAnswer] = probe.probe(sender, self._settings.hosts)
         asked.addTimeout(self._settings.timeout, self._clock)
         asked.addErrback(lambda failure: failure.trap(TimeoutError) and _NO_ANSWER)
-        asked.addBoth(self._answered, sender)
+        asked.addBoth(self._answered, key)
         return answer
 
-    def _answered(self, answer: object, sender: Address) -> None:
+    def _is_busy(self, domain: str) -> bool:
+        """Whether there are as many questions under way as there may be, in all or about this domain."""
+        of_domain = sum(asked == domain for asked, _ in self._asked)
+        return len(self._asked) >= self._settings.concurrency or of_domain >= self._settings.domain_concurrency
+
+    def _answered(self, answer: object, sender: _Sender) -> None:
         waiting = self._asked.pop(sender)
         if isinstance(answer, ProbeAnswer):
-            self._remember(sender, answer)
+            life_s = {
+                Probed.TAKEN: self._settings.known_life,
+                Probed.REFUSED: self._settings.refused_life,
+                Probed.UNKNOWN: self._settings.unknown_life,
+            }[answer.result]
+            self._known.put(sender, answer, self._clock.seconds() + life_s)
         for each in waiting:
             if not each.called:
                 each.callback(answer)  # type: ignore[arg-type]
 
-    def _remember(self, sender: Address, answer: ProbeAnswer) -> None:
-        settings = self._settings
-        life_s = {
-            Probed.TAKEN: settings.known_life,
-            Probed.REFUSED: settings.refused_life,
-            Probed.UNKNOWN: settings.unknown_life,
-        }[answer.result]
-        self._known.pop(sender, None)
-        if len(self._known) >= settings.cache_entries:
-            del self._known[next(iter(self._known))]
-        self._known[sender] = (self._clock.seconds() + life_s, answer)
+
+class _Known:
+    """Answers, ``size`` in all and ``of_domain`` of each domain at most: strangers choose what is asked."""
+
+    def __init__(self, size: int, of_domain: int) -> None:
+        self._size, self._of_domain = size, of_domain
+        self._domains: dict[str, dict[str, tuple[float, ProbeAnswer]]] = {}
+        self._count = 0
+
+    def get(self, sender: _Sender, now: float) -> ProbeAnswer | None:
+        """What is known and not too old."""
+        expires_at, answer = self._domains.get(sender[0], {}).get(sender[1], (0.0, None))
+        return answer if expires_at > now else None
+
+    def put(self, sender: _Sender, answer: ProbeAnswer, expires_at: float) -> None:
+        """Remember it, and forget the oldest of its domain, or of that which has been known for longest."""
+        domain, local_part = sender
+        self._forget(domain, local_part)
+        of_domain = self._domains.get(domain, {})
+        if len(of_domain) >= self._of_domain:
+            self._forget(domain, next(iter(of_domain)))
+        elif self._count >= self._size:
+            oldest = next(iter(self._domains))
+            self._forget(oldest, next(iter(self._domains[oldest])))
+        self._domains.setdefault(domain, {})[local_part] = expires_at, answer
+        self._count += 1
+
+    def _forget(self, domain: str, local_part: str) -> None:
+        of_domain = self._domains.get(domain, {})
+        if of_domain.pop(local_part, None) is not None:
+            self._count -= 1
+            if not of_domain:
+                del self._domains[domain]
 
 
 def _verdict(answer: ProbeAnswer, sender: Address) -> Verdict:

@@ -15,6 +15,7 @@ from attrs import evolve
 
 from pymailsuite.config.sections.policy import Exemptions, PolicyAction, PolicySection, PolicySettings
 from pymailsuite.directory.roles import is_role
+from pymailsuite.dns.names import comparable_address, comparable_domain
 from pymailsuite.interfaces.policy import (
     Action,
     Decision,
@@ -29,6 +30,7 @@ from pymailsuite.interfaces.policy import (
 from pymailsuite.message.authentication_results import POLICY_SCORE, authentication_results_field
 from pymailsuite.policy.base import NO_OPINION
 from pymailsuite.policy.networks import in_networks
+from pymailsuite.policy.short_keys import remember_short
 from pymailsuite.values import Address
 
 _OBJECTIONS: Final = (Effect.REJECT, Effect.TEMPFAIL)
@@ -77,11 +79,19 @@ def verdict_of_failure(section: PolicySection) -> Verdict:
     return Verdict()
 
 
+@remember_short(4096, 320)
+def _comparable_entry(entry: str) -> str:
+    """An entry of :func:`is_listed` in the form in which it is compared."""
+    if entry.startswith("."):
+        return "." + comparable_domain(entry[1:])
+    local_part, at, domain = entry.rpartition("@")
+    return comparable_address(local_part, domain) if at else comparable_domain(domain)
+
+
 def is_listed(address: Address, entries: Iterable[str]) -> bool:
     """True if one of ``user@domain``, ``domain`` and ``.domain`` (all names below it) is this address."""
-    whole = f"{address.local_part}@{address.domain}".lower()
-    domain = address.domain.lower()
-    for entry in map(str.lower, entries):
+    whole, domain = comparable_address(address.local_part, address.domain), comparable_domain(address.domain)
+    for entry in map(_comparable_entry, entries):
         if entry in (whole, domain) or (entry.startswith(".") and domain.endswith(entry)):
             return True
     return False
@@ -101,7 +111,7 @@ class Deciding:
         self._settings = settings
         self._sections = sections
         self._speaks_later = speaks_later
-        self._overrides = {name.lower(): overrides for name, overrides in settings.recipients.items()}
+        self._overrides = {_comparable_entry(name): overrides for name, overrides in settings.recipients.items()}
         self._excepted = frozenset(settings.accept_except)
         exemptions: list[Exemptions] = [settings, *sections.values()]
         self._exempt_recipients = [each.exempt_recipients for each in exemptions if each.exempt_recipients]
@@ -254,8 +264,8 @@ class Deciding:
         limit = self._settings.reject_score
         if recipient is not None and (self._overrides or transaction.overrides):
             for overrides in (
-                self._overrides.get(recipient.domain.lower()),
-                self._overrides.get(f"{recipient.local_part}@{recipient.domain}".lower()),
+                self._overrides.get(comparable_domain(recipient.domain)),
+                self._overrides.get(comparable_address(recipient.local_part, recipient.domain)),
                 transaction.overrides.get(recipient),
             ):
                 if overrides is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred, succeed
 
 from pymailsuite.config.sections.require_signature import RequireSignatureSettings, SignatureKind
+from pymailsuite.dns.names import comparable_domain, is_below
 from pymailsuite.interfaces.policy import (
     Action,
     MailTransaction,
@@ -20,7 +21,6 @@ from pymailsuite.interfaces.policy import (
 from pymailsuite.message.headers import field_parameters, first_field
 from pymailsuite.policy.author import author_of
 from pymailsuite.policy.base import NO_OPINION, Policy
-from pymailsuite.policy.dmarc.overrides import is_below
 
 _PROTOCOLS = {
     "application/pkcs7-signature": "smime",
@@ -48,7 +48,7 @@ class RequireSignaturePolicy(Policy):
     name = "require_signature"
 
     def __init__(self, settings: RequireSignatureSettings) -> None:
-        self._domains = settings.domains
+        self._domains = {comparable_domain(domain): kind for domain, kind in settings.domains.items()}
         self.silent_at = frozenset() if settings.domains else frozenset((Stage.MESSAGE,))
 
     def message(self, transaction: MailTransaction) -> Deferred[Verdict]:

@@ -97,6 +97,24 @@ class CallForwardPolicyTests(SynchronousTestCase):
             self.verdict(sender)
         self.assertEqual(len(self.probe.asked), 3)
 
+    def test_made_up_senders_of_one_domain_make_nobody_else_be_forgotten_or_passed_over(self) -> None:
+        self.policy = self.make(cache_entries=3, domain_entries=2, concurrency=3, domain_concurrency=1)
+        self.verdict(SAM)
+        for number in range(5):
+            self.verdict(Address(f"{number}", "flood.example"))
+        self.assertEqual(self.verdict(SAM).action, Action.PASS)
+        self.assertEqual(self.probe.asked.count(SAM), 1)
+        self.probe.answers += [Deferred(), REFUSED]
+        waiting = self.asked(Address("slow", "flood.example"))
+        self.assertIn("too many questions", self.verdict(Address("other", "flood.example")).reason)
+        self.assertEqual(self.verdict(SUE).action, Action.REJECT)
+        self.assertNoResult(waiting)
+
+    def test_one_domain_in_two_forms_is_asked_about_once(self) -> None:
+        for domain in ("bücher.example", "xn--bcher-kva.example", "BÜCHER.example"):
+            self.verdict(Address("sam", domain))
+        self.assertEqual(len(self.probe.asked), 1)
+
     @acceptance("S035")
     def test_nobody_is_asked_who_need_not_be(self) -> None:
         for sender in (None, Address("ann", "example.org"), Address("sam", "[192.0.2.1]")):

@@ -26,6 +26,10 @@ class CallForwardSettings(PolicySection):
     concurrency: int = Field(default=20, ge=1)
     """Questions that are asked at a time; senders beyond that are not asked about."""
 
+    domain_concurrency: int = Field(default=4, ge=1)
+    """Questions about senders of one domain at a time: whoever has slow hosts and many addresses keeps nobody else from
+    being asked about."""
+
     known_life: Duration = Field(default=86_400.0, ge=0)
     """How long a sender that is taken is remembered."""
 
@@ -37,3 +41,6 @@ class CallForwardSettings(PolicySection):
 
     cache_entries: int = Field(default=10_000, ge=1)
     """How many senders are remembered at most."""
+
+    domain_entries: int = Field(default=500, ge=1)
+    """Senders of one domain at most: whoever makes up addresses makes nobody else be forgotten."""

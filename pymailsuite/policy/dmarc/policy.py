@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from pymailsuite.config.sections.dmarc import DmarcSettings, WhatToDo
+from pymailsuite.dns.names import comparable_domain, is_below
 from pymailsuite.interfaces import IResolver
 from pymailsuite.interfaces.policy import (
     Action,
@@ -28,7 +29,7 @@ from pymailsuite.policy.base import Policy
 from pymailsuite.policy.bimi import bimi_result
 from pymailsuite.policy.dmarc.discovery import Discovery
 from pymailsuite.policy.dmarc.evaluation import DmarcResult, Override, evaluate
-from pymailsuite.policy.dmarc.overrides import is_below, sealed_override
+from pymailsuite.policy.dmarc.overrides import sealed_override
 from pymailsuite.policy.dmarc.record import Disposition
 from pymailsuite.policy.dmarc.reports.collecting import ResultCollector
 from pymailsuite.policy.dmarc.reports.failures import FailureCollector
@@ -71,6 +72,10 @@ class DmarcPolicy(Policy):
         self._clock = clock
         self._draw = draw
         self._note = note
+        # As the operator may write them: in capitals, in U-labels.
+        self._wanted = {comparable_domain(domain): what for domain, what in settings.overrides.items()}
+        self._trusted_sealers = frozenset(map(comparable_domain, settings.trusted_sealers))
+        self._mailing_lists = frozenset(map(comparable_domain, settings.mailing_lists))
         self._remembered: Remembered[tuple[DmarcResult, Verdict]] = Remembered(settings.remembered)
 
     def message(self, transaction: MailTransaction) -> Deferred[Verdict]:
@@ -135,19 +140,19 @@ class DmarcPolicy(Policy):
         sealed: bool,
     ) -> DmarcResult:
         settings = self._settings
-        for domain, disposition in settings.overrides.items():
+        for domain, disposition in self._wanted.items():
             if is_below(result.author_domain, (domain,)):
                 return result.overridden(Override("local_policy", "by configuration"), Disposition(disposition))
         if settings.trusted_forwarders:
             address = ip_address(transaction.peer.ip)
             if any(address in network for network in settings.trusted_forwarders):
                 return result.overridden(Override("trusted_forwarder", "by configuration"))
-        if settings.trusted_sealers and sealed:
-            override = sealed_override(message.header, settings.trusted_sealers, result.author_domain)
+        if self._trusted_sealers and sealed:
+            override = sealed_override(message.header, self._trusted_sealers, result.author_domain)
             if override is not None:
                 return result.overridden(override)
         for domain in verified:
-            if is_below(domain, settings.mailing_lists):
+            if is_below(domain, self._mailing_lists):
                 return result.overridden(Override("mailing_list", domain))
         return result
 

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from typing import Final
 
 from pymailsuite.config.sections.greylist import SenderForm
+from pymailsuite.dns.names import comparable_address, comparable_domain
 from pymailsuite.values import Address
 
 # The Sender Rewriting Scheme: SRS0=hash=time=domain=local, SRS1=hash=forwarder==hash=time=domain=local.
@@ -22,8 +23,8 @@ _NUMBER: Final = re.compile(r"[0-9]+")
 
 
 def plain_address(address: Address) -> str:
-    """In lower case: nobody has told apart ``Joe`` and ``joe`` for a long time."""
-    return f"{address.local_part}@{address.domain}".lower()
+    """In the form in which addresses are compared."""
+    return comparable_address(address.local_part, address.domain)
 
 
 def without_tag(address: Address) -> str:
@@ -35,7 +36,7 @@ def compared_sender(sender: Address | None, forms: Collection[SenderForm]) -> st
     """The sender with what ``forms`` name left out; empty for the null sender."""
     if sender is None:
         return ""
-    local_part, domain = sender.local_part.lower(), sender.domain.lower()
+    local_part, domain = sender.local_part.lower(), comparable_domain(sender.domain)
     if "srs" in forms:
         match = _SRS1.fullmatch(local_part) or _SRS0.fullmatch(local_part)
         if match is not None:

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from twisted.internet.defer import Deferred, succeed
 
 from pymailsuite.config.sections.hosts import HeloForm, HeloSettings
+from pymailsuite.dns.names import comparable_domain
 from pymailsuite.interfaces.policy import Action, MailTransaction, PolicyContext, PolicyReply, Verdict
 from pymailsuite.policy.base import NO_OPINION, Policy
 
@@ -24,7 +25,7 @@ def form_of(name: str, own_names: Collection[str] = ()) -> HeloForm | None:
 
     ``own_names`` are ours, in lower case.
     """
-    name = name.rstrip(".").lower()
+    name = comparable_domain(name.rstrip("."))
     if name == "localhost" or name.endswith((".localhost", ".localdomain")):
         return "localhost"
     if name.startswith("["):
@@ -61,7 +62,7 @@ class HeloPolicy(Policy):
 
     def __init__(self, settings: HeloSettings, own_names: Collection[str]) -> None:
         self._refused = frozenset(settings.refuse)
-        self._own_names = frozenset(name.lower() for name in own_names)
+        self._own_names = frozenset(map(comparable_domain, own_names))
 
     def helo(self, transaction: MailTransaction) -> Deferred[Verdict]:
         """Only the form: whether the name exists is asked of others."""

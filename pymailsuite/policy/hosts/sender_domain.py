@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from pymailsuite.config.sections.hosts import SenderDomainSettings
 from pymailsuite.dns.judge import AddressJudge
-from pymailsuite.dns.names import address_of_literal
+from pymailsuite.dns.names import address_of_literal, comparable_domain
 from pymailsuite.errors import DnsFailure
 from pymailsuite.interfaces import Answer, IResolver, MxRecord
 from pymailsuite.interfaces.policy import Action, MailTransaction, PolicyContext, PolicyReply, Verdict
@@ -55,14 +55,14 @@ class SenderDomainPolicy(Policy):
         self._judge = judge or AddressJudge()
         self._settings = settings
         self._resolver = resolver
-        self._own_domains = frozenset(domain.lower() for domain in own_domains)
+        self._own_domains = frozenset(map(comparable_domain, own_domains))
         self._budget_s = budget_s
         self._clock = clock
 
     def mail(self, transaction: MailTransaction) -> Deferred[Verdict]:
         """The null path is for bounces, and has no domain."""
         sender = transaction.reverse_path
-        if sender is None or sender.domain.lower() in self._own_domains:
+        if sender is None or comparable_domain(sender.domain) in self._own_domains:
             return succeed(NO_OPINION)
         domain = sender.domain.lower()
         objection = self._formal_objection(domain)

@@ -9,7 +9,7 @@ from typing import Final, cast, get_args
 
 from attrs import evolve, frozen
 
-from pymailsuite.dns.names import absolute_name, text_of
+from pymailsuite.dns.names import absolute_name, comparable_address, comparable_domain, text_of
 from pymailsuite.interfaces.lists import EntryAction, EntryKind, ListEntry, ListVerdict
 
 KINDS: Final = get_args(EntryKind)
@@ -39,12 +39,17 @@ def entry_of(
         case "domain":
             compared = _domain(value.removeprefix("*").removeprefix("."))
         case "helo":
-            compared = value.lower()
+            compared = comparable_domain(value)
         case _:
             raise ValueError(f"no such kind: {kind!r} (there are {', '.join(KINDS)})")
     if not compared or any(character.isspace() for character in compared):
         raise ValueError(f"not a value of the kind {kind}: {value!r}")
     return ListEntry(verdict, kind, compared, scope_of(scope), action)
+
+
+def _compared_address(address: str) -> str:
+    local_part, at, domain = address.rpartition("@")
+    return comparable_address(local_part, domain) if at else ""
 
 
 def scope_of(text: str) -> str:
@@ -138,11 +143,11 @@ class EntryIndex:
         return sorted(found, key=lambda entry: entry.verdict != "allow")
 
     def _all(self, subject: Subject, scope: str) -> Iterator[ListEntry]:
-        for kind, value in (("address", subject.address), ("helo", subject.helo)):
+        for kind, value in (("address", _compared_address(subject.address)), ("helo", comparable_domain(subject.helo))):
             if value:
-                yield from self._by_value.get((scope, kind, value.lower()), ())
+                yield from self._by_value.get((scope, kind, value), ())
         for name in subject.names:
-            labels = name.lower().removesuffix(".").split(".")
+            labels = comparable_domain(name).split(".")
             for start in range(len(labels)):
                 yield from self._by_value.get((scope, "domain", ".".join(labels[start:])), ())
         if subject.ip:

@@ -11,6 +11,7 @@ from twisted.internet.threads import deferToThread
 
 from pymailsuite.config.sections.lists import ListSettings
 from pymailsuite.dns.judge import AddressJudge
+from pymailsuite.dns.names import comparable_domain
 from pymailsuite.interfaces.lists import ListEntry
 from pymailsuite.interfaces.policy import Action, Disposal, MailTransaction, PolicyContext, PolicyReply, Stage, Verdict
 from pymailsuite.policy.base import NO_OPINION, Policy
@@ -88,7 +89,7 @@ def _sender(path: Address | None) -> Subject:
 def _scopes(recipient: Address | None) -> tuple[str, ...]:
     if recipient is None:
         return ()
-    domain, local_part = recipient.domain.lower(), recipient.local_part.lower()
+    domain, local_part = comparable_domain(recipient.domain), recipient.local_part.lower()
     user, plus, _ = local_part.partition("+")
     scopes = [domain, f"{local_part}@{domain}"]
     return (*scopes, f"{user}@{domain}") if plus and user else tuple(scopes)

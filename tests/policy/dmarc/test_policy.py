@@ -181,6 +181,7 @@ class PolicyTests(PolicyCase):
 
 SEALED = (
     "ARC-Seal: i=1; a=rsa-sha256; d=stranger.test; s=s; cv=none; b=x\r\n"
+    "ARC-Message-Signature: i=1; a=rsa-sha256; d=stranger.test; s=s; h=from; bh=x; b=x\r\n"
     "ARC-Authentication-Results: i=1; mx.stranger.test; dmarc=pass header.from=example.com\r\n"
     "ARC-Seal: i=2; a=rsa-sha256; d=Lists.Example.org; s=s2;\r\n cv=pass; b=x\r\n"
     "ARC-Message-Signature: i=2; a=rsa-sha256; d=lists.example.org; s=s2; h=Date : From:to; bh=x; b=x\r\n"

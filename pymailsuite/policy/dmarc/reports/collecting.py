@@ -8,6 +8,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from pymailsuite.dns.names import comparable_address, comparable_domain
 from pymailsuite.interfaces.dmarc import IDmarcStore, ReportedPolicy, ReportedRow
 from pymailsuite.interfaces.policy import MailTransaction, MethodResult
 from pymailsuite.message.headers import first_field
@@ -44,7 +45,7 @@ def reported_policy(result: DmarcResult, tree_walk: bool) -> ReportedPolicy | No
 def _spf_row(result: MethodResult) -> tuple[str, str, str]:
     properties = dict(result.properties)
     scope, identity = ("mfrom", "smtp.mailfrom") if "smtp.mailfrom" in properties else ("helo", "smtp.helo")
-    return properties.get(identity, "").rpartition("@")[2].lower(), scope, result.result
+    return comparable_domain(properties.get(identity, "").rpartition("@")[2]), scope, result.result
 
 
 def _disposition(result: DmarcResult) -> str:
@@ -67,10 +68,12 @@ def reported_row(transaction: MailTransaction, result: DmarcResult) -> ReportedR
         dkim="pass" if result.aligned_dkim else "fail",
         spf="pass" if result.aligned_spf else "fail",
         header_from=result.author_domain,
-        envelope_from=transaction.reverse_path.domain if transaction.reverse_path is not None else "",
+        envelope_from=comparable_domain(transaction.reverse_path.domain)
+        if transaction.reverse_path is not None
+        else "",
         overrides=tuple((override.kind, override.comment) for override in result.overrides),
         auth_dkim=tuple(
-            (found["header.d"].lower(), found.get("header.s", ""), found["result"])
+            (comparable_domain(found["header.d"]), found.get("header.s", ""), found["result"])
             for found in signatures
             if found.get("header.d")
         ),
@@ -83,7 +86,7 @@ class ResultCollector:
 
     def __init__(self, store: IDmarcStore, report_from: str, tree_walk: bool, clock: IReactorTime) -> None:
         self._store = store
-        self._report_from = report_from.lower()
+        self._report_from = report_from
         self._tree_walk = tree_walk
         self._clock = clock
 
@@ -97,8 +100,10 @@ class ResultCollector:
 
 
 def is_about_reports(transaction: MailTransaction, report_from: str) -> bool:
-    """Whether it is a report, or about those we send from ``report_from`` (lower case)."""
-    if any(str(recipient).lower() == report_from for recipient in transaction.recipients):
+    """Whether it is a report, or about those we send from ``report_from``."""
+    local_part, _, domain = report_from.rpartition("@")
+    ours = comparable_address(local_part, domain)
+    if any(comparable_address(each.local_part, each.domain) == ours for each in transaction.recipients):
         return True
     subject = first_field(transaction.message.header, b"subject") if transaction.message is not None else None
     return subject is not None and subject.lower().startswith(_SUBJECT)

@@ -10,6 +10,7 @@ import re
 from typing import Final
 
 from pymailsuite import __version__
+from pymailsuite.dns.names import comparable_domain
 from pymailsuite.interfaces.dmarc import FailedMessage
 from pymailsuite.interfaces.policy import MailTransaction, MethodResult
 from pymailsuite.message.a_labels import a_labels
@@ -83,7 +84,8 @@ def failed_message(
 
 
 def _domain(properties: dict[str, str]) -> str:
-    return (properties.get("smtp.mailfrom") or properties.get("smtp.helo", "")).rpartition("@")[2].lower()
+    identity = properties.get("smtp.mailfrom") or properties.get("smtp.helo", "")
+    return comparable_domain(identity.rpartition("@")[2])
 
 
 def _without_local_parts(result: MethodResult) -> MethodResult:

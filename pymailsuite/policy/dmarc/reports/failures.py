@@ -48,7 +48,7 @@ class FailureCollector:
     def note(self, transaction: MailTransaction, result: DmarcResult) -> None:
         """Keep what is to be told of a message. Never of a report or a bounce, so that no report leads to another."""
         settings = self._settings
-        if transaction.reverse_path is None or is_about_reports(transaction, settings.report_from.lower()):
+        if transaction.reverse_path is None or is_about_reports(transaction, settings.report_from):
             return
         kind = first_field(transaction.message.header, b"content-type") if transaction.message is not None else None
         if kind is not None and kind.lower().startswith(b"multipart/report"):
