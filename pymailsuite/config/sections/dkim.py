@@ -38,9 +38,9 @@ class DkimSettings(PolicySection):
     max_rsa_bits: int = Field(default=8192, ge=1024)
     """The same for a larger one, which takes long to check."""
 
-    allow_partial_body: bool = True
+    allow_partial_body: bool = False
     """Whether a signature may leave the end of the body out (``l=``). What is there may be anybody's (RFC 6376 §8.2);
-    without this such a signature is ``policy`` as soon as there is anything."""
+    without this such a signature is ``policy`` as soon as there is anything, and vouches for nothing."""
 
     clock_skew: Duration = Field(default=3600.0, ge=0)
     """A signature made later than this from now is not believed: ``policy``."""

@@ -47,9 +47,8 @@ class ArcSet:
 def covered_names(tags: Mapping[str, str]) -> tuple[bytes, ...]:
     """``h=`` of an ARC-Message-Signature, names in lower case. ChainError without one.
 
-    An empty name covers nothing, and a chain passes without From among them: RFC 8617 §4.1.2 takes over what DKIM asks,
-    but the public suite and other verifiers do not. A chain says no more than that nothing of what its sealers covered
-    was changed; whoever lets a message in for what they say looks whether that is enough.
+    An empty name covers nothing. Whether From must be among them is a setting: RFC 8617 §4.1.2 takes over what DKIM
+    asks, but the public suite and other verifiers do not.
     """
     if "h" not in tags:
         raise ChainError("signature has no h=")

@@ -125,6 +125,8 @@ class ChainVerifier(HeardMessage):
         try:
             self._sets = read_sets(view, self._settings.max_instances)
             self._message_proof = _message_proof(self._sets[-1].signature_tags)
+            if b"from" not in self._message_proof.headers and not self._settings.allow_uncovered_author:
+                raise ChainError("From is not covered by the message signature")
             self._seal_proofs = [_proof(each.seal_tags) for each in self._sets]
             for each in self._sets:
                 time_of(each.seal_tags, "t")
@@ -176,11 +178,13 @@ class ChainVerifier(HeardMessage):
             raise ChainError("body is shorter than what was signed")
         if hashed.digest() != proof.body_hash:
             raise ChainError("body was changed")
+        if proof.length is not None and proof.length < hashed.length and not self._settings.allow_partial_body:
+            raise ChainError("body is covered in part only")
 
     def _check_signatures(self, found: Mapping[str, Found]) -> None:
         view, newest, message = self.view, self._sets[-1], self._message_proof
         assert view is not None and message is not None
-        signed = view.signed_octets(message.headers, message.relaxed_header)
+        signed = view.signed_octets(message.headers, message.relaxed_header, newest.message_signature)
         signed += unsigned(newest.message_signature, message.relaxed_header)
         self._check(message.proof, signed, found, "message signature does not match")
         for count in range(len(self._sets), 0, -1):

@@ -76,14 +76,17 @@ class HeaderView:
         """Those of a name in lower case, in the order of the header."""
         return self._by_name.get(name, [])
 
-    def select(self, names: Iterable[bytes]) -> Iterator[Field]:
+    def select(self, names: Iterable[bytes], own: Field | None = None) -> Iterator[Field]:
         """The fields that an ``h=`` (names in lower case) covers: a name that stands again means the next one up.
 
-        A name for which no more is there means nothing, and so that none may be added.
+        A name for which no more is there means nothing, and so that none may be added. ``own`` is the field of the
+        signature itself, which was not there when it was made: it is none of them (RFC 6376 §3.5, tag h=).
         """
         used: dict[bytes, int] = {}
         for name in names:
             found = self._by_name.get(name)
+            if own is not None and name == own.name and found is not None:
+                found = [field for field in found if field is not own]
             count = used.get(name, 0)
             if found is not None and count < len(found):
                 used[name] = count + 1
@@ -97,9 +100,9 @@ class HeaderView:
             known = self._canonical[key] = canonical_field(field.raw, relaxed) + b"\r\n"
         return known
 
-    def signed_octets(self, names: Iterable[bytes], relaxed: bool) -> bytes:
-        """What a signature with this ``h=`` covers, apart from its own field."""
-        return b"".join([self.canonical(field, relaxed) for field in self.select(names)])
+    def signed_octets(self, names: Iterable[bytes], relaxed: bool, own: Field | None = None) -> bytes:
+        """What a signature with this ``h=`` covers, apart from its ``own`` field if it is in the header already."""
+        return b"".join([self.canonical(field, relaxed) for field in self.select(names, own)])
 
 
 def view_of(header: bytes) -> HeaderView:

@@ -135,7 +135,7 @@ class MessageVerifier(HeardMessage):
     def _digest(self, claim: _Claim) -> bytes:
         assert self.view is not None
         relaxed = claim.signature.relaxed_header
-        signed = self.view.signed_octets(claim.signature.headers, relaxed)
+        signed = self.view.signed_octets(claim.signature.headers, relaxed, claim.field)
         name, colon, body = claim.field.raw.partition(b":")
         own = canonical_field(name + colon + without_signature(body), relaxed)
         return hashlib.sha256(signed + own).digest()

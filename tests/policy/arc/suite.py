@@ -20,6 +20,10 @@ from pymailsuite.policy.dkim.private_keys import SigningKey, load_private_key
 HISTORIC: Final = frozenset(("ams_fields_a_sha1", "as_fields_a_sha1"))
 """Chains signed by rsa-sha1, which pass in the suite. RFC 8301 §3.1 forbids that since 2018."""
 
+UNCOVERED: Final = frozenset(("ams_fields_h_empty",))
+"""Chains whose message signature leaves From out, which pass in the suite. Here they do where that is allowed only: RFC
+6376 §5.4 wants From signed, and without it the chain says nothing about the author."""
+
 
 @frozen
 class ValidationCase:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from pymailsuite.config.sections.arc import ArcSettings
 from pymailsuite.dns.fake import FakeResolver
 from pymailsuite.policy.arc import ArcResult, seal_message, verify_arc
 from pymailsuite.policy.arc.seal import SEALING_RULES
@@ -33,5 +36,5 @@ def keys(hops: int = 60) -> FakeResolver:
     return resolver(*(signing_key(domain=f"hop{hop}.example.org") for hop in range(1, hops + 1)))
 
 
-def chain_of(message: bytes, asked: FakeResolver | None = None) -> ArcResult:
-    return run(verify_arc(message, asked or keys(), NOW))
+def chain_of(message: bytes, asked: FakeResolver | None = None, **settings: Any) -> ArcResult:
+    return run(verify_arc(message, asked or keys(), NOW, ArcSettings(**settings)))

@@ -4,11 +4,12 @@ import re
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from pymailsuite.config.sections.arc import ArcSettings
 from pymailsuite.policy.arc import seal_message, verify_arc
 from pymailsuite.policy.dkim.header import HeaderView, split_fields
 from pymailsuite.policy.dkim.sign import SigningRules
 from tests.acceptance import acceptance
-from tests.policy.arc.suite import HISTORIC, sign_cases, validation_cases
+from tests.policy.arc.suite import HISTORIC, UNCOVERED, sign_cases, validation_cases
 from tests.policy.dkim.support import run
 
 NOW = 12345
@@ -29,11 +30,17 @@ class SuiteTests(SynchronousTestCase):
     def test_every_chain_has_its_result(self) -> None:
         count = 0
         for case in validation_cases():
-            result = run(verify_arc(case.message, case.keys, NOW))
+            settings = ArcSettings(allow_uncovered_author=case.name in UNCOVERED)
+            result = run(verify_arc(case.message, case.keys, NOW, settings))
             wanted = "fail" if case.name in HISTORIC else case.result
             self.assertEqual(result.status.value, wanted, f"{case.name}: {result.reason}")
             count += 1
         self.assertEqual(count, 170)
+
+    def test_by_default_a_chain_that_says_nothing_of_the_author_fails(self) -> None:
+        for case in validation_cases():
+            if case.name in UNCOVERED:
+                self.assertEqual(run(verify_arc(case.message, case.keys, NOW)).status.value, "fail")
 
     @acceptance("S076")
     def test_every_seal_is_octet_for_octet_that_of_the_suite(self) -> None:

@@ -192,12 +192,30 @@ class SignatureTests(SynchronousTestCase):
                     if tag not in ("b", "h"):
                         self.check(name, tag, "")
 
-    def test_what_a_message_signature_covers_is_up_to_the_sealer(self) -> None:
-        """As the public suite has it. Empty names cover nothing."""
-        for names in ("", "to:subject", "from:to::subject", ":"):
+    def test_a_message_signature_must_cover_the_author_unless_that_is_allowed(self) -> None:
+        """Empty names cover nothing."""
+        for names in ("", "to:subject", ":"):
             with self.subTest(names=names):
                 rules = SigningRules(tuple(name.encode() for name in names.split(":")), exact=True)
-                self.assertTrue(chain_of(sealed(rules=rules)).passed)
+                message = sealed(rules=rules)
+                self.assertEqual(chain_of(message).reason, "From is not covered by the message signature")
+                self.assertTrue(chain_of(message, allow_uncovered_author=True).passed)
+        rules = SigningRules((b"from", b"to", b"", b"subject"), exact=True)
+        self.assertTrue(chain_of(sealed(rules=rules)).passed)
+
+    def test_text_behind_what_is_covered_breaks_the_chain_unless_that_is_allowed(self) -> None:
+        canonical = b"Come early.\r\n\r\nAnn\r\n"
+        partly = resealed(sealed(), SIGNATURE, "l", str(len(canonical)))
+        self.assertTrue(chain_of(partly).passed)
+        longer = partly + b"Buy!\r\n"
+        self.assertEqual(chain_of(longer).reason, "body is covered in part only")
+        self.assertTrue(chain_of(longer, allow_partial_body=True).passed)
+
+    def test_its_own_field_is_none_of_those_it_covers(self) -> None:
+        own = b"arc-message-signature"
+        rules = SigningRules((b"from", own), frozenset((own,)))
+        self.assertTrue(chain_of(sealed(rules=rules)).passed)
+        self.assertTrue(chain_of(sealed(hops=2, rules=rules)).passed)
 
     def test_tags_that_may_be_missing(self) -> None:
         self.check(SEAL, "t", None, passes=True)

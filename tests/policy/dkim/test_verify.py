@@ -237,11 +237,33 @@ class PassTests(SynchronousTestCase):
         covered = HeaderView(split_fields(header + b"\r\n")).signed_octets([b"from"], True)
         message = signed_field(b"DKIM-Signature", tags, covered, signing_key(), True) + header + b"\r\n\r\n"
         self.assertEqual(result_of(message + body).unsigned_octets, 0)
-        longer = result_of(message + body + b"Buy!\r\n")
+        longer = result_of(message + body + b"Buy!\r\n", settings=DkimSettings(allow_partial_body=True))
         self.assertEqual((longer.status, longer.unsigned_octets), (DkimStatus.PASS, 10))
-        refused = result_of(message + body + b"Buy!\r\n", settings=DkimSettings(allow_partial_body=False))
+        refused = result_of(message + body + b"Buy!\r\n")
         self.assertEqual(refused.status, DkimStatus.POLICY)
         self.assertEqual(result_of(message + b"Come early.\r\n").status, DkimStatus.FAIL)
+
+    def test_no_signature_is_one_of_those_that_it_covers_itself(self) -> None:
+        """RFC 6376 §3.5: it names one more than there are, so that none can be added; its own is not one of them."""
+        header, _, body = MESSAGE.partition(b"\r\n\r\n")
+        digest = base64_text(hashlib.sha256(b"Come early.\r\n\r\nAnn\r\n").digest())
+
+        def one_more(header: bytes) -> bytes:
+            names = [b"from", *[b"dkim-signature"] * (header.count(b"DKIM-Signature:") + 1)]
+            tags = [
+                *(("v", "1"), ("a", "rsa-sha256"), ("c", "relaxed/relaxed"), ("d", "example.org"), ("s", "s1")),
+                *(("h", b":".join(names).decode()), ("bh", digest), ("b", "")),
+            ]
+            covered = HeaderView(split_fields(header + b"\r\n")).signed_octets(names, True)
+            return signed_field(b"DKIM-Signature", tags, covered, signing_key(), True) + header
+
+        first = one_more(header)
+        self.assertTrue(result_of(first + b"\r\n\r\n" + body).passed)
+        both = results_of(one_more(first) + b"\r\n\r\n" + body)
+        self.assertEqual([result.status for result in both], [DkimStatus.PASS, DkimStatus.FAIL])
+        twice = first[: first.index(b"From:")] + first
+        both = results_of(twice + b"\r\n\r\n" + body)
+        self.assertEqual({result.status for result in both}, {DkimStatus.FAIL})
 
 
 class RefusedTests(SynchronousTestCase):
