@@ -56,7 +56,8 @@ class ClientNames:
                 self._is_void = not claimed
             except DnsFailure:
                 claimed = ()
-            self._claimed = tuple(map(str.lower, claimed))[:NAMES_MAX]
+            # Sorted, so that it does not depend on the order of DNS which these are.
+            self._claimed = tuple(sorted(set(map(str.lower, claimed)))[:NAMES_MAX])
         elif self._is_void and not may_be_void:
             # Counted for each term, asked again or not.
             self._look_ups.count_void()

@@ -7,6 +7,7 @@ evaluation = await checker.check(Query.of_mail_from("192.0.2.1", "joe@example.or
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import Final
@@ -220,7 +221,9 @@ class _Run:
         return decision.result is Result.PASS
 
     async def _has_address(self, name: str, mechanism: Mechanism) -> bool:
-        addresses = await self._look_ups.records(self._address_kind, name)
+        return self._is_among(await self._look_ups.records(self._address_kind, name), mechanism)
+
+    def _is_among(self, addresses: Iterable[str], mechanism: Mechanism) -> bool:
         if self._query.ip.version == 4:
             mask = network_mask(mechanism.prefix4, 32)
         else:
@@ -229,13 +232,29 @@ class _Run:
         return any(_number(address) & mask == wanted for address in addresses)
 
     async def _has_exchange(self, name: str, mechanism: Mechanism) -> bool:
-        """Source: RFC 7208 §5.4; a null MX (RFC 7505) is no host."""
+        """Source: RFC 7208 §5.4; a null MX (RFC 7505) is no host.
+
+        DNS gives hosts in any order, and what comes out must not depend on it: one that fails or has no address
+        counts only if none of them matches, and the term counts for one void look-up at most (§4.6.4).
+        """
         exchanges: tuple[MxRecord, ...] = await self._look_ups.records("mx", name)
         if len(exchanges) > MX_NAMES_MAX:
             raise LimitExceeded(f"{mechanism.text}: more than {MX_NAMES_MAX} MX records")
-        for record in exchanges:
-            if record.exchange and await self._has_address(record.exchange, mechanism):
+        failure: DnsFailure | None = None
+        is_void = False
+        for host in [record.exchange for record in exchanges if record.exchange]:
+            try:
+                addresses = await self._look_ups.records(self._address_kind, host, may_be_void=True)
+            except DnsFailure as error:
+                failure = failure or error
+                continue
+            if self._is_among(addresses, mechanism):
                 return True
+            is_void = is_void or (not addresses and is_name(host))
+        if failure is not None:
+            raise failure
+        if is_void:
+            self._look_ups.count_void()
         return False
 
 

@@ -1,5 +1,6 @@
 """check_host() beyond what the public suite asks."""
 
+import itertools
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -146,6 +147,51 @@ class EvaluatorTests(SynchronousTestCase):
             self.assertEqual(
                 self.check({"txt": {"example.org": [policy]}}, "192.0.2.1", "j@example.org").result, result
             )
+
+    def test_a_term_with_many_hosts_is_one_void_look_up_at_most_in_whatever_order_dns_gives_them(self) -> None:
+        """RFC 7208 §4.6.4 limits the terms; which host comes first is chance."""
+        hosts = [(10, f"{letter}.v.example") for letter in "abcd"]
+        zone: dict[str, Any] = {
+            "txt": {"v.example": [b"v=spf1 mx ~all"]},
+            "a": {host: ["192.0.2.1"] for _, host in hosts},
+            "aaaa": {"d.v.example": ["2001:db8::9"]},
+        }
+        more = {
+            b"v=spf1 mx ~all": ("pass", "softfail"),
+            b"v=spf1 mx mx:w.example ~all": ("pass", "softfail"),
+            b"v=spf1 a a:w.example mx ~all": ("pass", "permerror"),
+            b"v=spf1 mx mx:w.example a:nowhere.example ~all": ("pass", "permerror"),
+        }
+        for order in itertools.permutations(hosts):
+            for policy, (own, other) in more.items():
+                zone["mx"] = {"v.example": order, "w.example": order[:3]}
+                zone["txt"]["v.example"] = [policy]
+                self.assertEqual(self.check(zone, "2001:db8::9", "a@v.example").result.value, own, (order, policy))
+                # One for each term: none of the hosts is this one, and three of them have no such address.
+                self.assertEqual(self.check(zone, "2001:db8::8", "a@v.example").result.value, other, (order, policy))
+
+    def test_a_host_that_cannot_be_looked_up_counts_only_if_no_other_matches(self) -> None:
+        hosts = [(10, "a.v.example"), (10, "b.v.example"), (20, "c.v.example")]
+        for order in itertools.permutations(hosts):
+            zone: dict[str, Any] = {
+                "txt": {"v.example": [b"v=spf1 mx -all"]},
+                "mx": {"v.example": order},
+                "a": {"b.v.example": ["192.0.2.1"]},
+                "failing": ["a.v.example"],
+            }
+            self.assertEqual(self.check(zone, "192.0.2.1", "a@v.example").result, Result.PASS, order)
+            self.assertEqual(self.check(zone, "192.0.2.2", "a@v.example").result, Result.TEMPERROR, order)
+
+    def test_of_many_names_of_a_client_the_same_ones_count_in_whatever_order_dns_gives_them(self) -> None:
+        names = [f"n{number:02}.example.org" for number in range(12)]
+        for last, result in (("n05", Result.PASS), ("n11", Result.FAIL)):
+            for order in (names, names[::-1], names[6:] + names[:6]):
+                zone = {
+                    "txt": {"example.org": [b"v=spf1 ptr -all"]},
+                    "ptr": {"192.0.2.1": order},
+                    "a": {f"{last}.example.org": ["192.0.2.1"]},
+                }
+                self.assertEqual(self.check(zone, "192.0.2.1", "j@example.org").result, result, order)
 
     def test_names_that_claim_the_client_do_not_use_up_void_look_ups(self) -> None:
         zone = {
