@@ -160,7 +160,9 @@ class MailService(MultiService):
         throttle = LoginThrottle(settings.throttle, self.store.counts, reactor)
         auth = AuthService(settings.auth, self.store, reactor, checkers, throttle)
         self.portal = auth.portal
-        self._paths = ReturnPaths(settings.forwarding, settings.bounce_tags, self.store.secrets, reactor)
+        self._paths = ReturnPaths(
+            settings.forwarding, settings.bounce_tags, self.store.secrets, reactor, self.store.kept_paths
+        )
         roles = RoleAddresses(settings.server.hostname, [settings.dmarc.report_from])
         directory = RecipientResolver(settings.directory, self.store.directory, reactor, roles)
         recipients = ReturnPathResolver(directory, self._paths)

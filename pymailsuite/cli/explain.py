@@ -202,7 +202,7 @@ class _Explainer:
 
 def _door(settings: Settings, store: IMailStore, clock: Any) -> RecipientDoor:
     """How the server itself finds out about recipients."""
-    paths = ReturnPaths(settings.forwarding, settings.bounce_tags, store.secrets, clock)
+    paths = ReturnPaths(settings.forwarding, settings.bounce_tags, store.secrets, clock, store.kept_paths)
     roles = RoleAddresses(settings.server.hostname, [settings.dmarc.report_from])
     directory = RecipientResolver(settings.directory, store.directory, clock, roles)
     return RecipientDoor(ReturnPathResolver(directory, paths), settings.smtp.relay_denied)

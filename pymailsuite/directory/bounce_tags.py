@@ -33,7 +33,9 @@ class BounceTags:
     def tag(self, address: Address, now: float) -> Address:
         """The address with its tag; ``now`` is POSIX seconds."""
         day = f"{(day_of(now) + self.life_days) % _PERIOD_DAYS:03}"
-        return Address(f"{_START}{_KEY}{day}{self._signature(day, address)}={address.local_part}", address.domain)
+        return Address(
+            f"{_START}{_KEY}{day}{signature(self.secret, *_signed(day, address))}={address.local_part}", address.domain
+        )
 
     def untag(self, address: Address, now: float) -> Address:
         """The address without its tag. NotOurReturnPath if that is not ours, or has expired."""
@@ -42,11 +44,13 @@ class BounceTags:
         plain = Address(local_part, address.domain)
         if not (is_tagged(address) and separator and local_part and day.isascii() and day.isdigit()):
             raise NotOurReturnPath
-        if tag[0] != _KEY or not is_signature(mark, self._signature(day, plain)):
+        if tag[0] != _KEY or not is_signature(mark, self.secret, *_signed(day, plain)):
             raise NotOurReturnPath
         if (int(day) - day_of(now)) % _PERIOD_DAYS > self.life_days:
             raise NotOurReturnPath(cause="expired")
         return plain
 
-    def _signature(self, day: str, address: Address) -> str:
-        return signature(self.secret, "prvs", day, address.local_part, address.domain)
+
+def _signed(day: str, address: Address) -> tuple[str, ...]:
+    """What a tag is the signature of."""
+    return "prvs", day, address.local_part, address.domain

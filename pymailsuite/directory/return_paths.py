@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Sequence
 from typing import Final
 
@@ -16,12 +18,15 @@ from pymailsuite.directory.srs import SenderRewriting, is_rewritten
 from pymailsuite.errors import TemporaryFailure
 from pymailsuite.interfaces import IRecipientResolver
 from pymailsuite.interfaces.intake import Recipients
+from pymailsuite.interfaces.kept_paths import IKeptPaths
 from pymailsuite.interfaces.secrets import ISecretStore, Secret
 from pymailsuite.values import Address
 
 SECRET: Final = "return paths"  # noqa: S105
 _PATH_MAX: Final = 254
 """Octets of a path without its brackets. Source: RFC 5321 §4.5.3.1.3."""
+_LOCAL_PART_MAX: Final = 64
+"""Octets of a local part as it is written. Source: RFC 5321 §4.5.3.1.1."""
 _RELOAD_S: Final = 30.0
 """How long secrets are remembered: a new one is known to all nodes after this."""
 _HEARD_OF_S: Final = 2 * _RELOAD_S
@@ -33,12 +38,31 @@ def secrets_kept_s(forwarding: ForwardingSettings, tags: BounceTagSettings) -> f
     return max(forwarding.srs_life, tags.life) + DAY_S + _HEARD_OF_S
 
 
+def _token_of(address: Address) -> str:
+    """Always the same for the same address, so that it is kept once; in lower case and short."""
+    digest = hashlib.blake2b(str(address).encode("utf-8", "surrogatepass"), digest_size=15, person=b"return path")
+    return base64.b32encode(digest.digest()).decode("ascii").lower()
+
+
+def _fits(path: Address) -> bool:
+    return len(path.quoted_local_part.encode("utf-8", "surrogatepass")) <= _LOCAL_PART_MAX
+
+
 class ReturnPaths:
-    """Signs with a secret of the store, and reads what was signed with those before it."""
+    """Signs with a secret of the store, and reads what was signed with those before it.
+
+    ``kept`` has what does not fit into a path. None: what does not fit is left as it is."""
 
     def __init__(
-        self, forwarding: ForwardingSettings, tags: BounceTagSettings, secrets: ISecretStore, clock: IReactorTime
+        self,
+        forwarding: ForwardingSettings,
+        tags: BounceTagSettings,
+        secrets: ISecretStore,
+        clock: IReactorTime,
+        kept: IKeptPaths | None = None,
     ) -> None:
+        self._life_s = max(forwarding.srs_life, tags.life) + DAY_S
+        self._kept = kept
         self._srs_days = int(forwarding.srs_life // DAY_S)
         self._tag_days = int(tags.life // DAY_S)
         self._kept_s = secrets_kept_s(forwarding, tags)
@@ -67,13 +91,30 @@ class ReturnPaths:
         """The return path at ``domain`` that stands for ``sender``; the sender as it is if that would be too long for
         other hosts to take."""
         now = self._clock.seconds()
-        path = SenderRewriting(await self._signing_secret(now), self._srs_days).rewrite(sender, domain, now)
+        rewriting = SenderRewriting(await self._signing_secret(now), self._srs_days)
+        path = rewriting.rewrite(sender, domain, now)
+        if not _fits(path):
+            return await self._named(rewriting, rewriting.bounces_to(sender), domain, now) or sender
         return path if len(str(path).encode()) <= _PATH_MAX else sender
 
+    async def _named(self, rewriting: SenderRewriting, address: Address, domain: str, now: float) -> Address | None:
+        """A path by which ``address`` is found in the store; None if it cannot be so."""
+        token = _token_of(address)
+        path = rewriting.name(token, domain, now)
+        if self._kept is None or len(str(path).encode()) > _PATH_MAX:
+            return None
+        # Kept a day longer than needed, so that not every message has it kept anew.
+        await self._kept.keep(token, address, now + self._life_s + DAY_S, now + self._life_s)
+        return path
+
     async def tagged(self, sender: Address) -> Address:
-        """The sender's address with a bounce tag, or as it is if that would be too long."""
+        """The sender's address with a bounce tag; in the form of :meth:`rewritten` if that would be too long, and as
+        it is if that is too."""
         now = self._clock.seconds()
-        path = BounceTags(await self._signing_secret(now), self._tag_days).tag(sender, now)
+        secret = await self._signing_secret(now)
+        path = BounceTags(secret, self._tag_days).tag(sender, now)
+        if not _fits(path):
+            return await self._named(SenderRewriting(secret, self._srs_days), sender, sender.domain, now) or sender
         return path if len(str(path).encode()) <= _PATH_MAX else sender
 
     async def restored(self, address: Address) -> Address:
@@ -84,15 +125,22 @@ class ReturnPaths:
             if secret.retired_at is not None and secret.retired_at + self._kept_s < now:
                 continue
             try:
-                return self._restored_with(secret.octets, address, now)
+                return await self._restored_with(secret.octets, address, now)
             except NotOurReturnPath as not_ours:
                 refusal = not_ours if not refusal.cause else refusal
         raise refusal
 
-    def _restored_with(self, secret: bytes, address: Address, now: float) -> Address:
+    async def _restored_with(self, secret: bytes, address: Address, now: float) -> Address:
         if is_tagged(address):
             return BounceTags(secret, self._tag_days).untag(address, now)
-        return SenderRewriting(secret, self._srs_days).restore(address, now)
+        rewriting = SenderRewriting(secret, self._srs_days)
+        token = rewriting.token(address, now)
+        if token is None:
+            return rewriting.restore(address, now)
+        kept: Address | None = None if self._kept is None else await self._kept.kept(token, now)
+        if kept is None:
+            raise NotOurReturnPath(cause="no longer kept")
+        return kept
 
 
 @implementer(IRecipientResolver)

@@ -3,7 +3,11 @@
 ``SRS0=hash=time=host=user@forwarder`` stands for ``user@host``. What another forwarder has rewritten so becomes
 ``SRS1=hash=first==hash=time=host=user@forwarder``, which leads back to the first one however many come after: a path
 never grows longer than that. The hash is ours to check, so its length and making are nobody else's business; here it
-has 64 bits, and case does not count. ``time`` is a day modulo 1024.
+has 40 bits, and case does not count. ``time`` is a day modulo 1024.
+
+A local part has at most 64 octets (RFC 5321 §4.5.3.1.1), and hosts do refuse longer ones. For an address that does not
+fit, ``SRS0=hash=time==token@forwarder`` names a token, by which the store knows it. To other forwarders this is a path
+like any other.
 """
 
 from __future__ import annotations
@@ -51,29 +55,49 @@ class SenderRewriting:
 
     def rewrite(self, sender: Address, domain: str, now: float) -> Address:
         """The return path at ``domain`` that stands for ``sender``; ``now`` is POSIX seconds."""
-        local_part = sender.local_part
+        known = self.bounces_to(sender)
+        local_part = known.local_part
         if _is_tagged(local_part, "SRS0"):
-            return self._second(sender.domain, local_part[4:], domain)
-        if _is_tagged(local_part, "SRS1"):
-            pieces = local_part[5:].split("=", 2)
-            if len(pieces) == 3 and pieces[2][:1] in _SEPARATORS and pieces[1]:
-                return self._second(pieces[1], pieces[2], domain)
+            return self._second(known.domain, local_part[4:], domain)
         stamp = _stamp(day_of(now))
         mark = signature(self.secret, "SRS0", stamp, sender.domain, local_part)
         return Address(f"SRS0={mark}={stamp}={sender.domain}={local_part}", domain)
 
+    def bounces_to(self, sender: Address) -> Address:
+        """Where mail goes that comes back to the path of ``sender``: past all forwarders but the first."""
+        pieces = sender.local_part[5:].split("=", 2)
+        if _is_tagged(sender.local_part, "SRS1") and len(pieces) == 3 and pieces[2][:1] in _SEPARATORS and pieces[1]:
+            return Address(f"SRS0{pieces[2]}", pieces[1].lower())
+        return sender
+
     def _second(self, first: str, rest: str, domain: str) -> Address:
         return Address(f"SRS1={signature(self.secret, 'SRS1', first, rest)}={first}={rest}", domain)
 
+    def name(self, token: str, domain: str, now: float) -> Address:
+        """The return path at ``domain`` that names a token; ``now`` is POSIX seconds."""
+        stamp = _stamp(day_of(now))
+        return Address(f"SRS0={signature(self.secret, 'SRS0-token', stamp, token)}={stamp}=={token}", domain)
+
+    def token(self, address: Address, now: float) -> str | None:
+        """The token that a return path names; None if it has none. NotOurReturnPath."""
+        pieces = address.local_part[5:].split("=", 3)
+        if address.local_part[:5].upper() != "SRS0=" or len(pieces) != 4 or pieces[2]:
+            return None
+        mark, stamp, _, token = pieces
+        if not is_signature(mark, self.secret, "SRS0-token", stamp, token):
+            raise NotOurReturnPath
+        self._check_age(stamp, now)
+        return token.lower()
+
     def restore(self, address: Address, now: float) -> Address:
-        """What a return path stands for. NotOurReturnPath."""
+        """What a return path without a token stands for. NotOurReturnPath."""
         if address.local_part[:5].upper() == "SRS0=":
             return self._restore_first(address.local_part[5:], now)
         pieces = address.local_part[5:].split("=", 2)
         if not is_rewritten(address) or len(pieces) != 3:
             raise NotOurReturnPath
         mark, first, rest = pieces
-        if not is_signature(mark, signature(self.secret, "SRS1", first, rest)):
+        if not is_signature(mark, self.secret, "SRS1", first, rest):
             raise NotOurReturnPath
         # It has no time of its own: the first forwarder checks the one it gave.
         return Address(f"SRS0{rest}", first.lower())
@@ -83,9 +107,14 @@ class SenderRewriting:
         if len(pieces) != 4:
             raise NotOurReturnPath
         mark, stamp, host, user = pieces
+        if not is_signature(mark, self.secret, "SRS0", stamp, host, user):
+            raise NotOurReturnPath
+        self._check_age(stamp, now)
+        return Address(user, host.lower())
+
+    def _check_age(self, stamp: str, now: float) -> None:
         day = _day(stamp)
-        if day is None or not is_signature(mark, signature(self.secret, "SRS0", stamp, host, user)):
+        if day is None:
             raise NotOurReturnPath
         if (day_of(now) - day) % _PERIOD_DAYS > self.life_days:
             raise NotOurReturnPath(cause="expired")
-        return Address(user, host.lower())

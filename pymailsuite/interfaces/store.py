@@ -93,6 +93,7 @@ class IMailStore(Interface):
     greylist = Attribute("IGreylistStore")
     correspondents = Attribute("ICorrespondents")
     secrets = Attribute("ISecretStore")
+    kept_paths = Attribute("IKeptPaths")
     reputations = Attribute("IReputationStore")
     marks = Attribute("IJunkMarks")
     history = Attribute("IHistoryStore")

@@ -32,6 +32,7 @@ from pymailsuite.store.engines.sqlite import SqliteEngine
 from pymailsuite.store.fetched_lists import FetchedListStore
 from pymailsuite.store.greylist import Correspondents, GreylistStore
 from pymailsuite.store.history import DEFAULT_KEEP_S, HistoryStore
+from pymailsuite.store.kept_paths import KeptPathStore
 from pymailsuite.store.keys import KeyStore
 from pymailsuite.store.lists import ListStore
 from pymailsuite.store.marks import JunkMarks
@@ -83,6 +84,7 @@ class MailStore:
         self._encryption = encryption or Encryption()
         self.keys = KeyStore(self.database, self._encryption)
         self.secrets = SecretStore(self.database, self._node.clock, self._encryption)
+        self.kept_paths = KeptPathStore(self.database)
         self.history = HistoryStore(self.database, self._next_id)
         self.upkeep = StoreUpkeep(self.database, clock, scanning, self.directory, self._next_id, history_keep_s)
         self._clock = clock

@@ -27,6 +27,7 @@ from pymailsuite.store.counts import drop_ended_txn
 from pymailsuite.store.database import Database
 from pymailsuite.store.greylist import drop_expired_txn, drop_surplus_txn
 from pymailsuite.store.history import drop_history_txn
+from pymailsuite.store.kept_paths import drop_kept_paths_txn
 from pymailsuite.store.mailboxes import (
     advance_txn,
     arrive_txn,
@@ -163,6 +164,7 @@ class StoreUpkeep:
             ("counts", lambda txn: drop_ended_txn(txn, now, sweeping.PIECE)),
             ("greylist", lambda txn: drop_expired_txn(txn, now, sweeping.PIECE)),
             ("reputations", lambda txn: drop_forgotten_txn(txn, now - settings.reputation_time, sweeping.PIECE)),
+            ("kept_paths", lambda txn: drop_kept_paths_txn(txn, now, sweeping.PIECE)),
             ("greylist_surplus", lambda txn: drop_surplus_txn(txn, settings.greylist_entries, sweeping.PIECE)),
         )
         for kind, step_txn in steps:

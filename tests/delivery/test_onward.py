@@ -53,7 +53,7 @@ class OnwardCase(SynchronousTestCase):
 
     def use(self, forwarding: dict[str, Any] | None = None, tags: dict[str, Any] | None = None, **arc: Any) -> None:
         rewriting, tagging = ForwardingSettings(**(forwarding or {})), BounceTagSettings(**(tags or {}))
-        paths = ReturnPaths(rewriting, tagging, self.store.secrets, self.clock)
+        paths = ReturnPaths(rewriting, tagging, self.store.secrets, self.clock, self.store.kept_paths)
         directory = RecipientResolver(DirectorySettings(), self.store.directory, self.clock)
         self.recipients = ReturnPathResolver(directory, paths)
         ring = KeyRing(DkimSignSettings(), self.store.keys)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 from collections.abc import Callable
 
 from hypothesis import given
@@ -20,6 +23,7 @@ from pymailsuite.directory.signed_paths import NotOurReturnPath
 from pymailsuite.directory.srs import SenderRewriting, is_rewritten
 from pymailsuite.errors import NoSuchUser, StoreUnavailable
 from pymailsuite.interfaces import IRecipientResolver, LocalRecipient, RemoteRecipient
+from pymailsuite.interfaces.kept_paths import IKeptPaths
 from pymailsuite.interfaces.secrets import ISecretStore
 from pymailsuite.values import Address
 from tests.acceptance import acceptance
@@ -63,12 +67,10 @@ class SenderRewritingTests(SynchronousTestCase):
     @acceptance("S076")
     def test_the_forms_are_those_of_the_scheme(self) -> None:
         first = ours.rewrite(SAM, "example.org", NOW)
-        self.assertRegex(str(first), r"^SRS0=[a-z2-7]{13}=[a-z2-7]{2}=peer\.example=sam@example\.org$")
+        self.assertRegex(str(first), r"^SRS0=[a-z2-7]{8}=[a-z2-7]{2}=peer\.example=sam@example\.org$")
         for local_part in ("SRS0=HH=TT=peer.example=sam", "srs0+HH=TT=peer.example=sam"):
             second = ours.rewrite(Address(local_part, "first.example"), "example.org", NOW)
-            self.assertRegex(
-                str(second), r"^SRS1=[a-z2-7]{13}=first\.example=[=+]HH=TT=peer\.example=sam@example\.org$"
-            )
+            self.assertRegex(str(second), r"^SRS1=[a-z2-7]{8}=first\.example=[=+]HH=TT=peer\.example=sam@example\.org$")
 
     def test_a_host_that_changes_the_case_does_no_harm(self) -> None:
         for make in (str.upper, str.lower):
@@ -109,8 +111,8 @@ class BounceTagTests(SynchronousTestCase):
     @acceptance("S081")
     def test_a_tag_of_another_or_an_old_one_is_refused(self) -> None:
         tagged = tags.tag(ANN, NOW)
-        self.assertRegex(str(tagged), r"^prvs=0\d{3}[a-z2-7]{13}=ann@example\.org$")
-        for position in range(5, 22):
+        self.assertRegex(str(tagged), r"^prvs=0\d{3}[a-z2-7]{8}=ann@example\.org$")
+        for position in range(5, 17):
             self.assertRaises(
                 NotOurReturnPath, tags.untag, Address(changed(tagged.local_part, position), tagged.domain), NOW
             )
@@ -136,7 +138,8 @@ class ReturnPathTests(SynchronousTestCase):
         self.resolver = ReturnPathResolver(inner, self.paths)
 
     def make_paths(self) -> ReturnPaths:
-        return ReturnPaths(ForwardingSettings(), BounceTagSettings(), self.store.secrets, self.clock)
+        store = self.store
+        return ReturnPaths(ForwardingSettings(), BounceTagSettings(), store.secrets, self.clock, store.kept_paths)
 
     def path(self, make: Callable[..., object], *arguments: object) -> Address:
         found = self.successResultOf(Deferred.fromCoroutine(make(*arguments)))  # type: ignore[arg-type]
@@ -209,7 +212,69 @@ class ReturnPathTests(SynchronousTestCase):
         path = Address("SRS0=abc=de=peer.example=sam", "other.example")
         self.assertEqual(self.successResultOf(self.resolver.resolve(path)), (RemoteRecipient(path),))
 
+    @acceptance("S076")
+    @given(addresses)
+    def test_no_local_part_is_longer_than_hosts_take(self, sender: Address) -> None:
+        for known in (
+            sender,
+            theirs.rewrite(sender, "first.example", NOW),
+            theirs.rewrite(ours.rewrite(sender, "first.example", NOW), "second.example", NOW),
+        ):
+            path = self.path(self.paths.rewritten, known, "example.org")
+            self.assertLessEqual(len(path.quoted_local_part.encode()), 64)
+            self.assertTrue(is_rewritten(path))
+            # Another node knows it too, and whoever forwards it again leads back to it.
+            self.assertEqual(self.path(self.make_paths().restored, path), theirs.bounces_to(known))
+            again = theirs.rewrite(path, "third.example", NOW)
+            self.assertEqual(theirs.restore(again, NOW), theirs.bounces_to(path))
+
+    def test_an_address_that_does_not_fit_is_kept_as_long_as_its_path_is_good(self) -> None:
+        verifyObject(IKeptPaths, self.store.kept_paths)
+        long = Address("bounce-4IDNASXYtY_FG21s4IoV1XzCfCtHkb2RZY_qdGZ8Q-6A", "sender.example")
+        path = self.path(self.paths.rewritten, long, "example.org")
+        self.assertRegex(str(path), r"^SRS0=[a-z2-7]{8}=[a-z2-7]{2}==[a-z2-7]{24}@example\.org$")
+        for make in (str.upper, str.lower):
+            changed_case = Address(make(path.local_part), path.domain)
+            self.assertEqual(self.successResultOf(self.resolver.resolve(changed_case)), (RemoteRecipient(long),))
+        forged = Address(changed(path.local_part, 5), path.domain)
+        self.failureResultOf(self.resolver.resolve(forged), NotOurReturnPath)
+        self.clock.advance(10 * DAY)
+        later = self.path(self.paths.rewritten, long, "example.org")
+        self.clock.advance(21 * DAY)
+        self.sweep(0)
+        self.failureResultOf(Deferred.fromCoroutine(self.paths.restored(path)), NotOurReturnPath)
+        self.assertEqual(self.path(self.paths.restored, later), long)
+        self.clock.advance(3 * DAY)
+        self.sweep(1)
+        self.failureResultOf(Deferred.fromCoroutine(self.paths.restored(later)), NotOurReturnPath)
+
+    def sweep(self, dropped: int) -> None:
+        self.assertEqual(
+            self.successResultOf(self.store.upkeep.sweep(self.clock.seconds())).get("kept_paths", 0), dropped
+        )
+
+    def test_who_sends_again_costs_no_write(self) -> None:
+        long = Address("x" * 64, "sender.example")
+        path = self.path(self.paths.rewritten, long, "example.org")
+        self.patch(self.store.database, "run", lambda *args: fail(StoreUnavailable()))
+        self.assertEqual(self.path(self.paths.rewritten, long, "example.org"), path)
+
+    def test_a_long_sender_of_ours_is_named_the_same_way(self) -> None:
+        ann = Address("ann" + "+" + "x" * 60, "example.org")
+        path = self.path(self.paths.tagged, ann)
+        self.assertTrue(is_rewritten(path))
+        self.assertLessEqual(len(path.local_part), 64)
+        self.assertEqual(self.path(self.paths.restored, path), ann)
+
+    def test_paths_of_an_earlier_release_are_good(self) -> None:
+        for parts in (("SRS0", "u2", "peer.example", "sam"), ("SRS1", "first.example", "=HH=TT=peer.example=sam")):
+            digest = hmac.new(b"ours", "\0".join(parts).lower().encode(), hashlib.sha256).digest()
+            mark = base64.b32encode(digest[:8]).decode().rstrip("=")
+            path = Address("=".join((parts[0], mark, *parts[1:])), "example.org")
+            now = (20 * 32 + 28) * DAY if parts[0] == "SRS0" else NOW
+            self.assertIn(ours.restore(path, now), (SAM, Address("SRS0=HH=TT=peer.example=sam", "first.example")))
+
     def test_a_path_that_would_be_too_long_is_left_as_it_is(self) -> None:
-        long = Address("x" * 64, "y" * 200)
-        self.assertEqual(self.path(self.paths.rewritten, long, "example.org"), long)
+        long = Address("x" * 64, "y" * 250)
+        self.assertEqual(self.path(self.paths.rewritten, long, "z" * 250), long)
         self.assertEqual(self.path(self.paths.tagged, long), long)

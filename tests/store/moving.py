@@ -124,6 +124,7 @@ class MovingCase(SynchronousTestCase):
         bob = make_account(store, "bob@example.net")
         fired(store.directory.set_catch_all("example.org", Address("ann", "example.org")))
         fired(store.directory.set_alias(Address("sales", "example.org"), [Address("ann", "example.org")]))
+        fired(store.kept_paths.keep("token", Address("sam", "peer.example"), 2e9, 2e9))
         mail = store.account_mail(ann.account_id)
         fired(mail.create_mailbox("Gr\u00fc\u00dfe/\u4e2d\U0001f600", None))
         self.append("Gr\u00fc\u00dfe/\u4e2d\U0001f600", 3)

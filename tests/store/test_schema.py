@@ -46,6 +46,7 @@ KEYED_BY = {
     "greylist_clients": "client",
     "correspondents": "pair",
     "reputations": "name",
+    "kept_paths": "token",
     "history_names": "name",
     # Small, and read everywhere: a copy on each server.
     "counters": "",
