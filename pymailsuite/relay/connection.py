@@ -3,6 +3,7 @@ streams message content with the host's own pace."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -19,7 +20,8 @@ from zope.interface import implementer
 
 from pymailsuite.config.sections.relay import RelaySettings
 from pymailsuite.errors import TemporaryFailure
-from pymailsuite.relay.route import Target
+from pymailsuite.relay.proof import ProvingConnection, objection
+from pymailsuite.relay.route import Destination
 from pymailsuite.relay.session import (
     ClientSession,
     Finished,
@@ -38,6 +40,10 @@ from pymailsuite.wire.shell import ShellProtocol
 
 ReadContent = Callable[[int, int], Deferred[bytes]]
 """Gives octets ``start`` to ``stop`` of a message's content, at most MAX_CHUNK of them."""
+
+
+_OF_NO_TRANSACTION = frozenset({Wait.FINAL, Wait.QUIT, Wait.IDLE})
+"""Steps that have their own time whatever went before: to cut short the reply to the final dot doubles messages."""
 
 
 class HostUnavailable(Exception):
@@ -74,12 +80,14 @@ def client_tls_context() -> SSL.Context:
 
 @implementer(IOpenSSLClientConnectionCreator)
 class _ClientTls:
+    """``host`` is the name that the peer may choose its certificate by."""
+
     def __init__(self, context: SSL.Context, host: str) -> None:
         self._context = context
         self._host = host
 
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
-        connection = SSL.Connection(self._context, None)
+        connection = ProvingConnection(self._context, None)
         connection.set_app_data(tlsProtocol)
         if not isIPAddress(self._host) and not isIPv6Address(self._host):  # RFC 6066 §3: names only
             connection.set_tlsext_host_name(self._host.encode("ascii"))
@@ -87,7 +95,7 @@ class _ClientTls:
 
 
 class RelayConnection(ShellProtocol):
-    """One connection to ``target``. ``established`` fires with it once a message may be sent, or fails with
+    """One connection to ``destination``. ``established`` fires with it once a message may be sent, or fails with
     HostUnavailable; ``ended`` is called once when it is gone."""
 
     log: ClassVar[Logger] = Logger()
@@ -96,14 +104,15 @@ class RelayConnection(ShellProtocol):
     def __init__(
         self,
         reactor: IReactorTime,
-        target: Target,
+        destination: Destination,
         rules: Rules,
         settings: RelaySettings,
         tls_context: SSL.Context,
         ended: Callable[[RelayConnection], None],
     ) -> None:
         super().__init__(reactor)
-        self.target = target
+        self.target = destination.target
+        self._names = destination.names
         self.messages = 0
         self.established: Deferred[RelayConnection] = Deferred()
         self._session = ClientSession(rules)
@@ -112,6 +121,8 @@ class RelayConnection(ShellProtocol):
         self._ended = ended
         self._finished: Deferred[Finished] | None = None
         self._content: Content | None = None
+        self._timed_step = -1
+        self._transaction_until = math.inf
         self._handshaking = False
         self._beginning = False
         self._leaving = False
@@ -150,6 +161,7 @@ class RelayConnection(ShellProtocol):
         return finished
 
     def _begin(self, envelope: MessageEnvelope) -> None:
+        self._transaction_until = self._reactor.seconds() + self._settings.transaction_timeout
         self._beginning = True
         self._session.begin(envelope)
         self._act()
@@ -197,8 +209,20 @@ class RelayConnection(ShellProtocol):
 
     def secured(self) -> None:
         self._handshaking = False
-        self._session.tls_started()
-        self._act()
+        doubt = self._doubt()
+        if doubt:
+            self._session.fail(HostProblem("4.7.5", f"{self.target} is not proved to be the relay host: {doubt}"))
+            self._act()
+            self.abort()
+        else:
+            self._session.tls_started()
+            self._act()
+
+    def _doubt(self) -> str:
+        """What keeps us from believing that the host is the one it must be, if it must be one."""
+        if not self._names:
+            return ""
+        return objection(self.transport.getHandle(), self._names, self._settings.relayhost_keys)
 
     def timed_out(self) -> None:
         if self._session.idle:
@@ -232,14 +256,22 @@ class RelayConnection(ShellProtocol):
                 self.established.callback(self)
             elif isinstance(event, StartTls):
                 self._handshaking = True
-                self.start_tls(_ClientTls(self._tls_context, self.target.host))
+                self.start_tls(_ClientTls(self._tls_context, self._names[0] if self._names else self.target.host))
             else:
                 self._tell_unusable(event)
         octets = session.take_output()
         if octets:
             self.send(octets)
-        if not self.closing:
-            self.set_timeout(self._timeouts[session.waiting_for])
+        if not self.closing and session.step != self._timed_step:
+            self._timed_step = session.step
+            self.set_timeout(self._time_for(session.waiting_for))
+
+    def _time_for(self, wait: Wait) -> float:
+        """Seconds the host has for a step; before the final dot no more than the transaction has left."""
+        time_s = self._timeouts[wait]
+        if wait in _OF_NO_TRANSACTION:
+            return time_s
+        return min(time_s, max(self._transaction_until - self._reactor.seconds(), 0.0))
 
     def _tell_finished(self, event: Finished) -> None:
         finished, self._finished, self._content = self._finished, None, None
@@ -282,7 +314,7 @@ class RelayConnection(ShellProtocol):
         while True:
             position += len(piece)
             self.send(encoder.encode(piece))
-            self.set_timeout(self._settings.block_timeout)
+            self.set_timeout(self._time_for(Wait.BLOCK))
             drained = self.drained()
             if drained is not None:
                 await drained

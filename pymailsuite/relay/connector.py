@@ -15,7 +15,8 @@ from twisted.logger import Logger
 
 from pymailsuite.config.sections.relay import RelaySettings
 from pymailsuite.relay.connection import HostUnavailable, RelayConnection, TlsFailed, client_tls_context
-from pymailsuite.relay.route import Target
+from pymailsuite.relay.proof import proving_context
+from pymailsuite.relay.route import Destination, Target
 from pymailsuite.relay.session import HostProblem, Rules
 
 log = Logger()
@@ -51,28 +52,33 @@ class _OneConnection(Factory):
 
 
 class Connector:
-    """``helo_name`` is what EHLO says of us: our fully qualified host name. ``reactor`` is IReactorTCP too."""
+    """``helo_name`` is what EHLO says of us: our fully qualified host name. ``reactor`` is IReactorTCP too.
+
+    ConfigError if the relay host is to be proved and ``relayhost_ca`` cannot be used."""
 
     def __init__(self, settings: RelaySettings, helo_name: str, reactor: IReactorTime) -> None:
         self._settings = settings
         self._helo_name = helo_name
         self._reactor = reactor
         self._tls_context: SSL.Context = client_tls_context()
+        self._proving_context = proving_context(settings.relayhost_ca) if settings.relayhost else None
         self._plaintext_until: dict[Target, float] = {}
 
-    def connect(self, key: tuple[Target, bool], ended: Callable[[RelayConnection], None]) -> Deferred[RelayConnection]:
-        """An established connection to a target, logged in there if the second part of ``key`` is True.
+    def connect(self, destination: Destination, ended: Callable[[RelayConnection], None]) -> Deferred[RelayConnection]:
+        """An established connection.
 
         HostUnavailable. ``ended`` is called once, when a connection made for this is gone."""
-        return Deferred.fromCoroutine(self._connect(*key, ended))
+        return Deferred.fromCoroutine(self._connect(destination, ended))
 
-    async def _connect(self, target: Target, log_in: bool, ended: Callable[[RelayConnection], None]) -> RelayConnection:
-        settings = self._settings
-        starttls = settings.tls != "off" and self._plaintext_until.get(target, 0.0) <= self._reactor.seconds()
+    async def _connect(self, destination: Destination, ended: Callable[[RelayConnection], None]) -> RelayConnection:
+        settings, target = self._settings, destination.target
+        needs_tls = destination.log_in or bool(destination.names) or settings.tls == "required"
+        now = self._reactor.seconds()
+        starttls = settings.tls != "off" and (needs_tls or self._plaintext_until.get(target, 0.0) <= now)
         try:
-            return await self._establish(target, log_in, starttls, ended)
+            return await self._establish(destination, starttls, ended)
         except TlsFailed as failed:
-            if settings.tls != "opportunistic" or not settings.tls_fallback or log_in:
+            if needs_tls or not settings.tls_fallback:
                 raise
             log.warn(
                 "{event} {target}: {reply}; trying without",
@@ -80,21 +86,25 @@ class Connector:
                 target=str(target),
                 reply=failed.problem.reply,
             )
-        self._plaintext_until[target] = self._reactor.seconds() + _PLAINTEXT_FOR_S
-        return await self._establish(target, log_in, False, ended)
+        now = self._reactor.seconds()
+        self._plaintext_until = {known: until for known, until in self._plaintext_until.items() if until > now}
+        self._plaintext_until[target] = now + _PLAINTEXT_FOR_S
+        return await self._establish(destination, False, ended)
 
     async def _establish(
-        self, target: Target, log_in: bool, starttls: bool, ended: Callable[[RelayConnection], None]
+        self, destination: Destination, starttls: bool, ended: Callable[[RelayConnection], None]
     ) -> RelayConnection:
-        settings = self._settings
+        settings, target = self._settings, destination.target
         rules = Rules(
             helo_name=self._helo_name,
             starttls=starttls,
-            require_tls=settings.tls == "required",
-            login=settings.relayhost_login if log_in else "",
-            password=settings.relayhost_password.get_secret_value() if log_in else "",
+            require_tls=settings.tls == "required" or bool(destination.names),
+            login=settings.relayhost_login if destination.log_in else "",
+            password=settings.relayhost_password.get_secret_value() if destination.log_in else "",
         )
-        connection = RelayConnection(self._reactor, target, rules, settings, self._tls_context, ended)
+        context = self._proving_context if destination.names else self._tls_context
+        assert context is not None
+        connection = RelayConnection(self._reactor, destination, rules, settings, context, ended)
         try:
             await endpoint_of(target, settings, self._reactor).connect(_OneConnection(connection))
         except (ConnectError, OSError) as error:

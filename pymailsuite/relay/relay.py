@@ -22,7 +22,7 @@ from pymailsuite.interfaces import IResolver, Outcome, QueuedRecipient, QueueEnt
 from pymailsuite.relay.connection import Content, HostUnavailable, RelayConnection
 from pymailsuite.relay.connector import Connector
 from pymailsuite.relay.pool import ConnectionPool
-from pymailsuite.relay.route import Routes, Target, Unroutable
+from pymailsuite.relay.route import Destination, Routes, Unroutable
 from pymailsuite.relay.session import Finished, HostProblem, MessageEnvelope
 from pymailsuite.relay.verdict import Verdict
 from pymailsuite.values import MAX_CHUNK, BodyType, ContentId
@@ -156,21 +156,20 @@ class Relay:
         size = attempt.entry.size
         if size <= _PREFETCH:
             attempt.first = await attempt.read(0, size)
-        log_in = self._routes.is_relayhost(route) and bool(self._settings.relayhost_login)
         for target in targets[: self._settings.hosts_per_attempt]:
             attempt.host = target.host
-            await self._try(attempt, target, log_in)
+            await self._try(attempt, self._routes.destination(route, target))
             if not attempt.waiting:
                 return
         problem = attempt.problem
         attempt.settle_all(Verdict(RecipientState.WAITING, problem.status, problem.reply))
 
-    async def _try(self, attempt: _Attempt, target: Target, log_in: bool) -> None:
+    async def _try(self, attempt: _Attempt, destination: Destination) -> None:
         """At one address: in as many transactions as the number of recipients needs."""
         fresh = False
         while attempt.waiting:
             try:
-                connection = await self._pool.acquire((target, log_in), fresh)
+                connection = await self._pool.acquire(destination, fresh)
             except HostUnavailable as unavailable:
                 attempt.problem = unavailable.problem
                 return

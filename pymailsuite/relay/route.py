@@ -18,7 +18,7 @@ from twisted.internet.defer import Deferred, gatherResults
 
 from pymailsuite.config.sections.relay import NextHop, RelaySettings, parse_next_hop
 from pymailsuite.dns.judge import AddressJudge
-from pymailsuite.dns.names import address_of_literal
+from pymailsuite.dns.names import address_of_literal, ascii_name
 from pymailsuite.errors import DnsFailure
 from pymailsuite.interfaces import Answer, IResolver, MxRecord, RecipientState
 
@@ -33,6 +33,17 @@ class Target:
 
     def __str__(self) -> str:
         return f"{self.host}[{self.ip}]:{self.port}"
+
+
+@frozen
+class Destination:
+    """What connections lead to: messages that want the same share them. ``log_in``: they are logged in there.
+
+    ``names``: the host must prove to have one of these names, or a key that the settings name; empty: it need not."""
+
+    target: Target
+    log_in: bool = False
+    names: tuple[str, ...] = ()
 
 
 class Unroutable(Exception):
@@ -110,9 +121,21 @@ class Routes:
     def _is_of_the_settings(self, hop: NextHop) -> bool:
         return hop is self._relayhost or any(hop is other for other in self._by_domain.values())
 
-    def is_relayhost(self, domain: str) -> bool:
-        """True if ``domain`` goes through the relayhost, which may want a login."""
-        return self._relayhost is not None and self.next_hop(domain) is self._relayhost
+    def destination(self, domain: str, target: Target) -> Destination:
+        """How a target that ``find`` gave for ``domain`` is to be spoken to: the relay host may want a login, and must
+        then prove who it is."""
+        settings, relayhost = self._settings, self._relayhost
+        if relayhost is None or self.next_hop(domain) is not relayhost:
+            return Destination(target)
+        log_in = bool(settings.relayhost_login)
+        if settings.relayhost_verify == "never" or (settings.relayhost_verify == "login" and not log_in):
+            return Destination(target, log_in)
+        if settings.relayhost_name:
+            return Destination(target, log_in, (ascii_name(settings.relayhost_name),))
+        name = address_of_literal(relayhost.host) or ascii_name(relayhost.host)
+        # The names of MX hosts are DNS's word alone: below the name we were given they belong to the same people.
+        is_below = relayhost.use_mx and target.host.endswith("." + name)
+        return Destination(target, log_in, (name, target.host) if is_below else (name,))
 
     async def find(self, domain: str) -> list[Target]:
         """The targets for ``domain`` (lower case, A-labels, or an address literal), best first. Raises Unroutable."""

@@ -128,6 +128,8 @@ class ClientSession:
         self._expected: deque[tuple[Wait, Callable[[Reply], None]]] = deque([(Wait.GREETING, self._greeted)])
         self._events: deque[Event] = deque()
         self._later: deque[tuple[bytes, Wait, Callable[[Reply], None]]] = deque()
+        self.step = 0
+        """Changes whenever the server owes us something else than before: then, and only then, it has new time."""
         self._secured = False
         self._tls_pending = False
         self._ended = False
@@ -234,6 +236,7 @@ class ClientSession:
 
     def tls_started(self) -> None:
         """The handshake is done: everything the server said before is forgotten (RFC 3207 §4.2)."""
+        self.step += 1
         self._tls_pending = False
         self._secured = True
         self._extensions = {}
@@ -276,6 +279,7 @@ class ClientSession:
 
     def begin(self, envelope: MessageEnvelope) -> None:
         """Begin a transaction; the session must be ``idle``. A Finished event ends it, whatever happens."""
+        self.step += 1
         self._envelope = envelope
         self._verdicts = {}
         self._accepted = []
@@ -375,6 +379,7 @@ class ClientSession:
         """The final dot has been given to the transport: from now on the server may have the message."""
         self._sending = False
         self._content_sent = True
+        self.step += 1
         self._expected.append((Wait.FINAL, self._content_answered))
 
     def _content_answered(self, reply: Reply) -> None:
@@ -394,6 +399,7 @@ class ClientSession:
     def quit(self) -> None:
         """Take leave; nothing depends on the reply."""
         self._ended = True
+        self.step += 1
         self._out.append(b"QUIT\r\n")
         self._expected.append((Wait.QUIT, lambda reply: None))
 
@@ -433,6 +439,7 @@ class ClientSession:
             # RFC 5321 §3.8: 421 may answer any command; the server is about to close.
             self._host_failed(reply)
             return
+        self.step += 1
         _, answered = self._expected.popleft()
         answered(reply)
         if reply.code == 421:

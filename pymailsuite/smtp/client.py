@@ -13,7 +13,6 @@ from attrs import frozen
 
 from pymailsuite.errors import Refusal, TemporaryFailure
 from pymailsuite.values import Address
-from pymailsuite.wire.lines import LineBuffer, LineTooLong
 
 MAX_REPLY_LINE: Final = 4096
 """Octets of one line of a reply. RFC 5321 §4.5.3.1.5 says 512 with CRLF; servers that print more are common."""
@@ -84,10 +83,16 @@ class Reply:
 
 
 class ReplyReader:
-    """Octets from a server in, replies out."""
+    """Octets from a server in, replies out.
+
+    A line ends at its LF: RFC 5321 §2.3.8 asks for CRLF, and there are servers that do without the CR. A reply carries
+    no text of others that could be cut in another way, so nothing depends on it.
+    """
 
     def __init__(self, max_line: int = MAX_REPLY_LINE, max_lines: int = MAX_REPLY_LINES) -> None:
-        self._buffer = LineBuffer(max_line)
+        self._unread = bytearray()
+        self._searched = 0
+        self._max_line = max_line
         self._max_lines = max_lines
         self._code = 0
         self._enhanced = ""
@@ -95,19 +100,16 @@ class ReplyReader:
 
     def receive(self, octets: bytes) -> None:
         """Add octets from the server."""
-        self._buffer.receive(octets)
+        self._unread += octets
 
     def next_reply(self) -> Reply | None:
         """The next whole reply; None: more octets are needed. BadReply: close the connection."""
         while True:
-            try:
-                line = self._buffer.next_line()
-            except LineTooLong as error:
-                raise BadReply("Line of a reply too long") from error
+            line = self._next_line()
             if line is None:
                 return None
             match = _LINE.fullmatch(line)
-            if match is None or b"\r" in line or b"\n" in line:
+            if match is None or b"\r" in line:
                 raise BadReply(cause=repr(line[:100]))
             code = int(match[1])
             if self._lines and code != self._code:
@@ -122,6 +124,19 @@ class ReplyReader:
                 self._enhanced = ""
                 return reply
 
+    def _next_line(self) -> bytes | None:
+        unread = self._unread
+        end = unread.find(b"\n", self._searched)
+        if max(end, len(unread) if end < 0 else 0) > self._max_line + 1:
+            raise BadReply("Line of a reply too long")
+        if end < 0:
+            self._searched = len(unread)
+            return None
+        line = bytes(unread[:end]).rstrip(b"\r")
+        del unread[: end + 1]
+        self._searched = 0
+        return line
+
     def _without_enhanced(self, text: str) -> str:
         match = _ENHANCED.match(text)
         if match is None or match[1][0] != str(self._code)[0]:
@@ -134,11 +149,14 @@ class ReplyReader:
         """Throw away everything not given out: after STARTTLS was accepted (RFC 3207 §4.2). How many octets."""
         self._lines = []
         self._enhanced = ""
-        return self._buffer.drop_unread()
+        dropped = len(self._unread)
+        self._unread.clear()
+        self._searched = 0
+        return dropped
 
     def __len__(self) -> int:
         """Octets received and not yet part of a reply. Not 0 when STARTTLS is answered: the peer sent too much."""
-        return len(self._buffer)
+        return len(self._unread)
 
 
 def _decode(octets: bytes) -> str:

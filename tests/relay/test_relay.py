@@ -173,6 +173,46 @@ class AttemptTests(RelayTestCase):
             self.assertEqual(self.states(self.successResultOf(attempt)), [(WAITING, "4.4.2")], command)
             self.assertEqual(sink.open, [])
 
+    def test_octets_that_drip_in_renew_no_limit(self) -> None:
+        for command, limit_s in (("GREETING", 300), ("EHLO", 300), ("RCPT", 300), ("DATA", 300), (".", 600)):
+            self.setUp()
+            sink = self.host("192.0.2.3", {command: SILENCE})
+            attempt = self.begin(self.entry("bob@one.example"))
+            self.internet.pass_time(10)
+            for octet in b"250-" + b"x" * (limit_s // 10):
+                if not sink.open:
+                    break
+                sink.open[0].transport.write(bytes([octet]))
+                self.internet.pass_time(10, step=10)
+            self.assertEqual(self.states(self.successResultOf(attempt)), [(WAITING, "4.4.2")], command)
+            self.assertEqual(sink.open, [])
+
+    def test_a_reply_of_many_lines_has_the_time_of_one(self) -> None:
+        sink = self.host("192.0.2.3", {"EHLO": SILENCE})
+        attempt = self.begin(self.entry("bob@one.example"))
+        self.internet.pass_time(10)
+        while sink.open:
+            sink.open[0].transport.write(b"250-more\r\n")
+            self.internet.pass_time(20, step=20)
+        self.assertEqual(self.states(self.successResultOf(attempt)), [(WAITING, "4.4.2")])
+        self.assertLess(self.internet.seconds(), 400)
+
+    def test_a_transaction_has_an_end_however_steadily_the_host_goes_on(self) -> None:
+        relay = self.make_relay(transaction_timeout=1000.0)
+        sink = self.host("192.0.2.3", {"RCPT": SILENCE})
+        attempt = self.begin(self.entry(*(f"r{number}@one.example" for number in range(50))), relay)
+        self.internet.pass_time(10)
+        while sink.open:
+            sink.open[0].transport.write(b"250 2.1.5 ok\r\n")
+            self.internet.pass_time(100, step=50)
+        self.assertEqual(self.states(self.successResultOf(attempt)), [(WAITING, "4.4.2")] * 50)
+        self.assertLess(self.internet.seconds(), 1300)
+
+    def test_replies_that_end_in_lf_alone_are_read(self) -> None:
+        sink = self.host("192.0.2.3", line_end=b"\n")
+        self.assertEqual(self.states(self.attempt(self.entry("bob@one.example"))), [(DELIVERED, "2.0.0")])
+        self.assertEqual(len(sink.messages), 1)
+
     def test_a_connection_lost_before_the_dot_is_tried_at_the_next_host(self) -> None:
         self.host("192.0.2.1", {"DATA": CLOSE})
         second = self.host("192.0.2.2")

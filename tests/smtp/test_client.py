@@ -41,6 +41,9 @@ class ReplyReaderTests(SynchronousTestCase):
             (b"250 caf\xe9\r\n", Reply(250, "", ("café",))),
             ("250 café\r\n".encode(), Reply(250, "", ("café",))),
             (b"250 a\x1b[2Jb\r\n", Reply(250, "", ("a [2Jb",))),
+            (b"250 2.0.0 Ok\n", Reply(250, "2.0.0", ("Ok",))),
+            (b"250-a\n250-b\r\n250 c\n", Reply(250, "", ("a", "b", "c"))),
+            (b"250 a\r\r\n", Reply(250, "", ("a",))),
         ):
             self.assertEqual(read(octets), [reply], octets)
             dripped = ReplyReader()

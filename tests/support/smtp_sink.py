@@ -65,7 +65,8 @@ class SmtpSink(Factory):
     """The host. ``script`` overrides replies: keys are a command, or a command and its address (``RCPT a@b.example``),
     ``GREETING`` or ``.`` for the end of the message; a list gives one reply each time, the last one for good.
 
-    ``extensions`` is what EHLO offers. ``tls`` is a context factory; with it STARTTLS is offered.
+    ``extensions`` is what EHLO offers. ``tls`` is a context factory; with it STARTTLS is offered. ``line_end``
+    ends its replies.
     ``commands`` and ``connections`` remember what came; ``open`` counts connections that are there now.
     """
 
@@ -77,7 +78,9 @@ class SmtpSink(Factory):
         script: Script | None = None,
         extensions: Sequence[str] = ("PIPELINING", "SIZE 1000000000", "8BITMIME", "SMTPUTF8"),
         tls: Any = None,
+        line_end: bytes = b"\r\n",
     ) -> None:
+        self.line_end = line_end
         self.clock = clock
         self.script: dict[str, list[str]] = {}
         for key, replies in (script or {}).items():
@@ -194,7 +197,8 @@ class SinkProtocol(Protocol):
         if reply == CLOSE:
             self.transport.loseConnection()
         elif not self.mute and reply is not None:
-            self.transport.write(reply.encode() + b"\r\n")
+            octets = reply.encode() + b"\r\n"
+            self.transport.write(octets.replace(b"\r\n", self.sink.line_end))
             if reply.startswith("421"):
                 self.transport.loseConnection()
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from typing import Literal
 
 from attrs import frozen
 from pydantic import Field, SecretStr, field_validator
 
-from pymailsuite.config.base import Duration, Section
+from pymailsuite.config.base import Duration, FilePath, Section
 
 SMTP_PORT = 25
 
@@ -34,6 +35,20 @@ def parse_next_hop(text: str) -> NextHop:
     return NextHop((match["literal"] or match["name"]).lower(), port, not match["literal"] and not match["port"])
 
 
+def _digest(text: str) -> str:
+    """A SHA-256 in hexadecimal. ValueError."""
+    bare = text.removeprefix("sha256//").replace(":", "")
+    if len(bare) == 64:
+        return bytes.fromhex(bare).hex()
+    try:
+        digest = b64decode(bare, validate=True)
+    except ValueError:
+        digest = b""
+    if len(digest) != 32:
+        raise ValueError(f"expected a SHA-256 in hexadecimal or base64: {text!r}")
+    return digest.hex()
+
+
 class RelaySettings(Section):
     """``[relay]``: how mail for other domains is sent on."""
 
@@ -46,6 +61,23 @@ class RelaySettings(Section):
 
     relayhost_password: SecretStr = SecretStr("")
     """Password for ``relayhost_login``; only ever sent over TLS."""
+
+    relayhost_verify: Literal["login", "always", "never"] = "login"
+    """When the relay host must prove by its certificate who it is, before anything is sent to it: where it would be
+    told a password; always; or never, and then whoever stands in its place learns the password. Mail waits for a host
+    that does not prove it."""
+
+    relayhost_name: str = ""
+    """The name that its certificate must have. Empty: the host or the address in ``relayhost``; where its MX is asked,
+    the names of MX hosts below that name will do too."""
+
+    relayhost_keys: tuple[str, ...] = ()
+    """SHA-256 of public keys (SubjectPublicKeyInfo), in hexadecimal or base64: the relay host must have one of them,
+    and whatever else its certificate says does not matter then. ``openssl x509 -pubkey -noout -in FILE | openssl pkey
+    -pubin -outform der | openssl sha256`` prints one."""
+
+    relayhost_ca: FilePath | None = None
+    """PEM file: whom we believe that a certificate of the relay host is good. Empty: those the system believes."""
 
     routes: dict[str, str] = {}
     """Domains whose mail goes elsewhere than DNS says, in the form of ``relayhost``:
@@ -75,7 +107,7 @@ class RelaySettings(Section):
 
     tls: Literal["off", "opportunistic", "required"] = "opportunistic"
     """STARTTLS: never; where offered (the certificate is not verified: any encryption beats none, RFC 7435); or
-    only deliver with it."""
+    only deliver with it. A relay host is verified by ``relayhost_verify``."""
 
     tls_fallback: bool = True
     """Where the handshake of opportunistic TLS fails: try once more without."""
@@ -108,11 +140,16 @@ class RelaySettings(Section):
     dead_host: Duration = 60.0
     """How long a host that could not be reached is not tried again."""
 
+    limit_recovery: Duration = Field(default=60.0, gt=0)
+    """A host that refuses a connection while it has others of ours gets fewer from then on; after each time of this
+    length it may have one more again."""
+
     connect_timeout: Duration = 30.0
     """To establish a TCP connection, to one address."""
 
     greeting_timeout: Duration = 300.0
-    """For the initial 220. Source of this and the following: RFC 5321 §4.5.3.2."""
+    """For the initial 220, whole. Source of this and the following: RFC 5321 §4.5.3.2. Octets that drip in renew none
+    of them."""
 
     command_timeout: Duration = 300.0
     """For the reply to EHLO, STARTTLS (and its handshake), AUTH, MAIL and RCPT."""
@@ -123,11 +160,19 @@ class RelaySettings(Section):
     block_timeout: Duration = 180.0
     """For the peer to take one piece of the message."""
 
+    transaction_timeout: Duration = Field(default=7200.0, gt=0)
+    """For all of a transaction up to the final dot, however steadily the peer answers and takes."""
+
     final_timeout: Duration = 600.0
     """For the reply to the final dot. Too short a time doubles messages."""
 
     quit_timeout: Duration = 5.0
     """For the reply to QUIT; nothing depends on it."""
+
+    @field_validator("relayhost_keys")
+    @classmethod
+    def _are_digests(cls, keys: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_digest(key) for key in keys)
 
     @field_validator("relayhost")
     @classmethod
