@@ -1,8 +1,13 @@
-"""Octets in a declared character set as text. Never raises: mail declares charsets wrongly, or ones nobody knows."""
+"""Octets in a declared character set as text. Never raises: mail declares charsets wrongly, or ones nobody knows.
+
+Header text is decoded whole; the body of a part by :func:`charset_decoder`, in any cut.
+"""
 
 from __future__ import annotations
 
-from typing import Final
+import codecs
+from collections.abc import Callable
+from typing import Final, Protocol
 
 _ALIASES: Final = {
     # Names that mean a superset in mail as it is, as the WHATWG encoding standard has it, and other spellings.
@@ -45,6 +50,19 @@ _NOT_FOR_MAIL: Final = frozenset(
 """Codecs of Python that are no charsets; some of them take time quadratic in their input."""
 
 
+def _western_table() -> str:
+    octets = [bytes((octet,)) for octet in range(256)]
+    # Five octets have no character in Windows-1252; browsers show the control characters of ISO 8859-1.
+    return "".join([octet.decode("cp1252", "ignore") or octet.decode("latin-1") for octet in octets])
+
+
+_WESTERN: Final = _western_table()
+
+
+def _western(octets: bytes) -> str:
+    return codecs.charmap_decode(octets, "strict", _WESTERN)[0]
+
+
 def decode_undeclared(octets: bytes) -> str:
     """UTF-8 if it is that (RFC 6532), else Windows-1252 with every octet shown somehow."""
     try:
@@ -53,25 +71,143 @@ def decode_undeclared(octets: bytes) -> str:
         return _western(octets)
 
 
-def _western(octets: bytes) -> str:
-    try:
-        return octets.decode("cp1252")
-    except UnicodeDecodeError:  # five octets have no character there
-        return octets.decode("latin-1")
+def _codec(charset: str) -> str:
+    """The name of Python's codec for a charset, ``cp1252`` or ``""`` (to be guessed)."""
+    name = charset.strip().strip("\"'").lower()
+    while True:
+        if name in _UNDECLARED or name in _NOT_FOR_MAIL or not name.isascii() or "\0" in name:
+            return ""
+        name = _ALIASES.get(name, name)
+        try:
+            # Refuses those of Python's codecs that make octets, or text of text. Of an empty string it would not.
+            b"a".decode(name, "replace")
+        except LookupError:
+            if name.startswith("cp-"):
+                name = "cp" + name[3:]
+            elif name.startswith("x-"):
+                name = name[2:]
+            else:
+                return ""
+        else:
+            return name
 
 
 def decode_charset(octets: bytes, charset: str) -> str:
     """``octets`` in ``charset``, octets that make no sense in it replaced; an unknown charset is guessed."""
-    name = charset.strip().strip("\"'").lower()
-    if name in _UNDECLARED or name in _NOT_FOR_MAIL or not name.isascii() or "\0" in name:
+    name = _codec(charset)
+    if not name:
         return decode_undeclared(octets)
-    name = _ALIASES.get(name, name)
-    if name == "cp1252":
+    return _western(octets) if name == "cp1252" else octets.decode(name, "replace")
+
+
+class CharsetDecoder(Protocol):
+    """Takes octets in any cut, gives text; all of it together does not depend on the cut."""
+
+    def decode(self, octets: bytes, final: bool = False, /) -> str: ...
+
+
+class _Western:
+    def decode(self, octets: bytes, final: bool = False) -> str:
         return _western(octets)
-    try:
-        return octets.decode(name, "replace")
-    except LookupError:
-        pass
-    if name.startswith("cp-") or name.startswith("x-"):
-        return decode_charset(octets, "cp" + name[3:] if name.startswith("cp-") else name[2:])
-    return decode_undeclared(octets)
+
+
+_ERRORS_MAX: Final = 200
+
+
+class _Guessing:
+    """UTF-8, and Windows-1252 for octets that are none; after many of these for all that follow."""
+
+    def __init__(self) -> None:
+        self._held = b""
+        self._errors = 0
+
+    def decode(self, octets: bytes, final: bool = False) -> str:
+        octets = self._held + octets
+        found: list[str] = []
+        while self._errors < _ERRORS_MAX:
+            try:
+                text, used = codecs.utf_8_decode(octets, "strict", final)
+            except UnicodeDecodeError as error:
+                self._errors += 1
+                found.append(octets[: error.start].decode("utf-8") + _western(octets[error.start : error.end]))
+                octets = octets[error.end :]
+            else:
+                self._held = octets[used:]
+                found.append(text)
+                return "".join(found)
+        self._held = b""
+        found.append(_western(octets))
+        return "".join(found)
+
+
+_SAMPLE: Final = 64
+
+
+class _WithMark:
+    """UTF-16 or UTF-32 (``width`` octets) in the order of octets that its byte order mark tells.
+
+    Without one the zeros among the first octets tell it, as some of any text is Latin; else it is the order that RFC
+    2781 §4.3 has.
+    """
+
+    def __init__(self, name: str, width: int) -> None:
+        self._name = name
+        self._width = width
+        self._held = b""
+        self._decoder: CharsetDecoder | None = None
+
+    def decode(self, octets: bytes, final: bool = False) -> str:
+        if self._decoder is None:
+            octets = self._held + octets
+            if len(octets) < _SAMPLE and not final:
+                self._held = octets
+                return ""
+            width, mark = self._width, b"\xff\xfe".ljust(self._width, b"\0")
+            first, sample = octets[:width], octets[:_SAMPLE]
+            if first in (mark, mark[::-1]):
+                octets = octets[width:]
+                is_little = first == mark
+            else:
+                is_little = sample[width - 1 :: width].count(0) > sample[::width].count(0)
+            self._decoder = _incremental(f"{self._name}-{'le' if is_little else 'be'}")
+        return self._decoder.decode(octets, final)
+
+
+_SHIFTED_MAX: Final = 65536
+
+
+class _Utf7:
+    """UTF-7, of which Python's decoder holds a shifted piece until it ends: one without end is cut."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-7")("replace")
+
+    def decode(self, octets: bytes, final: bool = False) -> str:
+        found: list[str] = []
+        for start in range(0, max(1, len(octets)), _SHIFTED_MAX):
+            piece = octets[start : start + _SHIFTED_MAX]
+            found.append(self._decoder.decode(piece, final and start + _SHIFTED_MAX >= len(octets)))
+            if len(self._decoder.getstate()[0]) > _SHIFTED_MAX:
+                found.append(self._decoder.decode(b"", True))
+                self._decoder.reset()
+        return "".join(found)
+
+
+def _incremental(name: str) -> CharsetDecoder:
+    return codecs.getincrementaldecoder(name)("replace")
+
+
+_OWN: Final[dict[str, Callable[[], CharsetDecoder]]] = {
+    "": _Guessing,
+    "cp1252": _Western,
+    "utf-7": _Utf7,
+    "utf-16": lambda: _WithMark("utf-16", 2),
+    "utf-32": lambda: _WithMark("utf-32", 4),
+}
+
+
+def charset_decoder(charset: str) -> CharsetDecoder:
+    """A decoder for the body of a part; octets that make no sense are replaced, an unknown charset is guessed."""
+    name = _codec(charset)
+    make = _OWN.get(name) or _OWN.get(codecs.lookup(name).name)
+    return _incremental(name) if make is None else make()

@@ -1,19 +1,25 @@
 """What SEARCH looks at: header fields and text parts as text, compared without regard to case.
 
 Source: RFC 3501 §6.4.4 (BODY, TEXT, HEADER, FROM ...), RFC 5255 §4.4 for what "the same" means: both sides are
-normalised (NFKC) and case-folded, as ``i;unicode-casemap`` intends. HTML is searched as it stands.
+normalised (NFKC) and case-folded, as ``i;unicode-casemap`` intends. White space is as good as any other white space,
+and so is a fold (RFC 5322 §2.2.3); the end of a line is not. HTML is searched as it stands.
+
+A part is decoded by one decoder whether it is short or long; of a long one the text comes in windows that overlap, so
+that what is found in the whole is found in one of them.
 """
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator
+from typing import Final
 
-from pymailsuite.message.charsets import decode_charset, decode_undeclared
+from pymailsuite.message.charsets import charset_decoder, decode_undeclared
 from pymailsuite.message.headers import field_parameters, fields, first_field
 from pymailsuite.message.parts import Part, PartKind, PartTable
 from pymailsuite.message.text import decode_text
-from pymailsuite.message.transfer import decode_transfer
+from pymailsuite.message.transfer import IDENTITY, transfer_decoder
 
 
 def fold_text(text: str) -> str:
@@ -23,16 +29,43 @@ def fold_text(text: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
+_GAP_MAX: Final = 200
+"""White space between two words that may lie where one space is looked for."""
+_SPACE: Final = r"(?:[^\S\r\n]|\r?\n(?=[^\S\r\n]))"
+_HAS_SPACE = re.compile(r"\s").search
+_RUNS = re.compile(r"(\s+)").split
+
+
+def _phrase_search(folded: str) -> re.Pattern[str]:
+    """Finds ``folded`` with any white space where it has some; line ends only where it has one.
+
+    No repetition stands at the beginning, and those inside are possessive: linear in the text.
+    """
+    words = _RUNS(folded)
+    pieces = [re.escape(words[0])]
+    for place in range(1, len(words), 2):
+        unit = r"\s" if "\n" in words[place] else _SPACE
+        is_inside = words[place - 1] and words[place + 1]
+        pieces.append(f"{unit}{{1,{_GAP_MAX}}}+" if is_inside else unit)
+        pieces.append(re.escape(words[place + 1]))
+    return re.compile("".join(pieces))
+
+
 class Needle:
     """A string to look for, folded once and matched against many texts."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         self._folded = fold_text(text)
+        self._search = _phrase_search(self._folded).search if _HAS_SPACE(self._folded) else None
+        self.reach = 8 * len(text) + _GAP_MAX * len(_RUNS(self._folded)) + 16
+        """Characters of a text that an occurrence takes at most, for practical purposes: normalising makes one of
+        several, and white space may be wider than here."""
 
     def found_in(self, text: str) -> bool:
         """True if ``text`` contains the string; the empty string is in every text."""
-        return self._folded in fold_text(text)
+        folded = fold_text(text)
+        return self._folded in folded if self._search is None else self._search(folded) is not None
 
     def found_in_header(self, header: bytes, name: bytes) -> bool:
         """True if a field of that name contains the string (RFC 3501 ``HEADER name string``).
@@ -78,20 +111,75 @@ def body_texts(octets: bytes, table: PartTable) -> Iterator[str]:
     ``octets`` are those the table's offsets count in (without a prefix).
     """
     for part in table.root.walk():
-        if part.kind is PartKind.LEAF and part.content_type.startswith("text/"):
+        if is_readable(part):
             yield part_text(octets, part)
         if part.kind is PartKind.MESSAGE:
             message = part.children[0]
             yield header_text(octets[message.header_start : message.body_start])
 
 
+_IS_READABLE = re.compile(r"(?:text|message)/.*|application/(?:.*\+)?(?:xml|json)", re.DOTALL).fullmatch
+
+
+def is_readable(part: Part) -> bool:
+    """True if the body of a part is text: of type text, what machines report as ``message/...`` (RFC 3464, RFC 8098,
+    RFC 5965), XML and JSON."""
+    return part.kind is PartKind.LEAF and _IS_READABLE(part.content_type) is not None
+
+
+class PartDecoder:
+    """The body of a text part in any cut, transfer encoding and charset undone; as it stands if the encoding is not
+    known. ``header`` is the header of the part, of which only the Content-Type counts."""
+
+    def __init__(self, part: Part, header: bytes) -> None:
+        charset = part.charset
+        if not charset:
+            content_type = first_field(header, b"content-type")
+            charset = field_parameters(content_type).get("charset", "") if content_type else ""
+        self._transfer = None if part.encoding in IDENTITY else transfer_decoder(part.encoding)
+        self._charset = charset_decoder(charset)
+
+    def feed(self, octets: bytes) -> str:
+        """The text that is now known."""
+        return self._charset.decode(octets if self._transfer is None else self._transfer.feed(octets))
+
+    def finish(self) -> str:
+        """What was still held back."""
+        return self._charset.decode(b"" if self._transfer is None else self._transfer.finish(), True)
+
+
 def part_text(octets: bytes, part: Part) -> str:
-    """The body of a text part, transfer encoding and charset undone; as it stands if the encoding is not known."""
-    body = octets[part.body_start : part.end]
-    decoded = decode_transfer(body, part.encoding)
-    charset = part.charset
-    if not charset:
-        header = octets[part.header_start : part.body_start]
-        content_type = first_field(header, b"content-type")
-        charset = field_parameters(content_type).get("charset", "") if content_type else ""
-    return decode_charset(body if decoded is None else decoded, charset)
+    """The body of a text part, as :class:`PartDecoder` has it."""
+    decoder = PartDecoder(part, octets[part.header_start : part.body_start])
+    return decoder.feed(octets[part.body_start : part.end]) + decoder.finish()
+
+
+_CLUSTER_MAX: Final = 1000
+
+
+def _cluster_start(text: str, place: int) -> int:
+    """The last place, up to ``place``, at which a text can be cut in two: ASCII joins with nothing before it."""
+    for at in range(min(place, len(text) - 1), max(0, place - _CLUSTER_MAX), -1):
+        if text[at].isascii():
+            return at
+    return max(0, min(place, len(text)))
+
+
+class TextWindows:
+    """A text that comes in pieces as windows, each beginning ``reach`` characters or more before the end of the last:
+    what is found in the whole (see :meth:`Needle.found_in`) is found in one of them, and nothing else is."""
+
+    def __init__(self, reach: int) -> None:
+        self._reach = reach
+        self._held = ""
+
+    def feed(self, text: str) -> str:
+        """The next window. The last characters are kept for the next one: what comes may combine with them."""
+        text = self._held + text
+        end = _cluster_start(text, len(text) - 1)
+        self._held = text[_cluster_start(text, max(0, end - self._reach)) :]
+        return text[:end]
+
+    def finish(self) -> str:
+        """The last window."""
+        return self._held

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import binascii
 import re
 
 from pymailsuite.message.charsets import decode_charset, decode_undeclared
 from pymailsuite.message.fields import unfold
+from pymailsuite.message.transfer import decode_base64
 
 _ENCODED_WORD = re.compile(rb"=\?([^?\s*]{1,80})(?:\*[^?\s]{0,80})?\?([BbQq])\?([^?]*+)\?=")
 _QUOTED_OCTET = re.compile(rb"=([0-9A-Fa-f]{2})")
-_NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
-
-
-def decode_base64(coded: bytes) -> bytes:
-    """Base64 undone as far as it goes: foreign octets are passed over, missing padding is made up, a lone last
-    character is dropped."""
-    digits = _NOT_BASE64.sub(b"", coded)
-    digits = digits[: len(digits) - (len(digits) % 4 == 1)]
-    return binascii.a2b_base64(digits + b"=" * (-len(digits) % 4))
 
 
 def _decode_q(coded: bytes) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import datetime
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -388,6 +389,123 @@ def test_text_is_found_across_the_cuts_of_a_long_message() -> None:
             assert matches(compile_search(program('BODY "needle we seek"')), [message]) == []
     no_lines = StoredMessage(3, b"\r\n" + b"x" * (3 * MAX_CHUNK) + b"needle" + b"y" * MAX_CHUNK, is_long=True)
     assert matches(compile_search(program("BODY xxneedleyy")), [no_lines]) == [3]
+
+
+def found_by(line: str, content: bytes) -> bool:
+    """If the message matches, which must be the same for it as a short one and as a long one."""
+    plan = compile_search(program(line))
+    short, long = (
+        bool(matches(plan, [StoredMessage(3, content, prefix=b"", is_long=is_long)])) for is_long in (False, True)
+    )
+    assert short is long, (line, short, long)
+    return short
+
+
+FOLDED = (
+    b"Subject: Close message\r\n\theaders  twice\r\nReferences: <a@b>\r\n\t<c@d>\r\n"
+    b"From: Anna\r\n \t Adler\r\n <anna@mail.example>\r\n"
+    b"X-Words: =?utf-8?q?gr=C3=BCn?=\r\n\tund blau\r\n"
+    b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain;\r\n\tname=x\r\n\r\n"
+    b"a fold\r\n in text, a line\r\nin text\r\n"
+    b"--b\r\nContent-Type: message/rfc822\r\n\r\nSubject: inner\r\n\tfold\r\n\r\n.\r\n--b--\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ('SUBJECT "message headers"', True),
+        ('SUBJECT "HEADERS twice"', True),
+        ('SUBJECT "message  headers"', True),
+        ('SUBJECT "messageheaders"', False),
+        ('HEADER References "<a@b> <c@d>"', True),
+        ('HEADER Subject "message headers"', True),
+        ('FROM "anna adler <anna"', True),
+        ('HEADER X-Words "grün und"', True),
+        ('TEXT "message headers"', True),
+        ('TEXT "twice references"', False),
+        ('TEXT "plain; name"', True),
+        ('BODY "a fold in text"', True),
+        ('BODY "a line in text"', False),
+        ('BODY "inner fold"', True),
+        ('BODY " in text,"', True),
+        ('BODY "fold "', True),
+        ('BODY "line "', False),
+    ],
+)
+def test_a_fold_is_white_space(line: str, expected: bool) -> None:
+    """RFC 5322 §2.2.3: the line end of a fold is no part of the text; a tab is as white as a space."""
+    assert found_by(line, FOLDED) is expected
+
+
+READABLE = ["text/plain", "text/rfc822-headers", "text/x-odd", "message/delivery-status", "message/feedback-report"]
+READABLE += ["message/disposition-notification", "message/global", "application/xml", "application/a+json"]
+
+
+@pytest.mark.parametrize("content_type", [*READABLE, "application/pdf", "image/svg+xml"])
+def test_each_part_that_is_text_is_searched(content_type: str) -> None:
+    report = (
+        b"Content-Type: multipart/report; boundary=r\r\n\r\n--r\r\n\r\nnotice\r\n--r\r\nContent-Type: %b\r\n\r\n"
+        b"Reporting-MTA: dns; mx\r\n\r\nFinal-Recipient: rfc822; gone@mail.example\r\n"
+        b"Diagnostic-Code: smtp;\r\n\t550 Unknown user\r\n--r--\r\n" % content_type.encode()
+    )
+    expected = content_type in READABLE
+    assert found_by('BODY "550 Unknown user"', report) is expected
+    assert found_by('TEXT "smtp; 550 unknown"', report) is expected
+    assert found_by("BODY notice", report)
+
+
+@pytest.mark.parametrize(
+    ("charset", "codec", "mark"),
+    [
+        ("utf-16", "utf-16-le", b"\xff\xfe"),
+        ("utf-16", "utf-16-be", b"\xfe\xff"),
+        ("UTF-16", "utf-16-be", b""),
+        ("utf-16", "utf-16-le", b""),
+        ("utf-16le", "utf-16-le", b""),
+        ("utf-16be", "utf-16-be", b""),
+        ("utf-32", "utf-32-le", b"\xff\xfe\0\0"),
+        ("utf-32", "utf-32-be", b"\0\0\xfe\xff"),
+        ("utf-7", "utf-7", b""),
+        ("iso-2022-jp", "iso2022_jp_2", b""),
+        ("gb18030", "gb18030", b""),
+        ("", "utf-8", b""),
+        ("", "cp1252", b""),
+        ("x-unknown-to-all", "cp1252", b""),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["base64", "quoted-printable"])
+def test_text_of_any_charset_and_length_is_found(charset: str, codec: str, mark: bytes, encoding: str) -> None:
+    text = "Lüne" if codec in ("cp1252", "iso2022_jp_2") else "\U0001f600Lüne"
+    parameter = f"; charset={charset}" if charset else ""
+    head = f"Content-Type: text/plain{parameter}\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n".encode()
+    for filling in (0, 50_001, 131_071, 200_003):
+        body = mark + ("a" * filling + text + "\r\n" + "b" * (filling // 2)).encode(codec)
+        coded = base64.encodebytes(body) if encoding == "base64" else quoted(body)
+        assert found_by(f'BODY "{text}"', head + coded), filling
+        assert not found_by(f'BODY "{text}?"', head + coded)
+
+
+def quoted(body: bytes) -> bytes:
+    return b"=\r\n".join(
+        re.sub(rb"[^a-z]", lambda octet: b"=%02X" % octet[0][0], body[start : start + 25])
+        for start in range(0, len(body), 25)
+    )
+
+
+def test_a_part_whose_encoding_is_unknown_is_searched_as_it_stands() -> None:
+    message = b"Content-Transfer-Encoding: x-none\r\n\r\nas=41 it\r\n stands"
+    assert found_by('BODY "as=41 it stands"', message)
+    assert not found_by("BODY asA", message)
+
+
+def test_any_header_of_a_long_message_is_searched_to_its_end() -> None:
+    """However long it is, and across its folds."""
+    inner = b"X-Filling: y\r\n" * 120_000 + b"X-Long: " + b"a\r\n " * 300_000 + b"end\r\nX-Last: the\r\n\tlast\r\n\r\n"
+    message = StoredMessage(3, b"Content-Type: message/rfc822\r\n\r\n" + inner + b"body", is_long=True)
+    assert matches(compile_search(program('BODY "X-Last: the last"')), [message]) == [3]
+    assert matches(compile_search(program('BODY "a a end"')), [message]) == [3]
+    assert matches(compile_search(program('BODY "y the last"')), [message]) == []
 
 
 def test_a_long_message_is_not_read_when_other_keys_decide() -> None:

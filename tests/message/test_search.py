@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from pymailsuite.message.charsets import charset_decoder
 from pymailsuite.message.parts import PartTable, decode_parts
 from pymailsuite.message.scan import scan
-from pymailsuite.message.search import Needle, body_texts
-from pymailsuite.message.transfer import decode_transfer
-from tests.acceptance import acceptance
+from pymailsuite.message.search import Needle, TextWindows, body_texts
 from tests.message.octets import messages
 
 MAIL = (
@@ -26,6 +27,9 @@ MAIL = (
     b"--x\r\nContent-Type: message/rfc822\r\n\r\nSubject: forwarded\r\n\r\ninner words\r\n"
     b"--x--\r\n"
 )
+
+CHARSETS = ("", "utf-8", "utf-16", "utf-16le", "UTF-16BE", "utf-32", "utf-7", "latin1", "gb18030", "shift_jis")
+CHARSETS += ("iso-2022-jp", "euc-kr", "big5", "hz", "koi8-r", "x-unknown-to-all")
 
 
 def table(octets: bytes) -> PartTable:
@@ -61,23 +65,64 @@ class SearchTests(SynchronousTestCase):
         Needle(wanted).found_in_text(octets, table(octets))
 
 
-class TransferTests(SynchronousTestCase):
-    @acceptance("S111")
-    def test_encodings_are_undone(self) -> None:
-        self.assertEqual(b"abc", decode_transfer(b"YW\r\nJj", "base64"))
-        self.assertEqual(b"ab", decode_transfer(b"YWI", "base64"))
-        self.assertEqual(b"a", decode_transfer(b"*YQ=!", "base64"))
-        self.assertEqual(b"", decode_transfer(b"Y", "base64"))
-        self.assertEqual(b"a=b", decode_transfer(b"a=3D=\r\nb", "quoted-printable"))
-        self.assertEqual(b"\xff", decode_transfer(b"\xff", "8bit"))
-        self.assertIsNone(decode_transfer(b"", "x-unknown"))
+TEXTS = st.lists(
+    st.sampled_from(
+        ["fold", " ", "\t", "\r\n", "\r\n ", "ed", "e\u0301", "ﬁ", "Straße", "日本", "\u0301", "\U0001f600", "\0"]
+    ),
+    max_size=30,
+).map("".join)
+WANTED = ["fold", "folded", "fold ed", "é", "e", "fi", "STRASSE fi", " ", "日本", "日本 日", "d\r\ne", ""]
 
-    @acceptance("S052")
-    def test_uuencoded_text_is_undone(self) -> None:
-        coded = b"text\nbegin 644 cat.txt\n#0V%T\n#0V%TXX\n`\nend\nmore\n"
-        self.assertEqual(b"CatCat", decode_transfer(coded, "x-uuencode"))
 
-    @given(st.binary(max_size=80), st.sampled_from(("base64", "quoted-printable", "uuencode")))
-    def test_damage_is_no_error(self, octets: bytes, encoding: str) -> None:
-        decode_transfer(octets, encoding)
-        decode_transfer(b"begin 644 x\n" + octets, encoding)
+class WindowTests(SynchronousTestCase):
+    @settings(deadline=None, max_examples=300)
+    @given(TEXTS, st.lists(st.integers(0, 60), max_size=12), st.sampled_from(WANTED))
+    def test_windows_of_any_cut_hold_what_the_whole_holds(self, text: str, cuts: list[int], wanted: str) -> None:
+        needle = Needle(wanted)
+        edges = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
+        # As far back as this text needs, so that windows are not always the whole.
+        windows = TextWindows(12)
+        found = [needle.found_in(windows.feed(text[start:stop])) for start, stop in pairwise(edges)]
+        found.append(needle.found_in(windows.finish()))
+        self.assertEqual(needle.found_in(text), any(found))
+
+    @settings(deadline=None, max_examples=300)
+    @given(
+        st.lists(
+            st.sampled_from(
+                [
+                    b"\xff\xfe",
+                    b"\xfe\xff",
+                    b"a\0",
+                    b"\0a",
+                    b"\xd8\x3d",
+                    b"\xde\x00",
+                    b"\xc3\xa9",
+                    b"\xe2\x82",
+                    b"+AG",
+                    b"\x1b$B",
+                ]
+            )
+            | st.binary(max_size=4),
+            max_size=20,
+        ).map(b"".join),
+        st.lists(st.integers(0, 60), max_size=12),
+        st.sampled_from(CHARSETS),
+    )
+    def test_charsets_decode_the_same_in_any_cut(self, octets: bytes, cuts: list[int], charset: str) -> None:
+        whole = charset_decoder(charset).decode(octets, True)
+        decoder = charset_decoder(charset)
+        edges = [0, *sorted(min(cut, len(octets)) for cut in cuts), len(octets)]
+        pieces = [decoder.decode(octets[start:stop]) for start, stop in pairwise(edges)]
+        self.assertEqual(whole, "".join(pieces) + decoder.decode(b"", True))
+
+    def test_what_declares_nothing_is_utf_8_but_for_what_is_none(self) -> None:
+        self.assertEqual(
+            "grün é grün", charset_decoder("").decode("grün é grün".encode().replace(b"\xc3\xa9", b"\xe9"), True)
+        )
+        self.assertEqual("é" * 500, charset_decoder("").decode(b"\xe9" * 500, True))
+        self.assertEqual("\x81€", charset_decoder("latin1").decode(b"\x81\x80", True))
+
+    def test_codecs_that_are_no_charsets_are_not_used(self) -> None:
+        for name in ("zlib", "base64", "rot13", "hex", "bz2", "punycode", "no such"):
+            self.assertEqual("YWJj", charset_decoder(name).decode(b"YWJj", True), name)

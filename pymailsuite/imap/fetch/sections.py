@@ -12,12 +12,12 @@ from collections.abc import Generator, Iterable, Sequence
 from typing import Final, TypeAlias
 
 from pymailsuite.imap.batch import Batch, Slice, slices
-from pymailsuite.imap.fetch.transfer import transfer_decoder
 from pymailsuite.imap.render import astring
 from pymailsuite.imap.values import BinarySection, BinarySize, BodySection, Section, SectionText, UnknownEncoding
 from pymailsuite.interfaces import Column
 from pymailsuite.message.headers import select_fields
-from pymailsuite.message.transfer import IDENTITY, decode_transfer
+from pymailsuite.message.parts import PartKind
+from pymailsuite.message.transfer import IDENTITY, TransferDecoder, decode_transfer, transfer_decoder
 from pymailsuite.values import MAX_CHUNK
 
 Pieces: TypeAlias = Generator[bytes | Slice, bytes, None]
@@ -240,7 +240,8 @@ class _Binary(SectionItem):
         )
 
     def _sections(self, batch: Batch) -> list[tuple[int, int, str] | None]:
-        """Where each message's section is, and its encoding; multiparts and whole messages have none to undo."""
+        """Where each message's section is, and its encoding. Multiparts and messages have none (RFC 2045 §6.4), even
+        if one is written there: their parts stand in the open."""
         if not self._path:
             return [(0, size, "") for size in batch[Column.SIZE]]
         found: list[tuple[int, int, str] | None] = []
@@ -249,7 +250,8 @@ class _Binary(SectionItem):
             if part is None:
                 found.append(None)
             else:
-                found.append((part.body_start + prefix_size, part.end + prefix_size, part.encoding))
+                encoding = part.encoding if part.kind is PartKind.LEAF else ""
+                found.append((part.body_start + prefix_size, part.end + prefix_size, encoding))
         return found
 
     def literals(self, batch: Batch) -> tuple[Iterable[bytes], Iterable[bytes]]:
@@ -271,15 +273,14 @@ class _Binary(SectionItem):
             else:
                 start, stop = _window(self._partial, 0, len(value))
                 value = value[start:stop]
-                # literal8 only where a NUL needs it: RFC 3516 §4.2.
-                heads.append(b"~{%d}\r\n" % len(value) if b"\0" in value else b"{%d}\r\n" % len(value))
+                heads.append(_binary_head(len(value), b"\0" in value))
                 values.append(value)
         return heads, values
 
     def check(self, batch: Batch) -> None:
-        section = self._sections(batch)[0]
-        if section is not None and section[2] not in IDENTITY:
-            transfer_decoder(section[2])
+        for section in self._sections(batch):
+            if section is not None:
+                _decoder(section[2])
 
     def stream(self, batch: Batch) -> Pieces:
         section = self._sections(batch)[0]
@@ -289,34 +290,62 @@ class _Binary(SectionItem):
             return
         start, stop, encoding = section
         if encoding in IDENTITY:
-            size = stop - start
-        else:
-            # Twice through the part: a literal says its length first, and nobody knows it before the last octet.
-            size = 0
-            decoder = transfer_decoder(encoding)
-            for piece in slices(uid, start, stop, is_input=True):
-                size += len(decoder.feed((yield piece)))
-            size += len(decoder.finish())
+            if self._is_size:
+                yield b"%d" % (stop - start)
+                return
+            start, stop = _window(self._partial, start, stop)
+            _, has_nul = yield from _measured(uid, (start, stop, encoding), 0, None)
+            yield _binary_head(stop - start, has_nul)
+            yield from slices(uid, start, stop)
+            return
+        # Twice through the part: the head of a literal says its length, and whether there is a NUL in it.
+        first, end = (0, None) if self._partial is None else (self._partial[0], sum(self._partial))
+        size, has_nul = yield from _measured(uid, section, first, end)
         if self._is_size:
             yield b"%d" % size
             return
         first, last = _window(self._partial, 0, size)
-        # What follows may hold a NUL, which only a literal8 may.
-        yield b"~{%d}\r\n" % (last - first)
-        if encoding in IDENTITY:
-            yield from slices(uid, start + first, start + last)
-            return
+        yield _binary_head(last - first, has_nul)
         at = 0
-        decoder = transfer_decoder(encoding)
-        for piece in slices(uid, start, stop, is_input=True):
-            decoded = decoder.feed((yield piece))
+        decoder = _decoder(encoding)
+        for piece in (*slices(uid, start, stop, is_input=True), None):
+            decoded = decoder.finish() if piece is None else decoder.feed((yield piece))
             if at < last and at + len(decoded) > first:
                 yield decoded[max(0, first - at) : last - at]
             at += len(decoded)
             if at >= last:
                 return
-        decoded = decoder.finish()
-        yield decoded[max(0, first - at) : last - at]
+
+
+def _decoder(encoding: str) -> TransferDecoder:
+    decoder = transfer_decoder(encoding)
+    if decoder is None:
+        raise UnknownEncoding(cause=encoding)
+    return decoder
+
+
+def _binary_head(size: int, has_nul: bool) -> bytes:
+    # RFC 3516 §4.2: a literal8 only where a NUL needs it.
+    return b"~{%d}\r\n" % size if has_nul else b"{%d}\r\n" % size
+
+
+def _measured(
+    uid: int, section: tuple[int, int, str], first: int, end: int | None
+) -> Generator[bytes | Slice, bytes, tuple[int, bool]]:
+    """The decoded size of a section, and if a NUL is among the decoded octets from ``first`` to ``end``; reads no
+    further than to ``end``, and then tells a size up to there."""
+    start, stop, encoding = section
+    decoder = _decoder(encoding)
+    size = 0
+    has_nul = False
+    for piece in (*slices(uid, start, stop, is_input=True), None):
+        decoded = decoder.finish() if piece is None else decoder.feed((yield piece))
+        if not has_nul and b"\0" in decoded:
+            has_nul = b"\0" in decoded[max(0, first - size) : None if end is None else max(0, end - size)]
+        size += len(decoded)
+        if end is not None and size >= end:
+            break
+    return size, has_nul
 
 
 def section_item(item: BodySection | BinarySection | BinarySize) -> SectionItem:

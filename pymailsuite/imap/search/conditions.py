@@ -326,10 +326,10 @@ class _BySentDate(Condition):
 def _raw_form(text: str) -> bytes | None:
     """What must stand in any plain ASCII text that contains ``text``, lower case; None if nothing must.
 
-    White space may be folded in the raw text.
+    White space may be folded in the raw text, so it is one word of several.
     """
     folded = fold_text(text)
-    return folded.encode("ascii") if folded and folded.isascii() and not re.search(r"\s", folded) else None
+    return max(folded.split(), key=len).encode("ascii") if folded.isascii() and folded.strip() else None
 
 
 class _BySubject(Condition):
@@ -342,13 +342,17 @@ class _BySubject(Condition):
         self._needle = Needle(key.text)
         self._raw = _raw_form(key.text)
         folded = fold_text(key.text)
+        self._raw_decides = self._raw is not None and len(self._raw) == len(folded)
         # Also sought in what is not decoded: clients look for encoded words too.
         self._undecoded = folded.encode("ascii") if folded.isascii() else None
 
     def _body_holds(self, body: bytes, lower: bytes) -> bool:
         if self._raw is not None and lower.isascii() and b"=?" not in lower:
             # Nothing to decode: most fields of most messages.
-            return self._raw in lower
+            if self._raw not in lower:
+                return False
+            if self._raw_decides:
+                return True
         return (self._undecoded is not None and self._undecoded in lower) or self._needle.found_in(decode_text(body))
 
     def pick(self, batch: SearchBatch, places: Sequence[int]) -> Sequence[int]:
