@@ -172,6 +172,17 @@ class TooManyFailedLogins(LoginRefused):
     text = "Too many failed logins, try again later"
 
 
+class LoginEnded(LoginRefused):
+    """The password was set anew, or the account disabled or removed, after this login: the connection ends.
+
+    Source: RFC 5321 §3.8 (421), RFC 3206 §5 (AUTH).
+    """
+
+    smtp_code = 421
+    enhanced_code = "4.7.0"
+    text = "Your login has ended: log in again"
+
+
 # --- names and routes -----------------------------------------------------------------------------------------------
 
 

@@ -22,7 +22,7 @@ from twisted.python.components import Componentized
 from twisted.python.failure import Failure
 
 from pymailsuite import __version__
-from pymailsuite.auth import AuthService, LoginThrottle
+from pymailsuite.auth import AuthService, LoginThrottle, LoginWatch
 from pymailsuite.config.settings import Settings
 from pymailsuite.counters import Counters
 from pymailsuite.delivery.history import HistoryRecorder
@@ -186,13 +186,15 @@ class MailService(MultiService):
         )
         for factory in factories:
             factory.refusal_counts = refusal_counts
+            factory.handshake_timeout_s = settings.tls.handshake_timeout
         sessions = Sessions(factories, settings.upkeep.stop_grace, reactor)
         sweeper = StoreSweeper(self.store.upkeep, settings.upkeep.sweep_interval if place.sweeps else 0, reactor)
         watch = TurnWatch(settings.upkeep.slow_turn, reactor)
         poll = NoticePoll(self.store, settings.notices.poll, reactor)
+        login_watch = LoginWatch(auth.logins, self.store.directory, settings.auth.watch_interval, reactor)
         self.bus: Any = self._make_bus(place, poll, reactor)
         on_bus = StoreOnBus(self.store, self.bus)
-        before_mail: list[Any] = [watch, self.bus, on_bus, poll, refusal_counts, auth, queue, sweeper]
+        before_mail: list[Any] = [watch, self.bus, on_bus, poll, refusal_counts, auth, login_watch, queue, sweeper]
         if self._history is not None:
             before_mail.insert(before_mail.index(refusal_counts), self._history)
         if place.sweeps:

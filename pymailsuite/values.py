@@ -99,6 +99,15 @@ class BodyType(enum.Enum):
 
 
 @frozen
+class LoginGrant:
+    """What a login was granted: the account, and its login epoch at that moment. It ends when the account is gone or
+    its epoch is another."""
+
+    account_id: AccountId
+    epoch: int
+
+
+@frozen
 class Peer:
     """Who is at the other end of a connection, as far as is known; what Received and the logs say."""
 
@@ -113,6 +122,8 @@ class Peer:
     """The login name the peer authenticated as; empty if it did not."""
     trusted: bool = False
     """In a trusted network: may relay without authentication."""
+    grant: LoginGrant | None = None
+    """What that login was granted; None without one."""
 
 
 @frozen

@@ -7,6 +7,7 @@ from pymailsuite.auth.factories import (
     make_checkers,
     store_checker_factory,
 )
+from pymailsuite.auth.logins import LoginWatch, OpenLogins
 from pymailsuite.auth.password_file import PasswordFileChecker
 from pymailsuite.auth.passwords import PasswordHashes, UnusableHash
 from pymailsuite.auth.prover import PasswordProver
@@ -22,8 +23,10 @@ __all__ = [
     "ForeignChecker",
     "HashingThreads",
     "LoginThrottle",
+    "LoginWatch",
     "MailAvatar",
     "MailRealm",
+    "OpenLogins",
     "PasswordFileChecker",
     "PasswordHashes",
     "PasswordProver",

@@ -112,10 +112,8 @@ class StoreChecker:
         try:
             renewed = await self._prover.run(self._prover.hashes.hash, password)
             # Hashing took a while: a password that was set meanwhile must stay.
-            latest = await self._directory.credentials(account.login_name)
-            if latest != found:
+            if not await self._directory.renew_password_hash(account.account_id, found.password_hash, renewed):
                 return
-            await self._directory.set_password_hash(account.account_id, renewed)
         except MailError as error:
             self._log.warn(
                 "{event} for {login_name}: {reason}",

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from attrs import frozen
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.portal import IRealm, Portal
 from twisted.internet.defer import Deferred, succeed
@@ -13,6 +12,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from pymailsuite.auth.checkers import DISABLED, UNKNOWN_USER, CheckerRow, log_refusal, login_forms
+from pymailsuite.auth.logins import OpenLogins
 from pymailsuite.auth.throttle import LoginThrottle, ThrottledPortal
 from pymailsuite.config.sections.auth import AuthSettings
 from pymailsuite.errors import LoginRefused
@@ -28,12 +28,26 @@ from pymailsuite.interfaces import (
 
 
 @implementer(ISubmissionAvatar, IImapAvatar, IPop3Avatar)
-@frozen
 class MailAvatar:
-    """An account somebody has logged in to."""
+    """An account somebody has logged in to; ``logins`` is where it is noted while it is in use."""
 
-    account: Account
-    mail: IAccountMail
+    __slots__ = ("_logins", "_stop", "account", "mail")
+
+    def __init__(self, account: Account, mail: IAccountMail, logins: OpenLogins) -> None:
+        self.account = account
+        self.mail = mail
+        self._logins = logins
+        self._stop: Callable[[], None] | None = None
+
+    def on_ended(self, ended: Callable[[], object]) -> None:
+        self.log_out()
+        self._stop = self._logins.add(self.account.grant, ended)
+
+    def log_out(self) -> None:
+        """It is used no longer. What else a session took (a lock) the session gives back."""
+        stop, self._stop = self._stop, None
+        if stop is not None:
+            stop()
 
 
 @implementer(IRealm)
@@ -46,7 +60,8 @@ class MailRealm:
 
     _log = Logger()
 
-    def __init__(self, settings: AuthSettings, store: IMailStore) -> None:
+    def __init__(self, settings: AuthSettings, store: IMailStore, logins: OpenLogins | None = None) -> None:
+        self._logins = OpenLogins() if logins is None else logins
         self._default_domain = settings.default_domain
         self._store = store
 
@@ -72,11 +87,8 @@ class MailRealm:
         if not account.enabled:
             log_refusal(self._log, account.login_name, DISABLED)
             raise LoginRefused(cause=DISABLED)
-        return interface, MailAvatar(account, self._store.account_mail(account.account_id)), _logout
-
-
-def _logout() -> None:
-    """An avatar holds nothing: what a session took (a lock) the session gives back."""
+        avatar = MailAvatar(account, self._store.account_mail(account.account_id), self._logins)
+        return interface, avatar, avatar.log_out
 
 
 def make_portal(
@@ -84,11 +96,14 @@ def make_portal(
     store: IMailStore,
     checkers: Sequence[ICredentialsChecker],
     throttle: LoginThrottle | None = None,
+    logins: OpenLogins | None = None,
 ) -> Portal:
     """A portal to the accounts of ``store``, which asks ``checkers`` in order, and ``throttle`` before them.
+
+    ``logins`` notes those that are in use.
 
     ``portal.login(credentials, None, IImapAvatar)`` fails with LoginRefused, or with TemporaryFailure if nothing can be
     proved just now; the text of neither depends on the reason.
     """
-    realm, row = MailRealm(settings, store), [CheckerRow(checkers)]
+    realm, row = MailRealm(settings, store, logins), [CheckerRow(checkers)]
     return Portal(realm, row) if throttle is None else ThrottledPortal(realm, row, throttle, settings.default_domain)

@@ -11,6 +11,7 @@ from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred
 
 from pymailsuite.auth.factories import CheckerSurroundings, make_checkers
+from pymailsuite.auth.logins import OpenLogins
 from pymailsuite.auth.passwords import PasswordHashes
 from pymailsuite.auth.prover import PasswordProver
 from pymailsuite.auth.realm import make_portal
@@ -21,7 +22,7 @@ from pymailsuite.interfaces import IMailStore
 
 
 class AuthService(Service):
-    """Runs the hashing threads; ``portal`` is what the protocols log in to.
+    """Runs the hashing threads; ``portal`` is what the protocols log in to, ``logins`` those that are in use.
 
     ``further_checkers`` are asked after those of the settings; ``throttle`` None lets everybody guess.
     ConfigError if the settings name a checker there is not.
@@ -38,10 +39,11 @@ class AuthService(Service):
         self.setName("auth")  # type: ignore[no-untyped-call]
         self._threads = HashingThreads(reactor, settings.hash_threads, settings.hash_backlog)
         self.hashes: Final = PasswordHashes(settings)
+        self.logins: Final = OpenLogins()
         prover = PasswordProver(settings, self.hashes, self._threads, reactor)
         surroundings = CheckerSurroundings(settings, store.directory, prover)
         self.portal: Final[Portal] = make_portal(
-            settings, store, make_checkers(surroundings, further_checkers), throttle
+            settings, store, make_checkers(surroundings, further_checkers), throttle, self.logins
         )
 
     def hash_password(self, password: str) -> Deferred[str]:

@@ -337,6 +337,7 @@ class IncomingMessage:
                 origin=self._peer.login or self._peer.ip,
                 prefix=departure.prefix,
                 history=history,
+                grant=self._peer.grant,
             )
         )
 

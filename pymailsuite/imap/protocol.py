@@ -9,6 +9,7 @@ from twisted.internet.error import ConnectionClosed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from pymailsuite.errors import LoginEnded
 from pymailsuite.imap import replies
 from pymailsuite.imap.session import Doing, Session
 from pymailsuite.imap.shared import Shared
@@ -31,13 +32,14 @@ class ImapProtocol(ShellProtocol):
         self._session = Session(shared, self)
         self._tls_context = tls_context
         self._running: Deferred[None] | None = None
-        self._stopping = False
+        self._farewell = ""
 
     # --- what the shell calls
 
     def connection_opened(self) -> None:
         """Greet."""
         self.set_timeout(self._session.patience_s())
+        self.set_deadline(self._session.shared.settings.login_timeout)
         self._session.greet()
 
     def octets_received(self, octets: bytes) -> None:
@@ -46,11 +48,7 @@ class ImapProtocol(ShellProtocol):
         if self._running is not None:
             self.hold_reading(self._session.receiver.unread)
             return
-        self.set_timeout(self._session.patience_s())
         self._pump()
-        if self._running is None:
-            # Login, IDLE or its end may just have changed how long that is.
-            self.set_timeout(self._session.patience_s())
 
     def drop_unread(self) -> int:
         """STARTTLS."""
@@ -65,9 +63,16 @@ class ImapProtocol(ShellProtocol):
 
     def shut_down(self) -> None:
         """The server stops: say BYE, after the answer that is under way. Source: RFC 3501 §7.1.5."""
-        self._stopping = True
+        self._end_soon("Server shutting down")
+
+    def login_ended(self) -> None:
+        """Say BYE, in IDLE and in the middle of an APPEND too. Source: RFC 3501 §7.1.5."""
+        self._end_soon(LoginEnded.text)
+
+    def _end_soon(self, words: str) -> None:
+        self._farewell = words
         if self._running is None and not self.closing:
-            self._session.end("Server shutting down")
+            self._session.end(words)
 
     def input_ended(self) -> None:
         """Answer what was asked, then close."""
@@ -94,6 +99,7 @@ class ImapProtocol(ShellProtocol):
     def begin_tls(self) -> None:
         """STARTTLS was answered."""
         self.start_tls(self._tls_context)
+        self.set_deadline(self._session.shared.settings.login_timeout)
 
     def wake(self) -> None:
         """A notice came during IDLE."""
@@ -104,9 +110,10 @@ class ImapProtocol(ShellProtocol):
     def _pump(self) -> None:
         session = self._session
         receiver = session.receiver
+        acted = False
         while self._running is None and not self.closing:
-            if self._stopping:
-                self._session.end("Server shutting down")
+            if self._farewell:
+                self._session.end(self._farewell)
                 return
             lagging = self.peer_lags()
             if lagging is not None:
@@ -119,6 +126,10 @@ class ImapProtocol(ShellProtocol):
             event = receiver.next_event()
             if event is None:
                 break
+            if not acted:
+                # A part of a command is none: one that is dripped in has the same time as one that does not come.
+                acted = True
+                self.set_timeout(session.patience_s())
             doing = session.take(event)
             if doing is not None:
                 self._run(doing)
@@ -127,6 +138,9 @@ class ImapProtocol(ShellProtocol):
         if self._running is not None:
             self.hold_reading(receiver.unread)
             return
+        if acted:
+            # Login, IDLE or its end may just have changed how long that is.
+            self.set_timeout(session.patience_s())
         self.release_reading()
         if self.input_over and not self.closing:
             self.close()

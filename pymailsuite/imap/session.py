@@ -168,6 +168,7 @@ class Session:
             case MessageEnded(rest):
                 assert self.upload is not None
                 upload, self.upload = self.upload, None
+                self.shell.set_deadline(None)
                 return self._guard(upload.tag, self._uploaded(upload, rest))
             case LineRefused(pieces):
                 self._abandon_upload()
@@ -265,6 +266,8 @@ class Session:
         self.log_out = log_out
         self.state = State.AUTHENTICATED
         self.receiver.limits = self.shared.after_login
+        self.shell.set_deadline(None)
+        avatar.on_ended(self.shell.withdraw)
 
     def use_condstore(self) -> None:
         """The client knows of modseqs: FETCH tells them from now on. Source: RFC 7162 §3.1."""
@@ -507,6 +510,7 @@ class Session:
                 self.end("Literal too big")
             raise
         self.receiver.accept_message()
+        self.shell.set_deadline(self.shared.settings.append_timeout)
         if event.waits:
             self.out.append(replies.CONTINUE)
 
@@ -520,6 +524,9 @@ class Session:
         upload, self.upload = self.upload, None
         if upload is not None:
             upload.abort()
+            if self.avatar is not None:
+                # One that was refused before login leaves the deadline of that.
+                self.shell.set_deadline(None)
 
     # --- what went wrong
 

@@ -48,6 +48,12 @@ class Shell(Protocol):
     def set_timeout(self, timeout_s: float | None) -> None:
         """The client has that long."""
 
+    def set_deadline(self, timeout_s: float | None) -> None:
+        """The client has that long for all of what it is at."""
+
+    def withdraw(self) -> None:
+        """What the login was granted has been taken away: end."""
+
     def begin_tls(self) -> None:
         """Send what there is, then TLS."""
 

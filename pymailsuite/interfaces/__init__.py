@@ -10,7 +10,15 @@ Any store method may fail with :class:`~pymailsuite.errors.StoreUnavailable` or,
 from pymailsuite.interfaces.content import IContentWriter, StagedContent
 from pymailsuite.interfaces.counts import Count, CountKey, ISharedCounts
 from pymailsuite.interfaces.cred import IImapAvatar, IMailAvatar, IPop3Avatar, ISubmissionAvatar
-from pymailsuite.interfaces.directory import Account, Alias, Credentials, DirectoryRow, Domain, IDirectoryStore
+from pymailsuite.interfaces.directory import (
+    Account,
+    Alias,
+    Credentials,
+    DirectoryRow,
+    Domain,
+    IDirectoryStore,
+    LoginEpochs,
+)
 from pymailsuite.interfaces.dns import Answer, IResolver, MxRecord, SrvRecord
 from pymailsuite.interfaces.intake import (
     IIncomingMessage,
@@ -79,6 +87,7 @@ __all__ = [
     "IStoreUpkeep",
     "ISubmissionAvatar",
     "LocalRecipient",
+    "LoginEpochs",
     "Mailbox",
     "MessageRow",
     "MxRecord",

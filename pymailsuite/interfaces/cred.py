@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from zope.interface import Attribute, Interface
 
 
@@ -10,6 +12,13 @@ class IMailAvatar(Interface):
 
     account = Attribute("Account")
     mail = Attribute("IAccountMail")
+
+    def on_ended(ended: Callable[[], object]) -> None:
+        """Call ``ended`` once, in the reactor thread, when what this login was granted is taken away.
+
+        That is when the password has been set, or the account disabled or removed, by whichever process. After logging
+        out it is not called any more.
+        """
 
 
 class ISubmissionAvatar(IMailAvatar):

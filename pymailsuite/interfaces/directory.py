@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from attrs import field, frozen
 from twisted.internet.defer import Deferred
 from zope.interface import Interface
 
 from pymailsuite.interfaces.overrides import NO_OVERRIDES, RecipientOverrides
-from pymailsuite.values import AccountId, Address
+from pymailsuite.values import AccountId, Address, LoginGrant
 
 ChangeOverrides = Callable[[RecipientOverrides], RecipientOverrides]
 """What is wanted from what was wanted; without side effects, for it may be called twice."""
@@ -18,7 +18,7 @@ ChangeOverrides = Callable[[RecipientOverrides], RecipientOverrides]
 @frozen
 class Account:
     """A person's (or team's) mail account. ``login_name`` is an address in lower case; ``overrides`` is what it wants
-    otherwise of the checks."""
+    otherwise of the checks; ``login_epoch`` is another when its password has been set or it has been disabled."""
 
     account_id: AccountId
     login_name: str
@@ -26,6 +26,23 @@ class Account:
     enabled: bool = True
     created_at: float = 0.0
     overrides: RecipientOverrides = NO_OVERRIDES
+    login_epoch: int = 0
+
+    @property
+    def grant(self) -> LoginGrant:
+        """What somebody is granted who logs in to the account as it is here."""
+        return LoginGrant(self.account_id, self.login_epoch)
+
+
+@frozen
+class LoginEpochs:
+    """Which grants are good: those with the ``current`` epoch of their account; one that is gone or disabled has none.
+
+    ``latest`` is another whenever any account's has become another.
+    """
+
+    latest: int
+    current: Mapping[AccountId, int]
 
 
 @frozen
@@ -85,10 +102,16 @@ class IDirectoryStore(Interface):
         """NoSuchAccount. The account's id is never used again; its mail becomes unreachable and is swept later."""
 
     def set_password_hash(account_id: AccountId, password_hash: str) -> Deferred[None]:
-        """NoSuchAccount."""
+        """A new password: what was granted to logins with the old one ends. NoSuchAccount."""
+
+    def renew_password_hash(account_id: AccountId, old: str, new: str) -> Deferred[bool]:
+        """Another hash of the same password in place of ``old``; no login ends. False if ``old`` is there no longer."""
 
     def set_enabled(account_id: AccountId, enabled: bool) -> Deferred[None]:
-        """NoSuchAccount."""
+        """With False all that was granted to its logins ends. NoSuchAccount."""
+
+    def login_epochs(account_ids: Sequence[AccountId]) -> Deferred[LoginEpochs]:
+        """Of these accounts, at one moment."""
 
     def change_account_overrides(login_name: str, change: ChangeOverrides) -> Deferred[Account]:
         """Change what the account wants otherwise of the checks; the account as it is then. NoSuchAccount."""

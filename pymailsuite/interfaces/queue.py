@@ -11,7 +11,7 @@ from zope.interface import Interface
 
 from pymailsuite.interfaces.content import StagedContent
 from pymailsuite.interfaces.history import HistoryEntry
-from pymailsuite.values import AccountId, Address, ContentId, Flags, QueueId, SpecialUse
+from pymailsuite.values import AccountId, Address, ContentId, Flags, LoginGrant, QueueId, SpecialUse
 
 
 @frozen
@@ -126,6 +126,8 @@ class Acceptance:
     prefix: bytes = field(default=b"", repr=False)
     history: HistoryEntry | None = None
     """What is to be remembered of it."""
+    grant: LoginGrant | None = None
+    """By which login it was submitted: that must be good still."""
 
 
 class IQueueStore(Interface):
@@ -135,7 +137,8 @@ class IQueueStore(Interface):
         """Store the message, its local copies and its queue rows: the transaction behind SMTP's 250.
 
         The id is ``queue_id_of(content.content_id)``: known beforehand, so that Received can name it. NoSuchAccount if
-        an account has gone since it was resolved: then nothing was stored. A target mailbox that is gone means INBOX.
+        an account has gone since it was resolved, LoginEnded if the login that submits it has ended: then nothing was
+        stored. A target mailbox that is gone means INBOX.
         """
 
     def claim(owner: str, now: float, lease_s: float, limit: int) -> Deferred[list[QueueEntry]]:

@@ -83,6 +83,7 @@ class Pop3Protocol(PullingProtocol[Request]):
     def connection_opened(self) -> None:
         """Greet."""
         self._session = Pop3Session(self._service, self.secure, _is_loopback(self.peer_ip))
+        self.set_deadline(self._settings.login_timeout)
         self._session.greet()
         self._finish_turn(True)
 
@@ -111,6 +112,11 @@ class Pop3Protocol(PullingProtocol[Request]):
     def shut_down(self) -> None:
         """The server stops: say so and close, after the answer that is owed."""
         self._stopping = True
+        if not self.closing and not self._waiting:
+            self.pump()
+
+    def login_ended(self) -> None:
+        """Say so and close, after the answer that is owed; nothing that was marked is removed."""
         if not self.closing and not self._waiting:
             self.pump()
 
@@ -151,6 +157,9 @@ class Pop3Protocol(PullingProtocol[Request]):
                     request = self._perform(request)
                     continue
                 if self._waiting or session.ended or self.closing:
+                    break
+                if self.withdrawn:
+                    session.login_ended()
                     break
                 if self._stopping:
                     session.shut_down()
@@ -226,6 +235,7 @@ class Pop3Protocol(PullingProtocol[Request]):
         if isinstance(request, BeginTls):
             self._finish_turn(True)
             self.start_tls(self._tls_context)
+            self.set_deadline(self._settings.login_timeout)
             return None
         return self._close_maildrop(request)
 
@@ -274,7 +284,9 @@ class Pop3Protocol(PullingProtocol[Request]):
             return None
         self._maildrop, self._logout = maildrop, logout
         maildrop.lock_lost = self._lock_lost
+        self.set_deadline(None)
         session.maildrop_opened(avatar.account.login_name, maildrop.listing)
+        avatar.on_ended(self.withdraw)
         return None
 
     def _lock_lost(self) -> None:

@@ -14,7 +14,7 @@ from typing import Final
 from attrs import evolve, frozen
 from twisted.cred.credentials import ICredentials
 
-from pymailsuite.errors import LoginRefused, MailError, PeerError
+from pymailsuite.errors import LoginEnded, LoginRefused, MailError, PeerError
 from pymailsuite.pop3 import replies
 from pymailsuite.pop3.grammar import no_argument, parse_command, parse_numbers
 from pymailsuite.pop3.replies import err, ok
@@ -102,6 +102,10 @@ class Pop3Session:
     def shut_down(self) -> None:
         """The server stops: nothing that was marked is removed."""
         self._close_with(err("server is shutting down", "SYS/TEMP"))
+
+    def login_ended(self) -> None:
+        """The password was set anew, or the account closed: nothing that was marked is removed."""
+        self._close_with(replies.error_reply(LoginEnded()))
 
     def failed(self) -> None:
         """Something unexpected went wrong and the conversation may be out of step."""

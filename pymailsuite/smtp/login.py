@@ -8,6 +8,7 @@ from attrs import evolve
 from twisted.cred.credentials import ICredentials
 
 from pymailsuite.errors import LoginRefused, MailError, PeerError
+from pymailsuite.interfaces import Account
 from pymailsuite.sasl import Challenge, ServerMechanism, Step, decode_initial, decode_response, encode_challenge
 from pymailsuite.smtp import replies
 from pymailsuite.smtp.conversation import Conversation, State
@@ -104,11 +105,11 @@ class LoginCommands(Conversation):
         self.state = State.READY
         self._bad(octets)
 
-    def logged_in(self, login_name: str) -> None:
+    def logged_in(self, account: Account) -> None:
         """The portal knows the user."""
         self._login = None
         self.state = State.READY
-        self._peer = evolve(self._peer, login=login_name)
+        self._peer = evolve(self._peer, login=account.login_name, grant=account.grant)
         # What was ruled of a stranger is not held against a user.
         self._connection_rulings = self._hello_rulings = ()
         self._find_stages()

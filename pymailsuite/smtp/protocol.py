@@ -85,11 +85,11 @@ class SmtpProtocol(PullingProtocol[Request]):
         self._receiver = SmtpReceiver(max(service.settings.auth_line, service.settings.extended_line))
         self._session: SmtpSession | None = None
         self._incoming: IIncomingMessage | None = None
-        self._text_deadline = 0.0
         self._greeted = True
         # What is waited for is the peer: it has not read what it was sent.
         self._lagging = False
         self._stopping = False
+        self._overdue = False
         self._taps: Mapping[str, IMessageTap] = {}
         self._logout: Callable[[], object] | None = None
 
@@ -105,6 +105,7 @@ class SmtpProtocol(PullingProtocol[Request]):
         """Greet."""
         trusted, loopback = _standing(self.peer_ip, self._trusted_networks)
         peer = Peer(ip=self.peer_ip, port=self.peer_port, trusted=trusted)
+        self.set_deadline(self._settings.conversation_timeout)
         self._session = SmtpSession(self._service, peer, self.secure, loopback)
         request = self._session.greet()
         if self._peer_names is not None and not loopback:
@@ -135,6 +136,10 @@ class SmtpProtocol(PullingProtocol[Request]):
 
     def timed_out(self) -> None:
         """Say so and close."""
+        if self._waiting and not self._lagging:
+            # It is we who keep it waiting: it is told once what it waits for is settled.
+            self._overdue = True
+            return
         self.session.timed_out()
         self._finish_turn()
 
@@ -142,6 +147,11 @@ class SmtpProtocol(PullingProtocol[Request]):
         """The server stops: say so and close, after the answer and the message that are under way."""
         self._stopping = True
         self._finish_turn(acted=False)
+
+    def login_ended(self) -> None:
+        """Say so and close, within a message too; nothing that was begun becomes mail."""
+        if not self._waiting:
+            self._finish_turn(acted=False)
 
     def input_ended(self) -> None:
         """A peer that has shut down its side still gets the answers it is owed."""
@@ -183,7 +193,7 @@ class SmtpProtocol(PullingProtocol[Request]):
                 if request is not None:
                     request = self._perform(request)
                     continue
-                if self._waiting or session.ended or self.closing or self._must_wait_for_peer(session):
+                if self._waiting or self._is_over(session) or self._must_wait_for_peer(session):
                     break
                 event = receiver.next_event()
                 if event is None:
@@ -193,6 +203,10 @@ class SmtpProtocol(PullingProtocol[Request]):
         finally:
             self._pumping = False
         self._finish_turn(acted)
+
+    def _is_over(self, session: SmtpSession) -> bool:
+        """Whether nothing more that the peer says counts."""
+        return session.ended or self.closing or self.withdrawn or self._overdue
 
     def _must_wait_for_peer(self, session: SmtpSession) -> bool:
         """Hand many replies on; True if the peer has too many of them unread."""
@@ -223,6 +237,7 @@ class SmtpProtocol(PullingProtocol[Request]):
         if isinstance(event, EndOfText):
             if event.error is not None:
                 self._drop_incoming()
+            self.set_deadline(self._settings.conversation_timeout)
             return session.text_ended(event, self._received())
         if isinstance(event, LineRefused):
             session.line_refused(event.error)
@@ -233,8 +248,8 @@ class SmtpProtocol(PullingProtocol[Request]):
     def _finish_turn(self, acted: bool = True) -> None:
         """Let the replies go, write the log, and set the clock unless only a part of a command has come."""
         session = self.session
-        if self._stopping and not (self._waiting or session.ended or self.closing or self._receiver.within_text):
-            session.shut_down()
+        if not (self._waiting or session.ended or self.closing):
+            self._say_farewell(session)
         self._hand_on(session)
         if session.notes:
             notes, session.notes = session.notes, []
@@ -255,13 +270,18 @@ class SmtpProtocol(PullingProtocol[Request]):
                 self._set_timer(session)
             self.release_reading()
 
+    def _say_farewell(self, session: SmtpSession) -> None:
+        """End the conversation if there is a reason to."""
+        if self.withdrawn:
+            session.login_ended()
+        elif self._overdue:
+            session.timed_out()
+        elif self._stopping and not self._receiver.within_text:
+            session.shut_down()
+
     def _set_timer(self, session: SmtpSession) -> None:
-        timeout_s = self._settings.command_timeout
-        if session.state is State.TEXT:
-            # The whole text has its time too, or a peer could drip it in for ever.
-            left_s = self._text_deadline - self._reactor.seconds()
-            timeout_s = max(min(self._settings.text_timeout, left_s), 0.0)
-        self.set_timeout(timeout_s)
+        in_text = session.state is State.TEXT
+        self.set_timeout(self._settings.text_timeout if in_text else self._settings.command_timeout)
 
     def _log_note(self, note: Note) -> None:
         if note.refused is not None and self._service.refusals is not None:
@@ -291,6 +311,7 @@ class SmtpProtocol(PullingProtocol[Request]):
         if isinstance(request, BeginTls):
             self._finish_turn()
             self.start_tls(self._tls_context)
+            self.set_deadline(self._settings.conversation_timeout)
             return None
         if isinstance(request, LogIn):
             assert self._portal is not None, "AUTH is offered only where there is a portal"
@@ -337,7 +358,7 @@ class SmtpProtocol(PullingProtocol[Request]):
             allow_nul=settings.allow_nul,
             repair=session.is_among(settings.repair_line_ends),
         )
-        self._text_deadline = self._reactor.seconds() + self._settings.message_timeout
+        self.set_deadline(self._settings.message_timeout)
 
     def _taps_for(self, request: BeginMessage) -> Mapping[str, IMessageTap]:
         if request.transaction is None or self._service.policies is None:
@@ -357,6 +378,7 @@ class SmtpProtocol(PullingProtocol[Request]):
         return None
 
     def _message_committed(self, answer: Any) -> Request | None:
+        self.set_deadline(self._settings.conversation_timeout)
         if isinstance(answer, Failure):
             self.session.message_refused(self.error_of(answer))
         else:
@@ -376,7 +398,8 @@ class SmtpProtocol(PullingProtocol[Request]):
                 logout()
             else:
                 self._logout = logout
-                session.logged_in(avatar.account.login_name)
+                session.logged_in(avatar.account)
+                avatar.on_ended(self.withdraw)
             return None
         error = answer.value
         if isinstance(error, LoginFailed):

@@ -13,7 +13,7 @@ from typing import Final
 
 from attrs import evolve
 
-from pymailsuite.errors import MailError
+from pymailsuite.errors import LoginEnded, MailError
 from pymailsuite.interfaces.policy import Decision, Stage
 from pymailsuite.smtp import replies
 from pymailsuite.smtp.conversation import State
@@ -112,6 +112,11 @@ class SmtpSession(TransactionCommands, LoginCommands):
     def shut_down(self) -> None:
         """The server stops. Source: RFC 5321 §3.8."""
         self._close_with(reply(421, "4.3.2", f"{self._service.hostname} Service shutting down"))
+
+    def login_ended(self) -> None:
+        """The password was set anew, or the account closed. Source: RFC 5321 §3.8."""
+        error = LoginEnded()
+        self._close_with(reply(error.smtp_code, error.enhanced_code, f"{self._service.hostname} {error.public}"))
 
     def failed(self) -> None:
         """Something unexpected went wrong and the conversation may be out of step."""

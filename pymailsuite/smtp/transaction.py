@@ -236,6 +236,8 @@ class TransactionCommands(Conversation):
 
     def message_refused(self, error: MailError) -> None:
         """The message was not accepted; nothing of it remains."""
+        # RFC 5321 §3.8: 421 closes the connection.
+        self.ended = self.ended or error.smtp_code == 421
         self._end_transaction("smtp.refused", replies.error_reply(error), cause=error.cause)
 
     def _end_transaction(self, event: str, octets: bytes, decision: Decision | None = None, **more: object) -> None:

@@ -16,6 +16,7 @@ from pymailsuite.interfaces.queue import Acceptance, Delivery, QueuedRecipient, 
 from pymailsuite.store.contents import insert_contents_txn
 from pymailsuite.store.history import insert_history_txn
 from pymailsuite.store.locks import lock_accounts_txn
+from pymailsuite.store.login_epochs import check_grants_txn
 from pymailsuite.store.mailboxes import INBOX_ID, arrive_everywhere_txn, find_mailbox_txn
 from pymailsuite.store.messages import MESSAGE_COLUMNS, keyword_text
 from pymailsuite.store.transaction import Transaction
@@ -29,7 +30,10 @@ Copy = tuple[Delivery, ContentId, int]
 
 
 def accept_txn(txn: Transaction, items: Sequence[tuple[Acceptance, float]]) -> list[QueueId]:
-    """Store messages, each with the time it came; their queue ids. NoSuchAccount: then nothing was stored."""
+    """Store messages, each with the time it came; their queue ids. NoSuchAccount, LoginEnded: nothing was."""
+    grants = {acceptance.grant for acceptance, _ in items if acceptance.grant is not None}
+    if grants:
+        check_grants_txn(txn, grants)
     copies: list[Copy] = []
     contents = []
     for acceptance, _ in items:

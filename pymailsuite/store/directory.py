@@ -24,14 +24,16 @@ from pymailsuite.interfaces.directory import (
     DirectoryRow,
     Domain,
     IDirectoryStore,
+    LoginEpochs,
 )
 from pymailsuite.interfaces.overrides import NO_OVERRIDES, RecipientOverrides
 from pymailsuite.store.database import Database
+from pymailsuite.store.login_epochs import login_epochs_txn, next_epoch_txn
 from pymailsuite.store.mailboxes import advance_txn, create_levels_txn
 from pymailsuite.store.transaction import Row, Transaction
 from pymailsuite.values import INBOX, AccountId, Address, SpecialUse
 
-_ACCOUNT_COLUMNS = "account_id, login_name, full_name, enabled, created_at, overrides"
+_ACCOUNT_COLUMNS = "account_id, login_name, full_name, enabled, created_at, overrides, login_epoch"
 _ACCOUNT = f"SELECT {_ACCOUNT_COLUMNS} FROM accounts"
 _DOMAIN = "SELECT name, catch_all_local, catch_all_domain, overrides FROM domains"
 _FIRST_MAILBOXES: tuple[tuple[str, SpecialUse | None], ...] = (
@@ -45,8 +47,9 @@ _FIRST_MAILBOXES: tuple[tuple[str, SpecialUse | None], ...] = (
 
 
 def _account(row: Row) -> Account:
-    account_id, login_name, full_name, enabled, created_at, overrides = row
-    return Account(AccountId(account_id), login_name, full_name, bool(enabled), created_at, _overrides_in(overrides))
+    account_id, login_name, full_name, enabled, created_at, overrides, login_epoch = row
+    wanted = _overrides_in(overrides)
+    return Account(AccountId(account_id), login_name, full_name, bool(enabled), created_at, wanted, login_epoch)
 
 
 def _domain(row: Row) -> Domain:
@@ -190,6 +193,7 @@ class DirectoryStore:
         now = self._clock.seconds()
 
         def remove_txn(txn: Transaction) -> None:
+            next_epoch_txn(txn)
             row = txn.row("DELETE FROM accounts WHERE login_name = ? RETURNING account_id", (login_name.lower(),))
             if row is None:
                 raise NoSuchAccount(cause=login_name)
@@ -198,10 +202,23 @@ class DirectoryStore:
         return self._database.run("remove account", remove_txn)
 
     def set_password_hash(self, account_id: AccountId, password_hash: str) -> Deferred[None]:
-        return self._set(account_id, "password_hash", password_hash)
+        return self._set(account_id, "password_hash", password_hash, ends_logins=True)
+
+    def renew_password_hash(self, account_id: AccountId, old: str, new: str) -> Deferred[bool]:
+        def renew_txn(txn: Transaction) -> bool:
+            replaced = txn.execute(
+                "UPDATE accounts SET password_hash = ? WHERE account_id = ? AND password_hash = ?",
+                (new, account_id, old),
+            )
+            return bool(replaced)
+
+        return self._database.run("renew password hash", renew_txn)
 
     def set_enabled(self, account_id: AccountId, enabled: bool) -> Deferred[None]:
-        return self._set(account_id, "enabled", int(enabled))
+        return self._set(account_id, "enabled", int(enabled), ends_logins=not enabled)
+
+    def login_epochs(self, account_ids: Sequence[AccountId]) -> Deferred[LoginEpochs]:
+        return self._database.read("login epochs", lambda txn: login_epochs_txn(txn, account_ids))
 
     def change_account_overrides(self, login_name: str, change: ChangeOverrides) -> Deferred[Account]:
         def change_txn(txn: Transaction) -> Account:
@@ -218,8 +235,12 @@ class DirectoryStore:
 
         return self._database.run("change overrides of account", change_txn)
 
-    def _set(self, account_id: AccountId, column: str, value: object) -> Deferred[None]:
+    def _set(self, account_id: AccountId, column: str, value: object, ends_logins: bool) -> Deferred[None]:
         def set_txn(txn: Transaction) -> None:
+            if ends_logins:
+                txn.execute(
+                    "UPDATE accounts SET login_epoch = ? WHERE account_id = ?", (next_epoch_txn(txn), account_id)
+                )
             if not txn.execute(f"UPDATE accounts SET {column} = ? WHERE account_id = ?", (value, account_id)):
                 raise NoSuchAccount(cause=f"account {account_id}")
 

@@ -15,7 +15,6 @@ from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IAddress,
-    IDelayedCall,
     IHalfCloseableProtocol,
     IHandshakeListener,
     IOpenSSLServerConnectionCreator,
@@ -31,6 +30,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pymailsuite.wire.addresses import address_key
+from pymailsuite.wire.busy import GRACE_S, BusyProtocol
+from pymailsuite.wire.deadlines import Deadlines, Step
 from pymailsuite.wire.refusal_counts import RefusalCounts, log_refusal
 from pymailsuite.wire.tally import Tally
 
@@ -48,8 +49,8 @@ _BULK_READ = 256 * 1024
 """Octets asked of the kernel at once when the peer has filled a read of Twisted's size: it is sending a long text, and
 each read of it costs a turn of the reactor. Others' reads stay small."""
 
-_GRACE_S = 10.0
-"""Seconds a peer may take to read our last reply before the connection is cut."""
+_WITHDRAWN_S = 2.0
+"""Seconds for what is under way, and for the last reply, once the peer's login has ended."""
 
 _UNSENT_REPLIES = 64
 """Replies of one turn after which it is asked whether the peer reads what it is sent."""
@@ -73,8 +74,7 @@ class ShellProtocol(Protocol):
         self._out: list[bytes] = []
         self._socket: Connection | None = None
         self._in_turn = False
-        self._deadline: float | None = None
-        self._timer: IDelayedCall | None = None
+        self._deadlines = Deadlines(reactor, self._deadline_passed)
         self._closing = False
         self._reading_held = False
         self._output_paused = False
@@ -82,6 +82,8 @@ class ShellProtocol(Protocol):
         self._opened_at = 0.0
         self.connection_ended = False
         self.input_over = False
+        self.withdrawn = False
+        """True once the peer's login has ended: nothing more is done for it."""
         self.peer_ip = ""
         self.peer_port = 0
         self.counted_as = ""
@@ -114,6 +116,13 @@ class ShellProtocol(Protocol):
 
     def shut_down(self) -> None:
         """The server stops: say so and close, at once or when what is under way has been answered."""
+        self.close()
+
+    def login_ended(self) -> None:
+        """What the peer's login was granted has been taken away: say so and close, and do nothing more for it.
+
+        Where an answer is pending, once that is there; ``withdrawn`` says so until then.
+        """
         self.close()
 
     def turn_failed(self, failure: Failure) -> None:
@@ -229,33 +238,46 @@ class ShellProtocol(Protocol):
             self.factory.count_refusal(what, self.peer_ip, reply)
 
     def set_timeout(self, timeout_s: float | None) -> None:
-        """The peer has that many seconds from now, or for ever; then ``timed_out`` is called.
+        """The peer may be silent for that many seconds from now, or for ever; then ``timed_out`` is called."""
+        if not self._closing and not self.connection_ended:
+            self._deadlines.set(Step.SILENCE, timeout_s)
 
-        Cheap enough for every packet: the timer itself is moved only when it must ring earlier than it was set to.
+    def set_deadline(self, timeout_s: float | None) -> None:
+        """The peer has that many seconds for all of what it is at (logging in, a message), or no such limit any more.
+
+        Nothing that it sends moves this, so it cannot hold the connection by an octet now and then. Then ``timed_out``
+        is called, as when it is silent for too long.
         """
-        if self._closing:
-            return
-        if timeout_s is None:
-            self._deadline = None
-            return
-        self._deadline = deadline = self._reactor.seconds() + timeout_s
-        if self._timer is None:
-            if not self.connection_ended:
-                self._timer = self._reactor.callLater(timeout_s, self._timer_rang)
-        elif self._timer.getTime() > deadline:
-            self._timer.reset(timeout_s)
+        if not self._closing and not self.connection_ended and not self.withdrawn:
+            self._deadlines.set(Step.WHOLE, timeout_s)
 
-    def _timer_rang(self) -> None:
-        self._timer = None
-        if self._deadline is None:
-            return
-        remaining_s = self._deadline - self._reactor.seconds()
-        if remaining_s > 0:
-            self._timer = self._reactor.callLater(remaining_s, self._timer_rang)
-        elif self._closing:
+    def _deadline_passed(self, step: Step) -> None:
+        if self._closing or self.withdrawn:
+            self.abort()
+        elif step is Step.HANDSHAKE:
+            # There is no way yet to tell the peer anything.
+            self.log.info(
+                "{event} {protocol} from {peer_ip}",
+                event="connection.handshake_timed_out",
+                protocol=self.protocol_name,
+                peer_ip=self.peer_ip,
+            )
             self.abort()
         else:
             self.in_turn(self.timed_out)
+
+    def _begin_handshake(self) -> None:
+        if self.factory is not None:
+            self._deadlines.set(Step.HANDSHAKE, self.factory.handshake_timeout_s)
+
+    def withdraw(self) -> None:
+        """The peer's login has ended: it is told so and goes, within a moment, whatever is under way."""
+        if self.connection_ended or self.withdrawn:
+            return
+        self.withdrawn = True
+        self._deadlines.set(Step.WHOLE, _WITHDRAWN_S)
+        if not self._closing:
+            self.in_turn(self.login_ended)
 
     def hold_reading(self, unread: int) -> None:
         """An answer is pending and ``unread`` octets wait for it: stop reading if those are too many."""
@@ -278,6 +300,7 @@ class ShellProtocol(Protocol):
         dropped = self.drop_unread()
         self.secure = True
         self._socket = None
+        self._begin_handshake()
         self.transport.startTLS(context_factory)
         if dropped:
             self.log.warn(
@@ -302,7 +325,8 @@ class ShellProtocol(Protocol):
         if self._closing or self.connection_ended:
             return
         self.flush()
-        self.set_timeout(_GRACE_S)
+        self.set_deadline(None)
+        self.set_timeout(GRACE_S)
         self._closing = True
         # A transport waits for its producer before it closes.
         self.transport.unregisterProducer()
@@ -339,6 +363,8 @@ class ShellProtocol(Protocol):
         self._opened_at = self._reactor.seconds()
         transport.registerProducer(self, True)
         self.log_opened()
+        if self.secure:
+            self._begin_handshake()
         self.in_turn(self.connection_opened)
 
     def dataReceived(self, data: bytes) -> None:
@@ -364,6 +390,7 @@ class ShellProtocol(Protocol):
     def handshakeCompleted(self) -> None:
         """TLS is established."""
         self.secure = True
+        self._deadlines.set(Step.HANDSHAKE, None)
         self.in_turn(self.secured)
 
     def readConnectionLost(self) -> None:
@@ -379,9 +406,7 @@ class ShellProtocol(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Stop all clocks and tell the protocol."""
         self.connection_ended = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._deadlines.stop()
         self._out.clear()
         self.log_closed(round(self._reactor.seconds() - self._opened_at, 3), reason)
         try:
@@ -443,28 +468,6 @@ class ConnectionLimits:
     """New connections of one address in a minute; 0: any number."""
 
 
-class _Busy(Protocol):
-    """A connection too many: one reply, and the end."""
-
-    transport: Any = None
-
-    def __init__(self, reactor: IReactorTime, reply: bytes) -> None:
-        self._reactor = reactor
-        self._reply = reply
-        self._timer: IDelayedCall | None = None
-
-    def connectionMade(self) -> None:
-        """Say so and close."""
-        self._timer = self._reactor.callLater(_GRACE_S, self.transport.abortConnection)
-        self.transport.write(self._reply)
-        self.transport.loseConnection()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Stop the clock."""
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-
-
 class ShellFactory(Factory):
     """Makes the protocols of one listener and counts them. A protocol's factory derives from it."""
 
@@ -472,6 +475,8 @@ class ShellFactory(Factory):
     noisy = False
     refusal_counts: RefusalCounts | None = None
     """Where refusals are counted that come before any conversation; None: each is logged."""
+    handshake_timeout_s: float | None = None
+    """How long a peer may take for the whole TLS handshake; None: as long as for what it has to say."""
 
     def __init__(self, reactor: IReactorTime, limits: ConnectionLimits, protocol_name: str = "wire") -> None:
         self.reactor = reactor
@@ -502,7 +507,7 @@ class ShellFactory(Factory):
         key = address_key(_peer_ip(addr))
         tally = self.tally
         if tally[""] >= self.limits.in_all or self._is_one_too_many(key):
-            return _Busy(self.reactor, self.too_many(_peer_ip(addr)))
+            return BusyProtocol(self.reactor, self.too_many(_peer_ip(addr)))
         protocol = self.make_protocol()
         protocol.factory = self
         self._open.add(protocol)

@@ -141,7 +141,7 @@ class StoreCheckerTests(SynchronousTestCase):
         self.assertEqual(self.stored("old@mail.example"), new)
 
     def test_login_is_good_though_the_renewed_hash_cannot_be_stored(self):
-        self.patch(self.directory, "set_password_hash", lambda *args: fail(StoreUnavailable()))
+        self.patch(self.directory, "renew_password_hash", lambda *args: fail(StoreUnavailable()))
         with capturedLogs() as events:
             self.login("old@mail.example", "secret")
         self.assertIn("auth.rehash_failed", [event.get("event") for event in events])

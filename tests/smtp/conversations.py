@@ -11,6 +11,7 @@ from twisted.internet.testing import StringTransport
 
 from pymailsuite.config.sections.smtp import SmtpMxSettings, SmtpSettings, SubmissionSettings
 from pymailsuite.errors import LoginRefused, MailError
+from pymailsuite.interfaces import Account
 from pymailsuite.policy.networks import in_networks
 from pymailsuite.sasl import mechanisms
 from pymailsuite.smtp.factory import SmtpFactory
@@ -18,7 +19,7 @@ from pymailsuite.smtp.help import load_help
 from pymailsuite.smtp.receiver import CommandLine, EndOfText, LineRefused, SmtpReceiver, Text, TextRefused
 from pymailsuite.smtp.requests import BeginMessage, BeginTls, CommitMessage, HoldBack, LogIn, ResolveRecipient, Service
 from pymailsuite.smtp.session import SmtpSession
-from pymailsuite.values import Peer
+from pymailsuite.values import AccountId, Peer
 from pymailsuite.wire.proxied import ProxiedFactory, ProxyRules
 from tests.support.cred import make_portal
 from tests.support.intake import RecordingIntake, TableResolver
@@ -232,7 +233,7 @@ class CoreConversation:
         elif isinstance(request, LogIn):
             credentials: Any = request.credentials
             if credentials.username == b"alice@mail.example" and credentials.checkPassword(PASSWORD.encode()):
-                session.logged_in("alice@mail.example")
+                session.logged_in(Account(AccountId(1), "alice@mail.example"))
             else:
                 return session.login_refused(LoginRefused())
         elif isinstance(request, HoldBack):

@@ -64,7 +64,7 @@ class SmtpProtocolTests(SynchronousTestCase):
         conversation.protocol.pauseProducing()
         conversation.say("NOOP")
         self.server.clock.advance(300)
-        self.assertTrue(conversation.ended)
+        self.assertTrue(conversation.ended())
 
     @acceptance("S053")
     def test_the_message_passes_octet_for_octet(self):

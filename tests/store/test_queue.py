@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import DeferredList
+from twisted.internet.defer import Deferred, DeferredList
 
-from pymailsuite.errors import NoSuchAccount, NoSuchEntry
+from pymailsuite.errors import LoginEnded, NoSuchAccount, NoSuchEntry
 from pymailsuite.interfaces import (
     Acceptance,
+    Account,
     Column,
     Delivery,
     Outcome,
@@ -94,6 +95,26 @@ class QueueContract(StoreTestCase):
         )
         self.assertEqual(self.inbox_octets(self.ann.account_id), [])
         self.assertEqual(self.result(self.queue.entries()), [])
+        self.assert_sound()
+
+    def test_nothing_is_stored_if_the_login_that_submits_it_has_ended(self) -> None:
+        delivery = Delivery(self.ann.account_id, b"")
+
+        def submit(account: Account) -> Deferred[QueueId]:
+            return self.queue.accept(
+                Acceptance(self.stage(MESSAGE), SENDER, (delivery,), (recipient(0),), grant=account.grant)
+            )
+
+        directory = self.store.directory
+        self.result(submit(self.ann))
+        self.result(directory.set_password_hash(self.ann.account_id, "other"))
+        self.failure(submit(self.ann), LoginEnded)
+        again = self.result(directory.account(self.ann.login_name))
+        self.result(submit(again))
+        self.result(directory.set_enabled(self.ann.account_id, False))
+        self.failure(submit(again), LoginEnded)
+        self.assertEqual(len(self.inbox_octets(self.ann.account_id)), 2)
+        self.assertEqual(len(self.result(self.queue.entries())), 2)
         self.assert_sound()
 
     # --- claims

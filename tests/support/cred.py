@@ -9,7 +9,7 @@ until ``release()``, for tests of what happens meanwhile.
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernamePassword
 from twisted.cred.portal import IRealm, Portal
@@ -24,10 +24,15 @@ from pymailsuite.values import AccountId
 @implementer(IImapAvatar, IPop3Avatar, ISubmissionAvatar)
 @frozen
 class FakeAvatar:
-    """Who logged in; ``mail`` is None where no store was given."""
+    """Who logged in; ``mail`` is None where no store was given, ``ends`` takes who wants to hear of its end."""
 
     account: Account
     mail: Any
+    ends: dict[str, list[Any]] = field(factory=dict)
+
+    def on_ended(self, ended: Any) -> None:
+        """Remember it for :meth:`FakeRealm.end_logins`."""
+        self.ends.setdefault(self.account.login_name, []).append(ended)
 
 
 @implementer(ICredentialsChecker)
@@ -79,6 +84,12 @@ class FakeRealm:
         self._store = store
         self._ids: dict[str, int] = {}
         self.logged_out: list[str] = []
+        self.ends: dict[str, list[Any]] = {}
+
+    def end_logins(self, login_name: str) -> None:
+        """Take away what the logins of this name were granted."""
+        for ended in self.ends.pop(login_name, []):
+            ended()
 
     def requestAvatar(self, avatarId: Any, mind: Any, *interfaces: Any) -> Deferred[Any]:
         """``(interface, FakeAvatar, logout)``."""
@@ -87,7 +98,7 @@ class FakeRealm:
             if account is None:
                 raise LoginRefused(cause="unknown user")
             mail = self._store.account_mail(account.account_id) if self._store is not None else None
-            return interfaces[0], FakeAvatar(account, mail), lambda: self.logged_out.append(avatarId)
+            return interfaces[0], FakeAvatar(account, mail, self.ends), lambda: self.logged_out.append(avatarId)
 
         if self._store is not None:
             return self._store.directory.account(avatarId).addCallback(avatar)

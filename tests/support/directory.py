@@ -5,7 +5,7 @@ from twisted.internet.defer import fail, succeed
 from zope.interface import implementer
 
 from pymailsuite.errors import AlreadyExists, MailError, NoSuchAccount, NoSuchEntry
-from pymailsuite.interfaces import Account, Alias, Credentials, DirectoryRow, Domain, IDirectoryStore
+from pymailsuite.interfaces import Account, Alias, Credentials, DirectoryRow, Domain, IDirectoryStore, LoginEpochs
 from pymailsuite.values import AccountId, Address
 
 
@@ -40,6 +40,7 @@ class MemoryDirectory:
         self._domains = {}
         self._credentials = {}
         self._aliases = {}
+        self._epoch = 0
 
     def with_domain(self, name, catch_all=None):
         """Add a domain; chains."""
@@ -112,16 +113,39 @@ class MemoryDirectory:
     def remove_account(self, login_name):
         if self._credentials.pop(login_name, None) is None:
             raise NoSuchAccount
+        self._epoch += 1
 
     @_fired
     def set_password_hash(self, account_id, password_hash):
         name, found = self._by_id(account_id)
         self._credentials[name] = evolve(found, password_hash=password_hash)
+        self._end_logins(account_id)
+
+    @_fired
+    def renew_password_hash(self, account_id, old, new):
+        name, found = self._by_id(account_id)
+        if found.password_hash != old:
+            return False
+        self._credentials[name] = evolve(found, password_hash=new)
+        return True
 
     @_fired
     def set_enabled(self, account_id, enabled):
         name, found = self._by_id(account_id)
         self._credentials[name] = evolve(found, account=evolve(found.account, enabled=enabled))
+        if not enabled:
+            self._end_logins(account_id)
+
+    @_fired
+    def login_epochs(self, account_ids):
+        accounts = [found.account for found in self._credentials.values()]
+        current = {one.account_id: one.login_epoch for one in accounts if one.enabled and one.account_id in account_ids}
+        return LoginEpochs(self._epoch, current)
+
+    def _end_logins(self, account_id):
+        self._epoch += 1
+        name, found = self._by_id(account_id)
+        self._credentials[name] = evolve(found, account=evolve(found.account, login_epoch=self._epoch))
 
     @_fired
     def change_account_overrides(self, login_name, change):

@@ -35,6 +35,11 @@ class AuthSettings(Section):
     hash_backlog: int = Field(default=1000, ge=1)
     """Logins that may wait for a thread. Further ones are told to come again later."""
 
+    watch_interval: Duration = Field(default=2.0, gt=0, le=3.0)
+    """How often it is looked whether the logins in use are good still. A session ends when the password was set, or the
+    account disabled or removed, after its login: within this time and two seconds more. A query for one short row each
+    time, unless something has changed; none if nobody is logged in."""
+
     proved_life: Duration = Field(default=300.0, ge=0)
     """How long a proved password is remembered, as a keyed digest in memory, so that a client that logs in every minute
     costs no hash each time. A changed password is never accepted from memory. 0: not at all."""

@@ -32,10 +32,13 @@ class ImapSettings(Section):
     """Commands with errors, without a good one between them, after which the connection is closed."""
 
     login_timeout: Duration = Field(default=180.0, gt=0)
-    """How long a client that has not logged in may be silent."""
+    """How long a client may take to log in, whatever it says meanwhile; STARTTLS begins the time anew."""
 
     autologout: Duration = Field(default=1800.0, ge=_LEAST_AUTOLOGOUT_S)
     """How long a client that has logged in may be silent (RFC 3501 §5.4: 30 minutes at least)."""
+
+    append_timeout: Duration = Field(default=3600.0, gt=0)
+    """How long all octets of one message of an APPEND may take to come."""
 
     idle_timeout: Duration = Field(default=1800.0, gt=0)
     """How long one IDLE may last before the server ends the session."""

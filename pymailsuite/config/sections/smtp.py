@@ -98,6 +98,10 @@ class SmtpSettings(Section):
     command_timeout: Duration = Field(default=300.0, gt=0)
     """How long a peer may take for its next command, whole line (RFC 5321 §4.5.3.2.7: 5 minutes)."""
 
+    conversation_timeout: Duration = Field(default=1200.0, gt=0)
+    """How long a peer may take from its connection, from STARTTLS or from its last message to the text of the next one,
+    whatever it says meanwhile."""
+
     text_timeout: Duration = Field(default=180.0, gt=0)
     """How long a peer may be silent within the message text (RFC 5321 §4.5.3.2.5: 3 minutes)."""
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from pymailsuite.config.base import FilePath, Section
+from pymailsuite.config.base import Duration, FilePath, Section
 
 
 class TlsSettings(Section):
@@ -27,6 +27,9 @@ class TlsSettings(Section):
     )
     """An OpenSSL cipher list for TLS 1.2. The last ones are for other mail servers, whose only other choice is to send
     without TLS."""
+
+    handshake_timeout: Duration = Field(default=30.0, gt=0)
+    """How long a client may take for the whole handshake, at the start of the connection or after STARTTLS."""
 
     session_tickets: bool = True
     """Let a client that comes back skip half of the handshake (RFC 5077). A ticket is good for the service that gave it

@@ -1,0 +1,67 @@
+"""By when a peer must have done something: several deadlines of one connection on one timer."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+
+class Step(enum.IntEnum):
+    """What a deadline is for."""
+
+    SILENCE = 0
+    """To be heard of at all: set anew by what the peer sends."""
+    WHOLE = 1
+    """To be done with all of what it is at; nothing it sends moves this."""
+    HANDSHAKE = 2
+    """To complete the TLS handshake."""
+
+
+class Deadlines:
+    """Calls ``passed`` with the step whose time is over; that deadline is then gone.
+
+    Cheap enough for every packet: the timer itself is moved only when it must ring earlier than it was set to.
+    """
+
+    __slots__ = ("_clock", "_passed", "_timer", "_until")
+
+    def __init__(self, clock: IReactorTime, passed: Callable[[Step], object]) -> None:
+        self._clock = clock
+        self._passed = passed
+        self._timer: IDelayedCall | None = None
+        self._until: list[float | None] = [None] * len(Step)
+
+    def set(self, step: Step, timeout_s: float | None) -> None:
+        """The peer has that many seconds from now, or for ever."""
+        if timeout_s is None:
+            self._until[step] = None
+            return
+        self._until[step] = until = self._clock.seconds() + timeout_s
+        if self._timer is None:
+            self._timer = self._clock.callLater(timeout_s, self._rang)
+        elif self._timer.getTime() > until:
+            self._timer.reset(timeout_s)
+
+    def stop(self) -> None:
+        """There is nobody left to wait for."""
+        self._until = [None] * len(Step)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _rang(self) -> None:
+        self._timer = None
+        running = [(until, step) for step, until in zip(Step, self._until, strict=True) if until is not None]
+        if not running:
+            return
+        (until, step), *later = sorted(running)
+        now = self._clock.seconds()
+        if until > now:
+            self._timer = self._clock.callLater(until - now, self._rang)
+            return
+        self._until[step] = None
+        if later:
+            self._timer = self._clock.callLater(max(later[0][0] - now, 0.0), self._rang)
+        self._passed(step)
