@@ -101,11 +101,22 @@ def parse(file: BinaryIO, as_json: bool) -> None:
 @click.argument("author")
 @click.option("--spf", "spf_identity", default="", metavar="DOMAIN", help="SPF has passed for this domain or address.")
 @click.option("--dkim", "dkim_domains", multiple=True, metavar="DOMAIN", help="A signature of this domain has passed.")
-@click.option("--tree-walk", is_flag=True, help="Find the organization by RFC 9989 and not by the list of suffixes.")
+@click.option(
+    "--organizational",
+    type=click.Choice(["tree_walk", "psl"]),
+    default="tree_walk",
+    show_default=True,
+    help="What tells the organization: records in DNS (RFC 9989) or the list of public suffixes (RFC 7489).",
+)
 @resolver_option
 @json_option
 def check(
-    author: str, spf_identity: str, dkim_domains: tuple[str, ...], tree_walk: bool, server: str | None, as_json: bool
+    author: str,
+    spf_identity: str,
+    dkim_domains: tuple[str, ...],
+    organizational: str,
+    server: str | None,
+    as_json: bool,
 ) -> None:
     """What is to be done with mail from AUTHOR, a domain or an address, by what its domain publishes."""
     domain = domain_of(author)
@@ -113,7 +124,7 @@ def check(
         raise click.UsageError(f"{author!r} has no domain")
 
     def main(reactor: Any) -> Deferred[DmarcResult]:
-        discovery = Discovery(resolver_of(server, reactor), tree_walk)
+        discovery = Discovery(resolver_of(server, reactor), organizational == "tree_walk")
         passed = [found for name in dkim_domains if (found := domain_of(name))]
         return Deferred.fromCoroutine(evaluate((domain,), domain_of(spf_identity), passed, discovery))
 

@@ -18,14 +18,14 @@ class DmarcSettings(PolicySection):
     """``[dmarc]``: what the domains of authors publish about mail that is not from them (RFC 7489, RFC 9989), and
     reports to those who ask for them (RFC 9990)."""
 
-    organizational: Literal["psl", "tree_walk"] = "psl"
-    """What tells which domains belong together: ``psl``, the list of public suffixes (RFC 7489), as most receivers do;
-    or ``tree_walk``, records on the way up the DNS tree (RFC 9989). They differ where a domain has a record and the
-    registered domain above it has none."""
+    organizational: Literal["tree_walk", "psl"] = "tree_walk"
+    """What tells which domains belong together: ``tree_walk``, records on the way up the DNS tree (RFC 9989); or
+    ``psl``, the list of public suffixes that comes with the release, as RFC 7489 had it. They differ where a domain has
+    a record and the registered domain above it has none."""
 
-    honour_pct: bool = True
-    """Whether a record's ``pct`` is heeded, with which owners used to introduce a policy step by step. RFC 9989 knows
-    it no more."""
+    honour_pct: bool = False
+    """Whether a record's ``pct`` is heeded, with which owners used to introduce a policy step by step under RFC 7489.
+    RFC 9989 knows it no more: ``t=y`` took its place, which is always heeded."""
 
     several_authors: WhatToDo = "reject"
     """What to do with mail that has several From fields, or one that names no proper domain or can be read in more than

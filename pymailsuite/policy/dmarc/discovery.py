@@ -1,8 +1,9 @@
 """Which policy applies to a domain, and which organization it is part of.
 
-Two ways. By the public suffix list (RFC 7489 §3.2 and §6.6.3): the organization is the registered domain; a record of
-the author's domain applies, else the organization's, else one of the public suffix itself if it says ``psd=y``
-(RFC 9091). By a walk up the DNS tree (RFC 9989 §4.10): the records found on the way say what the organization is.
+Two ways. By a walk up the DNS tree (RFC 9989 §4.10): the records found on the way say what the organization is. Or by
+the public suffix list (RFC 7489 §3.2 and §6.6.3), which came before: the organization is the registered domain; a
+record of the author's domain applies, else the organization's, else one of the public suffix itself if it says
+``psd=y`` (RFC 9091).
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class Discovery:
     Its methods raise DnsFailure if a record they need cannot be had.
     """
 
-    def __init__(self, resolver: IResolver, tree_walk: bool) -> None:
+    def __init__(self, resolver: IResolver, tree_walk: bool = True) -> None:
         self._resolver = resolver
         self.tree_walk = tree_walk
         self.good_for_s = math.inf
@@ -111,7 +112,13 @@ class Discovery:
         """The records on the way up, the nearest first."""
         walked: list[tuple[str, DmarcRecord]] = []
         for name in walk_names(domain):
-            found = await self._found(name)
+            try:
+                found = await self._found(name)
+            except DnsFailure:
+                # Few top-level domains have a record; mail does not wait for one that cannot be asked.
+                if name == domain or "." in name:
+                    raise
+                continue
             if isinstance(found, DmarcRecord):
                 walked.append((name, found))
                 # Steps 2 and 7: where the walk begins, psd=y says nothing about whom that domain belongs to itself.

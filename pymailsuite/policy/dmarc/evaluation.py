@@ -69,7 +69,7 @@ async def evaluate(
     unsure_spf: str = "",
     unsure_dkim: Sequence[str] = (),
     sample: float = 0.0,
-    honour_pct: bool = True,
+    honour_pct: bool = False,
 ) -> DmarcResult:
     """The result for these author domains: of several, the one with the strictest disposition (RFC 7489 §6.6.1).
 
@@ -77,7 +77,7 @@ async def evaluate(
     ``dkim_domains`` those of the signatures that have passed. ``unsure_spf`` and ``unsure_dkim`` are those whose check
     was a temperror: if nothing else passes and one of them is aligned, nobody can say that the message fails (RFC 7489
     §6.6.2). All in A-labels and lower case. ``sample`` from 0 up to 100, drawn by chance, decides whether a record with
-    a percentage applies to this message. Never raises DnsFailure.
+    a percentage applies to this message, if ``honour_pct``. Never raises DnsFailure.
     """
     passed, unsure = _Identifiers(spf_domain, dkim_domains), _Identifiers(unsure_spf, unsure_dkim)
     results = [await _evaluate(domain, passed, unsure, discovery) for domain in author_domains]

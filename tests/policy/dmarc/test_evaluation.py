@@ -31,10 +31,12 @@ class EvaluationCase(SynchronousTestCase):
         *,
         tree: bool = False,
         sample: float = 0.0,
+        honour_pct: bool = False,
     ) -> DmarcResult:
         authors = (author,) if isinstance(author, str) else author
         discovery = Discovery(resolver, tree)
-        return self.successResultOf(Deferred.fromCoroutine(evaluate(authors, spf, dkim, discovery, sample=sample)))
+        evaluated = evaluate(authors, spf, dkim, discovery, sample=sample, honour_pct=honour_pct)
+        return self.successResultOf(Deferred.fromCoroutine(evaluated))
 
     def words(self, *args: object, **options: object) -> str:
         """Result, published policy, disposition."""
@@ -97,11 +99,14 @@ class BothWaysTests(EvaluationCase):
     def test_test_mode_and_a_percentage_soften_by_one_step(self) -> None:
         for policy, softer in (("reject", "quarantine"), ("quarantine", "none"), ("none", "none")):
             self.check(f"fail {policy} {softer}", zone({"e.com": f"v=DMARC1; p={policy}; t=y"}), "e.com")
-            self.check(f"fail {policy} {softer}", zone({"e.com": f"v=DMARC1; p={policy}; pct=0"}), "e.com")
+            none = zone({"e.com": f"v=DMARC1; p={policy}; pct=0"})
+            self.check(f"fail {policy} {softer}", none, "e.com", honour_pct=True)
+            # RFC 9989 has no percentage.
+            self.check(f"fail {policy} {policy}", none, "e.com")
         half = zone({"e.com": "v=DMARC1; p=reject; pct=50"})
-        self.check("fail reject reject", half, "e.com", sample=49.9)
-        self.check("fail reject quarantine", half, "e.com", sample=50.0)
-        self.assertEqual("sampled_out", self.evaluated(half, "e.com", sample=50.0).overrides[0].kind)
+        self.check("fail reject reject", half, "e.com", sample=49.9, honour_pct=True)
+        self.check("fail reject quarantine", half, "e.com", sample=50.0, honour_pct=True)
+        self.assertEqual("sampled_out", self.evaluated(half, "e.com", sample=50.0, honour_pct=True).overrides[0].kind)
 
     def test_of_several_authors_the_strictest_counts(self) -> None:
         records = zone({"a.com": "v=DMARC1; p=quarantine", "b.com": "v=DMARC1; p=reject"})
@@ -195,7 +200,13 @@ class TreeWalkTests(EvaluationCase):
         self.assertEqual("fail quarantine quarantine", self.words(records, "a.example.com", tree=True))
 
     def test_a_failed_walk_leaves_what_needs_no_walk(self) -> None:
+        records = zone({"a.example.com": "v=DMARC1; p=reject"}, ["example.com"])
+        author = "a.example.com"
+        self.assertEqual("pass reject none", self.words(records, author, "", [author], tree=True))
+        self.assertEqual("temperror reject none", self.words(records, author, "", ["b.a.example.com"], tree=True))
+        self.assertEqual("fail reject reject", self.words(records, author, "other.net", tree=True))
+
+    def test_a_top_level_domain_that_cannot_be_asked_is_one_without_a_record(self) -> None:
         records = zone({"example.com": "v=DMARC1; p=reject"}, ["com"])
-        self.assertEqual("pass reject none", self.words(records, "example.com", "", ["example.com"], tree=True))
-        self.assertEqual("temperror reject none", self.words(records, "example.com", "", ["a.example.com"], tree=True))
-        self.assertEqual("fail reject reject", self.words(records, "example.com", "other.net", tree=True))
+        self.assertEqual("pass reject none", self.words(records, "example.com", "", ["a.example.com"], tree=True))
+        self.assertEqual("fail reject reject", self.words(records, "b.example.com", "", ["other.com"], tree=True))

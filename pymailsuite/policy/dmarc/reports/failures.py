@@ -100,7 +100,9 @@ class FailureReportSender(ClaimingSender[ClaimedFailure]):
             log.info("{event} {domain}", event="dmarc.failure_report_dropped", domain=failed.domain)
         else:
             wanted = tuple(ReportAddress(address, size_max) for address, size_max in failed.ruf)
-            destinations = await verified_destinations(self._resolver, failed.domain, wanted, "ruf")
+            destinations = await verified_destinations(
+                self._resolver, failed.domain, wanted, "ruf", tree_walk=self._settings.organizational == "tree_walk"
+            )
             if destinations and await self._is_within_limits(failed.domain):
                 await self._send(claimed, destinations)
         await self._store.finish(failed.domain, claimed.digest)

@@ -66,7 +66,9 @@ class ReportSender(ClaimingSender[DomainDay]):
             await self._store.finish(day.day, domain)
             return
         wanted = tuple(ReportAddress(address, size_max) for address, size_max in day.policy.rua)
-        destinations = await verified_destinations(self._resolver, domain, wanted)
+        destinations = await verified_destinations(
+            self._resolver, domain, wanted, tree_walk=self._settings.organizational == "tree_walk"
+        )
         if destinations:
             # Up to twenty thousand rows of text, compressed: not in the reactor's turn.
             report: AggregateReport = await self._in_thread(build_aggregate, day, self._reporter)

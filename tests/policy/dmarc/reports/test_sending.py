@@ -30,17 +30,21 @@ TXT = {"example.com._report._dmarc.reports.test": [b"v=DMARC1; rua=mailto:in@rep
 
 
 class DestinationTests(SynchronousTestCase):
-    def verified(self, resolver: FakeResolver, *addresses: str) -> list[str]:
+    def verified(self, resolver: FakeResolver, *addresses: str, tree_walk: bool = True) -> list[str]:
         wanted = tuple(map(ReportAddress, addresses))
-        found = Deferred.fromCoroutine(verified_destinations(resolver, "sub.example.com", wanted))
+        asked = verified_destinations(resolver, "sub.example.com", wanted, tree_walk=tree_walk)
+        found = Deferred.fromCoroutine(asked)
         return [address.address for address in self.successResultOf(found)]
 
     def test_the_own_organization_needs_no_permission(self) -> None:
-        resolver = FakeResolver()
-        self.assertEqual(
-            ["a@example.com", "b@x.example.com"], self.verified(resolver, "a@example.com", "b@x.example.com")
-        )
-        self.assertEqual([], resolver.questions)
+        addresses = ["a@example.com", "b@x.example.com", "c@Sub.Example.com"]
+        by_list = FakeResolver()
+        self.assertEqual(addresses, self.verified(by_list, *addresses, tree_walk=False))
+        self.assertEqual([], by_list.questions)
+        records = {"_dmarc.sub.example.com": [b"v=DMARC1; p=none"], "_dmarc.example.com": [b"v=DMARC1; p=none"]}
+        self.assertEqual(addresses, self.verified(FakeResolver(txt=records), *addresses))
+        del records["_dmarc.example.com"]
+        self.assertEqual(["c@Sub.Example.com"], self.verified(FakeResolver(txt=records), *addresses))
 
     def test_others_must_say_that_they_want_them(self) -> None:
         name = "sub.example.com._report._dmarc"
