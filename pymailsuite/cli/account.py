@@ -13,6 +13,7 @@ from pymailsuite.cli.domain import DomainType
 from pymailsuite.cli.operation import AddressType, config_option, json_option, new_password, on_store
 from pymailsuite.cli.output import moment, print_done, print_rows
 from pymailsuite.cli.rules import RuleOwners, Rules, add_rule_commands
+from pymailsuite.cli.send_as import grant_send_as, revoke_send_as, send_as
 from pymailsuite.config.settings import Settings
 from pymailsuite.directory import canonical_login
 from pymailsuite.errors import NoSuchAccount
@@ -160,3 +161,5 @@ async def _rules(store: IMailStore, address: Address | None) -> Sequence[Rules]:
 
 
 add_rule_commands(account, RuleOwners("account", AddressType(), _change_rules, _rules))
+for command in (grant_send_as, revoke_send_as, send_as):
+    account.add_command(command)

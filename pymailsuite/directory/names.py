@@ -24,6 +24,12 @@ def domain_forms(domain: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((unicodedata.normalize("NFC", lowered), a_form, u_form)))
 
 
+def canonical_domain(domain: str) -> str:
+    """The one of the forms that is the same for all spellings of a domain: A-labels, where there are any."""
+    forms = domain_forms(domain)
+    return next((form for form in forms if form.isascii()), forms[0])
+
+
 def canonical_login(name: str, default_domain: str) -> str:
     """A login name as the directory holds it: lower case, NFC, with ``default_domain`` if it names none.
 

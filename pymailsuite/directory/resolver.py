@@ -10,10 +10,9 @@ old can do no harm.
 
 from __future__ import annotations
 
-import unicodedata
 from typing import Final, TypeVar
 
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -21,7 +20,8 @@ from zope.interface import implementer
 
 from pymailsuite.config.sections.directory import DirectorySettings
 from pymailsuite.directory.names import domain_forms
-from pymailsuite.directory.roles import POSTMASTER, RoleAddresses
+from pymailsuite.directory.roles import RoleAddresses
+from pymailsuite.directory.routes import Route, Routes, key_of
 from pymailsuite.errors import NoSuchUser
 from pymailsuite.interfaces import (
     Account,
@@ -49,19 +49,6 @@ class AliasLoop(NoSuchUser):
     text = "Routing loop detected in aliases"
 
 
-@frozen
-class _Route:
-    """What the directory knows of an address, and the address without the detail that was cut off to find it."""
-
-    row: DirectoryRow
-    address: Address
-    detail: str = ""
-
-    @property
-    def known(self) -> bool:
-        return bool(self.row.targets or self.row.account)
-
-
 @define
 class _Expansion:
     """One recipient being resolved: what was found so far, and why branches of it came to nothing.
@@ -70,7 +57,7 @@ class _Expansion:
 
     found: dict[object, LocalRecipient | RemoteRecipient] = field(factory=dict)
     accounts: dict[AccountId, Account] = field(factory=dict)
-    route: _Route | None = None
+    route: Route | None = None
     addresses: int = 0
     failure: NoSuchUser | None = None
 
@@ -120,6 +107,7 @@ class RecipientResolver:
         self._settings = settings
         self._roles = roles
         self._directory = directory
+        self._routes = Routes(settings, directory)
         self._clock = clock
         self._answers: dict[Address, tuple[float, Recipients]] = {}
         self._domains: dict[str, tuple[float, bool]] = {}
@@ -139,7 +127,7 @@ class RecipientResolver:
     def is_local_domain(self, domain: str) -> Deferred[bool]:
         """True if we are the final destination of the domain, or it is an address literal of ours."""
         if domain.startswith("["):
-            return succeed(self._is_own_literal(domain))
+            return succeed(self._routes.is_own_literal(domain))
         remembered = self._domains.get(domain)
         if remembered is not None and remembered[0] > self._clock.seconds():
             return succeed(remembered[1])
@@ -154,7 +142,7 @@ class RecipientResolver:
 
     async def _resolve(self, address: Address) -> Recipients:
         expansion = _Expansion()
-        address = await self._with_domain(address)
+        address = await self._routes.with_domain(address)
         await self._expand(address, (), expansion)
         if not expansion.found and self._roles.include(address):
             # What was set up for it leads nowhere.
@@ -180,23 +168,23 @@ class RecipientResolver:
         if expansion.addresses > self._settings.max_alias_targets or len(path) > self._settings.max_alias_depth:
             expansion.failure = AliasLoop("Aliases lead too far")
             return
-        route = await self._route(address)
+        route = await self._routes.route(address)
         expansion.route = expansion.route or route
         row = route.row
         if row.domain is None:
             if self._roles.is_at_host(address):
-                await self._expand_role(address, None, (*path, _key(address)), expansion)
+                await self._expand_role(address, None, (*path, key_of(address)), expansion)
             else:
                 expansion.add(RemoteRecipient(address))
             return
-        here = _key(route.address)
+        here = key_of(route.address)
         if here in path:
             expansion.failure = AliasLoop()
             return
         if row.targets:
             for target in row.targets:
                 # An alias that names itself means "and keep a copy here".
-                if _key(target) == here and row.account is not None:
+                if key_of(target) == here and row.account is not None:
                     self._deliver(row.account, route, address, expansion)
                 else:
                     await self._expand(target, (*path, here), expansion)
@@ -224,7 +212,7 @@ class RecipientResolver:
         settings = self._settings
         for targets in ((settings.postmaster,) if settings.postmaster else (), settings.administrators):
             for target in targets:
-                if _key(_address(target)) not in path:
+                if key_of(_address(target)) not in path:
                     await self._expand(_address(target), path, expansion)
             if expansion.found:
                 return
@@ -249,53 +237,13 @@ class RecipientResolver:
                 return found
         return None
 
-    def _deliver(self, account: Account, route: _Route, address: Address, expansion: _Expansion) -> None:
+    def _deliver(self, account: Account, route: Route, address: Address, expansion: _Expansion) -> None:
         if not account.enabled:
             expansion.failure = NoSuchUser(cause=f"account {account.login_name} is disabled")
             return
         expansion.accounts[account.account_id] = account
         mailbox = route.detail if route.detail and self._settings.detail_names_mailbox else INBOX
         expansion.add(LocalRecipient(account.account_id, address, mailbox, login_name=account.login_name))
-
-    async def _route(self, address: Address) -> _Route:
-        """What is known of the address as it stands, or else without its detail."""
-        local_part = address.matched_local_part
-        exact: _Route | None = None
-        for form in domain_forms(address.domain):
-            whole = Address(local_part, form)
-            route = _Route(await self._directory.route(whole), whole)
-            if route.row.domain is not None:
-                exact = route
-                break
-        if exact is None:
-            return _Route(DirectoryRow(None), address)
-        user, separator, detail = (
-            local_part.partition(self._settings.detail_separator) if self._settings.detail_separator else ("", "", "")
-        )
-        if exact.known or not (user and separator):
-            return exact
-        base = Address(user, exact.address.domain)
-        # The detail keeps its case: it may be the name of a mailbox.
-        written = unicodedata.normalize("NFC", address.local_part)[-len(detail) :] if detail else ""
-        route = _Route(await self._directory.route(base), base, written)
-        return route if route.known else exact
-
-    async def _with_domain(self, address: Address) -> Address:
-        """A bare ``postmaster`` (RFC 5321 §4.1.1.3) or an address literal of ours belongs to the default domain."""
-        bare = not address.domain and address.local_part.lower() == POSTMASTER
-        if not (bare or self._is_own_literal(address.domain)):
-            return address
-        default = self._settings.default_domain
-        if not default:
-            domains = await self._directory.domains()
-            if not domains:
-                raise NoSuchUser(cause="no domain to take it for")
-            default = domains[0].name
-        return Address(address.local_part, default)
-
-    def _is_own_literal(self, domain: str) -> bool:
-        literal = domain.removeprefix("[").removesuffix("]").lower().removeprefix("ipv6:")
-        return domain.startswith("[") and any(literal == ip.lower() for ip in self._settings.own_literals)
 
     def _remember(self, answers: dict[_K, tuple[float, _V]], key: _K, answer: _V) -> None:
         settings = self._settings
@@ -306,10 +254,6 @@ class RecipientResolver:
             del answers[next(iter(answers))]
         answers.pop(key, None)
         answers[key] = (self._clock.seconds() + settings.cache_life, answer)
-
-
-def _key(address: Address) -> tuple[str, str]:
-    return address.matched_local_part, domain_forms(address.domain)[-1]
 
 
 def _address(text: str) -> Address:

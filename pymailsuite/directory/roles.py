@@ -10,7 +10,7 @@ from typing import Final
 
 from attrs import field, frozen
 
-from pymailsuite.directory.names import domain_forms
+from pymailsuite.directory.names import canonical_domain
 from pymailsuite.values import Address
 
 REPORT_AUTHOR: Final = "MAILER-DAEMON"
@@ -26,7 +26,7 @@ def is_role(address: Address) -> bool:
 
 
 def _key(address: Address) -> tuple[str, str]:
-    return address.matched_local_part, domain_forms(address.domain)[-1]
+    return address.matched_local_part, canonical_domain(address.domain)
 
 
 def _keys(authors: Iterable[str]) -> frozenset[tuple[str, str]]:

@@ -94,6 +94,7 @@ class IMailStore(Interface):
     correspondents = Attribute("ICorrespondents")
     secrets = Attribute("ISecretStore")
     kept_paths = Attribute("IKeptPaths")
+    send_as = Attribute("ISendAsStore")
     reputations = Attribute("IReputationStore")
     marks = Attribute("IJunkMarks")
     history = Attribute("IHistoryStore")

@@ -197,6 +197,7 @@ class DirectoryStore:
             row = txn.row("DELETE FROM accounts WHERE login_name = ? RETURNING account_id", (login_name.lower(),))
             if row is None:
                 raise NoSuchAccount(cause=login_name)
+            txn.execute("DELETE FROM send_as_grants WHERE account_id = ?", (row[0],))
             txn.execute("UPDATE account_state SET removed_at = ? WHERE account_id = ?", (now, row[0]))
 
         return self._database.run("remove account", remove_txn)

@@ -43,6 +43,7 @@ from pymailsuite.store.notices import ChangeNotices
 from pymailsuite.store.queue import QueueStore
 from pymailsuite.store.reputation import ReputationStore
 from pymailsuite.store.secrets import SecretStore
+from pymailsuite.store.send_as import SendAsStore
 from pymailsuite.store.transaction import Transaction
 from pymailsuite.store.upkeep import StoreUpkeep
 from pymailsuite.values import AccountId, ContentId, ModSeq
@@ -85,6 +86,7 @@ class MailStore:
         self.keys = KeyStore(self.database, self._encryption)
         self.secrets = SecretStore(self.database, self._node.clock, self._encryption)
         self.kept_paths = KeptPathStore(self.database)
+        self.send_as = SendAsStore(self.database)
         self.history = HistoryStore(self.database, self._next_id)
         self.upkeep = StoreUpkeep(self.database, clock, scanning, self.directory, self._next_id, history_keep_s)
         self._clock = clock

@@ -179,3 +179,32 @@ class AliasTests(CommandCase):
 
     def test_an_alias_that_is_not_there_is_not_removed(self) -> None:
         self.run_command("alias", "remove", "sales@example.net", code=1)
+
+
+class SendAsTests(CommandCase):
+    """``account grant-send-as``, ``revoke-send-as`` and ``send-as``."""
+
+    @acceptance("S199")
+    def test_grants_are_made_listed_and_taken_back(self) -> None:
+        self.run_command("account", "add", "ann@example.test", "--no-password")
+        self.run_command("account", "add", "bob@example.test", "--no-password")
+        done = self.run_command("account", "grant-send-as", "Ann@example.test", "Info@Far.example")
+        self.assertEqual(done.stdout, "ann@example.test may send as info@far.example\n")
+        granted = {"account": "bob@example.test", "send_as": "@bücher.example"}
+        self.assertEqual(self.answer("account", "grant-send-as", "bob@example.test", "@xn--bcher-kva.example"), granted)
+        self.run_command("account", "grant-send-as", "bob@example.test", "@BÜCHER.example", code=1)
+        info = {"account": "ann@example.test", "send_as": "info@far.example"}
+        self.assertEqual(self.answer("account", "send-as"), [info, granted])
+        self.assertEqual(self.answer("account", "send-as", "ann@example.test"), [info])
+        done = self.run_command("account", "revoke-send-as", "ann@example.test", "info@far.example")
+        self.assertEqual(done.stdout, "ann@example.test may no longer send as info@far.example\n")
+        self.assertEqual(self.answer("account", "send-as"), [granted])
+
+    def test_what_cannot_be_granted_is_refused(self) -> None:
+        self.run_command("account", "add", "ann@example.test", "--no-password")
+        self.run_command("account", "grant-send-as", "nobody@example.test", "info@far.example", code=1)
+        self.run_command("account", "send-as", "nobody@example.test", code=1)
+        result = self.run_command("account", "revoke-send-as", "ann@example.test", "@far.example", code=1)
+        self.assertIn("no grant to send as @far.example", result.stderr)
+        for sender in ("@", "@-far.example", "info", "info@"):
+            self.run_command("account", "grant-send-as", "ann@example.test", sender, code=2)

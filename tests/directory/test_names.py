@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from pymailsuite.directory import canonical_login, domain_forms
+from pymailsuite.directory.names import canonical_domain
 
 
 class DomainFormsTests(SynchronousTestCase):
@@ -14,6 +15,14 @@ class DomainFormsTests(SynchronousTestCase):
     def test_labels_of_either_kind_give_both_forms(self):
         self.assertEqual(domain_forms("Bücher.example"), ("bücher.example", "xn--bcher-kva.example"))
         self.assertEqual(domain_forms("xn--bcher-kva.example"), ("xn--bcher-kva.example", "bücher.example"))
+
+    def test_all_spellings_of_a_domain_have_one_canonical_form(self):
+        for text in ("bücher.example", "BU\u0308CHER.example", "xn--bcher-kva.example", "XN--BCHER-KVA.Example"):
+            self.assertEqual(canonical_domain(text), "xn--bcher-kva.example")
+        mixed = {canonical_domain(text) for text in ("bücher.xn--mller-kva.example", "xn--bcher-kva.müller.example")}
+        self.assertEqual(mixed, {"xn--bcher-kva.xn--mller-kva.example"})
+        for text in ("mail.example", "[192.0.2.1]", ""):
+            self.assertEqual(canonical_domain(text.upper()), text)
 
     def test_what_is_no_domain_has_one_form(self):
         for text in ("", "[IPv6:2001:db8::1]", "xn--\x00", "ü" * 300, "xn--99999999999", "ü..x"):

@@ -1,0 +1,123 @@
+"""As whom a user may send.
+
+His own address needs no look-up. What else he may send as is remembered for a few seconds, as what addresses resolve to
+is; what he may not is asked about each time, so that a grant is good at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from pymailsuite.config.sections.directory import DirectorySettings
+from pymailsuite.directory.routes import Route, Routes, key_of
+from pymailsuite.errors import NoSuchUser
+from pymailsuite.interfaces import IDirectoryStore
+from pymailsuite.interfaces.send_as import ISendAsStore, ISenderRights, SendAsGrant
+from pymailsuite.values import Address
+
+_Key = tuple[str, str]
+
+
+def grant_of(address: Address) -> SendAsGrant:
+    """The grant of an address, or with an empty local part of a domain, in the form in which grants are kept."""
+    local_part, domain = key_of(address)
+    return SendAsGrant(domain, local_part)
+
+
+@implementer(ISenderRights)
+class SenderRights:
+    """Asks ``directory`` and ``grants``; remembers by ``clock`` what is allowed.
+
+    A catch-all, and a role that nobody has set up, give no right to send as the addresses they catch: a grant does.
+    """
+
+    def __init__(
+        self, settings: DirectorySettings, directory: IDirectoryStore, grants: ISendAsStore, clock: IReactorTime
+    ) -> None:
+        self._settings = settings
+        self._routes = Routes(settings, directory)
+        self._grants = grants
+        self._clock = clock
+        self._allowed: dict[tuple[str, _Key], float] = {}
+
+    def not_allowed(self, login_name: str, addresses: Sequence[Address]) -> Deferred[Address | None]:
+        own = _own_key(login_name)
+        asked = [address for address in addresses if not self._is_known(login_name, own, key_of(address))]
+        return Deferred.fromCoroutine(self._first_refused(login_name, own, asked)) if asked else succeed(None)
+
+    def _is_known(self, login_name: str, own: _Key, key: _Key) -> bool:
+        return key == own or self._allowed.get((login_name, key), 0.0) > self._clock.seconds()
+
+    async def _first_refused(self, login_name: str, own: _Key, addresses: Sequence[Address]) -> Address | None:
+        # What is true now is not known to be true any later than this.
+        until = self._clock.seconds() + self._settings.cache_life
+        grants = await self._grants.grants_of(login_name)
+        for address in addresses:
+            if not await self._may(login_name, own, grants, address):
+                return address
+            self._remember((login_name, key_of(address)), until)
+        return None
+
+    async def _may(self, login_name: str, own: _Key, grants: Sequence[SendAsGrant], address: Address) -> bool:
+        whole = grant_of(address)
+        if whole in grants or SendAsGrant(whole.domain) in grants:
+            return True
+        try:
+            address = await self._routes.with_domain(address)
+        except NoSuchUser:
+            return False
+        route = await self._routes.route(address)
+        account = route.row.account
+        if account is not None and account.login_name == login_name:
+            return True
+        user, _ = self._routes.without_detail(whole.local_part)
+        is_exact = route.known and key_of(route.address) == key_of(address)
+        if user and not is_exact and SendAsGrant(whole.domain, user) in grants:
+            return True
+        return await self._leads_to(own, route)
+
+    async def _leads_to(self, own: _Key, alias: Route) -> bool:
+        """Whether one of the targets of an alias is the user, however many aliases are between."""
+        waiting, seen = [alias], {key_of(alias.address)}
+        while waiting and len(seen) <= self._settings.max_alias_targets:
+            targets = {key_of(target): target for target in waiting.pop().row.targets}
+            if own in targets and await self._is_reached(own, targets[own]):
+                return True
+            for key in targets.keys() - seen:
+                seen.add(key)
+                route = await self._routes.route(targets[key])
+                if _is_delivered_to(route, own):
+                    return True
+                waiting.append(route)
+        return False
+
+    async def _is_reached(self, own: _Key, target: Address) -> bool:
+        """Whether mail for the user's address comes to him: he would be passed by if it were an alias to others."""
+        return _is_delivered_to(await self._routes.route(target), own)
+
+    def _remember(self, key: tuple[str, _Key], until: float) -> None:
+        settings = self._settings
+        if not (settings.cache_life and settings.cache_entries):
+            return
+        self._allowed.pop(key, None)
+        if len(self._allowed) >= settings.cache_entries:
+            # The oldest goes: with one life for all, it is the one that ends first.
+            del self._allowed[next(iter(self._allowed))]
+        self._allowed[key] = until
+
+
+def _is_delivered_to(route: Route, own: _Key) -> bool:
+    """Whether mail that comes this way is put into the user's account. An alias that names itself keeps a copy."""
+    account, targets = route.row.account, route.row.targets
+    if account is None or _own_key(account.login_name) != own:
+        return False
+    return not targets or key_of(route.address) in map(key_of, targets)
+
+
+def _own_key(login_name: str) -> _Key:
+    local_part, _, domain = login_name.rpartition("@")
+    return key_of(Address(local_part, domain))

@@ -1,0 +1,68 @@
+"""Who a message says it is from: the addresses a user must have the right to send as.
+
+Source: RFC 5322 §3.6.2 (From, Sender), §3.6.6 (Resent-From, Resent-Sender); RFC 6854 lets From hold groups.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from attrs import frozen
+
+from pymailsuite.message.addresses import unambiguous_addresses
+from pymailsuite.message.charsets import decode_undeclared
+from pymailsuite.values import Address
+
+_READ_MAX: Final = 16 * 1024
+"""Octets of a field that is read at all: a megabyte of commas would hold up everybody for seconds."""
+
+# RFC 5322 §4.5 lets white space stand before the colon. It has no fold there, but who unfolds first sees such a field
+# all the same. The body goes on over the lines folded below it.
+_fields: Final = re.compile(
+    rb"\n(from|sender|resent-from|resent-sender)[ \t]*+(?:\r?\n[ \t]++)*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)", re.IGNORECASE
+).findall
+
+
+@frozen
+class Originators:
+    """``addresses``, each once, of From, Sender and the two of those who sent it again. ``problem`` is empty, or why
+    there is no saying, in words that go behind "the message"."""
+
+    addresses: tuple[Address, ...] = ()
+    problem: str = ""
+
+
+def originators_of(header: bytes, limit: int) -> Originators:
+    """Those of a header; more than ``limit`` are a problem. Never raises.
+
+    There must be one From field, and one Sender field at most (RFC 5322 §3.6): of two, one program shows this and
+    another that.
+    """
+    found: dict[Address, None] = {}
+    count = {b"from": 0, b"sender": 0}
+    for name, body in _fields(b"\n" + header):
+        kind = name.lower()
+        label = name.decode("ascii").title()
+        count[kind] = count.get(kind, 0) + 1
+        if len(body) > _READ_MAX:
+            return Originators(problem=f"has a {label} field of {len(body)} octets")
+        addresses = unambiguous_addresses(body)
+        if addresses is None:
+            return Originators(problem=f"has a {label} field that can be read in more than one way")
+        mailboxes = [address for address in addresses if address.domain is not None]
+        if kind == b"from" and not mailboxes:
+            return Originators(problem="has a From field that names nobody")
+        for address in mailboxes:
+            if not address.domain:
+                return Originators(problem=f"has a {label} field with an address without a domain")
+            domain = decode_undeclared(address.domain).lower().removesuffix(".")
+            found[Address(decode_undeclared(address.local_part or b""), domain)] = None
+        if len(found) > limit:
+            return Originators(problem=f"is from more than {limit} addresses")
+    if not count[b"from"]:
+        return Originators(problem="has no From field")
+    for kind, name in ((b"from", "From"), (b"sender", "Sender")):
+        if count[kind] > 1:
+            return Originators(problem=f"has {count[kind]} {name} fields")
+    return Originators(tuple(found))
