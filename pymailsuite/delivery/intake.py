@@ -10,7 +10,7 @@ This is the hot path of the whole house: no coroutine, one callback, and the hea
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 from twisted.internet.defer import Deferred, fail
@@ -21,7 +21,7 @@ from zope.interface import implementer
 
 from pymailsuite.config.sections.delivery import DeliverySettings
 from pymailsuite.delivery.history import HistoryRecorder
-from pymailsuite.errors import Refusal
+from pymailsuite.errors import NoSuchAccount, Refusal
 from pymailsuite.interfaces import (
     Acceptance,
     Delivery,
@@ -37,6 +37,7 @@ from pymailsuite.interfaces import (
 from pymailsuite.interfaces.intake import NO_DISPOSALS
 from pymailsuite.interfaces.onward import Departure, IOnwardMail, IOnwardMessage
 from pymailsuite.interfaces.policy import Disposal, IMessageTap, ReceivedMessage, Ruling
+from pymailsuite.interfaces.queue import Way
 from pymailsuite.message.a_labels import a_labels
 from pymailsuite.message.authentication_results import remove_own_fields
 from pymailsuite.message.trace import count_received, delivered_to_field, received_field, return_path_field
@@ -46,6 +47,19 @@ log = Logger()
 
 Resolved = Sequence[tuple[Address, Sequence[LocalRecipient | RemoteRecipient]]]
 """Recipients as RCPT gave them, each with what it resolved to."""
+
+
+_ONE_WAY: Final[Mapping[Address, int]] = {}
+"""All leave in the same way."""
+
+
+class AccountGone(NoSuchAccount):
+    """An account has gone between RCPT and the end of the message. Nothing was stored: when the client comes again, it
+    is told so at RCPT, of that recipient alone."""
+
+    smtp_code = 451
+    enhanced_code = "4.2.1"
+    text = "A recipient's account has just gone, try again"
 
 
 class TooManyHops(Refusal):
@@ -102,8 +116,10 @@ def local_deliveries(
     return tuple(targets.values())
 
 
-def remote_recipients(recipients: Resolved, now: float) -> tuple[QueuedRecipient, ...]:
-    """A queue row for each remote address, once, due at ``now`` (POSIX seconds)."""
+def remote_recipients(
+    recipients: Resolved, now: float, way_of: Mapping[Address, int] = _ONE_WAY
+) -> tuple[QueuedRecipient, ...]:
+    """A queue row for each remote address, once, due at ``now`` (POSIX seconds), on the way that ``way_of`` says."""
     rows: dict[Address, QueuedRecipient] = {}
     for given, resolved in recipients:
         for recipient in resolved:
@@ -115,6 +131,7 @@ def remote_recipients(recipients: Resolved, now: float) -> tuple[QueuedRecipient
                     route=route_of(address.domain),
                     original=None if given == address else given,
                     next_attempt=now,
+                    way=way_of.get(given, 0),
                 )
     return tuple(rows.values())
 
@@ -139,6 +156,12 @@ def _message_id(header: bytes) -> str:
     """What stands between its angle brackets; empty if there is none, or it is in no usual form."""
     found = _MESSAGE_ID(b"\r\n" + header)
     return "" if found is None else found[1].decode("ascii")
+
+
+def _account_gone(failure: Failure) -> Failure:
+    """A refusal would be for good, and of all recipients: it is for now."""
+    error = failure.value
+    return Failure(AccountGone(cause=error.cause)) if isinstance(error, NoSuchAccount) else failure
 
 
 @implementer(IIncomingMessage)
@@ -243,14 +266,25 @@ class IncomingMessage:
             )
             self._refuse(TooManyHops(cause=f"{hops} Received fields"))
             return b""
-        if self._onward is not None and self._onward.is_loop(header):
-            log.info(
-                "{event} {queue_id} from={ip}", event="delivery.came_back", queue_id=self.queue_id, ip=self._peer.ip
-            )
+        if self._onward is not None and not self._leave_out(self._onward.sent_before(header)):
             self._refuse(SentOnBefore())
             return b""
         clean = remove_own_fields(header, self._intake.authserv_id)
         return self._trace + (octets if clean is header else clean + octets[end:])
+
+    def _leave_out(self, sent_before: Collection[Address]) -> bool:
+        """Leave out recipients that have had the message before; False if nobody is left."""
+        for address in sent_before:
+            log.info(
+                "{event} {queue_id} from={ip} to=<{recipient}>",
+                event="delivery.came_back",
+                queue_id=self.queue_id,
+                ip=self._peer.ip,
+                recipient=str(address),
+            )
+        if sent_before:
+            self._recipients = [one for one in self._recipients if one[0] not in sent_before]
+        return bool(self._recipients)
 
     def _refuse(self, refusal: Refusal) -> None:
         self._refusal = refusal
@@ -285,7 +319,8 @@ class IncomingMessage:
         if self._onward is not None:
             departing: Deferred[Departure] = self._onward.depart(prefix)
             return departing.addCallbacks(self._finish, self._stay, callbackArgs=(prefix, rulings, disposals))
-        return self._finish(Departure(self._envelope.reverse_path, prefix), prefix, rulings, disposals)
+        departure = Departure((Way(self._envelope.reverse_path, prefix),))
+        return self._finish(departure, prefix, rulings, disposals)
 
     def _stay(self, failure: Failure) -> Failure:
         self._writer.abort()
@@ -326,20 +361,23 @@ class IncomingMessage:
                 rulings,
                 disposals,
             )
-        return intake.accept(
+        way, *other_ways = departure.ways
+        accepted = intake.accept(
             Acceptance(
                 content=content,
-                reverse_path=departure.reverse_path,
+                reverse_path=way.reverse_path,
                 deliveries=local_deliveries(envelope.reverse_path, recipients, prefix, disposals),
-                relays=remote_recipients(recipients, intake.now()),
+                relays=remote_recipients(recipients, intake.now(), departure.way_of),
                 smtputf8=envelope.smtputf8,
                 body=envelope.body.value,
                 origin=self._peer.login or self._peer.ip,
-                prefix=departure.prefix,
+                prefix=way.prefix,
                 history=history,
                 grant=self._peer.grant,
+                other_ways=tuple(other_ways),
             )
         )
+        return accepted.addErrback(_account_gone)
 
     def abort(self) -> None:
         """Forget it; harmless at any time."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from pymailsuite.delivery.intake import local_deliveries
-from pymailsuite.errors import Refusal
+from pymailsuite.errors import MailError, Refusal
 from pymailsuite.interfaces import (
     Delivery,
     IRecipientResolver,
@@ -60,8 +61,21 @@ class LateDelivery:
         for recipient in recipients:
             try:
                 resolved = await self._recipients.resolve(recipient.address)
+            except CancelledError:
+                raise
             except Refusal as refusal:
                 outcome = Outcome(recipient.position, RecipientState.FAILED, refusal.enhanced_code, refusal.public)
+            except MailError as error:
+                outcome = Outcome(recipient.position, RecipientState.WAITING, error.enhanced_code, error.public)
+            except Exception:
+                # One address that nobody can resolve must not keep the others waiting until they expire.
+                log.failure(
+                    "{event} {queue_id} to=<{recipient}>",
+                    event="delivery.resolve_broken",
+                    queue_id=entry.queue_id,
+                    recipient=str(recipient.address),
+                )
+                outcome = Outcome(recipient.position, RecipientState.WAITING, "4.3.0", "internal error")
             else:
                 if all(isinstance(target, LocalRecipient) for target in resolved):
                     deliveries += local_deliveries(entry.reverse_path, [(recipient.address, resolved)], entry.prefix)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from attrs import field, frozen
@@ -21,6 +21,7 @@ from pymailsuite.directory.return_paths import ReturnPaths
 from pymailsuite.interfaces import IRecipientResolver, LocalRecipient, RemoteRecipient
 from pymailsuite.interfaces.onward import Departure, IOnwardMail, IOnwardMessage, ISealer, ISealingMessage
 from pymailsuite.interfaces.policy import IMessageTap
+from pymailsuite.interfaces.queue import Way
 from pymailsuite.policy.deciding import is_listed
 from pymailsuite.values import Address, Envelope, Peer
 
@@ -62,7 +63,10 @@ class OnwardMail:
 
     def begin(self, envelope: Envelope, recipients: Resolved, peer: Peer) -> OnwardMessage | None:
         # Most mail is for accounts here, and this is on its way.
-        if not any(isinstance(target, RemoteRecipient) for _, resolved in recipients for target in resolved):
+        leaving = [
+            given for given, resolved in recipients if any(isinstance(target, RemoteRecipient) for target in resolved)
+        ]
+        if not leaving:
             return None
         forwarded = forwarding_addresses(recipients)
         # Mail without an address of a client is our own: reports.
@@ -71,52 +75,63 @@ class OnwardMail:
         tagged = own and sender is not None and sender.domain.lower() in self.tags.domains
         if not (forwarded or tagged):
             return None
-        changed = tuple([each for each in forwarded if not is_listed(each, self.forwarding.unchanged_for)])
+        changed = frozenset([each for each in forwarded if not is_listed(each, self.forwarding.unchanged_for)])
         sealing = self.sealer.listen() if self.sealer is not None and changed and not peer.login else None
-        return OnwardMessage(self, sender, forwarded, changed, tagged, sealing)
+        return OnwardMessage(self, sender, tuple(leaving), forwarded, changed, tagged, sealing)
 
 
 @implementer(IOnwardMessage)
 @frozen
 class OnwardMessage:
-    """``forwarded`` are the addresses that lead on, ``changed`` those of them whose mail leaves changed."""
+    """``leaving`` are the recipients whose mail goes to other hosts, ``forwarded`` those of them that lead on to
+    another address, and ``changed`` those of these whose mail leaves changed: in the name of their domain."""
 
     owner: OnwardMail
     sender: Address | None
+    leaving: tuple[Address, ...]
     forwarded: tuple[Address, ...]
-    changed: tuple[Address, ...]
+    changed: frozenset[Address]
     tagged: bool
     sealing: ISealingMessage | None
-    marks: tuple[str, ...] = field(init=False)
+    marks: Mapping[Address, str] = field(init=False)
     taps: tuple[IMessageTap, ...] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        object.__setattr__(self, "marks", tuple([mark_of(address) for address in self.forwarded]))
+        object.__setattr__(self, "marks", {address: mark_of(address) for address in self.forwarded})
         object.__setattr__(self, "taps", () if self.sealing is None else (self.sealing,))
 
-    def is_loop(self, header: bytes) -> bool:
+    def sent_before(self, header: bytes) -> frozenset[Address]:
         if not self.marks:
-            return False
+            return frozenset()
         seen = {mark for body in _MARKS.findall(header) for mark in body.decode("latin-1").split()}
-        return not seen.isdisjoint(self.marks)
+        return frozenset([address for address, mark in self.marks.items() if mark in seen])
 
     def depart(self, prefix: bytes) -> Deferred[Departure]:
         return Deferred.fromCoroutine(self._depart(prefix))
 
     async def _depart(self, prefix: bytes) -> Departure:
-        reverse_path = await self._return_path()
-        seal = b""
-        if self.sealing is not None:
-            seal = await self.sealing.seal(prefix, self.changed[0].domain.lower())
-        mark = f"{MARK}: {' '.join(self.marks)}\r\n".encode() if self.marks else b""
-        return Departure(reverse_path, seal + mark + prefix)
+        # A way for each domain in whose name mail is sent on, and one for what leaves as it came.
+        by_domain: dict[str, list[Address]] = {}
+        for address in self.leaving:
+            by_domain.setdefault(address.domain.lower() if address in self.changed else "", []).append(address)
+        ways = [await self._way(domain, addresses, prefix) for domain, addresses in by_domain.items()]
+        way_of = {address: way for way, addresses in enumerate(by_domain.values()) for address in addresses if way}
+        return Departure(tuple(ways), way_of)
 
-    async def _return_path(self) -> Address | None:
+    async def _way(self, domain: str, addresses: Sequence[Address], prefix: bytes) -> Way:
+        """How mail for these leaves; ``domain`` is in whose name, empty for that which is not changed."""
+        reverse_path = await self._return_path(domain)
+        seal = await self.sealing.seal(prefix, domain) if self.sealing is not None and domain else b""
+        marks = [self.marks[address] for address in addresses if address in self.marks]
+        mark = f"{MARK}: {' '.join(marks)}\r\n".encode() if marks else b""
+        return Way(reverse_path, seal + mark + prefix)
+
+    async def _return_path(self, domain: str) -> Address | None:
         sender, owner = self.sender, self.owner
         if sender is None:
             return None
         if self.tagged:
             return await owner.paths.tagged(sender)
-        if not (self.changed and owner.forwarding.srs) or await owner.recipients.is_local_domain(sender.domain):
+        if not (domain and owner.forwarding.srs) or await owner.recipients.is_local_domain(sender.domain):
             return sender
-        return await owner.paths.rewritten(sender, owner.forwarding.srs_domain or self.changed[0].domain)
+        return await owner.paths.rewritten(sender, owner.forwarding.srs_domain or domain)

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from attrs import frozen
+from attrs import field, frozen
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
 from pymailsuite.interfaces.intake import LocalRecipient, RemoteRecipient
 from pymailsuite.interfaces.policy import IMessageTap
+from pymailsuite.interfaces.queue import Way
 from pymailsuite.values import Address, Envelope, Peer
 
 
 @frozen
 class Departure:
-    """The return path a message leaves with, and the header fields that then stand in front of it, CRLF ended."""
+    """How a message leaves: the ways there are, and on which of them mail for an address leaves that RCPT gave.
 
-    reverse_path: Address | None
-    prefix: bytes
+    Recipients are not to feel what others in the same message want, or where those have their mail sent."""
+
+    ways: tuple[Way, ...]
+    way_of: Mapping[Address, int] = field(factory=dict)
+    """Way 0 for those that are not there."""
 
 
 class IOnwardMessage(Interface):
@@ -26,8 +30,8 @@ class IOnwardMessage(Interface):
 
     taps = Attribute("What is to hear it come in: a tuple of IMessageTap.")
 
-    def is_loop(header: bytes) -> bool:
-        """Whether the header as it came in says that we have sent this message on before, for the same address."""
+    def sent_before(header: bytes) -> frozenset[Address]:
+        """The recipients for which we have sent this message on before, as the header that came in says."""
 
     def depart(prefix: bytes) -> Deferred[Departure]:
         """How it leaves, when all of it has been heard. ``prefix``: the fields in front of it that every copy has, our
@@ -48,7 +52,7 @@ class ISealingMessage(IMessageTap):
 
     def seal(prefix: bytes, domain: str) -> Deferred[bytes]:
         """Fields to stand in front of it, of what ``prefix`` says we found, with the key of ``domain``; empty without a
-        key, or if it cannot be sealed. Temporary errors of the store come through."""
+        key, or if it cannot be sealed. For one domain after another. Temporary errors of the store come through."""
 
 
 class ISealer(Interface):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterable, Sequence
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import Interface
 
@@ -56,6 +56,16 @@ class QueuedRecipient:
     """RFC 3463 status of the last attempt, such as ``4.4.1``."""
     last_reply: str = ""
     last_host: str = ""
+    way: int = 0
+    """Which of the entry's ways it leaves on."""
+
+
+@frozen
+class Way:
+    """How a message leaves for some of its recipients: ``reverse_path``, and the header lines in front of it."""
+
+    reverse_path: Address | None
+    prefix: bytes = field(default=b"", repr=False)
 
 
 @frozen
@@ -63,7 +73,7 @@ class QueueEntry:
     """An accepted message that still has somewhere to go.
 
     ``prefix`` are header lines that stand in front of the content when it is sent on or returned; ``size`` and
-    ``header_size`` count them.
+    ``header_size`` count them. All of this, and ``reverse_path``, is of way 0; ways 1 and on are ``other_ways``.
     """
 
     queue_id: QueueId
@@ -79,6 +89,29 @@ class QueueEntry:
     origin: str = ""
     """Who gave it to us (IP, login name), for operators."""
     prefix: bytes = field(default=b"", repr=False)
+    other_ways: tuple[Way, ...] = field(default=(), repr=False)
+
+    def by_way(self) -> tuple[QueueEntry, ...]:
+        """An entry for each way that any of the recipients leaves on, with those recipients; most have one way."""
+        if not self.other_ways:
+            return (self,)
+        ways = (Way(self.reverse_path, self.prefix), *self.other_ways)
+        content_size, content_header = self.size - len(self.prefix), self.header_size - len(self.prefix)
+        return tuple(
+            [
+                evolve(
+                    self,
+                    size=len(way.prefix) + content_size,
+                    header_size=len(way.prefix) + content_header,
+                    reverse_path=way.reverse_path,
+                    recipients=recipients,
+                    prefix=way.prefix,
+                    other_ways=(),
+                )
+                for number, way in enumerate(ways)
+                if (recipients := tuple([one for one in self.recipients if one.way == number]))
+            ]
+        )
 
     def read(
         self, read_content: Callable[[ContentId, int, int], Deferred[bytes]], start: int, stop: int
@@ -113,7 +146,7 @@ class Acceptance:
     """A message as it is accepted: content, who it is from, and all it must become, in one transaction.
 
     ``prefix`` are the header lines of ours, CRLF ended, that go in front of what is relayed; those of a local copy are
-    in its :class:`Delivery`.
+    in its :class:`Delivery`. Relays on a way other than 0 have theirs, and their reverse-path, in ``other_ways``.
     """
 
     content: StagedContent
@@ -126,6 +159,7 @@ class Acceptance:
     prefix: bytes = field(default=b"", repr=False)
     history: HistoryEntry | None = None
     """What is to be remembered of it."""
+    other_ways: tuple[Way, ...] = field(default=(), repr=False)
     grant: LoginGrant | None = None
     """By which login it was submitted: that must be good still."""
 

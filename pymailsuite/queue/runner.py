@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from attrs import evolve
+from attrs import evolve, frozen
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, DeferredQueue
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall, deferLater
@@ -44,8 +44,43 @@ from pymailsuite.values import MAX_CHUNK, QueueId
 
 log = Logger()
 
-_Ended = tuple[Sequence[Outcome], Sequence[Delivery]]
-"""What became of recipients, and the copies of those that turned out to be ours."""
+
+@frozen
+class _Ended:
+    """What became of recipients of ``entry``, which all leave on one way. ``deliveries`` are copies for those of them
+    that turned out to be ours, at the positions ``here``."""
+
+    entry: QueueEntry
+    outcomes: Sequence[Outcome]
+    deliveries: Sequence[Delivery] = ()
+    here: frozenset[int] = frozenset()
+
+    def without_copies(self, again: float) -> _Ended:
+        """Those that are ours wait until ``again``: the next attempt finds out whose account has gone."""
+        outcomes = [
+            evolve(one, state=RecipientState.WAITING, status="4.2.1", reply=_ACCOUNT_GONE, next_attempt=again)
+            if one.position in self.here and one.state is RecipientState.DELIVERED
+            else one
+            for one in self.outcomes
+        ]
+        return evolve(self, outcomes=outcomes, deliveries=())
+
+
+def _by_entry(parts: Sequence[_Ended]) -> list[_Ended]:
+    """Those of one entry together, as they have one report."""
+    together: dict[int, _Ended] = {}
+    for part in parts:
+        known = together.setdefault(id(part.entry), _Ended(part.entry, ()))
+        together[id(part.entry)] = evolve(
+            known,
+            outcomes=[*known.outcomes, *part.outcomes],
+            deliveries=[*known.deliveries, *part.deliveries],
+            here=known.here | part.here,
+        )
+    return list(together.values())
+
+
+_ACCOUNT_GONE = "an account has just gone"
 
 _GIVEN_UP = frozenset({RecipientState.FAILED, RecipientState.EXPIRED})
 
@@ -312,49 +347,50 @@ class QueueRunner:
             self.wake()
 
     async def _work(self, entry: QueueEntry) -> None:
-        by_route: dict[str, list[QueuedRecipient]] = {}
-        for recipient in entry.recipients:
-            by_route.setdefault(recipient.route, []).append(recipient)
-        if len(by_route) == 1:
-            await self._end(entry, await self._attempt_route(entry, *by_route.popitem()))
+        together: list[tuple[QueueEntry, str, list[QueuedRecipient]]] = []
+        for on_way in entry.by_way():
+            by_route: dict[str, list[QueuedRecipient]] = {}
+            for recipient in on_way.recipients:
+                by_route.setdefault(recipient.route, []).append(recipient)
+            together += [(on_way, route, recipients) for route, recipients in by_route.items()]
+        if len(together) == 1:
+            await self._end(await self._attempt_route(*together[0]))
             return
         # Each route is settled when it ends: a slow one must not keep what is known of the others from the disk.
         ended: DeferredQueue[_Ended] = DeferredQueue()
-        for route, recipients in by_route.items():
-            Deferred.fromCoroutine(self._attempt_route(entry, route, recipients)).addCallback(ended.put)
-        left = len(by_route)
+        for on_way, route, recipients in together:
+            Deferred.fromCoroutine(self._attempt_route(on_way, route, recipients)).addCallback(ended.put)
+        left = len(together)
         while left:
-            outcomes, deliveries = await ended.get()
-            left -= 1
+            done = [await ended.get()]
             while ended.pending:
-                more_outcomes, more_deliveries = await ended.get()
-                outcomes, deliveries = [*outcomes, *more_outcomes], [*deliveries, *more_deliveries]
-                left -= 1
-            await self._end(entry, (outcomes, deliveries), more=left > 0)
+                done.append(await ended.get())
+            left -= len(done)
+            settled = _by_entry(done)
+            for number, one in enumerate(settled, 1):
+                await self._end(one, more=left > 0 or number < len(settled))
 
-    async def _end(self, entry: QueueEntry, ended: _Ended, more: bool = False) -> None:
+    async def _end(self, ended: _Ended, more: bool = False) -> None:
         """Settle what an attempt, or the part of it that has ended, made of its recipients."""
-        outcomes, deliveries = ended
+        entry = ended.entry
         try:
-            decided, report = await self._report(entry, self._decide(entry, outcomes))
-            history = None
-            if self._history is not None:
-                history = self._history.attempted(entry, decided, deliveries, report)
-                if report is not None:
-                    report = evolve(report, history=self._history.reported(entry, report))
-            await self._settle(entry, decided, deliveries, report, more, history)
+            decided, report = await self._report(entry, self._decide(entry, ended.outcomes))
+            if report is not None and self._history is not None:
+                report = evolve(report, history=self._history.reported(entry, report))
+            await self._settle(evolve(ended, outcomes=decided), report, more)
         except CancelledError:
             raise
         except Exception:
             # The claim lapses, and the recipients are tried again.
             log.failure("{event} {queue_id}", event="queue.settle_failed", queue_id=entry.queue_id)
 
-    async def _attempt_route(self, entry: QueueEntry, route: str, recipients: list[QueuedRecipient]) -> _Ended:
+    async def _attempt_route(self, entry: QueueEntry, route: str, recipients: Sequence[QueuedRecipient]) -> _Ended:
         """An outcome for each recipient, whatever happens."""
         try:
             if not self._here.is_known_elsewhere(route) and await self._here.leads_here(route):
-                return await self._here.deliver(entry, recipients)
-            return await self._relay.attempt(entry, route, recipients), ()
+                outcomes, deliveries = await self._here.deliver(entry, recipients)
+                return _Ended(entry, outcomes, deliveries, frozenset([one.position for one in outcomes]))
+            return _Ended(entry, await self._relay.attempt(entry, route, recipients))
         except CancelledError:
             raise
         except MailError as error:
@@ -367,7 +403,7 @@ class QueueRunner:
                 "{event} {queue_id} {route}", event="queue.attempt_broken", queue_id=entry.queue_id, route=route
             )
             reply = "internal error"
-        return [Outcome(one.position, RecipientState.WAITING, "4.3.0", reply) for one in recipients], ()
+        return _Ended(entry, [Outcome(one.position, RecipientState.WAITING, "4.3.0", reply) for one in recipients])
 
     def _decide(self, entry: QueueEntry, outcomes: Sequence[Outcome]) -> list[Outcome]:
         now = self._clock.seconds()
@@ -393,17 +429,14 @@ class QueueRunner:
             decided.append(one)
         return decided
 
-    async def _settle(
-        self,
-        entry: QueueEntry,
-        outcomes: list[Outcome],
-        deliveries: Sequence[Delivery],
-        report: Acceptance | None,
-        more: bool,
-        history: HistoryEntry | None,
-    ) -> None:
+    async def _settle(self, ended: _Ended, report: Acceptance | None, more: bool) -> None:
         """Again and again while the store cannot: to give up here would send the message once more."""
+        entry = ended.entry
         while True:
+            outcomes, deliveries = ended.outcomes, ended.deliveries
+            history = None
+            if self._history is not None:
+                history = self._history.attempted(entry, outcomes, deliveries, report)
             try:
                 await self._queue.settle(self._owner, entry.queue_id, outcomes, deliveries, report, more, history)
                 return
@@ -412,10 +445,13 @@ class QueueRunner:
                 log.warn("{event} {queue_id}", event="queue.claim_lost", queue_id=entry.queue_id)
                 return
             except NoSuchAccount:
-                # Of a report, its addressee has just gone; of a copy, the next attempt will find that out.
-                if report is None:
+                # Of a copy, or of a report, its account has just gone: neither may keep what hosts said from the disk.
+                if deliveries:
+                    ended = ended.without_copies(self._clock.seconds() + self._settings.retry_first)
+                elif report is not None:
+                    report = None
+                else:
                     raise
-                report = None
                 continue
             except MailError as error:
                 log.warn(

@@ -9,10 +9,11 @@ lock whatever it does.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from pymailsuite.errors import NoSuchAccount
-from pymailsuite.interfaces.queue import Acceptance, Delivery, QueuedRecipient, RecipientState
+from pymailsuite.interfaces.queue import Acceptance, Delivery, QueuedRecipient, RecipientState, Way
 from pymailsuite.store.contents import insert_contents_txn
 from pymailsuite.store.history import insert_history_txn
 from pymailsuite.store.locks import lock_accounts_txn
@@ -20,7 +21,7 @@ from pymailsuite.store.login_epochs import check_grants_txn
 from pymailsuite.store.mailboxes import INBOX_ID, arrive_everywhere_txn, find_mailbox_txn
 from pymailsuite.store.messages import MESSAGE_COLUMNS, keyword_text
 from pymailsuite.store.transaction import Transaction
-from pymailsuite.values import INBOX, AccountId, ContentId, MailboxId, ModSeq, QueueId, queue_id_of
+from pymailsuite.values import INBOX, AccountId, Address, ContentId, MailboxId, ModSeq, QueueId, queue_id_of
 
 NO_DUE = 1e300
 """Later than any attempt: an entry that waits for nobody."""
@@ -126,13 +127,14 @@ def _enqueue_txn(txn: Transaction, acceptance: Acceptance, created_at: float) ->
     txn.insert(
         "queue_entries",
         "content_id, due_at, held, claimed_by, claimed_until, reverse_local, reverse_domain, created_at, smtputf8,"
-        " body, origin, prefix, reverse_unquoted",
+        " body, origin, prefix, reverse_unquoted, other_ways",
         [
             (
                 *(content_id, due_at(acceptance.relays), 0, "", 0.0),
                 *((None, None) if sender is None else (sender.local_part, sender.domain)),
                 *(created_at, int(acceptance.smtputf8), acceptance.body, acceptance.origin, acceptance.prefix or None),
                 int(sender is not None and sender.unquoted),
+                ways_text(acceptance.other_ways),
             )
         ],
     )
@@ -156,6 +158,7 @@ def _enqueue_txn(txn: Transaction, acceptance: Acceptance, created_at: float) ->
                 relay.last_reply,
                 relay.last_host,
                 int(relay.address.unquoted),
+                relay.way,
             )
             for relay in acceptance.relays
         ],
@@ -164,8 +167,27 @@ def _enqueue_txn(txn: Transaction, acceptance: Acceptance, created_at: float) ->
 
 RECIPIENT_COLUMNS = (
     "content_id, position, local_part, domain, route, original_local, original_domain, state, attempts, next_attempt,"
-    " delay_reported, last_status, last_reply, last_host, unquoted"
+    " delay_reported, last_status, last_reply, last_host, unquoted, way"
 )
+
+
+def ways_text(ways: Sequence[Way]) -> str:
+    """Ways as a row of the queue has them: JSON, empty for none."""
+    rows = [
+        (*((None, None, False) if path is None else (path.local_part, path.domain, path.unquoted)), prefix)
+        for path, prefix in ((way.reverse_path, way.prefix.decode("latin-1")) for way in ways)
+    ]
+    return json.dumps(rows) if rows else ""
+
+
+def ways_of(text: str) -> tuple[Way, ...]:
+    """The ways of such a row."""
+    return tuple(
+        [
+            Way(None if local_part is None else Address(local_part, domain, unquoted), prefix.encode("latin-1"))
+            for local_part, domain, unquoted, prefix in (json.loads(text) if text else ())
+        ]
+    )
 
 
 def due_at(recipients: Sequence[QueuedRecipient]) -> float:

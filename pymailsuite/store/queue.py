@@ -25,7 +25,7 @@ from pymailsuite.interfaces.queue import (
     QueueEntry,
     RecipientState,
 )
-from pymailsuite.store.acceptance import NO_DUE, RECIPIENT_COLUMNS, accept_txn, deliver_txn
+from pymailsuite.store.acceptance import NO_DUE, RECIPIENT_COLUMNS, accept_txn, deliver_txn, ways_of
 from pymailsuite.store.clock import StoreClock
 from pymailsuite.store.contents import change_refs_txn
 from pymailsuite.store.database import Database
@@ -37,7 +37,7 @@ log = Logger()
 
 _ENTRY = (
     "SELECT q.content_id, c.size, c.header_size, q.reverse_local, q.reverse_domain, q.created_at, q.smtputf8,"
-    " q.body, q.held, q.origin, q.prefix, q.reverse_unquoted FROM queue_entries q"
+    " q.body, q.held, q.origin, q.prefix, q.reverse_unquoted, q.other_ways FROM queue_entries q"
     " JOIN contents c ON c.content_id = q.content_id"
 )
 _WAITING = RecipientState.WAITING.value
@@ -49,7 +49,7 @@ def _address(local_part: str | None, domain: str | None, unquoted: int = 0) -> A
 
 def _recipient(row: Row) -> QueuedRecipient:
     (position, local_part, domain, route, original_local, original_domain, state, attempts, next_attempt) = row[1:10]
-    delay_reported, status, reply, host, unquoted = row[10:]
+    delay_reported, status, reply, host, unquoted, way = row[10:]
     return QueuedRecipient(
         position,
         Address(local_part, domain, bool(unquoted)),
@@ -62,6 +62,7 @@ def _recipient(row: Row) -> QueuedRecipient:
         status,
         reply,
         host,
+        way,
     )
 
 
@@ -81,6 +82,7 @@ def _entry(row: Row, recipients: Iterable[QueuedRecipient]) -> QueueEntry:
         bool(held),
         origin,
         prefix,
+        ways_of(row[12]),
     )
 
 

@@ -151,10 +151,12 @@ class AcceptanceTests(IntakeTestCase):
         self.assertTrue(first.endswith(b"\r\n" + HELLO))
         self.assertIn(b"Received: ", second)
 
-    def test_an_account_that_has_gone_refuses_the_whole_message(self) -> None:
+    def test_an_account_that_has_just_gone_is_no_refusal_for_the_others(self) -> None:
         message = self.open([*self.local("ann", self.ann), *self.local("gone", AccountId(999))])
         message.write(HELLO)
-        self.failureResultOf(message.commit(), NoSuchAccount)
+        gone = self.failureResultOf(message.commit(), NoSuchAccount).value
+        # For good it is of that one only, and said at the next RCPT.
+        self.assertEqual((gone.smtp_code, gone.enhanced_code), (451, "4.2.1"))
         self.assertEqual(self.mail(self.ann), [])
 
     def test_an_aborted_message_leaves_nothing(self) -> None:

@@ -161,6 +161,40 @@ class ForwardingTests(OnwardCase):
             self.assertNotIn(b"ARC-Seal", self.leaving(entry))
             self.failureResultOf(self.take(TEAM, octets=self.leaving(entry)), SentOnBefore)
 
+    @acceptance("S076")
+    def test_each_recipients_mail_leaves_as_that_recipient_wants_it(self) -> None:
+        plain, other = Address("plain", "example.org"), Address("team", "example.net")
+        self.successResultOf(self.store.directory.add_domain("example.net"))
+        self.successResultOf(self.store.directory.set_alias(plain, [Address("c", "c.example")]))
+        self.successResultOf(self.store.directory.set_alias(other, [Address("d", "d.example")]))
+        self.use({"unchanged_for": ("plain@example.org",)})
+        for addresses in ((plain, TEAM, other), (other, TEAM, plain)):
+            entry = self.taken(*addresses, octets=signed())
+            ways = {way.recipients[0].address.domain: way for way in entry.by_way()}
+            self.assertEqual([len(way.recipients) for way in ways.values()], [1, 1, 1])
+            self.assertEqual(ways["c.example"].reverse_path, SAM)
+            self.assertTrue(
+                self.leaving(ways["c.example"]).startswith(f"X-Forwarded-Mark: {mark_of(plain)}\r\n".encode())
+            )
+            for target, alias in (("b.example", TEAM), ("d.example", other)):
+                path = ways[target].reverse_path
+                assert path is not None
+                self.assertEqual(path.domain, alias.domain)
+                self.assertEqual(self.successResultOf(self.recipients.resolve(path)), (RemoteRecipient(SAM),))
+                octets = self.leaving(ways[target])
+                self.assertIn(f"X-Forwarded-Mark: {mark_of(alias)}\r\n".encode(), octets)
+                self.assertNotIn(mark_of(plain).encode(), octets)
+                self.assertEqual(self.chain(octets).status.value if alias is TEAM else "pass", "pass")
+                self.assertEqual(ways[target].size, len(octets))
+
+    def test_what_came_back_to_one_alias_goes_to_the_others(self) -> None:
+        octets = self.leaving(self.taken(TEAM))
+        carl = Address("carl", "example.org")
+        self.successResultOf(self.store.directory.set_alias(carl, [Address("c", "c.example")]))
+        entry = self.taken(TEAM, carl, octets=octets)
+        self.assertEqual([one.address.domain for one in entry.recipients], ["c.example"])
+        self.assertEqual(len(self.inbox()), 1)
+
     def test_senders_of_ours_and_the_null_sender_stay_what_they_are(self) -> None:
         for sender in (ANN, None):
             self.assertEqual(self.taken(TEAM, sender=sender).reverse_path, sender)

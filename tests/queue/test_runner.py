@@ -24,6 +24,7 @@ from pymailsuite.directory.resolver import RecipientResolver
 from pymailsuite.dns.fake import FakeResolver
 from pymailsuite.errors import StorageFull
 from pymailsuite.interfaces import (
+    Acceptance,
     Column,
     LocalRecipient,
     Outcome,
@@ -32,6 +33,7 @@ from pymailsuite.interfaces import (
     RecipientState,
     RemoteRecipient,
 )
+from pymailsuite.interfaces.queue import Way
 from pymailsuite.queue.presence import Presence
 from pymailsuite.queue.runner import QueueRunner
 from pymailsuite.relay.relay import Relay
@@ -296,6 +298,79 @@ class DeliveryTests(QueueTestCase):
         self.assertEqual((message["Return-Path"], message["Delivered-To"]), ("<ann@example.org>", "bob@b.example"))
         (report,) = self.inbox()
         self.assertIn("nobody@b.example", report.as_string())
+
+    def test_an_account_that_goes_meanwhile_delays_nobody_and_sends_nothing_twice(self) -> None:
+        here, there = Address("bea", "late.example"), Address("gone", "late.example")
+        self.successResultOf(self.store.directory.add_domain("late.example"))
+        bea = make_account(self.store, "bea@late.example").account_id
+        make_account(self.store, "gone@late.example")
+        sink = self.host()
+        settle, removed = self.store.queue.settle, []
+
+        def settle_late(*args: Any) -> Deferred[None]:
+            if not removed:
+                removed.append(self.successResultOf(self.store.directory.remove_account("gone@late.example")))
+            return settle(*args)
+
+        self.patch(self.store.queue, "settle", settle_late)
+        self.submit(here, there, BOB)
+        self.runner.start()
+        self.run_for()
+        self.assertEqual(len(sink.messages), 1)
+        self.assertEqual([one.state.value for one in self.queue()[0].recipients][2], "delivered")
+        self.run_for(2 * HOUR, 60)
+        self.assertEqual((len(sink.messages), len(self.inbox(bea)), self.queue()), (1, 1, []))
+        (report,) = self.inbox()
+        self.assertIn("gone@late.example", report.as_string())
+        self.assertNotIn("bea@late.example", report.as_string().partition("From: ann")[0])
+
+    def test_an_address_that_breaks_the_resolver_delays_itself_only(self) -> None:
+        here, broken = Address("bea", "late.example"), Address("broken", "late.example")
+        self.successResultOf(self.store.directory.add_domain("late.example"))
+        bea = make_account(self.store, "bea@late.example").account_id
+        resolve = self.recipients.resolve
+        self.patch(
+            self.recipients, "resolve", lambda address: fail(ValueError()) if address == broken else resolve(address)
+        )
+        self.submit(broken, here)
+        self.runner.start()
+        self.run_for()
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.assertEqual(len(self.inbox(bea)), 1)
+        (entry,) = self.queue()
+        self.assertEqual([one.state.value for one in entry.recipients], ["waiting", "delivered"])
+
+    @acceptance("S076")
+    def test_recipients_of_one_message_leave_on_ways_of_their_own(self) -> None:
+        sinks = [self.host(), self.host("192.0.2.2", script={"RCPT": "550 5.1.1 no"})]
+        ways = (Way(ANN, b"X-Way: other\r\n"),)
+        writer = self.store.new_content()
+        writer.write(HELLO)
+        relays = tuple(
+            QueuedRecipient(number, address, address.domain, way=way)
+            for number, (address, way) in enumerate(((BOB, 0), (Address("eve", "b.example"), 1), (CARL, 1)))
+        )
+        sender = Address("sam", "example.org")
+        make_account(self.store, "sam@example.org")
+        content = self.successResultOf(writer.finish())
+        self.successResultOf(
+            self.store.queue.accept(
+                Acceptance(content, sender, (), relays, prefix=b"X-Way: first\r\n", other_ways=ways)
+            )
+        )
+        self.runner.start()
+        self.run_for()
+        self.assertEqual(
+            sorted((one.reverse_path, one.content[:12], *one.recipients) for one in sinks[0].messages),
+            [
+                ("ann@example.org", b"X-Way: other", "eve@b.example"),
+                ("sam@example.org", b"X-Way: first", "bob@b.example"),
+            ],
+        )
+        # Who is told is the sender on that way, and what is returned is what left on it.
+        (report,) = self.inbox()
+        self.assertIn("X-Way: other", report.as_string())
+        self.assertEqual(self.queue(), [])
 
     def test_a_prefix_comes_along_when_a_domain_has_become_ours(self) -> None:
         self.submit(prefix=b"X-Found: nothing\r\n")

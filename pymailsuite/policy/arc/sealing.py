@@ -14,6 +14,7 @@ from zope.interface import implementer
 from pymailsuite.config.sections.arc import ArcSettings
 from pymailsuite.interfaces.dns import IResolver
 from pymailsuite.interfaces.onward import ISealer, ISealingMessage
+from pymailsuite.policy.arc.results import ArcResult
 from pymailsuite.policy.arc.seal import MessageSealer, found_results
 from pymailsuite.policy.dkim.header import HeaderView, split_fields
 from pymailsuite.policy.dkim.key_ring import KeyRing
@@ -45,6 +46,7 @@ class SealingMessage:
         self._owner = owner
         self._sealer = MessageSealer(owner.settings)
         self._heard_all = True
+        self._chain: ArcResult | None = None
 
     def write(self, octets: bytes) -> None:
         # Whoever fails is told no more: what was heard of a message in part must not be sealed.
@@ -61,8 +63,10 @@ class SealingMessage:
         keys = await owner.ring.keys_for(owner.settings.seal_domain or domain, now)
         if not keys or not self._heard_all:
             return b""
-        self._sealer.finish()
-        chain = await self._sealer.chain(owner.resolver, now, owner.clock)
+        chain = self._chain
+        if chain is None:
+            self._sealer.finish()
+            chain = self._chain = await self._sealer.chain(owner.resolver, now, owner.clock)
         # Never what the message itself says in our name: that was taken out of it, but was heard here.
         results = found_results(HeaderView(split_fields(prefix)), owner.authserv_id) or f"arc={chain.status.value}"
         # One kind of key is enough, and RSA, which comes first, is the kind that every verifier knows.
