@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Final
 
 import idna
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from pymailsuite.errors import PeerError
 from pymailsuite.interfaces import RecipientState
@@ -35,6 +35,7 @@ from pymailsuite.smtp.client import (
 from pymailsuite.values import Address
 
 _DATA: Final = b"DATA\r\n"
+_NO_UTF8: Final = "server does not offer SMTPUTF8, which the message needs"
 
 
 class Wait(enum.Enum):
@@ -280,13 +281,16 @@ class ClientSession:
     def begin(self, envelope: MessageEnvelope) -> None:
         """Begin a transaction; the session must be ``idle``. A Finished event ends it, whatever happens."""
         self.step += 1
+        self._verdicts = self._unnameable(envelope)
+        if self._verdicts:
+            left = tuple([one for one in envelope.recipients if one[0] not in self._verdicts])
+            envelope = evolve(envelope, recipients=left)
         self._envelope = envelope
-        self._verdicts = {}
         self._accepted = []
         self._sending = self._content_sent = False
         refusal = self._impossible(envelope)
-        if refusal is not None:
-            self._verdicts = {position: refusal for position, _ in envelope.recipients}
+        if refusal is not None or not envelope.recipients:
+            self._verdicts.update((position, refusal) for position, _ in envelope.recipients if refusal is not None)
             self._finish()
             return
         if self._needs_reset:
@@ -297,7 +301,7 @@ class ClientSession:
         except UnsendableAddress as error:
             self._later.clear()
             verdict = Verdict(RecipientState.FAILED, error.enhanced_code, str(error))
-            self._verdicts = {position: verdict for position, _ in envelope.recipients}
+            self._verdicts.update((position, verdict) for position, _ in envelope.recipients)
             self._finish()
         else:
             self._send_later()
@@ -318,13 +322,27 @@ class ClientSession:
             self._later.append((command, Wait.COMMAND, _bind(self._recipient_answered, position)))
         self._later.append((_DATA, Wait.DATA, self._data_answered))
 
+    def _unnameable(self, envelope: MessageEnvelope) -> dict[int, Verdict]:
+        """Recipients whose address this server, or any, cannot be told; the others need not suffer for that."""
+        verdicts = {}
+        may_be_utf8 = "SMTPUTF8" in self._extensions or _needs_utf8(evolve(envelope, recipients=()))
+        for position, address in envelope.recipients:
+            if not may_be_utf8 and _needs_utf8_itself(address):
+                verdicts[position] = Verdict(RecipientState.FAILED, "5.6.7", _NO_UTF8)
+            elif not str(address).isprintable():
+                try:
+                    rcpt_command(address)
+                except UnsendableAddress as error:
+                    verdicts[position] = Verdict(RecipientState.FAILED, error.enhanced_code, str(error))
+        return verdicts
+
     def _impossible(self, envelope: MessageEnvelope) -> Verdict | None:
         """What this server cannot take, so that asking it would be in vain."""
         limit = self._extensions.get("SIZE", "")
         if limit.isdigit() and 0 < int(limit) < envelope.size:
             return Verdict(RecipientState.FAILED, "5.3.4", f"message of {envelope.size} octets, server takes {limit}")
         if _needs_utf8(envelope) and "SMTPUTF8" not in self._extensions:
-            return Verdict(RecipientState.FAILED, "5.6.7", "server does not offer SMTPUTF8, which the message needs")
+            return Verdict(RecipientState.FAILED, "5.6.7", _NO_UTF8)
         if envelope.eight_bit and "8BITMIME" not in self._extensions:
             # Departs from RFC 6152 §3: no conversion to 7 bits, which would break signatures; it says so instead.
             return Verdict(RecipientState.FAILED, "5.6.3", "server does not offer 8BITMIME, which the message needs")
@@ -343,7 +361,7 @@ class ClientSession:
         if reply.code // 100 != 2:
             envelope = self._envelope
             assert envelope is not None
-            self._verdicts = {position: refusal_of(reply) for position, _ in envelope.recipients}
+            self._verdicts.update((position, refusal_of(reply)) for position, _ in envelope.recipients)
             # Commands not yet sent need not be; those sent already will be refused too.
             self._later.clear()
 
@@ -466,7 +484,11 @@ def _needs_utf8(envelope: MessageEnvelope) -> bool:
     addresses = [address for _, address in envelope.recipients]
     if envelope.reverse_path is not None:
         addresses.append(envelope.reverse_path)
-    return not all(address.local_part.isascii() and _has_a_labels(address.domain) for address in addresses)
+    return any(_needs_utf8_itself(address) for address in addresses)
+
+
+def _needs_utf8_itself(address: Address) -> bool:
+    return not (address.local_part.isascii() and _has_a_labels(address.domain))
 
 
 def _has_a_labels(domain: str) -> bool:

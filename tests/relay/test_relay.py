@@ -335,6 +335,14 @@ class ContentTests(RelayTestCase):
         self.assertEqual(self.states(outcomes), [(DELIVERED, "2.0.0")])
         self.assertEqual(sink.messages[0].mail_parameters, "")
 
+    def test_an_address_that_the_host_cannot_be_told_fails_alone(self) -> None:
+        sink = self.host("192.0.2.3", extensions=["8BITMIME"])
+        outcomes = self.attempt(self.entry("ü@one.example", "a\r\nb@one.example", "bob@one.example", smtputf8=True))
+        self.assertEqual(self.states(outcomes), [(FAILED, "5.6.7"), (FAILED, "5.1.3"), (DELIVERED, "2.0.0")])
+        self.assertEqual(sink.messages[0].recipients, ["bob@one.example"])
+        outcomes = self.attempt(self.entry("a\r\nb@one.example"))
+        self.assertEqual(self.states(outcomes), [(FAILED, "5.1.3")])
+
     def test_a_header_in_utf8_needs_smtputf8(self) -> None:
         octets = "Subject: ü\r\n\r\nx\r\n".encode()
         self.host("192.0.2.3", extensions=["8BITMIME"])
