@@ -15,7 +15,8 @@ from pymailsuite.policy.dmarc.discovery import Discovery
 from pymailsuite.policy.dmarc.evaluation import DmarcResult, evaluate
 from pymailsuite.policy.dmarc.policy import evidence_of
 from pymailsuite.policy.dmarc.reports.feedback import Feedback, is_feedback, read_feedback
-from pymailsuite.policy.dmarc.reports.reading import XML_MAX, BadReportError, ReceivedReport, read_report
+from pymailsuite.policy.dmarc.reports.reading import ReceivedReport, read_report
+from pymailsuite.policy.dmarc.reports.unpacking import XML_MAX, BadReportError, is_known
 from pymailsuite.policy.organizational import domain_of
 
 
@@ -38,6 +39,7 @@ def report_facts(report: ReceivedReport) -> dict[str, Any]:
             name: getattr(policy, name)
             for name in ("p", "sp", "np", "adkim", "aspf", "pct", "fo", "testing", "discovery")
         },
+        "remarks": list(report.remarks),
         "messages": report.messages,
         "passed": sum(count for row, count in report.results.rows if "pass" in (row.dkim, row.spf)),
         "records": [row_facts(row, count) for row, count in report.results.rows],
@@ -81,7 +83,7 @@ def parse(file: BinaryIO, as_json: bool) -> None:
     if len(octets) > XML_MAX:
         raise click.ClickException(f"it is longer than {XML_MAX} octets")
     try:
-        if is_feedback(octets):
+        if not is_known(octets) and is_feedback(octets):
             print_facts(feedback_facts(read_feedback(octets), as_json), as_json)
             return
         facts = report_facts(read_report(octets))
@@ -91,6 +93,7 @@ def parse(file: BinaryIO, as_json: bool) -> None:
         print_json(facts)
         return
     records = facts.pop("records")
+    facts["remarks"] = "; ".join(facts["remarks"])
     facts["policy"] = " ".join(f"{name}={value}" for name, value in facts["policy"].items() if value not in ("", False))
     print_facts(facts, as_json=False)
     click.echo()

@@ -8,15 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 from xml.etree.ElementTree import Element, SubElement, tostring
-from xml.parsers import expat
 
 from attrs import frozen
 
+from pymailsuite.policy.foreign_xml import BadXmlError, read_xml
 from pymailsuite.policy.own.records import Service
 
 _RESPONSE: Final = "http://schemas.microsoft.com/exchange/autodiscover/responseschema/2006"
 _ACCOUNT: Final = "http://schemas.microsoft.com/exchange/autodiscover/outlook/responseschema/2006a"
 _ADDRESS_MAX: Final = 320
+_ELEMENTS_MAX: Final = 1_000
+_DEPTH_MAX: Final = 20
 
 
 @frozen
@@ -109,30 +111,30 @@ class BadRequestError(ValueError):
     """It is not what a mail program asks."""
 
 
+class _Request:
+    """Hears what of a request is looked at."""
+
+    def __init__(self) -> None:
+        self.texts: dict[str, str] = {}
+        self._open: list[str] = []
+
+    def start(self, name: str) -> None:
+        self._open.append(name)
+
+    def end(self, name: str) -> bool:
+        self._open.pop()
+        return False
+
+    def text(self, text: str) -> None:
+        if self._open and self._open[-1] in ("EMailAddress", "AcceptableResponseSchema"):
+            self.texts[self._open[-1]] = self.texts.get(self._open[-1], "") + text
+
+
 def autodiscover_address(body: bytes) -> str:
     """The address a request of Outlook is about. BadRequestError. Source: MS-OXDSCLI §2.2.3."""
-    texts: dict[str, str] = {}
-    opened: list[str] = []
-
-    def start(name: str, attributes: object) -> None:
-        opened.append(name.rpartition(" ")[2])
-
-    def end(name: str) -> None:
-        opened.pop()
-
-    def text(octets: str) -> None:
-        if opened and opened[-1] in ("EMailAddress", "AcceptableResponseSchema"):
-            texts[opened[-1]] = texts.get(opened[-1], "") + octets
-
-    def document_type(*declared: object) -> None:
-        raise BadRequestError("a document type, where entities are declared")
-
-    parser = expat.ParserCreate(namespace_separator=" ")
-    parser.StartElementHandler, parser.EndElementHandler = start, end
-    parser.CharacterDataHandler, parser.StartDoctypeDeclHandler = text, document_type
     try:
-        parser.Parse(body, True)
-    except expat.ExpatError as error:
+        texts = read_xml(body, _Request, elements_max=_ELEMENTS_MAX, depth_max=_DEPTH_MAX).texts
+    except BadXmlError as error:
         raise BadRequestError(str(error)) from None
     if texts.get("AcceptableResponseSchema", _ACCOUNT).strip() != _ACCOUNT:
         raise BadRequestError("an answer in another form than that of mail accounts")

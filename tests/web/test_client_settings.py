@@ -60,10 +60,14 @@ class AutodiscoverTests(SynchronousTestCase):
 
     def test_the_address_is_read(self) -> None:
         self.assertEqual(autodiscover_address(outlook_request("ann&amp;co@example.com")), "ann&co@example.com")
+        asked = outlook_request("ann@example.com")
+        for form in (asked.replace(b"utf-8", b"x-unknown"), b"\r\n" + asked, asked.decode().encode("utf-16")):
+            self.assertEqual(autodiscover_address(form), "ann@example.com")
 
     def test_what_is_no_such_request_is_refused(self) -> None:
         bomb = b'<!DOCTYPE x [<!ENTITY a "aaaa">]><EMailAddress>&a;@example.com</EMailAddress>'
         asking_for_sync = outlook_request("ann@example.com", schema="mobilesync")
         too_long = outlook_request("a" * 400 + "@example.com")
-        for body in (b"", b"<a>", b"\xff", b"<a/>", bomb, asking_for_sync, too_long):
+        deep, many = b"<a>" * 30 + b"</a>" * 30, b"<a>" + b"<b/>" * 2_000 + b"</a>"
+        for body in (b"", b"<a>", b"\xff", b"<a/>", bomb, asking_for_sync, too_long, deep, many):
             self.assertRaises(BadRequestError, autodiscover_address, body)

@@ -11,7 +11,7 @@ from pymailsuite.message.headers import decode_text, fields, first_field, unfold
 from pymailsuite.message.scan import scan
 from pymailsuite.message.structure import decode_parts
 from pymailsuite.message.transfer import decode_transfer
-from pymailsuite.policy.dmarc.reports.reading import BadReportError
+from pymailsuite.policy.dmarc.reports.unpacking import BadReportError
 
 _FEEDBACK: Final = "message/feedback-report"
 _ORIGINALS: Final = ("text/rfc822-headers", "message/rfc822", "message/global", "message/global-headers")

@@ -1,44 +1,55 @@
 """Aggregate reports of others, read with care: anybody can send one, and a small file can unpack to a huge one.
 
-Source: RFC 7489 appendix C, RFC 9990 appendix A. Both forms are read, in any namespace or none.
+Source: RFC 7489 appendix C, RFC 9990 appendix A. Both forms are read, in any namespace or none. What is odd in a report
+that makes sense otherwise is told in a remark.
 """
 
 from __future__ import annotations
 
 import re
-import zipfile
-import zlib
-from io import BytesIO
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Final
-from xml.parsers import expat
 
 from attrs import field, frozen
 
 from pymailsuite.interfaces.dmarc import DomainDay, ReportedPolicy, ReportedRow
 from pymailsuite.message.scan import scan
 from pymailsuite.message.structure import decode_parts
-from pymailsuite.message.transfer import decode_transfer
+from pymailsuite.message.transfer import decode_base64, decode_transfer
+from pymailsuite.policy.dmarc.reports.unpacking import BadReportError, documents, is_known
+from pymailsuite.policy.foreign_xml import BadXmlError, RefusedXmlError, read_xml
 
-XML_MAX: Final = 64 * 1024 * 1024
-"""Octets of a report after unpacking."""
 _ELEMENTS_MAX: Final = 2_000_000
-_DEPTH_MAX: Final = 12
+_DEPTH_MAX: Final = 16
+_RECORDS_MAX: Final = 100_000
+_ALIKE_MAX: Final = 100
+"""Elements of one name within another; what follows them is passed over."""
 _TEXT_MAX: Final = 1000
+_REMARKS_MAX: Final = 20
 _DAY_S: Final = 86_400
-_GZIP: Final = b"\x1f\x8b"
-_ZIP: Final = b"PK\x03\x04"
-_number_match: Final = re.compile(r"([0-9]{1,15})(?:\.[0-9]*)?").fullmatch
-# What reporters forget to escape: "<" that begins no tag, such as those around an address, and "&" of no entity.
-_BARE: Final = re.compile(rb"<(?!/?[A-Za-z_][\w.:-]*(?:\s|/?>)|[?!])|&(?!#?\w{1,8};)", re.ASCII)
-
-
-class BadReportError(ValueError):
-    """It is no report, or one that is not to be read: the text says why."""
+_TIME_MAX: Final = 100_000_000_000
+"""POSIX seconds of the year 5138: what is beyond is in smaller units, or nonsense."""
+_UNITS: Final = ((1, ""), (1_000, "milliseconds"), (1_000_000, "microseconds"), (1_000_000_000, "nanoseconds"))
+_number_match: Final = re.compile(r"([0-9]{1,20})(?:\.[0-9]*)?").fullmatch
+_COUNT_MAX: Final = 10**15
+_KNOWN: Final = frozenset(
+    (
+        *("feedback", "report_metadata", "org_name", "email", "report_id", "date_range", "begin", "end"),
+        *("policy_published", "domain", "p", "sp", "np", "adkim", "aspf", "pct", "fo", "testing", "discovery_method"),
+        *("record", "row", "source_ip", "count", "policy_evaluated", "disposition", "dkim", "spf", "reason", "type"),
+        *("comment", "identifiers", "header_from", "envelope_from", "auth_results", "selector", "scope", "result"),
+    )
+)
+"""What anything is known of; other elements are passed over with all that is in them."""
+_CODED: Final = (b"H4sI", b"UEsDB", b"PD94bWw", b"PGZlZWRiYWNr")
+"""How gzip, zip and XML begin in base64, where the label that should say so is missing."""
 
 
 @frozen
 class ReceivedReport:
-    """A report and who made it. ``begin`` and ``end`` are POSIX seconds."""
+    """A report and who made it. ``begin`` and ``end`` are POSIX seconds, 0 where they cannot be told; ``remarks`` say
+    what is odd about it."""
 
     organization: str
     address: str
@@ -46,6 +57,7 @@ class ReceivedReport:
     begin: int
     end: int
     results: DomainDay
+    remarks: tuple[str, ...] = ()
 
     @property
     def messages(self) -> int:
@@ -54,40 +66,33 @@ class ReceivedReport:
 
 
 def read_report(octets: bytes) -> ReceivedReport:
-    """The report in a file: XML, gzip, zip, or a message that carries one of these. BadReportError."""
-    if octets[:2] == _GZIP or octets[:4] == _ZIP or octets.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
-        return parse_aggregate(unpacked(octets))
-    table = decode_parts(scan(octets).parts)
-    for part in table.root.walk():
-        if part.children or part.content_type in ("text/plain", "text/html"):
+    """The first report in a file: XML, gzip, zip, or a message that carries one of these. BadReportError."""
+    fault: BadReportError | None = None
+    for content in (octets,) if is_known(octets) else _parts(octets):
+        try:
+            for document in documents(content):
+                try:
+                    return parse_aggregate(document)
+                except BadReportError as error:
+                    fault = fault or error
+        except BadReportError as error:
+            fault = fault or error
+    raise fault or BadReportError("no report in it: neither XML nor gzip nor zip")
+
+
+def _parts(octets: bytes) -> Iterator[bytes]:
+    """Those parts of a message that may hold a report, whatever their labels say."""
+    for part in decode_parts(scan(octets).parts).root.walk():
+        if part.children:
             continue
-        decoded = decode_transfer(octets[part.body_start : part.end], part.encoding)
-        if decoded is not None and (decoded[:2] == _GZIP or decoded[:4] == _ZIP or decoded.lstrip()[:1] == b"<"):
-            return parse_aggregate(unpacked(decoded))
-    raise BadReportError("no report in it: neither XML nor gzip nor zip")
-
-
-def unpacked(octets: bytes, limit: int = XML_MAX) -> bytes:
-    """The XML in a gzip or zip file, or as it stands; ``limit`` octets at most. BadReportError."""
-    try:
-        if octets[:2] == _GZIP:
-            return _bounded(zlib.decompressobj(wbits=31).decompress(octets, limit + 1), limit)
-        if octets[:4] == _ZIP:
-            with zipfile.ZipFile(BytesIO(octets)) as archive:
-                names = [name for name in archive.namelist()[:100] if name.lower().endswith(".xml")]
-                if not names:
-                    raise BadReportError("no XML file in the archive")
-                with archive.open(names[0]) as member:
-                    return _bounded(member.read(limit + 1), limit)
-    except (zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, OSError) as error:
-        raise BadReportError(f"it cannot be unpacked: {error}") from None
-    return _bounded(octets, limit)
-
-
-def _bounded(octets: bytes, limit: int) -> bytes:
-    if len(octets) > limit:
-        raise BadReportError(f"it is longer than {limit} octets")
-    return octets
+        body = octets[part.body_start : part.end]
+        decoded = decode_transfer(body, part.encoding)
+        for content in (body if decoded is None else decoded, body):
+            coded = content.lstrip()[:16].startswith(_CODED)
+            unpacked = decode_base64(content) if coded else content
+            if is_known(unpacked):
+                yield unpacked
+                break
 
 
 @frozen
@@ -104,78 +109,76 @@ class _Node:
         return next(iter(self.all(name)), _EMPTY)
 
     def text(self, name: str, default: str = "") -> str:
-        found = "".join(self.first(name).texts).strip()
+        found = " ".join("".join(self.first(name).texts).split())
         return found[:_TEXT_MAX] or default
 
 
 _EMPTY: Final = _Node()
 
 
-class _Tree:
-    """Builds nodes from what expat tells. No document type is read: that is where entities are declared."""
+class _Reader:
+    """Hears a document up to the end of its report, wherever that stands in it. A record is kept as a row, no more."""
 
     def __init__(self) -> None:
-        self.root = _Node()
-        self._open = [self.root]
-        self._elements = 0
+        self.feedback = _EMPTY
+        self.rows: list[tuple[ReportedRow, int]] = []
+        self.remarks: dict[str, None] = {}
+        self.is_complete = False
+        # None: what is open is not known, and so is nothing in it.
+        self._open: list[_Node | None] = []
 
-    def parse(self, octets: bytes) -> _Node:
-        """The document. BadReportError if it is not XML."""
-        parser = expat.ParserCreate(namespace_separator=" ")
-        parser.buffer_text = True
-        parser.StartDoctypeDeclHandler = self._refuse
-        parser.EntityDeclHandler = self._refuse
-        parser.StartElementHandler = self._start
-        parser.EndElementHandler = self._end
-        parser.CharacterDataHandler = self._text
-        try:
-            parser.Parse(octets, True)
-        except expat.ExpatError as error:
-            raise BadReportError(f"not XML: {error}") from None
-        return self.root
-
-    def _refuse(self, *declaration: object) -> None:
-        raise BadReportError("it declares a document type, which no report needs")
-
-    def _start(self, name: str, attributes: object) -> None:
-        self._elements += 1
-        if len(self._open) > _DEPTH_MAX or self._elements > _ELEMENTS_MAX:
-            raise BadReportError("it has too many elements, or too many inside one another")
-        node = _Node()
-        self._open[-1].children.setdefault(name.rpartition(" ")[2], []).append(node)
+    def start(self, name: str) -> None:
+        parent = self._open[-1] if self._open else None
+        node: _Node | None = None
+        if self.feedback is _EMPTY:
+            if name == "feedback":
+                node = self.feedback = _Node()
+        elif parent is not None and name in _KNOWN:
+            alike = parent.children.setdefault(name, [])
+            if len(alike) < _ALIKE_MAX:
+                node = _Node()
+                alike.append(node)
         self._open.append(node)
 
-    def _end(self, name: str) -> None:
-        self._open.pop()
+    def end(self, name: str) -> bool:
+        node = self._open.pop()
+        if node is None:
+            return False
+        if name == "record" and self._open[-1] is self.feedback:
+            if len(self.rows) == _RECORDS_MAX:
+                raise RefusedXmlError(f"it has more than {_RECORDS_MAX} records")
+            self.rows.append(_row(node, self.remark))
+            self.feedback.children.pop(name)
+        self.is_complete = node is self.feedback
+        return self.is_complete
 
-    def _text(self, text: str) -> None:
-        texts = self._open[-1].texts
-        if len(texts) < _TEXT_MAX:
-            texts.append(text[:_TEXT_MAX])
+    def text(self, text: str) -> None:
+        node = self._open[-1] if self._open else None
+        if node is not None and len(node.texts) < _TEXT_MAX:
+            node.texts.append(text[:_TEXT_MAX])
 
-
-def _tree(xml: bytes) -> _Node:
-    """The document, mended if it is not XML as it stands: octets of another charset, characters not escaped."""
-    try:
-        return _Tree().parse(xml)
-    except BadReportError:
-        mended = xml.decode("utf-8", "replace").encode("utf-8")
-        mended = _BARE.sub(lambda bare: b"&lt;" if bare[0] == b"<" else b"&amp;", mended)
-        if mended == xml:
-            raise
-        return _Tree().parse(mended)
+    def remark(self, text: str) -> None:
+        """Note what is odd, once."""
+        if len(self.remarks) < _REMARKS_MAX:
+            self.remarks[text] = None
 
 
 def parse_aggregate(xml: bytes) -> ReceivedReport:
     """What the XML says; what is missing is empty. BadReportError if it is no aggregate report."""
-    feedback = _tree(xml).first("feedback")
+    try:
+        read = read_xml(xml, _Reader, elements_max=_ELEMENTS_MAX, depth_max=_DEPTH_MAX)
+    except BadXmlError as error:
+        raise BadReportError(str(error)) from None
+    feedback = read.feedback
     if feedback is _EMPTY:
         raise BadReportError("no <feedback> in it")
     metadata, published = feedback.first("report_metadata"), feedback.first("policy_published")
     if published is _EMPTY:
         raise BadReportError("no <policy_published> in it")
     dates = metadata.first("date_range")
-    begin, end = _number(dates.text("begin")), _number(dates.text("end"))
+    begin, end = (_time(name, dates.text(name), read) for name in ("begin", "end"))
+    if end < begin:
+        read.remark("it ends before it begins")
     policy = ReportedPolicy(
         domain=published.text("domain"),
         p=published.text("p", "none"),
@@ -188,18 +191,18 @@ def parse_aggregate(xml: bytes) -> ReceivedReport:
         testing=published.text("testing") == "y",
         discovery=published.text("discovery_method"),
     )
-    rows = tuple(_row(record) for record in feedback.all("record"))
     return ReceivedReport(
         organization=metadata.text("org_name"),
         address=metadata.text("email"),
         report_id=metadata.text("report_id"),
         begin=begin,
         end=end,
-        results=DomainDay(begin // _DAY_S, policy, rows),
+        results=DomainDay(begin // _DAY_S, policy, tuple(read.rows)),
+        remarks=tuple(read.remarks),
     )
 
 
-def _row(record: _Node) -> tuple[ReportedRow, int]:
+def _row(record: _Node, remark: Callable[[str], None]) -> tuple[ReportedRow, int]:
     row, identifiers, found = record.first("row"), record.first("identifiers"), record.first("auth_results")
     evaluated = row.first("policy_evaluated")
     return ReportedRow(
@@ -220,10 +223,39 @@ def _row(record: _Node) -> tuple[ReportedRow, int]:
         auth_spf=tuple(
             (node.text("domain"), node.text("scope"), node.text("result").lower()) for node in found.all("spf")
         ),
-    ), _number(row.text("count"), 1)
+    ), _count(row.text("count"), remark)
+
+
+def _count(text: str, remark: Callable[[str], None]) -> int:
+    count = _number(text, -1)
+    if 0 <= count <= _COUNT_MAX:
+        return count
+    remark(f"a record counts {text[:40]!r}, which is taken as 1")
+    return 1
 
 
 def _number(text: str, default: int = 0) -> int:
-    """Some write times with a fraction."""
+    """Some write numbers with a fraction."""
     match = _number_match(text)
     return int(match[1]) if match is not None else default
+
+
+def _time(name: str, text: str, read: _Reader) -> int:
+    """POSIX seconds, whatever unit they are in; 0 if it is no time."""
+    number = _number(text, -1)
+    if number < 0:
+        try:
+            date = datetime.fromisoformat(text)
+            number = int((date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp())
+        except (ValueError, OverflowError, OSError):
+            number = -1
+        said = "written as a date" if 0 <= number < _TIME_MAX else "no time"
+        read.remark(f"the date {name}, {text[:40]!r}, is {said}")
+        return number if 0 <= number < _TIME_MAX else 0
+    for divisor, unit in _UNITS:
+        if number // divisor < _TIME_MAX:
+            if unit:
+                read.remark(f"the date {name}, {number}, is in {unit}")
+            return number // divisor
+    read.remark(f"the date {name}, {number}, is no time")
+    return 0
