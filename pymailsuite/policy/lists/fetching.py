@@ -7,8 +7,10 @@ from typing import Any, Final
 
 from attrs import frozen
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectError, ConnectionClosed
 from twisted.internet.interfaces import IReactorTime
-from twisted.web.client import URI, Agent, RedirectAgent
+from twisted.web.client import URI, Agent, RedirectAgent, ResponseFailed
+from twisted.web.error import Error as WebError
 from twisted.web.http_headers import Headers
 
 from pymailsuite.config.sections.lists import ListSource
@@ -19,6 +21,8 @@ from pymailsuite.policy.lists.entries import entries_in_text
 from pymailsuite.policy.response_body import BodyTooLarge, response_body
 
 TIMEOUT_S: Final = 60.0
+_UNREACHABLE: Final = (ConnectError, ConnectionClosed, ResponseFailed, WebError)
+"""What Twisted makes of a host that is away, breaks off, or says what is no HTTP."""
 _DIGEST_SIZE_MAX: Final = 4096
 _VALIDATOR_MAX: Final = 1000
 _NOT_MODIFIED: Final = 304
@@ -80,7 +84,10 @@ class ListFetcher:
         if known is not None and known.last_modified:
             headers.addRawHeader("If-Modified-Since", known.last_modified)
         address = url.encode("ascii")
-        response = await self._agent_for(address).request(b"GET", address, headers, None)
+        try:
+            response = await self._agent_for(address).request(b"GET", address, headers, None)
+        except _UNREACHABLE as error:
+            raise ListRefused(cause=f"{url} cannot be fetched: {_cause(error)}") from error
         if response.code == _NOT_MODIFIED and known is not None:
             return None
         if response.code != 200:
@@ -89,7 +96,15 @@ class ListFetcher:
             octets = await response_body(response, size_max)
         except BodyTooLarge:
             raise ListRefused(cause="it is too large") from None
+        except _UNREACHABLE as error:
+            raise ListRefused(cause=f"{url} cannot be fetched: {_cause(error)}") from error
         return Fetched(octets, _validator(response.headers, "ETag"), _validator(response.headers, "Last-Modified"))
+
+
+def _cause(error: Exception) -> str:
+    """Of several reasons, which Twisted wraps, the first."""
+    reasons = getattr(error, "reasons", None)
+    return str(reasons[0].value if reasons else error) or type(error).__name__
 
 
 def _named_addresses(url: bytes) -> tuple[str, ...]:

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
+from twisted.internet.error import ConnectionDone, ConnectionRefusedError
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.client import ResponseDone
+from twisted.web.client import ResponseDone, ResponseFailed
 from twisted.web.http_headers import Headers
 from zope.interface.verify import verifyObject
 
@@ -294,6 +295,20 @@ class FetchTests(SynchronousTestCase):
         source = self.url_source(sha256="beside")
         self.look(source)
         self.assertTrue(self.look(source))
+
+    def test_a_host_that_is_away_or_says_nonsense_is_one_clean_error(self) -> None:
+        class Away:
+            error: Exception = ConnectionDone()
+
+            def request(self, method: bytes, uri: bytes, headers: object, body: object) -> Deferred[Any]:
+                return fail(self.error)
+
+        agent = Away()
+        source = ListSource(name="l", url=URL)
+        for error in (ConnectionRefusedError("no"), ConnectionDone(), ResponseFailed([Failure(ValueError("odd"))])):
+            agent.error = error
+            asked = Deferred.fromCoroutine(ListFetcher(self.clock, agent).fetch(source))
+            self.assertIn("cannot be fetched", self.failureResultOf(asked, ListRefused).value.cause)
 
     def test_an_expiry_lets_the_entries_of_a_dead_list_go(self) -> None:
         source = self.url_source(expiry=7200)
