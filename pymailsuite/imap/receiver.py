@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import enum
 import re
+import sys
 from typing import Final
 
 from attrs import field, frozen
@@ -19,7 +20,8 @@ from pymailsuite.imap.grammar import awaits_message
 from pymailsuite.values import MAX_CHUNK
 from pymailsuite.wire.lines import LineBuffer, LineTooLong
 
-_LITERAL: Final = re.compile(rb"\{([0-9]{1,10})(\+?)\}\Z")
+_LITERAL: Final = re.compile(rb"\{([0-9]++)(\+?)\}\Z")
+_LONGEST_NUMBER: Final = 20
 
 
 @frozen
@@ -57,9 +59,13 @@ class LiteralRefused:
 
 @frozen
 class LineRefused:
-    """A line is over the limit and is being skipped. ``pieces`` are those before it, often none."""
+    """A line is over the limit and is being skipped, with all that comes unasked for its command.
+
+    ``pieces`` are those before it, often none; ``beginning`` is the line's first word, by which the refusal finds its
+    command, or nothing if it is no word."""
 
     pieces: tuple[bytes, ...] = field(repr=False)
+    beginning: bytes = field(default=b"", repr=False, eq=False)
 
 
 @frozen
@@ -116,6 +122,11 @@ class _GoOn:
 _GO_ON: Final = _GoOn()
 
 
+def _size(token: re.Match[bytes]) -> int:
+    """The octets announced. What is longer than any number is more than any limit: octets may be on their way."""
+    return int(token[1][-_LONGEST_NUMBER:]) if len(token[1].lstrip(b"0")) <= _LONGEST_NUMBER else sys.maxsize
+
+
 class _Next(enum.Enum):
     """What the next octets are."""
 
@@ -127,6 +138,7 @@ class _Next(enum.Enum):
     AFTER_MESSAGE = enum.auto()
     SKIPPED = enum.auto()
     AFTER_SKIPPED = enum.auto()
+    REFUSED_LINE = enum.auto()
 
 
 class ImapReceiver:
@@ -136,7 +148,8 @@ class ImapReceiver:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self._lines = LineBuffer(limits.line)
+        # Departs from RFC 3501 §2.2: people type into a connection, and their lines end with LF alone.
+        self._lines = LineBuffer(limits.line, bare_lf=True)
         self._next = _Next.COMMAND_LINE
         self._pieces: list[bytes] = []
         self._spent = 0
@@ -178,15 +191,24 @@ class ImapReceiver:
 
     def next_event(self) -> Event | None:
         """The next event, or None until more octets come."""
-        try:
-            while True:
+        while True:
+            try:
                 event = self._READERS[self._next](self)
-                if not isinstance(event, _GoOn):
-                    return event
-        except LineTooLong:
-            pieces = tuple(self._pieces)
-            self._forget_command()
-            return LineRefused(pieces)
+            except LineTooLong as error:
+                event = self._line_too_long(error)
+            if not isinstance(event, _GoOn):
+                return event
+
+    def _line_too_long(self, error: LineTooLong) -> Event | _GoOn:
+        was, pieces = self._next, tuple(self._pieces)
+        self._forget_command()
+        if was is not _Next.PLAIN_LINE:
+            self._next = _Next.REFUSED_LINE
+        if was is _Next.AFTER_SKIPPED:
+            # Its command has been refused already.
+            return _GO_ON
+        word, space, _ = error.beginning.partition(b" ")
+        return LineRefused(pieces, word if space else b"")
 
     # --- readers, one for each kind of octets
 
@@ -205,7 +227,7 @@ class ImapReceiver:
             pieces = tuple(self._pieces)
             self._forget_command()
             return CommandReceived(pieces)
-        size, waits = int(token[1]), not token[2]
+        size, waits = _size(token), not token[2]
         self._pieces.append(line[: token.start()])
         self._lines.limit -= len(line)
         if awaits_message(self._pieces):
@@ -264,7 +286,7 @@ class ImapReceiver:
         token = _LITERAL.search(line)
         if token is not None and line.startswith(b" "):
             pieces = (self._append + line[: token.start()].lstrip(b" "),)
-            return self._offer_message(pieces, int(token[1]), not token[2], True)
+            return self._offer_message(pieces, _size(token), not token[2], True)
         self._forget_command()
         return MessageEnded(line)
 
@@ -278,11 +300,17 @@ class ImapReceiver:
     def _read_after_skipped(self) -> Event | _GoOn | None:
         self._lines.limit = self.limits.line
         line = self._lines.next_line()
-        if line is None:
-            return None
+        return None if line is None else self._refused_up_to(line)
+
+    def _read_refused_line(self) -> Event | _GoOn | None:
+        end = self._lines.end_of_skipped()
+        return None if end is None else self._refused_up_to(end)
+
+    def _refused_up_to(self, line: bytes) -> Event | _GoOn:
+        """The command has been refused. What its client sends unasked for it is no command."""
         token = _LITERAL.search(line)
         if token is not None and token[2]:
-            if self._skip(int(token[1])):
+            if self._skip(_size(token)):
                 return _GO_ON
             return LiteralRefused((), skipped=False)
         self._next = _Next.COMMAND_LINE
@@ -297,6 +325,7 @@ class ImapReceiver:
         _Next.AFTER_MESSAGE: _read_after_message,
         _Next.SKIPPED: _read_skipped,
         _Next.AFTER_SKIPPED: _read_after_skipped,
+        _Next.REFUSED_LINE: _read_refused_line,
     }
 
     # --- parts of them

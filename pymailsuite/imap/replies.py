@@ -13,6 +13,7 @@ from typing import Final
 from pymailsuite.errors import MailError, NoSuchMailbox, PeerError, Refusal
 from pymailsuite.imap.flags import SYSTEM_FLAGS
 from pymailsuite.imap.selected import Spans, View
+from pymailsuite.imap.values import BadMailboxName
 
 CRLF: Final = b"\r\n"
 CONTINUE: Final = b"+ OK\r\n"
@@ -81,7 +82,7 @@ def completed(tag: bytes, result: bytes) -> bytes:
 
 def refused(tag: bytes, error: MailError) -> bytes:
     """The end of a command that failed: BAD if the client broke the rules, NO with a response code otherwise."""
-    if isinstance(error, PeerError):
+    if isinstance(error, PeerError) and not isinstance(error, BadMailboxName):
         return tag + b" BAD " + text(error.public) + CRLF
     code = f"[{error.imap_code}] ".encode("ascii") if error.imap_code else b""
     return tag + b" NO " + code + text(error.public) + CRLF
@@ -97,6 +98,11 @@ def flags_lines(view: View) -> bytes:
     known = " ".join([SYSTEM_FLAGS, *sorted(view.keywords)])
     permanent = "" if view.read_only else f"{known} \\*"
     return f"* FLAGS ({known})\r\n* OK [PERMANENTFLAGS ({permanent})] Flags kept\r\n".encode("ascii")
+
+
+def highest_modseq(view: View) -> bytes:
+    """Up to where the client is told of all changes. Source: RFC 7162 §3.1.2.1."""
+    return b"* OK [HIGHESTMODSEQ %d] Highest mod-sequence\r\n" % view.modseq
 
 
 def exists(view: View) -> bytes:

@@ -170,13 +170,14 @@ class Session:
                 upload, self.upload = self.upload, None
                 self.shell.set_deadline(None)
                 return self._guard(upload.tag, self._uploaded(upload, rest))
-            case LineRefused(pieces):
-                self._abandon_upload()
-                self._refuse(self._tag_of(pieces), PeerError("Command line too long"))
+            case LineRefused(pieces, beginning):
+                self._refuse(self._tag_of_line(pieces or (beginning,)), PeerError("Command line too long"))
                 self.flush()
             case LiteralRefused(pieces, skipped):
-                self._refuse(self._tag_of(pieces), PeerError("Literal too big"))
-                self.flush()
+                if pieces:
+                    # Without any it is a further literal of a command that was refused already.
+                    self._refuse(self._tag_of(pieces), PeerError("Literal too big"))
+                    self.flush()
                 if not skipped:
                     self.end("Literal too big")
         return None
@@ -270,7 +271,11 @@ class Session:
         avatar.on_ended(self.shell.withdraw)
 
     def use_condstore(self) -> None:
-        """The client knows of modseqs: FETCH tells them from now on. Source: RFC 7162 §3.1."""
+        """The client knows of modseqs: FETCH tells them from now on. Source: RFC 7162 §3.1.
+
+        The first command that shows it is answered with HIGHESTMODSEQ, as SELECT is."""
+        if not self.condstore and self.view is not None:
+            self.out.append(replies.highest_modseq(self.view))
         self.condstore = True
 
     def begin_idle(self, tag: bytes) -> None:
@@ -434,6 +439,15 @@ class Session:
     def _tag_of(self, pieces: tuple[bytes, ...]) -> bytes:
         tag = parse_tag(pieces[0]) if pieces else None
         return b"*" if tag is None else tag.encode("ascii")
+
+    def _tag_of_line(self, pieces: tuple[bytes, ...]) -> bytes:
+        """Whose line it is that is refused: of AUTHENTICATE, IDLE or APPEND, which end by that, or a new command."""
+        exchange, self.exchange = self.exchange, None
+        idle_tag, self.idle_tag = self.idle_tag, None
+        self._abandon_upload()
+        if exchange is not None:
+            return exchange.tag
+        return self._tag_of(pieces) if idle_tag is None else idle_tag
 
     async def _obey(self, pieces: tuple[bytes, ...]) -> None:
         tag = b"*"

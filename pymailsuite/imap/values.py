@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 
 from attrs import field, frozen
 
-from pymailsuite.errors import Refusal
+from pymailsuite.errors import PeerError, Refusal
 from pymailsuite.values import FlagChange, Flags, SeqSet, SpecialUse, SystemFlag, UidSet
 
 STAR: Final = 0
@@ -33,6 +33,18 @@ class UnsupportedUse(Refusal):
 
     imap_code = "USEATTR"
     text = "Special use not supported"
+
+
+class BadMailboxName(PeerError):
+    """A mailbox name that nothing can have, in a command that is well said otherwise: ``NO [CANNOT]``, not BAD.
+    Source: RFC 5530."""
+
+    imap_code = "CANNOT"
+    text = "Mailbox name is not valid modified UTF-7"
+
+
+MATCHES_NOTHING: Final = "\0"
+"""A pattern of LIST that no mailbox name matches: none has a control character."""
 
 
 class UnknownEncoding(Refusal):

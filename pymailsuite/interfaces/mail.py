@@ -162,7 +162,8 @@ class IAccountMail(Interface):
         """One, as it stands now."""
 
     def create_mailbox(name: str, special_use: SpecialUse | None) -> Deferred[Mailbox]:
-        """Create it and missing levels above it. AlreadyExists. Its UIDVALIDITY was never used in this account."""
+        """Create it and missing levels above it. Its UIDVALIDITY was never used in this account. AlreadyExists; Refusal
+        for a level that is empty, ``.`` or ``..``."""
 
     def delete_mailbox(name: str) -> Deferred[None]:
         """Messages go to the undelete area. With inferiors it becomes ``\\Noselect``; MailboxHasChildren if it is so
@@ -176,7 +177,7 @@ class IAccountMail(Interface):
         """Subscribed names, which need not exist."""
 
     def subscribe(name: str) -> Deferred[None]:
-        """No error if it is subscribed already or does not exist."""
+        """No error if it is subscribed already or does not exist. Refusal for a level that is ``.`` or ``..``."""
 
     def unsubscribe(name: str) -> Deferred[None]:
         """No error if it is not subscribed."""

@@ -111,6 +111,7 @@ class AccountMail:
 
     def subscribe(self, name: str) -> Deferred[None]:
         def subscribe_txn(txn: Transaction) -> None:
+            mailboxes.check_levels(name)
             txn.execute(
                 "INSERT INTO subscriptions (account_id, name) VALUES (?, ?) ON CONFLICT DO NOTHING",
                 (self.account_id, mailboxes.canonical(name)),

@@ -124,9 +124,16 @@ def inferiors_txn(txn: Transaction, account_id: AccountId, name: str) -> list[tu
 # --- making, removing, naming
 
 
+def check_levels(name: str) -> None:
+    """Refusal for a name that shall not come to be: many clients make a folder of their own of each level."""
+    if not {".", ".."}.isdisjoint(name.split(DELIMITER)):
+        raise Refusal("Mailbox name has a level that is . or ..")
+
+
 def _check_name(name: str) -> None:
     if not name or not all(name.split(DELIMITER)):
         raise Refusal("Mailbox name has an empty level")
+    check_levels(name)
 
 
 def _insert_txn(

@@ -329,7 +329,7 @@ class Hostile(SynchronousTestCase):
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         self.assertLess(peak, 500_000)
-        self.assertEqual(got, b"* BAD Command line too long\r\n")
+        self.assertEqual(got, b"a BAD Command line too long\r\n")
         self.assertEqual(client.send(b"\r\nb NOOP\r\n"), b"b OK NOOP completed\r\n")
 
     def test_nuls(self) -> None:

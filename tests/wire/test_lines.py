@@ -102,3 +102,43 @@ class LineBufferTests(SynchronousTestCase):
         piece = bytes(65536)
         buffer.receive(piece)
         self.assertIs(buffer.take(len(buffer)), piece)
+
+
+class BareLf(SynchronousTestCase):
+    """A buffer that takes LF alone for a line end too."""
+
+    def test_both_ends_end_a_line(self):
+        buffer = LineBuffer(100, bare_lf=True)
+        buffer.receive(b"a\rb\nc\r\n\n\r\n\r\r\nd\n")
+        self.assertEqual(drain(buffer), [b"a\rb", b"c", b"", b"", b"\r", b"d"])
+
+    @given(PIECES, st.integers(0, 12))
+    def test_any_cut_gives_the_same_lines(self, octets, limit):
+        whole, dripped = LineBuffer(limit, bare_lf=True), LineBuffer(limit, bare_lf=True)
+        whole.receive(octets)
+        expected = drain(whole)
+        lines = []
+        for at in range(len(octets)):
+            dripped.receive(octets[at : at + 1])
+            lines += drain(dripped)
+        self.assertEqual(lines, expected)
+
+    @given(st.integers(1, 200), st.booleans(), st.sampled_from([b"\n", b"\r\n"]))
+    def test_beginning_and_end_of_a_line_that_is_too_long(self, size, bare_lf, end):
+        line = b"tag " + b"x" * 300 + b" {5+}"
+        octets = line + (end if bare_lf else b"\r\n") + b"next\r\n"
+        buffer = LineBuffer(100, bare_lf=bare_lf)
+        beginnings, tails = [], []
+        for at in range(0, len(octets), size):
+            buffer.receive(octets[at : at + size])
+            try:
+                if not beginnings:
+                    self.assertIsNone(buffer.next_line())
+            except LineTooLong as error:
+                beginnings.append(error.beginning)
+            if beginnings and not tails and (tail := buffer.end_of_skipped()) is not None:
+                tails.append(tail)
+        self.assertEqual(beginnings, [line[:101]])
+        self.assertTrue(line.endswith(tails[0]))
+        self.assertGreater(len(tails[0]), 60)
+        self.assertEqual(drain(buffer), [b"next"])

@@ -78,7 +78,7 @@ class Upload:
 
     async def store(self, session: Session, rest: bytes) -> bytes:
         """All octets are here: add the messages, and answer once they are on the disk."""
-        if rest:
+        if rest.strip(b" "):
             raise PeerError("Unexpected text after the message")
         await self._finish_message()
         try:

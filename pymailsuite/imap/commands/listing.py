@@ -6,7 +6,7 @@ RFC 2342.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from pymailsuite.imap import values
@@ -37,9 +37,9 @@ async def list_mailboxes(session: Session, command: values.List) -> bytes:
     subscribed = frozenset[str]()
     if "SUBSCRIBED" in selection | returns:
         subscribed = frozenset(await session.mail.subscriptions())
-    wanted = _Wanted(selection, mailboxes, subscribed)
     parents = _parents(mailboxes)
     matches = Patterns(command.reference, command.patterns)
+    wanted = _Wanted(selection, mailboxes, subscribed, matches)
     # RFC 5258 §3.1: a subscribed name need not exist to be listed.
     names = sorted(mailboxes.keys() | subscribed) if "SUBSCRIBED" in selection else list(mailboxes)
     if "RECURSIVEMATCH" in selection:
@@ -47,14 +47,16 @@ async def list_mailboxes(session: Session, command: values.List) -> bytes:
     for name in names:
         mailbox = mailboxes.get(name)
         child_info = wanted.child_info(name) if "RECURSIVEMATCH" in selection else ()
-        if not (wanted(name) or child_info) or not matches(name):
+        is_wanted = wanted(name)
+        if not (is_wanted or child_info) or not matches(name):
             continue
         attributes = _attributes(mailbox, name in parents)
         if name in subscribed:
             attributes.append("\\Subscribed")
         session.out.append(list_line(name, attributes, child_info=child_info))
-        if "STATUS" in returns and mailbox is not None and mailbox.selectable:
-            session.out.append(status_reply(mailbox, command.status_items, session.view))
+        # RFC 5819 §2: a name that is there for those below it alone was not asked about.
+        if "STATUS" in returns and is_wanted and mailbox is not None and mailbox.selectable:
+            session.out.append(status_reply(mailbox, command.status_items, session))
     if "HIGHESTMODSEQ" in command.status_items:
         session.use_condstore()
     return b"OK LIST completed"
@@ -83,9 +85,16 @@ def _subscribed_attributes(mailbox: Mailbox | None) -> list[str]:
 class _Wanted:
     """Which names the selection options ask for. Source: RFC 5258 §3.1, RFC 6154 §5.2."""
 
-    def __init__(self, selection: frozenset[str], mailboxes: dict[str, Mailbox], subscribed: frozenset[str]) -> None:
+    def __init__(
+        self,
+        selection: frozenset[str],
+        mailboxes: dict[str, Mailbox],
+        subscribed: frozenset[str],
+        listed: Callable[[str], bool],
+    ) -> None:
         self._mailboxes = mailboxes
         self._subscribed = subscribed
+        self._listed = listed
         self._options = selection & {"SUBSCRIBED", "SPECIAL-USE"}
         self._below: dict[str, set[str]] | None = None
 
@@ -100,12 +109,15 @@ class _Wanted:
         return all(self._meets(name, option) for option in self._options)
 
     def child_info(self, name: str) -> tuple[str, ...]:
-        """The options which names below this one meet (RFC 5258 §3.5, CHILDINFO)."""
+        """The options which names below this one meet (CHILDINFO), of those that are not listed themselves.
+
+        RFC 5258 §3.5: servers should suppress what the client finds in other lines of the reply.
+        """
         if self._below is None:
             below: dict[str, set[str]] = {}
             for inferior in self._mailboxes.keys() | self._subscribed:
                 met = {option for option in self._options if self._meets(inferior, option)}
-                if met == self._options:
+                if met == self._options and not self._listed(inferior):
                     for level in _levels(inferior):
                         below.setdefault(level, set()).update(met)
             self._below = below

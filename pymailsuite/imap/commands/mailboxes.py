@@ -1,6 +1,6 @@
 """CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE, STATUS: mailboxes by name.
 
-RFC 3501 §6.3.3 to §6.3.10; RFC 6154 §3; RFC 7162 §3.1.7; RFC 8438.
+RFC 3501 §6.3.3 to §6.3.10; RFC 6154 §3; RFC 7162 §3.1.7; RFC 7889; RFC 8438.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 from pymailsuite.errors import NoSuchMailbox
 from pymailsuite.imap import values
 from pymailsuite.imap.render import status_line
-from pymailsuite.imap.selected import View
 from pymailsuite.interfaces import Mailbox
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ async def status(session: Session, command: values.Status) -> bytes:
         raise NoSuchMailbox("Not a mailbox that can hold messages")
     if "HIGHESTMODSEQ" in command.items:
         session.use_condstore()
-    session.out.append(status_reply(mailbox, command.items, session.view))
+    session.out.append(status_reply(mailbox, command.items, session))
     return b"OK STATUS completed"
 
 
@@ -78,9 +77,12 @@ _ITEMS: Final[dict[str, Callable[[Mailbox], int]]] = {
 }
 
 
-def status_reply(mailbox: Mailbox, items: Sequence[str], view: View | None) -> bytes:
+def status_reply(mailbox: Mailbox, items: Sequence[str], session: Session) -> bytes:
     """The STATUS line; of the selected mailbox ``\\Recent`` counts those this session has claimed."""
-    found = {item: _ITEMS[item](mailbox) for item in items}
+    view = session.view
+    # RFC 7889 §3.1: the limit is the same for all mailboxes.
+    limit = session.shared.settings.message_size
+    found = {item: limit if item == "APPENDLIMIT" else _ITEMS[item](mailbox) for item in items}
     if "RECENT" in found and view is not None and view.mailbox_id == mailbox.mailbox_id and not view.read_only:
         found["RECENT"] = view.recent_count()
     return status_line(mailbox.name, found)

@@ -21,6 +21,7 @@ from pymailsuite.imap.search import (
     read_pieces,
     render_esearch,
     render_search,
+    told_modseq,
 )
 from pymailsuite.imap.selected import View
 from pymailsuite.interfaces import MessageRow
@@ -103,7 +104,8 @@ def _reply(view: View, command: values.Search, uids: Sequence[int], with_modseq:
         number_of = dict(zip(view.uids, count(1), strict=False))
         numbers = [number_of[uid] for uid in uids]
         if with_modseq:
-            modseq = max((view.modseqs[number - 1] for number in numbers), default=None)
+            modseqs = [view.modseqs[number - 1] for number in numbers]
+            modseq = told_modseq(command.returns, modseqs)
         if command.uid:
             numbers = uids
     if command.returns is None:

@@ -50,8 +50,8 @@ async def _open(session: Session, name: str, condstore: bool, read_only: bool) -
         replies.exists(view),
         b"* OK [UNSEEN %d] First unseen message\r\n" % unseen if unseen else b"",
         b"* OK [UIDVALIDITY %d] UIDs valid\r\n"
-        b"* OK [UIDNEXT %d] Predicted next UID\r\n"
-        b"* OK [HIGHESTMODSEQ %d] Highest mod-sequence\r\n" % (mailbox.uid_validity, uid_next, view.modseq),
+        b"* OK [UIDNEXT %d] Predicted next UID\r\n" % (mailbox.uid_validity, uid_next),
+        replies.highest_modseq(view),
     ]
 
 

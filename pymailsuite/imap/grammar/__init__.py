@@ -73,7 +73,7 @@ _UID_COMMANDS: Final[dict[str, Callable[[Cursor, str], Command]]] = {
 }
 
 _TAG = re.compile(rb'([^\x00-\x20\x7f-\xff(){%*"\\+]++)(?= |$)')
-_APPEND = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\+]++ APPEND (?P<more>.?)', re.IGNORECASE | re.DOTALL)
+_APPEND = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\+]++ ++APPEND ++(?P<more>.?)', re.IGNORECASE | re.DOTALL)
 
 
 def parse_tag(line: bytes) -> str | None:

@@ -13,6 +13,9 @@ from pymailsuite.imap.values import Authenticate, Command, Enable, Id, Login
 # initial-resp = (base64 / "=")   ; RFC 4959 §7
 _INITIAL_RESPONSE = re.compile(rb"[A-Za-z0-9+/=]++")
 
+_MOST_CAPABILITIES = 100
+"""In one ENABLE; far more than there are."""
+
 
 def bare(kind: Callable[[str], Command]) -> Callable[[Cursor, str], Command]:
     """The parser of a command without arguments, such as NOOP."""
@@ -59,7 +62,8 @@ def parse_id(cursor: Cursor, tag: str) -> Command:
         return Id(tag)
     params: dict[str, str | None] = {}
     for _ in cursor.listed(cursor.limits.id_pairs, "fields"):
-        name = cursor.string("a field name")
+        # Departs from RFC 2971: some clients send atoms here too.
+        name = cursor.astring("a field name")
         cursor.space()
         value = cursor.nstring()
         # What a client says of itself is shown to people and decides nothing.
@@ -72,5 +76,7 @@ def parse_enable(cursor: Cursor, tag: str) -> Command:
     names: list[str] = []
     while not names or not cursor.is_at_end():
         cursor.space()
+        if len(names) == _MOST_CAPABILITIES:
+            raise PeerError("Too many capabilities")
         names.append(cursor.word("a capability"))
     return Enable(tag, tuple(names))

@@ -31,6 +31,9 @@ _ITEMS: Final[dict[bytes, FetchItem]] = {
     b"RFC822": BodySection(name="RFC822"),
     b"RFC822.HEADER": BodySection(Section(text=SectionText.HEADER), peek=True, name="RFC822.HEADER"),
     b"RFC822.TEXT": BodySection(Section(text=SectionText.TEXT), name="RFC822.TEXT"),
+    # What clients of before RFC 3501 ask for; the reply names them as it did then.
+    b"RFC822.PEEK": BodySection(peek=True, name="RFC822"),
+    b"RFC822.TEXT.PEEK": BodySection(Section(text=SectionText.TEXT), peek=True, name="RFC822.TEXT"),
 }
 
 # fetch-att: its name ends where a section, a space or the end of the list begins
@@ -65,7 +68,7 @@ def parse_fetch(cursor: Cursor, tag: str, uid: bool = False) -> Command:
 
 def _modifiers(cursor: Cursor) -> int | None:
     # fetch-modifier =/ chgsince-fetch-mod;  chgsince-fetch-mod = "CHANGEDSINCE" SP mod-sequence-value   ; RFC 7162 §7
-    if not cursor.try_take(b" "):
+    if not cursor.try_space():
         return None
     changed_since = None
     for _ in cursor.listed(1, "modifiers"):

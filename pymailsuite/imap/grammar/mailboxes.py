@@ -23,9 +23,9 @@ from pymailsuite.imap.values import (
 from pymailsuite.values import DELIMITER, SpecialUse
 
 # status-att = "MESSAGES" / "RECENT" / "UIDNEXT" / "UIDVALIDITY" / "UNSEEN"
-#   and HIGHESTMODSEQ (RFC 7162 §3.1.7), SIZE (RFC 8438), DELETED (RFC 9051 §6.3.11)
+#   and HIGHESTMODSEQ (RFC 7162 §3.1.7), SIZE (RFC 8438), DELETED (RFC 9051 §6.3.11), APPENDLIMIT (RFC 7889 §3.1)
 STATUS_ITEMS: Final = frozenset(
-    {"MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "HIGHESTMODSEQ", "SIZE", "DELETED"}
+    {"MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "HIGHESTMODSEQ", "SIZE", "DELETED", "APPENDLIMIT"}
 )
 # list-select-base-opt = "SUBSCRIBED";  list-select-independent-opt = "REMOTE"   ; RFC 5258 §6, RFC 6154 §6
 _SELECTION: Final = frozenset({"SUBSCRIBED", "REMOTE", "RECURSIVEMATCH", "SPECIAL-USE"})
@@ -52,7 +52,7 @@ def opening(kind: type[Select] | type[Examine]) -> Callable[[Cursor, str], Comma
         cursor.space()
         mailbox = cursor.mailbox()
         condstore = False
-        if cursor.try_take(b" "):
+        if cursor.try_space():
             for _ in cursor.listed(10, "parameters"):
                 # select-param =/ condstore-param;  condstore-param = "CONDSTORE"   ; RFC 7162 §7
                 if cursor.word("a parameter") != "CONDSTORE":
@@ -72,14 +72,15 @@ def parse_create(cursor: Cursor, tag: str) -> Command:
     # RFC 3501 §6.3.3: a delimiter at the end says that inferiors will follow; the name is without it.
     mailbox = mailbox.removesuffix(DELIMITER)
     uses: list[bytes] = []
-    if cursor.try_take(b" "):
+    if cursor.try_space():
         cursor.take(b"(", "a parameter list")
         if cursor.word("a parameter") != "USE":
             raise PeerError("Unknown parameter")
         cursor.space()
         for _ in cursor.listed(len(_USES), "special uses"):
             uses.append(cursor.match(_USE_ATTRIBUTE, "a special use")[0].upper())
-        cursor.take(b")", "the end of the parameter list")
+        if not cursor.try_close():
+            raise PeerError("Expected the end of the parameter list")
     if len(uses) > 1 or not _USES.keys() >= set(uses):
         raise UnsupportedUse()
     return Create(tag, mailbox, _USES[uses[0]] if uses else None)
@@ -103,7 +104,7 @@ def parse_list(cursor: Cursor, tag: str) -> Command:
         if "RECURSIVEMATCH" in selection and not selection & {"SUBSCRIBED", "SPECIAL-USE"}:
             raise PeerError("RECURSIVEMATCH needs an option to modify")
         cursor.space()
-    reference = cursor.mailbox()
+    reference = cursor.list_reference()
     cursor.space()
     if cursor.sees(b"("):
         # patterns = "(" list-mailbox *(SP list-mailbox) ")"
@@ -114,7 +115,7 @@ def parse_list(cursor: Cursor, tag: str) -> Command:
         patterns = (cursor.list_mailbox(),)
     returns: list[str] = []
     status_items: tuple[str, ...] = ()
-    if cursor.try_take(b" "):
+    if cursor.try_space():
         # list-return-opts = "RETURN" SP "(" [return-option *(SP return-option)] ")"
         if cursor.word("RETURN") != "RETURN":
             raise PeerError("Expected RETURN")
@@ -134,7 +135,7 @@ def parse_list(cursor: Cursor, tag: str) -> Command:
 def parse_lsub(cursor: Cursor, tag: str) -> Command:
     """lsub = "LSUB" SP mailbox SP list-mailbox."""
     cursor.space()
-    reference = cursor.mailbox()
+    reference = cursor.list_reference()
     cursor.space()
     return Lsub(tag, reference, cursor.list_mailbox())
 

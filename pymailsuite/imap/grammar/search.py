@@ -37,8 +37,8 @@ from pymailsuite.values import SystemFlag
 _RETURNS: Final = frozenset({"MIN", "MAX", "ALL", "COUNT"})
 
 # Looked for before any search key; neither word is one.
-_RETURN = re.compile(rb"RETURN (?=\()", re.IGNORECASE)
-_CHARSET = re.compile(rb"CHARSET ", re.IGNORECASE)
+_RETURN = re.compile(rb"RETURN ++(?=\()", re.IGNORECASE)
+_CHARSET = re.compile(rb"CHARSET ++", re.IGNORECASE)
 
 _SEEN = HasFlag(SystemFlag.SEEN)
 _BARE: Final[dict[str, SearchKey]] = {
@@ -53,7 +53,7 @@ _BARE: Final[dict[str, SearchKey]] = {
 _FIELDS: Final = {"BCC": "bcc", "CC": "cc", "FROM": "from", "SUBJECT": "subject", "TO": "to"}
 _DATES: Final = {kind.value + relation.value: (kind, relation) for kind in DateKind for relation in DateRelation}
 # entry-name = DQUOTE "/flags/" attr-flag DQUOTE;  entry-type-req = "priv" / "shared" / "all"   ; RFC 7162 §7
-_ENTRY = re.compile(rb'"/flags/(?:\\\\)?[^\x00-\x20\x7f-\xff(){%*"\\\]]++" (?:priv|shared|all) ', re.IGNORECASE)
+_ENTRY = re.compile(rb'"/flags/(?:\\\\)?[^\x00-\x20\x7f-\xff(){%*"\\\]]++" ++(?:priv|shared|all) ++', re.IGNORECASE)
 
 
 def parse_search(cursor: Cursor, tag: str, uid: bool = False) -> Command:
@@ -125,9 +125,9 @@ class _Keys:
 
     def _parenthesis(self, depth: int) -> SearchKey:
         # "(" search-key *(SP search-key) ")"
+        self._cursor.skip_spaces()
         keys = [self.key(depth + 1)]
-        while not self._cursor.try_take(b")"):
-            self._cursor.space()
+        while not self._cursor.try_close():
             keys.append(self.key(depth + 1))
         return keys[0] if len(keys) == 1 else AllOf(tuple(keys))
 

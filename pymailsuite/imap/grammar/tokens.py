@@ -23,7 +23,14 @@ from typing import Final
 from pymailsuite.errors import PeerError
 from pymailsuite.imap import mutf7
 from pymailsuite.imap.render import FIRST_SECOND, LAST_SECOND
-from pymailsuite.imap.values import STAR, GrammarLimits, SequenceSet, UnknownCharset
+from pymailsuite.imap.values import (
+    MATCHES_NOTHING,
+    STAR,
+    BadMailboxName,
+    GrammarLimits,
+    SequenceSet,
+    UnknownCharset,
+)
 from pymailsuite.values import INBOX, Flags, SystemFlag
 
 _UINT32: Final = 2**32 - 1
@@ -75,6 +82,10 @@ _DATE = re.compile(rb'("?)([0-9]{1,2})-([A-Za-z]{3})-([0-9]{4})\1')
 _DATE_TIME = re.compile(
     rb'" ?([0-9]{1,2})-([A-Za-z]{3})-([0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) ([+-])([0-9]{2})([0-9]{2})"'
 )
+
+# Departs from RFC 3501: SP is one space, but clients send several, and spaces at the end of a command or a list.
+_SPACES = re.compile(rb" ++")
+_LAST_SPACES = re.compile(rb" *+\Z")
 
 # RFC 5198 §2: no control characters, no LINE or PARAGRAPH SEPARATOR in a name meant for people.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -130,23 +141,34 @@ class Cursor:
             raise PeerError(f"Expected {expected}")
 
     def space(self) -> None:
-        """SP: exactly one."""
-        self.take(b" ", "a space")
+        """SP, or several."""
+        self.match(_SPACES, "a space")
+
+    def skip_spaces(self) -> None:
+        """Spaces where there need not be any."""
+        self.try_match(_SPACES)
+
+    def try_space(self) -> bool:
+        """SP and something behind it; spaces at the end of the command are none."""
+        return self.try_match(_SPACES) is not None and not self.is_at_end()
 
     def end(self) -> None:
         """The command must be over."""
-        if self._at != len(self._text) or self._index != len(self._pieces) - 1:
+        if not self.is_at_end():
             raise PeerError("Unexpected text after the command")
 
     def is_at_end(self) -> bool:
         """True if the command is over."""
-        return self._at == len(self._text) and self._index == len(self._pieces) - 1
+        return self._index == len(self._pieces) - 1 and _LAST_SPACES.match(self._text, self._at) is not None
 
     def _try_literal(self) -> bytes | None:
         # literal = "{" number "}" CRLF *CHAR8; the octets are here already
         if not self.sees_literal():
             return None
         literal = self._pieces[self._index + 1]
+        if b"\0" in literal:
+            # CHAR8 = %x01-ff; what is binary is sent as literal8, to APPEND alone.
+            raise PeerError("NUL in a literal")
         self._index += 2
         self._text = self._pieces[self._index]
         self._at = 0
@@ -155,14 +177,23 @@ class Cursor:
     def listed(self, limit: int, what: str) -> Iterator[None]:
         """Run through ``"(" [item *(SP item)] ")"``: the caller reads one item at each turn."""
         self.take(b"(", f"a list of {what}")
+        self.skip_spaces()
         if self.try_take(b")"):
             return
         for _ in range(limit):
             yield
-            if self.try_take(b")"):
+            if self.try_close():
                 return
-            self.space()
         raise PeerError(f"Too many {what}")
+
+    def try_close(self) -> bool:
+        """``)``; if it does not stand here, SP must."""
+        spaces = self.try_match(_SPACES)
+        if self.try_take(b")"):
+            return True
+        if spaces is None:
+            raise PeerError("Expected a space")
+        return False
 
     # --- atoms and strings
 
@@ -204,11 +235,11 @@ class Cursor:
         return match[0] if match is not None else self.string(expected)
 
     def nstring(self) -> bytes | None:
-        """nstring = string / nil."""
-        octets = self.try_string()
-        if octets is None and self.try_word() != "NIL":
-            raise PeerError("Expected a string or NIL")
-        return octets
+        """nstring = string / nil. Departs from RFC 3501: an atom is taken too, as some clients send it in ID."""
+        match = self.try_match(_ASTRING)
+        if match is None:
+            return self.string("a string or NIL")
+        return None if match[0].upper() == b"NIL" else match[0]
 
     # --- numbers
 
@@ -271,9 +302,19 @@ class Cursor:
         return self._mailbox_name(self.astring("a mailbox name"))
 
     def list_mailbox(self) -> str:
-        """list-mailbox = 1*list-char / string, decoded; ``*`` and ``%`` stay."""
+        """list-mailbox = 1*list-char / string, decoded; ``*`` and ``%`` stay. MATCHES_NOTHING if that fails."""
         match = self.try_match(_LIST_MAILBOX)
-        return self._mailbox_name(match[0] if match is not None else self.string("a mailbox pattern"))
+        return self._pattern(match[0] if match is not None else self.string("a mailbox pattern"))
+
+    def list_reference(self) -> str:
+        """The reference of LIST, as :meth:`list_mailbox`."""
+        return self._pattern(self.astring("a mailbox name"))
+
+    def _pattern(self, octets: bytes) -> str:
+        try:
+            return self._mailbox_name(octets)
+        except BadMailboxName:
+            return MATCHES_NOTHING
 
     def _mailbox_name(self, octets: bytes) -> str:
         if len(octets) > self.limits.mailbox_octets:
@@ -282,7 +323,7 @@ class Cursor:
             # Octets above ASCII cannot be modified UTF-7: they are a client that sends UTF-8 (RFC 6855 §3).
             name = mutf7.decode(octets) if octets.isascii() else octets.decode("utf-8")
         except ValueError as error:
-            raise PeerError("Mailbox name is not valid modified UTF-7", cause=str(error)) from error
+            raise BadMailboxName(cause=str(error)) from error
         if _CONTROL.search(name):
             raise PeerError("Mailbox name contains control characters")
         first, slash, rest = name.partition("/")
@@ -317,7 +358,7 @@ class Cursor:
     def _bare(self) -> Iterator[None]:
         for _ in range(self.limits.keywords):
             yield
-            if not self.try_take(b" "):
+            if not self.try_space():
                 return
         raise PeerError("Too many flags")
 

@@ -7,7 +7,7 @@ are :meth:`SearchPlan.long_rows`; :func:`read_pieces` runs :meth:`SearchPlan.mat
 
 from pymailsuite.imap.search.conditions import SearchContext
 from pymailsuite.imap.search.plan import VIEW_COLUMNS, SearchPlan, asks_modseq, compile_search, read_pieces
-from pymailsuite.imap.search.replies import render_esearch, render_search
+from pymailsuite.imap.search.replies import render_esearch, render_search, told_modseq
 
 __all__ = [
     "VIEW_COLUMNS",
@@ -18,4 +18,5 @@ __all__ = [
     "read_pieces",
     "render_esearch",
     "render_search",
+    "told_modseq",
 ]

@@ -34,6 +34,17 @@ def render_esearch(
     return " ".join(words).encode("ascii") + b"\r\n"
 
 
+def told_modseq(returns: Collection[str] | None, modseqs: Sequence[int]) -> int | None:
+    """The mod-sequence that the reply to a search by MODSEQ tells, None if nothing was found.
+
+    ``modseqs`` are those of the messages found, in order. Source: RFC 7162 §3.1.5; RFC 4731 §3.2: if only the first or
+    the last message is told, it is theirs.
+    """
+    if returns is not None and modseqs and {"MIN", "MAX"}.issuperset(returns):
+        modseqs = [modseqs[place] for word, place in (("MIN", 0), ("MAX", -1)) if word in returns]
+    return max(modseqs, default=None)
+
+
 def compact(numbers: Sequence[int]) -> str:
     """Ascending ``numbers`` as a sequence-set, runs joined."""
     ranges = []
