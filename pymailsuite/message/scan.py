@@ -6,7 +6,8 @@ regular expression. A line is judged only once enough octets behind it are known
 verdict; so the result does not depend on how the octets were cut.
 
 What peers get wrong never raises: a header may lack its empty line, a multipart its final delimiter or all of them;
-``boundary`` of one multipart may begin with that of another (the whole line is compared); lines may end in LF alone.
+``boundary`` of one multipart may begin with that of another, and text may follow it on its line (see ``delimiters``);
+lines may end in LF alone.
 A multipart in which no delimiter of its own comes is described as plain text, so that people get to see it.
 """
 
@@ -29,13 +30,13 @@ from pymailsuite.message.bodystructure import (
     opaque,
     part_fields,
 )
+from pymailsuite.message.delimiters import Delimiters
 from pymailsuite.message.envelope import envelope
 from pymailsuite.message.fields import first_fields
 from pymailsuite.message.limits import ScanLimits
 from pymailsuite.message.parts import PartKind, part_line
 from pymailsuite.message.structure import MessageStructure
 
-_HEADER_STOP = re.compile(rb"\n(?:\r?\n|--)").search
 _HEADER_END = re.compile(rb"\n\r?\n").search
 _EMPTY_LINE = re.compile(rb"\r?\n").match
 
@@ -114,8 +115,8 @@ class StructureScanner:
         root = _Part(0, 0, PLAIN_TEXT, is_message=True)
         self._stack = [root]
         self._parts: list[_Part] = [root]
-        self._levels: dict[bytes, int] = {}  # boundary: index in the stack of the innermost multipart that has it
-        self._set_needle()
+        self._delimiters = Delimiters()
+        self._in_delimiter = False  # in the rest of a delimiter line, behind which a part begins
 
     def feed(self, octets: bytes) -> None:
         """Take in the next octets."""
@@ -159,7 +160,9 @@ class StructureScanner:
 
     def _run(self, data: bytes, final: bool) -> None:
         """Go from one line of interest to the next, as far as ``data`` allows."""
-        base, size = self._base, len(data)
+        base, size, delimiters = self._base, len(data), self._delimiters
+        if delimiters.levels:
+            delimiters.restart()
         if self._position == 0 and self._in_header:
             if size < 2 and not final:
                 return
@@ -168,27 +171,24 @@ class StructureScanner:
                 self._advance(data, empty_line.end())
                 self._end_header(self._position)
         while True:
-            limit = size if final or not (self._levels or self._in_header) else size - _LINE_MAX - 2
+            if self._in_delimiter and not self._pass_line(data, final):
+                return
+            limit = size if final or not (delimiters.levels or self._in_header) else size - _LINE_MAX - 2
             start = self._search - base
             if start >= limit:
-                break
+                return
+            found = delimiters.find(data, start, limit) if delimiters.levels else -1
             if self._in_header:
-                stop = _HEADER_STOP(data, start)
-                found = -1 if stop is None else stop.start()
-                if stop is not None and found < limit and data[stop.end() - 1] != 45:
+                stop = _HEADER_END(data, start, size if found < 0 else found + 1)
+                if stop is not None and stop.start() < limit:
                     self._advance(data, base + stop.end())
                     self._end_header(self._position)
                     continue
-            elif self._levels:
-                needle = self._needle
-                found = data.find(needle, start, limit - 1 + len(needle))
-            else:
-                found = -1
-            if found < 0 or found >= limit:
+            if found < 0:
                 self._advance(data, base + limit)
                 self._search = base + limit
-                break
-            self._delimiter(data, found, final)
+                return
+            self._delimiter(data, found)
 
     def _advance(self, data: bytes, stop: int) -> None:
         """Pass the octets up to offset ``stop`` of the message."""
@@ -204,25 +204,13 @@ class StructureScanner:
             self._lines += data.count(b"\n", start, end)
         self._position = stop
 
-    def _delimiter(self, data: bytes, newline: int, final: bool) -> None:
-        """Judge the line after the line end at index ``newline``, which begins with two hyphens."""
-        start = newline + 1
+    def _delimiter(self, data: bytes, newline: int) -> None:
+        """Judge the line after the line end at index ``newline``, which begins like a delimiter."""
+        start = newline + 3
         line_end = data.find(b"\n", start, start + _LINE_MAX)
-        following = line_end + 1
-        if line_end < 0:
-            line_end = following = len(data)
-            if not final or line_end - start > _LINE_MAX:
-                self._search = self._base + start
-                return
-        name = data[start + 2 : line_end].rstrip(b" \t\r")
-        level = self._levels.get(name)
-        closes = False
-        if level is None and name.endswith(b"--"):
-            level = self._levels.get(name[:-2])
-            closes = True
-        if level is None:
-            self._search = self._base + start
-            return
+        line = data[start : start + _LINE_MAX if line_end < 0 else line_end]
+        boundary, closes = self._delimiters.judge(line)
+        level = self._delimiters.levels[boundary]
         # RFC 2046 §5.1.1: the line end before a delimiter belongs to the delimiter
         end = newline - 1 if newline and data[newline - 1] == 13 else newline
         end = max(self._base + end, self._region_start())
@@ -232,13 +220,33 @@ class StructureScanner:
         if multipart.counts:
             multipart.counts = False
             self._counting -= 1
-        self._advance(data, self._base + following)
-        self._search = self._position - 1
+        stop = self._base + start + len(boundary)
         if closes:
-            multipart.end = self._position
+            # What follows is epilogue, its line end perhaps that of another delimiter.
+            stop += 2
+            self._advance(data, stop)
+            self._search = multipart.end = stop
             self._forget_boundary(multipart)
+        elif line_end < 0:
+            self._advance(data, stop)
+            self._in_delimiter = True
         else:
-            self._open_part(self._position)
+            self._begin_part(data, line_end + 1)
+
+    def _pass_line(self, data: bytes, final: bool) -> bool:
+        """Pass the rest of a delimiter line and begin the part below; False if its end is yet to come."""
+        line_end = data.find(b"\n", self._position - self._base)
+        if line_end < 0 and not final:
+            self._advance(data, self._base + len(data))
+            return False
+        self._in_delimiter = False
+        self._begin_part(data, len(data) if line_end < 0 else line_end + 1)
+        return True
+
+    def _begin_part(self, data: bytes, start: int) -> None:
+        self._advance(data, self._base + start)
+        self._search = self._position - 1
+        self._open_part(self._position)
 
     def _region_start(self) -> int:
         """Where the header or body being read began, or its multipart's last delimiter ended."""
@@ -247,27 +255,15 @@ class StructureScanner:
 
     # --- parts ------------------------------------------------------------------------------------------------------
 
-    def _set_needle(self) -> None:
-        levels = self._levels
-        # Where one multipart is open its whole delimiter is searched for, which is several times as fast.
-        self._needle = b"\n--" + next(iter(levels)) if len(levels) == 1 else b"\n--"
-
     def _seek_boundary(self, multipart: _Part, boundary: bytes) -> None:
         multipart.seeks_delimiters = True
-        multipart.outer_level = self._levels.get(boundary)
-        self._levels[boundary] = len(self._stack) - 1
-        self._set_needle()
+        multipart.outer_level = self._delimiters.open(boundary, len(self._stack) - 1)
 
     def _forget_boundary(self, multipart: _Part) -> None:
         boundary = multipart.fields.content_type.boundary
-        if not multipart.seeks_delimiters or boundary is None:
-            return
-        multipart.seeks_delimiters = False
-        if multipart.outer_level is None:
-            self._levels.pop(boundary, None)
-        else:
-            self._levels[boundary] = multipart.outer_level
-        self._set_needle()
+        if multipart.seeks_delimiters and boundary is not None:
+            multipart.seeks_delimiters = False
+            self._delimiters.close(boundary, multipart.outer_level)
 
     def _open_part(self, header_start: int) -> None:
         parent = self._stack[-1]
@@ -279,8 +275,7 @@ class StructureScanner:
         self._stack.append(part)
         self._parts.append(part)
         if len(self._parts) >= limits.parts or self._header_total >= limits.total_header_octets:
-            self._levels.clear()
-            self._set_needle()
+            self._delimiters.clear()
             return
         self._in_header = True
 

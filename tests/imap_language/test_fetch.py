@@ -430,7 +430,7 @@ a=41
 --b--
 """
     )
-    assert value_of("BINARY[1]", message) == literal(b"--c\r\n\r\na=41\r\n--c--\r\n")
+    assert value_of("BINARY[1]", message) == literal(b"--c\r\n\r\na=41\r\n--c--")
 
 
 # --- parts of octets

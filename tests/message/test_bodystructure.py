@@ -17,6 +17,12 @@ def structure(text: str, limits: ScanLimits | None = None) -> str:
     return scan(text.encode("utf-8"), limits or ScanLimits()).bodystructure.decode("utf-8")
 
 
+def leaves(octets: bytes) -> list[bytes]:
+    """The bodies of the parts that have none inside."""
+    root = decode_parts(scan(octets).parts).root
+    return [octets[part.body_start : part.end] for part in root.walk() if not part.children]
+
+
 TAIL = "NIL NIL NIL NIL"
 
 
@@ -129,13 +135,42 @@ class NestedTests(SynchronousTestCase):
     def test_boundaries_that_begin_alike_are_told_apart(self) -> None:
         octets = (
             b"Content-Type: multipart/mixed; boundary=x\n\n--x\nContent-Type: multipart/mixed; boundary=xy\n\n"
-            b"--xy\n\n1\n--xyz\n--xy--\n--x\n\n2\n--x--"
+            b"--xy\n\n1\n-- xy\n--xy--\n--x\n\n2\n--x--"
         )
-        root = decode_parts(scan(octets).parts).root
-        self.assertEqual(
-            [b"1\n--xyz", b"2"],
-            [octets[part.body_start : part.end] for part in root.walk() if not part.children],
+        self.assertEqual([b"1\n-- xy", b"2"], leaves(octets))
+
+    def test_a_delimiter_line_need_only_begin_with_the_boundary(self) -> None:
+        """RFC 2046 §5.1.1, note to implementors."""
+        head = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n"
+        for first, last in (
+            (b"--b", b"--b--"),
+            (b"--b junk", b"--b-->"),
+            (b"--bjunk", b"--b--b"),
+            (b"--b\t(a comment)", b"--b-- \t end"),
+            (b"--b-", b"--b---"),
+            (b"--b: " + b"x" * 3000, b"--b--" + b" " * 3000),
+        ):
+            octets = head + b"%b\r\n\r\nfirst\r\n--b\r\n\r\nsecond\r\n%b\r\nepilogue\r\n" % (first, last)
+            self.assertEqual([b"first", b"second"], leaves(octets), (first[:20], last[:20]))
+
+    def test_the_whole_line_counts_before_its_beginning(self) -> None:
+        """And of two beginnings the longer one."""
+        for outer, inner in ((b"b", b"bc"), (b"bc", b"b"), (b"b", b"b-"), (b"b--", b"b"), (b"b", b"b--")):
+            octets = (
+                b"Content-Type: multipart/mixed; boundary=%b\n\n--%b\nContent-Type: multipart/mixed; boundary=%b\n\n"
+                b"--%b\n\n1\n--%b x\n\n2\n--%b\n\n3\n--%b--" % (outer, outer, inner, inner, inner, outer, outer)
+            )
+            nested, last = decode_parts(scan(octets).parts).root.children
+            self.assertEqual([b"1", b"2"], [octets[part.body_start : part.end] for part in nested.children])
+            self.assertEqual(b"3", octets[last.body_start : last.end])
+
+    def test_the_line_end_before_a_delimiter_belongs_to_it_behind_another_one_too(self) -> None:
+        octets = (
+            b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n"
+            b"--c\r\n\r\n1\r\n--c--\r\n--b--\r\n"
         )
+        (inner,) = decode_parts(scan(octets).parts).root.children
+        self.assertEqual(b"--c\r\n\r\n1\r\n--c--", octets[inner.body_start : inner.end])
 
     def test_a_boundary_in_pieces_is_found(self) -> None:
         wire = structure('Content-Type: multipart/mixed; boundary*0="a"; boundary*1*=%62\n\n--ab\n\nx\n--ab--\n')

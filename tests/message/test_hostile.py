@@ -117,7 +117,9 @@ class LinearTests(SynchronousTestCase):
 
 class BoundedTests(SynchronousTestCase):
     def test_a_hundred_thousand_nested_boundaries(self) -> None:
-        octets = b"".join(b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (i, i) for i in range(100_000))
+        octets = b"".join(
+            b"Content-Type: multipart/mixed; boundary=b%06d\n\n--b%06d\n" % (i, i) for i in range(100_000)
+        )
         depth, part = 0, decode_parts(scan(octets).parts).root
         while part.children:
             depth, part = depth + 1, part.children[0]
