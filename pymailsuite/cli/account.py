@@ -10,6 +10,7 @@ import click
 
 from pymailsuite.auth import PasswordHashes
 from pymailsuite.cli.domain import DomainType
+from pymailsuite.cli.faults import alias_check, force_option, refuse_faults
 from pymailsuite.cli.operation import AddressType, config_option, json_option, new_password, on_store
 from pymailsuite.cli.output import moment, print_done, print_rows
 from pymailsuite.cli.rules import RuleOwners, Rules, add_rule_commands
@@ -57,15 +58,25 @@ def account() -> None:
 @click.option("--name", "full_name", default="", help="The person's full name.")
 @click.option("--no-password", is_flag=True, help="Nobody can log in until a password is set.")
 @password_stdin_option
+@force_option
 @config_option
 @json_option
 def add(
-    address: Address, full_name: str, no_password: bool, password_stdin: bool, config_file: Path, as_json: bool
+    address: Address,
+    full_name: str,
+    no_password: bool,
+    password_stdin: bool,
+    force: bool,
+    config_file: Path,
+    as_json: bool,
 ) -> None:
-    """Create an account; its address is its login name. The password is asked for."""
+    """Create an account; its address is its login name. The password is asked for.
+
+    One that would get no mail, as there is an alias of this name, needs --force."""
     password = None if no_password else new_password(password_stdin)
 
     async def operation(store: IMailStore, settings: Settings) -> Account:
+        refuse_faults(await alias_check(store, settings).account_faults(address), force)
         password_hash = PasswordHashes(settings.auth).hash(password) if password else ""
         return await store.directory.add_account(login_of(address), password_hash, full_name)  # type: ignore[no-any-return]
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from pymailsuite.cli.domain import DomainType
+from pymailsuite.cli.faults import alias_check, force_option, refuse_faults
 from pymailsuite.cli.operation import AddressType, config_option, json_option, on_store
 from pymailsuite.cli.output import print_done, print_rows
 from pymailsuite.config.settings import Settings
@@ -28,12 +29,17 @@ def alias() -> None:
 @alias.command("set")
 @click.argument("address", type=AddressType())
 @click.argument("targets", type=AddressType(), nargs=-1, required=True)
+@force_option
 @config_option
 @json_option
-def set_alias(address: Address, targets: tuple[Address, ...], config_file: Path, as_json: bool) -> None:
-    """Deliver mail for ADDRESS to each of TARGETS, which may be anywhere; replaces what was set before."""
+def set_alias(address: Address, targets: tuple[Address, ...], force: bool, config_file: Path, as_json: bool) -> None:
+    """Deliver mail for ADDRESS to each of TARGETS, which may be anywhere; replaces what was set before.
+
+    What is an account keeps a copy if it is among its own targets. Aliases must not lead in a circle; an account that
+    is hidden, a target that does not exist and a domain that is not ours need --force."""
 
     async def operation(store: IMailStore, settings: Settings) -> Alias:
+        refuse_faults(await alias_check(store, settings).alias_faults(address, targets), force)
         return await store.directory.set_alias(address, targets)  # type: ignore[no-any-return]
 
     changed = on_store(config_file, operation)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
+from attrs import field, frozen
 
 from pymailsuite.cli.operation import config_option, json_option, on_store
 from pymailsuite.cli.output import moment, print_done, print_facts, print_json, print_rows
 from pymailsuite.config.settings import Settings
+from pymailsuite.errors import NoSuchEntry
 from pymailsuite.interfaces import IMailStore, QueuedRecipient, QueueEntry, RecipientState
 from pymailsuite.values import MAX_CHUNK, QueueId
 
@@ -101,28 +104,55 @@ def show(queue_id: str, headers: bool, message: bool, config_file: Path, as_json
     print_rows(recipients, columns, as_json=False)
 
 
+@frozen
+class _Done:
+    """What a command has done to entries, and to how many not, by why (as the JSON has it)."""
+
+    count: int
+    left: Mapping[str, int] = field(factory=dict)
+
+
+async def _chosen(store: IMailStore, queue_ids: Sequence[str], everything: bool) -> list[QueueEntry]:
+    """The entries named that are there, each once, or all there are."""
+    if everything:
+        return await store.queue.entries()  # type: ignore[no-any-return]
+    found = []
+    for queue_id in dict.fromkeys(queue_ids):
+        with contextlib.suppress(NoSuchEntry):
+            found.append(await store.queue.entry(QueueId(queue_id)))
+    return found
+
+
+def _entries(count: int) -> str:
+    return f"{count} {'entry' if count == 1 else 'entries'}"
+
+
 def _change(
     queue_ids: Sequence[str],
     everything: bool,
     config_file: Path,
     as_json: bool,
     done: str,
-    change: Callable[[IMailStore, list[QueueId]], Any],
-) -> None:
-    """Do ``change`` to the entries named, or to all there are."""
+    change: Callable[[IMailStore, list[QueueEntry]], Awaitable[_Done]],
+) -> _Done:
+    """Do ``change`` to the entries named, or to all there are, and say what came of it."""
     if bool(queue_ids) == everything:
         raise click.UsageError("give either queue ids or --all")
 
-    async def operation(store: IMailStore, settings: Settings) -> int:
-        chosen = [QueueId(queue_id) for queue_id in queue_ids]
-        if everything:
-            chosen = [entry.queue_id for entry in await store.queue.entries()]
-        return await change(store, chosen)  # type: ignore[no-any-return]
+    async def operation(store: IMailStore, settings: Settings) -> tuple[int, _Done]:
+        chosen = await _chosen(store, queue_ids, everything)
+        return len(chosen), await change(store, chosen)
 
-    count = on_store(config_file, operation)
-    print_done(f"{done} {count} {'entry' if count == 1 else 'entries'}", {done: count}, as_json)
-    if count < len(queue_ids):
-        raise click.ClickException(f"{len(queue_ids) - count} not in the queue")
+    found, changed = on_store(config_file, operation)
+    left = {why: count for why, count in changed.left.items() if count}
+    text = "; ".join(
+        [f"{done} {_entries(changed.count)}", *[f"{count} {why.replace('_', ' ')}" for why, count in left.items()]]
+    )
+    print_done(text, {done: changed.count, **left}, as_json)
+    missing = len(dict.fromkeys(queue_ids)) - found
+    if missing > 0:
+        raise click.ClickException(f"{missing} not in the queue")
+    return changed
 
 
 @queue.command()
@@ -131,10 +161,15 @@ def _change(
 @config_option
 @json_option
 def flush(queue_ids: tuple[str, ...], everything: bool, config_file: Path, as_json: bool) -> None:
-    """Try entries now instead of when they are due."""
-    _change(
-        queue_ids, everything, config_file, as_json, "flushed", lambda store, ids: store.queue.flush(ids, time.time())
-    )
+    """Try entries now instead of when they are due. Those that are held must be released first."""
+
+    async def change(store: IMailStore, chosen: list[QueueEntry]) -> _Done:
+        flushed = await store.queue.flush([entry.queue_id for entry in chosen], time.time())
+        return _Done(flushed, {"still_held": sum(entry.held for entry in chosen)})
+
+    done = _change(queue_ids, everything, config_file, as_json, "flushed", change)
+    if queue_ids and done.left["still_held"]:
+        raise click.ClickException(f"{_entries(done.left['still_held'])} held: release first")
 
 
 @queue.command()
@@ -144,7 +179,12 @@ def flush(queue_ids: tuple[str, ...], everything: bool, config_file: Path, as_js
 @json_option
 def hold(queue_ids: tuple[str, ...], everything: bool, config_file: Path, as_json: bool) -> None:
     """Try entries no more until they are released."""
-    _change(queue_ids, everything, config_file, as_json, "held", lambda store, ids: store.queue.hold(ids, True))
+
+    async def change(store: IMailStore, chosen: list[QueueEntry]) -> _Done:
+        held = await store.queue.hold([entry.queue_id for entry in chosen], True)
+        return _Done(held, {"held_before": sum(entry.held for entry in chosen)})
+
+    _change(queue_ids, everything, config_file, as_json, "held", change)
 
 
 @queue.command()
@@ -153,8 +193,13 @@ def hold(queue_ids: tuple[str, ...], everything: bool, config_file: Path, as_jso
 @config_option
 @json_option
 def release(queue_ids: tuple[str, ...], everything: bool, config_file: Path, as_json: bool) -> None:
-    """Let held entries go on."""
-    _change(queue_ids, everything, config_file, as_json, "released", lambda store, ids: store.queue.hold(ids, False))
+    """Let held entries go on, when they are due; ``flush`` has them tried at once."""
+
+    async def change(store: IMailStore, chosen: list[QueueEntry]) -> _Done:
+        released = await store.queue.hold([entry.queue_id for entry in chosen], False)
+        return _Done(released, {"not_held": sum(not entry.held for entry in chosen)})
+
+    _change(queue_ids, everything, config_file, as_json, "released", change)
 
 
 @queue.command()
@@ -167,4 +212,8 @@ def delete(queue_ids: tuple[str, ...], everything: bool, yes: bool, config_file:
     """Remove entries; nobody is told."""
     if not yes:
         click.confirm("Delete without telling the senders?", abort=True, err=True)
-    _change(queue_ids, everything, config_file, as_json, "deleted", lambda store, ids: store.queue.delete(ids))
+
+    async def change(store: IMailStore, chosen: list[QueueEntry]) -> _Done:
+        return _Done(await store.queue.delete([entry.queue_id for entry in chosen]))
+
+    _change(queue_ids, everything, config_file, as_json, "deleted", change)

@@ -210,10 +210,11 @@ class IQueueStore(Interface):
         """One with all recipients. NoSuchEntry."""
 
     def flush(queue_ids: Sequence[QueueId] | None, now: float) -> Deferred[int]:
-        """Make waiting recipients due now (None: of all entries); how many entries."""
+        """Make waiting recipients due now (None: of all entries); how many entries. Those that are held stay as they
+        are, and do not count."""
 
     def hold(queue_ids: Sequence[QueueId], held: bool) -> Deferred[int]:
-        """Hold or release; how many entries."""
+        """Hold or release; how many entries were not as they are to be."""
 
     def delete(queue_ids: Sequence[QueueId]) -> Deferred[int]:
         """Remove without a report; how many entries."""

@@ -400,18 +400,23 @@ class QueueStore:
         def flush_txn(txn: Transaction) -> int:
             # The entry first, as whoever settles it does.
             if queue_ids is None:
-                flushed = txn.execute("UPDATE queue_entries SET due_at = ?", (now,))
-                txn.execute("UPDATE queue_recipients SET next_attempt = ? WHERE state = ?", (now, _WAITING))
+                flushed = txn.execute("UPDATE queue_entries SET due_at = ? WHERE held = 0", (now,))
+                txn.execute(
+                    "UPDATE queue_recipients SET next_attempt = ? WHERE state = ?"
+                    " AND content_id IN (SELECT content_id FROM queue_entries WHERE held = 0)",
+                    (now, _WAITING),
+                )
             else:
                 flushed = 0
                 for content_id in _known_ids(queue_ids):
-                    flushed += txn.execute(
-                        "UPDATE queue_entries SET due_at = ? WHERE content_id = ?", (now, content_id)
-                    )
-                    txn.execute(
-                        "UPDATE queue_recipients SET next_attempt = ? WHERE content_id = ? AND state = ?",
-                        (now, content_id, _WAITING),
-                    )
+                    if txn.execute(
+                        "UPDATE queue_entries SET due_at = ? WHERE content_id = ? AND held = 0", (now, content_id)
+                    ):
+                        flushed += 1
+                        txn.execute(
+                            "UPDATE queue_recipients SET next_attempt = ? WHERE content_id = ? AND state = ?",
+                            (now, content_id, _WAITING),
+                        )
             if flushed:
                 txn.call_after(self.wake)
             return flushed
@@ -421,7 +426,10 @@ class QueueStore:
     def hold(self, queue_ids: Sequence[QueueId], held: bool) -> Deferred[int]:
         def hold_txn(txn: Transaction) -> int:
             changed = sum(
-                txn.execute("UPDATE queue_entries SET held = ? WHERE content_id = ?", (int(held), content_id))
+                txn.execute(
+                    "UPDATE queue_entries SET held = ? WHERE content_id = ? AND held <> ?",
+                    (int(held), content_id, int(held)),
+                )
                 for content_id in _known_ids(queue_ids)
             )
             if changed and not held:

@@ -36,7 +36,7 @@ from pymailsuite.store.mailboxes import (
     find_mailbox_txn,
 )
 from pymailsuite.store.messages import MESSAGE_COLUMNS
-from pymailsuite.store.moving.returning import Returning
+from pymailsuite.store.moving.returning import Returning, likeness
 from pymailsuite.store.moving.sets import BackupFolder
 from pymailsuite.store.reputation import drop_forgotten_txn
 from pymailsuite.store.transaction import Row, Transaction
@@ -238,7 +238,9 @@ def _recount_mailboxes_txn(txn: Transaction) -> int:
 
 
 def _restore_txn(txn: Transaction, account_id: AccountId, since: float, mailbox: str | None, now: float) -> int:
-    """Bring messages back where they were, without ``\\Deleted``: the next expunge shall not take them again."""
+    """Bring messages back where they were, without ``\\Deleted``: the next expunge shall not take them again.
+
+    What has come back already, from a backup or by a client, is not brought back beside it."""
     modseq = advance_txn(txn, account_id)
     names: dict[MailboxId, str] = dict(
         txn.rows(
@@ -252,14 +254,16 @@ def _restore_txn(txn: Transaction, account_id: AccountId, since: float, mailbox:
     for mailbox_id, name in sorted(names.items()):
         if wanted is not None and name != wanted:
             continue
-        rows = txn.rows(
-            "SELECT uid, system_flags, keywords, content_id, size, internal_date, prefix FROM expunged"
-            " WHERE account_id = ? AND mailbox_id = ? AND expunged_at > ? AND content_id IS NOT NULL ORDER BY uid",
+        lost = txn.rows(
+            "SELECT e.uid, e.system_flags, e.keywords, e.content_id, e.size, e.internal_date, e.prefix, c.digest"
+            " FROM expunged e JOIN contents c ON c.content_id = e.content_id"
+            " WHERE e.account_id = ? AND e.mailbox_id = ? AND e.expunged_at > ? ORDER BY e.uid",
             (account_id, mailbox_id, since),
         )
+        target = find_mailbox_txn(txn, account_id, name)
+        rows = _not_there_txn(txn, account_id, None if target is None else target.mailbox_id, lost)
         if not rows:
             continue
-        target = find_mailbox_txn(txn, account_id, name)
         if target is None or not target.selectable:
             target = create_mailbox_txn(txn, account_id, name, None, now)
             modseq = advance_txn(txn, account_id)
@@ -286,3 +290,29 @@ def _restore_txn(txn: Transaction, account_id: AccountId, since: float, mailbox:
     if restored:
         txn.announce(account_id, modseq)
     return restored
+
+
+def _not_there_txn(
+    txn: Transaction, account_id: AccountId, mailbox_id: MailboxId | None, lost: Sequence[Row]
+) -> list[Row]:
+    """Those of ``lost`` that the mailbox has not, each once; the last columns are internal date, prefix and digest."""
+    there = set()
+    digests = sorted({bytes(row[-1]) for row in lost}) if mailbox_id is not None else []
+    for start in range(0, len(digests), _CONTENTS_AT_ONCE):
+        piece = digests[start : start + _CONTENTS_AT_ONCE]
+        there |= {
+            likeness(bytes(digest), date, bytes(prefix))
+            for date, prefix, digest in txn.rows(
+                "SELECT m.internal_date, m.prefix, c.digest FROM messages m JOIN contents c"
+                " ON c.content_id = m.content_id WHERE m.account_id = ? AND m.mailbox_id = ?"
+                f" AND c.digest IN ({', '.join('?' * len(piece))})",
+                (account_id, mailbox_id, *piece),
+            )
+        }
+    wanted = []
+    for row in lost:
+        like = likeness(bytes(row[-1]), row[-3], bytes(row[-2]))
+        if like not in there:
+            there.add(like)
+            wanted.append(row)
+    return wanted

@@ -169,6 +169,50 @@ class AliasTests(CommandCase):
     def setUp(self) -> None:
         super().setUp()
         self.run_command("domain", "add", "example.net")
+        self.run_command("account", "add", "ann@example.net", "--no-password")
+
+    def refused(self, *arguments: str, forced: bool) -> str:
+        """What is said about a command; ``forced``: it is done if it is meant."""
+        said = self.run_command(*arguments, code=1).stderr
+        if forced:
+            self.assertIn("--force", said)
+            self.run_command(*arguments, "--force")
+        else:
+            self.assertNotIn("--force", said)
+            self.run_command(*arguments, "--force", code=1)
+        return said
+
+    def test_an_alias_over_an_account_must_be_meant(self) -> None:
+        said = self.refused("alias", "set", "Ann@example.net", "bob@elsewhere.test", forced=True)
+        self.assertIn("is an account", said)
+        self.run_command("alias", "set", "ann@example.net", "bob@elsewhere.test", "ANN@EXAMPLE.net")
+
+    def test_an_account_under_an_alias_must_be_meant(self) -> None:
+        self.run_command("alias", "set", "sales@example.net", "ann@example.net", "bob@elsewhere.test")
+        said = self.refused("account", "add", "Sales@example.net", "--no-password", forced=True)
+        self.assertIn("is an alias that leads to ann@example.net, bob@elsewhere.test", said)
+
+    def test_a_loop_is_refused_however_long_and_hidden_it_is(self) -> None:
+        self.assertIn("circle", self.refused("alias", "set", "a@example.net", "a@example.net", forced=False))
+        self.run_command("alias", "set", "a@example.net", "b@example.net", "ann@example.net", "--force")
+        self.run_command("alias", "set", "b@example.net", "c+x@example.net", "ann@example.net", "--force")
+        for targets in (["A@example.net"], ["ann@example.net", "a+y@example.net"], ["c+z@example.net"]):
+            said = self.refused("alias", "set", "c@example.net", *targets, forced=False)
+            self.assertIn("aliases would lead in a circle: c@example.net to ", said)
+        self.run_command("domain", "catch-all", "example.net", "a@example.net")
+        self.assertIn("circle", self.refused("alias", "set", "b@example.net", "nobody@example.net", forced=False))
+
+    def test_a_target_that_does_not_exist_must_be_meant(self) -> None:
+        said = self.refused("alias", "set", "sales@example.net", "ann@example.net", "noboody@example.net", forced=True)
+        self.assertIn("there is no noboody@example.net", said)
+        for target in ("ann+x@example.net", "postmaster@example.net", "who@elsewhere.test"):
+            self.run_command("alias", "set", "sales@example.net", target)
+        self.run_command("account", "disable", "ann@example.net")
+        self.assertIn("is disabled", self.refused("alias", "set", "x@example.net", "ann@example.net", forced=True))
+
+    def test_a_domain_that_is_not_ours_must_be_meant(self) -> None:
+        said = self.refused("alias", "set", "sales@elsewhere.test", "ann@example.net", forced=True)
+        self.assertIn("elsewhere.test is not a domain of ours", said)
 
     def test_an_alias_is_set_listed_and_removed(self) -> None:
         self.run_command("alias", "set", "sales@example.net", "ann@example.net", "bob@elsewhere.test")

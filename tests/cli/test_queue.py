@@ -59,6 +59,26 @@ class QueueTests(CommandCase):
         queue_id = self.enqueue()
         self.assertEqual(self.run_command("queue", "flush", queue_id).stdout, "flushed 1 entry\n")
 
+    def test_what_is_held_is_not_said_to_be_flushed(self) -> None:
+        first, second = self.enqueue(), self.enqueue()
+        self.run_command("queue", "hold", first)
+        done = self.run_command("queue", "flush", first, code=1)
+        self.assertEqual(done.stdout, "flushed 0 entries; 1 still held\n")
+        self.assertIn("1 entry held: release first", done.stderr)
+        self.assertEqual(self.answer("queue", "flush", "--all"), {"flushed": 1, "still_held": 1})
+        due = {entry["queue_id"]: entry["next_attempt"] for entry in self.answer("queue", "list")}
+        self.assertEqual(due[first], "2026-02-02T02:50:00Z")
+        self.assertNotEqual(due[second], due[first])
+        self.assertEqual(self.run_command("queue", "flush", second, second).stdout, "flushed 1 entry\n")
+
+    def test_only_what_was_held_is_said_to_be_released(self) -> None:
+        first, second = self.enqueue(), self.enqueue()
+        self.assertEqual(self.answer("queue", "hold", first), {"held": 1})
+        self.assertEqual(self.answer("queue", "hold", "--all"), {"held": 1, "held_before": 1})
+        self.assertEqual(self.answer("queue", "release", first), {"released": 1})
+        self.assertEqual(self.run_command("queue", "release", "--all").stdout, "released 1 entry; 1 not held\n")
+        self.assertEqual(self.answer("queue", "release", second), {"released": 0, "not_held": 1})
+
     def test_an_entry_is_deleted_after_a_question(self) -> None:
         queue_id = self.enqueue()
         self.run_command("queue", "delete", queue_id, stdin="n\n", code=1)

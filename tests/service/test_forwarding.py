@@ -53,6 +53,7 @@ class ForwardingTests(unittest.TestCase):
             "dns": {"servers": [zone.address]},
             "relay": {"port": cls.peer.port, "idle_close": "200ms"},
             "dkim_sign": {"keys": [{"domain": "example.test", "selector": "s1", "file": str(folder / "s1.pem")}]},
+            "arc": {"seal": True},
             "bounce_tags": {"domains": ["example.test"], "action": "reject"},
         }
         cls.server = stack.enter_context(running(TunedServer(folder, ["ann"], settings)))

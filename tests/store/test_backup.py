@@ -300,6 +300,7 @@ class BackupContract(MovingCase):
             self.assertGreaterEqual(planned[1], there)
             self.assertEqual(self.texts("Archive"), texts["Archive"])
             self.assertEqual(self.restore_mail()[0], {})
+            self.assertEqual(fired(self.store.upkeep.restore_expunged(self.ann.account_id, 0.0, "Archive")), 0)
             self.assertEqual(fired(self.store.upkeep.verify(True)), [])
 
     def test_one_mailbox_comes_back_into_another_account(self) -> None:

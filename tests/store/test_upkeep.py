@@ -133,6 +133,23 @@ class UpkeepContract(StoreTestCase):
         self.assertEqual(changes.expunged, UidSet.of([1]))
         self.assert_sound()
 
+    @acceptance("S098")
+    def test_what_has_come_back_already_is_not_brought_back_twice(self) -> None:
+        self.append(self.ann, "INBOX", ONE, TWO)
+        self.remove_all()
+        self.assertEqual(self.result(self.upkeep.restore_expunged(self.ann.account_id, 0.0, None)), 2)
+        self.assertEqual(self.result(self.upkeep.restore_expunged(self.ann.account_id, 0.0, None)), 0)
+        self.remove_all()
+        # As a restore from a backup would have it: there, and among what was expunged too.
+        self.append(self.ann, "INBOX", ONE)
+        self.assertEqual(self.result(self.upkeep.restore_expunged(self.ann.account_id, 0.0, None)), 1)
+        self.assertEqual(self.subjects("INBOX"), [ONE, TWO])
+        self.remove_all()
+        # Expunged twice, it still is one message.
+        self.assertEqual(self.result(self.upkeep.restore_expunged(self.ann.account_id, 0.0, None)), 2)
+        self.assertEqual(sorted(self.subjects("INBOX")), sorted([ONE, TWO]))
+        self.assert_sound()
+
     def test_a_moved_message_is_not_brought_back_twice(self) -> None:
         self.append(self.ann, "INBOX", ONE)
         inbox = self.result(self.mail.mailbox("INBOX")).mailbox_id

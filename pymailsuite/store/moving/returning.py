@@ -163,9 +163,9 @@ class Returning:
         for message in messages:
             if message.content_id not in digests:
                 raise BackupFault(f"{self._backup.path}: content {message.content_id} is not in it")
-            likeness = _likeness(digests[message.content_id], message.internal_date, message.prefix)
-            if there[message.mailbox][likeness]:
-                there[message.mailbox][likeness] -= 1
+            like = likeness(digests[message.content_id], message.internal_date, message.prefix)
+            if there[message.mailbox][like]:
+                there[message.mailbox][like] -= 1
                 returned.there += 1
             else:
                 lost.append(message)
@@ -190,7 +190,7 @@ class Returning:
             )
 
         while rows := await self._database.read("read messages", read_txn):
-            found.update(_likeness(bytes(digest), date, bytes(prefix)) for _, digest, date, prefix in rows)
+            found.update(likeness(bytes(digest), date, bytes(prefix)) for _, digest, date, prefix in rows)
             after = rows[-1][0]
         return found
 
@@ -337,7 +337,7 @@ class _Content:
         return content_id
 
 
-def _likeness(digest: bytes, internal_date: float, prefix: bytes) -> bytes:
+def likeness(digest: bytes, internal_date: float, prefix: bytes) -> bytes:
     """What two messages have in common if they are one and the same."""
     return blake2b(digest + repr(float(internal_date)).encode() + b"\0" + prefix, digest_size=16).digest()
 

@@ -1,0 +1,29 @@
+"""What commands on accounts, aliases and domains refuse unless they are told that it is meant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from pymailsuite.config.settings import Settings
+from pymailsuite.directory.alias_check import AliasCheck, AliasFault
+from pymailsuite.directory.roles import RoleAddresses
+from pymailsuite.errors import Refusal
+from pymailsuite.interfaces import IMailStore
+
+force_option = click.option("--force", is_flag=True, help="Do it though it does not look right.")
+
+
+def alias_check(store: IMailStore, settings: Settings) -> AliasCheck:
+    """What looks for faults in this store."""
+    roles = RoleAddresses(settings.server.hostname, [settings.dmarc.report_from])
+    return AliasCheck(settings.directory, store.directory, roles)
+
+
+def refuse_faults(faults: Sequence[AliasFault], force: bool) -> None:
+    """Refusal for faults, unless all of them may be meant and ``force`` says that they are."""
+    wrong = [fault for fault in faults if not (force and fault.may_be_meant)]
+    if wrong:
+        hint = " (--force does it all the same)" if all(fault.may_be_meant for fault in wrong) else ""
+        raise Refusal("; ".join(fault.text for fault in wrong) + hint)
