@@ -385,8 +385,8 @@ class MailService(MultiService):
         tallies: dict[str, Tally] = {}
         for service in self.listening:
             # A service with TLS from the start shares the factory, and so the tally, of the one without.
-            if service.tls is None:
-                tallies[service.name] = cast(ShellFactory, service.factory).tally
+            if service.tls is None or isinstance(service.factory, WebFactory):
+                tallies[service.name] = cast(ShellFactory | WebFactory, service.factory).tally
             if isinstance(service.factory, ImapFactory):
                 tallies["imap accounts"] = service.factory.shared.per_account
         return tallies

@@ -54,6 +54,8 @@ class Page:
 
 NOT_FOUND: Final = Page(404, b"There is nothing here.\n")
 TOO_LONG: Final = Page(413, b"The request is too long.\n")
+UNCLEAR: Final = Page(400, b"It cannot be told what is asked, or of whom.\n")
+NO_PROXY: Final = Page(501, b"There is no way on from here.\n")
 FAILED: Final = Page(503, b"This cannot be answered now.\n", fields=(("Retry-After", "30"),))
 
 
