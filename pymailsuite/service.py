@@ -219,7 +219,10 @@ class MailService(MultiService):
         settings = self.settings
         hostname = settings.server.hostname
         read_content = self.store.read_content
-        relay = Relay(settings.relay, hostname, self._resolver, read_content, reactor, judge=self._judge)
+        in_thread = partial(deferToThreadPool, reactor, reactor.getThreadPool())
+        relay = Relay(
+            settings.relay, hostname, self._resolver, read_content, reactor, judge=self._judge, in_thread=in_thread
+        )
         signer = self._signer(reactor)
         reports = ReportWriter(self.store, recipients, reactor, settings.queue.return_size, signer)
         here = LateDelivery(recipients, reactor)

@@ -1,8 +1,10 @@
 """Sends one message on to where its recipients' domain takes mail, and says what became of each of them.
 
-An attempt goes through the domain's addresses in order. A host that cannot be reached, greets with 4xx or 5xx, or goes
-away before the message was sent gives no verdict: the recipients it said nothing of are tried at the next address
-(RFC 5321 §5.1). Those nobody said anything of wait. What a host does say of a recipient is final for this attempt.
+An attempt goes through the domain's addresses in order. A host that cannot be reached, greets with 4xx or 5xx, goes
+away before the message was sent or cannot take it as it is gives no verdict: the recipients it said nothing of are
+tried at the next address (RFC 5321 §5.1). What a host does say of a recipient is final for this attempt. Recipients
+nobody said anything of wait; if all hosts can be reached and none can take the message, not in 7 bits either, they
+fail.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Sequence
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -19,13 +21,15 @@ from pymailsuite.config.sections.relay import RelaySettings
 from pymailsuite.dns.judge import AddressJudge
 from pymailsuite.errors import MailError
 from pymailsuite.interfaces import IResolver, Outcome, QueuedRecipient, QueueEntry, RecipientState
-from pymailsuite.relay.connection import Content, HostUnavailable, RelayConnection
+from pymailsuite.message.seven_bits import NotConvertible
+from pymailsuite.relay.connection import HostUnavailable, RelayConnection
 from pymailsuite.relay.connector import Connector
+from pymailsuite.relay.octets import PREFETCH, Converter, InThread, Octets, stored_octets
 from pymailsuite.relay.pool import ConnectionPool
-from pymailsuite.relay.route import Destination, Routes, Unroutable
-from pymailsuite.relay.session import Finished, HostProblem, MessageEnvelope
-from pymailsuite.relay.verdict import Verdict
-from pymailsuite.values import MAX_CHUNK, BodyType, ContentId
+from pymailsuite.relay.route import Destination, Routes, Target, Unroutable
+from pymailsuite.relay.session import Finished, HostProblem, MessageEnvelope, Unfit
+from pymailsuite.relay.verdict import NO_REPLY, Verdict
+from pymailsuite.values import ContentId
 from pymailsuite.wire.dots import BareLineEnd
 
 log = Logger()
@@ -37,18 +41,7 @@ _WORDS = {
     RecipientState.EXPIRED: "expired",
 }
 
-_PREFETCH = 64 * 1024
-"""A message of up to this size is read while it waits for its connection; a longer one when it has it."""
-
 _NO_HOST = HostProblem("4.4.1", "no host to try")
-
-
-@frozen
-class _Needs:
-    """What a host must be able to do for a message; found out only when asked for."""
-
-    eight_bit: bool
-    utf8_header: bool
 
 
 @define
@@ -57,10 +50,13 @@ class _Attempt:
 
     entry: QueueEntry
     waiting: list[QueuedRecipient]
-    read: Callable[[int, int], Deferred[bytes]]
-    first: bytes
-    needs: _Needs | None = None
-    problem: HostProblem = _NO_HOST
+    octets: Octets
+    problem: HostProblem | None = None
+    """What the last host that could not be used had."""
+    unfit: dict[int, tuple[Unfit, str]] = field(factory=dict)
+    """By recipient: why the last host (and its name) that was reached could not take the message for it."""
+    seven_bits: list[Destination] = field(factory=list)
+    """The hosts that would take it in 7 bits."""
     host: str = ""
     outcomes: list[Outcome] = field(factory=list)
 
@@ -79,6 +75,33 @@ class _Attempt:
         """The same for all that wait."""
         for recipient in self.waiting:
             self.end(recipient, verdict)
+        self.waiting = []
+
+    def note_unfit(self, destination: Destination, unfit: dict[int, Unfit]) -> None:
+        """A host that was reached cannot take the message for these recipients."""
+        for position, why in unfit.items():
+            self.unfit[position] = (why, destination.target.host)
+        if destination not in self.seven_bits and any(why.takes_seven_bits for why in unfit.values()):
+            self.seven_bits.append(destination)
+
+    def note_unconvertible(self, reason: str) -> None:
+        """The message cannot be had in 7 bits."""
+        for position, (unfit, host) in self.unfit.items():
+            if unfit.takes_seven_bits:
+                reply = f"{unfit.verdict.reply}; it is not converted: {reason}"
+                self.unfit[position] = (Unfit(evolve(unfit.verdict, reply=reply)), host)
+
+    def settle_rest(self) -> None:
+        """All hosts have been asked. Where one could not be used, it may be the one that takes the message later."""
+        problem = self.problem
+        for recipient in self.waiting:
+            unfit, host = self.unfit.get(recipient.position, (None, self.host))
+            if problem is None and unfit is not None:
+                self.host = host
+                self.end(recipient, unfit.verdict)
+            else:
+                said = problem or _NO_HOST
+                self.end(recipient, Verdict(RecipientState.WAITING, said.status, said.reply))
         self.waiting = []
 
     def end(self, recipient: QueuedRecipient, verdict: Verdict) -> None:
@@ -102,6 +125,7 @@ class Relay:
     addresses; None: one with the usual settings.
 
     ``read_content`` is :meth:`pymailsuite.interfaces.IMailStore.read_content`; ``reactor`` is IReactorTCP as well.
+    ``in_thread`` calls a function in a thread; None: at once, here.
     """
 
     def __init__(
@@ -114,8 +138,10 @@ class Relay:
         rng: random.Random | None = None,
         own_names: Iterable[str] = (),
         judge: AddressJudge | None = None,
+        in_thread: InThread | None = None,
     ) -> None:
         self._settings = settings
+        self._converter = Converter(settings.convert_size, in_thread)
         self._read_content = read_content
         # Only shares load among equal hosts.
         self._routes = Routes(settings, resolver, (host_name, *own_names), rng or random.Random(), judge)  # noqa: S311
@@ -129,9 +155,7 @@ class Relay:
         """Try to send ``entry`` to ``recipients``, all of ``route``: an outcome for each, whatever happens.
 
         Their ``next_attempt`` is for the caller to set."""
-        attempt = _Attempt(
-            entry, list(recipients), lambda start, stop: entry.read(self._read_content, start, stop), b""
-        )
+        attempt = _Attempt(entry, list(recipients), stored_octets(entry, self._read_content))
         try:
             await self._go(attempt, route)
         except CancelledError:
@@ -153,86 +177,98 @@ class Relay:
         except Unroutable as reason:
             attempt.settle_all(Verdict(reason.state, reason.status, reason.text))
             return
-        size = attempt.entry.size
-        if size <= _PREFETCH:
-            attempt.first = await attempt.read(0, size)
-        for target in targets[: self._settings.hosts_per_attempt]:
-            attempt.host = target.host
-            await self._try(attempt, self._routes.destination(route, target))
+        if attempt.octets.size <= PREFETCH:
+            await attempt.octets.prefetch()
+        tried = 0
+        for target in _doubtful_last(targets, attempt.waiting):
+            destination = self._routes.destination(route, target)
+            # One that has only been asked what it can do has not been tried.
+            tried += await self._try(attempt, destination)
             if not attempt.waiting:
                 return
-        problem = attempt.problem
-        attempt.settle_all(Verdict(RecipientState.WAITING, problem.status, problem.reply))
+            if tried >= self._settings.hosts_per_attempt:
+                break
+        if attempt.seven_bits:
+            await self._try_in_seven_bits(attempt)
+        attempt.settle_rest()
 
-    async def _try(self, attempt: _Attempt, destination: Destination) -> None:
-        """At one address: in as many transactions as the number of recipients needs."""
+    async def _try_in_seven_bits(self, attempt: _Attempt) -> None:
+        """At the hosts that take no more, after all others."""
+        stored = attempt.octets
+        await self._converter.take_place(stored)
+        try:
+            attempt.octets = await self._converter.convert(attempt.entry, stored)
+            log.info(
+                "{event} {queue_id}: {octets} octets in 7 bits",
+                event="relay.converted",
+                queue_id=attempt.entry.queue_id,
+                octets=attempt.octets.size,
+            )
+            for destination in attempt.seven_bits:
+                await self._try(attempt, destination)
+                if not attempt.waiting:
+                    return
+        except NotConvertible as reason:
+            attempt.note_unconvertible(str(reason))
+        finally:
+            attempt.octets = stored
+            self._converter.leave_place(stored)
+
+    async def _try(self, attempt: _Attempt, destination: Destination) -> bool:
+        """At one address: in as many transactions as the number of recipients needs. False if it cannot take the
+        message, and was not asked to."""
+        attempt.host = destination.target.host
         fresh = False
-        while attempt.waiting:
+        unfit: dict[int, Unfit] = {}
+        while waiting := [recipient for recipient in attempt.waiting if recipient.position not in unfit]:
             try:
                 connection = await self._pool.acquire(destination, fresh)
             except HostUnavailable as unavailable:
                 attempt.problem = unavailable.problem
-                return
+                return True
             reused = connection.messages > 0
+            batch = waiting[: self._settings.recipients_per_transaction]
             try:
-                finished = await self._transact(attempt, connection)
+                finished = await self._transact(attempt, connection, batch)
             finally:
                 self._pool.release(connection)
             if finished is None:
-                return
-            attempt.settle(finished.verdicts)
+                return True
+            attempt.note_unfit(destination, finished.unfit)
+            unfit |= finished.unfit
+            attempt.settle({one: verdict for one, verdict in finished.verdicts.items() if one not in unfit})
             if finished.problem is None:
                 continue
             attempt.problem = finished.problem
             if fresh or not reused:
-                return
+                return True
             # A kept connection may have been closed by the host meanwhile: that says nothing of the host.
             fresh = True
+        return not unfit
 
-    async def _transact(self, attempt: _Attempt, connection: RelayConnection) -> Finished | None:
+    async def _transact(
+        self, attempt: _Attempt, connection: RelayConnection, batch: Sequence[QueuedRecipient]
+    ) -> Finished | None:
         """One transaction; None if the message cannot be sent by anybody and all has been said."""
-        entry = attempt.entry
-        if not attempt.first:
-            attempt.first = await attempt.read(0, min(entry.size, MAX_CHUNK))
-        needs = await self._needs(attempt, connection)
-        batch = attempt.waiting[: self._settings.recipients_per_transaction]
+        octets = attempt.octets
+        await octets.prefetch()
+        needs = await octets.needs_of(connection.extensions)
         envelope = MessageEnvelope(
-            reverse_path=entry.reverse_path,
+            reverse_path=attempt.entry.reverse_path,
             recipients=tuple((recipient.position, recipient.address) for recipient in batch),
-            size=entry.size,
+            size=octets.size,
             eight_bit=needs.eight_bit,
             utf8_header=needs.utf8_header,
         )
         try:
-            return await connection.send_message(envelope, Content(attempt.first, entry.size, attempt.read))
+            return await connection.send_message(envelope, octets.content())
         except BareLineEnd as error:
             attempt.settle_all(Verdict(RecipientState.FAILED, "5.6.0", str(error)))
             return None
 
-    async def _needs(self, attempt: _Attempt, connection: RelayConnection) -> _Needs:
-        """What the message asks of this host. What the sender declared is enough for a host that can do it; for one
-        that cannot, the octets are looked at: most messages declared 8-bit are not."""
-        entry, offered = attempt.entry, connection.extensions
-        eight_bit = entry.body == BodyType.EIGHTBITMIME.value
-        utf8 = entry.smtputf8
-        if (not eight_bit or "8BITMIME" in offered) and (not utf8 or "SMTPUTF8" in offered):
-            return _Needs(eight_bit, utf8)
-        if attempt.needs is None:
-            header = attempt.first[: entry.header_size]
-            attempt.needs = _Needs(
-                eight_bit and not await _is_ascii(attempt),
-                utf8 and not header.isascii(),
-            )
-        return attempt.needs
 
-
-async def _is_ascii(attempt: _Attempt) -> bool:
-    piece, position = attempt.first, 0
-    while piece:
-        if not piece.isascii():
-            return False
-        position += len(piece)
-        if position >= attempt.entry.size:
-            break
-        piece = await attempt.read(position, min(position + MAX_CHUNK, attempt.entry.size))
-    return True
+def _doubtful_last(targets: Sequence[Target], recipients: Sequence[QueuedRecipient]) -> list[Target]:
+    """The targets, but hosts that did not answer after the whole message the last time come after the others: where
+    that is their way, the message would never get past them."""
+    doubtful = {recipient.last_host for recipient in recipients if recipient.last_reply.startswith(NO_REPLY)}
+    return sorted(targets, key=lambda target: target.host in doubtful) if doubtful else list(targets)

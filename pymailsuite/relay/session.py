@@ -21,7 +21,7 @@ from attrs import evolve, field, frozen
 
 from pymailsuite.errors import PeerError
 from pymailsuite.interfaces import RecipientState
-from pymailsuite.relay.verdict import Verdict, refusal_of, status_of, verdict_of
+from pymailsuite.relay.verdict import NO_REPLY, Verdict, refusal_of, status_of, verdict_of
 from pymailsuite.sasl import ClientMechanism, choose_client_mechanism
 from pymailsuite.smtp.client import (
     BadReply,
@@ -35,7 +35,6 @@ from pymailsuite.smtp.client import (
 from pymailsuite.values import Address
 
 _DATA: Final = b"DATA\r\n"
-_NO_UTF8: Final = "server does not offer SMTPUTF8, which the message needs"
 
 
 class Wait(enum.Enum):
@@ -102,11 +101,24 @@ class SendContent:
 
 
 @frozen
+class Unfit:
+    """Why this host cannot take the message for a recipient. ``verdict`` is the last word if no other host can.
+
+    ``takes_seven_bits``: the message would do in 7 bits."""
+
+    verdict: Verdict
+    takes_seven_bits: bool = False
+
+
+@frozen
 class Finished:
-    """The transaction is over. Recipients without a verdict may be tried at another host; ``problem`` is why."""
+    """The transaction is over. Recipients without a verdict may be tried at another host; ``problem`` is why.
+
+    So may those in ``unfit``, of whom nothing was said to the host; their verdicts stand if no other takes them."""
 
     verdicts: dict[int, Verdict]
     problem: HostProblem | None = None
+    unfit: dict[int, Unfit] = field(factory=dict)
 
 
 @frozen
@@ -135,8 +147,10 @@ class ClientSession:
         self._tls_pending = False
         self._ended = False
         self._extensions: dict[str, str] = {}
+        self._knows_ehlo = True
         self._envelope: MessageEnvelope | None = None
         self._verdicts: dict[int, Verdict] = {}
+        self._unfit: dict[int, Unfit] = {}
         self._accepted: list[int] = []
         self._sending = False
         self._content_sent = False
@@ -201,6 +215,7 @@ class ClientSession:
     def _hello_answered(self, reply: Reply) -> None:
         if reply.code == 250:
             self._extensions = extensions(reply)
+            self._knows_ehlo = True
             self._after_hello()
         elif reply.code // 100 == 5:
             # RFC 5321 §3.2: an old server; no extension is used with it.
@@ -211,6 +226,7 @@ class ClientSession:
     def _old_hello_answered(self, reply: Reply) -> None:
         if reply.code == 250:
             self._extensions = {}
+            self._knows_ehlo = False
             self._after_hello()
         else:
             self._host_failed(reply)
@@ -281,16 +297,16 @@ class ClientSession:
     def begin(self, envelope: MessageEnvelope) -> None:
         """Begin a transaction; the session must be ``idle``. A Finished event ends it, whatever happens."""
         self.step += 1
-        self._verdicts = self._unnameable(envelope)
-        if self._verdicts:
-            left = tuple([one for one in envelope.recipients if one[0] not in self._verdicts])
-            envelope = evolve(envelope, recipients=left)
+        self._verdicts, self._unfit = self._unnameable(envelope)
+        if self._verdicts or self._unfit:
+            left = [one for one in envelope.recipients if one[0] not in self._verdicts and one[0] not in self._unfit]
+            envelope = evolve(envelope, recipients=tuple(left))
         self._envelope = envelope
         self._accepted = []
         self._sending = self._content_sent = False
-        refusal = self._impossible(envelope)
-        if refusal is not None or not envelope.recipients:
-            self._verdicts.update((position, refusal) for position, _ in envelope.recipients if refusal is not None)
+        unfit = self._unfit_for(envelope)
+        if unfit is not None or not envelope.recipients:
+            self._unfit.update((position, unfit) for position, _ in envelope.recipients if unfit is not None)
             self._finish()
             return
         if self._needs_reset:
@@ -322,31 +338,40 @@ class ClientSession:
             self._later.append((command, Wait.COMMAND, _bind(self._recipient_answered, position)))
         self._later.append((_DATA, Wait.DATA, self._data_answered))
 
-    def _unnameable(self, envelope: MessageEnvelope) -> dict[int, Verdict]:
-        """Recipients whose address this server, or any, cannot be told; the others need not suffer for that."""
-        verdicts = {}
+    def _unnameable(self, envelope: MessageEnvelope) -> tuple[dict[int, Verdict], dict[int, Unfit]]:
+        """Recipients whose address no server, or not this one, can be told; the others need not suffer for that."""
+        verdicts, unfit = {}, {}
         may_be_utf8 = "SMTPUTF8" in self._extensions or _needs_utf8(evolve(envelope, recipients=()))
         for position, address in envelope.recipients:
             if not may_be_utf8 and _needs_utf8_itself(address):
-                verdicts[position] = Verdict(RecipientState.FAILED, "5.6.7", _NO_UTF8)
+                unfit[position] = self._lacks("SMTPUTF8", "6.7")
             elif not str(address).isprintable():
                 try:
                     rcpt_command(address)
                 except UnsendableAddress as error:
                     verdicts[position] = Verdict(RecipientState.FAILED, error.enhanced_code, str(error))
-        return verdicts
+        return verdicts, unfit
 
-    def _impossible(self, envelope: MessageEnvelope) -> Verdict | None:
+    def _unfit_for(self, envelope: MessageEnvelope) -> Unfit | None:
         """What this server cannot take, so that asking it would be in vain."""
         limit = self._extensions.get("SIZE", "")
         if limit.isdigit() and 0 < int(limit) < envelope.size:
-            return Verdict(RecipientState.FAILED, "5.3.4", f"message of {envelope.size} octets, server takes {limit}")
+            text = f"message of {envelope.size} octets, server takes {limit}"
+            return Unfit(Verdict(RecipientState.FAILED, "5.3.4", text))
         if _needs_utf8(envelope) and "SMTPUTF8" not in self._extensions:
-            return Verdict(RecipientState.FAILED, "5.6.7", _NO_UTF8)
+            # RFC 6531 §3.2: who wrote it in UTF-8 asked for it to go so; it is not written again.
+            return self._lacks("SMTPUTF8", "6.7")
         if envelope.eight_bit and "8BITMIME" not in self._extensions:
-            # Departs from RFC 6152 §3: no conversion to 7 bits, which would break signatures; it says so instead.
-            return Verdict(RecipientState.FAILED, "5.6.3", "server does not offer 8BITMIME, which the message needs")
+            return self._lacks("8BITMIME", "6.3", takes_seven_bits=True)
         return None
+
+    def _lacks(self, extension: str, detail: str, takes_seven_bits: bool = False) -> Unfit:
+        """A server that does not know EHLO now may do so later: some that are overloaded fall back to that."""
+        if not self._knows_ehlo:
+            text = f"server knows HELO only, and the message needs {extension}"
+            return Unfit(Verdict(RecipientState.WAITING, f"4.{detail}", text), takes_seven_bits)
+        text = f"server does not offer {extension}, which the message needs"
+        return Unfit(Verdict(RecipientState.FAILED, f"5.{detail}", text), takes_seven_bits)
 
     def _send_later(self) -> None:
         """Send the next command of the envelope; with PIPELINING all of them (RFC 2920)."""
@@ -410,7 +435,9 @@ class ClientSession:
         self._later.clear()
         # Without the final dot the server may still have our MAIL.
         self._needs_reset = not self._content_sent
-        self._events.append(Finished(self._verdicts, problem))
+        unfit = self._unfit
+        verdicts = {position: one.verdict for position, one in unfit.items()} | self._verdicts
+        self._events.append(Finished(verdicts, problem, unfit))
 
     # --- the end
 
@@ -433,7 +460,7 @@ class ClientSession:
         if self._content_sent:
             # The reply to the final dot is lost. To try elsewhere at once would double the message if the server has
             # it; a later attempt may double it too, but losing it is worse (RFC 1047).
-            doubt = Verdict(RecipientState.WAITING, problem.status, f"no reply after the message: {problem.reply}")
+            doubt = Verdict(RecipientState.WAITING, problem.status, f"{NO_REPLY}: {problem.reply}")
             for position in self._accepted:
                 self._verdicts.setdefault(position, doubt)
         self._finish(problem)

@@ -7,6 +7,9 @@ from attrs import frozen
 from pymailsuite.interfaces import RecipientState
 from pymailsuite.smtp.client import Reply
 
+NO_REPLY = "no reply after the message"
+"""How the reply of a verdict begins where a host may have the message, and may not."""
+
 
 @frozen
 class Verdict:

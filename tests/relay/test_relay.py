@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from email import message_from_bytes
 from typing import Any
 
+from attrs import evolve
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -24,6 +26,7 @@ from tests.support.smtp_sink import CLOSE, SILENCE, MemoryInternet, SmtpSink
 
 DELIVERED, WAITING, FAILED = RecipientState.DELIVERED, RecipientState.WAITING, RecipientState.FAILED
 HELLO = b"Subject: hello\r\n\r\nWorld\r\n"
+EIGHT_BIT = "Subject: x\r\n\r\nGrüße\r\n".encode()
 
 
 class RelayTestCase(SynchronousTestCase):
@@ -283,7 +286,20 @@ class ContentTests(RelayTestCase):
 
     def test_bare_line_ends_are_never_sent(self) -> None:
         sink = self.host("192.0.2.3")
-        for octets in (b"a\nb\r\n", b"a\rb\r\n"):
+        ordinary = b"x" * 76 + b"\r\n"
+        many = ordinary * (2 * MAX_CHUNK // len(ordinary))
+        for octets in (
+            b"a\nb\r\n",
+            b"a\rb\r\n",
+            # What other hosts might take for an end, and for what follows it.
+            b"a\n.\r\nMAIL FROM:<x@y.example>\r\n",
+            b"a\r.\r\nMAIL FROM:<x@y.example>\r\n",
+            b"a\r\n.\rMAIL FROM:<x@y.example>\r\n",
+            b"a\n.\n",
+            b"\r.\r",
+            b"a\r\r\n.\r\n",
+            many[: MAX_CHUNK - 1] + b"\r.\r\n" + many,
+        ):
             outcomes = self.attempt(self.entry("bob@one.example", octets=octets))
             self.assertEqual(self.states(outcomes), [(FAILED, "5.6.0")])
         self.assertEqual(sink.messages, [])
@@ -320,14 +336,94 @@ class ContentTests(RelayTestCase):
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
         self.assertEqual(len(sink.messages), 1)
 
-    def test_eight_bit_mail_goes_where_it_is_taken(self) -> None:
-        octets = "Subject: x\r\n\r\nü\r\n".encode()
-        self.assertEqual(self.relayed(octets, body="8BITMIME"), octets)
-        self.internet.unplug("192.0.2.3", 25)
-        relay = self.make_relay()
-        self.host("192.0.2.3", extensions=["PIPELINING"])
-        entry = self.entry("bob@one.example", octets=octets, body="8BITMIME")
-        self.assertEqual(self.states(self.attempt(entry, relay)), [(FAILED, "5.6.3")])
+    def test_eight_bit_mail_goes_as_it_is_where_it_is_taken(self) -> None:
+        self.assertEqual(self.relayed(EIGHT_BIT, body="8BITMIME"), EIGHT_BIT)
+
+    @acceptance("S051")
+    def test_eight_bit_mail_is_converted_where_it_is_not_taken(self) -> None:
+        for fields in ({"body": "8BITMIME"}, {}):
+            for options in ({"extensions": ["PIPELINING", "SIZE 1000"]}, {"script": {"EHLO": "502 what?"}}):
+                self.setUp()
+                sink = self.host("192.0.2.3", **options)
+                entry = self.entry("bob@one.example", octets=EIGHT_BIT, **fields)
+                self.assertEqual(self.states(self.attempt(entry)), [(DELIVERED, "2.0.0")])
+                (taken,) = sink.messages
+                self.assertTrue(taken.content.isascii())
+                self.assertNotIn("BODY", taken.mail_parameters)
+                self.assertEqual(message_from_bytes(taken.content).get_payload(decode=True), "Grüße\r\n".encode())
+                if "extensions" in options:
+                    self.assertEqual(taken.mail_parameters, f"SIZE={len(taken.content)}")
+
+    @acceptance("S051")
+    def test_a_message_that_its_sender_has_signed_is_not_converted(self) -> None:
+        signed = b"DKIM-Signature: v=1; d=a.example\r\n" + EIGHT_BIT
+        for script, outcome in (({}, (FAILED, "5.6.3")), ({"EHLO": "502 what?"}, (WAITING, "4.6.3"))):
+            self.setUp()
+            sink = self.host("192.0.2.3", script, extensions=[])
+            (result,) = self.attempt(self.entry("bob@one.example", octets=signed, body="8BITMIME"))
+            self.assertEqual((result.state, result.status), outcome)
+            self.assertIn("DKIM-Signature would break", result.reply)
+            self.assertEqual(sink.messages, [])
+
+    def test_our_own_signature_goes_when_the_message_is_converted(self) -> None:
+        sink = self.host("192.0.2.3", extensions=[])
+        prefix = b"DKIM-Signature: v=1;\r\n d=a.example\r\nX-Ours: yes\r\n"
+        entry = evolve(self.entry("bob@one.example", octets=EIGHT_BIT), prefix=prefix)
+        entry = evolve(entry, size=entry.size + len(prefix), header_size=entry.header_size + len(prefix))
+        self.assertEqual(self.states(self.attempt(entry)), [(DELIVERED, "2.0.0")])
+        self.assertTrue(sink.messages[0].content.startswith(b"X-Ours: yes\r\nSubject"))
+
+    def test_conversion_has_a_limit_of_size_and_can_be_switched_off(self) -> None:
+        self.host("192.0.2.3", extensions=[])
+        entry = self.entry("bob@one.example", octets=EIGHT_BIT)
+        self.assertEqual(self.states(self.attempt(entry, self.make_relay(convert_size=0))), [(FAILED, "5.6.3")])
+
+    def test_a_long_message_is_converted_and_sent_in_pieces(self) -> None:
+        sink = self.host("192.0.2.3", extensions=[])
+        octets = b"Subject: long\r\n\r\n" + ("Zeile für Zeile, und alle lang genug dafür\r\n" * 60_000).encode()
+        self.assertEqual(
+            self.states(self.attempt(self.entry("bob@one.example", octets=octets))), [(DELIVERED, "2.0.0")]
+        )
+        self.assertEqual(message_from_bytes(sink.messages[0].content).get_payload(decode=True), octets[17:])
+
+    @acceptance("S051")
+    def test_hosts_that_cannot_take_it_make_way_for_one_that_can(self) -> None:
+        utf8 = "Subject: ü\r\n\r\nx\r\n".encode()
+        for octets, fields, options in (
+            (EIGHT_BIT, {"body": "8BITMIME"}, {"extensions": ["PIPELINING"]}),
+            (EIGHT_BIT, {"body": "8BITMIME"}, {"script": {"EHLO": "502 what?"}}),
+            (utf8, {"smtputf8": True}, {"extensions": ["8BITMIME"]}),
+            (HELLO, {}, {"extensions": ["SIZE 10"]}),
+        ):
+            self.setUp()
+            first, second = self.host("192.0.2.1", **options), self.host("192.0.2.2")
+            (outcome,) = self.attempt(self.entry(octets=octets, **fields))
+            self.assertEqual((outcome.state, outcome.host), (DELIVERED, "mx2.b.example"))
+            self.assertEqual((first.messages, second.messages[0].content), ([], octets))
+
+    def test_where_the_others_cannot_be_reached_the_message_waits_for_them(self) -> None:
+        signed = b"DKIM-Signature: v=1; d=a.example\r\n" + EIGHT_BIT
+        self.host("192.0.2.1", extensions=[])
+        self.assertEqual(self.states(self.attempt(self.entry(octets=signed))), [(WAITING, "4.4.1")])
+        self.host("192.0.2.2", extensions=["SIZE 10"])
+        self.assertEqual(self.states(self.attempt(self.entry(octets=signed), self.make_relay())), [(FAILED, "5.3.4")])
+
+    def test_a_recipient_that_needs_smtputf8_does_not_keep_the_message_from_the_others(self) -> None:
+        sink = self.host("192.0.2.3", extensions=["8BITMIME"])
+        outcomes = self.attempt(self.entry("ü@one.example", "bob@one.example"))
+        self.assertEqual(self.states(outcomes), [(FAILED, "5.6.7"), (DELIVERED, "2.0.0")])
+        self.assertEqual(sink.messages[0].recipients, ["bob@one.example"])
+
+    def test_after_a_lost_reply_to_the_dot_another_host_comes_first(self) -> None:
+        self.host("192.0.2.1", {".": CLOSE})
+        second = self.host("192.0.2.2")
+        entry = self.entry()
+        (outcome,) = self.attempt(entry)
+        self.assertEqual((outcome.state, outcome.host), (WAITING, "mx1.b.example"))
+        told = evolve(entry.recipients[0], last_status=outcome.status, last_reply=outcome.reply, last_host=outcome.host)
+        (outcome,) = self.attempt(evolve(entry, recipients=(told,)))
+        self.assertEqual((outcome.state, outcome.host), (DELIVERED, "mx2.b.example"))
+        self.assertEqual(len(second.messages), 1)
 
     def test_mail_only_declared_eight_bit_or_utf8_goes_anywhere(self) -> None:
         sink = self.host("192.0.2.3", extensions=[])

@@ -9,7 +9,7 @@ from typing import Literal
 from attrs import frozen
 from pydantic import Field, SecretStr, field_validator
 
-from pymailsuite.config.base import Duration, FilePath, Section
+from pymailsuite.config.base import Duration, FilePath, Section, Size
 
 SMTP_PORT = 25
 
@@ -114,6 +114,10 @@ class RelaySettings(Section):
 
     hosts_per_attempt: int = Field(default=8, ge=1)
     """Addresses tried for one attempt at most, over all MX hosts."""
+
+    convert_size: Size = Field(default=50_000_000, ge=0)
+    """Octets of a message that is converted to 7 bits, to quoted-printable or base64, where no host takes it as it is
+    (RFC 6152); it is in memory meanwhile. A message that its sender has signed is not converted. 0: none is."""
 
     recipients_per_transaction: int = Field(default=100, ge=1)
     """RCPT commands of one transaction; 100 is what every server must take (RFC 5321 §4.5.3.1.8)."""

@@ -1,0 +1,134 @@
+"""The octets of a message on its way out: as they are stored, or converted to 7 bits for hosts that take no more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from attrs import define, frozen
+from twisted.internet.defer import Deferred, DeferredSemaphore, maybeDeferred, succeed
+
+from pymailsuite.interfaces import QueueEntry
+from pymailsuite.message.seven_bits import NotConvertible, to_seven_bits, without_signatures
+from pymailsuite.relay.connection import Content, IncompleteContent
+from pymailsuite.values import MAX_CHUNK, BodyType
+
+PREFETCH = 64 * 1024
+"""A message of up to this size is read while it waits for its connection; a longer one when it has it."""
+
+_LARGE = 1024 * 1024
+_AT_ONCE = 2
+"""Messages larger than that which are in memory whole at one time, converted or being converted."""
+
+InThread = Callable[..., Deferred[Any]]
+"""Calls a function with arguments elsewhere, and answers what it does."""
+
+
+@frozen
+class Needs:
+    """What a host must be able to do for a message."""
+
+    eight_bit: bool
+    utf8_header: bool
+
+
+@define
+class Octets:
+    """``first`` is what has been read of them, from the beginning; ``needs`` what is known of them if they have been
+    looked at."""
+
+    size: int
+    header_size: int
+    read: Callable[[int, int], Deferred[bytes]]
+    declared: Needs
+    first: bytes = b""
+    needs: Needs | None = None
+
+    async def prefetch(self, limit: int = MAX_CHUNK) -> None:
+        """Read the beginning, if that has not been done."""
+        if not self.first:
+            self.first = await self.read(0, min(self.size, limit))
+
+    def content(self) -> Content:
+        """For a connection."""
+        return Content(self.first, self.size, self.read)
+
+    async def needs_of(self, offered: dict[str, str]) -> Needs:
+        """What they ask of a host that offers this.
+
+        What the sender declared is enough for a host that can do it. For one that cannot, the octets are looked at:
+        most messages declared 8-bit are not, and some that are have not been declared."""
+        declared = self.declared
+        if "8BITMIME" in offered and (not declared.utf8_header or "SMTPUTF8" in offered):
+            return declared
+        if self.needs is None:
+            header = self.first[: self.header_size]
+            self.needs = Needs(not await self._are_ascii(), declared.utf8_header and not header.isascii())
+        return self.needs
+
+    async def _are_ascii(self) -> bool:
+        piece, position = self.first, 0
+        while piece:
+            if not piece.isascii():
+                return False
+            position += len(piece)
+            if position >= self.size:
+                break
+            piece = await self.read(position, min(position + MAX_CHUNK, self.size))
+        return True
+
+
+def stored_octets(entry: QueueEntry, read_content: Callable[..., Deferred[bytes]]) -> Octets:
+    """Those of a queue entry."""
+    return Octets(
+        entry.size,
+        entry.header_size,
+        lambda start, stop: entry.read(read_content, start, stop),
+        Needs(entry.body == BodyType.EIGHTBITMIME.value, entry.smtputf8),
+    )
+
+
+class Converter:
+    """Converts messages of up to ``size_max`` octets, few large ones at a time."""
+
+    def __init__(self, size_max: int, in_thread: InThread | None = None) -> None:
+        self._size_max = size_max
+        self._in_thread: InThread = in_thread or maybeDeferred
+        self._places = DeferredSemaphore(_AT_ONCE)
+
+    def take_place(self, stored: Octets) -> Deferred[Any]:
+        """Fires when these may be converted; ``leave_place`` when the converted ones are not wanted any more."""
+        return self._places.acquire() if stored.size > _LARGE else succeed(None)
+
+    def leave_place(self, stored: Octets) -> None:
+        """Let others convert."""
+        if stored.size > _LARGE:
+            self._places.release()
+
+    async def convert(self, entry: QueueEntry, stored: Octets) -> Octets:
+        """The message in 7 bits. NotConvertible.
+
+        Signatures that we have put in front of it ourselves are left out; one by the sender forbids it."""
+        if entry.size > self._size_max:
+            raise NotConvertible(f"it has more than {self._size_max} octets")
+        pieces: list[bytes] = []
+        position = len(entry.prefix)
+        while position < stored.size:
+            piece = await stored.read(position, min(position + MAX_CHUNK, stored.size))
+            if not piece:
+                raise IncompleteContent(cause=f"{position} of {stored.size} octets")
+            pieces.append(piece)
+            position += len(piece)
+        octets: bytes = await self._in_thread(_converted, entry.prefix, pieces)
+        return Octets(
+            len(octets),
+            octets.find(b"\r\n\r\n") + 4,
+            lambda start, stop: succeed(octets[start:stop]),
+            Needs(False, False),
+            octets if len(octets) <= PREFETCH else octets[:MAX_CHUNK],
+            Needs(False, False),
+        )
+
+
+def _converted(prefix: bytes, pieces: list[bytes]) -> bytes:
+    return to_seven_bits(without_signatures(prefix) + b"".join(pieces))
