@@ -31,6 +31,7 @@ from pymailsuite.delivery.late import LateDelivery
 from pymailsuite.delivery.onward import OnwardMail
 from pymailsuite.delivery.reports import ReportWriter
 from pymailsuite.directory import RecipientResolver
+from pymailsuite.directory.account_names import AccountNames
 from pymailsuite.directory.return_paths import ReturnPathResolver, ReturnPaths
 from pymailsuite.directory.roles import RoleAddresses
 from pymailsuite.dns.judge import AddressJudge
@@ -157,7 +158,8 @@ class MailService(MultiService):
         self.store: IMailStore = store_of(settings, reactor)
         self._resolver = Resolver(settings.dns, reactor)
         self._judge = AddressJudge(settings.outgoing, settings.listeners, settings.relay.own_addresses)
-        throttle = LoginThrottle(settings.throttle, self.store.counts, reactor)
+        names = AccountNames(settings.directory.detail_separator, self.store.directory)
+        throttle = LoginThrottle(settings.throttle, self.store.counts, reactor, names.key_of)
         auth = AuthService(settings.auth, self.store, reactor, checkers, throttle)
         self.portal = auth.portal
         self._paths = ReturnPaths(

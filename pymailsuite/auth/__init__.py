@@ -15,6 +15,7 @@ from pymailsuite.auth.realm import MailAvatar, MailRealm, make_portal
 from pymailsuite.auth.service import AuthService
 from pymailsuite.auth.threads import HashingThreads, Threads
 from pymailsuite.auth.throttle import LoginThrottle, ThrottledPortal
+from pymailsuite.auth.turns import LoginTurns, TooManyLogins
 
 __all__ = [
     "AuthService",
@@ -23,6 +24,7 @@ __all__ = [
     "ForeignChecker",
     "HashingThreads",
     "LoginThrottle",
+    "LoginTurns",
     "LoginWatch",
     "MailAvatar",
     "MailRealm",
@@ -33,6 +35,7 @@ __all__ = [
     "StoreChecker",
     "Threads",
     "ThrottledPortal",
+    "TooManyLogins",
     "UnusableHash",
     "file_checker_factory",
     "make_checkers",

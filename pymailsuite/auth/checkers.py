@@ -21,7 +21,7 @@ from zope.interface import implementer
 from pymailsuite.auth.passwords import UnusableHash
 from pymailsuite.auth.prover import PasswordProver
 from pymailsuite.config.sections.auth import AuthSettings
-from pymailsuite.directory.names import canonical_login, domain_forms
+from pymailsuite.directory.names import canonical_login, domain_forms, login_key
 from pymailsuite.errors import LoginRefused, MailError, TemporaryFailure
 from pymailsuite.interfaces import Account, Credentials, IDirectoryStore
 
@@ -31,14 +31,15 @@ DISABLED = "disabled"
 
 
 def login_name_of(credentials: Any) -> str:
-    """The name in credentials, as text. LoginRefused if it is no UTF-8: nobody has such a name."""
+    """The name in credentials, as text. LoginRefused if it is no UTF-8 or has a NUL: nobody has such a name."""
     name: bytes | str = credentials.username
-    if isinstance(name, str):
-        return name
     try:
-        return name.decode("utf-8")
+        text = name if isinstance(name, str) else name.decode("utf-8")
     except UnicodeDecodeError:
         raise LoginRefused(cause=UNKNOWN_USER) from None
+    if "\0" in text:
+        raise LoginRefused(cause=UNKNOWN_USER)
+    return text
 
 
 def password_of(credentials: Any) -> bytes:
@@ -75,21 +76,22 @@ class StoreChecker:
 
     async def _prove(self, credentials: Any) -> Account:
         password = password_of(credentials)
-        found = await self._find(login_name_of(credentials))
+        forms = login_forms(login_name_of(credentials), self._default_domain)
+        found = await self._find(forms)
         if found is None or not found.password_hash:
-            await self._prover.pretend(password)
+            await self._prover.pretend(login_key(forms[0], ""), password)
             raise LoginRefused(cause=UNKNOWN_USER if found is None else BAD_PASSWORD)
         account, stored = found.account, found.password_hash
         try:
             # What is remembered must not make a disabled account answer sooner than a wrong password does.
             proved = await self._prover.prove(account.login_name, password, stored, remember=account.enabled)
-        except UnusableHash:
+        except UnusableHash as error:
             self._log.error(
-                "{event}: the stored hash of {login_name} cannot be used",
+                "{event}: the stored hash of {login_name} cannot be used: {reason}",
                 event="auth.hash_unusable",
+                reason=str(error),
                 login_name=account.login_name,
             )
-            await self._prover.pretend(password)
             raise LoginRefused(cause=BAD_PASSWORD) from None
         if not proved:
             raise LoginRefused(cause=BAD_PASSWORD)
@@ -99,12 +101,10 @@ class StoreChecker:
             await self._renew(found, password)
         return account
 
-    async def _find(self, name: str) -> Credentials | None:
-        for form in login_forms(name, self._default_domain):
-            found = await self._directory.credentials(form)
-            if found is not None:
-                return found
-        return None
+    async def _find(self, forms: Sequence[str]) -> Credentials | None:
+        # All are asked for whatever is found, so that a name that somebody has takes no less time.
+        found = [await self._directory.credentials(form) for form in forms]
+        return next((one for one in found if one is not None), None)
 
     async def _renew(self, found: Credentials, password: bytes) -> None:
         """Store a hash of today's parameters. The login is good whether or not that succeeds."""

@@ -21,6 +21,7 @@ from zope.interface import implementer
 from pymailsuite.auth.checkers import BAD_PASSWORD, UNKNOWN_USER, login_forms, login_name_of, password_of
 from pymailsuite.auth.passwords import UnusableHash
 from pymailsuite.auth.prover import PasswordProver
+from pymailsuite.directory.names import login_key
 from pymailsuite.errors import LoginRefused, TemporaryFailure
 
 _SCHEME: Final = re.compile(r"\{ARGON2(?:ID|I|D)?\}", re.IGNORECASE)
@@ -74,18 +75,18 @@ class PasswordFileChecker:
             if stored is not None:
                 break
         else:
-            await self._prover.pretend(password)
+            await self._prover.pretend(login_key(given, self._default_domain), password)
             raise LoginRefused(cause=UNKNOWN_USER)
         try:
             proved = await self._prover.prove(name, password, stored)
-        except UnusableHash:
+        except UnusableHash as error:
             self._log.error(
-                "{event}: the hash of {login_name} in {path} cannot be used",
+                "{event}: the hash of {login_name} in {path} cannot be used: {reason}",
                 event="auth.hash_unusable",
+                reason=str(error),
                 login_name=name,
                 path=str(self._path),
             )
-            await self._prover.pretend(password)
             proved = False
         if not proved:
             raise LoginRefused(cause=BAD_PASSWORD)

@@ -14,6 +14,7 @@ from zope.interface import implementer
 from pymailsuite.auth.checkers import DISABLED, UNKNOWN_USER, CheckerRow, log_refusal, login_forms
 from pymailsuite.auth.logins import OpenLogins
 from pymailsuite.auth.throttle import LoginThrottle, ThrottledPortal
+from pymailsuite.auth.turns import LoginTurns
 from pymailsuite.config.sections.auth import AuthSettings
 from pymailsuite.errors import LoginRefused
 from pymailsuite.interfaces import (
@@ -95,7 +96,7 @@ def make_portal(
     settings: AuthSettings,
     store: IMailStore,
     checkers: Sequence[ICredentialsChecker],
-    throttle: LoginThrottle | None = None,
+    throttle: tuple[LoginThrottle, LoginTurns] | None = None,
     logins: OpenLogins | None = None,
 ) -> Portal:
     """A portal to the accounts of ``store``, which asks ``checkers`` in order, and ``throttle`` before them.
@@ -106,4 +107,4 @@ def make_portal(
     proved just now; the text of neither depends on the reason.
     """
     realm, row = MailRealm(settings, store, logins), [CheckerRow(checkers)]
-    return Portal(realm, row) if throttle is None else ThrottledPortal(realm, row, throttle, settings.default_domain)
+    return Portal(realm, row) if throttle is None else ThrottledPortal(realm, row, *throttle, settings.default_domain)

@@ -17,6 +17,7 @@ from pymailsuite.auth.prover import PasswordProver
 from pymailsuite.auth.realm import make_portal
 from pymailsuite.auth.threads import HashingThreads
 from pymailsuite.auth.throttle import LoginThrottle
+from pymailsuite.auth.turns import LoginTurns
 from pymailsuite.config.sections.auth import AuthSettings
 from pymailsuite.interfaces import IMailStore
 
@@ -43,8 +44,16 @@ class AuthService(Service):
         prover = PasswordProver(settings, self.hashes, self._threads, reactor)
         surroundings = CheckerSurroundings(settings, store.directory, prover)
         self.portal: Final[Portal] = make_portal(
-            settings, store, make_checkers(surroundings, further_checkers), throttle, self.logins
+            settings,
+            store,
+            make_checkers(surroundings, further_checkers),
+            None if throttle is None else (throttle, self._make_turns(settings)),
+            self.logins,
         )
+
+    def _make_turns(self, settings: AuthSettings) -> LoginTurns:
+        # While the password of one is hashed, the next is looked for in the store.
+        return LoginTurns(2 * self._threads.size, settings.hash_backlog, settings.waiting_per_client)
 
     def hash_password(self, password: str) -> Deferred[str]:
         """A hash to store for a new password, made in a hashing thread."""

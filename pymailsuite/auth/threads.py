@@ -37,7 +37,8 @@ class HashingThreads:
     def __init__(self, reactor: Any, size: int, backlog: int) -> None:
         self._reactor = reactor
         self._pool = ThreadPool(0, size or os.cpu_count() or 1, name="hashing")
-        self._limit = self._pool.max + backlog
+        self.size: Final = self._pool.max
+        self._limit = self.size + backlog
         self._unfinished = 0
         self._rest: IDelayedCall | None = None
         self._running = False

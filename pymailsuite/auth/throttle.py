@@ -3,29 +3,42 @@
 Three things are counted, each in a window of its own: wrong logins of an address for a name, of an address for any
 name, and for a name from anywhere. The first two refuse, and hit nobody but the address that guessed; the third only
 makes logins wait, for otherwise a stranger could lock an account. Whether there is an account of that name plays no
-part. A login that is refused here costs one read; one that succeeds costs no write unless one before it failed.
+part. A name counts in one form, however it was written.
+
+An attempt is counted before its password is looked at, and what was right is taken back, so that many at once are no
+more tries than many one after the other. Passwords are proved in turns (``auth.turns``); one that was right from the
+same address before is a try of nobody's, and is proved at once: that costs one read, and no write.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+import hmac
+import os
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from ipaddress import ip_address
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from attrs import frozen
+from attrs import evolve, field, frozen
 from twisted.cred.error import LoginFailed
 from twisted.cred.portal import Portal
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
+from pymailsuite.auth.attempts import AttemptCounts
+from pymailsuite.auth.checkers import password_of
+from pymailsuite.auth.turns import LoginTurns, Turn
 from pymailsuite.config.sections.throttle import ThrottleSettings
-from pymailsuite.directory.names import canonical_login
+from pymailsuite.directory.names import login_key
 from pymailsuite.errors import LoginRefused, MailError, TooManyFailedLogins
 from pymailsuite.interfaces import CountKey, ISharedCounts
 from pymailsuite.values import Peer
 from pymailsuite.wire.addresses import address_key
+
+T = TypeVar("T")
 
 _PAIR: Final = "login.pair"
 _ADDRESS: Final = "login.address"
@@ -34,17 +47,58 @@ _NAME: Final = "login.name"
 
 @frozen
 class Attempt:
-    """A login as it is counted."""
+    """A login as it is counted: who asks, by address (IPv6: its /64), and for which name.
 
-    pair: CountKey
-    address: CountKey
-    name: CountKey
+    ``account`` is what that counts as; it is found out once the login's turn has come, and makes no other attempt.
+    """
+
+    client: str
+    name: str
+    exempt: bool = False
+    account: str = field(default="", eq=False)
 
     @classmethod
-    def of(cls, name: str, ip: str) -> Attempt:
-        """``name`` in its canonical form; ``ip`` of an IPv6 peer counts as its /64."""
-        network = address_key(ip) or ip
-        return cls(CountKey(_PAIR, f"{network} {name}"), CountKey(_ADDRESS, network), CountKey(_NAME, name))
+    def of(cls, name: str, ip: str, exempt: bool = False) -> Attempt:
+        """``name`` is its :func:`login_key`."""
+        return cls(address_key(ip) or ip, name, exempt, name)
+
+    @property
+    def pair(self) -> CountKey:
+        """This name from this address."""
+        return CountKey(_PAIR, f"{self.client} {self.account}")
+
+    @property
+    def address(self) -> CountKey:
+        """Any name from this address."""
+        return CountKey(_ADDRESS, self.client)
+
+    @property
+    def anywhere(self) -> CountKey:
+        """This name from any address."""
+        return CountKey(_NAME, self.account)
+
+    @property
+    def keys(self) -> Sequence[CountKey]:
+        """All that it counts for."""
+        return self.pair, self.address, self.anywhere
+
+    @property
+    def queue(self) -> str:
+        """Among whose logins it waits. Behind an exempt address one speaks for all users: each waits for himself."""
+        return f"{self.client} {self.name}" if self.exempt else self.client
+
+
+@frozen
+class Reservation:
+    """An attempt that was counted before anybody knew whether its password is right.
+
+    ``attacked``: the name is under attack, and this login has to wait; ``failed_before``: the same address has been
+    wrong for this name before.
+    """
+
+    attempt: Attempt
+    attacked: bool
+    failed_before: bool
 
 
 class LoginThrottle:
@@ -52,11 +106,20 @@ class LoginThrottle:
 
     _log = Logger()
 
-    def __init__(self, settings: ThrottleSettings, counts: ISharedCounts, clock: IReactorTime) -> None:
+    def __init__(
+        self,
+        settings: ThrottleSettings,
+        counts: ISharedCounts,
+        clock: IReactorTime,
+        account_of: Callable[[str], Awaitable[str]] | None = None,
+    ) -> None:
+        """``account_of`` says which account a name leads to; by default each is one of its own."""
+        self._account_of = account_of
         self._settings = settings
-        self._counts = counts
+        self._counts = AttemptCounts(counts, clock, settings.remembered)
         self._clock = clock
-        self._proved: dict[CountKey, None] = {}
+        self._secret = os.urandom(hashlib.blake2b.MAX_KEY_SIZE)
+        self._proved: dict[Attempt, tuple[bytes, str]] = {}
 
     def is_exempt(self, ip: str) -> bool:
         """Whether logins of this address are neither counted nor judged; so it is for a UNIX socket, which has none."""
@@ -66,88 +129,198 @@ class LoginThrottle:
             return True
         return any(address in network for network in self._settings.exempt_networks)
 
-    async def admit(self, attempt: Attempt) -> bool:
-        """Wait if the name is under attack; TooManyFailedLogins if the address has failed too often.
+    def is_proved(self, attempt: Attempt, password: bytes) -> bool:
+        """Whether this very password was right before for this name from this address."""
+        known = self._proved.get(attempt)
+        return known is not None and hmac.compare_digest(known[0], self._digest(attempt, password))
 
-        Answers whether there is a failure to forget when this attempt succeeds.
-        """
-        settings = self._settings
-        counts = await self._counts.counted([attempt.pair, attempt.address, attempt.name])
-        for key, limit in (
-            (attempt.pair, settings.failures_per_login),
-            (attempt.address, settings.failures_per_address),
-        ):
-            if limit and key in counts and counts[key].total >= limit:
-                raise TooManyFailedLogins(cause=f"{counts[key].total} wrong logins: {key.kind} {key.name}")
-        if (
-            settings.slow_after
-            and attempt.name in counts
-            and counts[attempt.name].total >= settings.slow_after
-            and attempt.pair not in self._proved
-        ):
-            await deferLater(self._clock, settings.slow_down)
-        return attempt.pair in counts
-
-    async def failed(self, attempt: Attempt) -> None:
-        """One more wrong login. What the store cannot take is logged: the login is refused all the same."""
-        self._proved.pop(attempt.pair, None)
+    async def resolved(self, attempt: Attempt) -> Attempt:
+        """With the account that it counts for."""
+        known = self._proved.get(attempt)
+        if known is not None:
+            return evolve(attempt, account=known[1])
         try:
-            await self._counts.add([attempt.pair, attempt.address, attempt.name], self._settings.window)
-        except CancelledError:
-            raise
+            return (
+                attempt if self._account_of is None else evolve(attempt, account=await self._account_of(attempt.name))
+            )
         except MailError as error:
-            self._log.warn("{event}: {reason}", event="auth.failure_not_counted", reason=str(error))
+            # Whoever cannot read names cannot read passwords either: nothing can be guessed now.
+            self._log.warn("{event}: {reason}", event="auth.name_unresolved", reason=str(error))
+            return attempt
 
-    async def succeeded(self, attempt: Attempt, failed_before: bool) -> None:
-        """The password was right: whoever knows it and mistyped it is no guesser."""
-        self._proved.pop(attempt.pair, None)
-        while self._proved and len(self._proved) >= self._settings.remembered:
+    async def check(self, attempt: Attempt) -> None:
+        """TooManyFailedLogins if the address has failed too often; nothing is counted."""
+        self._refuse_beyond(attempt, await self._counts.totals(attempt.keys), 0)
+
+    async def reserve(self, attempt: Attempt) -> Reservation:
+        """Count the attempt as wrong until it is known better. TooManyFailedLogins: then nothing is counted."""
+        settings = self._settings
+        totals = await self._counts.add(attempt.keys, settings.window)
+        try:
+            self._refuse_beyond(attempt, totals, 1)
+        except TooManyFailedLogins:
+            self._counts.take_back(attempt.keys)
+            raise
+        attacked = 0 < settings.slow_after < totals[attempt.anywhere] and attempt not in self._proved
+        return Reservation(attempt, attacked, failed_before=totals[attempt.pair] > 1)
+
+    def _refuse_beyond(self, attempt: Attempt, totals: dict[CountKey, int], own: int) -> None:
+        for key, limit in (
+            (attempt.pair, self._settings.failures_per_login),
+            (attempt.address, self._settings.failures_per_address),
+        ):
+            others = totals[key] - own
+            if limit and others >= limit:
+                raise TooManyFailedLogins(cause=f"{others} wrong logins: {key.kind} {key.name}")
+
+    def slowed(self) -> Deferred[None]:
+        """What a login waits for whose name is under attack."""
+        return deferLater(self._clock, self._settings.slow_down)
+
+    async def failed(self, attempt: Attempt, reservation: Reservation | None) -> None:
+        """The password was wrong; without a reservation it was taken to be right, and is counted now."""
+        self._proved.pop(attempt, None)
+        if reservation is None and not attempt.exempt:
+            await self._counts.add(attempt.keys, self._settings.window)
+
+    def unjudged(self, reservation: Reservation) -> None:
+        """Nobody could say whether it was right."""
+        self._counts.take_back(reservation.attempt.keys)
+
+    def succeeded(self, attempt: Attempt, password: bytes, reservation: Reservation | None) -> None:
+        """The password was right: whoever knows it and mistyped it before is no guesser."""
+        self._remember(attempt, password)
+        if reservation is None:
+            return
+        if reservation.failed_before:
+            self._counts.forget([attempt.pair])
+        self._counts.take_back(attempt.keys)
+
+    def _remember(self, attempt: Attempt, password: bytes) -> None:
+        limit = self._settings.remembered
+        self._proved.pop(attempt, None)
+        while self._proved and len(self._proved) >= limit:
             del self._proved[next(iter(self._proved))]
-        if self._settings.remembered:
-            self._proved[attempt.pair] = None
-        if failed_before:
-            try:
-                await self._counts.forget([attempt.pair])
-            except CancelledError:
-                raise
-            except MailError as error:
-                self._log.warn("{event}: {reason}", event="auth.failures_not_forgotten", reason=str(error))
+        if limit:
+            self._proved[attempt] = self._digest(attempt, password), attempt.account
+
+    def _digest(self, attempt: Attempt, password: bytes) -> bytes:
+        name = f"{attempt.client} {attempt.name}".encode("utf-8", "surrogatepass")
+        key = hashlib.blake2b(name, key=self._secret).digest()
+        return hashlib.blake2b(password, key=key, digest_size=32).digest()
 
 
 class ThrottledPortal(Portal):
-    """A portal whose logins are throttled where ``mind`` tells where they come from (a Peer)."""
+    """A portal whose logins have turns, and are throttled where ``mind`` tells where they come from (a Peer)."""
 
     _log = Logger()
 
-    def __init__(self, realm: Any, checkers: Any, throttle: LoginThrottle, default_domain: str) -> None:
+    def __init__(
+        self, realm: Any, checkers: Any, throttle: LoginThrottle, turns: LoginTurns, default_domain: str
+    ) -> None:
         super().__init__(realm, checkers)
         self._throttle = throttle
         self._default_domain = default_domain
+        self._turns = turns
 
     def login(self, credentials: Any, mind: Any, *interfaces: Any) -> Deferred[Any]:
-        """As :meth:`Portal.login`; TooManyFailedLogins without asking anybody if it was wrong too often."""
-        if not isinstance(mind, Peer) or self._throttle.is_exempt(mind.ip):
-            return super().login(credentials, mind, *interfaces)
-        attempt = Attempt.of(self._name(credentials), mind.ip)
+        """As :meth:`Portal.login`; TooManyFailedLogins without asking anybody if it was wrong too often.
+
+        TooManyLogins if too many wait. Cancelled while it waits, it is asked of nobody; later, its answer is not lost.
+        """
+        ip = mind.ip if isinstance(mind, Peer) else ""
+        attempt = Attempt.of(self._name(credentials), ip, self._throttle.is_exempt(ip))
         return Deferred.fromCoroutine(
-            self._log_in(attempt, lambda: super(ThrottledPortal, self).login(credentials, mind, *interfaces))
+            self._log_in(
+                attempt,
+                password_of(credentials),
+                lambda: super(ThrottledPortal, self).login(credentials, mind, *interfaces),
+            )
         )
 
-    async def _log_in(self, attempt: Attempt, ask: Callable[[], Deferred[Any]]) -> Any:
+    async def _log_in(self, attempt: Attempt, password: bytes, ask: Callable[[], Deferred[Any]]) -> Any:
+        throttle = self._throttle
+        reservation: Reservation | None = None
+        turn: Turn | None = None
+        if not throttle.is_proved(attempt, password):
+            turn = await self._turns.take(attempt.queue, attempt.name)
         try:
-            failed_before = await self._throttle.admit(attempt)
+            # Another login, for which this one had to wait, may have shown it meanwhile.
+            if turn is not None and throttle.is_proved(attempt, password):
+                self._turns.end(turn)
+                turn = None
+            if not attempt.exempt:
+                attempt = await throttle.resolved(attempt)
+            if turn is None:
+                await self._check(attempt)
+            elif not attempt.exempt:
+                reservation = await self._reserve(attempt)
+                if reservation.attacked:
+                    # Nobody else is to wait for this one.
+                    self._turns.end(turn)
+                    turn = None
+                    await throttle.slowed()
+                    turn = await self._turns.take(attempt.queue, attempt.name)
+        except BaseException:
+            if turn is not None:
+                self._turns.end(turn)
+            raise
+        return await _though_left(self._ask(attempt, password, ask, reservation, turn))
+
+    async def _ask(
+        self,
+        attempt: Attempt,
+        password: bytes,
+        ask: Callable[[], Deferred[Any]],
+        reservation: Reservation | None,
+        turn: Turn | None,
+    ) -> Any:
+        throttle = self._throttle
+        try:
+            answer = await ask()
+            throttle.succeeded(attempt, password, reservation)
+        except (LoginRefused, LoginFailed):
+            await throttle.failed(attempt, reservation)
+            raise
+        except BaseException:
+            if reservation is not None:
+                throttle.unjudged(reservation)
+            raise
+        finally:
+            if turn is not None:
+                self._turns.end(turn)
+        return answer
+
+    async def _check(self, attempt: Attempt) -> None:
+        if not attempt.exempt:
+            await self._noted(self._throttle.check(attempt))
+
+    async def _reserve(self, attempt: Attempt) -> Reservation:
+        return await self._noted(self._throttle.reserve(attempt))
+
+    async def _noted(self, judging: Coroutine[Any, Any, T]) -> T:
+        try:
+            return await judging
         except TooManyFailedLogins as error:
             self._log.info("{event} {attempt}", event="auth.throttled", attempt=error.cause)
             raise
-        try:
-            answer = await ask()
-        except (LoginRefused, LoginFailed):
-            await self._throttle.failed(attempt)
-            raise
-        await self._throttle.succeeded(attempt, failed_before)
-        return answer
 
     def _name(self, credentials: Any) -> str:
         name: bytes | str = getattr(credentials, "username", "")
         text = name.decode("utf-8", "backslashreplace") if isinstance(name, bytes) else name
-        return canonical_login(text, self._default_domain)
+        return login_key(text, self._default_domain)
+
+
+def _though_left(asking: Coroutine[Any, Any, Any]) -> Deferred[Any]:
+    """What ``asking`` answers. Cancelled, it goes on, for its outcome counts; a login that comes of it is ended."""
+    waiting: Deferred[Any] = Deferred()
+
+    def answered(result: Any) -> None:
+        if not waiting.called:
+            waiting.callback(result)
+        elif not isinstance(result, Failure):
+            _, _, log_out = result
+            log_out()
+
+    Deferred.fromCoroutine(asking).addBoth(answered)
+    return waiting

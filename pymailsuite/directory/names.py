@@ -33,9 +33,22 @@ def canonical_domain(domain: str) -> str:
 def canonical_login(name: str, default_domain: str) -> str:
     """A login name as the directory holds it: lower case, NFC, with ``default_domain`` if it names none.
 
-    With an empty ``default_domain`` a bare local part stays bare. Source: RFC 8265 §3.3 (UsernameCaseMapped).
+    With an empty ``default_domain`` a bare local part stays bare. A dot behind the domain says that it is complete, as
+    in DNS. Source: RFC 8265 §3.3 (UsernameCaseMapped).
     """
     lowered = unicodedata.normalize("NFC", name.strip().lower())
+    if "@" in lowered:
+        lowered = lowered.rstrip(".")
     if "@" in lowered or not default_domain:
         return lowered
     return f"{lowered}@{default_domain.lower()}"
+
+
+def login_key(name: str, default_domain: str) -> str:
+    """One form of all login names that lead to one account: the canonical one with the domain in A-labels."""
+    canonical = canonical_login(name, default_domain)
+    local_part, at, domain = canonical.rpartition("@")
+    if not at:
+        return canonical
+    a_form = next((form for form in domain_forms(domain) if form.isascii()), domain)
+    return f"{local_part}@{a_form.rstrip('.')}"

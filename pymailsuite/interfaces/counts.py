@@ -35,8 +35,17 @@ class ISharedCounts(Interface):
     def counted(keys: Iterable[CountKey]) -> Deferred[Mapping[CountKey, Count]]:
         """The counts there are, in windows that have not ended: a read. What was never counted is not in it."""
 
-    def add(keys: Sequence[CountKey], window_s: float, amount: int = 1) -> Deferred[Mapping[CountKey, Count]]:
-        """Count ``amount`` more of each; what that makes them. Those that come together share a transaction."""
+    def add(
+        keys: Sequence[CountKey], window_s: float, amount: int = 1, lasting: bool = True
+    ) -> Deferred[Mapping[CountKey, Count]]:
+        """Count ``amount`` more of each; what that makes them, for each who counts another.
+
+        Those that come together share a transaction. With ``lasting`` False it need not reach the disk to be answered:
+        all processes know of it, and it may be lost if the machine stops.
+        """
+
+    def take_back(keys: Sequence[CountKey], amount: int = 1) -> Deferred[None]:
+        """Count that much less of each whose window has not ended; it need not reach the disk to be answered."""
 
     def forget(keys: Sequence[CountKey]) -> Deferred[None]:
         """Begin again at nothing."""

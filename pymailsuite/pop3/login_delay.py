@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from pymailsuite.errors import TemporaryFailure
+from twisted.logger import Logger
+
+from pymailsuite.errors import MailError, TemporaryFailure
 from pymailsuite.interfaces import CountKey, ISharedCounts
 from pymailsuite.values import AccountId
 
@@ -21,6 +23,8 @@ class LoggedInTooSoon(TemporaryFailure):
 class LoginDelay:
     """Counts the logins of each account, whichever process it logs in to, in windows of ``delay_s`` seconds."""
 
+    _log = Logger()
+
     def __init__(self, delay_s: float, counts: ISharedCounts) -> None:
         self._delay_s = delay_s
         self._counts = counts
@@ -30,6 +34,11 @@ class LoginDelay:
         if not self._delay_s:
             return
         key = CountKey(_KIND, str(account_id))
-        counted = await self._counts.add([key], self._delay_s)
+        try:
+            counted = await self._counts.add([key], self._delay_s)
+        except MailError as error:
+            # A courtesy to the disk is not worth a maildrop that cannot be read because the disk is full.
+            self._log.warn("{event}: {reason}", event="pop3.login_not_counted", reason=str(error))
+            return
         if counted[key].total > 1:
             raise LoggedInTooSoon

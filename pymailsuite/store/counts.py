@@ -51,9 +51,24 @@ class SharedCounts:
 
         return self._database.read("shared counts", counted_txn)
 
-    def add(self, keys: Sequence[CountKey], window_s: float, amount: int = 1) -> Deferred[Mapping[CountKey, Count]]:
+    def add(
+        self, keys: Sequence[CountKey], window_s: float, amount: int = 1, lasting: bool = True
+    ) -> Deferred[Mapping[CountKey, Count]]:
         addition = _Addition(tuple(keys), window_s, amount, self._clock.seconds())
-        return self._database.run_together("add to shared counts", _add_txn, addition)
+        return self._database.run_together("add to shared counts", _add_txn, addition, lasting=lasting)
+
+    def take_back(self, keys: Sequence[CountKey], amount: int = 1) -> Deferred[None]:
+        now = self._clock.seconds()
+        rows = [(amount, amount, *row, now) for row in sorted({(key.kind, stored_name(key.name)) for key in keys})]
+        return self._database.run(
+            "take back from shared counts",
+            lambda txn: txn.execute_many(
+                "UPDATE shared_counts SET total = CASE WHEN total < ? THEN 0 ELSE total - ? END"
+                " WHERE kind = ? AND name = ? AND ends_at > ?",
+                rows,
+            ),
+            lasting=False,
+        )
 
     def forget(self, keys: Sequence[CountKey]) -> Deferred[None]:
         rows = sorted((key.kind, stored_name(key.name)) for key in keys)
@@ -85,7 +100,16 @@ def _add_txn(txn: Transaction, additions: Sequence[_Addition]) -> list[Mapping[C
         )
         assert counted is not None
         made[row] = Count(*counted)
-    return [{key: made[key.kind, stored_name(key.name)] for key in one.keys} for one in additions]
+    # As if they had come one after the other: of those that pass a limit together only the last ones have passed it.
+    answers: list[Mapping[CountKey, Count]] = []
+    for addition in additions:
+        answer = {}
+        for key in addition.keys:
+            row = key.kind, stored_name(key.name)
+            amounts[row] -= addition.amount
+            answer[key] = Count(made[row].total - amounts[row], made[row].ends_at)
+        answers.append(answer)
+    return answers
 
 
 def drop_ended_txn(txn: Transaction, now: float, limit: int) -> int:

@@ -72,10 +72,13 @@ class Database:
         function: Callable[[Transaction, Sequence[I]], Sequence[T]],
         item: I,
         accounts: Sequence[AccountId] = (),
+        lasting: bool = True,
     ) -> Deferred[T]:
         """As :meth:`run`, for a function that serves many requests of its kind at once: those that happen to wait
         together are given to it together. If it raises it is called again for each alone."""
-        return self._submit_write(Job(description, function, together=True, item=item, accounts=accounts))
+        return self._submit_write(
+            Job(description, function, together=True, item=item, accounts=accounts, lasting=lasting)
+        )
 
     def read(
         self, description: str, function: Callable[[Transaction], T], owner: AccountId | None = None

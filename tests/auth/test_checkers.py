@@ -49,6 +49,32 @@ class StoreCheckerTests(SynchronousTestCase):
     def test_right_password_gives_the_account(self):
         self.assertEqual(self.login("alice@mail.example", "wonderland").login_name, "alice@mail.example")
 
+    def test_no_refusal_tells_by_its_work_what_was_wrong_however_many_come_at_once(self):
+        names = ("alice", "gone", "none", "odd", "old", "nobody", "Nobody")
+        for at_once in (1, 2, 10):
+            work = set()
+            for name in names:
+                self.threads.ran.clear()
+                self.directory.asked.clear()
+                self.threads.held = True
+                given = credentials(f"{name}@mail.example", "wrong")
+                waiting = [self.checker.requestAvatarId(given) for _ in range(at_once)]
+                self.threads.release()
+                for one in waiting:
+                    self.failureResultOf(one, LoginRefused)
+                work.add((tuple(self.threads.ran), len(self.directory.asked)))
+            self.assertEqual(work, {(("verify",), at_once)})
+
+    def test_the_store_is_asked_for_all_forms_of_a_domain_whatever_is_there(self):
+        for name in ("info@bücher.example", "info@xn--bcher-kva.example", "nobody@bücher.example"):
+            self.directory.asked.clear()
+            self.refused(name, "wrong")
+            self.assertEqual(len(self.directory.asked), 2)
+
+    def test_a_name_that_no_store_could_hold_is_nobodys(self):
+        for name in ("alice\0@mail.example", "\0"):
+            self.refused(name, "wonderland")
+
     @acceptance("S092")
     def test_name_is_matched_in_lower_case_and_may_be_bare_by_setting(self):
         self.login("Alice@MAIL.example", "wonderland")

@@ -96,5 +96,5 @@ class ProverTests(SynchronousTestCase):
         self.assertTrue(self.prove())
 
     def test_pretending_costs_one_hash_and_is_never_true(self):
-        self.assertFalse(self.successResultOf(self.prover.pretend(b"secret")))
+        self.assertFalse(self.successResultOf(self.prover.pretend("nobody", b"secret")))
         self.assertEqual(self.threads.ran, ["verify"])

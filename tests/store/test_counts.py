@@ -51,9 +51,22 @@ class CountsContract(StoreTestCase):
 
     def test_those_who_count_together_are_all_counted(self) -> None:
         asked = [self.store.counts.add([ADDRESS], 60) for _ in range(20)]
-        for one in asked:
-            self.result(one)
+        self.assertEqual([self.result(one)[ADDRESS].total for one in asked], list(range(1, 21)))
         self.assertEqual(self.result(self.store.counts.counted([ADDRESS]))[ADDRESS].total, 20)
+
+    def test_what_is_taken_back_is_not_below_nothing_and_begins_no_window(self) -> None:
+        counts = self.store.counts
+        self.result(counts.take_back([ADDRESS]))
+        self.assertEqual(self.result(counts.counted([ADDRESS])), {})
+        self.result(counts.add([ADDRESS, LOGIN], 60, 3, lasting=False))
+        self.result(counts.take_back([ADDRESS, LOGIN, ADDRESS]))
+        self.result(counts.take_back([LOGIN], 5))
+        self.assertEqual(
+            self.result(counts.counted([ADDRESS, LOGIN])), {ADDRESS: Count(2, NOW + 60), LOGIN: Count(0, NOW + 60)}
+        )
+        self.clock.advance(60)
+        self.result(counts.take_back([ADDRESS]))
+        self.assertEqual(self.result(counts.add([ADDRESS], 60))[ADDRESS].total, 1)
 
     def test_windows_that_ended_are_swept(self) -> None:
         self.result(self.store.counts.add([ADDRESS], 60))

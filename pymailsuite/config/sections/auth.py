@@ -29,11 +29,21 @@ class AuthSettings(Section):
     argon2_parallelism: int = Field(default=1, ge=1)
     """Lanes of the hash. More than one spends several cores on one login."""
 
+    argon2_most_memory_kib: int = Field(default=256 * 1024, ge=8)
+    """KiB that a stored hash may ask for, as one that was made elsewhere may do. Nobody logs in with one above that."""
+
+    argon2_most_work_mib: int = Field(default=1024, ge=1)
+    """MiB times passes that a stored hash may ask for; a second's work of one core, about."""
+
     hash_threads: int = Field(default=0, ge=0)
     """Threads that hash passwords; each takes a core while it does. 0: one a core."""
 
     hash_backlog: int = Field(default=1000, ge=1)
-    """Logins that may wait for a thread. Further ones are told to come again later."""
+    """Logins that may wait for a thread. Further ones are told to come again later, those of the address first that has
+    the most waiting. Addresses have their turns, so that a flood from some does not make others wait."""
+
+    waiting_per_client: int = Field(default=50, ge=1)
+    """Of those, logins of one address (IPv6: one /64)."""
 
     watch_interval: Duration = Field(default=2.0, gt=0, le=3.0)
     """How often it is looked whether the logins in use are good still. A session ends when the password was set, or the

@@ -14,8 +14,9 @@ Network = IPv4Network | IPv6Network
 class ThrottleSettings(Section):
     """What those are kept to who guess passwords: over SMTP, IMAP and POP3, on all nodes together.
 
-    Wrong logins are counted in the store, by the address they come from (IPv6: its /64) and the login name. Nobody is
-    locked out of an account by what strangers at other addresses do; they can make its logins slower at most.
+    Wrong logins are counted in the store, by the address they come from (IPv6: its /64) and the login name, however
+    that is written. Each counts before its password is looked at, and is taken back if that was right. Nobody is locked
+    out of an account by what strangers at other addresses do; they can make its logins slower at most.
     """
 
     window: Duration = Field(default=900.0, gt=0)
@@ -37,7 +38,8 @@ class ThrottleSettings(Section):
     """How long those logins wait."""
 
     remembered: int = Field(default=20_000, ge=0)
-    """Pairs of name and address with a right password that a process remembers, to spare them the wait."""
+    """Pairs of name and address with a right password, kept as a keyed digest, that a process remembers: they need not
+    wait, and are not counted first. As many counts are kept in memory while the store takes none."""
 
     exempt_networks: tuple[Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
     """Networks that are never refused or slowed down: behind this host's own addresses, and those of a webmail, one

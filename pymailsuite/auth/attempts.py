@@ -1,0 +1,99 @@
+"""Counts of attempts to log in: those that all nodes share, and this process's own while the store takes none.
+
+Nothing that is answered may depend on whether there is room on the disk, or whoever fills it could guess without limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from attrs import define
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from pymailsuite.errors import MailError
+from pymailsuite.interfaces import Count, CountKey, ISharedCounts
+
+
+@define
+class _Own:
+    """What was counted here in a window that ends at ``ends_at``, by this process's clock."""
+
+    total: int
+    ends_at: float
+
+
+class AttemptCounts:
+    """Adds to the shared counts; what they do not take is counted in memory, of ``most_own`` keys at most."""
+
+    _log = Logger()
+
+    def __init__(self, shared: ISharedCounts, clock: IReactorTime, most_own: int) -> None:
+        self._shared = shared
+        self._clock = clock
+        self._most_own = most_own
+        self._own: dict[CountKey, _Own] = {}
+
+    async def totals(self, keys: Sequence[CountKey]) -> dict[CountKey, int]:
+        """The count of each key. A store that cannot be read has none; its passwords cannot be proved either."""
+        counted: Mapping[CountKey, Count] = {}
+        try:
+            counted = await self._shared.counted(keys)
+        except CancelledError:
+            raise
+        except MailError as error:
+            self._log.warn("{event}: {reason}", event="auth.counts_unread", reason=str(error))
+        return {key: (counted[key].total if key in counted else 0) + self._own_total(key) for key in keys}
+
+    async def add(self, keys: Sequence[CountKey], window_s: float) -> dict[CountKey, int]:
+        """One more of each; what that makes them."""
+        try:
+            counted = await self._shared.add(keys, window_s, lasting=False)
+        except CancelledError:
+            raise
+        except MailError as error:
+            self._log.warn("{event}: {reason}", event="auth.failure_not_counted", reason=str(error))
+            for key in keys:
+                self._add_own(key, window_s)
+            return await self.totals(keys)
+        return {key: counted[key].total + self._own_total(key) for key in keys}
+
+    def take_back(self, keys: Sequence[CountKey]) -> None:
+        """One less of each; nobody waits for that."""
+        for key in keys:
+            own = self._own.get(key)
+            if own is not None and own.total > 0:
+                own.total -= 1
+        self._unless_full(self._shared.take_back(keys))
+
+    def forget(self, keys: Sequence[CountKey]) -> None:
+        """Begin again at nothing; nobody waits for that."""
+        for key in keys:
+            self._own.pop(key, None)
+        self._unless_full(self._shared.forget(keys))
+
+    def _unless_full(self, done: Deferred[None]) -> None:
+        done.addErrback(self._not_forgotten)
+
+    def _not_forgotten(self, failure: Failure) -> None:
+        if isinstance(failure.value, MailError):
+            self._log.warn("{event}: {reason}", event="auth.failures_not_forgotten", reason=str(failure.value))
+        else:
+            self._log.failure("{event}: {log_failure.value}", failure, event="auth.counting_failed")
+
+    def _own_total(self, key: CountKey) -> int:
+        own = self._own.get(key)
+        return own.total if own is not None and own.ends_at > self._clock.seconds() else 0
+
+    def _add_own(self, key: CountKey, window_s: float) -> None:
+        now = self._clock.seconds()
+        own = self._own.get(key)
+        if own is not None and own.ends_at > now:
+            own.total += 1
+            return
+        self._own.pop(key, None)
+        while self._own and len(self._own) >= self._most_own:
+            del self._own[next(iter(self._own))]
+        self._own[key] = _Own(1, now + window_s)
