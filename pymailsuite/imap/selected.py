@@ -11,6 +11,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from typing import overload
 
 from pymailsuite.errors import PeerError
 from pymailsuite.imap.flags import FlagState, StateByFlags, flag_states
@@ -35,6 +36,39 @@ def joined(places: Iterable[int]) -> Spans:
         else:
             spans.append((place, place + 1))
     return spans
+
+
+class Rows(Sequence[Row]):
+    """Messages as rows, made when they are asked for: for a thread that goes through very many."""
+
+    def __init__(self, uids: array[int], states: list[FlagState], modseqs: array[int]) -> None:
+        self._uids = uids
+        self._states = states
+        self._modseqs = modseqs
+
+    def __len__(self) -> int:
+        return len(self._uids)
+
+    @overload
+    def __getitem__(self, place: int) -> Row: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[Row]: ...
+
+    def __getitem__(self, place: int | slice) -> Row | list[Row]:
+        if isinstance(place, int):
+            state = self._states[place]
+            return self._uids[place], state.system, state.keywords, self._modseqs[place]
+        states = self._states[place]
+        return list(
+            zip(
+                self._uids[place],
+                [state.system for state in states],
+                [state.keywords for state in states],
+                self._modseqs[place],
+                strict=True,
+            )
+        )
 
 
 class View:
@@ -129,18 +163,9 @@ class View:
         uids = self.uids
         return UidSet((uids[start], uids[stop - 1]) for start, stop in spans)
 
-    def rows(self) -> list[Row]:
-        """All messages as rows."""
-        states = self.states
-        return list(
-            zip(
-                self.uids,
-                [state.system for state in states],
-                [state.keywords for state in states],
-                self.modseqs,
-                strict=True,
-            )
-        )
+    def rows(self) -> Rows:
+        """All messages as rows; as they are now, whatever becomes of the view."""
+        return Rows(self.uids[:], self.states[:], self.modseqs[:])
 
     def recent_count(self) -> int:
         """Messages of this view that are recent: RECENT."""

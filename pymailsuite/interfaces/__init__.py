@@ -40,6 +40,7 @@ from pymailsuite.interfaces.mail import (
     Selection,
     Steps,
     StoreResult,
+    drained,
 )
 from pymailsuite.interfaces.notices import MAX_PAYLOAD, INoticeBus
 from pymailsuite.interfaces.queue import (
@@ -103,4 +104,5 @@ __all__ = [
     "StagedContent",
     "Steps",
     "StoreResult",
+    "drained",
 ]

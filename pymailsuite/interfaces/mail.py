@@ -144,6 +144,16 @@ Steps = Generator[None, None, T]
 """Work that takes long, a few milliseconds from one step to the next; what it returns is its result."""
 
 
+def drained(work: Steps[T]) -> T:
+    """The result of work that is known to be short."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+
 class IAccountMail(Interface):
     """One account's mailboxes and messages: what an IMAP or POP3 session works on.
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Final
 
 from pymailsuite.message.charsets import charset_decoder, decode_undeclared
@@ -57,15 +58,21 @@ class Needle:
     def __init__(self, text: str) -> None:
         self.text = text
         self._folded = fold_text(text)
-        self._search = _phrase_search(self._folded).search if _HAS_SPACE(self._folded) else None
         self.reach = 8 * len(text) + _GAP_MAX * len(_RUNS(self._folded)) + 16
         """Characters of a text that an occurrence takes at most, for practical purposes: normalising makes one of
         several, and white space may be wider than here."""
 
     def found_in(self, text: str) -> bool:
         """True if ``text`` contains the string; the empty string is in every text."""
-        folded = fold_text(text)
+        return self.found_in_folded(fold_text(text))
+
+    def found_in_folded(self, folded: str) -> bool:
+        """The same for a text that :func:`fold_text` has made: fold once, look for many."""
         return self._folded in folded if self._search is None else self._search(folded) is not None
+
+    @cached_property
+    def _search(self) -> Callable[[str], object] | None:
+        return _phrase_search(self._folded).search if _HAS_SPACE(self._folded) else None
 
     def found_in_header(self, header: bytes, name: bytes) -> bool:
         """True if a field of that name contains the string (RFC 3501 ``HEADER name string``).

@@ -90,6 +90,9 @@ class ImapSettings(Section):
     search_piece: int = Field(default=1000, ge=1)
     """Messages read at once by a SEARCH."""
 
+    search_octets: Size = Field(default=4_194_304, ge=65536)
+    """Octets of messages at which a SEARCH reads no more of them at once."""
+
     id: dict[str, str] = Field(default_factory=lambda: {"name": "pymailsuite"})
     """What ID tells clients about us (RFC 2971), such as name, version, vendor, support-url; empty: NIL."""
 

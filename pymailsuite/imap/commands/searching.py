@@ -5,33 +5,40 @@ RFC 3501 §6.4.4, RFC 4731 (ESEARCH), RFC 7162 §3.1.5.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import count
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred
 
 from pymailsuite.imap import values
+from pymailsuite.imap.batch import Slice
 from pymailsuite.imap.flags import FlagState
 from pymailsuite.imap.search import (
+    LongMatch,
     SearchContext,
     SearchPlan,
     asks_modseq,
     compile_search,
-    read_pieces,
+    next_slice,
     render_esearch,
     render_search,
     told_modseq,
 )
 from pymailsuite.imap.selected import View
-from pymailsuite.interfaces import MessageRow
+from pymailsuite.interfaces import MessageRow, Piece, Steps, drained
 from pymailsuite.values import UidSet
 
 if TYPE_CHECKING:
     from pymailsuite.imap.session import Session
 
-_MOST_WITH_OCTETS: Final = 64
-"""Messages read at once with all their octets: at most 16 MB of them."""
+_MOST_AT_ONCE: Final = 200_000
+"""Messages, and ten times the looks at one, that are gone through in one turn of the reactor; more go to a thread."""
+_MOST_SAID_AT_ONCE: Final = 5_000
+
+_Found = tuple[list[int], list[tuple[int, LongMatch, Slice | bool]]]
+"""What matches of a piece; and the long messages of it, with what is wanted of each, or the answer."""
 
 
 def _holds(key: values.SearchKey, state: FlagState) -> bool | None:
@@ -52,12 +59,18 @@ def _holds(key: values.SearchKey, state: FlagState) -> bool | None:
     return None
 
 
-def _by_flags(view: View, program: values.SearchKey) -> list[int] | None:
+def _by_flags(view: View, program: values.SearchKey, size: int) -> list[int] | None:
     """What a search that is all about flags (UNSEEN, UNDELETED KEYWORD x) finds; None if it is about more.
 
-    It is asked once for each combination of flags in use, which are few, not for each message.
+    It is asked once for each combination of flags in use, which are few, not for each message; if they are not few
+    either, it is a search as others are.
     """
-    answers = {state: _holds(program, state) for state in set(view.states)}
+    if len(view) > _MOST_AT_ONCE:
+        return None
+    states = set(view.states)
+    if len(states) * size > _MOST_AT_ONCE // 10:
+        return None
+    answers = {state: _holds(program, state) for state in states}
     if None in answers.values():
         return None
     return [uid for uid, state in zip(view.uids, view.states, strict=True) if answers[state]]
@@ -69,14 +82,18 @@ async def search(session: Session, command: values.Search) -> bytes:
     with_modseq = asks_modseq(command.program)
     if with_modseq:
         session.use_condstore()
-    uids: Sequence[int] | None = _by_flags(view, command.program)
+    plan = compile_search(command.program)
+    uids: Sequence[int] | None = _by_flags(view, command.program, plan.size)
     if uids is None:
-        uids = await _search(session, view, command.program)
-    session.out.append(_reply(view, command, uids, with_modseq))
+        uids = await _search(session, view, plan)
+    if len(uids) <= _MOST_SAID_AT_ONCE:
+        session.out += drained(_reply(view, command, uids, with_modseq))
+    else:
+        session.out += await session.mail.in_steps("say what was found", _reply(view, command, uids, with_modseq))
     return b"OK SEARCH completed"
 
 
-async def _search(session: Session, view: View, program: values.SearchKey) -> Sequence[int]:
+async def _search(session: Session, view: View, plan: SearchPlan) -> Sequence[int]:
     recent: Any = view.recent
     context = SearchContext(
         numbers=view.number_of,
@@ -86,31 +103,33 @@ async def _search(session: Session, view: View, program: values.SearchKey) -> Se
         now=session.shared.reactor.seconds(),
     )
     uids: Sequence[int] = view.uids
-    for stage in compile_search(program).stages:
-        if stage.view_only:
-            # Always the first: nothing is cheaper.
-            uids = stage.match(view.rows(), context)
-        else:
+    for stage in plan.stages:
+        if not stage.view_only:
             uids = await _Scan(session, view, stage, context).among(uids)
+        # Always the first: nothing is cheaper.
+        elif len(view) * stage.size <= _MOST_AT_ONCE // 10:
+            uids = stage.match(view.rows()[:], context)
+        else:
+            uids = await session.mail.in_steps("search", stage.match_in_steps(view.rows(), context))
         if not uids:
             break
     return uids
 
 
-def _reply(view: View, command: values.Search, uids: Sequence[int], with_modseq: bool) -> bytes:
-    modseq = None
-    numbers = uids
-    if with_modseq or not command.uid:
-        number_of = dict(zip(view.uids, count(1), strict=False))
-        numbers = [number_of[uid] for uid in uids]
+def _reply(view: View, command: values.Search, uids: Sequence[int], with_modseq: bool) -> Steps[list[bytes]]:
+    numbers: list[int] = []
+    modseqs: list[int] = []
+    for start in range(0, len(uids), _MOST_SAID_AT_ONCE):
+        some = list(map(view.number_of, uids[start : start + _MOST_SAID_AT_ONCE]))
         if with_modseq:
-            modseqs = [view.modseqs[number - 1] for number in numbers]
-            modseq = told_modseq(command.returns, modseqs)
-        if command.uid:
-            numbers = uids
+            modseqs += [view.modseqs[number - 1] for number in some]
+        numbers += some
+        yield
+    told = told_modseq(command.returns, modseqs) if with_modseq else None
+    found = uids if command.uid else numbers
     if command.returns is None:
-        return render_search(numbers, modseq)
-    return render_esearch(command.tag, command.uid, command.returns, numbers, modseq)
+        return (yield from render_search(found, told))
+    return (yield from render_esearch(command.tag, command.uid, command.returns, found, told))
 
 
 class _Scan:
@@ -121,31 +140,44 @@ class _Scan:
         self._mailbox_id = view.mailbox_id
         self._stage = stage
         self._context = context
-        most = session.shared.settings.search_piece
-        self._count = min(most, _MOST_WITH_OCTETS) if stage.reads_octets else most
+        settings = session.shared.settings
+        self._count = settings.search_piece
+        self._octets = settings.search_octets
 
     async def among(self, uids: Sequence[int]) -> list[int]:
         """Those of ``uids`` that match."""
         found: list[int] = []
-        for start in range(0, len(uids), self._count):
-            matching, long_rows = await self._read(UidSet.of(uids[start : start + self._count]))
-            for row in long_rows:
-                if await read_pieces(self._stage.match_long(row, self._context), self._read_octets):
-                    matching.append(row[0])
-            found += sorted(matching) if long_rows else matching
+        start = 0
+        while start < len(uids):
+            piece = await self._read(UidSet.of(uids[start : start + self._count]))
+            matching, long_matches = piece.result
+            for uid, match, wanted in long_matches:
+                if await self._matches(match, wanted):
+                    matching.append(uid)
+            found += sorted(matching) if long_matches else matching
+            start = start + self._count if piece.last is None else bisect_right(uids, piece.last)
         return found
 
-    def _read(self, uids: UidSet) -> Deferred[tuple[list[int], list[MessageRow]]]:
+    def _read(self, uids: UidSet) -> Deferred[Piece[_Found]]:
         stage, context = self._stage, self._context
 
-        def convert(rows: Sequence[MessageRow]) -> tuple[list[int], list[MessageRow]]:
-            return stage.match(rows, context), stage.long_rows(rows)
+        def work(rows: Sequence[MessageRow]) -> Steps[_Found]:
+            matching = yield from stage.match_in_steps(rows, context)
+            long_matches = []
+            for row in stage.long_rows(rows):
+                match = stage.match_long(row, context)
+                long_matches.append((row[0], match, (yield from next_slice(match))))
+            return matching, long_matches
 
-        answer: Deferred[tuple[list[int], list[MessageRow]]] = self._mail.read_messages(
-            self._mailbox_id, uids, stage.columns, convert
+        answer: Deferred[Piece[_Found]] = self._mail.read_in_steps(
+            self._mailbox_id, uids, stage.columns, self._octets, work
         )
         return answer
 
-    def _read_octets(self, uid: int, start: int, stop: int) -> Deferred[bytes]:
-        octets: Deferred[bytes] = self._mail.read_octets(self._mailbox_id, uid, start, stop)
-        return octets
+    async def _matches(self, match: LongMatch, wanted: Slice | bool) -> bool:
+        """Read what a long message is asked for, until there is an answer."""
+        while isinstance(wanted, Slice):
+            wanted = await self._mail.octets_in_steps(
+                self._mailbox_id, wanted.uid, wanted.start, wanted.stop, partial(next_slice, match)
+            )
+        return wanted

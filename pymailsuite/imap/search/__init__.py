@@ -2,20 +2,21 @@
 
 A plan is made in the reactor and matched in a reader thread; run its ``stages`` in turn, each among what the one before
 found. A stage that is ``view_only`` is matched on the selected view's rows. Messages too long to be read with their row
-are :meth:`SearchPlan.long_rows`; :func:`read_pieces` runs :meth:`SearchPlan.match_long` for each.
+are :meth:`SearchPlan.long_rows`; :func:`next_slice` leads :meth:`SearchPlan.match_long` through each.
 """
 
 from pymailsuite.imap.search.conditions import SearchContext
-from pymailsuite.imap.search.plan import VIEW_COLUMNS, SearchPlan, asks_modseq, compile_search, read_pieces
+from pymailsuite.imap.search.plan import VIEW_COLUMNS, LongMatch, SearchPlan, asks_modseq, compile_search, next_slice
 from pymailsuite.imap.search.replies import render_esearch, render_search, told_modseq
 
 __all__ = [
     "VIEW_COLUMNS",
+    "LongMatch",
     "SearchContext",
     "SearchPlan",
     "asks_modseq",
     "compile_search",
-    "read_pieces",
+    "next_slice",
     "render_esearch",
     "render_search",
     "told_modseq",

@@ -2,7 +2,8 @@
 
 A condition is given places in a batch and answers those that fulfil it, in order: what costs little narrows the field
 for what costs much, and each look at a column is one comprehension. ``cost`` orders conditions; its classes are also
-the stages in which a plan reads.
+the stages in which a plan reads. What conditions derive from a message they find in the batch, made once however many
+they are; and from one condition to the next others may have their turn.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import re
 from abc import ABC, abstractmethod
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Container, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Final
 
 from attrs import frozen
@@ -39,10 +41,10 @@ from pymailsuite.imap.values import (
     SearchKey,
     TextHas,
 )
-from pymailsuite.interfaces import Column, MessageRow
+from pymailsuite.interfaces import Column, MessageRow, Steps
 from pymailsuite.message.envelope import date_and_subject
 from pymailsuite.message.headers import decode_text, parse_date
-from pymailsuite.message.search import Needle, fold_text
+from pymailsuite.message.search import Needle, body_texts, fold_text, header_text
 
 _DAY: Final = 86400
 
@@ -79,6 +81,29 @@ class SearchBatch(Batch):
     def __init__(self, columns: Sequence[Column], rows: Sequence[MessageRow], context: SearchContext) -> None:
         super().__init__(columns, rows, context.numbers, context.recent)
         self.context = context
+        self._texts: dict[int, MessageText] = {}
+
+    @cached_property
+    def sequence_numbers(self) -> Sequence[int]:
+        """Of all rows."""
+        return list(map(self.numbers, self.uids))
+
+    @cached_property
+    def keyword_sets(self) -> Mapping[str, frozenset[str]]:
+        """The combinations of keywords in use, in lower case: a mailbox has a few of them and many messages."""
+        return {text: frozenset(text.lower().split(" ")) for text in set(self[Column.KEYWORDS])}
+
+    @cached_property
+    def lower_headers(self) -> Sequence[bytes]:
+        """Behind a line feed, in lower case."""
+        return [b"\n" + header.lower() for header in self[Column.HEADER]]
+
+    def text(self, place: int) -> MessageText:
+        """The text of one message."""
+        text = self._texts.get(place)
+        if text is None:
+            text = self._texts[place] = MessageText(self, place)
+        return text
 
 
 class Condition(ABC):
@@ -87,12 +112,21 @@ class Condition(ABC):
     cost: Cost = Cost.VIEW
     columns: tuple[Column, ...] = ()
 
+    size: int = 1
+    """How many conditions it is made of."""
+
     @abstractmethod
     def pick(self, batch: SearchBatch, places: Sequence[int]) -> Sequence[int]:
         """Those of ``places`` (ascending) whose message fulfils the condition."""
 
-    def decide(self, batch: SearchBatch, answers: Mapping[Condition, bool]) -> bool | None:
+    def pick_in_steps(self, batch: SearchBatch, places: Sequence[int]) -> Steps[Sequence[int]]:
+        """The same, a step for each condition."""
+        yield
+        return self.pick(batch, places)
+
+    def decide(self, batch: SearchBatch, answers: Mapping[Condition, bool]) -> Steps[bool | None]:
         """If the one message of ``batch`` fulfils it; None if that hangs on a text condition not in ``answers``."""
+        yield
         return bool(self.pick(batch, (0,)))
 
     def text_conditions(self) -> list[TextCondition]:
@@ -109,7 +143,8 @@ class All(Condition):
     def __init__(self, conditions: Sequence[Condition]) -> None:
         self.conditions = sorted(conditions, key=lambda condition: condition.cost)
         self.cost = max((condition.cost for condition in conditions), default=Cost.VIEW)
-        self.columns = tuple(column for condition in conditions for column in condition.columns)
+        self.columns = tuple(dict.fromkeys(column for condition in conditions for column in condition.columns))
+        self.size = sum(condition.size for condition in conditions)
 
     def pick(self, batch: SearchBatch, places: Sequence[int]) -> Sequence[int]:
         for condition in self.conditions:
@@ -118,10 +153,17 @@ class All(Condition):
             places = condition.pick(batch, places)
         return places
 
-    def decide(self, batch: SearchBatch, answers: Mapping[Condition, bool]) -> bool | None:
+    def pick_in_steps(self, batch: SearchBatch, places: Sequence[int]) -> Steps[Sequence[int]]:
+        for condition in self.conditions:
+            if not places:
+                break
+            places = yield from condition.pick_in_steps(batch, places)
+        return places
+
+    def decide(self, batch: SearchBatch, answers: Mapping[Condition, bool]) -> Steps[bool | None]:
         is_open = False
         for condition in self.conditions:
-            decision = condition.decide(batch, answers)
+            decision = yield from condition.decide(batch, answers)
             if decision is False:
                 return False
             is_open |= decision is None
@@ -138,17 +180,25 @@ class Negation(Condition):
         self._condition = condition
         self.cost = condition.cost
         self.columns = condition.columns
+        self.size = condition.size
 
     def pick(self, batch: SearchBatch, places: Sequence[int]) -> Sequence[int]:
-        picked = frozenset(self._condition.pick(batch, places))
-        return [place for place in places if place not in picked]
+        return _without(places, self._condition.pick(batch, places))
 
-    def decide(self, batch: SearchBatch, answers: Mapping[Condition, bool]) -> bool | None:
-        decision = self._condition.decide(batch, answers)
+    def pick_in_steps(self, batch: SearchBatch, places: Sequence[int]) -> Steps[Sequence[int]]:
+        return _without(places, (yield from self._condition.pick_in_steps(batch, places)))
+
+    def decide(self, batch: SearchBatch, answers: Mapping[Condition, bool]) -> Steps[bool | None]:
+        decision = yield from self._condition.decide(batch, answers)
         return None if decision is None else not decision
 
     def text_conditions(self) -> list[TextCondition]:
         return self._condition.text_conditions()
+
+
+def _without(places: Sequence[int], picked: Sequence[int]) -> Sequence[int]:
+    gone = frozenset(picked)
+    return [place for place in places if place not in gone]
 
 
 # --- by what the view knows -----------------------------------------------------------------------------------------
@@ -157,15 +207,24 @@ class Negation(Condition):
 class _ByNumber(Condition):
     def __init__(self, key: InNumbers) -> None:
         self._numbers = key.numbers
+        self._meant: tuple[Sequence[int], Sequence[int]] | None = None
+
+    def _ranges(self, context: SearchContext) -> tuple[Sequence[int], Sequence[int]]:
+        """Where the ranges begin and end; they are looked up anew for each batch, and made once."""
+        if self._meant is None:
+            largest = context.largest_uid if self._numbers.uid else context.largest_number
+            ranges = self._numbers.resolve(largest).ranges
+            self._meant = [low for low, _ in ranges], [high for _, high in ranges]
+        return self._meant
 
     def pick(self, batch: SearchBatch, places: Sequence[int]) -> Sequence[int]:
-        context = batch.context
         # Both kinds of numbers ascend with the rows. One that no message has matches nothing.
-        ours = batch.uids if self._numbers.uid else list(map(context.numbers, batch.uids))
-        meant = self._numbers.resolve(context.largest_uid if self._numbers.uid else context.largest_number)
-        spans = [(bisect_left(ours, low), bisect_right(ours, high)) for low, high in meant.ranges]
-        if spans == [(0, len(ours))]:
-            return places
+        ours = batch.uids if self._numbers.uid else batch.sequence_numbers
+        lows, highs = self._ranges(batch.context)
+        reached = range(bisect_left(highs, ours[0]), bisect_right(lows, ours[-1]))
+        spans = [(bisect_left(ours, lows[at]), bisect_right(ours, highs[at])) for at in reached]
+        if not spans or spans == [(0, len(ours))]:
+            return places if spans else ()
         picked = frozenset(place for start, stop in spans for place in range(start, stop))
         return [place for place in places if place in picked]
 
@@ -189,8 +248,9 @@ class _ByKeyword(Condition):
 
     def pick(self, batch: SearchBatch, places: Sequence[int]) -> Sequence[int]:
         keywords: Sequence[str] = batch[Column.KEYWORDS]
-        # A mailbox has a few combinations of keywords and many messages.
-        combinations = {text for text in set(keywords) if self._keyword in text.lower().split(" ")}
+        combinations = {text for text, words in batch.keyword_sets.items() if self._keyword in words}
+        if not combinations:
+            return ()
         return [place for place in places if keywords[place] in combinations]
 
 
@@ -375,15 +435,15 @@ class _ByHeader(_BySubject):
         super().__init__(key)
         self._bodies = _field_pattern(key.name.encode("utf-8")).finditer
 
-    def _holds(self, header: bytes) -> bool:
-        for match in self._bodies(b"\n" + header.lower()):
+    def _holds(self, header: bytes, lower: bytes) -> bool:
+        for match in self._bodies(lower):
             if self._body_holds(header[match.start(1) - 1 : match.end(1) - 1], match[1]):
                 return True
         return False
 
     def pick(self, batch: SearchBatch, places: Sequence[int]) -> Sequence[int]:
-        headers = batch[Column.HEADER]
-        return [place for place in places if self._holds(headers[place])]
+        headers, lower = batch[Column.HEADER], batch.lower_headers
+        return [place for place in places if self._holds(headers[place], lower[place])]
 
 
 # --- by the text ----------------------------------------------------------------------------------------------------
@@ -394,6 +454,54 @@ _PLAIN_PARTS = re.compile(
     rb"(?:us-ascii|utf-8|iso-8859-[0-9]++|windows-125[0-9]|)(?:\n|\Z))++",
     re.IGNORECASE,
 ).fullmatch
+
+
+class MessageText:
+    """The text of the message at a place of a batch, folded as it is compared; each part made when it is asked for."""
+
+    def __init__(self, batch: SearchBatch, place: int) -> None:
+        self._batch = batch
+        self._place = place
+
+    @property
+    def _octets(self) -> bytes:
+        octets: bytes = self._batch[Column.OCTETS][self._place]
+        return octets
+
+    @cached_property
+    def is_plain(self) -> bool:
+        """True if there is nothing to decode: no text but what stands there as ASCII."""
+        octets = self._octets
+        return octets.isascii() and b"=?" not in octets and bool(_PLAIN_PARTS(self._batch[Column.PARTS][self._place]))
+
+    @cached_property
+    def lower(self) -> bytes:
+        """All octets in lower case."""
+        return self._octets.lower()
+
+    @cached_property
+    def header(self) -> str:
+        """All fields of the header."""
+        return fold_text(header_text(self._batch[Column.HEADER][self._place]))
+
+    @cached_property
+    def _content(self) -> bytes:
+        return self._octets[self._batch.prefix_sizes[self._place] :]
+
+    @cached_property
+    def body(self) -> Sequence[str]:
+        """Each text part."""
+        return [fold_text(text) for text in body_texts(self._content, self._batch.table(self._place))]
+
+    @cached_property
+    def part_fields(self) -> Sequence[str]:
+        """The header of each part."""
+        root, content = self._batch.table(self._place).root, self._content
+        return [
+            fold_text(header_text(content[part.header_start : part.body_start]))
+            for part in root.walk()
+            if part is not root
+        ]
 
 
 class TextCondition(Condition):
@@ -412,31 +520,24 @@ class TextCondition(Condition):
 
     def found_in_header(self, batch: SearchBatch, place: int) -> bool:
         """True if the header decides it already."""
-        return self.with_header and self.needle.found_in_any_field(batch[Column.HEADER][place])
+        return self.with_header and self.needle.found_in_folded(batch.text(place).header)
 
     def _holds(self, batch: SearchBatch, place: int) -> bool:
-        octets: bytes = batch[Column.OCTETS][place]
+        text = batch.text(place)
         # Most messages can be told from afar not to match: nothing to decode, and not this text.
-        if (
-            self._raw is not None
-            and octets.isascii()
-            and self._raw not in octets.lower()
-            and b"=?" not in octets
-            and _PLAIN_PARTS(batch[Column.PARTS][place])
-        ):
+        if self._raw is not None and text.is_plain and self._raw not in text.lower:
             return False
         if self.found_in_header(batch, place):
             return True
-        content = octets[batch.prefix_sizes[place] :]
-        table = batch.table(place)
-        if self.needle.found_in_body(content, table):
+        if any(map(self.needle.found_in_folded, text.body)):
             return True
-        return self.with_header and self.needle.found_in_part_fields(content, table)
+        return self.with_header and any(map(self.needle.found_in_folded, text.part_fields))
 
     def pick(self, batch: SearchBatch, places: Sequence[int]) -> Sequence[int]:
         return [place for place in places if self._holds(batch, place)]
 
-    def decide(self, batch: SearchBatch, answers: Mapping[Condition, bool]) -> bool | None:
+    def decide(self, batch: SearchBatch, answers: Mapping[Condition, bool]) -> Steps[bool | None]:
+        yield
         return answers.get(self)
 
     def text_conditions(self) -> list[TextCondition]:

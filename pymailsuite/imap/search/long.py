@@ -9,7 +9,7 @@ from typing import Final
 from pymailsuite.imap.batch import Slice, slices
 from pymailsuite.imap.search.conditions import Condition, SearchBatch, TextCondition
 from pymailsuite.message.parts import Part, PartKind
-from pymailsuite.message.search import PartDecoder, TextWindows, header_text, is_readable
+from pymailsuite.message.search import PartDecoder, TextWindows, fold_text, header_text, is_readable
 from pymailsuite.values import MAX_CHUNK
 
 _FIELD_MAX: Final = 4 * MAX_CHUNK
@@ -17,11 +17,21 @@ _FIELD_MAX: Final = 4 * MAX_CHUNK
 _BEFORE_LAST_FIELD = re.compile(rb".*\n(?=[^ \t\r\n])", re.DOTALL).match
 
 
+_TEXTS_A_STEP: Final = 16
+"""Conditions that are looked for in one text before it is the turn of others."""
+
+
 def search_long(
     batch: SearchBatch, conditions: Sequence[TextCondition]
-) -> Generator[Slice, bytes, dict[Condition, bool]]:
-    """Which of ``conditions`` the one message of ``batch`` fulfils; stops reading when all are known to be."""
-    answers: dict[Condition, bool] = {condition: condition.found_in_header(batch, 0) for condition in conditions}
+) -> Generator[Slice | None, bytes, dict[Condition, bool]]:
+    """Which of ``conditions`` the one message of ``batch`` fulfils; stops reading when all are known to be.
+
+    Yields slices to be read and sent back, and None where others may have their turn.
+    """
+    answers: dict[Condition, bool] = dict.fromkeys(conditions, False)
+    in_header = [condition for condition in conditions if condition.with_header]
+    if in_header:
+        yield from _note(batch.text(0).header, in_header, answers)
     root = batch.table(0).root
     for part in root.walk():
         missing = [condition for condition in conditions if not answers[condition]]
@@ -37,9 +47,12 @@ def search_long(
     return answers
 
 
-def _note(text: str, missing: list[TextCondition], answers: dict[Condition, bool]) -> None:
-    for condition in missing:
-        answers[condition] = answers[condition] or condition.needle.found_in(text)
+def _note(folded: str, missing: list[TextCondition], answers: dict[Condition, bool]) -> Generator[None, bytes, None]:
+    for number, condition in enumerate(missing):
+        if not answers[condition]:
+            answers[condition] = condition.needle.found_in_folded(folded)
+        if number % _TEXTS_A_STEP == 0:
+            yield
 
 
 def _slices(batch: SearchBatch, start: int, stop: int) -> list[Slice]:
@@ -50,20 +63,20 @@ def _slices(batch: SearchBatch, start: int, stop: int) -> list[Slice]:
 
 def _search_header(
     batch: SearchBatch, part: Part, missing: list[TextCondition], answers: dict[Condition, bool]
-) -> Generator[Slice, bytes, None]:
+) -> Generator[Slice | None, bytes, None]:
     held = b""
     for piece in _slices(batch, part.header_start, part.body_start):
         held += yield piece
         before_last = _BEFORE_LAST_FIELD(held)
         cut = before_last.end() if before_last else len(held) * (len(held) > _FIELD_MAX)
-        _note(header_text(held[:cut]), missing, answers)
+        yield from _note(fold_text(header_text(held[:cut])), missing, answers)
         held = held[cut:]
-    _note(header_text(held), missing, answers)
+    yield from _note(fold_text(header_text(held)), missing, answers)
 
 
 def _search_part(
     batch: SearchBatch, part: Part, missing: list[TextCondition], answers: dict[Condition, bool]
-) -> Generator[Slice, bytes, None]:
+) -> Generator[Slice | None, bytes, None]:
     header = b""
     if not part.charset:
         for piece in _slices(batch, part.header_start, min(part.body_start, part.header_start + _FIELD_MAX)):
@@ -71,8 +84,8 @@ def _search_part(
     decoder = PartDecoder(part, header)
     windows = TextWindows(max(condition.needle.reach for condition in missing))
     for piece in _slices(batch, part.body_start, part.end):
-        _note(windows.feed(decoder.feed((yield piece))), missing, answers)
+        yield from _note(fold_text(windows.feed(decoder.feed((yield piece)))), missing, answers)
         if all(answers[condition] for condition in missing):
             return
-    _note(windows.feed(decoder.finish()), missing, answers)
-    _note(windows.finish(), missing, answers)
+    yield from _note(fold_text(windows.feed(decoder.finish())), missing, answers)
+    yield from _note(fold_text(windows.finish()), missing, answers)

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from itertools import islice
+from typing import Final, TypeAlias
 
 from pymailsuite.imap.batch import Slice
 from pymailsuite.imap.search.conditions import All, Condition, Cost, SearchBatch, SearchContext, condition_of
 from pymailsuite.imap.search.long import search_long
 from pymailsuite.imap.values import AllOf, AnyOf, HasModSeq, Not, SearchKey
-from pymailsuite.interfaces import Column, MessageRow
+from pymailsuite.interfaces import Column, MessageRow, Steps
 
 VIEW_COLUMNS = (Column.UID, Column.SYSTEM_FLAGS, Column.KEYWORDS, Column.MODSEQ)
 """What a selected view knows of each message, in the order of its rows."""
+
+
+LongMatch: TypeAlias = Generator[Slice | None, bytes, bool]
+"""Yields slices of which it wants the octets, and None where others may have their turn."""
+
+_ROWS_A_STEP: Final = 2000
+_OCTETS_A_STEP: Final = 256 * 1024
+_HEAVY: Final = frozenset({Column.ENVELOPE, Column.HEADER, Column.OCTETS})
 
 
 class SearchPlan:
@@ -27,12 +37,15 @@ class SearchPlan:
 
     def __init__(self, condition: Condition) -> None:
         self._condition = condition
+        self.size = condition.size
+        """How many conditions there are: what a message costs."""
         self.view_only = condition.cost is Cost.VIEW
         wanted = VIEW_COLUMNS if self.view_only else (Column.UID, *condition.columns)
         self.columns: tuple[Column, ...] = tuple(dict.fromkeys(wanted))
         self.reads_octets = Column.OCTETS in self.columns
         """The columns hold whole messages, so that the caller cuts its reads by size."""
         self._octets_at = self.columns.index(Column.OCTETS) if self.reads_octets else 0
+        self._heavy = [place for place, column in enumerate(self.columns) if column in _HEAVY]
         self.stages: tuple[SearchPlan, ...] = self._in_stages()
 
     def _in_stages(self) -> tuple[SearchPlan, ...]:
@@ -45,31 +58,60 @@ class SearchPlan:
         return tuple(SearchPlan(All([c for c in conditions if c.cost is cost])) for cost in costs)
 
     def match(self, rows: Sequence[MessageRow], context: SearchContext) -> list[int]:
-        """The UIDs of ``rows`` (ascending) that match, :meth:`long_rows` left out; for a reader thread."""
+        """The UIDs of ``rows`` (ascending) that match, :meth:`long_rows` left out; for few rows and conditions."""
         if not rows:
             return []
         batch = SearchBatch(self.columns, rows, context)
-        places: Sequence[int] = range(len(rows))
-        if self.reads_octets:
-            octets = batch[Column.OCTETS]
-            places = [place for place in places if octets[place] is not None]
         uids = batch.uids
-        return [uids[place] for place in self._condition.pick(batch, places)]
+        return [uids[place] for place in self._condition.pick(batch, self._places(batch))]
+
+    def match_in_steps(self, rows: Sequence[MessageRow], context: SearchContext) -> Steps[list[int]]:
+        """The same for any number of them, in a reader thread."""
+        found: list[int] = []
+        for some in self._in_steps(rows):
+            batch = SearchBatch(self.columns, some, context)
+            uids = batch.uids
+            picked = yield from self._condition.pick_in_steps(batch, self._places(batch))
+            found += [uids[place] for place in picked]
+        return found
+
+    def _places(self, batch: SearchBatch) -> Sequence[int]:
+        if not self.reads_octets:
+            return range(len(batch.uids))
+        return [place for place, octets in enumerate(batch[Column.OCTETS]) if octets is not None]
+
+    def _in_steps(self, rows: Sequence[MessageRow]) -> Iterator[Sequence[MessageRow]]:
+        """The rows in groups of few rows and few octets."""
+        if not self._heavy:
+            for start in range(0, len(rows), _ROWS_A_STEP):
+                yield rows[start : start + _ROWS_A_STEP]
+            return
+        left = iter(rows)
+        while some := list(self._light(left)):
+            yield some
+
+    def _light(self, rows: Iterator[MessageRow]) -> Iterator[MessageRow]:
+        octets = 0
+        for row in islice(rows, _ROWS_A_STEP):
+            yield row
+            octets += sum(len(row[place] or b"") for place in self._heavy)
+            if octets >= _OCTETS_A_STEP:
+                return
 
     def long_rows(self, rows: Sequence[MessageRow]) -> list[MessageRow]:
         """Those of ``rows`` whose octets were too long to be read with them: each needs :meth:`match_long`."""
         return [row for row in rows if row[self._octets_at] is None] if self.reads_octets else []
 
-    def match_long(self, row: MessageRow, context: SearchContext) -> Generator[Slice, bytes, bool]:
+    def match_long(self, row: MessageRow, context: SearchContext) -> LongMatch:
         """If a long message matches: yields slices to be read and sent back, returns the answer.
 
         Only text parts are read, and none if other keys decide.
         """
         batch = SearchBatch(self.columns, (row,), context)
-        decision = self._condition.decide(batch, {})
+        decision = yield from self._condition.decide(batch, {})
         if decision is None:
             answers = yield from search_long(batch, self._condition.text_conditions())
-            decision = self._condition.decide(batch, answers)
+            decision = yield from self._condition.decide(batch, answers)
         return bool(decision)
 
 
@@ -87,11 +129,16 @@ def asks_modseq(program: SearchKey) -> bool:
     return isinstance(program, HasModSeq)
 
 
-async def read_pieces(match: Generator[Slice, bytes, bool], read: Callable[[int, int, int], Awaitable[bytes]]) -> bool:
-    """Run :meth:`SearchPlan.match_long` to its answer; ``read`` gives octets of (uid, start, stop), short if gone."""
+def next_slice(match: LongMatch, octets: bytes | None = None) -> Steps[Slice | bool]:
+    """Begin :meth:`SearchPlan.match_long`, or go on with the octets it asked for (short if they are gone).
+
+    The next slice that it asks for, or its answer. For a reader thread.
+    """
     try:
-        piece = next(match)
-        while True:
-            piece = match.send(await read(piece.uid, piece.start, piece.stop))
-    except StopIteration as answer:
-        return bool(answer.value)
+        piece = next(match) if octets is None else match.send(octets)
+        while piece is None:
+            yield
+            piece = next(match)
+    except StopIteration as end:
+        return bool(end.value)
+    return piece

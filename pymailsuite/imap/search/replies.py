@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Final
+
+from pymailsuite.interfaces import Steps
+
+_NUMBERS_A_STEP: Final = 5_000
 
 
-def render_search(numbers: Sequence[int], modseq: int | None = None) -> bytes:
-    """``* SEARCH`` with ``numbers``; ``modseq``, if MODSEQ was a key, is told only if something was found."""
-    end = f" (MODSEQ {modseq})\r\n" if modseq is not None and numbers else "\r\n"
-    return " ".join(["* SEARCH", *map(str, numbers)]).encode("ascii") + end.encode("ascii")
+def render_search(numbers: Sequence[int], modseq: int | None = None) -> Steps[list[bytes]]:
+    """``* SEARCH`` with ``numbers``, in pieces; ``modseq``, if MODSEQ was a key, is told if something was found."""
+    pieces = [b"* SEARCH"]
+    for start in range(0, len(numbers), _NUMBERS_A_STEP):
+        pieces.append(" ".join(["", *map(str, numbers[start : start + _NUMBERS_A_STEP])]).encode("ascii"))
+        yield
+    pieces.append(b" (MODSEQ %d)\r\n" % modseq if modseq is not None and numbers else b"\r\n")
+    return pieces
 
 
 def render_esearch(
     tag: str, uid: bool, returns: Collection[str], numbers: Sequence[int], modseq: int | None = None
-) -> bytes:
+) -> Steps[list[bytes]]:
     """``* ESEARCH`` for the command ``tag``; ``numbers`` ascend, ``returns`` are among MIN, MAX, COUNT and ALL.
 
     Nothing found is told by what is left out, COUNT apart (RFC 4731 §3.1).
@@ -28,10 +37,10 @@ def render_esearch(
     if "COUNT" in returns:
         words.append(f"COUNT {len(numbers)}")
     if "ALL" in returns and numbers:
-        words.append(f"ALL {compact(numbers)}")
+        words.append(f"ALL {yield from compact(numbers)}")
     if modseq is not None and numbers:
         words.append(f"MODSEQ {modseq}")
-    return " ".join(words).encode("ascii") + b"\r\n"
+    return [" ".join(words).encode("ascii"), b"\r\n"]
 
 
 def told_modseq(returns: Collection[str] | None, modseqs: Sequence[int]) -> int | None:
@@ -45,11 +54,13 @@ def told_modseq(returns: Collection[str] | None, modseqs: Sequence[int]) -> int 
     return max(modseqs, default=None)
 
 
-def compact(numbers: Sequence[int]) -> str:
+def compact(numbers: Sequence[int]) -> Steps[str]:
     """Ascending ``numbers`` as a sequence-set, runs joined."""
     ranges = []
     first = last = numbers[0]
-    for number in numbers:
+    for place, number in enumerate(numbers):
+        if place % _NUMBERS_A_STEP == _NUMBERS_A_STEP - 1:
+            yield
         if number > last + 1:
             ranges.append(str(first) if first == last else f"{first}:{last}")
             first = number
