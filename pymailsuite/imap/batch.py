@@ -11,6 +11,7 @@ from attrs import frozen
 
 from pymailsuite.interfaces import Column, MessageRow
 from pymailsuite.message.parts import PartTable, decode_parts
+from pymailsuite.message.transfer import IDENTITY, decode_transfer
 from pymailsuite.values import MAX_CHUNK, NumberSet
 
 
@@ -45,6 +46,7 @@ class Batch:
         self._columns = dict(zip(columns, zip(*rows, strict=True), strict=True))
         self._recent = recent
         self._tables: dict[int, PartTable] = {}
+        self._decoded: dict[tuple[int, int, str], bytes | None] = {}
         self.numbers = numbers
 
     def __getitem__(self, column: Column) -> Sequence[Any]:
@@ -71,6 +73,19 @@ class Batch:
         if table is None:
             table = self._tables[place] = decode_parts(self._columns[Column.PARTS][place])
         return table
+
+    def decoded(self, place: int, start: int, stop: int, encoding: str) -> bytes | None:
+        """Octets of one message, which the batch holds, without their transfer encoding; None if it is not known.
+
+        A client that wants a part in a hundred windows has it decoded once.
+        """
+        octets: bytes = self._columns[Column.OCTETS][place]
+        if encoding in IDENTITY:
+            return octets[start:stop]
+        key = (place, start, encoding)
+        if key not in self._decoded:
+            self._decoded[key] = decode_transfer(octets[start:stop], encoding)
+        return self._decoded[key]
 
     @property
     def tables(self) -> Sequence[PartTable]:

@@ -64,8 +64,8 @@ def read_messages_txn(
 ) -> tuple[Sequence[MessageRow], Uid | None]:
     """Rows of those of ``uids`` that exist, by ascending UID, with just the columns asked for.
 
-    Once ``most_octets`` are reached no more are read, a few rows apart; the last UID tells how far that was, None that
-    all were read. There is always one row at least.
+    Once ``most_octets`` are reached no more are read; the last UID tells how far that was, None that all were read.
+    There is always one row at least.
     """
     with_header, with_octets = Column.HEADER in columns, Column.OCTETS in columns
     expressions = [_EXPRESSIONS[column] for column in columns]
@@ -115,6 +115,7 @@ def _affordable_txn(
         return uids, None
     weight = " + ".join(_WEIGHTS[column] for column in columns if column in _WEIGHTS)
     joins = _JOIN_CONTENTS if "c." in weight else ""
+    last: Uid | None = None
     for condition, values in conditions(uids, "m.uid"):
         for uid, octets in txn.rows(
             f"SELECT m.uid, {weight} FROM messages m{joins}"
@@ -122,9 +123,10 @@ def _affordable_txn(
             [account_id, mailbox_id, *values],
         ):
             most_octets -= octets
-            if most_octets <= 0:
-                cut = UidSet((start, min(stop, uid)) for start, stop in uids.ranges if start <= uid)
-                return cut, Uid(uid)
+            if most_octets < 0 and last is not None:
+                cut = UidSet((start, min(stop, last)) for start, stop in uids.ranges if start <= last)
+                return cut, last
+            last = Uid(uid)
     return uids, None
 
 

@@ -17,7 +17,7 @@ from pymailsuite.values import AccountId, ModSeq
 Row = tuple[Any, ...]
 
 _ROWS_A_STATEMENT = 32
-_ROWS_A_WEIGHING = 16
+_ROWS_A_WEIGHING = 8
 
 
 class Transaction:
@@ -50,7 +50,7 @@ class Transaction:
     ) -> int:
         """Add rows of a statement to ``rows`` until their columns ``heavy``, octets or None each, hold ``most_octets``.
 
-        How many octets are left; none: there may be more rows, and a few may have been added beyond the limit.
+        There is one row at least. How many octets are left; none: there may be more rows.
         """
         cursor = self._cursor
         cursor.execute(sql, values)
@@ -61,7 +61,10 @@ class Transaction:
             if most_octets <= 0:
                 cursor.execute("SELECT 1")  # ends the statement, which would hold the transaction open
                 cursor.fetchall()
-                break
+                while most_octets < 0 and len(rows) > 1:
+                    most_octets += sum(len(rows[-1][place] or b"") for place in heavy)
+                    rows.pop()
+                return 0
         return most_octets
 
     def row(self, sql: str, values: Sequence[Any] = ()) -> Row | None:

@@ -194,7 +194,7 @@ class Skipped(SynchronousTestCase):
 
     def test_by_octets_that_cannot_be_read_after_seen_was_set(self) -> None:
         account_mail = self.two.protocol._session.avatar.mail
-        account_mail.read_messages = lambda *_: fail(StoreUnavailable())
+        account_mail.read_piece = lambda *_: fail(StoreUnavailable())
         lines = self.two.command("FETCH 2 (FLAGS BODY[TEXT])")
         self.assertEqual(lines[0], "* 2 FETCH (FLAGS (\\Seen))")
         self.assertRegex(lines[-1], "^x NO")

@@ -134,14 +134,14 @@ class OneOfMany(SynchronousTestCase):
         client = self._client(1.0, 2.0, 3.0)
         mail = client.protocol._session.avatar.mail
 
-        def read(mailbox_id: Any, uids: Any, columns: Any, convert: Callable[[Any], Any]) -> Any:
+        def read(mailbox_id: Any, uids: Any, columns: Any, most_octets: int, convert: Callable[[Any], Any]) -> Any:
             def spoiled(rows: Any) -> Any:
                 at = columns.index(Column.PARTS)
                 return convert([(*row[:at], b"\xff\xff", *row[at + 1 :]) if row[0] == 2 else row for row in rows])
 
-            return type(mail).read_messages(mail, mailbox_id, uids, columns, spoiled)
+            return type(mail).read_piece(mail, mailbox_id, uids, columns, most_octets, spoiled)
 
-        mail.read_messages = read
+        mail.read_piece = read
         lines = client.command("FETCH 1:* (UID BODY.PEEK[1.MIME])")
         self.assertEqual(lines[0][:20], "* 1 FETCH (UID 1 BOD")
         self.assertEqual(sum(line.startswith("* ") for line in lines), 2)

@@ -1,13 +1,17 @@
 """FETCH and UID FETCH: what the view knows is said from memory, the rest is read in pieces.
 
 A piece is read and rendered in a reader thread while the one before it is on its way to the client; the next but one is
-not asked for before the client has taken it. So the memory of a FETCH is two pieces, however large the mailbox.
+not asked for before the client has taken it. A piece ends where the octets that were read reach a limit, which is the
+smaller the more often they may stand in the responses. So the memory of a FETCH is two pieces, however large the
+mailbox and whatever is asked for.
 RFC 3501 §6.4.5, RFC 7162 §3.1.4.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Collection, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
@@ -16,10 +20,20 @@ from twisted.python.failure import Failure
 
 from pymailsuite.errors import MailError, StorageFull
 from pymailsuite.imap import replies, values
-from pymailsuite.imap.fetch import FetchPlan, Response, Unanswered, compile_fetch, write_pieces
+from pymailsuite.imap.fetch import (
+    FetchPlan,
+    Pieces,
+    Response,
+    Some,
+    Unanswered,
+    compile_fetch,
+    some_pieces,
+    write_in_steps,
+    write_pieces,
+)
 from pymailsuite.imap.selected import Spans, View, joined
 from pymailsuite.imap.values import Datum
-from pymailsuite.interfaces import MessageRow
+from pymailsuite.interfaces import MessageRow, Piece
 from pymailsuite.values import FlagChange, Flags, SystemFlag, UidSet
 
 if TYPE_CHECKING:
@@ -143,6 +157,10 @@ class _Cut:
             count -= stop - start
         return taken
 
+    def put_back(self, taken: Spans, first: int) -> None:
+        """Of what was taken last, the places from ``first`` on are for the next time."""
+        self._spans += [(max(start, first), stop) for start, stop in reversed(taken) if stop > first]
+
 
 class _Reading:
     """One FETCH that reads the store.
@@ -157,6 +175,7 @@ class _Reading:
         self._plan = plan
         self._cut = _Cut(spans)
         self._count = _FIRST_MESSAGES if plan.reads_octets else _FIRST_ROWS
+        self._octets = 2 * session.shared.settings.fetch_piece // plan.copies
         self._sets_seen = plan.sets_seen and not view.read_only
         self.found = 0
         self.unseen: list[int] = []
@@ -180,6 +199,7 @@ class _Reading:
             if ahead is not None:
                 # The client is gone; so is whoever would look at what this ends with.
                 ahead.addErrback(lambda _: None)
+                ahead.cancel()
 
     def _read(self) -> Deferred[_Batch] | None:
         """Ask for the next piece; None if that was all."""
@@ -198,10 +218,15 @@ class _Reading:
             responses = plan.render_batch(rows, numbers.__getitem__, recent)
             return _Batch(len(rows), responses, plan.unseen(rows) if sets_seen else (), plan.keywords(rows))
 
-        answer: Deferred[_Batch] = self._session.mail.read_messages(
-            view.mailbox_id, view.uids_of(spans), plan.columns, convert
+        def take(piece: Piece[_Batch]) -> _Batch:
+            if piece.last is not None:
+                self._cut.put_back(spans, bisect_right(view.uids, piece.last))
+            return piece.result
+
+        answer: Deferred[Piece[_Batch]] = self._session.mail.read_piece(
+            view.mailbox_id, view.uids_of(spans), plan.columns, self._octets, convert
         )
-        return answer
+        return answer.addCallback(take)
 
     def _adapt(self, batch: list[Response]) -> None:
         """Ask next time for as many messages as make a piece of the size that was set."""
@@ -221,7 +246,10 @@ class _Reading:
                 await session.drain()
             return
         await session.drain()
-        await write_pieces(response, self._read_octets, session.send_part)
+        if self._plan.is_wide:
+            await write_in_steps(partial(self._some_of, response), self._read_octets, session.send_part)
+        else:
+            await write_pieces(response, self._read_octets, session.send_part)
         session.mid_response = False
 
     def _note_failure(self, unanswered: Unanswered) -> None:
@@ -236,6 +264,13 @@ class _Reading:
             )
             error = replies.ServerBug()
         self.failures.append(error)
+
+    def _some_of(self, pieces: Pieces, answer: bytes | None) -> Deferred[Some]:
+        session = self._session
+        some: Deferred[Some] = session.mail.in_steps(
+            "render", some_pieces(pieces, answer, session.shared.settings.fetch_piece)
+        )
+        return some
 
     def _read_octets(self, uid: int, start: int, stop: int) -> Deferred[bytes]:
         octets: Deferred[bytes] = self._session.mail.read_octets(self._view.mailbox_id, uid, start, stop)

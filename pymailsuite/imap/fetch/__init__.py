@@ -1,11 +1,34 @@
 """FETCH: from data items to columns, and from rows to responses. Source: RFC 3501 §6.4.5 and §7.4.2, RFC 3516.
 
 The plan is made in the reactor, the rendering runs in a reader thread; what is too long to be read at once comes as
-:data:`Pieces`, a generator that :func:`write_pieces` runs between a reader and a writer with back-pressure.
+:data:`Pieces`, a generator that :func:`write_pieces` runs between a reader and a writer with back-pressure. Of what is
+much more than the message :func:`some_pieces` makes as much at a time as is to be held, for :func:`write_in_steps`.
 """
 
 from pymailsuite.imap.batch import Slice
-from pymailsuite.imap.fetch.plan import FetchPlan, OctetsGone, Response, Unanswered, compile_fetch, write_pieces
+from pymailsuite.imap.fetch.plan import (
+    FetchPlan,
+    OctetsGone,
+    Response,
+    Some,
+    Unanswered,
+    compile_fetch,
+    some_pieces,
+    write_in_steps,
+    write_pieces,
+)
 from pymailsuite.imap.fetch.sections import Pieces
 
-__all__ = ["FetchPlan", "OctetsGone", "Pieces", "Response", "Slice", "Unanswered", "compile_fetch", "write_pieces"]
+__all__ = [
+    "FetchPlan",
+    "OctetsGone",
+    "Pieces",
+    "Response",
+    "Slice",
+    "Some",
+    "Unanswered",
+    "compile_fetch",
+    "some_pieces",
+    "write_in_steps",
+    "write_pieces",
+]

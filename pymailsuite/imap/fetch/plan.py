@@ -17,8 +17,11 @@ from pymailsuite.imap.batch import Batch, Slice
 from pymailsuite.imap.fetch.metadata import MESSAGE_NUMBER, Text, constant, text_of
 from pymailsuite.imap.fetch.sections import Pieces, SectionItem, section_item
 from pymailsuite.imap.values import BinarySection, BodySection, Datum, FetchItem
-from pymailsuite.interfaces import Column, MessageRow
+from pymailsuite.interfaces import Column, MessageRow, Steps
 from pymailsuite.values import SystemFlag
+
+Some: TypeAlias = tuple[list[bytes], Slice | None, bool]
+"""Octets to write, a slice to read after that, and whether the response has ended."""
 
 
 class OctetsGone(TemporaryFailure):
@@ -42,17 +45,23 @@ Response: TypeAlias = bytes | Pieces | Unanswered
 """Whole responses of some messages, the one of a long message in pieces, or none."""
 
 
+_MOST_COPIES: Final = 16
+
+
 class FetchPlan:
     """What one FETCH reads and writes. May be used by several reader threads at once.
 
     ``columns`` are the columns to read, Column.UID first. ``sets_seen``: some item sets ``\\Seen``. ``reads_octets``:
-    the columns hold whole messages, so that the caller cuts its reads by size. ``gives_flags``: FLAGS is an item.
+    the columns hold whole messages. ``gives_flags``: FLAGS is an item. ``copies``: how many times the octets of a
+    message may stand in its response; where these are many it ``is_wide``, and made piece by piece.
     """
 
     def __init__(self, parts: Sequence[Text | SectionItem], sets_seen: bool, gives_flags: bool) -> None:
         self._parts = _joined(parts)
         self.sets_seen = sets_seen
         self.gives_flags = gives_flags
+        self.copies = max(1, sum(not isinstance(part, Text) for part in parts))
+        self.is_wide = self.copies > _MOST_COPIES
         self.reads_octets = any(not isinstance(part, Text) and part.needs_octets for part in parts)
         flags = (Column.SYSTEM_FLAGS,) if sets_seen else ()
         wanted = chain((Column.UID,), *(part.columns for part in parts), flags)
@@ -107,8 +116,7 @@ class FetchPlan:
             if isinstance(part, Text):
                 parts.append(next(iter(_filled(part, batch))))
             else:
-                if is_long:
-                    part.check(batch)
+                part.check(batch)
                 parts.append(part)
         return self._pieces(parts, batch, is_long)
 
@@ -126,36 +134,43 @@ class FetchPlan:
     def render_batch(
         self, rows: Sequence[MessageRow], numbers: Callable[[int], int], recent: Container[int]
     ) -> list[Response]:
-        """As :meth:`render` for any rows, in order: octets, and the pieces of each long message among them.
+        """As :meth:`render` for any rows, in order: octets, and the pieces of each long message among them; nothing but
+        pieces with a plan that ``is_wide``.
 
         A message whose response cannot be made takes nothing from the others.
         """
         batch: list[Response] = []
-
-        def render(some: Sequence[MessageRow]) -> None:
-            try:
-                batch.append(self.render(some, numbers, recent))
-            except Exception as error:
-                if len(some) == 1:
-                    batch.append(Unanswered(some[0][0], error))
-                    return
-                for row in some:
-                    render((row,))
-
+        if self.is_wide:
+            return [self._answer_alone(row, numbers, recent) for row in rows]
         start = 0
         if self.reads_octets:
             for place, row in enumerate(rows):
                 if row[self._octets_at] is None:
                     if place > start:
-                        render(rows[start:place])
-                    try:
-                        batch.append(self.pieces(row, numbers(row[0]), recent))
-                    except Exception as error:
-                        batch.append(Unanswered(row[0], error))
+                        batch += self._answer(rows[start:place], numbers, recent)
+                    batch.append(self._answer_alone(row, numbers, recent))
                     start = place + 1
         if start < len(rows):
-            render(rows[start:] if start else rows)
+            batch += self._answer(rows[start:] if start else rows, numbers, recent)
         return batch
+
+    # Methods, not functions of render_batch: one that calls itself would keep the octets until cycles are looked for.
+
+    def _answer(
+        self, rows: Sequence[MessageRow], numbers: Callable[[int], int], recent: Container[int]
+    ) -> list[Response]:
+        try:
+            return [self.render(rows, numbers, recent)]
+        except Exception as error:
+            if len(rows) == 1:
+                return [Unanswered(rows[0][0], error)]
+        return list(chain.from_iterable(self._answer((row,), numbers, recent) for row in rows))
+
+    def _answer_alone(self, row: MessageRow, numbers: Callable[[int], int], recent: Container[int]) -> Response:
+        try:
+            return self.pieces(row, numbers(row[0]), recent)
+        except Exception as error:
+            return Unanswered(row[0], error)
 
 
 _ROWS_AT_ONCE: Final = 512
@@ -230,6 +245,52 @@ def compile_fetch(items: Sequence[FetchItem], *, uid: bool, condstore: bool) -> 
     return FetchPlan(parts, sets_seen, Datum.FLAGS in wanted)
 
 
+def some_pieces(pieces: Pieces, answer: bytes | None, most_octets: int) -> Steps[Some]:
+    """Go on with ``pieces``, given the ``answer`` to a slice, in a reader thread: what there is up to a slice that is
+    to be read, or up to so many octets."""
+    out: list[bytes] = []
+    octets = 0
+    while octets < most_octets:
+        piece = next(pieces, None) if answer is None else pieces.send(answer)
+        answer = None
+        if not isinstance(piece, bytes):
+            return out, piece, piece is None
+        out.append(piece)
+        octets += len(piece)
+        yield
+    return out, None, False
+
+
+async def write_in_steps(
+    advance: Callable[[bytes | None], Awaitable[Some]],
+    read: Callable[[int, int, int], Awaitable[bytes]],
+    write: Callable[[bytes], Awaitable[None] | None],
+) -> None:
+    """As :func:`write_pieces`, for a response that is much more than the message: ``advance`` makes
+    :func:`some_pieces` of it, and no more before the client has taken these."""
+    answer: bytes | None = None
+    is_over = False
+    while not is_over:
+        out, wanted, is_over = await advance(answer)
+        answer = None
+        if wanted is not None:
+            octets = await _read_slice(wanted, read)
+            if wanted.is_input:
+                answer = octets
+            else:
+                out.append(octets)
+        pause = write(b"".join(out))
+        if pause is not None:
+            await pause
+
+
+async def _read_slice(piece: Slice, read: Callable[[int, int, int], Awaitable[bytes]]) -> bytes:
+    octets = await read(piece.uid, piece.start, piece.stop)
+    if len(octets) != piece.stop - piece.start:
+        raise OctetsGone(cause=f"uid {piece.uid}: {len(octets)} of octets {piece.start} to {piece.stop}")
+    return octets
+
+
 async def write_pieces(
     pieces: Pieces,
     read: Callable[[int, int, int], Awaitable[bytes]],
@@ -247,9 +308,7 @@ async def write_pieces(
             return
         answer = None
         if isinstance(piece, Slice):
-            octets = await read(piece.uid, piece.start, piece.stop)
-            if len(octets) != piece.stop - piece.start:
-                raise OctetsGone(cause=f"uid {piece.uid}: {len(octets)} of octets {piece.start} to {piece.stop}")
+            octets = await _read_slice(piece, read)
             if piece.is_input:
                 answer = octets
                 continue

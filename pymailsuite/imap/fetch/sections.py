@@ -17,7 +17,7 @@ from pymailsuite.imap.values import BinarySection, BinarySize, BodySection, Sect
 from pymailsuite.interfaces import Column
 from pymailsuite.message.headers import select_fields
 from pymailsuite.message.parts import PartKind
-from pymailsuite.message.transfer import IDENTITY, TransferDecoder, decode_transfer, transfer_decoder
+from pymailsuite.message.transfer import IDENTITY, TransferDecoder, transfer_decoder
 from pymailsuite.values import MAX_CHUNK
 
 Pieces: TypeAlias = Generator[bytes | Slice, bytes, None]
@@ -256,11 +256,11 @@ class _Binary(SectionItem):
 
     def literals(self, batch: Batch) -> tuple[Iterable[bytes], Iterable[bytes]]:
         heads, values = [], []
-        for octets, section in zip(batch[Column.OCTETS], self._sections(batch), strict=True):
+        for place, section in enumerate(self._sections(batch)):
             value = b""
             if section is not None:
                 start, stop, encoding = section
-                decoded = decode_transfer(octets[start:stop], encoding)
+                decoded = batch.decoded(place, start, stop, encoding)
                 if decoded is None:
                     raise UnknownEncoding(cause=encoding)
                 value = decoded
