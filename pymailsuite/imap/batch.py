@@ -19,18 +19,25 @@ from pymailsuite.values import MAX_CHUNK, NumberSet
 class Slice:
     """Octets ``start`` to ``stop`` of a message, its prefix counted: at most MAX_CHUNK, for ``read_octets``.
 
-    ``is_input``: not to be written, but to be sent back into the generator that yielded this.
+    ``is_input``: not to be written, but to be sent back into the generator that yielded this. ``is_binary``: for a
+    literal8, so that a NUL stays one.
     """
 
     uid: int
     start: int
     stop: int
     is_input: bool = False
+    is_binary: bool = False
 
 
-def slices(uid: int, start: int, stop: int, is_input: bool = False) -> list[Slice]:
+def slices(uid: int, start: int, stop: int, is_input: bool = False, is_binary: bool = False) -> list[Slice]:
     """Octets ``start`` to ``stop`` in pieces that can be read at once."""
-    return [Slice(uid, at, min(at + MAX_CHUNK, stop), is_input) for at in range(start, stop, MAX_CHUNK)]
+    return [Slice(uid, at, min(at + MAX_CHUNK, stop), is_input, is_binary) for at in range(start, stop, MAX_CHUNK)]
+
+
+def plain(octets: bytes) -> bytes:
+    """As a literal may hold them: no NUL."""
+    return octets.replace(b"\0", b"?") if b"\0" in octets else octets
 
 
 class Batch:

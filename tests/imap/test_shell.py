@@ -394,7 +394,46 @@ class Copies(SynchronousTestCase):
             sent = client.send(b"a APPEND INBOX {%d+}\r\n" % len(octets) + octets + b"\r\n")
             self.assertIn(b"a OK [APPENDUID", sent)
             got = client.send(b"b FETCH * BODY.PEEK[]\r\n")
+            self.assertEqual(
+                got.partition(b"\r\n")[2].removesuffix(b")\r\nb OK FETCH completed\r\n"), octets.replace(b"\0", b"?")
+            )
+            got = client.send(b"b FETCH * BINARY.PEEK[]\r\n")
             self.assertEqual(got.partition(b"\r\n")[2].removesuffix(b")\r\nb OK FETCH completed\r\n"), octets)
+
+    def test_a_nul_is_in_no_literal_but_a_literal8(self) -> None:
+        for size in (10, BIG):
+            client = logged_in(Server())
+            octets = b"Subject: a\0b\r\nX-Nul: \0\r\n\r\n" + b"x" * size + b"\0\0.\r\n"
+            self.assertIn(b"a OK", client.send(b"a APPEND INBOX ~{%d+}\r\n%b\r\n" % (len(octets), octets)))
+            for item in (
+                "BODY[] BODY[TEXT] BODY[HEADER] RFC822 RFC822.TEXT RFC822.HEADER ENVELOPE BODYSTRUCTURE",
+                "BODY[1] BODY[1.MIME] BODY[HEADER.FIELDS (Subject X-Nul)] BODY[]<5.600000> BODY[1]<9.999999>",
+            ):
+                got = client.send(b"b FETCH 1 (%b)\r\n" % item.encode())
+                self.assertIn(b"b OK FETCH completed", got)
+                self.assertNotIn(b"\0", got, item)
+                self.assertNotIn(b"~{", got, item)
+            for item in ("BINARY[]", "BINARY[1]", f"BINARY[1]<{size}.5>"):
+                got = client.send(b"b FETCH 1 (%b)\r\n" % item.encode())
+                self.assertIn(b" ~{", got)
+                self.assertIn(b"\0\0.\r\n)\r\n", got)
+            got = client.send(b"b FETCH 1 (BINARY[1]<0.5>)\r\n")
+            self.assertNotIn(b"~", got)
+
+    def test_a_piece_beyond_the_end_is_quoted(self) -> None:
+        for size in (10, BIG):
+            server = Server()
+            append(server.store, server.account, "INBOX", b"Subject: x\r\n\r\n" + b"y" * size)
+            client = logged_in(server)
+            for item in (
+                "BODY[1]", "BODY[]", "BODY[TEXT]", "BODY[HEADER]", "BODY[1.MIME]", "BINARY[1]", "BINARY[]",
+                "BODY[HEADER.FIELDS (SUBJECT)]",
+            ):  # fmt: skip
+                asked = item.replace("[", ".PEEK[", 1)
+                self.assertEqual(
+                    client.command(f"FETCH 1 ({asked}<{size + 1000}.5>)"),
+                    [f'* 1 FETCH ({item}<{size + 1000}> "")', "x OK FETCH completed"],
+                )
 
 
 class Interfaces(SynchronousTestCase):

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 from attrs import frozen
 
 from pymailsuite.errors import TemporaryFailure
-from pymailsuite.imap.batch import Batch, Slice
+from pymailsuite.imap.batch import Batch, Slice, plain
 from pymailsuite.imap.fetch.metadata import MESSAGE_NUMBER, Text, constant, text_of
 from pymailsuite.imap.fetch.sections import Pieces, SectionItem, section_item
 from pymailsuite.imap.values import BinarySection, BodySection, Datum, FetchItem
@@ -312,7 +312,7 @@ async def write_pieces(
             if piece.is_input:
                 answer = octets
                 continue
-            piece = octets
+            piece = octets if piece.is_binary else plain(octets)
         if piece:
             pause = write(piece)
             if pause is not None:

@@ -2,7 +2,8 @@
 
 Each finds its section by arithmetic on what the scan stored, and answers in one of two ways: for messages whose octets
 are at hand, as literals of a whole batch; for a longer one, as a generator of octets to write and slices to read.
-A section that a message does not have is NIL.
+A section that a message does not have is NIL. A NUL is in no literal but a literal8, which only BINARY may be answered
+with (RFC 9051 §4.3.1): in all others ``?`` stands in its place, so that sizes stay what they are.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterable, Sequence
 from typing import Final, TypeAlias
 
-from pymailsuite.imap.batch import Batch, Slice, slices
+from pymailsuite.imap.batch import Batch, Slice, plain, slices
 from pymailsuite.imap.render import astring
 from pymailsuite.imap.values import BinarySection, BinarySize, BodySection, Section, SectionText, UnknownEncoding
 from pymailsuite.interfaces import Column
@@ -57,8 +58,19 @@ def _window(partial: tuple[int, int] | None, start: int, stop: int) -> tuple[int
     return begin, min(begin + count, stop)
 
 
-def _heads(values: Sequence[bytes]) -> list[bytes]:
-    return [b"{%d}\r\n" % len(value) for value in values]
+def _head(size: int, partial: tuple[int, int] | None) -> bytes:
+    # RFC 3501 §4.3 lets a string of no octets be quoted, and some clients wait for what comes after "{0}", which they
+    # meet when they ask for a piece beyond the end.
+    return b"{%d}\r\n" % size if size or partial is None else b'""'
+
+
+def _strings(values: Sequence[bytes], partial: tuple[int, int] | None) -> tuple[Iterable[bytes], Iterable[bytes]]:
+    """Heads and octets of literals of whole values, or of quoted strings of none."""
+    if partial is None:
+        heads = [b"{%d}\r\n" % len(value) for value in values]
+    else:
+        heads = [_head(len(value), partial) for value in values]
+    return heads, [plain(value) for value in values]
 
 
 def _path_text(path: Sequence[int]) -> str:
@@ -98,7 +110,7 @@ class _Header(SectionItem):
             values = [_selected(value, self._section) for value in values]
         if self._partial is not None:
             values = [value[slice(*_window(self._partial, 0, len(value)))] for value in values]
-        return _heads(values), values
+        return _strings(values, self._partial)
 
     def stream(self, batch: Batch) -> Pieces:
         heads, values = self.literals(batch)
@@ -123,15 +135,15 @@ class _Whole(SectionItem):
         values: Sequence[bytes] = batch[Column.OCTETS]
         if self._partial is not None:
             values = [value[slice(*_window(self._partial, 0, len(value)))] for value in values]
-        return _heads(values), values
+        return _strings(values, self._partial)
 
     def stream(self, batch: Batch) -> Pieces:
-        return _stream(batch.uids[0], _window(self._partial, 0, batch[Column.SIZE][0]))
+        return _stream(batch.uids[0], (0, batch[Column.SIZE][0]), self._partial)
 
 
-def _stream(uid: int, window: tuple[int, int]) -> Pieces:
-    start, stop = window
-    yield b"{%d}\r\n" % (stop - start)
+def _stream(uid: int, section: tuple[int, int], partial: tuple[int, int] | None) -> Pieces:
+    start, stop = _window(partial, *section)
+    yield _head(stop - start, partial)
     yield from slices(uid, start, stop)
 
 
@@ -144,21 +156,22 @@ class _Text(SectionItem):
         self.label = _body_label(item)
         self._partial = item.partial
 
-    def _windows(self, batch: Batch) -> list[tuple[int, int]]:
+    @staticmethod
+    def _sections(batch: Batch) -> list[tuple[int, int]]:
         return [
-            _window(self._partial, prefix_size + header_size, size)
+            (prefix_size + header_size, size)
             for prefix_size, header_size, size in zip(
                 batch.prefix_sizes, batch[Column.HEADER_SIZE], batch[Column.SIZE], strict=True
             )
         ]
 
     def literals(self, batch: Batch) -> tuple[Iterable[bytes], Iterable[bytes]]:
-        windows = self._windows(batch)
+        windows = [_window(self._partial, *section) for section in self._sections(batch)]
         values = [octets[start:stop] for octets, (start, stop) in zip(batch[Column.OCTETS], windows, strict=True)]
-        return _heads(values), values
+        return _strings(values, self._partial)
 
     def stream(self, batch: Batch) -> Pieces:
-        return _stream(batch.uids[0], self._windows(batch)[0])
+        return _stream(batch.uids[0], self._sections(batch)[0], self._partial)
 
 
 class _Part(SectionItem):
@@ -192,8 +205,8 @@ class _Part(SectionItem):
             else:
                 value = octets
             start, stop = _window(self._partial, *section)
-            heads.append(b"{%d}\r\n" % (stop - start))
-            values.append(value[start:stop])
+            heads.append(_head(stop - start, self._partial))
+            values.append(plain(value[start:stop]))
         return heads, values
 
     def stream(self, batch: Batch) -> Pieces:
@@ -207,10 +220,10 @@ class _Part(SectionItem):
                 header.append((yield piece))
             value = _selected(b"".join(header), self._section)
             start, stop = _window(self._partial, 0, len(value))
-            yield b"{%d}\r\n" % (stop - start)
-            yield value[start:stop]
+            yield _head(stop - start, self._partial)
+            yield plain(value[start:stop])
         else:
-            yield from _stream(uid, _window(self._partial, *section))
+            yield from _stream(uid, section, self._partial)
 
 
 def _shifted(section: tuple[int, int] | None, prefix_size: int, is_mime: bool) -> tuple[int, int] | None:
@@ -273,7 +286,7 @@ class _Binary(SectionItem):
             else:
                 start, stop = _window(self._partial, 0, len(value))
                 value = value[start:stop]
-                heads.append(_binary_head(len(value), b"\0" in value))
+                heads.append(_binary_head(len(value), self._partial, b"\0" in value))
                 values.append(value)
         return heads, values
 
@@ -295,8 +308,8 @@ class _Binary(SectionItem):
                 return
             start, stop = _window(self._partial, start, stop)
             _, has_nul = yield from _measured(uid, (start, stop, encoding), 0, None)
-            yield _binary_head(stop - start, has_nul)
-            yield from slices(uid, start, stop)
+            yield _binary_head(stop - start, self._partial, has_nul)
+            yield from slices(uid, start, stop, is_binary=True)
             return
         # Twice through the part: the head of a literal says its length, and whether there is a NUL in it.
         first, end = (0, None) if self._partial is None else (self._partial[0], sum(self._partial))
@@ -305,7 +318,7 @@ class _Binary(SectionItem):
             yield b"%d" % size
             return
         first, last = _window(self._partial, 0, size)
-        yield _binary_head(last - first, has_nul)
+        yield _binary_head(last - first, self._partial, has_nul)
         at = 0
         decoder = _decoder(encoding)
         for piece in (*slices(uid, start, stop, is_input=True), None):
@@ -324,9 +337,9 @@ def _decoder(encoding: str) -> TransferDecoder:
     return decoder
 
 
-def _binary_head(size: int, has_nul: bool) -> bytes:
+def _binary_head(size: int, partial: tuple[int, int] | None, has_nul: bool) -> bytes:
     # RFC 3516 §4.2: a literal8 only where a NUL needs it.
-    return b"~{%d}\r\n" % size if has_nul else b"{%d}\r\n" % size
+    return b"~{%d}\r\n" % size if has_nul else _head(size, partial)
 
 
 def _measured(
