@@ -56,11 +56,22 @@ class RequireSignaturePolicy(Policy):
         if not self._domains or transaction.message is None:
             return succeed(NO_OPINION)
         header = transaction.message.header
-        for author in author_of(header).domains:
+        author = author_of(header)
+        if author.malformed:
+            # It may be one of theirs to whoever shows it.
+            return succeed(_unclear(author.problem))
+        for domain_of_author in author.domains:
             for domain, wanted in self._domains.items():
-                if is_below(author, (domain,)):
-                    return succeed(_verdict(author, wanted, signature_kind(header)))
+                if is_below(domain_of_author, (domain,)):
+                    return succeed(_verdict(domain_of_author, wanted, signature_kind(header)))
         return succeed(NO_OPINION)
+
+
+def _unclear(problem: str) -> Verdict:
+    text = f"Refused: it cannot be told whose message this is ({problem}), and mail from some must be signed here"
+    return Verdict(
+        Action.REJECT, problem, reply=PolicyReply(550, "5.7.1", text), evidence={"author": "", "problem": problem}
+    )
 
 
 def _verdict(author: str, wanted: SignatureKind, found: str) -> Verdict:

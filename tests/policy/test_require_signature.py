@@ -52,6 +52,15 @@ class RequireSignatureTests(SynchronousTestCase):
         self.assertIs(Action.PASS, verdict(SMIME, "a@club.test").action)
         self.assertIs(Action.REJECT, verdict("text/plain", "a@club.test").action)
 
+    def test_of_several_authors_none_slips_through(self) -> None:
+        for author in (
+            "a@other.example\r\nFrom: b@pay.bank.example",
+            "b@pay.bank.example\r\nfrom : a@other.example",
+            "<a@other.example> <b@pay.bank.example>",
+            "a@other.example, b@pay.bank.example",
+        ):
+            self.assertIs(Action.REJECT, verdict("text/plain", author).action, author)
+
     def test_others_are_not_asked(self) -> None:
         self.assertEqual(Verdict(), verdict("text/plain", "a@notbank.example"))
         self.assertEqual(Verdict(), verdict("text/plain", ""))

@@ -6,7 +6,6 @@ Source: RFC 6376 §3.6.1, RFC 8301 (sizes, no SHA-1), RFC 8463 (Ed25519).
 from __future__ import annotations
 
 import base64
-from functools import lru_cache
 from typing import Final
 
 from attrs import field, frozen
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
 from pymailsuite.policy.dkim.tags import TagError, decode_base64, parse_tags, words
+from pymailsuite.policy.short_keys import remember_short
 
 RSA: Final = "rsa"
 ED25519: Final = "ed25519"
@@ -61,7 +61,7 @@ class KeyRecord:
         return True
 
 
-@lru_cache(maxsize=1024)
+@remember_short(1024, 4096)
 def parse_key_record(record: bytes) -> KeyRecord:
     """The key of one TXT record, its strings joined. KeyRecordError, whose text is fit for Authentication-Results."""
     try:

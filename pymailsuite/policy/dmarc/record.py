@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import enum
 import re
-from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote
 
 from attrs import frozen
+
+from pymailsuite.policy.short_keys import remember_short
 
 
 class Disposition(enum.Enum):
@@ -70,7 +71,7 @@ _FAILURE_OPTIONS: Final = frozenset("01ds")
 
 
 # Answers are remembered by the resolver; so is what they mean.
-@lru_cache(maxsize=1024)
+@remember_short(1024, 2048)
 def parse_record(text: bytes) -> DmarcRecord | None:
     """The record in a TXT record's strings, joined; None if it is no DMARC record of version 1. Never raises.
 

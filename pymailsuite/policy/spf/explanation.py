@@ -5,10 +5,10 @@ Whatever is wrong with it, the result stays fail and our own text is used; so no
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Final
 
 from pymailsuite.errors import DnsFailure
+from pymailsuite.policy.short_keys import remember_short
 from pymailsuite.policy.spf.client_names import ClientNames
 from pymailsuite.policy.spf.look_ups import LimitExceeded, LookUps
 from pymailsuite.policy.spf.macros import MacroError, MacroString, macro_values, parse_macro_string, target_name
@@ -18,7 +18,7 @@ TEXT_MAX: Final = 2048
 """An explanation longer than this, in octets as published, is taken for none."""
 
 
-@lru_cache(maxsize=1024)
+@remember_short(1024, TEXT_MAX)
 def read_explanation(octets: bytes) -> MacroString | None:
     """The explanation a TXT record holds; None if it is none: beyond ASCII, too long, or no ``explain-string``."""
     if len(octets) > TEXT_MAX or not octets.isascii():

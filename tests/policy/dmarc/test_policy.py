@@ -224,6 +224,28 @@ class OverrideTests(PolicyCase):
         both = {"trusted_sealers": ("example.org", "stranger.test")}
         self.assertEqual(1, len(self.overridden(transaction(SEALED.format(result="fail"), arc=arc), **both)))
 
+    def test_what_a_sealer_writes_in_its_own_way_voids_nothing_else(self) -> None:
+        """As one large provider has it: a version, and words that RFC 8601 does not know."""
+        arc = Verdict(results=(MethodResult("arc", "pass"),))
+        told = "i=2; mx.example.org; dmarc={result} header.from=example.com; arc=pass"
+        for results in (
+            "i=2; mx.example.org 1; spf=pass smtp.mailfrom=example.com; dmarc=pass action=none"
+            " header.from=example.com; dkim=pass header.d=example.com; arc=none",
+            "i=2; spf=pass (sender IP is 192.0.2.1); dmarc=pass action=none header.from=EXAMPLE.com;",
+            'i=2 (again); mx.example.org; dkim=fail (x) reason=a"b; c"; dmarc=pass p=reject header.from=example.com',
+        ):
+            what = transaction(SEALED.replace(told, results), arc=arc)
+            self.assertEqual(1, len(self.overridden(what, trusted_sealers=("EXAMPLE.org",))), results)
+        # Never the most convenient of several.
+        for results in (
+            "i=2; mx.example.org; dmarc=fail header.from=example.com; dmarc=pass header.from=example.com",
+            "i=2; mx.example.org; dmarc=pass header.from=example.com dmarc=fail header.from=example.com",
+            "i=2; mx.example.org; dmarc=pass header.from=other.test",
+            'i=2; mx.example.org; dkim=pass header.d="a; dmarc=pass header.from=example.com',
+        ):
+            what = transaction(SEALED.replace(told, results), arc=arc)
+            self.assertEqual([], self.overridden(what, trusted_sealers=("example.org",)), results)
+
     def test_a_sealer_that_did_not_cover_the_author_is_not_believed(self) -> None:
         """Its chain passes, but anybody could have written another author there."""
         arc = Verdict(results=(MethodResult("arc", "pass"),))
