@@ -9,7 +9,7 @@ from pymailsuite.delivery.intake import local_deliveries, remote_recipients
 from pymailsuite.errors import Refusal
 from pymailsuite.interfaces import Acceptance, IContentWriter, IMailStore, IRecipientResolver
 from pymailsuite.interfaces.signing import ISigner
-from pymailsuite.message.report import Report, build_report
+from pymailsuite.message.report import Report, build_report, is_automatic_answer
 
 log = Logger()
 
@@ -37,10 +37,18 @@ class ReportWriter:
     async def write(self, report: Report) -> Acceptance | None:
         """The report as a message from the null reverse-path, its octets staged.
 
-        None if its addressee is one of ours and not there (any more): nobody is to be told then. Temporary errors of
-        the store come through.
+        None if its addressee is one of ours and not there (any more), or if it is about a report: nobody is to be told
+        then. Temporary errors of the store come through.
         """
         reverse_path = report.reverse_path
+        if is_automatic_answer(report.original[: report.header_size]):
+            log.warn(
+                "{event} {queue_id} to=<{recipient}>",
+                event="delivery.report_not_on_report",
+                queue_id=report.queue_id,
+                recipient=str(reverse_path),
+            )
+            return None
         try:
             resolved = await self._recipients.resolve(reverse_path)
         except Refusal as refusal:

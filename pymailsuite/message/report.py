@@ -305,6 +305,21 @@ def build_report(report: Report, now: float, *, return_octets: int = RETURN_OCTE
     return BuiltReport(b"".join(octets), envelope)
 
 
+_REPORT = re.compile(rb"\s*multipart/report\b", re.IGNORECASE).match
+_ANSWER = re.compile(rb"\s*auto-replied\b", re.IGNORECASE).match
+
+
+def is_automatic_answer(header: bytes) -> bool:
+    """Whether a message is a report or another automatic answer, to which no report is to answer.
+
+    Some systems give these a return path, though RFC 3464 §2 and RFC 3834 §3.3 want none: two that report on each
+    other's reports never end. What is only made by a program (``auto-generated``) is reported on like any mail.
+    """
+    return bool(
+        _REPORT(first_field(header, b"content-type") or b"") or _ANSWER(first_field(header, b"auto-submitted") or b"")
+    )
+
+
 def _thread(header: bytes) -> list[str]:
     """Fields that put the report beside the message it is about. Source: RFC 3834 §3.1.5."""
     identifier = _IDENTIFIER(first_field(header, b"message-id") or b"")

@@ -462,6 +462,22 @@ class ReportTests(QueueTestCase):
         self.assertEqual((self.queue(), self.inbox()), ([], []))
 
     @acceptance("S079")
+    @acceptance("S079")
+    def test_no_report_is_about_a_report_or_an_automatic_answer_whoever_it_says_it_is_from(self) -> None:
+        self.host(script={"RCPT": "550 5.1.1 no such user"})
+        self.runner.start()
+        for field in (
+            b"content-type : Multipart/Report; report-type=delivery-status",
+            b"Auto-Submitted:\r\n auto-replied (vacation)",
+        ):
+            self.submit(octets=field + b"\r\n" + HELLO)
+        self.run_for()
+        self.assertEqual((self.queue(), self.inbox()), ([], []))
+        for field in (b"Auto-Submitted: auto-generated", b"Auto-Submitted: no", b"X-Content-Type: multipart/report"):
+            self.submit(octets=field + b"\r\n" + HELLO)
+        self.run_for()
+        self.assertEqual((self.queue(), len(self.inbox())), ([], 3))
+
     def test_one_report_tells_of_all_that_failed_and_the_others_wait(self) -> None:
         self.host(script={"RCPT": "550 5.1.1 no such user", "RCPT slow@b.example": "450 4.2.0 later"})
         self.runner.start()
