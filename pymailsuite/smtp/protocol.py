@@ -34,6 +34,7 @@ from pymailsuite.smtp.requests import (
     Request,
     ResolveRecipient,
     Service,
+    SkipOctets,
 )
 from pymailsuite.smtp.session import SmtpSession, State
 from pymailsuite.values import Peer
@@ -307,6 +308,9 @@ class SmtpProtocol(PullingProtocol[Request]):
             )
         if isinstance(request, DropMessage):
             self._drop_incoming()
+            return None
+        if isinstance(request, SkipOctets):
+            self._receiver.skip(request.count)
             return None
         if isinstance(request, BeginTls):
             self._finish_turn()

@@ -94,7 +94,7 @@ class TextLines:
 class SmtpReceiver:
     """Octets in, events out."""
 
-    __slots__ = ("_allow_nul", "_buffer", "_decoder", "_end", "_error", "_lines", "_max_size", "_size")
+    __slots__ = ("_allow_nul", "_buffer", "_decoder", "_end", "_error", "_lines", "_max_size", "_size", "_skip")
 
     def __init__(self, line_limit: int) -> None:
         """``line_limit`` is for command lines, CRLF included."""
@@ -106,6 +106,7 @@ class SmtpReceiver:
         self._max_size = 0
         self._size = 0
         self._allow_nul = False
+        self._skip = 0
 
     def __len__(self) -> int:
         """Octets received and not yet given out."""
@@ -119,11 +120,22 @@ class SmtpReceiver:
         """The next event; None: more octets are needed."""
         if self._decoder is not None:
             return self._next_text(self._decoder)
+        if self._skip and not self._skipped():
+            return None
         try:
             line = self._buffer.next_line()
         except LineTooLong as error:
             return LineRefused(error)
         return None if line is None else CommandLine(line)
+
+    def skip(self, count: int) -> None:
+        """The next ``count`` octets are no commands, whatever they look like."""
+        self._skip = count
+
+    def _skipped(self) -> bool:
+        """Whether all of those have come."""
+        self._skip -= len(self._buffer.take(min(len(self._buffer), self._skip)))
+        return not self._skip
 
     def expect_text(self, max_size: int, max_line: int, *, allow_nul: bool = False, repair: bool = False) -> None:
         """The next octets are the text of a message (354 was said), up to its end. Limits are in octets; ``repair`` is

@@ -98,6 +98,13 @@ class DropMessage:
 
 
 @frozen
+class SkipOctets:
+    """Read that many octets and do nothing with them."""
+
+    count: int
+
+
+@frozen
 class BeginTls:
     """Send the replies, begin TLS, throw away what was received; then call ``tls_begun``."""
 
@@ -116,7 +123,17 @@ class HoldBack:
     delay_s: float
 
 
-Request = ResolveRecipient | CheckPolicy | BeginMessage | CommitMessage | DropMessage | BeginTls | LogIn | HoldBack
+Request = (
+    ResolveRecipient
+    | CheckPolicy
+    | BeginMessage
+    | CommitMessage
+    | DropMessage
+    | SkipOctets
+    | BeginTls
+    | LogIn
+    | HoldBack
+)
 
 
 @frozen

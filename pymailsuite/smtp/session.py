@@ -17,10 +17,10 @@ from pymailsuite.errors import LoginEnded, MailError
 from pymailsuite.interfaces.policy import Decision, Stage
 from pymailsuite.smtp import replies
 from pymailsuite.smtp.conversation import State
-from pymailsuite.smtp.grammar import command_text, parse_helo
+from pymailsuite.smtp.grammar import SyntaxRefused, command_text, parse_helo
 from pymailsuite.smtp.login import LoginCommands
 from pymailsuite.smtp.replies import reply
-from pymailsuite.smtp.requests import BeginTls, Request
+from pymailsuite.smtp.requests import BeginTls, Request, SkipOctets
 from pymailsuite.smtp.transaction import TransactionCommands
 from pymailsuite.values import Peer
 from pymailsuite.wire.lines import LineTooLong
@@ -45,7 +45,9 @@ _OUT_OF_ORDER: Final[Mapping[tuple[State, str], bytes | None]] = {
 }
 
 # Known commands that are not done here: RFC 5321 §3.5.3 and appendix F, RFC 1985.
-_NOT_IMPLEMENTED: Final = frozenset({"EXPN", "SEND", "SOML", "SAML", "TURN", "ETRN", "ATRN", "BDAT"})
+_NOT_IMPLEMENTED: Final = frozenset({"EXPN", "SEND", "SOML", "SAML", "TURN", "ETRN", "ATRN"})
+_BDAT_DIGITS: Final = 20
+"""Of a size. Source: RFC 3030 §2."""
 # What a web browser says that was tricked into talking to us.
 _FOREIGN: Final = frozenset({"GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT"})
 _IDLE: Final = frozenset({"NOOP", "RSET", "VRFY", "HELP", "EHLO", "HELO"})
@@ -255,6 +257,19 @@ class SmtpSession(TransactionCommands, LoginCommands):
     def _noop(self, argument: str) -> None:
         self._say(replies.OK)
 
+    def _bdat(self, argument: str) -> Request | None:
+        """A chunk comes, though CHUNKING is not offered. It comes at once and whatever we say (RFC 3030 §2): it is no
+        commands, and who wrote it may not be who sends it."""
+        size, _, last = argument.partition(" ")
+        if not (size.isascii() and size.isdigit() and last.strip().upper() in ("", "LAST")):
+            self._bad(replies.error_reply(SyntaxRefused()))
+            return None
+        if len(size) > _BDAT_DIGITS or int(size) > self._settings.message_size:
+            self._cut_off("CHUNKING is not offered")
+            return None
+        self._bad(replies.NOT_IMPLEMENTED)
+        return SkipOctets(int(size))
+
     def _quit(self, argument: str) -> None:
         if argument.strip():
             self._bad(replies.NO_ARGUMENT_ALLOWED)
@@ -308,4 +323,5 @@ _COMMANDS: Final[Mapping[str, Callable[[SmtpSession, str], Request | None]]] = {
     "QUIT": SmtpSession._quit,
     "STARTTLS": SmtpSession._starttls,
     "AUTH": SmtpSession._auth,
+    "BDAT": SmtpSession._bdat,
 }

@@ -17,7 +17,16 @@ from pymailsuite.sasl import mechanisms
 from pymailsuite.smtp.factory import SmtpFactory
 from pymailsuite.smtp.help import load_help
 from pymailsuite.smtp.receiver import CommandLine, EndOfText, LineRefused, SmtpReceiver, Text, TextRefused
-from pymailsuite.smtp.requests import BeginMessage, BeginTls, CommitMessage, HoldBack, LogIn, ResolveRecipient, Service
+from pymailsuite.smtp.requests import (
+    BeginMessage,
+    BeginTls,
+    CommitMessage,
+    HoldBack,
+    LogIn,
+    ResolveRecipient,
+    Service,
+    SkipOctets,
+)
 from pymailsuite.smtp.session import SmtpSession
 from pymailsuite.values import AccountId, Peer
 from pymailsuite.wire.proxied import ProxiedFactory, ProxyRules
@@ -227,6 +236,8 @@ class CoreConversation:
         elif isinstance(request, CommitMessage):
             self.message.commit()
             session.message_committed(self.message.queue_id)
+        elif isinstance(request, SkipOctets):
+            self.receiver.skip(request.count)
         elif isinstance(request, BeginTls):
             self.receiver.drop_unread()
             session.tls_begun()
