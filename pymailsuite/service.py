@@ -220,12 +220,17 @@ class MailService(MultiService):
     def _make_queue_runner(self, recipients: IRecipientResolver, reactor: Any) -> QueueRunner:
         settings = self.settings
         hostname = settings.server.hostname
-        read_content = self.store.read_content
-        in_thread = partial(deferToThreadPool, reactor, reactor.getThreadPool())
-        relay = Relay(
-            settings.relay, hostname, self._resolver, read_content, reactor, judge=self._judge, in_thread=in_thread
-        )
         signer = self._signer(reactor)
+        relay = Relay(
+            settings.relay,
+            hostname,
+            self._resolver,
+            self.store.read_content,
+            reactor,
+            judge=self._judge,
+            in_thread=partial(deferToThreadPool, reactor, reactor.getThreadPool()),
+            signer=signer,
+        )
         reports = ReportWriter(self.store, recipients, reactor, settings.queue.return_size, signer)
         here = LateDelivery(recipients, reactor)
         return QueueRunner(

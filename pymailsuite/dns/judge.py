@@ -22,6 +22,7 @@ from zope.interface import directlyProvides, providedBy
 
 from pymailsuite.config.sections.listeners import ListenerSettings
 from pymailsuite.config.sections.outgoing import OutgoingSettings
+from pymailsuite.config.sections.relay import SMTP_PORT
 
 _Address = IPv4Address | IPv6Address
 _Network = IPv4Network | IPv6Network
@@ -127,11 +128,15 @@ class _Listener:
 
 
 def _listeners(settings: ListenerSettings) -> Iterator[_Listener]:
-    """Where we listen, as far as it is to be seen: not behind sockets that systemd hands us, say."""
+    """Where we listen, as far as it is to be seen. Of mail that comes in by a socket that somebody hands us, systemd
+    say, it is supposed that it does so at the port it has everywhere."""
     for service in _SERVICES:
         for description in getattr(settings, service):
             found = _ENDPOINT.match(description)
             if found is None:
+                if service == "smtp" and not description.startswith("unix:"):
+                    yield _Listener(4, None, SMTP_PORT)
+                    yield _Listener(6, None, SMTP_PORT)
                 continue
             interface = _INTERFACE.search(description)
             address = _interface_address(interface["address"].replace("\\", "")) if interface is not None else None

@@ -33,8 +33,13 @@ class NotConvertible(Exception):
 
 
 def without_signatures(header: bytes) -> bytes:
-    """Header lines without the signatures in them: those of our own, which a conversion would break."""
+    """Header lines without the signatures and seals in them: those of our own, which a conversion would break."""
     return b"".join(field[0] for field in _FIELD.finditer(header) if (field[1] or b"").lower() not in _SIGNATURES)
+
+
+def has_signature(header: bytes) -> bool:
+    """Whether there is a DKIM signature among these header lines."""
+    return any((field[1] or b"").lower() == b"dkim-signature" for field in _FIELD.finditer(header))
 
 
 def to_seven_bits(message: bytes) -> bytes:

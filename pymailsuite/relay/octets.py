@@ -9,7 +9,8 @@ from attrs import define, frozen
 from twisted.internet.defer import Deferred, DeferredSemaphore, maybeDeferred, succeed
 
 from pymailsuite.interfaces import QueueEntry
-from pymailsuite.message.seven_bits import NotConvertible, to_seven_bits, without_signatures
+from pymailsuite.interfaces.signing import ISigner
+from pymailsuite.message.seven_bits import NotConvertible, has_signature, to_seven_bits, without_signatures
 from pymailsuite.relay.connection import Content, IncompleteContent
 from pymailsuite.values import MAX_CHUNK, BodyType
 
@@ -89,10 +90,12 @@ def stored_octets(entry: QueueEntry, read_content: Callable[..., Deferred[bytes]
 
 
 class Converter:
-    """Converts messages of up to ``size_max`` octets, few large ones at a time."""
+    """Converts messages of up to ``size_max`` octets, few large ones at a time. ``signer`` signs again what we had
+    signed."""
 
-    def __init__(self, size_max: int, in_thread: InThread | None = None) -> None:
+    def __init__(self, size_max: int, in_thread: InThread | None = None, signer: ISigner | None = None) -> None:
         self._size_max = size_max
+        self._signer = signer
         self._in_thread: InThread = in_thread or maybeDeferred
         self._places = DeferredSemaphore(_AT_ONCE)
 
@@ -108,7 +111,8 @@ class Converter:
     async def convert(self, entry: QueueEntry, stored: Octets) -> Octets:
         """The message in 7 bits. NotConvertible.
 
-        Signatures that we have put in front of it ourselves are left out; one by the sender forbids it."""
+        Signatures that we have put in front of it ourselves are made anew, seals are left out; a signature by the
+        sender forbids it."""
         if entry.size > self._size_max:
             raise NotConvertible(f"it has more than {self._size_max} octets")
         pieces: list[bytes] = []
@@ -120,6 +124,8 @@ class Converter:
             pieces.append(piece)
             position += len(piece)
         octets: bytes = await self._in_thread(_converted, entry.prefix, pieces)
+        if self._signer is not None and has_signature(entry.prefix):
+            octets = await self._signer.sign(octets) + octets
         return Octets(
             len(octets),
             octets.find(b"\r\n\r\n") + 4,

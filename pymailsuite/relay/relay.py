@@ -21,6 +21,7 @@ from pymailsuite.config.sections.relay import RelaySettings
 from pymailsuite.dns.judge import AddressJudge
 from pymailsuite.errors import MailError
 from pymailsuite.interfaces import IResolver, Outcome, QueuedRecipient, QueueEntry, RecipientState
+from pymailsuite.interfaces.signing import ISigner
 from pymailsuite.message.seven_bits import NotConvertible
 from pymailsuite.relay.connection import HostUnavailable, RelayConnection
 from pymailsuite.relay.connector import Connector
@@ -125,7 +126,7 @@ class Relay:
     addresses; None: one with the usual settings.
 
     ``read_content`` is :meth:`pymailsuite.interfaces.IMailStore.read_content`; ``reactor`` is IReactorTCP as well.
-    ``in_thread`` calls a function in a thread; None: at once, here.
+    ``in_thread`` calls a function in a thread; None: at once, here. ``signer`` signs again what has been converted.
     """
 
     def __init__(
@@ -139,9 +140,10 @@ class Relay:
         own_names: Iterable[str] = (),
         judge: AddressJudge | None = None,
         in_thread: InThread | None = None,
+        signer: ISigner | None = None,
     ) -> None:
         self._settings = settings
-        self._converter = Converter(settings.convert_size, in_thread)
+        self._converter = Converter(settings.convert_size, in_thread, signer)
         self._read_content = read_content
         # Only shares load among equal hosts.
         self._routes = Routes(settings, resolver, (host_name, *own_names), rng or random.Random(), judge)  # noqa: S311

@@ -122,6 +122,10 @@ class JudgeTests(SynchronousTestCase):
         ):
             self.assertEqual(judge.is_ourselves(ip, 2025), ourselves, ip)
 
+    def test_a_socket_that_we_are_handed_is_supposed_to_be_the_usual_one(self) -> None:
+        self.assertTrue(self.judge("systemd:domain=INET:index=0").is_ourselves("192.0.2.7", 25))
+        self.assertFalse(self.judge("unix:/run/x").is_ourselves("192.0.2.7", 25))
+
     def test_the_addresses_of_the_settings_are_ourselves_at_every_port(self) -> None:
         self.assertTrue(self.judge().is_ourselves("198.51.100.9", 4711))
 

@@ -176,6 +176,14 @@ class RecipientProbeTests(SynchronousTestCase):
         self.assertEqual(sink.commands, ["EHLO mx.example.org", "MAIL FROM:<>", "RCPT TO:<sam@peer.example>", "QUIT"])
         self.assertEqual(sink.messages, [])
 
+    @acceptance("S035")
+    def test_nobody_is_asked_at_an_address_that_mail_is_not_sent_to(self) -> None:
+        resolver = FakeResolver(mx={"loop.example": [(10, "lo.example")]}, a={"lo.example": ["127.0.0.1"]})
+        self.probe = RecipientProbe(RelaySettings(), "mx.example.org", resolver, self.internet, random.Random(1))
+        for domain in ("loop.example", "lo.example"):
+            self.assertEqual(self.successResultOf(self.asked(Address("sam", domain))).result, Probed.UNKNOWN)
+        self.assertEqual(self.internet.attempts, [])
+
     def test_only_a_refusal_of_the_recipient_is_one(self) -> None:
         for script, result in (
             ({"RCPT": "550 5.1.1 no such user"}, Probed.REFUSED),

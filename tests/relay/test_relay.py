@@ -13,11 +13,13 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from pymailsuite.config.sections.relay import RelaySettings
 from pymailsuite.dns.fake import FakeResolver
 from pymailsuite.errors import StoreUnavailable
 from pymailsuite.interfaces import Outcome, QueuedRecipient, QueueEntry, RecipientState
+from pymailsuite.interfaces.signing import ISigner
 from pymailsuite.relay.connection import RelayConnection
 from pymailsuite.relay.relay import Relay
 from pymailsuite.values import MAX_CHUNK, Address, ContentId, QueueId
@@ -365,13 +367,29 @@ class ContentTests(RelayTestCase):
             self.assertIn("DKIM-Signature would break", result.reply)
             self.assertEqual(sink.messages, [])
 
-    def test_our_own_signature_goes_when_the_message_is_converted(self) -> None:
+    def test_our_own_signature_is_made_anew_when_the_message_is_converted(self) -> None:
+        signed: list[bytes] = []
+
+        @implementer(ISigner)
+        class Signer:
+            def sign(self, octets: bytes) -> Deferred[bytes]:
+                signed.append(octets)
+                return succeed(b"DKIM-Signature: new\r\n")
+
+        settings = RelaySettings()
+        relay = Relay(settings, "us.example", self.resolver, self.read, self.internet, signer=Signer())
         sink = self.host("192.0.2.3", extensions=[])
+        self.assertEqual(
+            self.states(self.attempt(self.entry("bob@one.example", octets=EIGHT_BIT), relay)), [(DELIVERED, "2.0.0")]
+        )
+        self.assertEqual(signed, [])
         prefix = b"DKIM-Signature: v=1;\r\n d=a.example\r\nX-Ours: yes\r\n"
         entry = evolve(self.entry("bob@one.example", octets=EIGHT_BIT), prefix=prefix)
         entry = evolve(entry, size=entry.size + len(prefix), header_size=entry.header_size + len(prefix))
-        self.assertEqual(self.states(self.attempt(entry)), [(DELIVERED, "2.0.0")])
-        self.assertTrue(sink.messages[0].content.startswith(b"X-Ours: yes\r\nSubject"))
+        self.assertEqual(self.states(self.attempt(entry, relay)), [(DELIVERED, "2.0.0")])
+        content = sink.messages[1].content
+        self.assertTrue(content.startswith(b"DKIM-Signature: new\r\nX-Ours: yes\r\nSubject"))
+        self.assertEqual(content, b"DKIM-Signature: new\r\n" + signed[0])
 
     def test_conversion_has_a_limit_of_size_and_can_be_switched_off(self) -> None:
         self.host("192.0.2.3", extensions=[])

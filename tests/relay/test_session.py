@@ -101,6 +101,25 @@ class OpeningTests(SessionTestCase):
         self.server(b"220 old.example\r\n502 what?\r\n502 what?\r\n")
         self.assertEqual(self.problem(), HostProblem("4.3.2", "502 what?"))
 
+    def test_a_server_that_forgets_ehlo_over_tls_is_an_old_one_or_of_no_use(self) -> None:
+        for reply in (b"250 old.example\r\n", b"502 what?\r\n"):
+            self.start()
+            self.server(b"220 x\r\n250-x\r\n250-8BITMIME\r\n250 STARTTLS\r\n")
+            self.server(b"220 go\r\n")
+            self.assertEqual(self.events(), [StartTls()])
+            self.session.tls_started()
+            self.assertEqual(self.session.take_output(), b"EHLO us.example\r\n")
+            self.assertEqual(self.server(b"502 what?\r\n"), b"HELO us.example\r\n")
+            self.server(reply)
+            if reply.startswith(b"502"):
+                self.assertEqual(self.problem(), HostProblem("4.3.2", "502 what?"))
+                continue
+            self.assertEqual(self.events(), [Ready()])
+            self.begin(envelope(eight_bit=True))
+            (unfit,) = self.finished().unfit.values()
+            self.assertEqual((unfit.verdict.state, unfit.verdict.status), (RecipientState.WAITING, "4.6.3"))
+            self.assertTrue(unfit.takes_seven_bits)
+
     def test_what_is_no_reply_ends_the_session(self) -> None:
         for octets in (b"SSH-2.0-OpenSSH\r\n", b"220-a\r\n250 b\r\n", b"x" * 5000, b"220-a\r\n" * 300):
             self.start()

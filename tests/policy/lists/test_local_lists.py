@@ -5,13 +5,17 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.error import ConnectionDone, ConnectionRefusedError
+from twisted.internet.interfaces import IHostnameResolver
 from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import ResponseDone, ResponseFailed
 from twisted.web.http_headers import Headers
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from pymailsuite.config.sections.lists import ListSettings, ListSource
@@ -241,6 +245,19 @@ class Response:
         self._protocol.connectionLost(Failure(ResponseDone()))
 
 
+@implementer(IHostnameResolver)
+class SystemResolver:
+    """Takes names for addresses as the C library does."""
+
+    def resolveHostName(self, receiver: Any, hostName: str, portNumber: int = 0, *args: Any, **options: Any) -> Any:
+        receiver.resolutionBegan(self)
+        ip = "127.0.0.1" if hostName.startswith("0x7f") else hostName
+        address = IPv6Address("TCP", ip, portNumber) if ":" in ip else IPv4Address("TCP", ip, portNumber)
+        receiver.addressResolved(address)
+        receiver.resolutionComplete()
+        return self
+
+
 URL = "http://x.example/l"
 
 
@@ -295,6 +312,30 @@ class FetchTests(SynchronousTestCase):
         source = self.url_source(sha256="beside")
         self.look(source)
         self.assertTrue(self.look(source))
+
+    def test_what_a_redirection_leads_to_is_judged_and_what_the_settings_name_is_not(self) -> None:
+        for url, location, attempts in (
+            ("http://127.0.0.1:8080/l", "http://127.0.0.2/l", ["127.0.0.1"]),
+            ("http://192.0.2.80/l", "http://169.254.169.254/latest", ["192.0.2.80"]),
+            ("http://192.0.2.80/l", "http://[::ffff:127.0.0.1]/l", ["192.0.2.80"]),
+            ("http://192.0.2.80/l", "http://192.0.2.81/l", ["192.0.2.80", "192.0.2.81"]),
+            ("http://0x7f.0.0.1/l", "", []),
+        ):
+            reactor = MemoryReactorClock()
+            reactor.nameResolver = SystemResolver()
+            fetched = Deferred.fromCoroutine(ListFetcher(reactor).fetch(ListSource(name="far", url=url)))
+            fetched.addErrback(lambda failure: None)
+            reactor.advance(1)
+            for _host, _, factory, *_ in list(reactor.tcpClients):
+                transport = StringTransport()
+                transport.abortConnection = transport.loseConnection
+                protocol = factory.buildProtocol(None)
+                protocol.makeConnection(transport)
+                protocol.dataReceived(
+                    b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: %b\r\n\r\n" % location.encode()
+                )
+                reactor.advance(1)
+            self.assertEqual([client[0] for client in reactor.tcpClients], attempts, location)
 
     def test_a_host_that_is_away_or_says_nonsense_is_one_clean_error(self) -> None:
         class Away:
