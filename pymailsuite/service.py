@@ -34,6 +34,7 @@ from pymailsuite.directory import RecipientResolver
 from pymailsuite.directory.account_names import AccountNames
 from pymailsuite.directory.return_paths import ReturnPathResolver, ReturnPaths
 from pymailsuite.directory.roles import RoleAddresses
+from pymailsuite.directory.send_as import SenderRights
 from pymailsuite.dns.judge import AddressJudge
 from pymailsuite.dns.resolver import Resolver
 from pymailsuite.imap.factory import ImapFactory
@@ -168,6 +169,7 @@ class MailService(MultiService):
         roles = RoleAddresses(settings.server.hostname, [settings.dmarc.report_from])
         directory = RecipientResolver(settings.directory, self.store.directory, reactor, roles)
         recipients = ReturnPathResolver(directory, self._paths)
+        self._rights = SenderRights(settings.directory, self.store.directory, self.store.send_as, reactor)
         self._presence = Presence(settings.server.data_dir / "queue", settings.server.hostname)
         self._history = (
             HistoryRecorder(settings.history, self.store.history, reactor) if settings.history.enabled else None
@@ -180,7 +182,7 @@ class MailService(MultiService):
         self.tls = self._make_tls(owner, place.pem, reactor)
         hostname = settings.server.hostname
         probe = RecipientProbe(settings.relay, hostname, self._resolver, reactor, judge=self._judge)
-        self._policies = make_chain(settings, self._resolver, self.store, reactor, probe=probe)
+        self._policies = make_chain(settings, self._resolver, self.store, reactor, probe=probe, rights=self._rights)
         self.listening = self._make_listening(recipients, self.tls, reactor)
         self.listeners = Listeners(reactor, self.listening, place.shared, place.how_many, self._proxies())
         factories = dict.fromkeys(
@@ -320,6 +322,7 @@ class MailService(MultiService):
                 else None,
                 policies=self._policies,
                 refusals=self._history,
+                rights=self._rights,
             )
 
         smtp, submission = smtp_factory(settings.smtp, smtp_tls), smtp_factory(settings.submission, submission_tls)

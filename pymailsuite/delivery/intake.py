@@ -40,6 +40,7 @@ from pymailsuite.interfaces.policy import Disposal, IMessageTap, ReceivedMessage
 from pymailsuite.interfaces.queue import Way
 from pymailsuite.message.a_labels import a_labels
 from pymailsuite.message.authentication_results import remove_own_fields
+from pymailsuite.message.completion import completed, lacks_from
 from pymailsuite.message.trace import count_received, delivered_to_field, received_field, return_path_field
 from pymailsuite.values import Address, Envelope, Peer, QueueId, SpecialUse, queue_id_of
 
@@ -74,6 +75,12 @@ class SentOnBefore(TooManyHops):
     """An alias that sends the message on has sent it on already, and it has come back."""
 
     text = "Mail loop: it has been sent on from here before"
+
+
+class NoAuthor(Refusal):
+    """A message without From, to which nothing is added."""
+
+    text = "The message has no From field"
 
 
 class HeaderTooLong(Refusal):
@@ -169,6 +176,7 @@ class IncomingMessage:
     """One message on its way into the store."""
 
     __slots__ = (
+        "_completes",
         "_envelope",
         "_header",
         "_intake",
@@ -203,6 +211,7 @@ class IncomingMessage:
         self._peer = peer
         self._taps = list(taps)
         self._onward = onward
+        self._completes = intake.completes(peer)
         self._trace = intake.trace_of(self.queue_id, envelope, recipients, peer)
         self._refusal: Refusal | None = None
         # The header is held back until it is complete; None once it has gone on.
@@ -214,7 +223,7 @@ class IncomingMessage:
     def write(self, octets: bytes) -> Deferred[None] | None:
         """Pass the octets on, behind our trace field. A message we shall refuse is no longer stored, only read."""
         self._size += len(octets)
-        if self._taps:
+        if self._taps and not (self._completes and self._pending is not None):
             self._tell_taps(octets)
         if self._pending is not None:
             octets = self._behind_header(self._pending + octets)
@@ -249,11 +258,25 @@ class IncomingMessage:
     def _without_header(self) -> bytes:
         """The beginning of a message that has none: it does not become one."""
         octets, self._pending = self._pending or b"", None
+        if self._completes:
+            added = self._completed(b"")
+            if added is None:
+                return b""
+            octets = b"%b\r\n%b" % (added, octets)
+            self._header = octets[: len(added) + 2]
+            self._tell_taps(octets)
+            return self._trace + octets
         return b"%b\r\n%b" % (self._trace, octets) if octets else self._trace
 
     def _header_ended(self, end: int) -> bytes:
         """The header with our trace in front and without the results that are said to be ours, and what follows it."""
         octets, self._pending = self._pending or b"", None
+        if self._completes:
+            whole = self._completed(octets[:end])
+            if whole is None:
+                return b""
+            octets, end = whole + octets[end:], len(whole)
+            self._tell_taps(octets)
         header = self._header = octets[:end]
         hops = count_received(header)
         if hops > self._intake.max_received:
@@ -285,6 +308,14 @@ class IncomingMessage:
         if sent_before:
             self._recipients = [one for one in self._recipients if one[0] not in sent_before]
         return bool(self._recipients)
+
+    def _completed(self, header: bytes) -> bytes | None:
+        """The header with what it lacks; None if it is refused for what cannot be added."""
+        author = self._intake.author_of(self._envelope, self._peer)
+        if author is None and lacks_from(header) and (self._peer.login or self._intake.refuses_missing_from):
+            self._refuse(NoAuthor())
+            return None
+        return completed(header, self._intake.now(), self._intake.host_name, author)
 
     def _refuse(self, refusal: Refusal) -> None:
         self._refusal = refusal
@@ -409,8 +440,10 @@ class MessageIntake:
         self.max_received = settings.max_received
         self.now = clock.seconds
         self.accept: Callable[[Acceptance], Deferred[QueueId]] = store.queue.accept
+        self.host_name = host_name
+        self.refuses_missing_from = settings.missing_from == "refuse"
+        self._complete = settings.complete
         self._new_content = store.new_content
-        self._host_name = host_name
         self._onward = onward
 
     def open(
@@ -422,8 +455,21 @@ class MessageIntake:
             taps = (*taps, *onward.taps)
         return IncomingMessage(self, self._new_content(), envelope, recipients, peer, taps, onward)
 
+    def completes(self, peer: Peer) -> bool:
+        """Whether a message of this peer is handed in, to be completed."""
+        return self._complete != "nobody" and bool(peer.login or (self._complete == "trusted" and peer.trusted))
+
+    def author_of(self, envelope: Envelope, peer: Peer) -> Address | None:
+        """Who a message without From is from: its reverse-path, or the user; None if that cannot be written, or is not
+        wanted."""
+        if self.refuses_missing_from:
+            return None
+        local_part, _, domain = peer.login.rpartition("@")
+        author = envelope.reverse_path or (Address(local_part, domain) if local_part else None)
+        return author if author is not None and (author.is_ascii or envelope.smtputf8) else None
+
     def trace_of(self, queue_id: QueueId, envelope: Envelope, recipients: Resolved, peer: Peer) -> bytes:
         """Our Received field. It names the recipient only if there is one: others' addresses are nobody's business
         (RFC 5321 §7.2)."""
         named = (recipients[0][0],) if len(recipients) == 1 and _may_be_named(*recipients[0]) else ()
-        return received_field(peer, self._host_name, queue_id, self.now(), recipients=named, smtputf8=envelope.smtputf8)
+        return received_field(peer, self.host_name, queue_id, self.now(), recipients=named, smtputf8=envelope.smtputf8)

@@ -20,6 +20,7 @@ from zope.interface import Attribute, Interface
 
 from pymailsuite.interfaces.dns import IResolver
 from pymailsuite.interfaces.overrides import RecipientOverrides
+from pymailsuite.interfaces.send_as import ISenderRights
 from pymailsuite.interfaces.store import IMailStore
 from pymailsuite.interfaces.transient import transient
 from pymailsuite.values import Address, BodyType, Peer, QueueId
@@ -305,6 +306,8 @@ class PolicyContext:
     chance: Callable[[], float] = random
     """Draws a number from 0 up to 1."""
     probe: IRecipientProbe | None = None
+    rights: ISenderRights | None = None
+    """As whom users may send; None: as anybody."""
 
 
 class IPolicyFactory(Interface):

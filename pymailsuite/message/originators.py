@@ -26,10 +26,13 @@ _fields: Final = re.compile(
 
 @frozen
 class Originators:
-    """``addresses``, each once, of From, Sender and the two of those who sent it again. ``problem`` is empty, or why
-    there is no saying, in words that go behind "the message"."""
+    """``authors`` are the addresses of From, ``addresses`` those of Sender and of who sent it again too, each once.
+
+    ``problem`` is empty, or why there is no saying, in words that go behind "the message".
+    """
 
     addresses: tuple[Address, ...] = ()
+    authors: tuple[Address, ...] = ()
     problem: str = ""
 
 
@@ -40,6 +43,7 @@ def originators_of(header: bytes, limit: int) -> Originators:
     another that.
     """
     found: dict[Address, None] = {}
+    authors: dict[Address, None] = {}
     count = {b"from": 0, b"sender": 0}
     for name, body in _fields(b"\n" + header):
         kind = name.lower()
@@ -57,7 +61,10 @@ def originators_of(header: bytes, limit: int) -> Originators:
             if not address.domain:
                 return Originators(problem=f"has a {label} field with an address without a domain")
             domain = decode_undeclared(address.domain).lower().removesuffix(".")
-            found[Address(decode_undeclared(address.local_part or b""), domain)] = None
+            originator = Address(decode_undeclared(address.local_part or b""), domain)
+            found[originator] = None
+            if kind == b"from":
+                authors[originator] = None
         if len(found) > limit:
             return Originators(problem=f"is from more than {limit} addresses")
     if not count[b"from"]:
@@ -65,4 +72,4 @@ def originators_of(header: bytes, limit: int) -> Originators:
     for kind, name in ((b"from", "From"), (b"sender", "Sender")):
         if count[kind] > 1:
             return Originators(problem=f"has {count[kind]} {name} fields")
-    return Originators(tuple(found))
+    return Originators(tuple(found), tuple(authors))

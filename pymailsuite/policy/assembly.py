@@ -22,6 +22,7 @@ from pymailsuite.interfaces.policy import (
     MailTransaction,
     PolicyContext,
 )
+from pymailsuite.interfaces.send_as import ISenderRights
 from pymailsuite.policy.chain import PolicyChain
 from pymailsuite.policy.plan import Installed
 
@@ -48,9 +49,10 @@ def make_chain(
     factories: Iterable[IPolicyFactory] | None = None,
     chance: Callable[[], float] = random,
     probe: IRecipientProbe | None = None,
+    rights: ISenderRights | None = None,
 ) -> PolicyChain | None:
     """The chain of all policies that are wanted; None if there are none. ``factories`` None: the plugins there are.
-    ``probe`` asks other hosts; None: they are not spoken to.
+    ``probe`` asks other hosts; None: they are not spoken to. ``rights`` knows as whom users may send; None: as anybody.
 
     ConfigError if the settings name a policy that does not exist.
     """
@@ -64,7 +66,7 @@ def make_chain(
         section = section_of(settings, name)
         if section is not None and section.action != "off":
             context = PolicyContext(
-                section, settings, settings.server.hostname, authserv_id, resolver, store, clock, chance, probe
+                section, settings, settings.server.hostname, authserv_id, resolver, store, clock, chance, probe, rights
             )
             installed.append(Installed(found[name].make(context), section))
     return PolicyChain(settings.policy, installed, authserv_id, clock, _told(installed, record)) if installed else None

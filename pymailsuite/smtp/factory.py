@@ -14,6 +14,7 @@ from pymailsuite.config.sections.smtp import Network, SmtpSettings, SubmissionSe
 from pymailsuite.interfaces import IMessageIntake, IRecipientResolver
 from pymailsuite.interfaces.history import IRefusalRecord
 from pymailsuite.interfaces.policy import IPolicyChain
+from pymailsuite.interfaces.send_as import ISenderRights
 from pymailsuite.smtp.help import load_help
 from pymailsuite.smtp.peer_names import PeerNames
 from pymailsuite.smtp.protocol import SmtpProtocol
@@ -47,11 +48,13 @@ class SmtpFactory(ShellFactory):
         peer_names: PeerNames | None = None,
         policies: IPolicyChain | None = None,
         refusals: IRefusalRecord | None = None,
+        rights: ISenderRights | None = None,
     ) -> None:
         """``mechanisms`` is :func:`pymailsuite.sasl.mechanisms` or the like; AUTH needs it and ``portal``.
 
         ``tls_context`` None: no STARTTLS. ``trusted_networks`` None: those of the section. ``peer_names`` None: peers
         are not looked up in DNS. ``policies`` None: no checks are made. ``refusals`` None: they are logged only.
+        ``rights`` None: users may send as anybody.
         ConfigError if the section's help file cannot be read.
         """
         super().__init__(
@@ -71,6 +74,7 @@ class SmtpFactory(ShellFactory):
             postmaster_domain=postmaster_domain,
             policies=policies,
             refusals=refusals,
+            rights=rights,
         )
         self._resolver = resolver
         self._intake = intake

@@ -27,6 +27,7 @@ from pymailsuite.smtp.requests import (
     BeginMessage,
     BeginTls,
     CheckPolicy,
+    CheckSenders,
     CommitMessage,
     DropMessage,
     LogIn,
@@ -295,6 +296,10 @@ class SmtpProtocol(PullingProtocol[Request]):
         """Do it; answers what is to be done next, if the answer was there at once and leads to something."""
         if isinstance(request, ResolveRecipient):
             return self.wait_for(self._resolver.resolve(request.address), self._recipient_resolved)
+        if isinstance(request, CheckSenders):
+            assert self._service.rights is not None, "users are asked about only where their rights are known"
+            refused = self._service.rights.not_allowed(request.login_name, request.addresses)
+            return self.wait_for(refused, self._senders_checked)
         if isinstance(request, CheckPolicy):
             return self.wait_for(self._check_policy(request.transaction), self._policy_decided)
         if isinstance(request, BeginMessage):
@@ -328,13 +333,18 @@ class SmtpProtocol(PullingProtocol[Request]):
             return self.session.recipient_refused(self.error_of(answer))
         return self.session.recipient_resolved(answer)
 
+    def _senders_checked(self, answer: Any) -> Request | None:
+        if isinstance(answer, Failure):
+            return self.session.senders_unknown(self.error_of(answer))
+        return self.session.senders_checked(answer)
+
     def _check_policy(self, transaction: MailTransaction) -> Deferred[Decision]:
         assert self._service.policies is not None, "nobody is asked where there are no policies"
         return self._service.policies.check(transaction)
 
     def _received(self) -> ReceivedMessage | None:
-        """What policies are told of the message whose end has come."""
-        if self._incoming is None or self._service.policies is None:
+        """What is to be known of the message whose end has come before it is accepted."""
+        if self._incoming is None:
             return None
         return self._incoming.received(self._taps)
 

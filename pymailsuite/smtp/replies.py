@@ -43,6 +43,11 @@ def relay_denied(code: str) -> bytes:
     return reply(int(code), f"{code[0]}.7.1", RelayDenied.text)
 
 
+def not_authorized(code: int, address: Address) -> bytes:
+    """The reply to whoever would send as somebody else."""
+    return reply(code, f"{code // 100}.7.1", f"Not authorized to send as <{address}>")
+
+
 def with_hints(octets: bytes, hints: Sequence[str]) -> bytes:
     """A positive reply of one line, with a word on what else there is to say."""
     if not hints:

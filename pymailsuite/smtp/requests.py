@@ -12,6 +12,7 @@ from pymailsuite.config.sections.smtp import SmtpMxSettings, SmtpSettings
 from pymailsuite.interfaces.history import IRefusalRecord, Refused
 from pymailsuite.interfaces.intake import Recipients
 from pymailsuite.interfaces.policy import Disposal, IPolicyChain, MailTransaction, Ruling
+from pymailsuite.interfaces.send_as import ISenderRights
 from pymailsuite.interfaces.transient import transient
 from pymailsuite.sasl import ServerMechanism
 from pymailsuite.values import Address, Envelope, Peer
@@ -35,6 +36,8 @@ class Service:
     """Where mail for ``<postmaster>`` goes unless the settings say otherwise; empty: the host name."""
     policies: IPolicyChain | None = None
     refusals: IRefusalRecord | None = None
+    rights: ISenderRights | None = None
+    """As whom users may send; None: as anybody."""
 
     @property
     def postmaster(self) -> Address:
@@ -60,6 +63,14 @@ class ResolveRecipient:
     """Find where mail for ``address`` goes; answer with ``recipient_resolved`` or ``recipient_refused``."""
 
     address: Address
+
+
+@transient
+class CheckSenders:
+    """Ask whether a user may send as all of ``addresses``; answer with ``senders_checked`` or ``senders_unknown``."""
+
+    login_name: str
+    addresses: tuple[Address, ...]
 
 
 @transient
@@ -125,6 +136,7 @@ class HoldBack:
 
 Request = (
     ResolveRecipient
+    | CheckSenders
     | CheckPolicy
     | BeginMessage
     | CommitMessage

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from attrs import evolve
 
@@ -11,7 +12,7 @@ from pymailsuite.interfaces import RemoteRecipient
 from pymailsuite.interfaces.intake import Recipients
 from pymailsuite.interfaces.policy import Decision, ReceivedMessage, Stage
 from pymailsuite.smtp import replies
-from pymailsuite.smtp.conversation import Conversation, State
+from pymailsuite.smtp.conversation import State
 from pymailsuite.smtp.grammar import after_keyword, parse_forward_path, parse_reverse_path, parse_size
 from pymailsuite.smtp.receiver import EndOfText
 from pymailsuite.smtp.requests import (
@@ -22,10 +23,11 @@ from pymailsuite.smtp.requests import (
     ResolveRecipient,
     Service,
 )
+from pymailsuite.smtp.senders import SenderChecks
 from pymailsuite.values import Address, BodyType, Envelope, Peer, QueueId
 
 
-class TransactionCommands(Conversation):
+class TransactionCommands(SenderChecks):
     """MAIL to the reply to the final dot."""
 
     def __init__(self, service: Service, peer: Peer, secure: bool, loopback: bool = False) -> None:
@@ -64,6 +66,9 @@ class TransactionCommands(Conversation):
         self._transactions += 1
         self._idle_commands = 0
         self._reverse_path = reverse_path
+        return self._check_reverse_path(reverse_path, self._ask_about_sender)
+
+    def _ask_about_sender(self) -> Request | None:
         if Stage.MAIL in self._stages:
             return self._check(Stage.MAIL, self._mail_decided)
         self.state = State.MAIL
@@ -217,6 +222,9 @@ class TransactionCommands(Conversation):
         if end.error is not None:
             self.message_refused(end.error)
             return None
+        return self._check_originators(message, partial(self._ask_about_message, message))
+
+    def _ask_about_message(self, message: ReceivedMessage | None) -> Request:
         if Stage.MESSAGE in self._stages or self._rulings or self._hello_rulings or self._connection_rulings:
             return self._check(Stage.MESSAGE, self._message_decided, message=message)
         return CommitMessage()

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from pymailsuite.config.sections.delivery import DeliverySettings
-from pymailsuite.delivery.intake import HeaderTooLong, MessageIntake, TooManyHops, route_of
+from pymailsuite.delivery.intake import HeaderTooLong, MessageIntake, NoAuthor, TooManyHops, route_of
 from pymailsuite.errors import NoSuchAccount
 from pymailsuite.interfaces import Column, IIncomingMessage, IMessageIntake, LocalRecipient, RemoteRecipient
 from pymailsuite.values import ALL_UIDS, AccountId, Address, BodyType, Envelope, Peer, QueueId
@@ -283,3 +283,98 @@ class RouteTests(SynchronousTestCase):
             ("\u2028.example", "\u2028.example"),
         ):
             self.assertEqual(route_of(domain), route)
+
+
+class Tap:
+    """Hears a message."""
+
+    def __init__(self) -> None:
+        self.octets = b""
+
+    def write(self, octets: bytes) -> None:
+        self.octets += octets
+
+
+class CompletionTests(IntakeTestCase):
+    """Messages that are handed in."""
+
+    USER = Peer("192.0.2.9", esmtp=True, login="ann@example.org")
+    HOST = Peer("192.0.2.9", esmtp=True, trusted=True)
+
+    def configure(self, **settings: object) -> None:
+        section = DeliverySettings.model_validate(settings)
+        self.intake = MessageIntake(self.store, section, "mx.example.org", self.clock)
+
+    def hand_in(self, *pieces: bytes, peer: Peer = USER, **fields: object) -> tuple[bytes, bytes]:
+        """What was stored of it behind our trace, and what was heard of it."""
+        tap = Tap()
+        fields = {"reverse_path": Address("ann", "example.org"), **fields}
+        recipients = self.local("bea", self.bea)
+        envelope = Envelope(fields.pop("reverse_path"), tuple(a for a, _ in recipients), **fields)
+        message = self.intake.open(envelope, recipients, peer, [tap])
+        for piece in pieces:
+            message.write(piece)
+        self.header = message.received({}).header
+        self.successResultOf(message.commit())
+        octets = self.mail(self.bea)[-1]
+        trace_end = octets.index(b"+0000\r\n") + 7
+        return octets[trace_end:], tap.octets
+
+    @acceptance("S044")
+    def test_a_user_s_message_is_stored_signed_and_known_as_completed_in_any_cut(self) -> None:
+        text = b"To: joe@far.example\r\nBcc: secret@example.org,\r\n\tmore@example.org\r\nSubject: x\r\n\r\nHello\r\n"
+        for cut in (1, 7, 30, len(text)):
+            stored, heard = self.hand_in(*[text[at : at + cut] for at in range(0, len(text), cut)])
+            self.assertEqual(stored, heard)
+            self.assertRegex(
+                stored,
+                rb"\ADate: Mon, 02 Feb 2026 02:40:00 \+0000\r\nFrom: ann@example.org\r\n"
+                rb"Message-ID: <\w+@mx.example.org>\r\nTo: joe@far.example\r\nSubject: x\r\n\r\nHello\r\n\Z",
+            )
+            self.assertEqual(self.header, stored.removesuffix(b"Hello\r\n"))
+
+    @acceptance("S044")
+    def test_what_is_complete_is_stored_octet_for_octet(self) -> None:
+        text = b"From: ann@example.org\r\nDate: x\r\nMessage-ID: <1@x>\r\nX: \xff\r\n\r\n" + b"\xe9" * 100 + b"\r\n"
+        self.assertEqual(self.hand_in(text), (text, text))
+
+    def test_mail_of_others_goes_on_as_it_came(self) -> None:
+        text = b"Bcc: secret@example.org\r\n\r\nHello\r\n"
+        for peer in (PEER, self.HOST):
+            self.assertEqual(self.hand_in(text, peer=peer), (text, text))
+        self.configure(complete="nobody")
+        self.assertEqual(self.hand_in(text), (text, text))
+        self.configure(complete="trusted")
+        self.assertEqual(self.hand_in(text, peer=PEER), (text, text))
+        for reverse_path, author in ((SENDER, b"From: sam@peer.example\r\n"), (None, b"")):
+            stored, heard = self.hand_in(text, peer=self.HOST, reverse_path=reverse_path)
+            self.assertEqual(stored, heard)
+            self.assertRegex(stored, rb"\ADate: [^\r]*\r\n%bMessage-ID: [^\r]*\r\n\r\nHello\r\n\Z" % author)
+
+    def test_a_message_without_header_gets_one(self) -> None:
+        for text, body in ((b"no header here\r\n", b"no header here\r\n"), (b"\r\nbody\r\n", b"body\r\n"), (b"", b"")):
+            stored, heard = self.hand_in(text)
+            self.assertEqual(stored, heard)
+            self.assertEqual(stored, self.header + body)
+            self.assertRegex(self.header, rb"\ADate: [^\r]*\r\nFrom: ann@example.org\r\nMessage-ID: [^\r]*\r\n\r\n\Z")
+
+    def test_a_user_who_bounces_is_the_author_himself(self) -> None:
+        stored, _ = self.hand_in(b"Subject: x\r\n\r\n", reverse_path=None)
+        self.assertIn(b"\r\nFrom: ann@example.org\r\n", stored)
+
+    def test_a_message_without_from_is_refused_where_none_can_be_added(self) -> None:
+        author = Address("zo\xeb", "example.org")
+        _, heard = self.hand_in(b"Subject: x\r\n\r\n", reverse_path=author, smtputf8=True)
+        self.assertIn("\r\nFrom: zo\xeb@example.org\r\n".encode(), heard)
+        for settings, fields in (
+            ({}, {"reverse_path": None, "peer": Peer("192.0.2.9", login="zo\xeb@example.org")}),
+            ({"missing_from": "refuse"}, {"peer": self.USER}),
+            ({"missing_from": "refuse", "complete": "trusted"}, {"peer": self.HOST}),
+        ):
+            self.configure(**settings)
+            for text in (b"Subject: x\r\n\r\n", b"no header\r\n", b""):
+                message = self.open(self.local("bea", self.bea), **fields)
+                message.write(text)
+                error = self.failureResultOf(message.commit(), NoAuthor).value
+                self.assertEqual((error.smtp_code, error.enhanced_code), (550, "5.7.1"))
+            self.hand_in(b"From: x@example.org\r\n\r\n", **fields)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from pymailsuite.config.base import Section, Size
+from pymailsuite.config.sections.smtp import Handing
 
 
 class DeliverySettings(Section):
@@ -13,6 +16,15 @@ class DeliverySettings(Section):
     header_size: Size = Field(default=256 * 1024, ge=64 * 1024)
     """Octets of a message's header; one with a longer is refused with 552 5.3.4. A header is held in memory until it is
     complete."""
+
+    complete: Handing = "users"
+    """Whose messages get what they lack (RFC 6409 §8): Date and Message-ID are added, Bcc and Resent-Bcc taken out,
+    before they are signed. ``users`` who logged in, on whatever port; with ``trusted`` also hosts of the trusted
+    networks, whose mail else goes on as it came."""
+
+    missing_from: Literal["add", "refuse"] = "add"
+    """What becomes of a message without From that is completed: its return path, or the user's own address, becomes
+    its From, or it is refused with 550 5.7.1."""
 
     max_received: int = 100
     """Received fields a message may carry; one with more is taken for a mail loop and refused with 554 5.4.6."""

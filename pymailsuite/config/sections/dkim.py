@@ -92,9 +92,9 @@ def field_names(names: tuple[str, ...]) -> tuple[str, ...]:
 class DkimSignSettings(PolicySection):
     """``[dkim_sign]``: our own signatures on the mail of our users and programs (RFC 6376, RFC 8463).
 
-    Signed is what users who logged in and trusted clients hand in, if a key is there for the domain of its From, or for
-    a domain above it: one signature for each kind of key (RSA, Ed25519). Keys are in the store (``pymailsuite dkim
-    key``) or in files.
+    Signed is what users who logged in and trusted clients hand in, if they may send as its authors, and if a key is
+    there for the domain of its From or for a domain above it: one signature for each kind of key (RSA, Ed25519). Keys
+    are in the store (``pymailsuite dkim key``) or in files.
     """
 
     exempt: tuple[Exempt, ...] = ()
@@ -124,6 +124,11 @@ class DkimSignSettings(PolicySection):
     )
     """Fields of which nobody may add one more without breaking the signature (RFC 6376 §8.15). Date and Message-ID only
     if they are there, as the next server may add what is missing of these."""
+
+    trusted_domains: tuple[str, ...] = ("*",)
+    """Authors whose mail is signed if a trusted host hands it in without login: ``"user@example.com"``,
+    ``"example.com"``, or ``".example.com"`` for all names below it; ``"*"``: all. That of a user is signed only if he
+    may send as its authors, whatever ``check_senders`` says."""
 
     timestamp: bool = True
     """Whether a signature says when it was made (``t=``)."""

@@ -121,6 +121,19 @@ class SmtpSettings(Section):
     trusted_networks: tuple[Network, ...] = ()
     """Networks whose hosts may send mail to anybody without logging in."""
 
+    check_senders: bool = True
+    """Whether a user who logged in may send only as who he is: with his own address (with a detail too), an alias that
+    leads to him, or what was granted to his account (``pymailsuite account grant-send-as``). MAIL with another is
+    answered 553 5.7.1; a message whose From, Sender, Resent-From or Resent-Sender has another, or whose From cannot be
+    told, 550 5.7.1."""
+
+    trusted_senders: tuple[str, ...] = ("*",)
+    """As whom hosts of the trusted networks may send without login, in return paths and in the same fields:
+    ``"user@example.com"``, ``"example.com"``, or ``".example.com"`` for all names below it; ``"*"``: as anybody."""
+
+    max_originators: int = Field(default=10, ge=1)
+    """Addresses that the From and Sender fields of a message may have together where such rights are asked about."""
+
     plaintext_login: bool = False
     """Whether passwords are taken without TLS, and then from loopback addresses only."""
 

@@ -8,25 +8,38 @@ to a thread and back costs the reactor under load, so it is done at once.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from pymailsuite.config.sections.dkim import DkimSignSettings
 from pymailsuite.interfaces.policy import Action, IMessageTap, MailTransaction, PolicyContext, Verdict
+from pymailsuite.interfaces.send_as import ISenderRights
+from pymailsuite.message.originators import originators_of
 from pymailsuite.policy.base import NO_OPINION, Policy
+from pymailsuite.policy.deciding import is_listed
 from pymailsuite.policy.dkim.key_ring import KeyRing
 from pymailsuite.policy.dkim.sign import MessageSigner, SigningRules
 from pymailsuite.policy.promptly import promptly
+from pymailsuite.values import Peer
+
+_ANY: Final = "*"
+_ORIGINATORS_MAX: Final = 100
+"""Addresses of a header that are looked at; a message with more is not signed where it matters whose they are."""
 
 
 class DkimSignPolicy(Policy):
-    """``ring`` tells the keys of a domain."""
+    """``ring`` tells the keys of a domain, ``rights`` as whom users may send: a key signs for nobody whom the client
+    has no right to send as, whatever the listeners let pass. None: users may send as anybody."""
 
     name = "dkim_sign"
 
-    def __init__(self, settings: DkimSignSettings, ring: KeyRing, clock: IReactorTime) -> None:
+    def __init__(
+        self, settings: DkimSignSettings, ring: KeyRing, clock: IReactorTime, rights: ISenderRights | None = None
+    ) -> None:
+        self._trusted_domains = settings.trusted_domains
+        self._rights = rights
         self._rules = SigningRules.of(settings)
         self._header_max = settings.header_max
         self._ring = ring
@@ -42,18 +55,30 @@ class DkimSignPolicy(Policy):
         tap: Any = transaction.message.taps.get(self.name) if transaction.message is not None else None
         if not isinstance(tap, MessageSigner):
             return succeed(NO_OPINION)
-        return promptly(self._sign(tap))
+        return promptly(self._sign(tap, transaction.peer))
 
     def _has_no_key(self, domain: str) -> bool:
         return self._ring.has_none_for(domain, self._clock.seconds())
 
-    async def _sign(self, tap: MessageSigner) -> Verdict:
+    async def _may_be_signed(self, peer: Peer, header: bytes) -> bool:
+        """Whether the client may send as all authors of the message."""
+        allowed = self._trusted_domains
+        if self._rights is None if peer.login else _ANY in allowed:
+            return True
+        authors = originators_of(header, _ORIGINATORS_MAX).authors
+        if peer.login and self._rights is not None:
+            return bool(authors) and await self._rights.not_allowed(peer.login, authors) is None
+        return bool(authors) and all(is_listed(author, allowed) for author in authors)
+
+    async def _sign(self, tap: MessageSigner, peer: Peer) -> Verdict:
         tap.finish()
         domain = tap.author_domain
         if domain is not None and tap.is_given_up:
             return _unsigned(domain)
         if domain is None:
             return Verdict(reason="not signed: no single author domain")
+        if not await self._may_be_signed(peer, tap.header or b""):
+            return Verdict(reason=f"not signed: the client may not send as all authors at {domain}")
         now = self._clock.seconds()
         keys = await self._ring.keys_for(domain, now)
         if not keys:
@@ -74,4 +99,4 @@ def _unsigned(domain: str) -> Verdict:
 
 def make_policy(context: PolicyContext) -> DkimSignPolicy:
     """The policy as the chain wants it. ConfigError for a key file that cannot be used."""
-    return DkimSignPolicy(context.section, KeyRing(context.section, context.store.keys), context.clock)
+    return DkimSignPolicy(context.section, KeyRing(context.section, context.store.keys), context.clock, context.rights)

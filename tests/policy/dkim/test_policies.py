@@ -12,7 +12,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from pymailsuite.config.sections.arc import ArcSettings
+from pymailsuite.config.sections.directory import DirectorySettings
 from pymailsuite.config.sections.dkim import DkimSettings, DkimSignSettings, SigningKeyFile
+from pymailsuite.directory.send_as import SenderRights
 from pymailsuite.dns.fake import FakeResolver
 from pymailsuite.errors import ConfigError
 from pymailsuite.interfaces.keys import IKeyStore, StoredKey
@@ -25,6 +27,7 @@ from pymailsuite.interfaces.policy import (
     Stage,
     Verdict,
 )
+from pymailsuite.interfaces.send_as import ISenderRights
 from pymailsuite.policy.arc.policy import ArcPolicy
 from pymailsuite.policy.base import Policy
 from pymailsuite.policy.dkim import SigningKey
@@ -38,7 +41,7 @@ from tests.acceptance import acceptance
 from tests.policy.arc.support import keys as arc_keys
 from tests.policy.arc.support import sealed
 from tests.policy.dkim.support import MESSAGE, NOW, private_key, resolver, result_of, run, signed, signing_key
-from tests.support.stores import fired, make_store
+from tests.support.stores import fired, make_account, make_store
 
 STRANGER = Peer("192.0.2.1")
 
@@ -122,9 +125,9 @@ class SigningCase(SynchronousTestCase):
         stored = StoredKey(domain, selector, private_key(kind).pem(), NOW - 100, **{"active_from": 0.0, **period})
         fired(self.store.keys.add(stored))
 
-    def policy(self, **settings: Any) -> DkimSignPolicy:
+    def policy(self, rights: ISenderRights | None = None, **settings: Any) -> DkimSignPolicy:
         section = DkimSignSettings(**settings)
-        return DkimSignPolicy(section, KeyRing(section, self.store.keys), self.clock)
+        return DkimSignPolicy(section, KeyRing(section, self.store.keys), self.clock, rights)
 
 
 class SignPolicyTests(SigningCase):
@@ -141,6 +144,28 @@ class SignPolicyTests(SigningCase):
             assert verdict is not None
             self.assertTrue(result_of(b"".join(verdict.fields) + MESSAGE).passed)
         self.assertIsNone(heard(policy, MESSAGE))
+
+    @acceptance("S199")
+    def test_a_key_signs_only_for_whom_the_client_may_send_as(self) -> None:
+        self.keep("s1")
+        self.keep("s1", domain="tenant.example")
+        make_account(self.store, "ann@example.org")
+        rights = SenderRights(DirectorySettings(), self.store.directory, self.store.send_as, self.clock)
+        policy = self.policy(rights, trusted_domains=["example.org", "bob@tenant.example"])
+        user, host = Peer("192.0.2.1", login="ann@example.org"), Peer("192.0.2.1", trusted=True)
+        for author, by_user, by_host in (
+            (b"ann@example.org", True, True),
+            (b"bob@example.org", False, True),
+            (b"ann@example.org, bob@example.org", False, True),
+            (b"bob@tenant.example", False, True),
+            (b"carol@tenant.example", False, False),
+        ):
+            message = MESSAGE.replace(b"ann@example.org", author)
+            for peer, expected in ((user, by_user), (host, by_host)):
+                verdict = heard(policy, message, peer=peer)
+                assert verdict is not None
+                self.assertEqual(bool(verdict.fields), expected, (author, peer))
+                self.assertEqual(verdict.reason.startswith("not signed: the client may not"), not expected)
 
     def test_each_kind_of_key_signs(self) -> None:
         self.keep("s1")

@@ -1,0 +1,108 @@
+"""As whom a peer may send: what is asked at MAIL of the reverse-path, and after the text of its header.
+
+Source: RFC 6409 §6.1. A user's rights are the directory's to know, those of trusted hosts are in the settings. Nothing
+of it is remembered here: each message is asked about anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final
+
+from pymailsuite.errors import MailError, Refusal
+from pymailsuite.interfaces.policy import ReceivedMessage
+from pymailsuite.message.originators import originators_of
+from pymailsuite.policy.deciding import is_listed
+from pymailsuite.smtp import replies
+from pymailsuite.smtp.conversation import Conversation
+from pymailsuite.smtp.requests import CheckSenders, DropMessage, Request, Service
+from pymailsuite.values import Address, Peer
+
+_ANYBODY: Final = "*"
+
+AfterSender = Callable[[], Request | None]
+AfterCheck = Callable[[Address | None], Request | None]
+
+
+class SenderRefused(Refusal):
+    """The header says that it is from somebody the peer may not send as, or does not say clearly whom it is from."""
+
+
+class SenderChecks(Conversation):
+    """What may stop a transaction because of whom it is from."""
+
+    def __init__(self, service: Service, peer: Peer, secure: bool, loopback: bool = False) -> None:
+        super().__init__(service, peer, secure, loopback)
+        self._after_check: AfterCheck | None = None
+        self._check_failed: Callable[[MailError], Request | None] | None = None
+
+    def _has_to_be_itself(self) -> bool:
+        """Whether there is anybody whom this peer may not send as."""
+        peer, settings = self._peer, self._settings
+        if peer.login:
+            return settings.check_senders and self._service.rights is not None
+        return peer.trusted and _ANYBODY not in settings.trusted_senders
+
+    def _check_reverse_path(self, reverse_path: Address | None, then: AfterSender) -> Request | None:
+        """Go on with ``then`` if the peer may use this reverse-path. The null one anybody may."""
+        if reverse_path is None or not self._has_to_be_itself():
+            return then()
+        return self._ask((reverse_path,), partial(self._reverse_path_checked, then), self._reverse_path_unknown)
+
+    def _reverse_path_checked(self, then: AfterSender, refused: Address | None) -> Request | None:
+        if refused is None:
+            return then()
+        octets = replies.not_authorized(553, refused)
+        self._note("smtp.sender_refused", octets, policy="send_as")
+        self._forget_transaction()
+        self._bad(octets)
+        return None
+
+    def _reverse_path_unknown(self, error: MailError) -> None:
+        self._forget_transaction()
+        self._say(replies.error_reply(error))
+
+    def _check_originators(self, message: ReceivedMessage | None, then: AfterSender) -> Request | None:
+        """Go on with ``then`` if the peer may send as all whom the header names as its author or sender."""
+        if message is None or not self._has_to_be_itself():
+            return then()
+        found = originators_of(message.header, self._settings.max_originators)
+        if found.problem:
+            return self._refuse_message(SenderRefused(f"The message {found.problem}"))
+        return self._ask(found.addresses, partial(self._originators_checked, then), self._refuse_message)
+
+    def _originators_checked(self, then: AfterSender, refused: Address | None) -> Request | None:
+        if refused is None:
+            return then()
+        return self._refuse_message(SenderRefused(f"Not authorized to send as <{refused}>"))
+
+    def _refuse_message(self, error: MailError) -> Request:
+        self._errors += 1
+        self.message_refused(error)
+        return DropMessage()
+
+    def message_refused(self, error: MailError) -> None:
+        """The message was not accepted; nothing of it remains."""
+        raise NotImplementedError
+
+    def _ask(
+        self, addresses: Sequence[Address], then: AfterCheck, failed: Callable[[MailError], Request | None]
+    ) -> Request | None:
+        if self._peer.login:
+            self._after_check, self._check_failed = then, failed
+            return CheckSenders(self._peer.login, tuple(addresses))
+        allowed = self._settings.trusted_senders
+        return then(next((address for address in addresses if not is_listed(address, allowed)), None))
+
+    def senders_checked(self, refused: Address | None) -> Request | None:
+        """The first of the addresses that the user may not send as, as CheckSenders wanted."""
+        then, self._after_check = self._after_check, None
+        assert then is not None, "no sender was to be checked"
+        return self._slowed(then(refused))
+
+    def senders_unknown(self, error: MailError) -> Request | None:
+        """It cannot be looked up now."""
+        failed, self._after_check = self._check_failed, None
+        assert failed is not None, "no sender was to be checked"
+        return self._slowed(failed(error))
