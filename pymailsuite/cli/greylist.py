@@ -14,6 +14,7 @@ from pymailsuite.cli.operation import config_option, json_option, on_store
 from pymailsuite.cli.output import moment, print_done, print_rows
 from pymailsuite.config.sections.greylist import GreylistSettings
 from pymailsuite.config.settings import Settings
+from pymailsuite.dns.names import comparable_name
 from pymailsuite.interfaces import IMailStore
 from pymailsuite.interfaces.greylist import GreylistClient, GreylistEntry
 from pymailsuite.policy.greylist.clients import client_named
@@ -105,7 +106,7 @@ def forget(what: str, config_file: Path, as_json: bool) -> None:
 
     async def operation(store: IMailStore, settings: Settings) -> int:
         if "@" in what:
-            return await store.greylist.forget("", what.lower())  # type: ignore[no-any-return]
+            return await store.greylist.forget("", comparable_name(what))  # type: ignore[no-any-return]
         return await store.greylist.forget(_client(what, settings), "")  # type: ignore[no-any-return]
 
     forgotten = on_store(config_file, operation)

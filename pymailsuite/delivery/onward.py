@@ -18,6 +18,7 @@ from zope.interface import implementer
 
 from pymailsuite.config.sections.forwarding import BounceTagSettings, ForwardingSettings
 from pymailsuite.directory.return_paths import ReturnPaths
+from pymailsuite.dns.names import comparable_address, comparable_domain
 from pymailsuite.interfaces import IRecipientResolver, LocalRecipient, RemoteRecipient
 from pymailsuite.interfaces.onward import Departure, IOnwardMail, IOnwardMessage, ISealer, ISealingMessage
 from pymailsuite.interfaces.policy import IMessageTap
@@ -35,7 +36,7 @@ _MARKS: Final = re.compile(rb"^x-forwarded-mark[ \t]*+:([^\n]*+\n?(?:[ \t][^\n]*
 
 def mark_of(address: Address) -> str:
     """The digest that stands for an address."""
-    text = f"{address.local_part}@{address.domain}".lower().encode("utf-8", "surrogatepass")
+    text = comparable_address(address.local_part, address.domain).encode("utf-8", "surrogatepass")
     return hashlib.blake2b(text, digest_size=9, person=b"forwarded").hexdigest()
 
 
@@ -72,7 +73,9 @@ class OnwardMail:
         # Mail without an address of a client is our own: reports.
         own = bool(peer.login or peer.trusted or not peer.ip)
         sender = envelope.reverse_path
-        tagged = own and sender is not None and sender.domain.lower() in self.tags.domains
+        tagged = (
+            own and sender is not None and comparable_domain(sender.domain) in map(comparable_domain, self.tags.domains)
+        )
         if not (forwarded or tagged):
             return None
         changed = frozenset([each for each in forwarded if not is_listed(each, self.forwarding.unchanged_for)])

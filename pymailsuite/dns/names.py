@@ -66,6 +66,12 @@ def comparable_address(local_part: str, domain: str) -> str:
     return f"{local_part.lower()}@{comparable_domain(domain)}"
 
 
+def comparable_name(text: str) -> str:
+    """The same for what may be an address, a domain, or neither (which is made lower case)."""
+    local_part, at, domain = text.rpartition("@")
+    return comparable_address(local_part, domain) if at else comparable_domain(domain)
+
+
 def is_below(domain: str, domains: Collection[str]) -> bool:
     """Whether ``domain`` is one of these or below one of these, all in the form of :func:`comparable_domain`."""
     return any(domain == known or domain.endswith("." + known) for known in domains)

@@ -15,7 +15,7 @@ from attrs import evolve
 
 from pymailsuite.config.sections.policy import Exemptions, PolicyAction, PolicySection, PolicySettings
 from pymailsuite.directory.roles import is_role
-from pymailsuite.dns.names import comparable_address, comparable_domain
+from pymailsuite.dns.names import comparable_address, comparable_domain, comparable_name
 from pymailsuite.interfaces.policy import (
     Action,
     Decision,
@@ -84,8 +84,7 @@ def _comparable_entry(entry: str) -> str:
     """An entry of :func:`is_listed` in the form in which it is compared."""
     if entry.startswith("."):
         return "." + comparable_domain(entry[1:])
-    local_part, at, domain = entry.rpartition("@")
-    return comparable_address(local_part, domain) if at else comparable_domain(domain)
+    return comparable_name(entry)
 
 
 def is_listed(address: Address, entries: Iterable[str]) -> bool:

@@ -12,6 +12,7 @@ from itertools import groupby
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
+from pymailsuite.dns.names import comparable_name
 from pymailsuite.interfaces.history import Copy, HistoryEntry, HistoryKind, IHistoryStore, Story
 from pymailsuite.store.database import Database
 from pymailsuite.store.ids import first_id_of
@@ -26,7 +27,7 @@ _COLUMNS = "story_id, entry_id, happened_at, kind, facts"
 
 
 def _hash(name: str) -> int:
-    digest = hashlib.blake2b(name.lower().encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    digest = hashlib.blake2b(comparable_name(name).encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)
 
 

@@ -41,7 +41,9 @@ class ArcSet:
     @property
     def payload(self) -> str:
         """The results, after ``i=N;``, on one line."""
-        return " ".join(unfolded_body(self.results).partition(b";")[2].decode("utf-8", "replace").split())
+        body = unfolded_body(self.results)
+        instance = _RESULTS_INSTANCE.match(body)
+        return " ".join(body[instance.end() if instance else 0 :].decode("utf-8", "replace").split())
 
 
 def covered_names(tags: Mapping[str, str]) -> tuple[bytes, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pymailsuite.config.sections.reputation import ReputationSettings
-from pymailsuite.dns.names import comparable_address
+from pymailsuite.dns.names import comparable_name
 from pymailsuite.interfaces.policy import MethodResult, Verdict
 from pymailsuite.interfaces.reputation import Identity
 from pymailsuite.policy.greylist.clients import network_of
@@ -22,11 +22,6 @@ _AUTHOR, _SIGNER, _SENDER, _HELO = (
 )
 
 
-def _split(address: str) -> tuple[str, str]:
-    local_part, _, domain = address.rpartition("@")
-    return local_part, domain
-
-
 def results_in(verdicts: Iterable[Verdict]) -> list[MethodResult]:
     """All results of all methods."""
     return [result for verdict in verdicts for result in verdict.results]
@@ -40,7 +35,7 @@ def identities_in(results: Iterable[MethodResult], ip: str, settings: Reputation
     for method, properties in passed:
         sender = properties.get("smtp.mailfrom", "")
         if method == "spf" and "@" in sender:
-            found.append(Identity("address", comparable_address(*_split(sender))))
+            found.append(Identity("address", comparable_name(sender)))
     domains: dict[str, None] = {}
     for wanted, key in (_AUTHOR, _SIGNER, _SENDER, _HELO):
         for method, properties in passed:
