@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from ipaddress import ip_address
@@ -221,7 +222,15 @@ def _cannot_listen(service: ListeningService, description: str, error: Exception
         )
         return
     reason = getattr(cause, "strerror", None) or cause
-    raise ConfigError(f"{service.setting}: cannot listen on {description}: {reason}")
+    kind = PortTaken if getattr(cause, "errno", None) == errno.EADDRINUSE else ConfigError
+    raise kind(f"{service.setting}: cannot listen on {description}: {reason}")
+
+
+_NEXT_TRY_S: Final = 0.1
+
+
+class PortTaken(ConfigError):
+    """Another process listens on a port: perhaps one that is just about to end."""
 
 
 class BoundPorts:
@@ -233,15 +242,19 @@ class BoundPorts:
         self._nobody.noisy = False
         self._ports: dict[tuple[str, str], IListeningPort] = {}
 
-    def bind(self, services: Iterable[ListeningService]) -> None:
-        """Bind those of the services that are not bound yet. ConfigError if one cannot be: then none is."""
+    def bind(self, services: Iterable[ListeningService], patience_s: float = 0.0) -> None:
+        """Bind those of the services that are not bound yet. ConfigError if one cannot be: then none is.
+
+        For a port that is taken it waits, before there is a reactor that could: ``patience_s`` in all at most.
+        """
+        until = time.monotonic() + patience_s
         made: dict[tuple[str, str], IListeningPort] = {}
         try:
             for service in services:
                 for description in service.endpoints:
                     key = (service.name, description)
                     if key not in self._ports:
-                        port = bind(self._reactor, service, description, self._nobody)
+                        port = self._bound(service, description, until)
                         if port is not None:
                             made[key] = port
         except BaseException:
@@ -249,6 +262,15 @@ class BoundPorts:
                 port.stopListening()
             raise
         self._ports |= made
+
+    def _bound(self, service: ListeningService, description: str, until: float) -> IListeningPort | None:
+        while True:
+            try:
+                return bind(self._reactor, service, description, self._nobody)
+            except PortTaken:
+                if time.monotonic() >= until:
+                    raise
+            time.sleep(_NEXT_TRY_S)
 
     def sockets(self, services: Iterable[ListeningService]) -> SharedSockets:
         """What a process must inherit to serve these services."""
@@ -396,6 +418,9 @@ class Sessions(Service):
         results = await DeferredList(ended, consumeErrors=True)
         if not all(success for success, _ in results):
             log.warn("{event} after {seconds} s", event="server.sessions_cut", seconds=self._grace_s)
+            # What they were waiting for ends with them: the store need not do it.
+            for factory in self._factories:
+                factory.cut_all()
 
 
 def _address_text(address: Any) -> str:

@@ -564,6 +564,11 @@ class ShellFactory(Factory):
         self._tell_if_empty()
         return emptied
 
+    def cut_all(self) -> None:
+        """Cut the connections that are left."""
+        for protocol in list(self._open):
+            protocol.abort()
+
     def _tell_if_empty(self) -> None:
         if not self._open:
             emptied, self._emptied = self._emptied, []

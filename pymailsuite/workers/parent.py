@@ -10,7 +10,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from twisted.application.service import Service
 from twisted.cred.checkers import ICredentialsChecker
@@ -33,6 +33,9 @@ from pymailsuite.workers.share import intake_count, share_of
 from pymailsuite.workers.spawn import Spawner
 
 log = Logger()
+
+_ENDING_S: Final = 0.5
+"""What a process that just ends takes for it."""
 
 
 class WorkersService(Service):
@@ -85,7 +88,8 @@ class WorkersService(Service):
     def privilegedStartService(self) -> None:
         """Bind the ports. ConfigError if one cannot be bound."""
         super().privilegedStartService()  # type: ignore[no-untyped-call]
-        self._ports.bind(self._server.listening)
+        # Workers of a parent that was killed may not have ended yet.
+        self._ports.bind(self._server.listening, self._server.settings.workers.orphan_limit + _ENDING_S)
 
     def startService(self) -> None:
         """Start the workers; from now on SIGHUP reloads."""

@@ -26,6 +26,7 @@ from pymailsuite.workers.bus import WorkerBus
 from pymailsuite.workers.channel import End, Failed, LogPlace, Serving, Welcome, read_welcome
 from pymailsuite.workers.gathering import Gathering, OwnLoad
 from pymailsuite.workers.hub import DEPARTED
+from pymailsuite.workers.orphan import end_with_parent
 from pymailsuite.workers.outbox import News, Outbox
 from pymailsuite.workers.spawn import CHANNEL
 
@@ -142,6 +143,7 @@ def main() -> int:
             return 1
         for descriptor in (CHANNEL, *(shared.descriptor for shared in welcome.sockets.values())):
             os.set_inheritable(descriptor, False)
+        end_with_parent(channel, welcome.settings.workers.orphan_limit)
         share_one_heap()
         importlib.import_module(welcome.reactor).install()
         globalLogBeginner.beginLoggingTo([observer_of(welcome)])

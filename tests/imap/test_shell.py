@@ -5,12 +5,14 @@ from __future__ import annotations
 import tracemalloc
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from pymailsuite.errors import StorageFull, StoreUnavailable
 from pymailsuite.interfaces import IImapAvatar
+from pymailsuite.listeners import Sessions
 from pymailsuite.values import Flags, SystemFlag
 from tests.acceptance import acceptance
 from tests.imap.conversation import PASSWORD, USER, Client, Server, Transport, message
@@ -449,3 +451,49 @@ class Interfaces(SynchronousTestCase):
         server.deliver(1, flags=Flags(SystemFlag.FLAGGED, frozenset({"$x"})))
         client = logged_in(server)
         self.assertEqual(client.command("FETCH 1 FLAGS")[0], "* 1 FETCH (FLAGS (\\Flagged $x \\Recent))")
+
+
+class WorkEnds(SynchronousTestCase):
+    """What a command waits for ends with its connection, and a stop takes its time at most."""
+
+    def waiting(self, server: Server, method: str, command: bytes) -> tuple[Client, list[Any]]:
+        """A client whose command waits for the store; and what became of that."""
+        client = logged_in(server)
+        asked: Deferred[Any] = Deferred()
+        ended: list[Any] = []
+
+        def note(reason: Failure) -> Failure:
+            ended.append(reason.type)
+            return reason
+
+        asked.addErrback(note)
+        spoil(client, **{method: lambda: asked})
+        client.send(b"t " + command + b"\r\n")
+        self.assertEqual(ended, [])
+        return client, ended
+
+    def test_with_the_connection(self) -> None:
+        server = Server()
+        append(server.store, server.account, "INBOX", message(1))
+        for method, command in (
+            ("read_in_steps", b"SEARCH BODY x"),
+            ("read_piece", b"FETCH 1 BODY.PEEK[]"),
+            ("mailboxes", b'LIST "" *'),
+            ("mailbox", b"STATUS INBOX (MESSAGES)"),
+            ("changes", b"NOOP"),
+        ):
+            client, ended = self.waiting(server, method, command)
+            client.close()
+            self.assertEqual(ended, [CancelledError], command)
+
+    def test_with_the_time_of_a_stop(self) -> None:
+        server = Server()
+        append(server.store, server.account, "INBOX", message(1))
+        client, ended = self.waiting(server, "read_in_steps", b"SEARCH BODY x")
+        stopped = Sessions([server.factory], 10.0, server.clock).stopService()
+        self.assertNoResult(stopped)
+        server.clock.advance(10)
+        self.successResultOf(stopped)
+        self.assertTrue(client.transport.aborted)
+        client.close()
+        self.assertEqual(ended, [CancelledError])

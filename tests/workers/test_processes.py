@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import imaplib
 import os
 import signal
@@ -14,7 +15,7 @@ import unittest
 from pathlib import Path
 
 from tests.support.patience import PATIENCE_S, until
-from tests.support.server import Server, free_port_base
+from tests.support.server import Server, TunedServer, free_port_base
 
 TWISTD = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]
 
@@ -146,13 +147,72 @@ class LifeTests(WorkersCase):
         _, (found,) = self.imap().search(None, "ALL")
         self.assertEqual(len(found.split()), accepted)
 
-    def test_workers_end_when_their_parent_was_killed(self) -> None:
+
+class KillTests(WorkersCase):
+    """Whoever is killed, the ports come back by themselves.
+
+    Nothing that is under way delays that; a server that stops in good order would wait for it for an hour here.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.server = TunedServer(
+            self.folder, ["ann", "bob"], {"upkeep": {"stop_grace": 3600.0}, "workers": {"stop_limit": 3600.0}},
+            "--workers", "2",
+        )  # fmt: skip
+
+    def keep_busy(self) -> None:
+        """Sessions with commands under way: long searches, and one that the client leaves half said."""
+        self.deliver()
+        client = self.imap()
+        text = b"Subject: long\r\n\r\n" + "w\u00f6rd ".encode() * 30_000
+        for _ in range(10):
+            client.append("INBOX", None, None, text)
+        keys = b" ".join(b"NOT BODY {6+}\r\nn\xc3\xb8%03d" % number for number in range(400))
+        for _ in range(4):
+            self.imap().send(b"t SEARCH CHARSET UTF-8 " + keys + b"\r\n")
+        self.imap().send(b"t APPEND INBOX {100}\r\n")
+
+    def start_again(self) -> None:
+        """As a supervisor does, at once."""
+        self.server.start()
+        self.deliver()
+        self.assertTrue(talk(self.pop3(), "CAPA").startswith("+OK"))
+
+    def test_the_parent(self) -> None:
         self.server.start()
         workers = workers_of(self.server.pid)
+        self.keep_busy()
         self.server.kill()
+        self.start_again()
         until(lambda: not any(map(is_alive, workers)))
-        # And the ports are free.
+
+    def test_a_worker_and_then_the_parent(self) -> None:
         self.server.start()
+        first, second = workers_of(self.server.pid)
+        self.keep_busy()
+        os.kill(first, signal.SIGKILL)
+        self.server.kill()
+        self.start_again()
+        until(lambda: not is_alive(second))
+
+    def test_the_parent_and_then_a_worker(self) -> None:
+        self.server.start()
+        first, second = workers_of(self.server.pid)
+        self.keep_busy()
+        self.server.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(first, signal.SIGKILL)
+        self.start_again()
+        until(lambda: not is_alive(second))
+
+    def test_every_worker(self) -> None:
+        self.server.start()
+        old = workers_of(self.server.pid)
+        self.keep_busy()
+        for worker in old:
+            os.kill(worker, signal.SIGKILL)
+        until(lambda: self.log().count(" workers.serving ") == 4)
         self.deliver()
 
 

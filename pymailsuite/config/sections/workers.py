@@ -42,6 +42,10 @@ class WorkerSettings(Section):
     """How long a worker that was told to end may take, ``upkeep.stop_grace`` and mail on its way out included; then it
     is killed."""
 
+    orphan_limit: Duration = Field(default=1.0, ge=0)
+    """How long a worker whose parent was killed may take to end in good order; then it just ends, so that the ports are
+    free for a new parent, which waits for them for as long."""
+
     gather: Duration = Field(default=0.05, ge=0)
     """Notices and counts of connections that are sent within this time of each other travel together. A change in one
     worker is known in the others after at most twice this time."""
