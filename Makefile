@@ -1,5 +1,6 @@
 # make run    a mail server to try out, on loopback
 # make test   everything the tests need, then all tests
+# make test-oldest   the tests again, with the oldest releases of the dependencies that setup.cfg allows
 # make check  style, types, documentation, packaging
 # make docs   the documentation, into docs/_build/html
 
@@ -9,11 +10,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DIR ?= dev-data
 JOBS ?= 2
+OLDEST := .venv-oldest
 # What is tested on PostgreSQL again.
 ON_STORES := tests/store tests/smtp tests/pop3 tests/imap tests/queue tests/delivery tests/directory tests/relay tests/auth
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
 
-.PHONY: run demo test check docs generate clean
+.PHONY: run demo test test-oldest check docs generate clean
 
 run: $(VENV)/.for-run
 	@exec $(BIN)/pymailsuite dev --dir $(DIR)
@@ -22,8 +24,14 @@ demo: $(VENV)/.for-run
 	@exec $(BIN)/pymailsuite demo
 
 test: $(VENV)/.for-test
-	$(BIN)/pytest -n $(JOBS) --dist worksteal
-	$(BIN)/pytest -n $(JOBS) --dist worksteal --store-url pgserver $(ON_STORES)
+	@failed=0; \
+	$(BIN)/pytest -n $(JOBS) --dist worksteal || failed=1; \
+	$(BIN)/pytest -n $(JOBS) --dist worksteal --store-url pgserver $(ON_STORES) || failed=1; \
+	exit $$failed
+
+# What takes long is not about the dependencies.
+test-oldest: $(OLDEST)/.made
+	$(OLDEST)/bin/pytest -n $(JOBS) --dist worksteal -m "not slow and not interop" --ignore tests/packaging
 
 check: $(VENV)/.for-check docs
 	$(BIN)/ruff check --quiet .
@@ -36,6 +44,13 @@ docs: $(VENV)/.for-check generate
 
 generate: $(VENV)/.for-test
 	$(BIN)/python docs/generate.py
+
+# pip cannot be asked for the oldest releases.
+$(OLDEST)/.made: setup.cfg pyproject.toml | $(BIN)/python
+	@$(BIN)/python -m venv --clear $(OLDEST)
+	@$(OLDEST)/bin/python -m pip --disable-pip-version-check --no-input install --quiet uv
+	@$(OLDEST)/bin/uv pip install --quiet --python $(OLDEST)/bin/python --resolution lowest-direct -e '.[test]'
+	@touch $@
 
 clean:
 	rm -rf build dist *.egg-info docs/_build .mypy_cache .ruff_cache .hypothesis

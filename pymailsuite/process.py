@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import resource
 import socket
+from collections.abc import Callable
 from typing import Final
 
 from twisted.logger import Logger
@@ -56,3 +58,39 @@ def tell_supervisor(state: str) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
             # A leading @ stands for the abstract name space.
             notify.sendto(state.encode(), "\0" + address[1:] if address.startswith("@") else address)
+
+
+def become_user(owner: tuple[int, int] | None) -> None:
+    """Root becomes this user (uid, gid) for good. Nothing for anybody else, or for root itself."""
+    if owner is not None and owner[0] != 0 and os.geteuid() == 0:
+        uid, gid = owner
+        os.setgroups([])
+        os.setgid(gid)
+        os.setuid(uid)
+
+
+def as_user(owner: tuple[int, int] | None, function: Callable[[], list[str]]) -> list[str]:
+    """What ``function`` answers in a process of its own that is the user (uid, gid), if one is given and we are root.
+
+    What root may do proves nothing of another user, and no file that comes of it shall be root's. There must be no
+    other threads yet. What it raises comes back as a line.
+    """
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.close(reading)
+            become_user(owner)
+            answer = function()
+        except BaseException as error:
+            answer = [f"{type(error).__name__}: {error}"]
+        with os.fdopen(writing, "wb") as pipe:
+            pipe.write(json.dumps(answer).encode())
+        # Nothing of what the parent has to do at its end is the child's to do.
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        octets = pipe.read()
+    os.waitpid(child, 0)
+    lines: list[str] = json.loads(octets)
+    return lines

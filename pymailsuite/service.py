@@ -37,6 +37,7 @@ from pymailsuite.directory.roles import RoleAddresses
 from pymailsuite.directory.send_as import SenderRights
 from pymailsuite.dns.judge import AddressJudge
 from pymailsuite.dns.resolver import Resolver
+from pymailsuite.errors import MailError
 from pymailsuite.imap.factory import ImapFactory
 from pymailsuite.interfaces import IMailStore, INoticeBus, IRecipientResolver
 from pymailsuite.listeners import HowMany, Listeners, ListeningService, Proxies, Sessions, SharedSockets
@@ -421,6 +422,10 @@ class MailService(MultiService):
         # Within the coroutine, so that whoever is told may stop the service at once, which waits for this to end.
         try:
             await self._open_and_serve()
+        except MailError as error:
+            failure = Failure()
+            log.error("{event}: {reason}", event="server.start_failed", reason=str(error))
+            self._on_failure(failure)
         except Exception:
             failure = Failure()
             log.failure("{event}: {log_failure.value}", failure=failure, event="server.start_failed")

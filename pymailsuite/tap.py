@@ -18,11 +18,13 @@ from twisted.python.usage import UsageError
 
 from pymailsuite.config.loader import load_settings
 from pymailsuite.config.settings import Settings
-from pymailsuite.errors import ConfigError
+from pymailsuite.errors import ConfigError, MailError
 from pymailsuite.hang_up import HangUp
 from pymailsuite.logs import Descriptor, LogFile, log_observer
+from pymailsuite.opening import make_folder
 from pymailsuite.process import allow_many_files, share_one_heap, tell_ready
 from pymailsuite.service import MailService
+from pymailsuite.start_check import faults_of_store, warnings_of
 from pymailsuite.workers import WorkersService
 from pymailsuite.workers.channel import LogPlace
 
@@ -102,7 +104,10 @@ def makeService(options: Options) -> IService:
     allow_many_files()
     share_one_heap()
     place = _log_place(settings, parent)
+    _refuse_if_faulty(settings, owner)
     has_parent = settings.server.worker_count > 1 or settings.workers.parent
+    for line in warnings_of(settings, Path(options["config"])):
+        log.warn("{event}: {warning}", event="config.warning", warning=line)
     try:
         common: dict[str, Any] = {
             "checkers": options.get("credCheckers", ()),
@@ -126,6 +131,18 @@ def makeService(options: Options) -> IService:
     except ConfigError as error:
         # twistd shows a UsageError of the options only.
         raise StartRefused(f"pymailsuite: {error.public}") from None
+
+
+def _refuse_if_faulty(settings: Settings, owner: tuple[int, int] | None) -> None:
+    """StartRefused if the store cannot be used. Later the starter of a daemon has been told that all is well."""
+    try:
+        if owner is not None:
+            make_folder(settings.server.data_dir, owner)
+    except ConfigError as error:
+        raise StartRefused(f"pymailsuite: {error.public}") from None
+    faults = faults_of_store(settings, owner)
+    if faults:
+        raise StartRefused("\n".join(f"pymailsuite: {fault}" for fault in faults))
 
 
 def _owner(parent: Any) -> tuple[int, int] | None:
@@ -172,8 +189,9 @@ def give_up(failure: Failure) -> None:
     """End the process with code 1: a supervisor must see that the server did not come up."""
     from twisted.internet import reactor
 
-    if isinstance(failure.value, ConfigError):
-        os.write(2, f"pymailsuite: {failure.value.public}\n".encode())
+    error = failure.value
+    said = str(error) if isinstance(error, MailError) else f"cannot start: {type(error).__name__}: {error}"
+    os.write(2, f"pymailsuite: {said}\n".encode())
     # twistd itself has no way to end with a code of ours. Registered now, it runs before what was registered earlier.
     atexit.register(os._exit, 1)
     reactor.stop()

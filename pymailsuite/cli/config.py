@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
 
-from pymailsuite.cli.operation import config_option, json_option, settings_of
-from pymailsuite.cli.output import print_done, print_json
+from pymailsuite.cli.operation import ConfigFault, config_option, json_option, settings_of
+from pymailsuite.cli.output import print_json
 from pymailsuite.config.reference import toml_value
 from pymailsuite.config.show import EffectiveOption, effective_options
+from pymailsuite.errors import ConfigError
+from pymailsuite.opening import server_user
+from pymailsuite.start_check import faults_of_start, warnings_of
 
 file_argument = click.argument("file", type=click.Path(path_type=Path, dir_okay=False), required=False)
 
@@ -21,13 +25,34 @@ def config() -> None:
 
 @config.command()
 @file_argument
+@click.option("--user", default="", metavar="NAME", help="Whom the server runs as.  [default: server.user]")
 @config_option
 @json_option
-def check(file: Path | None, config_file: Path, as_json: bool) -> None:
-    """Say whether a file is a good configuration; each fault is named with its key."""
+def check(file: Path | None, user: str, config_file: Path, as_json: bool) -> None:
+    """Say whether the server would start with a file; each fault is named with its key.
+
+    Beside the settings themselves that is whatever they name: certificate and key, checkers, policies and their
+    options, the data folder, the store and its version, as the user the server runs as. Nothing is changed, and ports
+    are not looked at, which the running server holds.
+    """
     path = file or config_file
-    settings_of(path)
-    print_done(f"{path}: good", {"file": str(path), "good": True}, as_json)
+    settings = settings_of(path)
+    try:
+        faults = faults_of_start(settings, server_user(settings, user))
+    except ConfigError as error:
+        faults = [error.public]
+    warnings = warnings_of(settings, path)
+    if as_json:
+        print_json({"file": str(path), "good": not faults, "faults": faults, "warnings": warnings})
+    else:
+        for line in warnings:
+            click.echo(f"Warning: {line}", err=True)
+        for line in faults:
+            click.echo(f"Error: {path}: {line}", err=True)
+        if not faults:
+            click.echo(f"{path}: good")
+    if faults:
+        sys.exit(ConfigFault.exit_code)
 
 
 @config.command()

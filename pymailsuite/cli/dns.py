@@ -25,7 +25,7 @@ from pymailsuite.dns.resolver import Resolver
 from pymailsuite.errors import ConfigError, DnsFailure, MailError
 from pymailsuite.interfaces import Domain
 from pymailsuite.interfaces.keys import StoredKey
-from pymailsuite.opening import become_owner, store_of
+from pymailsuite.opening import enter_data_folder, store_of
 from pymailsuite.policy.dkim.keys import key_name
 from pymailsuite.policy.dkim.private_keys import load_private_key, read_key_file
 from pymailsuite.policy.lists.dns_lists import DnsLists
@@ -177,8 +177,7 @@ async def _served_policies(
 def _run(settings: Settings, main: Callable[[Any], Awaitable[T]]) -> T:
     """What ``main(reactor)`` answers, run as the user whose store it is."""
     try:
-        if settings.server.data_dir.exists():
-            become_owner(settings.server.data_dir)
+        enter_data_folder(settings, make=False)
         answer: T = run_in_reactor(main)
         return answer
     except ConfigError as error:

@@ -28,7 +28,7 @@ from pymailsuite.dns.resolver import Resolver
 from pymailsuite.errors import ConfigError, MailError
 from pymailsuite.interfaces import IMailStore, IResolver, LocalRecipient
 from pymailsuite.interfaces.policy import IPolicyChain, Stage
-from pymailsuite.opening import add_configured_domains, become_owner, make_folder, store_of
+from pymailsuite.opening import add_configured_domains, enter_data_folder, store_of
 from pymailsuite.policy.assembly import make_chain
 from pymailsuite.policy.rulings import ruling_facts, says_something
 from pymailsuite.policy.spf.values import client_address
@@ -282,8 +282,7 @@ def explain(
         raise click.UsageError("give either --ip and FILE, or --batch")
     settings = _settings(config_file)
     if config_file is not None:
-        make_folder(settings.server.data_dir)
-        become_owner(settings.server.data_dir)
+        enter_data_folder(settings)
 
     async def run(reactor: Any) -> dict[str, Any] | None:
         clock = reactor if now is None else StandingClock(now, reactor)

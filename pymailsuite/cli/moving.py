@@ -20,7 +20,7 @@ from pymailsuite.config.sections.store import StoreSection
 from pymailsuite.config.settings import Settings
 from pymailsuite.errors import MailError
 from pymailsuite.interfaces import IMailStore
-from pymailsuite.opening import become_owner, make_folder, store_url
+from pymailsuite.opening import enter_data_folder, store_url
 from pymailsuite.store.mail_store import open_engine
 from pymailsuite.store.moving import BackupFolder, back_up, copy_store, restore_store, verify_backup
 from pymailsuite.store.moving.session import StoreSession
@@ -52,8 +52,7 @@ def _session(url: str, settings: StoreSection, *, writable: bool) -> Iterator[St
 def _configured_store(config_file: Path, *, writable: bool) -> Iterator[StoreSession]:
     """The server's own store, as the user the server runs as."""
     settings = settings_of(config_file)
-    make_folder(settings.server.data_dir)
-    become_owner(settings.server.data_dir)
+    enter_data_folder(settings)
     with _session(store_url(settings), settings.store, writable=writable) as session:
         yield session
 

@@ -16,7 +16,7 @@ from pymailsuite.config.loader import load_settings
 from pymailsuite.config.settings import Settings
 from pymailsuite.errors import ConfigError, MailError
 from pymailsuite.interfaces import IMailStore
-from pymailsuite.opening import add_configured_domains, become_owner, make_folder, store_of
+from pymailsuite.opening import add_configured_domains, enter_data_folder, store_of
 from pymailsuite.values import Address
 
 T = TypeVar("T")
@@ -56,8 +56,7 @@ def on_store(config_file: Path, operation: Callable[[IMailStore, Settings], Awai
     """
     settings = settings_of(config_file)
     try:
-        make_folder(settings.server.data_dir)
-        become_owner(settings.server.data_dir)
+        enter_data_folder(settings)
         answer: T = run_in_reactor(lambda reactor: _with_store(reactor, settings, operation))
         return answer
     except ConfigError as error:

@@ -68,5 +68,7 @@ def load_help(path: Path | None, version: str = "") -> Mapping[str, tuple[str, .
         return topics
     try:
         return parse_help(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"help file {path}: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"help_file: {path}: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"help_file: {path}: {error}") from None

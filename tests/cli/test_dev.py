@@ -10,7 +10,7 @@ import click
 
 from pymailsuite.cli import dev
 from pymailsuite.cli.demo import Dialogue, free_port_base, sample_message
-from pymailsuite.cli.dev import SampleAccount, SampleAccountType, configuration, introduction, toml_text
+from pymailsuite.cli.dev import STANDARD_PORTS, SampleAccount, SampleAccountType, configuration, introduction, toml_text
 from pymailsuite.config.loader import load_settings
 from pymailsuite.config.settings import Settings
 from tests.cli.base import CommandCase
@@ -24,8 +24,8 @@ class ConfigurationTests(CommandCase):
         return load_settings(self.config_file)
 
     def test_every_port_is_on_loopback_and_unprivileged(self) -> None:
-        listeners = self.written("example.test").listeners.model_dump()
-        endpoints = [endpoint for service in listeners.values() for endpoint in service]
+        listeners = self.written("example.test").listeners
+        endpoints = [endpoint for service in STANDARD_PORTS for endpoint in getattr(listeners, service)]
         self.assertTrue(all(re.search(r":interface=(127\.0\.0\.1|\\:\\:1)$", endpoint) for endpoint in endpoints))
         self.assertIn("tcp:2025:interface=127.0.0.1", endpoints)
         self.assertIn("tcp:2993:interface=\\:\\:1", endpoints)

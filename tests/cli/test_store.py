@@ -53,8 +53,11 @@ class StoreTests(CommandCase):
         target = f"sqlite://{self.folder}/copy.sqlite"
         answer = self.run_command("store", "copy", source, target, "--json", "--deep", config=False)
         self.assertIs(json.loads(answer.stdout)["complete"], True)
+        again = self.run_command("store", "copy", source, target, "--json", config=False)
+        self.assertEqual((json.loads(again.stdout)["complete"], json.loads(again.stdout)["rows"]), (True, 0))
+        self.run_command("account", "add", "bob@example.test", "--no-password")
         refused = self.run_command("store", "copy", source, target, config=False, code=1)
-        self.assertIn("not empty", refused.output)
+        self.assertIn("has changed since", refused.output)
         missing = self.run_command("store", "copy", target + "x", target, config=False, code=1)
         self.assertIn("no store at", missing.output)
         self.assertFalse((self.folder / "copy.sqlitex").exists())

@@ -136,7 +136,20 @@ class UsageTests(ProcessCase):
         (self.folder / "data/store.sqlite").write_bytes(b"this is no database, whatever it is called" * 100)
         ended = self.twistd("-n", "pymailsuite", "--config", "mail.toml")
         self.assertEqual(ended.returncode, 1)
-        self.assertIn("server.start_failed", ended.stderr)
+        store = self.folder / "data/store.sqlite"
+        self.assertEqual(ended.stderr, f"pymailsuite: the store {store}: file is not a database\n")
+
+    def test_a_daemon_that_cannot_start_tells_so_at_once_and_leaves_nothing(self) -> None:
+        (self.folder / "data").mkdir()
+        (self.folder / "data/store.sqlite").write_bytes(b"this is no database, whatever it is called" * 100)
+        ended = self.twistd("pymailsuite", "--config", "mail.toml")
+        self.assertEqual(ended.returncode, 1)
+        self.assertIn("file is not a database", ended.stdout + ended.stderr)
+        self.assertNotIn("Traceback", ended.stdout + ended.stderr)
+        self.assertFalse((self.folder / "twistd.pid").exists())
+        (self.folder / "data/store.sqlite").unlink()
+        self.start()
+        self.assertNotIn(" critical ", (self.folder / "stderr").read_text())
         self.assertNotIn("ready", ended.stdout)
 
 

@@ -39,6 +39,11 @@ class ServerSettings(Section):
     """The folder that holds everything: the store, and the self-signed certificate if none is configured. Created at
     start. A relative path, here and in every other setting, is taken from the folder of the configuration file."""
 
+    user: str = Field(default="", examples=["mail"])
+    """The user whom the server runs as, for commands that root runs: they become that user, so that the server can open
+    every file they make, and ``config check`` looks with that user's rights. Empty: the owner of ``data_dir``. The
+    server itself becomes another user by twistd's ``--uid``, or is started as one."""
+
     workers: Annotated[int, Field(ge=1, le=256)] | Literal["auto"] = 1
     """Processes that serve connections and work on the queue; ``"auto"``: as many as there are processor cores. With
     more than one, the process that was started keeps the others and serves nobody itself; SIGHUP makes it read the
