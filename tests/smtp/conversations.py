@@ -87,12 +87,19 @@ class Server:
     """A factory and what is around it; ``connect`` gives protocols on fake transports."""
 
     def __init__(
-        self, settings: SmtpSettings | None = None, *, tls: bool = True, clock: Clock | None = None, **more: Any
+        self,
+        settings: SmtpSettings | None = None,
+        *,
+        tls: bool = True,
+        clock: Clock | None = None,
+        resolver: Any = None,
+        intake: Any = None,
+        **more: Any,
     ) -> None:
         self.clock = clock or Clock()
         self.settings = settings or SmtpMxSettings()
-        self.resolver = TableResolver(*USERS)
-        self.intake = RecordingIntake()
+        self.resolver = resolver or TableResolver(*USERS)
+        self.intake = intake or RecordingIntake()
         self.portal = make_portal({"alice@mail.example": PASSWORD})
         self.factory = SmtpFactory(
             self.settings,

@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from pymailsuite.config.sections.store import StoreSection
 from pymailsuite.interfaces import Acceptance, Account, Delivery, QueuedRecipient
+from pymailsuite.interfaces.send_as import SendAsGrant
 from pymailsuite.store import MailStore, inline_store
 from pymailsuite.store.mail_store import open_engine
 from pymailsuite.store.moving.progress import NoProgress
@@ -124,6 +125,7 @@ class MovingCase(SynchronousTestCase):
         bob = make_account(store, "bob@example.net")
         fired(store.directory.set_catch_all("example.org", Address("ann", "example.org")))
         fired(store.directory.set_alias(Address("sales", "example.org"), [Address("ann", "example.org")]))
+        fired(store.send_as.grant(bob.account_id, SendAsGrant("far.example", "info")))
         fired(store.kept_paths.keep("token", Address("sam", "peer.example"), 2e9, 2e9))
         mail = store.account_mail(ann.account_id)
         fired(mail.create_mailbox("Gr\u00fc\u00dfe/\u4e2d\U0001f600", None))
