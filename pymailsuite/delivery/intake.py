@@ -165,12 +165,6 @@ def _message_id(header: bytes) -> str:
     return "" if found is None else found[1].decode("ascii")
 
 
-def _account_gone(failure: Failure) -> Failure:
-    """A refusal would be for good, and of all recipients: it is for now."""
-    error = failure.value
-    return Failure(AccountGone(cause=error.cause)) if isinstance(error, NoSuchAccount) else failure
-
-
 @implementer(IIncomingMessage)
 class IncomingMessage:
     """One message on its way into the store."""
@@ -349,13 +343,18 @@ class IncomingMessage:
             return fail(self._refusal)
         if self._onward is not None:
             departing: Deferred[Departure] = self._onward.depart(prefix)
-            return departing.addCallbacks(self._finish, self._stay, callbackArgs=(prefix, rulings, disposals))
-        departure = Departure((Way(self._envelope.reverse_path, prefix),))
-        return self._finish(departure, prefix, rulings, disposals)
+            accepted = departing.addCallback(self._finish, prefix, rulings, disposals)
+        else:
+            departure = Departure((Way(self._envelope.reverse_path, prefix),))
+            accepted = self._finish(departure, prefix, rulings, disposals)
+        return accepted.addErrback(self._not_accepted)
 
-    def _stay(self, failure: Failure) -> Failure:
+    def _not_accepted(self, failure: Failure) -> Failure:
+        """What was staged is of no use any more."""
         self._writer.abort()
-        return failure
+        error = failure.value
+        # A refusal would be for good, and of all recipients: it is for now.
+        return Failure(AccountGone(cause=error.cause)) if isinstance(error, NoSuchAccount) else failure
 
     def _finish(
         self,
@@ -393,7 +392,7 @@ class IncomingMessage:
                 disposals,
             )
         way, *other_ways = departure.ways
-        accepted = intake.accept(
+        return intake.accept(
             Acceptance(
                 content=content,
                 reverse_path=way.reverse_path,
@@ -408,7 +407,6 @@ class IncomingMessage:
                 other_ways=tuple(other_ways),
             )
         )
-        return accepted.addErrback(_account_gone)
 
     def abort(self) -> None:
         """Forget it; harmless at any time."""

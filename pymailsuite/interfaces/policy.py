@@ -335,6 +335,8 @@ class IPolicyChain(Interface):
     def check(transaction: MailTransaction) -> Deferred[Decision]:
         """Ask the policies of the transaction's stage. Never fails, and takes no longer than the stage's budget.
 
+        When it is cancelled, as nobody waits any more, so is what the policies have under way.
+
         At RCPT, what was held back of earlier stages is decided too: to be called even if nobody is asked at RCPT, once
         any ruling of the transaction is not a PASS."""
 

@@ -199,8 +199,18 @@ class _StageRun:
     def wait(self, budget_s: float) -> Deferred[Sequence[Ruling]]:
         """The same once all answers are there, or the time is up."""
         self._timer = self._clock.callLater(budget_s, self._time_is_up, budget_s)
-        self._done = Deferred()
+        self._done = Deferred(self._call_off)
         return self._done
+
+    def _call_off(self, done: Deferred[Sequence[Ruling]]) -> None:
+        """Nobody waits any more, as the client has gone: nobody is asked, and nothing is noted of what was asked."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._waiting = ()
+        under_way, self._under_way = self._under_way, {}
+        for _, _, answer in under_way.values():
+            answer.cancel()
 
     def _ask_ready(self) -> None:
         """Ask all those who wait for nobody (any more). Whoever comes after others stands behind them, so that one pass

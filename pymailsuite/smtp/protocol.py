@@ -93,6 +93,7 @@ class SmtpProtocol(PullingProtocol[Request]):
         self._stopping = False
         self._overdue = False
         self._taps: Mapping[str, IMessageTap] = {}
+        self._checking: Deferred[Decision] | None = None
         self._logout: Callable[[], object] | None = None
 
     @property
@@ -170,8 +171,12 @@ class SmtpProtocol(PullingProtocol[Request]):
         self._finish_turn()
 
     def connection_closed(self, reason: Failure) -> None:
-        """Forget a message whose end has not come; one that is being committed goes on."""
+        """Forget a message whose end has not come, and what policies have under way; a message that is being committed
+        goes on."""
         self._drop_incoming()
+        checking, self._checking = self._checking, None
+        if checking is not None:
+            checking.cancel()
         self.forget_delay()
         session, policies = self._session, self._service.policies
         if session is not None and policies is not None:
@@ -193,6 +198,9 @@ class SmtpProtocol(PullingProtocol[Request]):
         try:
             while True:
                 if request is not None:
+                    if self.connection_ended:
+                        # It was answered too late for anybody to be there: nothing more is done for it.
+                        break
                     request = self._perform(request)
                     continue
                 if self._waiting or self._is_over(session) or self._must_wait_for_peer(session):
@@ -240,7 +248,13 @@ class SmtpProtocol(PullingProtocol[Request]):
             if event.error is not None:
                 self._drop_incoming()
             self.set_deadline(self._settings.conversation_timeout)
-            return session.text_ended(event, self._received())
+            try:
+                received = self._received()
+            except Exception:
+                self._drop_incoming()
+                session.message_refused(self.error_of(Failure()))
+                return None
+            return session.text_ended(event, received)
         if isinstance(event, LineRefused):
             session.line_refused(event.error)
         else:
@@ -301,16 +315,20 @@ class SmtpProtocol(PullingProtocol[Request]):
             refused = self._service.rights.not_allowed(request.login_name, request.addresses)
             return self.wait_for(refused, self._senders_checked)
         if isinstance(request, CheckPolicy):
-            return self.wait_for(self._check_policy(request.transaction), self._policy_decided)
+            self._checking = self._check_policy(request.transaction)
+            return self.wait_for(self._checking, self._policy_decided)
         if isinstance(request, BeginMessage):
             self._begin_message(request)
             return None
         if isinstance(request, CommitMessage):
             incoming, self._incoming = self._incoming, None
             assert incoming is not None, "no message was begun"
-            return self.wait_for(
-                incoming.commit(request.prefix, request.rulings, request.disposals), self._message_committed
-            )
+            try:
+                committed = incoming.commit(request.prefix, request.rulings, request.disposals)
+            except Exception:
+                incoming.abort()
+                return self._message_committed(Failure())
+            return self.wait_for(committed, self._message_committed)
         if isinstance(request, DropMessage):
             self._drop_incoming()
             return None
@@ -350,6 +368,9 @@ class SmtpProtocol(PullingProtocol[Request]):
 
     def _policy_decided(self, answer: Any) -> Request | None:
         self._greeted = True
+        self._checking = None
+        if self.connection_ended:
+            return None
         if isinstance(answer, Failure):
             # A chain does not fail; this is a defect, and nothing is known of the client because of it.
             answer = Decision(_reply_of(self.error_of(answer)))
@@ -382,7 +403,10 @@ class SmtpProtocol(PullingProtocol[Request]):
     def _write_text(self, octets: bytes) -> Request | None:
         incoming = self._incoming
         assert incoming is not None, "no message was begun"
-        pause = incoming.write(octets)
+        try:
+            pause = incoming.write(octets)
+        except Exception:
+            return self._text_written(Failure())
         return None if pause is None else self.wait_for(pause, self._text_written)
 
     def _text_written(self, answer: Any) -> Request | None:
