@@ -30,8 +30,13 @@ _BOMS: Final = (
 with that has none."""
 _WHITE: Final = b" \t\r\n"
 _declared_encoding: Final = re.compile(rb"<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([A-Za-z0-9._:-]{1,40})[\"']").match
-# What writers forget to escape: "<" that begins no tag, such as those around an address, and "&" of no entity.
-_BARE: Final = re.compile(r"<(?!/?[A-Za-z_][\w.:-]*(?:\s|/?>)|[?!])|&(?!#?\w{1,8};)", re.ASCII)
+# What writers forget to escape: "<" that begins no tag, such as those around an address, and "&" of no entity that
+# every document knows. References to characters by number, which may be none; declarations, which may stand anywhere.
+_ODD: Final = re.compile(
+    r"<\?xml\b[^>]{0,200}>|<(?!/?[A-Za-z_][\w.:-]*(?:\s|/?>)|[?!])"
+    r"|&#(?:x(?P<hex>[0-9A-Fa-f]{1,8})|(?P<number>[0-9]{1,9}));|&(?!(?:amp|lt|gt|quot|apos);)",
+    re.ASCII,
+)
 _NO_CHARACTER: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -87,7 +92,17 @@ def read_xml(octets: bytes, make: Callable[[], R], *, elements_max: int, depth_m
 def _mended(octets: bytes) -> bytes:
     text = _as_text(octets)
     text = _NO_CHARACTER.sub("\ufffd", text[max(text.find("<"), 0) :])
-    return _BARE.sub(lambda bare: "&lt;" if bare[0] == "<" else "&amp;", text).encode("utf-8", "replace")
+    return _ODD.sub(_put_right, text).encode("utf-8", "replace")
+
+
+def _put_right(odd: re.Match[str]) -> str:
+    if odd["hex"] or odd["number"]:
+        number = int(odd["hex"], 16) if odd["hex"] else int(odd["number"])
+        is_one = number < 0x110000 and not _NO_CHARACTER.match(chr(number))
+        return odd[0] if is_one else "\ufffd"
+    if len(odd[0]) > 1:
+        return ""
+    return "&lt;" if odd[0] == "<" else "&amp;"
 
 
 def _as_text(octets: bytes) -> str:

@@ -10,7 +10,7 @@ from pymailsuite.config.sections.forwarding import BounceTagSettings
 from pymailsuite.config.sections.reputation import ReputationSettings
 from pymailsuite.config.sections.require_signature import RequireSignatureSettings
 from pymailsuite.dns.fake import FakeResolver
-from pymailsuite.dns.names import comparable_address, comparable_domain
+from pymailsuite.dns.names import comparable_address, comparable_domain, comparable_name
 from pymailsuite.interfaces.policy import Action, MailTransaction, MethodResult, ReceivedMessage, Stage, Verdict
 from pymailsuite.policy.author import author_of
 from pymailsuite.policy.bounce_tags import BounceTagPolicy
@@ -37,6 +37,7 @@ class DomainFormTests(SynchronousTestCase):
     def test_all_forms_are_compared_as_one(self) -> None:
         self.assertEqual({comparable_domain(form) for form in (*FORMS, "bücher.example.")}, {"xn--bcher-kva.example"})
         self.assertEqual({comparable_address("Sam", form) for form in FORMS}, {"sam@xn--bcher-kva.example"})
+        self.assertEqual({comparable_name(f"Sam@{form}") for form in FORMS}, {"sam@xn--bcher-kva.example"})
         for odd in ("[IPv6:2001:DB8::1]", "", "a..b", "\u2028ü", "ü" * 300):
             self.assertEqual(comparable_domain(odd), odd.lower())
 

@@ -114,6 +114,15 @@ class SiteTests(SynchronousTestCase):
         self.assertTrue(transport.disconnected)
         self.assertEqual(transport.value(), b"")
 
+    def test_a_handshake_has_its_time_and_no_octet_makes_it_longer(self) -> None:
+        secured = TLSMemoryBIOFactory(CertificateOptions(), False, self.factory, self.clock)
+        protocol, transport = self.connect(factory=secured)
+        for octet in b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03":
+            self.assertFalse(transport.disconnected)
+            protocol.dataReceived(bytes((octet,)))
+            self.clock.advance(0.95)
+        self.assertTrue(transport.disconnected)
+
     def test_whoever_says_nothing_is_hung_up_on(self) -> None:
         _, transport = self.connect()
         self.clock.advance(9.9)

@@ -128,6 +128,7 @@ class _Reader:
         self._open: list[_Node | None] = []
 
     def start(self, name: str) -> None:
+        name = name.lower()
         parent = self._open[-1] if self._open else None
         node: _Node | None = None
         if self.feedback is _EMPTY:
@@ -141,6 +142,7 @@ class _Reader:
         self._open.append(node)
 
     def end(self, name: str) -> bool:
+        name = name.lower()
         node = self._open.pop()
         if node is None:
             return False
