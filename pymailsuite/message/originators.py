@@ -6,6 +6,7 @@ Source: RFC 5322 §3.6.2 (From, Sender), §3.6.6 (Resent-From, Resent-Sender); R
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from attrs import frozen
@@ -14,6 +15,8 @@ from pymailsuite.message.addresses import unambiguous_addresses
 from pymailsuite.message.charsets import decode_undeclared
 from pymailsuite.values import Address
 
+_REMEMBERED_MAX: Final = 500
+"""Octets of a field whose meaning is remembered."""
 _READ_MAX: Final = 16 * 1024
 """Octets of a field that is read at all: a megabyte of commas would hold up everybody for seconds."""
 
@@ -51,20 +54,14 @@ def originators_of(header: bytes, limit: int) -> Originators:
         count[kind] = count.get(kind, 0) + 1
         if len(body) > _READ_MAX:
             return Originators(problem=f"has a {label} field of {len(body)} octets")
-        addresses = unambiguous_addresses(body)
-        if addresses is None:
-            return Originators(problem=f"has a {label} field that can be read in more than one way")
-        mailboxes = [address for address in addresses if address.domain is not None]
-        if kind == b"from" and not mailboxes:
-            return Originators(problem="has a From field that names nobody")
-        for address in mailboxes:
-            if not address.domain:
-                return Originators(problem=f"has a {label} field with an address without a domain")
-            domain = decode_undeclared(address.domain).lower().removesuffix(".")
-            originator = Address(decode_undeclared(address.local_part or b""), domain)
-            found[originator] = None
-            if kind == b"from":
-                authors[originator] = None
+        mailboxes, problem = _mailboxes_remembered(body) if len(body) <= _REMEMBERED_MAX else _mailboxes_in(body)
+        if kind == b"from" and not (mailboxes or problem):
+            problem = "that names nobody"
+        if problem:
+            return Originators(problem=f"has a {label} field {problem}")
+        found.update(dict.fromkeys(mailboxes))
+        if kind == b"from":
+            authors.update(dict.fromkeys(mailboxes))
         if len(found) > limit:
             return Originators(problem=f"is from more than {limit} addresses")
     if not count[b"from"]:
@@ -73,3 +70,23 @@ def originators_of(header: bytes, limit: int) -> Originators:
         if count[kind] > 1:
             return Originators(problem=f"has {count[kind]} {name} fields")
     return Originators(tuple(found), tuple(authors))
+
+
+def _mailboxes_in(body: bytes) -> tuple[tuple[Address, ...], str]:
+    """The addresses in a field, or why there is no saying."""
+    addresses = unambiguous_addresses(body)
+    if addresses is None:
+        return (), "that can be read in more than one way"
+    found: list[Address] = []
+    for address in addresses:
+        if address.domain is None:
+            continue
+        if not address.domain:
+            return (), "with an address without a domain"
+        domain = decode_undeclared(address.domain).lower().removesuffix(".")
+        found.append(Address(decode_undeclared(address.local_part or b""), domain))
+    return tuple(found), ""
+
+
+# Who writes once writes again.
+_mailboxes_remembered = lru_cache(maxsize=1024)(_mailboxes_in)

@@ -16,6 +16,7 @@ from pymailsuite.directory import RecipientResolver
 from pymailsuite.directory.send_as import SenderRights
 from pymailsuite.interfaces import Column
 from pymailsuite.values import ALL_UIDS, Address
+from pymailsuite.wire.dots import has_bare_line_end
 from tests.acceptance import acceptance
 from tests.smtp.conversations import HOST, Server, ShellConversation
 from tests.smtp.test_senders import ALICE, LOGIN
@@ -115,3 +116,26 @@ class UserTests(SynchronousTestCase):
         ):
             self.assertEqual(self.send(header + b"\r\n\r\nx"), "550")
         self.assertLess(time.process_time() - began, 5)
+
+    @acceptance("S047")
+    def test_no_message_is_smuggled_in_by_line_ends_that_are_repaired(self) -> None:
+        self.start(max_transactions=10_000)
+        ends = (b"\n", b"\r\n", b"\n\r\n", b"\r\r\n", b"\n\n")
+        smuggled = f"MAIL FROM:<{ALICE}>\r\nRCPT TO:<{BOB}>\r\nDATA\r\nFrom: {ALICE}\r\nSubject: smuggled\r\n".encode()
+        taken = 0
+        for before, after in itertools.product(ends, ends):
+            if b"\r\n.\r\n" in before + b"." + after:
+                continue  # the true end
+            text = f"From: {ALICE}\r\nSubject: x\r\n\r\ntext".encode() + before + b"." + after + smuggled + b"\r\n.\r\n"
+            for cut in range(len(text) - len(smuggled) - 15, len(text) - len(smuggled)):
+                self.conversation.say(f"MAIL FROM:<{ALICE}>", f"RCPT TO:<{BOB}>", "DATA")
+                self.conversation.receive(text[:cut])
+                self.conversation.receive(text[cut:])
+                self.assertEqual(self.conversation.output()[:4], b"250 ", (before, after, cut))
+                self.assertEqual(self.conversation.say("NOOP"), "250 2.0.0 Ok\r\n")
+                taken += 1
+        messages = self.server.taken()
+        self.assertEqual(len(messages), taken)
+        for octets in messages:
+            self.assertFalse(has_bare_line_end(octets))
+            self.assertIn(b"Subject: smuggled\r\n", octets.partition(b"\r\n\r\n")[2])
