@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from pymailsuite.directory.signed_paths import NotOurReturnPath, day_of, is_signature, signature
 from pymailsuite.values import Address
@@ -33,15 +33,14 @@ class BounceTags:
     def tag(self, address: Address, now: float) -> Address:
         """The address with its tag; ``now`` is POSIX seconds."""
         day = f"{(day_of(now) + self.life_days) % _PERIOD_DAYS:03}"
-        return Address(
-            f"{_START}{_KEY}{day}{signature(self.secret, *_signed(day, address))}={address.local_part}", address.domain
-        )
+        mark = signature(self.secret, *_signed(day, address))
+        return evolve(address, local_part=f"{_START}{_KEY}{day}{mark}={address.local_part}")
 
     def untag(self, address: Address, now: float) -> Address:
         """The address without its tag. NotOurReturnPath if that is not ours, or has expired."""
         tag, separator, local_part = address.local_part[len(_START) :].partition("=")
         day, mark = tag[1:4], tag[4:]
-        plain = Address(local_part, address.domain)
+        plain = evolve(address, local_part=local_part)
         if not (is_tagged(address) and separator and local_part and day.isascii() and day.isdigit()):
             raise NotOurReturnPath
         if tag[0] != _KEY or not is_signature(mark, self.secret, *_signed(day, plain)):

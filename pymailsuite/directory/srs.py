@@ -58,20 +58,20 @@ class SenderRewriting:
         known = self.bounces_to(sender)
         local_part = known.local_part
         if _is_tagged(local_part, "SRS0"):
-            return self._second(known.domain, local_part[4:], domain)
+            return self._second(known.domain, local_part[4:], domain, sender.unquoted)
         stamp = _stamp(day_of(now))
         mark = signature(self.secret, "SRS0", stamp, sender.domain, local_part)
-        return Address(f"SRS0={mark}={stamp}={sender.domain}={local_part}", domain)
+        return Address(f"SRS0={mark}={stamp}={sender.domain}={local_part}", domain, sender.unquoted)
 
     def bounces_to(self, sender: Address) -> Address:
         """Where mail goes that comes back to the path of ``sender``: past all forwarders but the first."""
         pieces = sender.local_part[5:].split("=", 2)
         if _is_tagged(sender.local_part, "SRS1") and len(pieces) == 3 and pieces[2][:1] in _SEPARATORS and pieces[1]:
-            return Address(f"SRS0{pieces[2]}", pieces[1].lower())
+            return Address(f"SRS0{pieces[2]}", pieces[1].lower(), sender.unquoted)
         return sender
 
-    def _second(self, first: str, rest: str, domain: str) -> Address:
-        return Address(f"SRS1={signature(self.secret, 'SRS1', first, rest)}={first}={rest}", domain)
+    def _second(self, first: str, rest: str, domain: str, unquoted: bool) -> Address:
+        return Address(f"SRS1={signature(self.secret, 'SRS1', first, rest)}={first}={rest}", domain, unquoted)
 
     def name(self, token: str, domain: str, now: float) -> Address:
         """The return path at ``domain`` that names a token; ``now`` is POSIX seconds."""
@@ -92,7 +92,7 @@ class SenderRewriting:
     def restore(self, address: Address, now: float) -> Address:
         """What a return path without a token stands for. NotOurReturnPath."""
         if address.local_part[:5].upper() == "SRS0=":
-            return self._restore_first(address.local_part[5:], now)
+            return self._restore_first(address, now)
         pieces = address.local_part[5:].split("=", 2)
         if not is_rewritten(address) or len(pieces) != 3:
             raise NotOurReturnPath
@@ -100,17 +100,17 @@ class SenderRewriting:
         if not is_signature(mark, self.secret, "SRS1", first, rest):
             raise NotOurReturnPath
         # It has no time of its own: the first forwarder checks the one it gave.
-        return Address(f"SRS0{rest}", first.lower())
+        return Address(f"SRS0{rest}", first.lower(), address.unquoted)
 
-    def _restore_first(self, text: str, now: float) -> Address:
-        pieces = text.split("=", 3)
+    def _restore_first(self, address: Address, now: float) -> Address:
+        pieces = address.local_part[5:].split("=", 3)
         if len(pieces) != 4:
             raise NotOurReturnPath
         mark, stamp, host, user = pieces
         if not is_signature(mark, self.secret, "SRS0", stamp, host, user):
             raise NotOurReturnPath
         self._check_age(stamp, now)
-        return Address(user, host.lower())
+        return Address(user, host.lower(), address.unquoted)
 
     def _check_age(self, stamp: str, now: float) -> None:
         day = _day(stamp)

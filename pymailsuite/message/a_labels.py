@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import idna
+from attrs import evolve
 
 from pymailsuite.values import Address
 
@@ -24,4 +25,4 @@ def in_a_labels(address: Address) -> Address:
     """
     if address.domain.isascii() or not address.local_part.isascii():
         return address
-    return Address(address.local_part, a_labels(address.domain))
+    return evolve(address, domain=a_labels(address.domain))

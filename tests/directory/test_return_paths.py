@@ -259,6 +259,16 @@ class ReturnPathTests(SynchronousTestCase):
         self.patch(self.store.database, "run", lambda *args: fail(StoreUnavailable()))
         self.assertEqual(self.path(self.paths.rewritten, long, "example.org"), path)
 
+    def test_dots_that_went_without_quotes_go_on_so(self) -> None:
+        dots = Address("a..b.", "peer.example", unquoted=True)
+        first = ours.rewrite(dots, "example.org", NOW)
+        for path, restored in (
+            (first, ours.restore(first, NOW)),
+            (second := theirs.rewrite(first, "x.example", NOW), theirs.restore(second, NOW)),
+            (tagged := tags.tag(dots, NOW), tags.untag(tagged, NOW)),
+        ):
+            self.assertNotIn('"', f"{path} {restored}")
+
     def test_a_long_sender_of_ours_is_named_the_same_way(self) -> None:
         ann = Address("ann" + "+" + "x" * 60, "example.org")
         path = self.path(self.paths.tagged, ann)
