@@ -23,6 +23,7 @@ from pymailsuite.interfaces.policy import (
 from pymailsuite.message.authentication_results import authentication_results_field
 from pymailsuite.policy.dmarc.policy import DmarcPolicy
 from pymailsuite.values import Address, Peer, QueueId
+from tests.policy.arc.support import chain_of, sealed
 
 RECORDS = {
     "_dmarc.example.com": [b"v=DMARC1; p=reject"],
@@ -245,6 +246,26 @@ class OverrideTests(PolicyCase):
         ):
             what = transaction(SEALED.replace(told, results), arc=arc)
             self.assertEqual([], self.overridden(what, trusted_sealers=("example.org",)), results)
+
+    def test_a_whole_chain_is_believed_and_one_that_was_changed_is_not(self) -> None:
+        told = "spf=pass smtp.mailfrom=example.org; dmarc=pass action=none header.from=example.org; arc=none"
+        whole = sealed(results=told)
+        records = {"_dmarc.example.org": [b"v=DMARC1; p=reject"]}
+        for octets, actions in (
+            (whole, (Action.PASS, Action.REJECT)),
+            (whole.replace(b"Dinner", b"Supper"), (Action.REJECT, Action.REJECT)),
+            (whole + b"more\r\n", (Action.REJECT, Action.REJECT)),
+            (whole.replace(b"dmarc=pass", b"dmarc=fail"), (Action.REJECT, Action.REJECT)),
+        ):
+            chain = chain_of(octets)
+            arc = Verdict(results=(chain.as_method_result("192.0.2.1"),))
+            header = octets.partition(b"\r\n\r\n")[0].decode()
+            for sealer, action in zip(("hop1.EXAMPLE.org", "other.example"), actions, strict=True):
+                policy = DmarcPolicy(
+                    DmarcSettings(trusted_sealers=(sealer,)), FakeResolver(txt=records), Clock(), lambda: 0.5
+                )
+                asked = policy.message(transaction(header, "a@stranger.test", arc=arc))
+                self.assertIs(self.successResultOf(asked).action, action, (sealer, chain))
 
     def test_a_sealer_that_did_not_cover_the_author_is_not_believed(self) -> None:
         """Its chain passes, but anybody could have written another author there."""

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from typing import Final
 
 from attrs import frozen
 
 from pymailsuite.message.headers import decode_text, fields, first_field, unfold
+from pymailsuite.message.parts import Part
 from pymailsuite.message.scan import scan
 from pymailsuite.message.structure import decode_parts
 from pymailsuite.message.transfer import decode_transfer
@@ -18,6 +21,8 @@ _ORIGINALS: Final = ("text/rfc822-headers", "message/rfc822", "message/global", 
 _PART_MAX: Final = 256 * 1024
 _FIELDS_MAX: Final = 100
 _TEXT_MAX: Final = 2000
+_LOOK: Final = 4096
+_reads_like_one: Final = re.compile(rb"(?:[!-9;-~]++:[^\n]*+\n)*?feedback-type[ \t]*+:", re.IGNORECASE).match
 _SHOWN: Final = ("from", "to", "date", "subject", "message-id")
 
 
@@ -32,30 +37,45 @@ class Feedback:
 
 
 def is_feedback(octets: bytes) -> bool:
-    """Whether a message has the form of such a report (RFC 5965 §2)."""
-    return any(part.content_type == _FEEDBACK for part in decode_parts(scan(octets).parts).root.walk())
+    """Whether a message has such a report in it (RFC 5965 §2)."""
+    return any(True for _ in _reports(octets))
 
 
 def read_feedback(octets: bytes) -> Feedback:
     """The report a message is. BadReportError."""
-    found: tuple[tuple[str, str], ...] = ()
+    found = next(_reports(octets), b"")
+    read = tuple((name.decode("latin-1").lower(), _text(body)) for name, body in fields(found)[:_FIELDS_MAX])
+    if "feedback-type" not in dict(read):
+        raise BadReportError("no feedback report in it")
     original: tuple[tuple[str, str], ...] = ()
-    for part in decode_parts(scan(octets).parts).root.walk():
-        if part.content_type != _FEEDBACK and part.content_type not in _ORIGINALS:
-            continue
-        decoded = decode_transfer(octets[part.body_start : part.end][:_PART_MAX], part.encoding)
-        if decoded is None:
-            raise BadReportError(f"a part of it, {part.content_type}, cannot be decoded")
-        if part.content_type == _FEEDBACK:
-            found = found or tuple(
-                (name.decode("latin-1").lower(), _text(body)) for name, body in fields(decoded)[:_FIELDS_MAX]
-            )
-        elif not original:
+    for part in _parts(octets):
+        if part.content_type in _ORIGINALS and not original:
+            decoded = _decoded(octets, part)
             values = [(name, first_field(decoded, name.encode("ascii"))) for name in _SHOWN]
             original = tuple((name, decode_text(body)[:_TEXT_MAX]) for name, body in values if body is not None)
-    if not found or "feedback-type" not in dict(found):
-        raise BadReportError("no feedback report in it")
-    return Feedback(decode_text(first_field(octets, b"from") or b"")[:_TEXT_MAX], found, original)
+    return Feedback(decode_text(first_field(octets, b"from") or b"")[:_TEXT_MAX], read, original)
+
+
+def _parts(octets: bytes) -> Iterator[Part]:
+    yield from decode_parts(scan(octets).parts).root.walk()
+
+
+def _reports(octets: bytes) -> Iterator[bytes]:
+    """The parts that are reports: those that say so, and others that read like one, as labels are often wrong."""
+    for part in _parts(octets):
+        if part.content_type == _FEEDBACK:
+            yield _decoded(octets, part)
+        elif not part.children and part.content_type not in _ORIGINALS:
+            decoded = _decoded(octets, part).lstrip()
+            if _reads_like_one(decoded[:_LOOK]):
+                yield decoded
+
+
+def _decoded(octets: bytes, part: Part) -> bytes:
+    """What a part holds, to its bound; as it stands if nobody knows how it is encoded."""
+    body = octets[part.body_start : part.end][:_PART_MAX]
+    decoded = decode_transfer(body, part.encoding)
+    return body if decoded is None else decoded
 
 
 def _text(body: bytes) -> str:

@@ -258,6 +258,16 @@ class ReadingTests(FailureCase):
         self.assertEqual(("from", '"The Boss" <boss@example.com>'), report.original[0])
         self.assertIn(("subject", "pay this"), report.original)
 
+    def test_it_is_known_by_what_it_is_whatever_its_label_says(self) -> None:
+        self.receive(SPF_FAIL)
+        (sent,) = self.send()
+        label = b"Content-Type: message/feedback-report"
+        self.assertEqual(1, sent.octets.count(label))
+        for other in (b"Content-Type: text/plain", b"ContentType: x", label + b"\r\nContent-Transfer-Encoding: x-what"):
+            octets = sent.octets.replace(label, other)
+            self.assertTrue(is_feedback(octets), other)
+            self.assertIn(("auth-failure", "dmarc"), read_feedback(octets).fields)
+
     def test_others_that_are_no_reports_are_refused(self) -> None:
         start = b"Content-Type: message/feedback-report\r\n\r\n"
         self.assertFalse(is_feedback(b"From: a@b.test\r\n\r\nhello"))
