@@ -114,7 +114,7 @@ class RelayConnection(ShellProtocol):
         self.target = destination.target
         self._names = destination.names
         self.messages = 0
-        self.established: Deferred[RelayConnection] = Deferred()
+        self.established: Deferred[RelayConnection] = Deferred(lambda cancelled: self.abort())
         self._session = ClientSession(rules)
         self._settings = settings
         self._tls_context = tls_context

@@ -8,7 +8,7 @@ from typing import Any
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
-from twisted.internet.error import ConnectError
+from twisted.internet.error import ConnectError, ConnectingCancelledError
 from twisted.internet.interfaces import IAddress, IReactorTCP, IReactorTime
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
@@ -107,6 +107,6 @@ class Connector:
         connection = RelayConnection(self._reactor, destination, rules, settings, context, ended)
         try:
             await endpoint_of(target, settings, self._reactor).connect(_OneConnection(connection))
-        except (ConnectError, OSError) as error:
+        except (ConnectError, ConnectingCancelledError, OSError) as error:
             raise HostUnavailable(HostProblem("4.4.1", f"cannot connect to {target}: {error}")) from error
         return await connection.established

@@ -7,6 +7,7 @@ all is dead for a while: those who wait for it are told at once, instead of each
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
@@ -20,6 +21,8 @@ from pymailsuite.relay.route import Destination
 from pymailsuite.relay.session import HostProblem
 
 log = Logger()
+
+T = TypeVar("T")
 
 Connect = Callable[[Destination, Callable[[RelayConnection], None]], Deferred[RelayConnection]]
 """Opens a connection; the callable is called once when an established connection is gone."""
@@ -60,6 +63,7 @@ class ConnectionPool:
         self._known: dict[Destination, _Known] = {}
         self._sweep_at = _SWEEP_AT
         self._destination_of: dict[RelayConnection, Destination] = {}
+        self._connecting: set[Deferred[RelayConnection]] = set()
         self._open = 0
         self._closed = False
         self._emptied: list[Deferred[None]] = []
@@ -124,6 +128,9 @@ class ConnectionPool:
         if self._impatience is not None:
             self._impatience.cancel()
             self._impatience = None
+        # Nobody waits for them any more, and a host may take minutes to greet.
+        for connecting in list(self._connecting):
+            connecting.cancel()
         if not self._open:
             return succeed(None)
         if self._grace is None:
@@ -154,9 +161,15 @@ class ConnectionPool:
             known.connecting += 1
             self._open += 1
             # Not before it is counted: connecting may end at once.
-            self._connect(destination, self._gone).addCallbacks(
+            connecting = self._connect(destination, self._gone)
+            self._connecting.add(connecting)
+            connecting.addBoth(self._has_ended, connecting).addCallbacks(
                 self._connected, self._not_connected, callbackArgs=(destination,), errbackArgs=(destination,)
             )
+
+    def _has_ended(self, result: T, connecting: Deferred[RelayConnection]) -> T:
+        self._connecting.discard(connecting)
+        return result
 
     def _recover(self, known: _Known) -> None:
         """What a host refused once it may take later: its limit rises by one after each time the settings say."""

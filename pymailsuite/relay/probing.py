@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import idna
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import ConnectError
+from twisted.internet.error import ConnectError, ConnectingCancelledError
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -154,6 +154,6 @@ class RecipientProbe:
             await endpoint_of(target, self._settings, self._reactor).connect(_OneProtocol(protocol))
         except CancelledError:
             raise
-        except (ConnectError, OSError) as error:
+        except (ConnectError, ConnectingCancelledError, OSError) as error:
             return ProbeAnswer(Probed.UNKNOWN, f"cannot connect: {error}", target.host)
         return await protocol.answered

@@ -184,6 +184,13 @@ class RecipientProbeTests(SynchronousTestCase):
             self.assertEqual(self.successResultOf(self.asked(Address("sam", domain))).result, Probed.UNKNOWN)
         self.assertEqual(self.internet.attempts, [])
 
+    def test_a_host_that_answers_to_nothing_costs_no_more_than_the_time_there_is(self) -> None:
+        self.internet.drop_packets_to("192.0.2.1")
+        policy = CallForwardPolicy(CallForwardSettings(), self.probe, ["example.org"], self.internet)
+        asked = policy.data(at(Stage.DATA, reverse_path=SAM))
+        self.internet.pass_time(9)
+        self.assertEqual(self.successResultOf(asked).action, Action.PASS)
+
     def test_only_a_refusal_of_the_recipient_is_one(self) -> None:
         for script, result in (
             ({"RCPT": "550 5.1.1 no such user"}, Probed.REFUSED),

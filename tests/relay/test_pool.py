@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -125,6 +126,50 @@ class PoolTests(SynchronousTestCase):
         self.assertEqual(self.asked, [])
         self.clock.pump([5.0] * 2)
         self.assertEqual(len(self.asked), 1)
+
+    def test_whatever_happens_everybody_is_answered_and_the_bounds_hold(self) -> None:
+        for seed in range(60):
+            self.setUp()
+            chance = random.Random(seed)
+            pool = self.pool(connections=3, connections_per_host=2, connection_wait=50, messages_per_connection=3)
+            waiting: list[Deferred[Any]] = []
+            held: list[FakeConnection] = []
+
+            def got(result: Any, held: list[FakeConnection] = held) -> None:
+                if isinstance(result, FakeConnection):
+                    result.messages += 1
+                    held.append(result)
+
+            for _ in range(300):
+                move = chance.randrange(6)
+                if move == 0:
+                    waiting.append(pool.acquire(destination(chance.randrange(6)), chance.random() < 0.2).addBoth(got))
+                elif move == 1 and self.asked:
+                    self.answer(chance.randrange(len(self.asked)))
+                elif move == 2 and self.asked and chance.random() < 0.5:
+                    self.refuse(chance.randrange(len(self.asked)))
+                elif move == 3 and held:
+                    pool.release(held.pop(chance.randrange(len(held))))  # type: ignore[arg-type]
+                elif move == 4 and held and chance.random() < 0.3:
+                    lost = held.pop(chance.randrange(len(held)))
+                    lost.leave()
+                    pool.release(lost)  # type: ignore[arg-type]
+                else:
+                    self.clock.advance(chance.random() * 3)
+                self.assertLessEqual(pool._open, 3)
+                self.assertTrue(all(known.open <= 2 for known in pool._known.values()))
+            # From here on all goes well: nobody may be left over.
+            while any(not waiter.called for waiter in waiting):
+                while self.asked:
+                    self.answer()
+                while held:
+                    pool.release(held.pop())  # type: ignore[arg-type]
+                self.clock.advance(1)
+                self.assertLess(self.clock.seconds(), 3000, seed)
+            closed = pool.close()
+            while held:
+                pool.release(held.pop())  # type: ignore[arg-type]
+            self.successResultOf(closed)
 
     def test_a_place_that_a_limited_host_cannot_use_goes_to_others(self) -> None:
         pool = self.pool(connections=2, connections_per_host=2, connection_wait=1000)

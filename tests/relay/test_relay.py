@@ -541,6 +541,18 @@ class ReuseTests(RelayTestCase):
         self.internet.pass_time(240, step=10)
         self.assertEqual(self.states(self.successResultOf(first)), [(WAITING, "4.4.2")])
 
+    def test_closing_does_not_wait_for_hosts_that_do_not_greet_or_answer_at_all(self) -> None:
+        sink = self.host("192.0.2.3", {"GREETING": SILENCE})
+        self.internet.drop_packets_to("192.0.2.1")
+        attempts = [self.begin(self.entry(f"bob@{domain}")) for domain in ("one.example", "b.example")]
+        self.internet.flush()
+        closed = self.relay.close()
+        self.internet.flush()
+        self.successResultOf(closed)
+        for attempt in attempts:
+            self.assertEqual(self.states(self.successResultOf(attempt)), [(WAITING, "4.3.2")])
+        self.assertEqual(sink.open, [])
+
     def test_closing_cuts_what_does_not_end(self) -> None:
         sink = self.host("192.0.2.3", {".": SILENCE})
         attempt = self.begin(self.entry("bob@one.example"))

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrs import define, field
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory, Protocol, connectionDone
@@ -229,8 +230,9 @@ class MemoryInternet(MemoryReactorClock):
         self, host: str, port: int, factory: Any, timeout: float = 30, bindAddress: Any = None
     ) -> _Connector:
         self.attempts.append((host, port))
-        connector = _Connector()
+        connector = _Connector(IPv6Address("TCP", host, port) if ":" in host else IPv4Address("TCP", host, port))
         factory.doStart()
+        factory.startedConnecting(connector)
         if host in self._unreachable:
             self.callLater(timeout, factory.clientConnectionFailed, connector, Failure(ConnectionRefusedError()))
         elif (host, port) not in self._hosts:
@@ -269,5 +271,11 @@ class MemoryInternet(MemoryReactorClock):
 
 
 class _Connector:
+    def __init__(self, destination: IPv4Address | IPv6Address) -> None:
+        self._destination = destination
+
+    def getDestination(self) -> IPv4Address | IPv6Address:
+        return self._destination
+
     def stopConnecting(self) -> None:
         """Nothing is under way that could be stopped."""

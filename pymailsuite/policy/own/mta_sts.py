@@ -8,7 +8,7 @@ from OpenSSL import SSL
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-from twisted.internet.error import ConnectError, ConnectionClosed
+from twisted.internet.error import ConnectError, ConnectingCancelledError, ConnectionClosed
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.ssl import optionsForClientTLS
 from twisted.web.client import URI, Agent, ResponseFailed
@@ -26,6 +26,11 @@ from pymailsuite.policy.response_body import BodyTooLarge, response_body
 
 TIMEOUT_S: Final = 10.0
 _SIZE_MAX: Final = 64 * 1024
+_FAILURES: Final = (
+    *(ConnectError, ConnectingCancelledError, ConnectionClosed, ResponseFailed),
+    *(SSL.Error, DeferredTimeout, BodyTooLarge),
+)
+"""What may be between us and a policy."""
 
 
 @implementer(IAgentEndpointFactory)
@@ -91,7 +96,7 @@ class StsPolicyChecker:
         fetched = Deferred.fromCoroutine(self._fetch(url, addresses[0])).addTimeout(TIMEOUT_S, self._reactor)
         try:
             code, body = await fetched
-        except (ConnectError, ConnectionClosed, ResponseFailed, SSL.Error, DeferredTimeout, BodyTooLarge) as error:
+        except _FAILURES as error:
             return Finding(url, Status.DIFFERENT, fix=f"it cannot be fetched: {_cause(error)}", optional=True)
         if code != 200:
             # RFC 8461 §3.3: redirections are not followed.

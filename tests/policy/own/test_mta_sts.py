@@ -90,6 +90,12 @@ class PolicyTests(SynchronousTestCase):
         self.assertEqual([], self.web.asked)
         self.assertIs(Status.UNKNOWN, self.finding((200, b""), failing=["mta-sts.bücher.example"]).status)
 
+    def test_a_policy_at_an_address_of_this_host_alone_is_not_fetched(self) -> None:
+        found = self.finding((200, b""), a={"mta-sts.bücher.example": ["127.0.0.1"]})
+        self.assertEqual((found.status, found.found), (Status.DIFFERENT, "127.0.0.1"))
+        self.assertIn("loopback", found.fix)
+        self.assertEqual(self.web.asked, [])
+
     def test_a_star_stands_for_one_label(self) -> None:
         for pattern, covered in (("MX.example.com", True), ("*.example.com", True), ("*.com", False), ("*", False)):
             self.assertEqual(covered, is_covered(HOST, pattern), pattern)
