@@ -13,12 +13,14 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from attrs import field, frozen
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from pymailsuite.config.sections.forwarding import BounceTagSettings, ForwardingSettings
 from pymailsuite.directory.return_paths import ReturnPaths
 from pymailsuite.dns.names import comparable_address, comparable_domain
+from pymailsuite.errors import MailError
 from pymailsuite.interfaces import IRecipientResolver, LocalRecipient, RemoteRecipient
 from pymailsuite.interfaces.onward import Departure, IOnwardMail, IOnwardMessage, ISealer, ISealingMessage
 from pymailsuite.interfaces.policy import IMessageTap
@@ -28,6 +30,8 @@ from pymailsuite.values import Address, Envelope, Peer
 
 Resolved = Sequence[tuple[Address, Sequence[LocalRecipient | RemoteRecipient]]]
 """Recipients as RCPT gave them, each with what it resolved to."""
+
+log = Logger()
 
 MARK: Final = "X-Forwarded-Mark"
 """The field that tells for which addresses we have sent a message on, in digests: they may be nobody's business."""
@@ -124,10 +128,22 @@ class OnwardMessage:
     async def _way(self, domain: str, addresses: Sequence[Address], prefix: bytes) -> Way:
         """How mail for these leaves; ``domain`` is in whose name, empty for that which is not changed."""
         reverse_path = await self._return_path(domain)
-        seal = await self.sealing.seal(prefix, domain) if self.sealing is not None and domain else b""
+        seal = await self._seal(prefix, domain) if domain else b""
         marks = [self.marks[address] for address in addresses if address in self.marks]
         mark = f"{MARK}: {' '.join(marks)}\r\n".encode() if marks else b""
         return Way(reverse_path, seal + mark + prefix)
+
+    async def _seal(self, prefix: bytes, domain: str) -> bytes:
+        """The seal of a domain; without one if that fails unforeseen: no other recipient is to wait for it."""
+        if self.sealing is None:
+            return b""
+        try:
+            return await self.sealing.seal(prefix, domain)
+        except (CancelledError, MailError):
+            raise
+        except Exception:
+            log.failure("{event} for {domain}", event="delivery.seal_failed", domain=domain)
+            return b""
 
     async def _return_path(self, domain: str) -> Address | None:
         sender, owner = self.sender, self.owner

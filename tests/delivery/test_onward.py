@@ -187,6 +187,14 @@ class ForwardingTests(OnwardCase):
                 self.assertEqual(self.chain(octets).status.value if alias is TEAM else "pass", "pass")
                 self.assertEqual(ways[target].size, len(octets))
 
+    def test_a_seal_that_breaks_keeps_nobody_waiting(self) -> None:
+        def broken(*args: Any) -> None:
+            raise KeyError("defect")
+
+        self.patch(self.sealer.ring, "keys_for", broken)
+        self.assertTrue(self.leaving(self.taken(TEAM)).startswith(b"X-Forwarded-Mark: "))
+        self.assertEqual((len(self.inbox()), len(self.flushLoggedErrors(KeyError))), (1, 1))
+
     def test_what_came_back_to_one_alias_goes_to_the_others(self) -> None:
         octets = self.leaving(self.taken(TEAM))
         carl = Address("carl", "example.org")

@@ -177,6 +177,19 @@ class AbsenceTests(SynchronousTestCase):
             self.assertEqual((self.later, self.server.intake.committed), ([], []))
             self.assertEqual(self.server.clock.getDelayedCalls(), [])
 
+    def test_octets_that_are_stored_too_late_are_dropped(self) -> None:
+        self.server = Server()
+        for late in (lambda slow: slow.callback(None), lambda slow: slow.errback(StoreUnavailable())):
+            conversation = self.server.connect()
+            conversation.say(EHLO, MAIL, RCPT, "DATA")
+            slow: Deferred[None] = Deferred()
+            self.server.intake.write_answers = [slow]
+            conversation.say("one", ".", "NOOP")
+            self.leave(conversation)
+            late(slow)
+            self.assertTrue(self.server.intake.messages[-1].aborted)
+        self.assertEqual((self.server.intake.committed, self.server.clock.getDelayedCalls()), ([], []))
+
     def test_a_recipient_that_is_found_too_late_is_asked_nobody_about(self) -> None:
         asked: list[Stage] = []
         chain = chain_of(says("some", rcpt=lambda transaction: asked.append(transaction.stage) or Verdict()))

@@ -15,6 +15,7 @@ from pymailsuite.interfaces import (
     QueueEntry,
     RecipientState,
 )
+from pymailsuite.interfaces.queue import Way
 from pymailsuite.values import ALL_UIDS, AccountId, Address, Flags, QueueId, SystemFlag, queue_id_of
 from tests.store.support import NOW, InMemory, OnDisk, StoreTestCase
 
@@ -275,6 +276,21 @@ class QueueContract(StoreTestCase):
         (entry,) = self.claim("two", NOW + 61)
         self.assertEqual(entry.recipients[0].state, RecipientState.WAITING)
 
+    def test_recipients_keep_the_way_they_leave_on(self) -> None:
+        ways = (Way(Address("a..b", "\xfc.example", unquoted=True), "X-\xfc: 1\r\n".encode()), Way(None, b"\0\xff"))
+        relays = tuple(QueuedRecipient(n, Address(f"r{n}", "x.example"), "x.example", way=n) for n in range(3))
+        content = self.stage(MESSAGE)
+        self.result(self.queue.accept(Acceptance(content, SENDER, (), relays, prefix=b"X: 0\r\n", other_ways=ways)))
+        (claimed,), (entry,) = self.claim(), self.result(self.queue.entries())
+        self.assertEqual((claimed.other_ways, entry.other_ways), (ways, ways))
+        self.assertEqual(str(claimed.other_ways[0].reverse_path), "a..b@\xfc.example")
+        split = claimed.by_way()
+        self.assertEqual([one.reverse_path for one in split], [SENDER, ways[0].reverse_path, None])
+        self.assertEqual([[two.position for two in one.recipients] for one in split], [[0], [1], [2]])
+        for one, prefix in zip(split, (b"X: 0\r\n", *(way.prefix for way in ways)), strict=True):
+            octets = self.result(one.read(self.store.read_content, 0, one.size))
+            self.assertEqual((octets, octets[: one.header_size]), (prefix + MESSAGE, prefix + MESSAGE[:15]))
+
     # --- operators
 
     def test_held_entries_wait_until_they_are_released(self) -> None:
@@ -293,6 +309,17 @@ class QueueContract(StoreTestCase):
         self.assertEqual([entry.queue_id for entry in self.claim()], [two])
         self.assertEqual(self.result(self.queue.flush(None, NOW)), 2)
         self.assertEqual([entry.queue_id for entry in self.claim()], [one])
+
+    def test_flush_and_release_count_what_they_did(self) -> None:
+        one, two = self.enqueue(recipient(0, due=NOW + 500)), self.enqueue(recipient(0, due=NOW + 600))
+        self.assertEqual(self.result(self.queue.hold([one], True)), 1)
+        self.assertEqual(self.result(self.queue.hold([one, two], True)), 1)
+        self.assertEqual(self.result(self.queue.hold([two], False)), 1)
+        self.assertEqual(self.result(self.queue.hold([two], False)), 0)
+        for chosen in ([one, two], None):
+            self.assertEqual(self.result(self.queue.flush(chosen, NOW)), 1)
+        due = {entry.queue_id: entry.recipients[0].next_attempt for entry in self.result(self.queue.entries())}
+        self.assertEqual(due, {one: NOW + 500, two: NOW})
 
     def test_delete_removes_without_a_trace(self) -> None:
         queue_id = self.enqueue()
