@@ -1,14 +1,16 @@
 """Patterns of LIST and LSUB: ``*`` stands for any characters, ``%`` for any but the delimiter. RFC 3501 §6.3.8.
 
-A pattern with one wildcard is a regular expression. One with more would make that expression try every way to share a
+One pattern with one wildcard is a regular expression. One with more would make that expression try every way to share a
 name out among them, so it is matched by walking all ways at once: a set of places in the pattern, kept as the bits of a
-number, is moved along with each character of the name. That is linear, whatever the client writes.
+number, is moved along with each character of the name. Many patterns are walked together, as if they were one. That is
+linear, whatever the client writes.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
 
 from pymailsuite.values import DELIMITER, INBOX
 
@@ -21,14 +23,17 @@ class Patterns:
     def __init__(self, reference: str, patterns: Iterable[str]) -> None:
         joined = [_WILDCARDS.sub(_strongest, reference + pattern) for pattern in patterns]
         # RFC 3501 §5.1: INBOX in any case, also where it is only the beginning of a name.
-        self._matchers = [_matcher(pattern) for pattern in dict.fromkeys([*joined, *map(_with_inbox, joined)])]
-        self._has_inbox = any(_matcher(pattern.upper())(INBOX) for pattern in joined)
+        distinct = dict.fromkeys([*joined, *map(_with_inbox, joined)])
+        self._names = frozenset(pattern for pattern in distinct if not _WILDCARDS.search(pattern))
+        self._matchers = _matchers([pattern for pattern in distinct if pattern not in self._names])
+        inbox = [pattern.upper() for pattern in joined]
+        self._has_inbox = INBOX in inbox or any(matches(INBOX) for matches in _matchers(inbox))
 
     def __call__(self, name: str) -> bool:
         """True if one of them matches the name."""
         if name == INBOX:
             return self._has_inbox
-        return any(matches(name) for matches in self._matchers)
+        return name in self._names or any(matches(name) for matches in self._matchers)
 
 
 def _with_inbox(pattern: str) -> str:
@@ -44,41 +49,56 @@ def _strongest(wildcards: re.Match[str]) -> str:
     return "*" if "*" in wildcards[0] else "%"
 
 
-def _matcher(pattern: str) -> Callable[[str], object]:
-    wildcards = pattern.count("*") + pattern.count("%")
-    if not wildcards:
-        return pattern.__eq__
-    if wildcards > 1:
-        return _Walk(pattern).matches
-    before, wildcard, after = re.split("([*%])", pattern)
-    inner = ".*" if wildcard == "*" else f"[^{re.escape(DELIMITER)}]*"
-    return re.compile(re.escape(before) + inner + re.escape(after), re.DOTALL).fullmatch
+def _matchers(patterns: Sequence[str]) -> list[Callable[[str], object]]:
+    """What together says whether one of the patterns matches."""
+    if len(patterns) == 1 and len(_WILDCARDS.findall(patterns[0])) == 1:
+        before, wildcard, after = re.split("([*%])", patterns[0])
+        inner = ".*" if wildcard == "*" else f"[^{re.escape(DELIMITER)}]*"
+        return [re.compile(re.escape(before) + inner + re.escape(after), re.DOTALL).fullmatch]
+    walks: list[_Walk] = []
+    for pattern in patterns:
+        if not walks or walks[-1].size > _PLACES_A_WALK:
+            walks.append(_Walk())
+        walks[-1].add(pattern)
+    return [walk.matches for walk in walks]
+
+
+_PLACES_A_WALK: Final = 2048
+"""Each step of a walk costs by its length, and so does each place that is added."""
 
 
 class _Walk:
-    """All ways through a pattern at once; bit n is set while the first n characters of it are matched."""
+    """All ways through some patterns at once; a bit for each place of each pattern, its end included."""
 
-    def __init__(self, pattern: str) -> None:
+    def __init__(self) -> None:
         self._literals: dict[str, int] = {}
-        self._any = self._any_inner = 0
-        for place, character in enumerate(pattern):
+        self._any = self._any_inner = self._starts = self._ends = 0
+        self.size = 0
+        """Places of all patterns."""
+
+    def add(self, pattern: str) -> None:
+        """One pattern more; its wildcards do not follow each other."""
+        self._starts |= 1 << self.size
+        for place, character in enumerate(pattern, self.size):
             if character == "*":
                 self._any |= 1 << place
             elif character == "%":
                 self._any_inner |= 1 << place
             else:
                 self._literals[character] = self._literals.get(character, 0) | 1 << place
-        self._end = 1 << len(pattern)
+        self.size += len(pattern)
+        self._ends |= 1 << self.size
+        self.size += 1
 
     def matches(self, name: str) -> bool:
         """True if a way leads to the end of both."""
         wildcards = self._any | self._any_inner
         # A wildcard may stand for nothing, so whoever is in front of it is behind it too.
-        ways = 1 | (1 & wildcards) << 1
+        ways = self._starts | (self._starts & wildcards) << 1
         for character in name:
             stays = self._any if character == DELIMITER else wildcards
             ways = (ways & self._literals.get(character, 0)) << 1 | ways & stays
             ways |= (ways & wildcards) << 1
             if not ways:
                 return False
-        return bool(ways & self._end)
+        return bool(ways & self._ends)

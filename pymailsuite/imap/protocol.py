@@ -123,6 +123,11 @@ class ImapProtocol(ShellProtocol):
             if session.owes_news:
                 self._run(session.tell_news())
                 continue
+            if receiver.unread:
+                later = self.turn_is_over()
+                if later is not None:
+                    self._run(later)
+                    continue
             event = receiver.next_event()
             if event is None:
                 break

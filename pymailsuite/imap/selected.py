@@ -38,6 +38,34 @@ def joined(places: Iterable[int]) -> Spans:
     return spans
 
 
+class Cut:
+    """Spans, taken off piece by piece."""
+
+    def __init__(self, spans: Spans) -> None:
+        self._spans = spans[::-1]
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing is left."""
+        return not self._spans
+
+    def take(self, count: int) -> Spans:
+        """The next ``count`` places."""
+        taken: Spans = []
+        while count and self._spans:
+            start, stop = self._spans.pop()
+            if stop - start > count:
+                self._spans.append((start + count, stop))
+                stop = start + count
+            taken.append((start, stop))
+            count -= stop - start
+        return taken
+
+    def put_back(self, taken: Spans, first: int) -> None:
+        """Of what was taken last, the places from ``first`` on are for the next time."""
+        self._spans += [(max(start, first), stop) for start, stop in reversed(taken) if stop > first]
+
+
 class Rows(Sequence[Row]):
     """Messages as rows, made when they are asked for: for a thread that goes through very many."""
 

@@ -297,6 +297,11 @@ class Session:
             self.shell.set_timeout(self.shared.settings.write_timeout)
             await waiting
 
+    async def let_others_in(self) -> None:
+        """As :meth:`drain`, and go on when other connections have had their turn."""
+        await self.drain()
+        await self.shell.next_turn()
+
     def send_now(self, octets: bytes) -> Deferred[None] | None:
         """Send these after what was said so far; a Deferred: nothing more until the client has read."""
         self.flush()

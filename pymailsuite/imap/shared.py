@@ -45,6 +45,9 @@ class Shell(Protocol):
     def drained(self) -> Deferred[None] | None:
         """None: go on; a Deferred: the client must read first."""
 
+    def next_turn(self) -> Deferred[None]:
+        """Fires when other connections have had their turn."""
+
     def set_timeout(self, timeout_s: float | None) -> None:
         """The client has that long."""
 

@@ -26,7 +26,7 @@ from pymailsuite.pop3.session import Pop3Session, State
 from pymailsuite.pop3.top import TopCutter
 from pymailsuite.values import Peer
 from pymailsuite.wire.lines import LineBuffer, LineTooLong
-from pymailsuite.wire.pull import PullingProtocol
+from pymailsuite.wire.pull import PullingProtocol, nothing_more
 from pymailsuite.wire.shell import TlsContextFactory
 
 _UNREAD_REPLIES: Final = 128 * 1024
@@ -166,6 +166,8 @@ class Pop3Protocol(PullingProtocol[Request]):
                     break
                 if (session.outgoing or self._output_paused) and self._must_wait_for_client(session):
                     break
+                if len(lines) and self.must_leave_turn():
+                    break
                 try:
                     line = lines.next_line()
                 except LineTooLong as error:
@@ -186,10 +188,8 @@ class Pop3Protocol(PullingProtocol[Request]):
         if self._queued < _UNREAD_REPLIES and not self._output_paused:
             return False
         self._queued = 0
-        drained = self.drained()
-        if drained is None:
-            return False
-        self.wait_for(drained, _nothing_more)
+        # Long replies are as good as many commands.
+        self.wait_for(self.drained() or self.next_turn(), nothing_more)
         return self._waiting
 
     def _hand_on(self, session: Pop3Session) -> None:
@@ -382,10 +382,6 @@ class Pop3Protocol(PullingProtocol[Request]):
         else:
             self.session.maildrop_closed()
         return None
-
-
-def _nothing_more(_: Any) -> None:
-    return None
 
 
 def _is_loopback(ip: str) -> bool:

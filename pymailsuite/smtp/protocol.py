@@ -205,6 +205,8 @@ class SmtpProtocol(PullingProtocol[Request]):
                     continue
                 if self._waiting or self._is_over(session) or self._must_wait_for_peer(session):
                     break
+                if len(receiver) and self.must_leave_turn():
+                    break
                 event = receiver.next_event()
                 if event is None:
                     break

@@ -80,6 +80,14 @@ class PullingProtocol(ShellProtocol, Generic[R]):
             over.callback(None)
         return self.wait_for(over, settle)
 
+    def must_leave_turn(self) -> bool:
+        """Before the next command: True if it is for a later turn, in which the pump goes on."""
+        later = self.turn_is_over()
+        if later is None:
+            return False
+        self.wait_for(later, nothing_more)
+        return True
+
     def forget_delay(self) -> None:
         """The connection is gone: nobody waits any more."""
         if self._delay is not None and self._delay.active():
@@ -92,3 +100,7 @@ class PullingProtocol(ShellProtocol, Generic[R]):
             return failure.value
         self.log.failure("{event}: {log_failure.value}", failure=failure, event=self.failed_event, peer_ip=self.peer_ip)
         return InternalFailure(cause=failure.getErrorMessage())
+
+
+def nothing_more(_: object) -> None:
+    """There is nothing to make of the answer: the pump just goes on."""

@@ -34,6 +34,7 @@ from pymailsuite.wire.busy import GRACE_S, BusyProtocol
 from pymailsuite.wire.deadlines import Deadlines, Step
 from pymailsuite.wire.refusal_counts import RefusalCounts, log_refusal
 from pymailsuite.wire.tally import Tally
+from pymailsuite.wire.turns import Turns
 
 P = ParamSpec("P")
 
@@ -74,6 +75,7 @@ class ShellProtocol(Protocol):
         self._out: list[bytes] = []
         self._socket: Connection | None = None
         self._in_turn = False
+        self._turns = Turns(reactor)
         self._deadlines = Deadlines(reactor, self._deadline_passed)
         self._closing = False
         self._reading_held = False
@@ -190,6 +192,7 @@ class ShellProtocol(Protocol):
             call(*args, **kwargs)
             return
         self._in_turn = True
+        self._turns.begin()
         try:
             call(*args, **kwargs)
         except Exception:
@@ -231,6 +234,16 @@ class ShellProtocol(Protocol):
         if not self._output_paused and len(self._out) < _UNSENT_REPLIES:
             return None
         return self.drained()
+
+    def turn_is_over(self) -> Deferred[None] | None:
+        """None: go on with the next command, before each of which this is to be asked. A Deferred: enough of them have
+        been answered in this turn; it fires in a later one, or fails with the connection's end."""
+        return self._turns.spend()
+
+    def next_turn(self) -> Deferred[None]:
+        """For what takes long: fires when others have had their turn, or fails with the connection's end."""
+        self.flush()
+        return self._turns.next()
 
     def count_refusal(self, what: str, reply: bytes) -> None:
         """The peer is refused something of which only the number is told; ``what`` is a name as of an event."""
@@ -378,6 +391,7 @@ class ShellProtocol(Protocol):
             self.octets_received(data)
             return
         self._in_turn = True
+        self._turns.begin()
         try:
             self.octets_received(data)
         except Exception:
@@ -412,6 +426,7 @@ class ShellProtocol(Protocol):
         try:
             self.connection_closed(reason)
         finally:
+            self._turns.stop(reason)
             waiters, self._drain_waiters = self._drain_waiters, []
             for waiter in waiters:
                 waiter.errback(reason)

@@ -71,6 +71,7 @@ class Client:
     """One connection to the server, spoken to in whole lines."""
 
     def __init__(self, server: Server, ip: str, tls: bool) -> None:
+        self.clock = server.clock
         self.transport = Transport(ip)
         if tls:
             alsoProvides(self.transport, ISSLTransport)
@@ -88,6 +89,7 @@ class Client:
     def send(self, octets: bytes) -> bytes:
         """Send octets; what the server answers."""
         self.protocol.dataReceived(octets)
+        self.clock.advance(0)  # the turns of a reactor
         return self.output()
 
     def command(self, line: str) -> list[str]:

@@ -131,6 +131,7 @@ class Writes(SynchronousTestCase):
         client.send(b"".join(b"%d CAPABILITY\r\n" % number for number in range(1000)))
         self.assertEqual(client.transport.value(), b"")
         client.protocol.resumeProducing()
+        client.clock.advance(0)
         self.assertEqual(client.output().count(b"OK CAPABILITY completed"), 1000)
 
     @acceptance("S208")
@@ -205,6 +206,7 @@ class Waiting(SynchronousTestCase):
         client.send(b"b NOOP\r\n" * 10_000)
         self.assertEqual(client.transport.producerState, "paused")
         waiting.callback([])
+        client.clock.advance(0)
         self.assertEqual(client.transport.producerState, "producing")
         self.assertEqual(client.output().count(b"b OK"), 10_000)
 
@@ -451,6 +453,37 @@ class Interfaces(SynchronousTestCase):
         server.deliver(1, flags=Flags(SystemFlag.FLAGGED, frozenset({"$x"})))
         client = logged_in(server)
         self.assertEqual(client.command("FETCH 1 FLAGS")[0], "* 1 FETCH (FLAGS (\\Flagged $x \\Recent))")
+
+
+class Turns(SynchronousTestCase):
+    """A client that sends thousands of commands at once has its share of a turn of the reactor, not all of it."""
+
+    def assert_shared(self, client: Client, commands: bytes, reply: bytes, count: int) -> None:
+        """``commands`` make ``count`` replies, not many of them in one turn."""
+        client.output()
+        client.protocol.dataReceived(commands)
+        answered = client.output().count(reply)
+        self.assertLessEqual(answered, 101)
+        client.clock.advance(0)
+        self.assertEqual(answered + client.output().count(reply), count)
+
+    def test_before_login(self) -> None:
+        self.assert_shared(Server().connect(), b"a NOOP\r\n" * 2000, b"a OK", 2000)
+
+    def test_what_is_wrong(self) -> None:
+        client = Server(bad_commands=5000).connect()
+        self.assert_shared(client, b"a NOSUCH\r\n" * 2000, b"a BAD", 2000)
+
+    def test_idle_and_done_in_pairs(self) -> None:
+        self.assert_shared(logged_in(Server()), b"a IDLE\r\nDONE\r\n" * 1000, b"a OK", 1000)
+
+    def test_a_client_that_leaves_meanwhile(self) -> None:
+        client = Server().connect()
+        client.protocol.dataReceived(b"a NOOP\r\n" * 2000)
+        client.output()
+        client.close()
+        client.clock.advance(0)
+        self.assertEqual(client.output(), b"")
 
 
 class WorkEnds(SynchronousTestCase):

@@ -109,6 +109,7 @@ class ShellConversation:
     def receive(self, octets):
         if not self.transport.disconnecting:
             self.protocol.dataReceived(octets)
+            self.world.clock.advance(0)  # the turns of a reactor
 
     def output(self):
         sent = self.transport.value()

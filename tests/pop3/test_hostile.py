@@ -82,8 +82,16 @@ class ShellTests(SynchronousTestCase):
             self.conversation.receive(b"NOOP\r\n" * 1000)
         self.assertEqual(self.conversation.transport.producerState, "paused")
         self.world.portal.checker.release()
+        self.world.clock.advance(0)
         self.assertEqual(self.conversation.transport.producerState, "producing")
         self.assertEqual(self.conversation.output().count(b"+OK\r\n"), 40_000)
+
+    def test_commands_that_come_at_once_share_the_turn_with_others(self):
+        self.conversation.protocol.dataReceived(b"CAPA\r\n" * 1000)
+        answered = self.conversation.output().count(b"\r\n.\r\n")
+        self.assertLessEqual(answered, 101)
+        self.world.clock.advance(0)
+        self.assertEqual(answered + self.conversation.output().count(b"\r\n.\r\n"), 1000)
 
     def test_client_that_has_shut_down_its_side_gets_its_answers(self):
         self.world.portal.checker.hold()

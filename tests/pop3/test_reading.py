@@ -107,6 +107,7 @@ class RetrTests(SynchronousTestCase):
         self.assertLess(len(sent), 200_000)
         for _ in range(1000):
             self.session.protocol.resumeProducing()
+            self.world.clock.advance(0)
             self.session.protocol.pauseProducing()
             sent += self.session.output()
         self.assertEqual(sent.count(b"\r\n.\r\n"), 500)

@@ -140,6 +140,7 @@ class ShellConversation:
     def receive(self, octets: bytes) -> None:
         """From the peer."""
         self.protocol.dataReceived(octets)
+        self.server.clock.advance(0)  # the turns of a reactor
 
     def output(self) -> bytes:
         """To the peer."""

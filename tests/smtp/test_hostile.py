@@ -130,6 +130,15 @@ class HostileTests(SynchronousTestCase):
         self.assertEqual([answers.count(code) for code in ("250", "452", "421")], [101, 101, 1])
         self.assertTrue(conversation.ended())
 
+    def test_commands_that_come_at_once_share_the_turn_with_others(self):
+        conversation = self.start()
+        conversation.say("EHLO client.example")
+        conversation.protocol.dataReceived(b"MAIL FROM:<a@b.example>\r\nRSET\r\n" * 300)
+        answered = conversation.output().count(b"\r\n")
+        self.assertLessEqual(answered, 101)
+        conversation.server.clock.advance(0)
+        self.assertEqual(answered + conversation.output().count(b"\r\n"), 600)
+
     def test_addresses_cannot_be_tried_out_for_ever(self):
         conversation = self.start(SmtpMxSettings(max_refused_recipients=5))
         output = conversation.say(ENVELOPE[0], *[f"RCPT TO:<user{n}@mail.example>" for n in range(100)])

@@ -87,6 +87,13 @@ class ImapSettings(Section):
     """Messages of mailboxes that were closed whose numbers and flags are remembered (some 20 octets each), so that the
     next session opens them without reading them anew."""
 
+    step_messages: int = Field(default=10_000, ge=1)
+    """Messages that a STORE or MOVE changes in one transaction. What is more is done in steps, between which others may
+    write."""
+
+    copy_messages: int = Field(default=100_000, ge=1)
+    """Messages of one COPY, which copies all of them or none (RFC 3501 §6.4.7); for more it is ``NO [LIMIT]``."""
+
     search_piece: int = Field(default=1000, ge=1)
     """Messages read at once by a SEARCH."""
 

@@ -1,4 +1,4 @@
-"""COPY and MOVE: messages into another mailbox, all of them or none.
+"""COPY and MOVE: messages into another mailbox. COPY takes all of them or none, MOVE each message.
 
 RFC 3501 §6.4.7, RFC 4315 (COPYUID), RFC 6851 (MOVE).
 """
@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from pymailsuite.errors import NoSuchMailbox, ReadOnly
 from pymailsuite.imap import replies, values
+from pymailsuite.imap.selected import Cut, View
 from pymailsuite.interfaces import Copied
+from pymailsuite.values import UidSet
 
 if TYPE_CHECKING:
     from pymailsuite.imap.session import Session
@@ -18,9 +20,12 @@ if TYPE_CHECKING:
 async def copy(session: Session, command: values.Copy) -> bytes:
     """RFC 3501 §6.4.7."""
     view = session.selected
-    uids = view.uids_of(view.places(command.numbers))
-    if not uids:
+    spans = view.places(command.numbers)
+    if not spans:
         return b"OK Nothing to copy"
+    if sum(stop - start for start, stop in spans) > session.shared.settings.copy_messages:
+        raise replies.LimitReached("Too many messages in one COPY")
+    uids = view.uids_of(spans)
     try:
         copied: Copied = await session.mail.copy(view.mailbox_id, uids, command.mailbox)
     except NoSuchMailbox as error:
@@ -34,20 +39,32 @@ async def move(session: Session, command: values.Move) -> bytes:
     view = session.selected
     if view.read_only:
         raise ReadOnly()
-    uids = view.uids_of(view.places(command.numbers))
-    if not uids:
+    cut = Cut(view.places(command.numbers))
+    if cut.is_empty:
         return b"OK Nothing to move"
+    # RFC 6851 §3.3: each message is moved or it is not; what was moved before an error has been told by then. UIDs, for
+    # places change with each step.
+    steps = []
+    while spans := cut.take(session.shared.settings.step_messages):
+        steps.append(view.uids_of(spans))
+    for uids in steps:
+        await _move(session, view, uids, command.mailbox)
+        if session.view is not view:
+            break
+    # RFC 7162 §3.2.8 (as for EXPUNGE).
+    code = b"[HIGHESTMODSEQ %d] " % view.modseq if session.condstore else b""
+    return b"OK " + code + b"MOVE completed"
+
+
+async def _move(session: Session, view: View, uids: UidSet, target: str) -> None:
     try:
-        moved: Copied = await session.mail.move(view.mailbox_id, uids, command.mailbox)
+        moved: Copied = await session.mail.move(view.mailbox_id, uids, target)
     except NoSuchMailbox as error:
         raise replies.TryCreate(cause=error.public) from None
     if moved.source:
         session.out.append(b"* OK " + _copyuid(moved) + b"Moved\r\n")
         view.note_expunged(moved.source)
-    await session.sync(expunges=True, ask=command.mailbox == view.name)
-    # RFC 7162 §3.2.8 (as for EXPUNGE).
-    code = b"[HIGHESTMODSEQ %d] " % view.modseq if session.condstore else b""
-    return b"OK " + code + b"MOVE completed"
+    await session.sync(expunges=True, ask=target == view.name)
 
 
 def _copyuid(copied: Copied) -> bytes:

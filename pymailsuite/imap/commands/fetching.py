@@ -31,7 +31,7 @@ from pymailsuite.imap.fetch import (
     write_in_steps,
     write_pieces,
 )
-from pymailsuite.imap.selected import Spans, View, joined
+from pymailsuite.imap.selected import Cut, Spans, View, joined
 from pymailsuite.imap.values import Datum
 from pymailsuite.interfaces import MessageRow, Piece
 from pymailsuite.values import FlagChange, Flags, SystemFlag, UidSet
@@ -109,11 +109,11 @@ async def _say_known(session: Session, view: View, command: values.Fetch, spans:
     items = command.items
     uid, flags = command.uid or Datum.UID in items, Datum.FLAGS in items
     modseq = command.changed_since is not None or Datum.MODSEQ in items
-    cut = _Cut(spans)
+    cut = Cut(spans)
     while piece := cut.take(_KNOWN_ROWS):
         session.out.append(replies.fetched_flags(view, piece, uid=uid, modseq=modseq, flags=flags))
         if not cut.is_empty:
-            await session.drain()
+            await session.let_others_in()
 
 
 async def _set_seen(session: Session, view: View, spans: Spans) -> Spans:
@@ -135,33 +135,6 @@ async def _add_seen(session: Session, view: View, uids: UidSet) -> list[int]:
     return session.take_result(result)
 
 
-class _Cut:
-    """Spans, taken off piece by piece."""
-
-    def __init__(self, spans: Spans) -> None:
-        self._spans = spans[::-1]
-
-    @property
-    def is_empty(self) -> bool:
-        return not self._spans
-
-    def take(self, count: int) -> Spans:
-        """The next ``count`` places."""
-        taken: Spans = []
-        while count and self._spans:
-            start, stop = self._spans.pop()
-            if stop - start > count:
-                self._spans.append((start + count, stop))
-                stop = start + count
-            taken.append((start, stop))
-            count -= stop - start
-        return taken
-
-    def put_back(self, taken: Spans, first: int) -> None:
-        """Of what was taken last, the places from ``first`` on are for the next time."""
-        self._spans += [(max(start, first), stop) for start, stop in reversed(taken) if stop > first]
-
-
 class _Reading:
     """One FETCH that reads the store.
 
@@ -173,7 +146,7 @@ class _Reading:
         self._session = session
         self._view = view
         self._plan = plan
-        self._cut = _Cut(spans)
+        self._cut = Cut(spans)
         self._count = _FIRST_MESSAGES if plan.reads_octets else _FIRST_ROWS
         self._octets = 2 * session.shared.settings.fetch_piece // plan.copies
         self._sets_seen = plan.sets_seen and not view.read_only

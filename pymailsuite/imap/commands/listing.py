@@ -6,18 +6,23 @@ RFC 2342.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Final
 
 from pymailsuite.imap import values
 from pymailsuite.imap.commands.mailboxes import status_reply
 from pymailsuite.imap.patterns import Patterns
 from pymailsuite.imap.render import list_line
-from pymailsuite.interfaces import Mailbox
+from pymailsuite.interfaces import Mailbox, Steps, drained
 from pymailsuite.values import DELIMITER
 
 if TYPE_CHECKING:
     from pymailsuite.imap.session import Session
+
+
+_MOST_AT_ONCE: Final = 200
+"""Names that are gone through in the turn of the reactor in which they are asked for."""
+_NAMES_A_STEP: Final = 50
 
 
 async def namespace(session: Session, _: values.Namespace) -> bytes:
@@ -37,44 +42,69 @@ async def list_mailboxes(session: Session, command: values.List) -> bytes:
     subscribed = frozenset[str]()
     if "SUBSCRIBED" in selection | returns:
         subscribed = frozenset(await session.mail.subscriptions())
-    parents = _parents(mailboxes)
+    await _say(session, len(mailboxes) + len(subscribed), _listed(session, command, mailboxes, subscribed))
+    if "HIGHESTMODSEQ" in command.status_items:
+        session.use_condstore()
+    return b"OK LIST completed"
+
+
+async def _say(session: Session, count: int, work: Steps[list[bytes]]) -> None:
+    """Say what ``work`` makes of so many names; of many it does so in a reader thread."""
+    session.out += drained(work) if count <= _MOST_AT_ONCE else await session.mail.in_steps("list", work)
+
+
+def _listed(
+    session: Session, command: values.List, mailboxes: Mapping[str, Mailbox], subscribed: frozenset[str]
+) -> Steps[list[bytes]]:
+    selection, returns = command.selection, command.returns
     matches = Patterns(command.reference, command.patterns)
     wanted = _Wanted(selection, mailboxes, subscribed, matches)
+    parents = yield from _levels_above(mailboxes)
     # RFC 5258 §3.1: a subscribed name need not exist to be listed.
     names = sorted(mailboxes.keys() | subscribed) if "SUBSCRIBED" in selection else list(mailboxes)
     if "RECURSIVEMATCH" in selection:
-        names = sorted({*names, *(parent for name in names for parent in _levels(name))})
-    for name in names:
+        names = sorted({*names, *(yield from _levels_above(names))})
+        yield from wanted.look_below()
+    out: list[bytes] = []
+    for place, name in enumerate(names):
+        if place % _NAMES_A_STEP == 0:
+            yield
         mailbox = mailboxes.get(name)
-        child_info = wanted.child_info(name) if "RECURSIVEMATCH" in selection else ()
+        child_info = wanted.child_info(name)
         is_wanted = wanted(name)
         if not (is_wanted or child_info) or not matches(name):
             continue
         attributes = _attributes(mailbox, name in parents)
         if name in subscribed:
             attributes.append("\\Subscribed")
-        session.out.append(list_line(name, attributes, child_info=child_info))
+        out.append(list_line(name, attributes, child_info=child_info))
         # RFC 5819 §2: a name that is there for those below it alone was not asked about.
         if "STATUS" in returns and is_wanted and mailbox is not None and mailbox.selectable:
-            session.out.append(status_reply(mailbox, command.status_items, session))
-    if "HIGHESTMODSEQ" in command.status_items:
-        session.use_condstore()
-    return b"OK LIST completed"
+            out.append(status_reply(mailbox, command.status_items, session))
+    return out
 
 
 async def list_subscribed(session: Session, command: values.Lsub) -> bytes:
     """RFC 3501 §6.3.9: a level matched by ``%`` with a subscribed name below it is listed as ``\\Noselect``."""
     mailboxes = {mailbox.name: mailbox for mailbox in await session.mail.mailboxes()}
     subscribed = frozenset(await session.mail.subscriptions())
-    matches = Patterns(command.reference, (command.pattern,))
-    listed = {name: _subscribed_attributes(mailboxes.get(name)) for name in subscribed if matches(name)}
-    if command.pattern.endswith("%"):
-        for name in subscribed:
-            for level in _levels(name):
-                if level not in subscribed and matches(level):
-                    listed[level] = ["\\Noselect"]
-    session.out += [list_line(name, listed[name], response="LSUB") for name in sorted(listed)]
+    await _say(session, len(subscribed), _listed_subscribed(command, mailboxes, subscribed))
     return b"OK LSUB completed"
+
+
+def _listed_subscribed(
+    command: values.Lsub, mailboxes: Mapping[str, Mailbox], subscribed: frozenset[str]
+) -> Steps[list[bytes]]:
+    matches = Patterns(command.reference, (command.pattern,))
+    names = subscribed | (yield from _levels_above(subscribed)) if command.pattern.endswith("%") else subscribed
+    out: list[bytes] = []
+    for place, name in enumerate(sorted(names)):
+        if place % _NAMES_A_STEP == 0:
+            yield
+        if matches(name):
+            attributes = _subscribed_attributes(mailboxes.get(name)) if name in subscribed else ["\\Noselect"]
+            out.append(list_line(name, attributes, response="LSUB"))
+    return out
 
 
 def _subscribed_attributes(mailbox: Mailbox | None) -> list[str]:
@@ -88,7 +118,7 @@ class _Wanted:
     def __init__(
         self,
         selection: frozenset[str],
-        mailboxes: dict[str, Mailbox],
+        mailboxes: Mapping[str, Mailbox],
         subscribed: frozenset[str],
         listed: Callable[[str], bool],
     ) -> None:
@@ -96,7 +126,7 @@ class _Wanted:
         self._subscribed = subscribed
         self._listed = listed
         self._options = selection & {"SUBSCRIBED", "SPECIAL-USE"}
-        self._below: dict[str, set[str]] | None = None
+        self._below: dict[str, set[str]] = {}
 
     def _meets(self, name: str, option: str) -> bool:
         if option == "SUBSCRIBED":
@@ -108,20 +138,24 @@ class _Wanted:
         """True if the name meets all options."""
         return all(self._meets(name, option) for option in self._options)
 
+    def look_below(self) -> Steps[None]:
+        """For RECURSIVEMATCH: learn which options the names below each name meet."""
+        below = self._below
+        for place, inferior in enumerate(self._mailboxes.keys() | self._subscribed):
+            if place % _NAMES_A_STEP == 0:
+                yield
+            met = {option for option in self._options if self._meets(inferior, option)}
+            if met == self._options and not self._listed(inferior):
+                for level in _levels(inferior):
+                    below.setdefault(level, set()).update(met)
+
     def child_info(self, name: str) -> tuple[str, ...]:
         """The options which names below this one meet (CHILDINFO), of those that are not listed themselves.
 
         RFC 5258 §3.5: servers should suppress what the client finds in other lines of the reply.
         """
-        if self._below is None:
-            below: dict[str, set[str]] = {}
-            for inferior in self._mailboxes.keys() | self._subscribed:
-                met = {option for option in self._options if self._meets(inferior, option)}
-                if met == self._options and not self._listed(inferior):
-                    for level in _levels(inferior):
-                        below.setdefault(level, set()).update(met)
-            self._below = below
-        return tuple(sorted(self._below.get(name, ())))
+        met = self._below.get(name)
+        return tuple(sorted(met)) if met else ()
 
 
 def _attributes(mailbox: Mailbox | None, has_children: bool) -> list[str]:
@@ -147,5 +181,11 @@ def _levels(name: str) -> Iterable[str]:
         at = name.find(DELIMITER, at + 1)
 
 
-def _parents(names: Iterable[str]) -> frozenset[str]:
-    return frozenset(level for name in names for level in _levels(name))
+def _levels_above(names: Collection[str]) -> Steps[set[str]]:
+    """The names above any of these."""
+    above: set[str] = set()
+    for place, name in enumerate(names):
+        if place % _NAMES_A_STEP == 0:
+            yield
+        above.update(_levels(name))
+    return above
