@@ -25,6 +25,8 @@ class StagedContent:
     structure: MessageStructure
     tail: bytes = field(repr=False)
     chunks_written: int = 0
+    extra_octets: int | None = None
+    """Octets that CRLF at the end of every line adds; None: nobody counted."""
 
 
 class IContentWriter(Interface):

@@ -47,6 +47,7 @@ class Column(enum.Enum):
     INTERNAL_DATE = "internal_date"  # float, POSIX seconds (UTC)
     SAVE_DATE = "save_date"  # float, POSIX seconds (UTC)
     SIZE = "size"  # int, octets, prefix included
+    EXTRA_OCTETS = "extra_octets"  # int | None: octets that CRLF at the end of every line adds; None: nobody counted
     CONTENT_ID = "content_id"  # int: equal for copies; with PREFIX the identity of the octets
     PREFIX = "prefix"  # bytes: header lines of this copy alone, before the shared octets
     HEADER_SIZE = "header_size"  # int: octets of the shared header with its empty line, prefix not counted

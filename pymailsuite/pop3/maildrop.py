@@ -24,6 +24,9 @@ _RENEWALS: Final = 3
 """How often a lease is renewed within its time: twice it may fail before another session can take the maildrop."""
 
 
+_COLUMNS: Final = (Column.UID, Column.SIZE, Column.EXTRA_OCTETS)
+
+
 class Maildrop:
     """A mailbox as it was when the account's lock was taken. Made by :func:`open_maildrop`.
 
@@ -48,15 +51,13 @@ class Maildrop:
         await self._lock()
         try:
             mailbox: Mailbox = await self._mail.mailbox(name)
-            uids, sizes = await self._mail.read_messages(
-                mailbox.mailbox_id, ALL_UIDS, (Column.UID, Column.SIZE), _columns
-            )
+            uids, sizes, extra = await self._mail.read_messages(mailbox.mailbox_id, ALL_UIDS, _COLUMNS, _columns)
         except BaseException:
             # Whatever ended this, cancellation too: nobody would give the lock back later.
             self.abandon()
             raise
         self._mailbox_id = mailbox.mailbox_id
-        self.listing = Listing(mailbox.uid_validity, uids, sizes)
+        self.listing = Listing(mailbox.uid_validity, uids, sizes, extra)
         self._read_ahead = ReadAhead(self._mail, mailbox.mailbox_id, self.listing, read_ahead)
 
     async def _lock(self) -> None:
@@ -134,9 +135,11 @@ class Maildrop:
             )
 
 
-def _columns(rows: Sequence[MessageRow]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    uids, sizes = zip(*rows, strict=True) if rows else ((), ())
-    return uids, sizes
+def _columns(rows: Sequence[MessageRow]) -> tuple[tuple[int, ...], tuple[int, ...], dict[int, int | None]]:
+    uids, sizes, extras = zip(*rows, strict=True) if rows else ((), (), ())
+    if extras.count(0) == len(extras):
+        return uids, sizes, {}
+    return uids, sizes, {index: extra for index, extra in enumerate(extras) if extra != 0}
 
 
 async def open_maildrop(

@@ -23,7 +23,6 @@ from pymailsuite.pop3.login_delay import LoginDelay
 from pymailsuite.pop3.maildrop import Maildrop, open_maildrop
 from pymailsuite.pop3.requests import BeginTls, CloseMaildrop, HoldBack, LogIn, ReadMessage, Request, Service
 from pymailsuite.pop3.session import Pop3Session, State
-from pymailsuite.pop3.top import TopCutter
 from pymailsuite.values import Peer
 from pymailsuite.wire.lines import LineBuffer, LineTooLong
 from pymailsuite.wire.pull import PullingProtocol, nothing_more
@@ -65,7 +64,8 @@ class Pop3Protocol(PullingProtocol[Request]):
         self._portal = portal
         self._login_delay = login_delay
         self._tls_context = tls_context
-        self._lines = LineBuffer(service.settings.line)
+        # Departs from RFC 1939 §3: people type into a connection, and their lines end with LF alone.
+        self._lines = LineBuffer(service.settings.line, bare_lf=True)
         self._session: Pop3Session | None = None
         self._maildrop: Maildrop | None = None
         self._logout: Callable[[], object] | None = None
@@ -127,7 +127,7 @@ class Pop3Protocol(PullingProtocol[Request]):
 
     def turn_failed(self, failure: Failure) -> None:
         """The conversation may be out of step: end it politely."""
-        if self._session is None or self.closing:
+        if self._session is None or self.closing or self._session.mid_message:
             self.abort()
             return
         self._session.failed()
@@ -329,7 +329,6 @@ class Pop3Protocol(PullingProtocol[Request]):
         """Send a message in pieces; False if not all of it was there to be sent."""
         session = self.session
         size = maildrop.listing.sizes[request.index]
-        cutter = None if request.lines is None else TopCutter(request.lines)
         position = 0
         while position < size:
             try:
@@ -346,10 +345,9 @@ class Pop3Protocol(PullingProtocol[Request]):
             if not piece or self.closing:
                 return False
             if position == 0:
-                session.message_begun(size)
+                session.message_begun()
             position += len(piece)
-            session.message_piece(piece if cutter is None else cutter.cut(piece))
-            if cutter is not None and cutter.complete:
+            if session.message_piece(piece):
                 break
             self._hand_on(session)
             drained = self.drained()

@@ -32,12 +32,24 @@ class Service:
 class Listing:
     """A maildrop as it was at login: what message number N is does not change within a session (RFC 1939 §4).
 
-    ``uids`` and ``sizes`` (octets) go by message number less one.
+    ``uids`` and ``sizes`` (octets as they are stored) go by message number less one. ``extra`` are the octets beyond
+    those that a message has as it is sent, by the same number; None where nobody has counted them. Most have none and
+    are not named.
     """
 
     uid_validity: int
     uids: Sequence[int] = field(repr=False)
     sizes: Sequence[int] = field(repr=False)
+    extra: Mapping[int, int | None] = field(factory=dict, repr=False)
+
+    def sent_sizes(self) -> Sequence[int]:
+        """Octets of each message as it is sent (RFC 1939 §11), as far as they are known."""
+        if not self.extra:
+            return self.sizes
+        sizes = list(self.sizes)
+        for index, extra in self.extra.items():
+            sizes[index] += extra or 0
+        return sizes
 
 
 @frozen

@@ -8,7 +8,7 @@ replies stay in the order of their commands (PIPELINING, RFC 2449 §6.8). Deleti
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from attrs import evolve, frozen
@@ -41,6 +41,7 @@ from pymailsuite.sasl import (
 )
 from pymailsuite.values import UidSet
 from pymailsuite.wire.dots import DotEncoder, dot_stuff
+from pymailsuite.wire.line_ends import LineEndEncoder, with_crlf
 
 _LONGEST_DELAY: Final = 16
 """How many times the delay of the first wrong login a later one may wait."""
@@ -80,6 +81,7 @@ class Pop3Session:
         self._failed_logins = 0
         self._bad_commands = 0
         self._listing = Listing(0, (), ())
+        self._sizes: Sequence[int] = ()
         self._deleted: set[int] = set()
         self._count = 0
         self._octets = 0
@@ -87,6 +89,10 @@ class Pop3Session:
         self._listings: dict[bytes, bytes] = {}
         self._reading: ReadMessage | None = None
         self._encoder = DotEncoder()
+        self._line_ends: LineEndEncoder | None = None
+        self._cutter: TopCutter | None = None
+        self.mid_message = False
+        """A message is being sent in pieces: the client takes whatever comes now for a part of it."""
 
     # --- the connection
 
@@ -116,7 +122,8 @@ class Pop3Session:
         self._close_with(err("lost the lock of the maildrop", "SYS/TEMP"))
 
     def _close_with(self, octets: bytes) -> None:
-        self._say(octets)
+        if not self.mid_message:
+            self._say(octets)
         self.ended = True
 
     def _say(self, octets: bytes) -> None:
@@ -334,6 +341,7 @@ class Pop3Session:
         self.state = State.TRANSACTION
         self.login_name = login_name
         self._listing = listing
+        self._sizes = listing.sent_sizes()
         self._reset_marks()
         self.notes.append(Note("pop3.logged_in", {"login_name": login_name, "messages": self._count}))
         self._good(ok(f"maildrop has {replies.messages(self._count, self._octets)}"))
@@ -344,7 +352,7 @@ class Pop3Session:
         self._deleted.clear()
         self._listings.clear()
         self._count = len(self._listing.uids)
-        self._octets = sum(self._listing.sizes)
+        self._octets = sum(self._sizes)
 
     def _index(self, number: int) -> int:
         """The message's place in the listing. PeerError if there is none of that number or it is marked deleted."""
@@ -361,7 +369,7 @@ class Pop3Session:
     def _list(self, argument: bytes) -> None:
         numbers = parse_numbers(argument, 0, 1)
         if numbers:
-            self._good(ok(f"{numbers[0]} {self._listing.sizes[self._index(numbers[0])]}"))
+            self._good(ok(f"{numbers[0]} {self._sizes[self._index(numbers[0])]}"))
             return
         self._good(self._listing_of(b"LIST"))
 
@@ -379,7 +387,7 @@ class Pop3Session:
         if known is not None:
             return known
         listing, deleted = self._listing, self._deleted
-        column = listing.sizes if keyword == b"LIST" else listing.uids
+        column = self._sizes if keyword == b"LIST" else listing.uids
         if deleted:
             present = [index for index in range(len(column)) if index not in deleted]
             numbers, values = [index + 1 for index in present], [column[index] for index in present]
@@ -399,7 +407,7 @@ class Pop3Session:
         self._deleted.add(index)
         self._listings.clear()
         self._count -= 1
-        self._octets -= self._listing.sizes[index]
+        self._octets -= self._sizes[index]
         self._good(ok(f"message {number} deleted"))
 
     def _rset(self, argument: bytes) -> None:
@@ -426,6 +434,8 @@ class Pop3Session:
         reading = self._reading
         assert reading is not None, "a message was asked for"
         self._bad_commands = 0
+        if reading.index in self._listing.extra:
+            octets = with_crlf(octets)
         if reading.lines is None:
             self._retrieved += 1
             self.outgoing.append(b"+OK %d octets\r\n" % len(octets))
@@ -439,21 +449,35 @@ class Pop3Session:
             self.outgoing.append(octets)
             self.outgoing.append(replies.END)
 
-    def message_begun(self, size: int) -> None:
-        """A message of ``size`` octets follows in pieces."""
-        assert self._reading is not None, "a message was asked for"
+    def message_begun(self) -> None:
+        """A message follows in pieces."""
+        reading = self._reading
+        assert reading is not None, "a message was asked for"
         self._encoder = DotEncoder()
-        self._good(ok(f"{size} octets" if self._reading.lines is None else "top of message follows"))
+        self._line_ends = LineEndEncoder() if reading.index in self._listing.extra else None
+        self._cutter = None if reading.lines is None else TopCutter(reading.lines)
+        size = self._sizes[reading.index]
+        self._good(ok(f"{size} octets" if reading.lines is None else "top of message follows"))
+        self.mid_message = True
 
-    def message_piece(self, octets: bytes) -> None:
-        """The next piece of it, already cut for TOP."""
+    def message_piece(self, octets: bytes) -> bool:
+        """The next piece of it; True if that is all the client wants."""
+        if self._line_ends is not None:
+            octets = self._line_ends.encode(octets)
+        if self._cutter is not None:
+            octets = self._cutter.cut(octets)
         self.outgoing.append(self._encoder.encode(octets))
+        return self._cutter is not None and self._cutter.complete
 
     def message_ended(self) -> None:
         """That was all."""
-        if self._reading is not None and self._reading.lines is None:
+        if self._line_ends is not None:
+            octets = self._line_ends.finish()
+            self.outgoing.append(self._encoder.encode(octets if self._cutter is None else self._cutter.cut(octets)))
+        if self._cutter is None:
             self._retrieved += 1
         self.outgoing.append(self._encoder.finish())
+        self.mid_message = False
 
     def message_refused(self, error: MailError) -> None:
         """It cannot be read; nothing of it was sent."""

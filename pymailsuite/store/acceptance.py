@@ -26,8 +26,8 @@ from pymailsuite.values import INBOX, AccountId, Address, ContentId, MailboxId, 
 NO_DUE = 1e300
 """Later than any attempt: an entry that waits for nobody."""
 
-Copy = tuple[Delivery, ContentId, int]
-"""A local copy, of which content, and that content's size."""
+Copy = tuple[Delivery, ContentId, int, int | None]
+"""A local copy, of which content, and that content's size and extra octets."""
 
 
 def accept_txn(txn: Transaction, items: Sequence[tuple[Acceptance, float]]) -> list[QueueId]:
@@ -40,7 +40,9 @@ def accept_txn(txn: Transaction, items: Sequence[tuple[Acceptance, float]]) -> l
     for acceptance, _ in items:
         content = acceptance.content
         contents.append((content, len(acceptance.deliveries) + bool(acceptance.relays)))
-        copies += [(delivery, content.content_id, content.size) for delivery in acceptance.deliveries]
+        copies += [
+            (delivery, content.content_id, content.size, content.extra_octets) for delivery in acceptance.deliveries
+        ]
     now = items[-1][1]
     insert_contents_txn(txn, contents, now)
     deliver_txn(txn, copies, now)
@@ -55,14 +57,14 @@ def deliver_txn(txn: Transaction, copies: Sequence[Copy], now: float) -> None:
     """Put copies into mailboxes; the references to their contents are the caller's."""
     if not copies:
         return
-    modseqs = _advance_all_txn(txn, sorted({delivery.account_id for delivery, _, _ in copies}))
+    modseqs = _advance_all_txn(txn, sorted({delivery.account_id for delivery, *_ in copies}))
     arriving: dict[tuple[AccountId, MailboxId], list[Copy]] = {}
     for copy in copies:
         delivery = copy[0]
         mailbox_id = _target_txn(txn, delivery)
         arriving.setdefault((delivery.account_id, mailbox_id), []).append(copy)
     sizes = {
-        key: [(int(delivery.flags.system), len(delivery.prefix) + size) for delivery, _, size in arrived]
+        key: [(int(delivery.flags.system), len(delivery.prefix) + size) for delivery, _, size, _ in arrived]
         for key, arrived in arriving.items()
     }
     arrivals = arrive_everywhere_txn(
@@ -76,13 +78,12 @@ def deliver_txn(txn: Transaction, copies: Sequence[Copy], now: float) -> None:
     for key, arrived in arriving.items():
         account_id, mailbox_id = key
         modseq, first_uid = modseqs[account_id], arrivals[key].first_uid
-        for uid, (delivery, content_id, _), (flags, size) in zip(
+        for uid, (delivery, content_id, _, extra), (flags, size) in zip(
             range(first_uid, first_uid + len(arrived)), arrived, sizes[key], strict=True
         ):
             keywords = keyword_text(delivery.flags.keywords) if delivery.flags.keywords else ""
-            rows.append(
-                (account_id, mailbox_id, uid, flags, keywords, modseq, content_id, size, now, now, delivery.prefix)
-            )
+            row = (account_id, mailbox_id, uid, flags, keywords, modseq, content_id, size, now, now, delivery.prefix)
+            rows.append((*row, extra))
     txn.insert("messages", MESSAGE_COLUMNS, rows)
     for account_id, modseq in modseqs.items():
         txn.announce(account_id, modseq)

@@ -19,6 +19,7 @@ from pymailsuite.message.structure import MessageStructure
 from pymailsuite.store.database import Database
 from pymailsuite.store.transaction import Transaction
 from pymailsuite.values import MAX_CHUNK, ContentId
+from pymailsuite.wire.line_ends import ExtraOctets
 
 log = Logger()
 
@@ -51,6 +52,7 @@ class ContentWriter:
         self._scanner: Scanner | None = None
         self._clock = clock
         self._digest = sha256()
+        self._extra = ExtraOctets()
         self._pieces: list[bytes] = []
         self._held = 0
         self._chunks = 0
@@ -86,6 +88,7 @@ class ContentWriter:
         while len(last) > room:
             chunk = b"".join((*self._pieces, last[:room]))
             self._scanner.feed(chunk)
+            self._extra.feed(chunk)
             self._stage(chunk)
             self._pieces.clear()
             last, room = last[room:], MAX_CHUNK
@@ -147,8 +150,17 @@ class ContentWriter:
         except Exception:
             finished.errback(Failure())
             return
+        self._extra.feed(tail)
         finished.callback(
-            StagedContent(self.content_id, self.size, self._digest.digest(), structure, tail, self._chunks)
+            StagedContent(
+                self.content_id,
+                self.size,
+                self._digest.digest(),
+                structure,
+                tail,
+                self._chunks,
+                self._extra.finish(),
+            )
         )
 
     def abort(self) -> None:
@@ -185,7 +197,7 @@ def insert_contents_txn(txn: Transaction, contents: Sequence[tuple[StagedContent
     """Make staged contents real, each with its number of references."""
     txn.insert(
         "contents",
-        "content_id, refs, size, header_size, created_at, digest, envelope, body, bodystructure, parts",
+        "content_id, refs, size, header_size, created_at, digest, envelope, body, bodystructure, parts, extra_octets",
         [
             (
                 content.content_id,
@@ -198,6 +210,7 @@ def insert_contents_txn(txn: Transaction, contents: Sequence[tuple[StagedContent
                 content.structure.body,
                 content.structure.bodystructure,
                 content.structure.parts,
+                content.extra_octets,
             )
             for content, refs in contents
         ],

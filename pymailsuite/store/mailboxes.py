@@ -214,9 +214,9 @@ def delete_mailbox_txn(txn: Transaction, account_id: AccountId, name: str, now: 
     if mailbox.selectable:
         txn.execute(
             "INSERT INTO expunged (account_id, mailbox_id, uid, system_flags, keywords, modseq, content_id, size,"
-            " internal_date, save_date, prefix, expunged_at)"
+            " internal_date, save_date, prefix, extra_octets, expunged_at)"
             " SELECT account_id, mailbox_id, uid, system_flags, keywords, ?, content_id, size, internal_date,"
-            " save_date, prefix, ? FROM messages WHERE account_id = ? AND mailbox_id = ?",
+            " save_date, prefix, extra_octets, ? FROM messages WHERE account_id = ? AND mailbox_id = ?",
             (modseq, now, account_id, mailbox.mailbox_id),
         )
         txn.execute("DELETE FROM messages WHERE account_id = ? AND mailbox_id = ?", (account_id, mailbox.mailbox_id))

@@ -40,10 +40,11 @@ _SEEN, _DELETED = int(SystemFlag.SEEN), int(SystemFlag.DELETED)
 _FLAG_COLUMNS = "uid, system_flags, keywords, modseq"
 _EXPUNGED_COLUMNS = (
     "account_id, mailbox_id, uid, system_flags, keywords, modseq, content_id, size, internal_date, save_date, prefix,"
-    " expunged_at"
+    " extra_octets, expunged_at"
 )
 MESSAGE_COLUMNS = (
-    "account_id, mailbox_id, uid, system_flags, keywords, modseq, content_id, size, internal_date, save_date, prefix"
+    "account_id, mailbox_id, uid, system_flags, keywords, modseq, content_id, size, internal_date, save_date, prefix,"
+    " extra_octets"
 )
 
 
@@ -198,7 +199,7 @@ def remove_messages_txn(
         where = f"WHERE account_id = ? AND mailbox_id = ? AND {condition}{also}"
         txn.execute(
             f"INSERT INTO expunged ({_EXPUNGED_COLUMNS}) SELECT account_id, mailbox_id, uid, system_flags, keywords, ?,"
-            f" content_id, size, internal_date, save_date, prefix, ? FROM messages {where}",
+            f" content_id, size, internal_date, save_date, prefix, extra_octets, ? FROM messages {where}",
             [modseq, now, account_id, mailbox_id, *values],
         )
         gone += txn.rows(
@@ -220,7 +221,7 @@ def move_txn(
         where = f"WHERE account_id = ? AND mailbox_id = ? AND {condition}"
         txn.execute(
             f"INSERT INTO expunged ({_EXPUNGED_COLUMNS}) SELECT account_id, mailbox_id, uid, system_flags, '', ?, NULL,"
-            f" size, internal_date, save_date, prefix, ? FROM messages {where}",
+            f" size, internal_date, save_date, prefix, extra_octets, ? FROM messages {where}",
             [modseq, now, account_id, mailbox_id, *values],
         )
         txn.execute(f"DELETE FROM messages {where}", [account_id, mailbox_id, *values])
@@ -261,7 +262,7 @@ def _copy_rows_txn(
     mailbox = open_mailbox_txn(txn, account_id, target)
     rows = rows_of_txn(
         txn,
-        "SELECT uid, system_flags, keywords, content_id, size, internal_date, prefix FROM messages",
+        "SELECT uid, system_flags, keywords, content_id, size, internal_date, prefix, extra_octets FROM messages",
         account_id,
         mailbox_id,
         uids,
@@ -274,8 +275,11 @@ def _copy_rows_txn(
         "messages",
         MESSAGE_COLUMNS,
         [
-            (account_id, mailbox.mailbox_id, uid, flags, keywords, modseq, content_id, size, internal_date, now, prefix)
-            for uid, (_, flags, keywords, content_id, size, internal_date, prefix) in enumerate(
+            (
+                *(account_id, mailbox.mailbox_id, uid, flags, keywords, modseq, content_id, size),
+                *(internal_date, now, prefix, extra_octets),
+            )
+            for uid, (_, flags, keywords, content_id, size, internal_date, prefix, extra_octets) in enumerate(
                 rows, arrivals.first_uid
             )
         ],
@@ -314,6 +318,7 @@ def append_txn(
                 now if message.internal_date is None else message.internal_date,
                 now,
                 b"",
+                message.content.extra_octets,
             )
             for uid, message in enumerate(messages, arrivals.first_uid)
         ],

@@ -253,9 +253,11 @@ class QueueStore:
             self._note_outcomes_txn(txn, content_id, by_id[content_id])
         for content_id, settlement in by_id.items():
             if settlement.deliveries:
-                size = txn.value("SELECT size FROM contents WHERE content_id = ?", (content_id,))
+                row = txn.row("SELECT size, extra_octets FROM contents WHERE content_id = ?", (content_id,))
+                assert row is not None
+                size, extra = row
                 change_refs_txn(txn, {content_id: len(settlement.deliveries)})
-                copies = [(delivery, content_id, size) for delivery in settlement.deliveries]
+                copies = [(delivery, content_id, size, extra) for delivery in settlement.deliveries]
                 deliver_txn(txn, copies, settlement.now)
         reports = [(one.report, one.now) for one in settlements if one.report is not None]
         if any(report.relays for report, _ in reports):

@@ -30,6 +30,7 @@ _EXPRESSIONS = {
     Column.INTERNAL_DATE: "m.internal_date",
     Column.SAVE_DATE: "m.save_date",
     Column.SIZE: "m.size",
+    Column.EXTRA_OCTETS: "m.extra_octets",
     Column.CONTENT_ID: "m.content_id",
     Column.PREFIX: "m.prefix",
     Column.HEADER_SIZE: "c.header_size",

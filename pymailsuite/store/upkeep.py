@@ -255,8 +255,8 @@ def _restore_txn(txn: Transaction, account_id: AccountId, since: float, mailbox:
         if wanted is not None and name != wanted:
             continue
         lost = txn.rows(
-            "SELECT e.uid, e.system_flags, e.keywords, e.content_id, e.size, e.internal_date, e.prefix, c.digest"
-            " FROM expunged e JOIN contents c ON c.content_id = e.content_id"
+            "SELECT e.uid, e.system_flags, e.keywords, e.content_id, e.size, e.extra_octets, e.internal_date, e.prefix,"
+            " c.digest FROM expunged e JOIN contents c ON c.content_id = e.content_id"
             " WHERE e.account_id = ? AND e.mailbox_id = ? AND e.expunged_at > ? ORDER BY e.uid",
             (account_id, mailbox_id, since),
         )
@@ -275,8 +275,11 @@ def _restore_txn(txn: Transaction, account_id: AccountId, since: float, mailbox:
             "messages",
             MESSAGE_COLUMNS,
             [
-                (account_id, target.mailbox_id, uid, flags, row[2], modseq, row[3], row[4], row[5], now, row[6])
-                for uid, flags, row in zip(
+                (
+                    *(account_id, target.mailbox_id, uid, flags, keywords, modseq, content_id, size),
+                    *(internal_date, now, prefix, extra_octets),
+                )
+                for uid, flags, (_, _, keywords, content_id, size, extra_octets, internal_date, prefix, _) in zip(
                     range(arrivals.first_uid, arrivals.first_uid + len(rows)), kept, rows, strict=True
                 )
             ],

@@ -141,7 +141,7 @@ class CoreConversation:
         self.world = world
         service = Service(world.settings, HOST, True, mechanisms)
         self.session = Pop3Session(service, secure=False, loopback=True)
-        self.lines = LineBuffer(world.settings.line)
+        self.lines = LineBuffer(world.settings.line, bare_lf=True)
         self.maildrop = None
         self.sent = b""
         self.session.greet()

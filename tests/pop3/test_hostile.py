@@ -39,7 +39,7 @@ class FuzzTests(SynchronousTestCase):
         for line in lines:
             if conversation.ended():
                 break
-            line = line.replace(b"\r\n", b"")
+            line = line.replace(b"\n", b"")
             conversation.receive(line + b"\r\n")
             # STLS throws away what follows; a line that is only the tail of a CRLF has none.
             reply = conversation.output()

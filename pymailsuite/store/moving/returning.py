@@ -53,6 +53,7 @@ class _Lost:
     size: int
     internal_date: float
     prefix: bytes
+    extra_octets: int | None
 
 
 class Returning:
@@ -138,6 +139,8 @@ class Returning:
                         row["size"],
                         row["internal_date"],
                         row["prefix"],
+                        # A backup may be older than the column.
+                        row.get("extra_octets"),
                     )
                 )
         return found
@@ -360,7 +363,7 @@ def _insert_messages_txn(
         [
             (
                 *(account_id, mailbox_id, uid, message.flags, message.keywords, modseq, content_id, message.size),
-                *(message.internal_date, now, message.prefix),
+                *(message.internal_date, now, message.prefix, message.extra_octets),
             )
             for uid, (message, content_id) in enumerate(messages, arrivals.first_uid)
         ],
