@@ -1,4 +1,4 @@
-# make run    a mail server to try out, on loopback
+# make run    a mail server to try out, on loopback (DIR=dev-data PORT_BASE=2000)
 # make test   everything the tests need, then all tests
 # make test-oldest   the tests again, with the oldest releases of the dependencies that setup.cfg allows
 # make check  style, types, documentation, packaging
@@ -9,6 +9,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 DIR ?= dev-data
+PORT_BASE ?= 2000
 JOBS ?= 2
 OLDEST := .venv-oldest
 # What is tested on PostgreSQL again.
@@ -18,7 +19,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --qui
 .PHONY: run demo test test-oldest check docs generate clean
 
 run: $(VENV)/.for-run
-	@exec $(BIN)/pymailsuite dev --dir $(DIR)
+	@exec $(BIN)/pymailsuite dev --dir $(DIR) --port-base $(PORT_BASE)
 
 demo: $(VENV)/.for-run
 	@exec $(BIN)/pymailsuite demo

@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import re
+import stat
 import time
 from collections.abc import Callable
 from functools import lru_cache
@@ -25,6 +26,7 @@ from zope.interface import implementer
 from pymailsuite.config.sections.log import LogSettings
 
 _STDERR: Final = 2
+_LOG_MODE: Final = 0o640
 
 # What twisted.python.log puts into the events of code that still uses it; log_format has it all.
 _LEGACY_FIELDS: Final = frozenset(
@@ -85,7 +87,8 @@ def _can_be_locked(fd: int) -> bool:
 class LogFile:
     """A file that is appended to, and opened anew once it was moved away or removed (looked at once a second).
 
-    ``owner`` (uid, gid) is given the file, so that it can be opened anew after privileges were dropped.
+    A new file has the mode of the one that was moved away. ``owner`` (uid, gid) is given the file, so that it can be
+    opened anew after privileges were dropped.
     """
 
     _LOOK_EVERY_S: Final = 1.0
@@ -99,8 +102,15 @@ class LogFile:
 
     def _open(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-        fd = os.open(self._path, flags, 0o640)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
+        try:
+            fd = os.open(self._path, flags | os.O_CREAT | os.O_EXCL, _LOG_MODE)
+        except FileExistsError:
+            # Ours from before, or made by whoever moved the last one away, with the mode that is wanted.
+            fd = os.open(self._path, flags | os.O_CREAT, _LOG_MODE)
+        else:
+            if self._fd >= 0:
+                os.fchmod(fd, stat.S_IMODE(os.fstat(self._fd).st_mode))
         if self._owner is not None and os.geteuid() == 0:
             os.fchown(fd, *self._owner)
         if self._fd >= 0:

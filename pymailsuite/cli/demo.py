@@ -14,7 +14,6 @@ import os
 import poplib
 import re
 import smtplib
-import socket
 import ssl
 import subprocess
 import sys
@@ -27,7 +26,7 @@ from typing import Any, Final
 
 import click
 
-from pymailsuite.cli.dev import STANDARD_PORTS, SampleAccount
+from pymailsuite.cli.dev import STANDARD_PORTS, SampleAccount, free_port_base
 
 _HOST: Final = "127.0.0.1"
 _READY_TIMEOUT_S: Final = 60.0
@@ -45,28 +44,22 @@ class DemoFailed(Exception):
     """Something was not as it should be."""
 
 
-def free_port_base() -> int:
-    """A number N for which every N + standard port is free on loopback just now."""
+def demo_port_base() -> int:
+    """A number N for which every N + standard port is free on loopback just now. DemoFailed if there is none."""
     # Below the ports the system gives to clients; from a start of our own, so that two demonstrations rarely meet.
     bases = range(10_000, 31_000, 100)
     start = os.getpid() % len(bases)
-    for base in itertools.chain(bases[start:], bases[:start]):
-        with contextlib.ExitStack() as stack:
-            try:
-                for port in STANDARD_PORTS.values():
-                    probe = stack.enter_context(socket.socket())
-                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                    probe.bind((_HOST, base + port))
-            except OSError:
-                continue
-            return base
-    raise DemoFailed("no free ports")
+    base = free_port_base(itertools.chain(bases[start:], bases[:start]))
+    if base is None:
+        raise DemoFailed("no free ports")
+    return base
 
 
 @contextlib.contextmanager
 def running_server(directory: Path, port_base: int) -> Iterator[None]:
     """``pymailsuite dev`` in a process of its own, ready. DemoFailed with its log if it does not come up."""
     command = [sys.executable, "-m", "pymailsuite", "dev", "--dir", str(directory), "--port-base", str(port_base)]
+    command += ["--log", "-"]
     for account in (_SENDER, _RECEIVER):
         command += ["--account", f"{account.login_name}:{account.password}"]
     server_log = directory / "log"
@@ -265,7 +258,7 @@ def demo() -> None:
     """
     try:
         with tempfile.TemporaryDirectory(prefix="pymailsuite-demo-") as folder:
-            port_base = free_port_base()
+            port_base = demo_port_base()
             with running_server(Path(folder), port_base):
                 demonstrate(port_base)
     except (DemoFailed, OSError, smtplib.SMTPException, imaplib.IMAP4.error, poplib.error_proto) as failure:

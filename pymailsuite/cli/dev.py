@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import secrets
+import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,6 +49,9 @@ _ABOUT: Final = {
 }
 
 _SAMPLE_NAMES: Final = ("alice", "bob")
+
+_OTHER_BASES: Final = range(4000, 60000, 1000)
+"""To choose from where another one is in use."""
 
 
 @frozen
@@ -91,6 +97,7 @@ def configuration(
     store: str = "",
     workers: int | str = 1,
     proxy_protocol: bool = False,
+    log: str = "",
 ) -> dict[str, dict[str, Any]]:
     """The tables of the configuration file: loopback only, each port ``port_base`` plus its standard number."""
     tables: dict[str, dict[str, Any]] = {
@@ -118,7 +125,50 @@ def configuration(
         tables.setdefault("smtp", {})["proxy_protocol"] = ["127.0.0.0/8", "::1/128"]
     if store:
         tables["store"] = {"url": store}
+    if log:
+        tables["log"] = {"file": log}
     return tables
+
+
+def free_port_base(bases: Iterable[int]) -> int | None:
+    """The first number N of these for which every N + standard port is free on loopback just now."""
+    for base in bases:
+        with contextlib.ExitStack() as stack:
+            try:
+                for port in STANDARD_PORTS.values():
+                    probe = stack.enter_context(socket.socket())
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    probe.bind(("127.0.0.1", base + port))
+            except OSError:
+                continue
+            return base
+    return None
+
+
+def take_folder(directory: Path) -> None:
+    """Keep the folder for this process and what it becomes. ClickException if a server runs from it already."""
+    lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        free = free_port_base(_OTHER_BASES)
+        other = f"{directory.name}-2"
+        raise click.ClickException(
+            f"a server is running from {directory} already; for another one beside it:"
+            f" make run DIR={other} PORT_BASE={free} (pymailsuite dev --dir {other} --port-base {free})"
+        ) from None
+    # Not closed by exec: the lock is held as long as the server runs.
+    os.set_inheritable(lock, True)
+
+
+def look_at_ports(port_base: int) -> None:
+    """ClickException if a port is in use, with a base that is free."""
+    if free_port_base([port_base]) is None:
+        free = free_port_base(_OTHER_BASES)
+        raise click.ClickException(
+            f"a port of {port_base} + {', '.join(map(str, STANDARD_PORTS.values()))} is in use; these are free:"
+            f" make run PORT_BASE={free} (pymailsuite dev --port-base {free})"
+        )
 
 
 def toml_text(tables: Mapping[str, Mapping[str, Any]]) -> str:
@@ -143,30 +193,43 @@ def sample_accounts(directory: Path, domain: str) -> list[SampleAccount]:
     return [SampleAccount(name, passwords[name]) for name in names]
 
 
-async def prepare_store(store: IMailStore, settings: Settings, accounts: Sequence[SampleAccount]) -> None:
-    """Create what is missing: domains and accounts; an account that is there gets the password that was asked for."""
+async def prepare_store(store: IMailStore, settings: Settings, accounts: Sequence[SampleAccount]) -> list[str]:
+    """Create what is missing: domains and accounts. The names of accounts that are there with another password, which
+    they keep: somebody may have set it."""
     for name in settings.server.domains:
         if await store.directory.domain(name) is None:
             await store.directory.add_domain(name)
     hashes = PasswordHashes(settings.auth)
+    kept = []
     for account in accounts:
         try:
             await store.directory.add_account(account.login_name, hashes.hash(account.password), "")
         except AlreadyExists:
             found = await store.directory.credentials(account.login_name)
             if not hashes.verify(found.password_hash, account.password.encode()):
-                await store.directory.set_password_hash(found.account.account_id, hashes.hash(account.password))
+                kept.append(account.login_name)
+    return kept
 
 
-def introduction(config_file: Path, port_base: int, accounts: Sequence[SampleAccount]) -> str:
-    """What is where, who may log in, and what to try next."""
+def introduction(
+    config_file: Path, port_base: int, accounts: Sequence[SampleAccount], kept: Sequence[str] = (), log: str = ""
+) -> str:
+    """What is where, who may log in, and what to try next. ``kept`` are accounts with a password of their own."""
     ports = {service: port_base + port for service, port in STANDARD_PORTS.items()}
     sender, receiver = accounts[0], accounts[-1]
     login = f"--user '{receiver.login_name}:{receiver.password}'"
     lines = [f"pymailsuite {__version__}, configured by {config_file}", ""]
     lines += [f"  127.0.0.1:{ports[service]:<6}{service:<12}  {_ABOUT[service]}" for service in STANDARD_PORTS]
     lines += ["", "Accounts:"]
-    lines += [f"  {account.login_name}  password  {account.password}" for account in accounts]
+    lines += [
+        f"  {account.login_name}  keeps the password it has"
+        if account.login_name in kept
+        else f"  {account.login_name}  password  {account.password}"
+        for account in accounts
+    ]
+    lines += ["", "Commands work on it with:", f"  export PYMAILSUITE_CONFIG={config_file}"]
+    if log:
+        lines += ["", f"The log is in {log}"]
     lines += [
         "",
         "Send a message, read it by IMAP and by POP3:",
@@ -239,6 +302,7 @@ def twistd_command(config_file: Path) -> list[str]:
     is_flag=True,
     help="Expect a PROXY v1 or v2 header on the smtp port, so that a test can play any client address.",
 )
+@click.option("--log", default="", metavar="FILE", help="The log; - for standard error.  [default: log in the folder]")
 @json_option
 def dev(
     directory: Path,
@@ -251,6 +315,7 @@ def dev(
     store: str,
     workers: int | str,
     proxy_protocol: bool,
+    log: str,
     as_json: bool,
 ) -> None:
     """Run a server to try out, on loopback.
@@ -261,8 +326,11 @@ def dev(
     named = [*domains, *(account.login_name.rpartition("@")[2] for account in accounts)] or ["example.test"]
     all_domains = list(dict.fromkeys(named))
     directory = directory.absolute()
+    log = "" if log == "-" else str(Path(log).absolute() if log else directory / "log")
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        take_folder(directory)
+        look_at_ports(port_base)
         config_file = directory / "pymailsuite.toml"
         tables = configuration(
             directory,
@@ -274,22 +342,26 @@ def dev(
             store=store,
             workers=workers,
             proxy_protocol=proxy_protocol,
+            log=log,
         )
         config_file.write_text(toml_text(tables), encoding="utf-8")
         chosen = list(accounts) or sample_accounts(directory, all_domains[0])
     except OSError as error:
         raise click.ClickException(f"{directory}: {error.strerror or error}") from None
-    on_store(config_file, lambda opened, settings: prepare_store(opened, settings, chosen))
+    kept = on_store(config_file, lambda opened, settings: prepare_store(opened, settings, chosen))
     if as_json:
         print_json(
             {
                 "config": str(config_file),
                 "ports": {service: port_base + port for service, port in STANDARD_PORTS.items()},
-                "accounts": {account.login_name: account.password for account in chosen},
+                "accounts": {
+                    account.login_name: None if account.login_name in kept else account.password for account in chosen
+                },
+                "log": log,
             }
         )
     else:
-        click.echo(introduction(config_file, port_base, chosen))
+        click.echo(introduction(config_file, port_base, chosen, kept, log))
     command = twistd_command(config_file)
     sys.stdout.flush()
     os.execv(command[0], command)  # noqa: S606

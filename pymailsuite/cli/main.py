@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from collections.abc import Sequence
 from importlib import import_module
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -33,7 +36,32 @@ _NOUNS: Final = {
 
 
 class _Nouns(click.Group):
-    """A group whose commands are modules beside this one, each with its command under its own name."""
+    """A group whose commands are modules beside this one, each with its command under its own name.
+
+    With ``--json`` an error is a JSON object too, on standard error: ``{"error": TEXT, "exit_code": NUMBER}``.
+    """
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        arguments = list(sys.argv[1:] if args is None else args)
+        if not standalone_mode or "--json" not in arguments:
+            return super().main(arguments, prog_name, complete_var, standalone_mode, **extra)
+        try:
+            # What a command answers is nothing; ``--help`` and the like answer their exit code.
+            sys.exit(super().main(arguments, prog_name, complete_var, False, **extra) or 0)
+        except click.ClickException as error:
+            said = {"error": error.format_message(), "exit_code": error.exit_code}
+            click.echo(json.dumps(said, ensure_ascii=False), err=True)
+            sys.exit(error.exit_code)
+        except click.Abort:
+            click.echo(json.dumps({"error": "aborted", "exit_code": 1}), err=True)
+            sys.exit(1)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_NOUNS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 from twisted.internet.defer import Deferred
@@ -35,6 +35,10 @@ config_option = click.option(
 )
 
 
+_DEV_CONFIG: Final = Path("dev-data/pymailsuite.toml")
+"""What ``make run`` has written in the folder it was run from."""
+
+
 class ConfigFault(click.ClickException):
     """The configuration is wrong."""
 
@@ -46,7 +50,10 @@ def settings_of(config_file: Path) -> Settings:
     try:
         return load_settings(config_file)
     except ConfigError as error:
-        raise ConfigFault(error.public) from None
+        hint = ""
+        if not config_file.exists() and _DEV_CONFIG.exists():
+            hint = f"; that of the server that runs here is {_DEV_CONFIG}: --config FILE, or PYMAILSUITE_CONFIG=FILE"
+        raise ConfigFault(error.public + hint) from None
 
 
 def on_store(config_file: Path, operation: Callable[[IMailStore, Settings], Awaitable[T]]) -> T:

@@ -51,6 +51,10 @@ def _seconds_spent(rulings: Sequence[Ruling]) -> float:
     return sum(longest.values())
 
 
+def _standing(peer: Peer, submission: bool) -> Standing:
+    return submission or bool(peer.login), peer.trusted
+
+
 @implementer(IPolicyChain)
 class PolicyChain:
     """``installed`` is in the order in which objections are told. ``record``, if given, is told of every decision."""
@@ -78,13 +82,26 @@ class PolicyChain:
             (known, trusted): plan_for(self.installed, (known, trusted), self._deciding.tells_recipients_apart)
             for known, trusted in product((False, True), repeat=2)
         }
+        self._told: set[Standing] = set()
+        """Of whose peers the log has said which policies are not asked about them."""
 
     def stages_for(self, peer: Peer, submission: bool) -> frozenset[Stage]:
         """The stages at which anybody is to be asked about this peer."""
-        return self._plan_for(peer, submission).stages
+        plan = self._plan_for(peer, submission)
+        standing = _standing(peer, submission)
+        if plan.exempted and standing not in self._told:
+            self._told.add(standing)
+            log.info(
+                "{event}: {standing} clients, such as {peer_ip}, are not asked about by {policies}",
+                event="policy.exempt",
+                standing="logged-in" if submission or peer.login else "trusted",
+                peer_ip=peer.ip,
+                policies=", ".join(plan.exempted),
+            )
+        return plan.stages
 
     def _plan_for(self, peer: Peer, submission: bool) -> Plan:
-        return self._plans[submission or bool(peer.login), peer.trusted]
+        return self._plans[_standing(peer, submission)]
 
     def check(self, transaction: MailTransaction) -> Deferred[Decision]:
         """Ask the policies of the transaction's stage, within what the stages before have left of the budget."""

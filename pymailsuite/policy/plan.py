@@ -66,6 +66,8 @@ class Plan:
     taps: tuple[Installed, ...]
     stages: frozenset[Stage]
     records: tuple[IConnectionRecord, ...]
+    exempted: tuple[str, ...] = ()
+    """Policies that are not asked, since their settings exempt peers of this standing."""
 
 
 def plan_for(installed: Sequence[Installed], standing: Standing, tells_recipients_apart: bool) -> Plan:
@@ -83,7 +85,8 @@ def plan_for(installed: Sequence[Installed], standing: Standing, tells_recipient
     stages = {stage for stage, plan in by_stage.items() if plan.order}
     if tells_recipients_apart and not any(standing) and stages & {Stage.DATA, Stage.MESSAGE}:
         stages.add(Stage.RCPT)
-    return Plan(by_stage, taps, frozenset(stages), records)
+    exempted = tuple([one.policy.name for one in installed if one not in wanted])
+    return Plan(by_stage, taps, frozenset(stages), records, exempted)
 
 
 def _speaks_at(policy: IPolicy, stage: Stage) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -47,6 +48,14 @@ class ConfigTests(CommandCase):
         self.assertNotIn("hush", self.run_command("config", "show").stdout)
         self.assertNotIn("hush", self.run_command("config", "show", "--json").stdout)
 
+    def test_the_password_of_a_database_is_not_shown(self) -> None:
+        for url in ("postgresql://mail:hush@db.test/mail", "postgresql:///mail?host=db.test&password=hush&user=mail"):
+            self.config_file.write_text(f'{self.config_file.read_text()}[store]\nurl = "{url}"\n')
+            for shown in (self.run_command("config", "show"), self.run_command("config", "show", "--json")):
+                self.assertNotIn("hush", shown.stdout)
+                self.assertIn("db.test", shown.stdout)
+            self.config_file.write_text(self.config_file.read_text().partition("[store]")[0])
+
 
 class CommandTests(CommandCase):
     """All commands."""
@@ -62,6 +71,26 @@ class CommandTests(CommandCase):
 
     def test_an_unknown_noun_is_a_mistake(self) -> None:
         self.run_command("nonsense", code=2, config=False)
+
+    def test_errors_are_json_where_answers_are(self) -> None:
+        self.run_command("domain", "add", "x.test")
+        refused = self.run_command("domain", "add", "x.test", "--json", code=1)
+        self.assertEqual(refused.stdout, "")
+        said = json.loads(refused.stderr)
+        self.assertEqual((said["exit_code"], "x.test" in said["error"]), (1, True))
+        for mistake in (["domain", "add", "--json"], ["nonsense", "--json"], ["domain", "--json", "list"]):
+            self.assertEqual(json.loads(self.run_command(*mistake, code=2, config=False).stderr)["exit_code"], 2)
+        self.assertIn("Usage", self.run_command("domain", "add", "--json", "--help", config=False).stdout)
+
+    def test_the_configuration_of_a_server_that_runs_here_is_hinted_at(self) -> None:
+        here = os.getcwd()
+        self.addCleanup(os.chdir, here)
+        os.chdir(self.folder)
+        missing = ["domain", "list", "--config", "/nonexistent.toml"]
+        self.assertNotIn("dev-data", self.run_command(*missing, code=2, config=False).stderr)
+        (self.folder / "dev-data").mkdir()
+        (self.folder / "dev-data/pymailsuite.toml").touch()
+        self.assertIn("dev-data/pymailsuite.toml", self.run_command(*missing, code=2, config=False).stderr)
 
     def test_a_missing_configuration_is_named(self) -> None:
         result = self.run_command("domain", "list", "--config", str(self.folder / "no.toml"), code=2, config=False)

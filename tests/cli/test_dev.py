@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import re
+import socket
 from pathlib import Path
 from typing import Any
 
 import click
 
 from pymailsuite.cli import dev
-from pymailsuite.cli.demo import Dialogue, free_port_base, sample_message
-from pymailsuite.cli.dev import STANDARD_PORTS, SampleAccount, SampleAccountType, configuration, introduction, toml_text
+from pymailsuite.cli.demo import Dialogue, demo_port_base, sample_message
+from pymailsuite.cli.dev import (
+    STANDARD_PORTS,
+    SampleAccount,
+    SampleAccountType,
+    configuration,
+    free_port_base,
+    introduction,
+    take_folder,
+    toml_text,
+)
 from pymailsuite.config.loader import load_settings
 from pymailsuite.config.settings import Settings
 from tests.cli.base import CommandCase
@@ -56,10 +67,22 @@ class DevTests(CommandCase):
     def setUp(self) -> None:
         super().setUp()
         self.executed: list[list[str]] = []
+        self.locks: list[int] = []
+        self.patch(dev.os, "set_inheritable", lambda descriptor, _: self.locks.append(descriptor))
+        self.addCleanup(self.let_go)
+        # Whether ports are free is not what most are about.
+        self.look_at_ports = dev.look_at_ports
+        self.patch(dev, "look_at_ports", lambda base: None)
         self.patch(dev.os, "execv", lambda path, command: self.executed.append(command))
         self.config_file = self.folder / "dev" / "pymailsuite.toml"
 
+    def let_go(self) -> None:
+        """As the end of the server does."""
+        while self.locks:
+            os.close(self.locks.pop())
+
     def dev(self, *options: str) -> str:
+        self.let_go()
         directory = str(self.folder / "dev")
         return self.run_command("dev", "--dir", directory, *options, config=False).stdout
 
@@ -75,15 +98,39 @@ class DevTests(CommandCase):
         (account,) = self.on_store(lambda store: store.directory.accounts(None))
         self.assertEqual(account.login_name, "ann@second.test")
 
-    def test_an_account_that_is_there_gets_the_password_asked_for(self) -> None:
-        self.dev("--account", "ann@example.test:old")
+    def test_an_account_that_is_there_keeps_its_password(self) -> None:
+        self.assertIn("ann@example.test  password  old", self.dev("--account", "ann@example.test:old"))
         before = self.on_store(lambda store: store.directory.credentials("ann@example.test"))
-        self.dev("--account", "ann@example.test:old")
-        same = self.on_store(lambda store: store.directory.credentials("ann@example.test"))
-        self.assertEqual(same.password_hash, before.password_hash)
-        self.dev("--account", "ann@example.test:new")
+        said = self.dev("--account", "ann@example.test:new")
+        self.assertIn("ann@example.test  keeps the password it has", said)
         after = self.on_store(lambda store: store.directory.credentials("ann@example.test"))
-        self.assertNotEqual(after.password_hash, before.password_hash)
+        self.assertEqual(after.password_hash, before.password_hash)
+
+    def test_a_second_server_is_told_where_there_is_room(self) -> None:
+        self.patch(dev, "look_at_ports", self.look_at_ports)
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            base = str(taken.getsockname()[1] - STANDARD_PORTS["imap"])
+            refused = self.run_command(
+                "dev", "--dir", str(self.folder), "--port-base", base, code=1, config=False
+            ).stderr
+        free = re.search(r"make run PORT_BASE=(\d+) ", refused)
+        assert free is not None, refused
+        self.assertEqual(free_port_base([int(free[1])]), int(free[1]))
+
+    def test_a_folder_has_one_server(self) -> None:
+        take_folder(self.folder)
+        refused = self.run_command("dev", "--dir", str(self.folder), code=1, config=False).stderr
+        self.assertRegex(refused, r"is running from .* already; .* make run DIR=\S+-2 PORT_BASE=\d+")
+
+    def test_the_log_is_in_the_folder_unless_asked_otherwise(self) -> None:
+        self.assertIn(f"The log is in {self.folder}/dev/log", self.dev())
+        self.assertEqual(load_settings(self.config_file).log.file, self.folder / "dev/log")
+        self.let_go()
+        self.dev("--log", "-")
+        self.assertIsNone(load_settings(self.config_file).log.file)
+
+    def test_what_to_try_stands_last(self) -> None:
+        self.assertEqual(self.dev().splitlines()[-1], "Ctrl-C stops it.")
 
     def test_ports_beyond_the_last_one_are_a_mistake(self) -> None:
         self.run_command("dev", "--port-base", "65000", code=2, config=False)
@@ -109,7 +156,7 @@ class DemoTests(CommandCase):
         self.assertIn(b"\r\n.\r\n", octets)
 
     def test_free_ports_are_unprivileged(self) -> None:
-        self.assertGreater(free_port_base(), 1024)
+        self.assertGreater(demo_port_base(), 1024)
 
     def test_passwords_are_not_shown(self) -> None:
         shown: list[str] = []

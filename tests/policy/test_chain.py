@@ -7,6 +7,7 @@ from typing import Any
 from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
@@ -53,6 +54,15 @@ class AskingTests(ChainTestCase):
     def test_they_are_what_they_say(self) -> None:
         verifyObject(IPolicyChain, chain_of(says("one")))
         verifyObject(IPolicy, says("one"))
+
+    def test_the_log_says_once_whom_a_policy_is_not_asked_about(self) -> None:
+        chain = chain_of(says("one", mail=Verdict()), says("two", mail=Verdict()))
+        friend = evolve(STRANGER, ip="127.0.0.1", trusted=True)
+        with capturedLogs() as logs:
+            for peer in (STRANGER, friend, friend):
+                chain.stages_for(peer, False)
+        (said,) = [event for event in logs if event.get("event") == "policy.exempt"]
+        self.assertEqual((said["standing"], said["policies"]), ("trusted", "one, two"))
 
     def test_only_stages_that_somebody_speaks_at_are_asked(self) -> None:
         chain = chain_of(says("one", mail=Verdict()), says("two", mail=Verdict(), message=Verdict()))

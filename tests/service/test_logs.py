@@ -137,6 +137,19 @@ class LogFileTests(SynchronousTestCase):
         self.assertEqual(moved.read_bytes(), b"one\ntwo\n")
         self.assertEqual(self.path.read_bytes(), b"three\n")
 
+    def test_a_new_file_has_the_mode_of_the_one_that_was_moved_away(self) -> None:
+        log_file = LogFile(self.path)
+        self.path.chmod(0o604)
+        self.path.rename(self.path.with_suffix(".1"))
+        log_file.write(b"one\n", 1000.0)
+        self.assertEqual(self.path.stat().st_mode & 0o777, 0o604)
+        # One that was made by whoever moved it keeps the mode it was given.
+        self.path.unlink()
+        self.path.touch(0o660)
+        self.path.chmod(0o660)
+        log_file.write(b"two\n", 1002.0)
+        self.assertEqual(self.path.stat().st_mode & 0o777, 0o660)
+
     def test_a_log_is_not_for_everybody_to_read(self) -> None:
         LogFile(self.path)
         self.assertEqual(self.path.stat().st_mode & 0o007, 0)

@@ -156,7 +156,7 @@ class DevServer(Server):
     """The same by the command itself, which prepares the folder and becomes the server, at every start."""
 
     def start(self) -> None:
-        self._run([sys.executable, "-m", "pymailsuite", "dev", *self._dev_arguments()])
+        self._run([sys.executable, "-m", "pymailsuite", "dev", "--log", "-", *self._dev_arguments()])
 
 
 class TunedServer(Server):
