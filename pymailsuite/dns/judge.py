@@ -13,6 +13,7 @@ import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from time import monotonic
 from typing import Any, Final
 
 from attrs import frozen
@@ -71,6 +72,9 @@ _LAST_32: Final = tuple(IPv6Network(text) for text in ("::ffff:0:0/96", "::ffff:
 _SIX_TO_FOUR: Final = IPv6Network("2002::/16")
 _TEREDO: Final = IPv6Network("2001::/32")
 _ISATAP: Final = (0x00005EFE, 0x02005EFE)
+
+_REMEMBERED_S: Final = 60.0
+_REMEMBERED_MAX: Final = 10_000
 
 _SERVICES: Final = ("smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s", "https")
 _ENDPOINT: Final = re.compile(r"(?:haproxy:)?tcp(?P<six>6?):(?:port=)?(?P<port>\d+)")
@@ -164,12 +168,16 @@ class AddressJudge:
         listeners: ListenerSettings | None = None,
         own_addresses: Iterable[str] = (),
         has_address: Callable[[str], bool] = has_address,
+        seconds: Callable[[], float] = monotonic,
     ) -> None:
         self._settings = settings or OutgoingSettings()
         self._listeners = frozenset(_listeners(listeners)) if listeners is not None else frozenset()
         self._ports = frozenset(listener.port for listener in self._listeners)
         self._own_addresses = frozenset(ip_address(address) for address in own_addresses)
         self._has_address = has_address
+        self._seconds = seconds
+        self._asked: dict[str, bool] = {}
+        self._forget_at = 0.0
 
     def objection(self, ip: str) -> str:
         """What keeps us from connecting to an address (``loopback``), or empty. ValueError if ``ip`` is none."""
@@ -198,7 +206,17 @@ class AddressJudge:
         if _Listener(address.version, address, port) in self._listeners:
             return True
         everywhere = _Listener(address.version, None, port) in self._listeners
-        return everywhere and (address.is_loopback or self._has_address(str(address)))
+        return everywhere and (address.is_loopback or self._is_here(str(address)))
+
+    def _is_here(self, ip: str) -> bool:
+        """The system's word, for a while: to ask costs some calls of it, and addresses come and go with interfaces."""
+        now = self._seconds()
+        if now >= self._forget_at or len(self._asked) >= _REMEMBERED_MAX:
+            self._asked.clear()
+            self._forget_at = now + _REMEMBERED_S
+        if ip not in self._asked:
+            self._asked[ip] = self._has_address(ip)
+        return self._asked[ip]
 
 
 @lru_cache(maxsize=4096)

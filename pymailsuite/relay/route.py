@@ -12,6 +12,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import groupby
+from typing import Final
 
 from attrs import frozen
 from twisted.internet.defer import Deferred, gatherResults
@@ -21,6 +22,12 @@ from pymailsuite.dns.judge import AddressJudge
 from pymailsuite.dns.names import address_of_literal, ascii_name
 from pymailsuite.errors import DnsFailure
 from pymailsuite.interfaces import Answer, IResolver, MxRecord, RecipientState
+
+_EXCHANGES_MAX: Final = 20
+"""MX hosts, the best ones, whose addresses are looked up: whose domain it is could name thousands."""
+
+_ADDRESSES_MAX: Final = 10
+"""Addresses of one host that are taken for hosts to try."""
 
 
 @frozen
@@ -184,7 +191,7 @@ class Routes:
         if implicit:
             # RFC 5321 §5.1: without MX the domain itself is the host, as if with preference 0.
             records = [MxRecord(0, hop.host)]
-        ordered = by_preference((record for record in records if record.exchange), self._random)
+        ordered = by_preference((record for record in records if record.exchange), self._random)[:_EXCHANGES_MAX]
         found = await gatherResults(
             [Deferred.fromCoroutine(self._addresses(record.exchange)) for record in ordered], consumeErrors=True
         )
@@ -207,7 +214,7 @@ class Routes:
         targets = [
             Target(record.exchange, address, self._port_of(record.exchange, hop))
             for record, addresses in usable
-            for address in addresses
+            for address in addresses[:_ADDRESSES_MAX]
         ]
         if targets:
             return targets

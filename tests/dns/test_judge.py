@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import Agent
@@ -131,7 +132,18 @@ class JudgeTests(SynchronousTestCase):
 
     def test_the_system_knows_its_own_addresses(self) -> None:
         self.assertTrue(has_address("127.0.0.1"))
-        self.assertFalse(has_address("192.0.2.1"))
+        self.assertFalse(has_address("255.255.255.255"))
+
+    def test_what_the_system_said_is_asked_again_after_a_while(self) -> None:
+        asked: list[str] = []
+        clock = Clock()
+        judge = AddressJudge(None, ListenerSettings(), (), lambda ip: bool(asked.append(ip)), clock.seconds)
+        for _ in range(3):
+            self.assertFalse(judge.is_ourselves("192.0.2.7", 25))
+        self.assertEqual(asked, ["192.0.2.7"])
+        clock.advance(61)
+        judge.is_ourselves("192.0.2.7", 25)
+        self.assertEqual(asked, ["192.0.2.7"] * 2)
 
     def test_a_client_of_http_reaches_no_address_that_is_objected_to(self) -> None:
         for named, attempts in ((), 0), (("127.0.0.1",), 1):

@@ -145,6 +145,16 @@ class RoutesTests(SynchronousTestCase):
         ):
             self.assertEqual(self.unroutable(domain), (RecipientState.FAILED, "5.4.6"), domain)
 
+    def test_a_domain_of_thousands_of_hosts_costs_as_much_as_one_of_some(self) -> None:
+        hosts = {f"mx{number}.many.example": [f"192.0.2.{octet}" for octet in range(1, 60)] for number in range(500)}
+        mx = [(number // 100, host) for number, host in enumerate(hosts)]
+        resolver = FakeResolver(mx={"many.example": mx}, a=hosts)
+        routes = Routes(RelaySettings(), resolver, ["us.example"], random.Random(1))
+        found = self.successResultOf(Deferred.fromCoroutine(routes.find("many.example")))
+        self.assertLess(len(resolver.questions), 50)
+        self.assertLessEqual(len(found), 200)
+        self.assertTrue(all(int(target.host[2:].split(".")[0]) < 100 for target in found))
+
     def test_what_is_left_of_a_list_is_tried(self) -> None:
         self.assertEqual(len(self.find("half-loop.example")), 2)
         self.assertEqual(self.unroutable("half-unknown.example"), (RecipientState.WAITING, "4.4.3"))
