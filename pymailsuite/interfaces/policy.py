@@ -172,15 +172,17 @@ class IMessageTap(Interface):
     """Hears a message's octets while they come in: for what would otherwise have to read it all again."""
 
     def write(octets: bytes) -> None:
-        """The next octets as the client sent them, dot-stuffing undone, without any field of ours; in any cut."""
+        """The next octets as the client sent them, dot-stuffing undone, without any field of ours; in any cut.
+
+        What is handed in and completed (``[delivery] complete``) is heard as it is then."""
 
 
 @transient
 class ReceivedMessage:
     """A message whose final dot has come and that is not accepted yet.
 
-    ``header`` is as it was received, up to and with the empty line; ``taps`` are those the policies asked for, by the
-    policy's name.
+    ``header`` is as it was received, or completed if it was handed in, up to and with the empty line; ``taps`` are
+    those the policies asked for, by the policy's name.
     """
 
     queue_id: QueueId
