@@ -6,7 +6,7 @@ Names are compared without regard to case, and a domain in U-labels is the one i
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -31,6 +31,7 @@ _DOT_ATOM = r"[^][\x00-\x20()<>@,;:\\\".\x7f]+(?:\.[^][\x00-\x20()<>@,;:\\\".\x7
 _QUOTED = r'"(?:[^"\\\r\n\x00]|\\[^\r\n\x00])*"'
 _DOMAIN = r"[A-Za-z0-9.\-\u0080-\U0010ffff]+"
 _is_bare = re.compile(rf"{_TOKEN}|(?:{_DOT_ATOM}|{_QUOTED})?@{_DOMAIN}").fullmatch
+_is_token = re.compile(_TOKEN).fullmatch
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 _IN_STRINGS = re.compile(r'["\\]')
 _IN_COMMENTS = re.compile(r"[()\\]")
@@ -57,7 +58,7 @@ def arc_authentication_results_field(
 
 
 def _field(start: str, authserv_id: str, results: Sequence[MethodResult], smtputf8: bool) -> bytes:
-    lines = [f"{start}{_value(authserv_id, smtputf8)};"]
+    lines = [f"{start}{_value(authserv_id, smtputf8, _is_token)};"]
     if not results:
         lines[0] += " none"
     for number, result in enumerate(results, 1):
@@ -116,12 +117,13 @@ def _harmless(text: str, smtputf8: bool) -> str:
     return encoded[:_VALUE_OCTETS].decode("utf-8", "ignore") if len(encoded) > _VALUE_OCTETS else encoded.decode()
 
 
-def _value(text: str, smtputf8: bool) -> str:
+def _value(text: str, smtputf8: bool, is_bare: Callable[[str], object] = _is_bare) -> str:
+    """A value, in quotes where it must be: addresses need none, but for a name (RFC 8601 §2.2, ``authserv-id``)."""
     if not smtputf8 and not text.isascii():
         local_part, at, domain = text.rpartition("@")
         text = f"{local_part}{at}{a_labels(domain)}"
     text = _harmless(text, smtputf8)
-    return text if _is_bare(text) else _quoted(text)
+    return text if is_bare(text) else _quoted(text)
 
 
 def _quoted(text: str) -> str:
@@ -135,7 +137,7 @@ def _quoted(text: str) -> str:
 class AuthenticationResults:
     """What one field says. ``results`` is empty for ``none``; methods, results and properties are in lower case.
 
-    ``authserv_id`` is empty if the writer left it out. ``is_whole``: nothing was passed over.
+    ``authserv_id`` is empty if the writer left it out. ``is_whole``: nothing was passed over, and nothing was missing.
     """
 
     authserv_id: str
@@ -240,6 +242,8 @@ class _Reader:
     def _begins_another(self) -> bool:
         """Whether a result follows, with its semicolon or without. Behind a last one may be nothing."""
         self._comments()
+        if not self._ended and self._peek() != ";":
+            self.is_whole = False
         while self._peek() == ";":
             self._at += 1
             self._comments()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from attrs import evolve
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -180,6 +180,7 @@ method_results = st.builds(
 
 
 class RoundTripTests(SynchronousTestCase):
+    @example([MethodResult("a", "b")], "@0")
     @given(st.lists(method_results, min_size=1, max_size=5), texts.filter(bool))
     def test_what_is_written_is_read_back(self, results: list[MethodResult], authserv_id: str) -> None:
         field = authentication_results_field(authserv_id, results, smtputf8=True)
@@ -232,6 +233,10 @@ class RemovalTests(SynchronousTestCase):
                 b" mx(a).example.(b (c) d)org; none",
                 b" (mx) mx.\r\n example(\\)).org (x); spf=pass",
                 b" mx. example .org",
+                b" x.test spf=pass smtp.helo=mx.example.org; dkim=pass",
+                b" spf=pass smtp.helo=mx.example.org; dkim=pass header.d=a.test",
+                b" x.test; spf=pass action=none; mx.example.org; dkim=pass",
+                b' x.test; spf=pass reason="; mx.example.org; dkim=pass',
             ),
         ):
             self.assertEqual(header(), remove_own_results(header(body), OURS), body)
