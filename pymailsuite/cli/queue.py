@@ -16,17 +16,18 @@ from pymailsuite.cli.output import moment, print_done, print_facts, print_json, 
 from pymailsuite.config.settings import Settings
 from pymailsuite.errors import NoSuchEntry
 from pymailsuite.interfaces import IMailStore, QueuedRecipient, QueueEntry, RecipientState
-from pymailsuite.values import MAX_CHUNK, QueueId
+from pymailsuite.values import MAX_CHUNK, Address, QueueId
 
 queue_ids_argument = click.argument("queue_ids", nargs=-1)
 all_option = click.option("--all", "everything", is_flag=True, help="Every entry.")
 
 
-def recipient_row(recipient: QueuedRecipient) -> dict[str, Any]:
-    """A recipient as commands show it."""
+def recipient_row(recipient: QueuedRecipient, sender: Address | None) -> dict[str, Any]:
+    """A recipient as commands show it; ``sender`` is the return path that mail for this one leaves with."""
     waiting = recipient.state is RecipientState.WAITING
     return {
         "recipient": str(recipient.address),
+        "sender": _sender(sender),
         "state": recipient.state.value,
         "attempts": recipient.attempts,
         "next_attempt": moment(recipient.next_attempt) if waiting else None,
@@ -36,6 +37,10 @@ def recipient_row(recipient: QueuedRecipient) -> dict[str, Any]:
     }
 
 
+def _sender(reverse_path: Address | None) -> str:
+    return "<>" if reverse_path is None else str(reverse_path)
+
+
 def entry_row(entry: QueueEntry) -> dict[str, Any]:
     """An entry as commands show it."""
     waiting = [recipient for recipient in entry.recipients if recipient.state is RecipientState.WAITING]
@@ -43,12 +48,12 @@ def entry_row(entry: QueueEntry) -> dict[str, Any]:
         "queue_id": entry.queue_id,
         "size": entry.size,
         "arrived": moment(entry.created_at),
-        "sender": str(entry.reverse_path) if entry.reverse_path else "<>",
+        "sender": _sender(entry.reverse_path),
         "held": entry.held,
         "origin": entry.origin,
         "waiting": len(waiting),
         "next_attempt": moment(min((recipient.next_attempt for recipient in waiting), default=None)),
-        "recipients": [recipient_row(recipient) for recipient in entry.recipients],
+        "recipients": [recipient_row(one, way.reverse_path) for way in entry.by_way() for one in way.recipients],
     }
 
 
@@ -100,7 +105,7 @@ def show(queue_id: str, headers: bool, message: bool, config_file: Path, as_json
     recipients = row.pop("recipients")
     print_facts(row, as_json=False)
     click.echo()
-    columns = ["recipient", "state", "attempts", "next_attempt", "status", "host", "reply"]
+    columns = ["recipient", "sender", "state", "attempts", "next_attempt", "status", "host", "reply"]
     print_rows(recipients, columns, as_json=False)
 
 

@@ -31,6 +31,7 @@ class QueueTests(CommandCase):
         self.assertEqual(entry["queue_id"], queue_id)
         self.assertEqual((entry["sender"], entry["waiting"], entry["held"]), ("ann@example.test", 1, False))
         self.assertEqual(entry["recipients"][0]["recipient"], "bob@elsewhere.test")
+        self.assertEqual(entry["recipients"][0]["sender"], "ann@example.test")
         self.assertEqual(entry["next_attempt"], "2026-02-02T02:50:00Z")
         self.assertIn(queue_id, self.run_command("queue", "list").stdout)
 
