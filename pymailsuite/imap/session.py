@@ -511,7 +511,7 @@ class Session:
         return self._guard(tag, self._idle_ended(line))
 
     async def _idle_ended(self, line: bytes) -> bytes:
-        if line.upper() != b"DONE":
+        if line.strip(b" ").upper() != b"DONE":
             raise PeerError("Expected DONE")
         return b"OK IDLE completed"
 

@@ -23,7 +23,10 @@ class Cancelled(PeerError):
 
 
 def decode_response(line: bytes) -> bytes:
-    """The octets of a response line (without CRLF). :class:`Cancelled` for ``*``, :class:`MalformedResponse`."""
+    """The octets of a response line (without CRLF). :class:`Cancelled` for ``*``, :class:`MalformedResponse`.
+
+    Spaces at its end are passed over: they come with what people paste, and mean nothing."""
+    line = line.rstrip(b" ")
     if line == b"*":
         raise Cancelled
     try:

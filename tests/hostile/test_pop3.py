@@ -28,6 +28,28 @@ class Pop3Tests(HostileTestCase):
         for command in (b"\x00", b"USER a\x00b", b"CAPA\x00", b"STAT\x00"):
             self.assertEqual(wire.say(command)[:4], b"-ERR", command)
 
+    def test_no_line_end_in_a_message_makes_its_end(self) -> None:
+        for end in (b"\n", b"\r", b"\r\r\n", b"\n\r"):
+            for text in (
+                b"a" + end + b"." + end + b"-ERR" + end + b"b\r\n",
+                b"a\r\n." + end,
+                b"a\r." + end + b".",
+                b"." + end,
+            ):
+                message = b"Subject: %d" % time.monotonic_ns() + end + end + text
+                self.assertIn(b"t OK", self.append("INBOX", message))
+                wire = self.pop3()
+                number = wire.say(b"STAT").split()[1]
+                listed = int(wire.say(b"LIST " + number).split()[2])
+                self.assertEqual(int(wire.say(b"RETR " + number).split()[1]), listed)
+                lines = []
+                while (line := wire.line()) != b".\r\n":
+                    self.assertEqual(line.count(b"\r") + line.count(b"\n"), 2, line)
+                    lines.append(line)
+                self.assertEqual(sum(map(len, lines)) - sum(line.startswith(b".") for line in lines), listed)
+                self.assertEqual(wire.say(b"NOOP")[:3], b"+OK")
+                wire.say(b"QUIT")
+
     def test_bad_commands_end_the_connection(self) -> None:
         wire = self.connect(110)
         wire.send(b"GARBAGE\r\n" * 1000)

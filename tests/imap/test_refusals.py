@@ -122,6 +122,14 @@ class LineEnds(SynchronousTestCase):
                     octets = said if b"{" in said or said[:1] == b"\n" else said.replace(b"\n", end)
                     self.assertRegex(dripped(client, octets, size), answer, said)
 
+    def test_spaces_at_the_end_of_lines_that_are_no_commands(self) -> None:
+        client = Server().connect()
+        client.output()
+        self.assertEqual(client.send(b"a AUTHENTICATE PLAIN \r\n"), b"+ \r\n")
+        self.assertIn(b"a OK", client.send(PLAIN + b"  \r\n"))
+        self.assertEqual(client.send(b"b IDLE \r\n"), b"+ idling\r\n")
+        self.assertEqual(client.send(b"done \r\n"), b"b OK IDLE completed\r\n")
+
     def test_what_came_in_the_packet_of_starttls_is_dropped(self) -> None:
         for packet in (b"a STARTTLS\nb NOOP\n", b"a STARTTLS\r\nb NOOP\n", b"a STARTTLS\nb NO", b"a STARTTLS\n\r\n"):
             server = Server(tls="context")
