@@ -95,6 +95,15 @@ class OverQuota(Refusal):
     text = "Mailbox full"
 
 
+class LimitReached(Refusal):
+    """One more would be too many. Source: RFC 5530 (LIMIT)."""
+
+    smtp_code = 452
+    enhanced_code = "4.2.2"
+    imap_code = "LIMIT"
+    text = "Too many"
+
+
 class NoSuchAccount(Refusal):
     """No account of that name, or none any more."""
 

@@ -53,13 +53,6 @@ class CannotAuthenticate(Refusal):
     text = "Unsupported authentication mechanism"
 
 
-class LimitReached(Refusal):
-    """One more would be too many. Source: RFC 5530."""
-
-    imap_code = "LIMIT"
-    text = "Too many"
-
-
 class ServerBug(MailError):
     """Something unexpected went wrong; it is in the log. Source: RFC 5530."""
 

@@ -12,8 +12,8 @@ from twisted.internet.interfaces import IReactorTime
 import pymailsuite
 from pymailsuite import sasl
 from pymailsuite.config.sections.imap import ImapSettings
+from pymailsuite.errors import LimitReached
 from pymailsuite.imap.receiver import Limits
-from pymailsuite.imap.replies import LimitReached
 from pymailsuite.imap.snapshots import Snapshots
 from pymailsuite.interfaces import IChangeNotices, IMailStore
 from pymailsuite.wire.tally import Tally

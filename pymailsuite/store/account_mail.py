@@ -30,6 +30,7 @@ from pymailsuite.store import mailboxes, reading
 from pymailsuite.store import messages as message_rows
 from pymailsuite.store.clock import StoreClock
 from pymailsuite.store.database import Database
+from pymailsuite.store.limits import UserLimits
 from pymailsuite.store.marks import JunkMarks, keyword_marks_txn, keyword_said, moved_marks_txn
 from pymailsuite.store.transaction import Transaction
 from pymailsuite.values import (
@@ -60,9 +61,11 @@ class AccountMail:
         lease_clock: StoreClock,
         account_id: AccountId,
         marks: JunkMarks,
+        limits: UserLimits,
     ) -> None:
         self.account_id = account_id
         self._marks = marks
+        self._limits = limits
         self._database = database
         self._clock = clock
         self._lease_clock = lease_clock
@@ -83,10 +86,14 @@ class AccountMail:
 
     def create_mailbox(self, name: str, special_use: SpecialUse | None) -> Deferred[Mailbox]:
         now = self._clock.seconds()
-        return self._run(
-            "create mailbox",
-            lambda txn: mailboxes.create_mailbox_txn(txn, self.account_id, name, special_use, now),
-        )
+
+        def create_txn(txn: Transaction) -> Mailbox:
+            self._limits.check_name(name)
+            mailbox = mailboxes.create_mailbox_txn(txn, self.account_id, name, special_use, now)
+            self._limits.check_mailboxes_txn(txn, self.account_id, mailbox.name)
+            return mailbox
+
+        return self._run("create mailbox", create_txn)
 
     def delete_mailbox(self, name: str) -> Deferred[None]:
         now = self._clock.seconds()
@@ -96,7 +103,9 @@ class AccountMail:
         now = self._clock.seconds()
 
         def rename_txn(txn: Transaction) -> None:
+            self._limits.check_name(new)
             mailboxes.rename_mailbox_txn(txn, self.account_id, old, new, now)
+            self._limits.check_mailboxes_txn(txn, self.account_id, mailboxes.canonical(new))
             if mailboxes.canonical(old) == INBOX:
                 message_rows.move_txn(txn, self.account_id, mailboxes.INBOX_ID, ALL_UIDS, new, now)
 
@@ -116,6 +125,7 @@ class AccountMail:
                 "INSERT INTO subscriptions (account_id, name) VALUES (?, ?) ON CONFLICT DO NOTHING",
                 (self.account_id, mailboxes.canonical(name)),
             )
+            self._limits.check_subscriptions_txn(txn, self.account_id)
 
         return self._run("subscribe", subscribe_txn)
 
@@ -242,7 +252,12 @@ class AccountMail:
         def store_txn(txn: Transaction) -> StoreResult:
             if said:
                 self._tell_txn(txn, keyword_marks_txn(txn, self.account_id, mailbox_id, uids, said))
-            return message_rows.store_flags_txn(txn, self.account_id, mailbox_id, uids, change, flags, unchanged_since)
+            result = message_rows.store_flags_txn(
+                txn, self.account_id, mailbox_id, uids, change, flags, unchanged_since, self._limits.check_keywords
+            )
+            if change is not FlagChange.REMOVE:
+                self._limits.check_mailbox_keywords_txn(txn, self.account_id, mailbox_id, flags.keywords)
+            return result
 
         return self._run("store flags", store_txn)
 
@@ -287,13 +302,29 @@ class AccountMail:
         now: float,
     ) -> Copied:
         copied = transfer_txn(txn, self.account_id, mailbox_id, uids, target, now)
+        self._check_arrived_txn(txn, target, copied.target)
         if self._marks.wanted:
             self._tell_txn(txn, moved_marks_txn(txn, self.account_id, mailbox_id, target, copied))
         return copied
 
     def append(self, mailbox: str, messages: Sequence[NewMessage]) -> Deferred[Appended]:
         now = self._clock.seconds()
-        return self._run("append", lambda txn: message_rows.append_txn(txn, self.account_id, mailbox, messages, now))
+        with_keywords = [message for message in messages if message.flags.keywords]
+
+        def append_txn(txn: Transaction) -> Appended:
+            for message in with_keywords:
+                self._limits.check_keywords(len(message.flags.keywords))
+            appended = message_rows.append_txn(txn, self.account_id, mailbox, messages, now)
+            if with_keywords:
+                self._check_arrived_txn(txn, mailbox, appended.uids)
+            return appended
+
+        return self._run("append", append_txn)
+
+    def _check_arrived_txn(self, txn: Transaction, mailbox: str, uids: Sequence[Uid]) -> None:
+        if uids:
+            name = mailboxes.canonical(mailbox)
+            self._limits.check_copied_keywords_txn(txn, self.account_id, name, uids[0], uids[-1])
 
     # --- POP3
 

@@ -34,6 +34,7 @@ from pymailsuite.store.greylist import Correspondents, GreylistStore
 from pymailsuite.store.history import DEFAULT_KEEP_S, HistoryStore
 from pymailsuite.store.kept_paths import KeptPathStore
 from pymailsuite.store.keys import KeyStore
+from pymailsuite.store.limits import UserLimits
 from pymailsuite.store.lists import ListStore
 from pymailsuite.store.marks import JunkMarks
 from pymailsuite.store.migrate import migrate_txn
@@ -82,6 +83,7 @@ class MailStore:
         self.correspondents = Correspondents(self.database, self._node.clock)
         self.reputations = ReputationStore(self.database, self._node.clock)
         self.marks = JunkMarks()
+        self._limits = UserLimits(self.database.settings)
         self._encryption = encryption or Encryption()
         self.keys = KeyStore(self.database, self._encryption)
         self.secrets = SecretStore(self.database, self._node.clock, self._encryption)
@@ -127,7 +129,7 @@ class MailStore:
         return read_modseqs(self.database, account_ids)
 
     def account_mail(self, account_id: AccountId) -> AccountMail:
-        return AccountMail(self.database, self._clock, self._node.clock, account_id, self.marks)
+        return AccountMail(self.database, self._clock, self._node.clock, account_id, self.marks, self._limits)
 
     def release_maildrops(self, owners: Iterable[str]) -> Deferred[int]:
         gone = sorted(set(owners))

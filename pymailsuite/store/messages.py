@@ -144,8 +144,12 @@ def store_flags_txn(
     change: FlagChange,
     flags: Flags,
     unchanged_since: ModSeq | None,
+    check_keywords: Callable[[int], None],
 ) -> StoreResult:
-    """Change flags of all; a message whose flags do not change keeps its modseq."""
+    """Change flags of all; a message whose flags do not change keeps its modseq.
+
+    ``check_keywords`` is told how many keywords a message is to have if these are more than before.
+    """
     modseq = advance_txn(txn, account_id)
     before = mailbox_of_id_txn(txn, account_id, mailbox_id).highest_modseq
     select = f"SELECT {_FLAG_COLUMNS} FROM messages"
@@ -165,6 +169,8 @@ def store_flags_txn(
         new = results.get(old)
         if new is None:
             new = results[old] = apply(system_flags, keywords)
+            if len(new[1]) > len(keywords):
+                check_keywords(len(new[1].split()))
         if new == old:
             answer.append(row)
             continue

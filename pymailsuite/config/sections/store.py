@@ -47,6 +47,24 @@ class StoreSection(Section):
     staging_time: Duration = 86400.0
     """After this time octets that were received but never became a message are dropped."""
 
+    account_mailboxes: int = Field(default=25_000, ge=10)
+    """Mailboxes that a user may have, levels that only have others below them included."""
+
+    account_subscriptions: int = Field(default=25_000, ge=10)
+    """Names that a user may be subscribed to."""
+
+    mailbox_name: Size = Field(default=1000, ge=50)
+    """Octets of a mailbox name in UTF-8, all its levels together."""
+
+    mailbox_depth: int = Field(default=50, ge=1)
+    """Levels of a mailbox name."""
+
+    mailbox_keywords: int = Field(default=1000, ge=10)
+    """Different keywords that the messages of a mailbox may have."""
+
+    message_keywords: int = Field(default=100, ge=1)
+    """Keywords that a message may have."""
+
     greylist_entries: int = Field(default=1_000_000, ge=1)
     """Triplets of greylisting that are kept; what is above is dropped when the store is swept, those first that would
     be forgotten first."""

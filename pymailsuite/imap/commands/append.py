@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 
-from pymailsuite.errors import MailError, MessageTooBig, NoSuchMailbox, PeerError
+from pymailsuite.errors import LimitReached, MailError, MessageTooBig, NoSuchMailbox, PeerError
 from pymailsuite.imap import values
 from pymailsuite.imap.grammar import parse_append
 from pymailsuite.imap.receiver import MessageOffered
-from pymailsuite.imap.replies import LimitReached, TryCreate
+from pymailsuite.imap.replies import TryCreate
 from pymailsuite.interfaces import IContentWriter, NewMessage
 from pymailsuite.values import MAX_CHUNK, UidSet
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pymailsuite.errors import NoSuchMailbox, ReadOnly
+from pymailsuite.errors import LimitReached, NoSuchMailbox, ReadOnly
 from pymailsuite.imap import replies, values
 from pymailsuite.imap.selected import Cut, View
 from pymailsuite.interfaces import Copied
@@ -24,7 +24,7 @@ async def copy(session: Session, command: values.Copy) -> bytes:
     if not spans:
         return b"OK Nothing to copy"
     if sum(stop - start for start, stop in spans) > session.shared.settings.copy_messages:
-        raise replies.LimitReached("Too many messages in one COPY")
+        raise LimitReached("Too many messages in one COPY")
     uids = view.uids_of(spans)
     try:
         copied: Copied = await session.mail.copy(view.mailbox_id, uids, command.mailbox)

@@ -1,0 +1,55 @@
+"""What a user asks for beyond a limit is NO [LIMIT], and what may be done in steps is done in steps."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.imap.conversation import Client, Server, message
+from tests.support.stores import append
+
+
+class LimitTests(SynchronousTestCase):
+    def client(self, **settings: Any) -> Client:
+        self.server = Server(**settings)
+        self.addCleanup(self.server.store.close)
+        append(self.server.store, self.server.account, "INBOX", *map(message, range(1, 8)))
+        client = self.server.connect().login()
+        client.command("CREATE other")
+        client.command("SELECT INBOX")
+        return client
+
+    def test_a_name_that_is_too_deep(self) -> None:
+        client = self.client()
+        for command in ("CREATE {}", "RENAME other {}"):
+            self.assertEqual(
+                client.command(command.format("/".join("a" * 51))), ["x NO [LIMIT] Mailbox name has too many levels"]
+            )
+        self.assertEqual(client.command("CREATE " + "/".join("a" * 50)), ["x OK CREATE completed"])
+
+    def test_a_copy_of_too_many(self) -> None:
+        client = self.client(copy_messages=6)
+        self.assertEqual(client.command("COPY 1:7 other"), ["x NO [LIMIT] Too many messages in one COPY"])
+        self.assertIn("(MESSAGES 0)", client.command("STATUS other (MESSAGES)")[0])
+        self.assertRegex(client.command("COPY 2:7 other")[-1], r"x OK \[COPYUID [0-9]+ 2:7 1:6\] COPY completed")
+
+    def test_a_move_in_steps(self) -> None:
+        client = self.client(step_messages=3)
+        lines = client.command("MOVE 1:7 other")
+        moved = [line.partition("COPYUID ")[2].partition(" ")[2] for line in lines if "COPYUID" in line]
+        self.assertEqual(moved, ["1:3 1:3] Moved", "4:6 4:6] Moved", "7 7] Moved"])
+        self.assertEqual(sum(line == "* 1 EXPUNGE" for line in lines), 7)
+        self.assertRegex(lines[-1], "x OK .*MOVE completed")
+        self.assertIn("(MESSAGES 7)", client.command("STATUS other (MESSAGES)")[0])
+
+    def test_a_store_in_steps(self) -> None:
+        client = self.client(step_messages=3)
+        lines = client.command("STORE 1:7 +FLAGS (\\Flagged)")
+        self.assertEqual([line for line in lines if "Flagged" not in line], ["x OK STORE completed"])
+        self.assertEqual(len(lines), 8)
+        (modseq,) = re.findall(r"MODSEQ \(([0-9]+)\)", " ".join(client.command("FETCH 4 MODSEQ")))
+        client.command("STORE 5 +FLAGS.SILENT (\\Seen)")
+        lines = client.command(f"STORE 1:7 (UNCHANGEDSINCE {modseq}) -FLAGS (\\Flagged)")
+        self.assertEqual(lines[-1], "x OK [MODIFIED 5,7] Conditional STORE failed")
