@@ -229,13 +229,12 @@ class RecipientResolver:
 
     async def _first_account(self, domain: Domain | None) -> Account | None:
         """The first account that may be used, of the domain, of the default domain, or of any."""
-        known = [each.name for each in await self._directory.domains()]
-        for name in dict.fromkeys(("" if domain is None else domain.name, self._settings.default_domain, *known)):
-            accounts = await self._directory.accounts(name) if name else []
-            found = next((account for account in accounts if account.enabled), None)
-            if found is not None:
-                return found
-        return None
+        for name in (None if domain is None else domain.name, self._settings.default_domain or None):
+            if name is not None:
+                account: Account | None = await self._directory.first_account(name)
+                if account is not None:
+                    return account
+        return await self._directory.first_account(None)
 
     def _deliver(self, account: Account, route: Route, address: Address, expansion: _Expansion) -> None:
         if not account.enabled:

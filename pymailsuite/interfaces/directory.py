@@ -119,6 +119,9 @@ class IDirectoryStore(Interface):
     def accounts(domain: str | None) -> Deferred[list[Account]]:
         """Those of one domain, or all, by login name."""
 
+    def first_account(domain: str | None) -> Deferred[Account | None]:
+        """Of those that are enabled the first of :meth:`accounts`, or None."""
+
     def account(login_name: str) -> Deferred[Account | None]:
         """One, or None."""
 

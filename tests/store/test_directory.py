@@ -34,6 +34,21 @@ class DirectoryContract(StoreTestCase):
         self.result(self.directory.remove_domain("example.org"))
         self.failure(self.directory.remove_domain("example.org"), NoSuchEntry)
 
+    def test_the_first_account_is_that_of_a_domain_or_of_all_and_is_enabled(self) -> None:
+        self.result(self.directory.add_domain("a.example"))
+        self.assertIsNone(self.result(self.directory.first_account(None)))
+        carol, bob, ann = [
+            self.result(self.directory.add_account(name, "", ""))
+            for name in ("carol@example.org", "bob@example.org", "ann@example.org")
+        ]
+        self.assertEqual(self.result(self.directory.first_account("Example.org")), ann)
+        self.result(self.directory.set_enabled(ann.account_id, False))
+        for domain in ("example.org", None):
+            self.assertEqual(self.result(self.directory.first_account(domain)), bob)
+        self.assertIsNone(self.result(self.directory.first_account("a.example")))
+        self.result(self.directory.set_enabled(bob.account_id, False))
+        self.assertEqual(self.result(self.directory.first_account(None)), carol)
+
     def test_catch_all_is_set_and_taken_away(self) -> None:
         self.assertEqual(self.result(self.directory.set_catch_all("example.org", ANN)), Domain("example.org", ANN))
         self.assertEqual(self.result(self.directory.domain("example.org")), Domain("example.org", ANN))

@@ -162,6 +162,12 @@ class MemoryDirectory:
         return [self._credentials[name].account for name in names]
 
     @_fired
+    def first_account(self, domain):
+        names = sorted(name for name in self._credentials if domain is None or name.endswith("@" + domain))
+        accounts = [self._credentials[name].account for name in names]
+        return next((account for account in accounts if account.enabled), None)
+
+    @_fired
     def account(self, login_name):
         found = self._credentials.get(login_name)
         return found.account if found else None
