@@ -52,10 +52,12 @@ class _Attempt:
     entry: QueueEntry
     waiting: list[QueuedRecipient]
     octets: Octets
-    problem: HostProblem | None = None
-    """What the last host that could not be used had."""
+    problems: dict[str, HostProblem] = field(factory=dict)
+    """By name: what the hosts that could not be used had, the last one last."""
     unfit: dict[int, tuple[Unfit, str]] = field(factory=dict)
     """By recipient: why the last host (and its name) that was reached could not take the message for it."""
+    reached: set[str] = field(factory=set)
+    """The names of these hosts: that another address of theirs does not answer changes nothing."""
     seven_bits: list[Destination] = field(factory=list)
     """The hosts that would take it in 7 bits."""
     host: str = ""
@@ -82,8 +84,20 @@ class _Attempt:
         """A host that was reached cannot take the message for these recipients."""
         for position, why in unfit.items():
             self.unfit[position] = (why, destination.target.host)
+            self.reached.add(destination.target.host)
         if destination not in self.seven_bits and any(why.takes_seven_bits for why in unfit.values()):
             self.seven_bits.append(destination)
+
+    def note_problem(self, destination: Destination, problem: HostProblem) -> None:
+        """A host could not be used."""
+        self.problems.pop(destination.target.host, None)
+        self.problems[destination.target.host] = problem
+
+    def begin_again(self, converted: Octets) -> None:
+        """With the message in 7 bits: what hosts said of it as it was does not count any more."""
+        self.octets = converted
+        self.reached.clear()
+        self.unfit = {position: said for position, said in self.unfit.items() if not said[0].takes_seven_bits}
 
     def note_unconvertible(self, reason: str) -> None:
         """The message cannot be had in 7 bits."""
@@ -94,15 +108,17 @@ class _Attempt:
 
     def settle_rest(self) -> None:
         """All hosts have been asked. Where one could not be used, it may be the one that takes the message later."""
-        problem = self.problem
+        others = [(host, problem) for host, problem in self.problems.items() if host not in self.reached]
+        problem_host, problem = (others or list(self.problems.items()) or [(self.host, _NO_HOST)])[-1]
+        waits = Verdict(RecipientState.WAITING, problem.status, problem.reply)
         for recipient in self.waiting:
-            unfit, host = self.unfit.get(recipient.position, (None, self.host))
-            if problem is None and unfit is not None:
+            unfit, host = self.unfit.get(recipient.position, (None, ""))
+            if others or unfit is None:
+                self.host = problem_host
+                self.end(recipient, waits)
+            else:
                 self.host = host
                 self.end(recipient, unfit.verdict)
-            else:
-                said = problem or _NO_HOST
-                self.end(recipient, Verdict(RecipientState.WAITING, said.status, said.reply))
         self.waiting = []
 
     def end(self, recipient: QueuedRecipient, verdict: Verdict) -> None:
@@ -199,7 +215,7 @@ class Relay:
         stored = attempt.octets
         await self._converter.take_place(stored)
         try:
-            attempt.octets = await self._converter.convert(attempt.entry, stored)
+            attempt.begin_again(await self._converter.convert(attempt.entry, stored))
             log.info(
                 "{event} {queue_id}: {octets} octets in 7 bits",
                 event="relay.converted",
@@ -226,7 +242,7 @@ class Relay:
             try:
                 connection = await self._pool.acquire(destination, fresh)
             except HostUnavailable as unavailable:
-                attempt.problem = unavailable.problem
+                attempt.note_problem(destination, unavailable.problem)
                 return True
             reused = connection.messages > 0
             batch = waiting[: self._settings.recipients_per_transaction]
@@ -241,7 +257,7 @@ class Relay:
             attempt.settle({one: verdict for one, verdict in finished.verdicts.items() if one not in unfit})
             if finished.problem is None:
                 continue
-            attempt.problem = finished.problem
+            attempt.note_problem(destination, finished.problem)
             if fresh or not reused:
                 return True
             # A kept connection may have been closed by the host meanwhile: that says nothing of the host.

@@ -426,6 +426,19 @@ class ContentTests(RelayTestCase):
         self.host("192.0.2.2", extensions=["SIZE 10"])
         self.assertEqual(self.states(self.attempt(self.entry(octets=signed), self.make_relay())), [(FAILED, "5.3.4")])
 
+    def test_another_address_of_a_host_that_cannot_take_it_need_not_answer(self) -> None:
+        for ip in ("192.0.2.1", "192.0.2.2"):
+            self.setUp()
+            self.resolver = FakeResolver(a={"two.example": ["192.0.2.1", "192.0.2.2"]})
+            self.relay = self.make_relay()
+            self.host(ip, extensions=["SIZE 10"])
+            self.assertEqual(self.states(self.attempt(self.entry("bob@two.example"))), [(FAILED, "5.3.4")], ip)
+
+    def test_a_converted_message_that_cannot_be_sent_now_waits(self) -> None:
+        self.host("192.0.2.3", {"RCPT": CLOSE}, extensions=[])
+        (outcome,) = self.attempt(self.entry("bob@one.example", octets=EIGHT_BIT))
+        self.assertEqual((outcome.state, outcome.status), (WAITING, "4.4.2"))
+
     def test_a_recipient_that_needs_smtputf8_does_not_keep_the_message_from_the_others(self) -> None:
         sink = self.host("192.0.2.3", extensions=["8BITMIME"])
         outcomes = self.attempt(self.entry("ü@one.example", "bob@one.example"))

@@ -21,6 +21,7 @@ from twisted.trial.unittest import TestCase
 
 from pymailsuite.config.sections.relay import RelaySettings
 from pymailsuite.dns.fake import FakeResolver
+from pymailsuite.errors import ConfigError
 from pymailsuite.interfaces import Outcome, QueuedRecipient, QueueEntry, RecipientState
 from pymailsuite.relay.relay import Relay
 from pymailsuite.values import Address, ContentId, QueueId
@@ -192,6 +193,14 @@ class TlsTests(TestCase):
             (["0" * 64], RecipientState.WAITING),
         ):
             self.assertEqual((await self.outcome_with(tls, relayhost_keys=keys))[0], state)
+
+    def test_authorities_that_cannot_be_read_are_an_error_of_the_settings(self) -> None:
+        nonsense = Path(self.mktemp())
+        nonsense.write_text("no certificate\n", encoding="utf-8")
+        for file in (nonsense, Path("/nonexistent/ca.pem")):
+            settings = RelaySettings(**LOGIN, relayhost_ca=file)
+            with self.assertRaisesRegex(ConfigError, "relay.relayhost_ca"):
+                Relay(settings, "us.example", FakeResolver(), lambda *_: succeed(HELLO), reactor)
 
     async def test_it_can_be_said_that_nothing_need_be_proved_and_that_all_must(self) -> None:
         self.assertEqual(
