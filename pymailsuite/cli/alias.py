@@ -39,8 +39,9 @@ def set_alias(address: Address, targets: tuple[Address, ...], force: bool, confi
     is hidden, a target that does not exist and a domain that is not ours need --force."""
 
     async def operation(store: IMailStore, settings: Settings) -> Alias:
-        refuse_faults(await alias_check(store, settings).alias_faults(address, targets), force)
-        return await store.directory.set_alias(address, targets)  # type: ignore[no-any-return]
+        check = alias_check(store, settings)
+        refuse_faults(await check.alias_faults(address, targets), force)
+        return await store.directory.set_alias(await check.as_kept(address), targets)  # type: ignore[no-any-return]
 
     changed = on_store(config_file, operation)
     row = as_row(changed)
@@ -55,7 +56,7 @@ def remove(address: Address, config_file: Path, as_json: bool) -> None:
     """Remove an alias."""
 
     async def operation(store: IMailStore, settings: Settings) -> None:
-        await store.directory.remove_alias(address)
+        await store.directory.remove_alias(await alias_check(store, settings).as_kept(address))
 
     on_store(config_file, operation)
     print_done(f"removed {address}", {"removed": str(address)}, as_json)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from pymailsuite.config.sections.directory import DirectorySettings
 from pymailsuite.directory.names import domain_forms
@@ -48,6 +48,13 @@ class AliasCheck:
             )
         await walk.follow(address, ())
         return sorted([*walk.faults, *faults], key=lambda fault: fault.may_be_meant)
+
+    async def as_kept(self, address: Address) -> Address:
+        """The address with its domain in the form in which the directory has it."""
+        for form in domain_forms(address.domain):
+            if await self.directory.domain(form) is not None:
+                return evolve(address, domain=form)
+        return address
 
     async def account_faults(self, address: Address) -> list[AliasFault]:
         """What is wrong with making an account of this address."""

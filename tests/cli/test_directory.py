@@ -214,6 +214,14 @@ class AliasTests(CommandCase):
         said = self.refused("alias", "set", "sales@elsewhere.test", "ann@example.net", forced=True)
         self.assertIn("elsewhere.test is not a domain of ours", said)
 
+    def test_an_alias_is_kept_in_the_form_of_its_domain(self) -> None:
+        self.run_command("domain", "add", "bücher.example")
+        self.run_command("alias", "set", "sales@BÜCHER.example", "ann@example.net")
+        (alias,) = self.answer("alias", "list")
+        self.assertEqual(alias["alias"], "sales@" + self.answer("domain", "list")[0]["domain"])
+        self.run_command("alias", "remove", "sales@bücher.example")
+        self.assertEqual(self.answer("alias", "list"), [])
+
     def test_an_alias_is_set_listed_and_removed(self) -> None:
         self.run_command("alias", "set", "sales@example.net", "ann@example.net", "bob@elsewhere.test")
         expected = [{"alias": "sales@example.net", "targets": ["ann@example.net", "bob@elsewhere.test"]}]
