@@ -28,6 +28,9 @@ _BOMS: Final = (
 )
 """The longer ones first where one is the beginning of another. The last four are no marks, but what a document begins
 with that has none."""
+_MENDED_MAX: Final = 100_000
+"""Mistakes of a kind that are put right; a document with more stays one with mistakes."""
+_is_long_tag: Final = re.compile(rb"<[^<>]{65536}").search
 _WHITE: Final = b" \t\r\n"
 _declared_encoding: Final = re.compile(rb"<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([A-Za-z0-9._:-]{1,40})[\"']").match
 # What writers forget to escape: "<" that begins no tag, such as those around an address, and "&" of no entity that
@@ -76,6 +79,9 @@ def is_xml(octets: bytes) -> bool:
 
 def read_xml(octets: bytes, make: Callable[[], R], *, elements_max: int, depth_max: int) -> R:
     """What ``make`` makes, once it has heard the document; it may be made twice. BadXmlError."""
+    if _is_long_tag(octets):
+        # Its attributes are compared with each other before anybody is told of one.
+        raise RefusedXmlError("it has a tag that is longer than any")
     try:
         return _Parse(make(), elements_max, depth_max).run(octets.lstrip(_WHITE), None)
     except RefusedXmlError:
@@ -91,8 +97,8 @@ def read_xml(octets: bytes, make: Callable[[], R], *, elements_max: int, depth_m
 
 def _mended(octets: bytes) -> bytes:
     text = _as_text(octets)
-    text = _NO_CHARACTER.sub("\ufffd", text[max(text.find("<"), 0) :])
-    return _ODD.sub(_put_right, text).encode("utf-8", "replace")
+    text = _NO_CHARACTER.sub("\ufffd", text[max(text.find("<"), 0) :], count=_MENDED_MAX)
+    return _ODD.sub(_put_right, text, count=_MENDED_MAX).encode("utf-8", "replace")
 
 
 def _put_right(odd: re.Match[str]) -> str:
