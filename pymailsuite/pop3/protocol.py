@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, ClassVar, Final
 
 from twisted.cred.error import LoginFailed
@@ -25,7 +26,7 @@ from pymailsuite.pop3.requests import BeginTls, CloseMaildrop, HoldBack, LogIn, 
 from pymailsuite.pop3.session import Pop3Session, State
 from pymailsuite.values import Peer
 from pymailsuite.wire.lines import LineBuffer, LineTooLong
-from pymailsuite.wire.pull import PullingProtocol, nothing_more
+from pymailsuite.wire.pull import PullingProtocol, WhenLeft, nothing_more
 from pymailsuite.wire.shell import TlsContextFactory
 
 _UNREAD_REPLIES: Final = 128 * 1024
@@ -135,13 +136,11 @@ class Pop3Protocol(PullingProtocol[Request]):
 
     def connection_closed(self, reason: Failure) -> None:
         """No deletion without QUIT: RFC 1939 §6."""
-        self.forget_delay()
+        self.abandon()
         maildrop, self._maildrop = self._maildrop, None
         if maildrop is not None:
             maildrop.abandon()
-        logout, self._logout = self._logout, None
-        if logout is not None:
-            logout()
+        self._log_out()
 
     # --- the pump
 
@@ -229,7 +228,7 @@ class Pop3Protocol(PullingProtocol[Request]):
         if isinstance(request, ReadMessage):
             return self._read_message(request)
         if isinstance(request, LogIn):
-            return self.wait_for(self._start(self._log_in(request)), self._login_answered)
+            return self._log_in(request)
         if isinstance(request, HoldBack):
             return self.hold_back(request.delay_s, self._held_back)
         if isinstance(request, BeginTls):
@@ -245,49 +244,61 @@ class Pop3Protocol(PullingProtocol[Request]):
 
     # --- logging in
 
-    async def _log_in(self, request: LogIn) -> tuple[Any, Maildrop, Callable[[], object]]:
-        avatar: Any
+    def _log_in(self, request: LogIn) -> Request | None:
         peer = Peer(self.peer_ip, self.peer_port)
-        _, avatar, logout = await self._portal.login(request.credentials, peer, IPop3Avatar)
-        try:
-            await self._login_delay.check(avatar.account.account_id)
-            maildrop = await open_maildrop(
-                avatar.mail,
-                request.mailbox,
-                self._service.owner,
-                self._settings.lock_lease,
-                self._settings.read_ahead,
-                self._reactor,
-            )
-        except BaseException:
-            logout()
-            raise
-        return avatar, maildrop, logout
+        login = self._portal.login(request.credentials, peer, IPop3Avatar)
+        return self.wait_for(login, partial(self._login_answered, request.mailbox), WhenLeft.CALL_OFF_AND_SETTLE)
 
-    def _login_answered(self, answer: Any) -> Request | None:
-        session = self.session
-        if isinstance(answer, Failure):
-            if self.connection_ended:
+    def _login_answered(self, mailbox: str, answer: Any) -> Request | None:
+        if not isinstance(answer, Failure):
+            _, avatar, logout = answer
+            if self.closing:
+                logout()
                 return None
-            if answer.check(LoginRefused, LoginFailed) is not None:
-                self.log.info("{event} at {peer_ip}", event="pop3.login_refused", peer_ip=self.peer_ip)
-                error = answer.value if isinstance(answer.value, LoginRefused) else LoginRefused()
-                self.count_refusal("login_refused", error.public.encode())
-                return session.login_refused(error)
-            session.maildrop_refused(self.error_of(answer))
+            self._logout = logout
+            # A lock that has been asked for is taken, whoever has left meanwhile, and then given back.
+            opening = self._start(self._open_maildrop(avatar, mailbox))
+            return self.wait_for(opening, partial(self._maildrop_answered, avatar), WhenLeft.SETTLE)
+        if self.connection_ended:
             return None
-        avatar, maildrop, logout = answer
+        if answer.check(LoginRefused, LoginFailed) is not None:
+            self.log.info("{event} at {peer_ip}", event="pop3.login_refused", peer_ip=self.peer_ip)
+            error = answer.value if isinstance(answer.value, LoginRefused) else LoginRefused()
+            self.count_refusal("login_refused", error.public.encode())
+            return self.session.login_refused(error)
+        self.session.maildrop_refused(self.error_of(answer))
+        return None
+
+    async def _open_maildrop(self, avatar: Any, mailbox: str) -> Maildrop:
+        settings = self._settings
+        await self._login_delay.check(avatar.account.account_id)
+        return await open_maildrop(
+            avatar.mail, mailbox, self._service.owner, settings.lock_lease, settings.read_ahead, self._reactor
+        )
+
+    def _maildrop_answered(self, avatar: Any, answer: Any) -> Request | None:
+        if isinstance(answer, Failure):
+            self._log_out()
+            error = self.error_of(answer)
+            if not self.connection_ended:
+                self.session.maildrop_refused(error)
+            return None
         if self.closing:
             # It has waited too long for us, or is gone.
-            maildrop.abandon()
-            logout()
+            answer.abandon()
+            self._log_out()
             return None
-        self._maildrop, self._logout = maildrop, logout
-        maildrop.lock_lost = self._lock_lost
+        self._maildrop = answer
+        answer.lock_lost = self._lock_lost
         self.set_deadline(None)
-        session.maildrop_opened(avatar.account.login_name, maildrop.listing)
+        self.session.maildrop_opened(avatar.account.login_name, answer.listing)
         avatar.on_ended(self.withdraw)
         return None
+
+    def _log_out(self) -> None:
+        logout, self._logout = self._logout, None
+        if logout is not None:
+            logout()
 
     def _lock_lost(self) -> None:
         if self._waiting:
@@ -372,7 +383,7 @@ class Pop3Protocol(PullingProtocol[Request]):
     def _close_maildrop(self, request: CloseMaildrop) -> Request | None:
         maildrop, self._maildrop = self._maildrop, None
         assert maildrop is not None, "logged in"
-        return self.wait_for(self._start(maildrop.finish(request.uids)), self._maildrop_closed)
+        return self.wait_for(self._start(maildrop.finish(request.uids)), self._maildrop_closed, WhenLeft.SETTLE)
 
     def _maildrop_closed(self, answer: Any) -> Request | None:
         if isinstance(answer, Failure):

@@ -39,7 +39,7 @@ from pymailsuite.smtp.requests import (
 )
 from pymailsuite.smtp.session import SmtpSession, State
 from pymailsuite.values import Peer
-from pymailsuite.wire.pull import PullingProtocol
+from pymailsuite.wire.pull import PullingProtocol, WhenLeft
 from pymailsuite.wire.shell import TlsContextFactory
 
 _FORMATS: Final = {
@@ -93,7 +93,6 @@ class SmtpProtocol(PullingProtocol[Request]):
         self._stopping = False
         self._overdue = False
         self._taps: Mapping[str, IMessageTap] = {}
-        self._checking: Deferred[Decision] | None = None
         self._logout: Callable[[], object] | None = None
 
     @property
@@ -174,10 +173,7 @@ class SmtpProtocol(PullingProtocol[Request]):
         """Forget a message whose end has not come, and what policies have under way; a message that is being committed
         goes on."""
         self._drop_incoming()
-        checking, self._checking = self._checking, None
-        if checking is not None:
-            checking.cancel()
-        self.forget_delay()
+        self.abandon()
         session, policies = self._session, self._service.policies
         if session is not None and policies is not None:
             policies.ended(session.peer, self._service.submission, session.faults)
@@ -317,8 +313,7 @@ class SmtpProtocol(PullingProtocol[Request]):
             refused = self._service.rights.not_allowed(request.login_name, request.addresses)
             return self.wait_for(refused, self._senders_checked)
         if isinstance(request, CheckPolicy):
-            self._checking = self._check_policy(request.transaction)
-            return self.wait_for(self._checking, self._policy_decided)
+            return self.wait_for(self._check_policy(request.transaction), self._policy_decided)
         if isinstance(request, BeginMessage):
             self._begin_message(request)
             return None
@@ -328,9 +323,8 @@ class SmtpProtocol(PullingProtocol[Request]):
             try:
                 committed = incoming.commit(request.prefix, request.rulings, request.disposals)
             except Exception:
-                incoming.abort()
-                return self._message_committed(Failure())
-            return self.wait_for(committed, self._message_committed)
+                return self._message_committed(incoming, Failure())
+            return self.wait_for(committed, partial(self._message_committed, incoming), WhenLeft.SETTLE)
         if isinstance(request, DropMessage):
             self._drop_incoming()
             return None
@@ -345,7 +339,7 @@ class SmtpProtocol(PullingProtocol[Request]):
         if isinstance(request, LogIn):
             assert self._portal is not None, "AUTH is offered only where there is a portal"
             answer = self._portal.login(request.credentials, Peer(self.peer_ip, self.peer_port), ISubmissionAvatar)
-            return self.wait_for(answer, self._login_answered)
+            return self.wait_for(answer, self._login_answered, WhenLeft.CALL_OFF_AND_SETTLE)
         return self.hold_back(request.delay_s, self._held_back)
 
     def _recipient_resolved(self, answer: Any) -> Request | None:
@@ -370,9 +364,6 @@ class SmtpProtocol(PullingProtocol[Request]):
 
     def _policy_decided(self, answer: Any) -> Request | None:
         self._greeted = True
-        self._checking = None
-        if self.connection_ended:
-            return None
         if isinstance(answer, Failure):
             # A chain does not fail; this is a defect, and nothing is known of the client because of it.
             answer = Decision(_reply_of(self.error_of(answer)))
@@ -409,7 +400,7 @@ class SmtpProtocol(PullingProtocol[Request]):
             pause = incoming.write(octets)
         except Exception:
             return self._text_written(Failure())
-        return None if pause is None else self.wait_for(pause, self._text_written)
+        return None if pause is None else self.wait_for(pause, self._text_written, WhenLeft.DROP)
 
     def _text_written(self, answer: Any) -> Request | None:
         if isinstance(answer, Failure):
@@ -440,6 +431,8 @@ class SmtpProtocol(PullingProtocol[Request]):
                 self._logout = logout
                 session.logged_in(avatar.account)
                 avatar.on_ended(self.withdraw)
+            return None
+        if self.connection_ended:
             return None
         error = answer.value
         if isinstance(error, LoginFailed):

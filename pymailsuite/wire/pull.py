@@ -5,10 +5,12 @@ Replies so stay in the order of their commands. An answer that is there already 
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable
 from typing import Any, ClassVar, Generic, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectionClosed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
@@ -17,6 +19,23 @@ from pymailsuite.wire.shell import ShellProtocol
 
 R = TypeVar("R")
 """What the core asks for."""
+
+
+class WhenLeft(enum.Enum):
+    """What becomes of an answer that is pending when the peer leaves."""
+
+    CALL_OFF = enum.auto()
+    """It is called off, and what comes of it is dropped."""
+    CALL_OFF_AND_SETTLE = enum.auto()
+    """It is called off, and settled as it ends: something may have to be given back."""
+    DROP = enum.auto()
+    """It goes on, and what comes of it is dropped."""
+    SETTLE = enum.auto()
+    """It goes on and is settled: it counts whoever hears of it."""
+
+
+_NOBODY_ASKS = frozenset({WhenLeft.CALL_OFF, WhenLeft.DROP})
+_CALLED_OFF = frozenset({WhenLeft.CALL_OFF, WhenLeft.CALL_OFF_AND_SETTLE})
 
 
 class InternalFailure(TemporaryFailure):
@@ -29,7 +48,8 @@ class PullingProtocol(ShellProtocol, Generic[R]):
     """One connection. A protocol that derives from it sets ``_pumping`` while it pulls, and pulls nothing while
     ``_waiting``.
 
-    A ``settle`` takes the answer, or a Failure; what it returns is the core's next request, or None."""
+    A ``settle`` takes the answer, or a Failure; what it returns is the core's next request, or None. Once the connection
+    is gone there is nobody to settle anything for: see :class:`WhenLeft`."""
 
     failed_event: ClassVar[str] = "connection.request_failed"
 
@@ -39,6 +59,7 @@ class PullingProtocol(ShellProtocol, Generic[R]):
         self._waiting = False
         self._pumping = False
         self._answer: tuple[Any] | None = None
+        self._pending: tuple[Deferred[Any], WhenLeft] | None = None
         self._delay: IDelayedCall | None = None
 
     def pump(self, request: R | None = None, acted: bool = False) -> None:
@@ -48,21 +69,32 @@ class PullingProtocol(ShellProtocol, Generic[R]):
         """
         raise NotImplementedError
 
-    def wait_for(self, answer: Deferred[Any], settle: Callable[[Any], R | None]) -> R | None:
-        """Go on with ``settle`` when the answer, or a Failure, is there; at once if it is there already."""
+    def wait_for(
+        self, answer: Deferred[Any], settle: Callable[[Any], R | None], when_left: WhenLeft | None = None
+    ) -> R | None:
+        """Go on with ``settle`` when the answer, or a Failure, is there; at once if it is there already.
+
+        ``when_left`` says what becomes of it if the peer has left meanwhile; by default it is called off.
+        """
         if self._pumping and answer.called and not answer.paused and not isinstance(answer.result, Failure):
             # As most answers are: a callback would cost more than all else that is done here.
             return settle(answer.result)
+        when_left = when_left or WhenLeft.CALL_OFF
         self._waiting = True
-        answer.addBoth(self._answered, settle)
+        self._pending = (answer, when_left)
+        answer.addBoth(self._answered, settle, when_left)
         if self._answer is None:
             return None
         (result,), self._answer = self._answer, None
         return settle(result)
 
-    def _answered(self, result: object, settle: Callable[[Any], R | None]) -> None:
+    def _answered(self, result: object, settle: Callable[[Any], R | None], when_left: WhenLeft) -> None:
         self._waiting = False
-        if self._pumping:
+        self._pending = None
+        if self.connection_ended and when_left in _NOBODY_ASKS:
+            if isinstance(result, Failure) and result.check(CancelledError, ConnectionClosed) is None:
+                self.error_of(result)
+        elif self._pumping:
             # Still within wait_for: what settling it may raise must not end up in the Deferred.
             self._answer = (result,)
         else:
@@ -88,11 +120,15 @@ class PullingProtocol(ShellProtocol, Generic[R]):
         self.wait_for(later, nothing_more)
         return True
 
-    def forget_delay(self) -> None:
+    def abandon(self) -> None:
         """The connection is gone: nobody waits any more."""
         if self._delay is not None and self._delay.active():
             self._delay.cancel()
         self._delay = None
+        if self._pending is not None:
+            answer, when_left = self._pending
+            if when_left in _CALLED_OFF:
+                answer.cancel()
 
     def error_of(self, failure: Failure) -> MailError:
         """What the peer is told of a failure; a defect is logged, and its nature kept to ourselves."""

@@ -9,7 +9,7 @@ from zope.interface.verify import verifyObject
 
 from pymailsuite.config.sections.smtp import SmtpMxSettings, SubmissionSettings
 from pymailsuite.errors import DnsFailure, Refusal, StorageFull, StoreUnavailable
-from pymailsuite.interfaces import IIncomingMessage, IMessageIntake, IRecipientResolver
+from pymailsuite.interfaces import IIncomingMessage, IMessageIntake, IRecipientResolver, ISubmissionAvatar
 from pymailsuite.smtp.protocol import SmtpProtocol
 from pymailsuite.values import Address, BodyType, Envelope, Peer
 from tests.acceptance import acceptance
@@ -380,13 +380,22 @@ class SmtpProtocolTests(SynchronousTestCase):
         conversation.protocol.connectionLost(Failure(ConnectionDone()))
         self.assertEqual(self.server.portal.realm.logged_out, ["alice@mail.example"])
 
-    def test_a_login_that_comes_too_late_is_logged_out_at_once(self):
+    def test_a_login_whose_client_has_gone_is_called_off(self):
         conversation = self.login()
-        self.server.portal.checker.hold()
+        called_off = []
+        self.patch(self.server.portal, "login", lambda *_: Deferred(called_off.append))
         conversation.say(LOGIN)
         conversation.protocol.connectionLost(Failure(ConnectionDone()))
-        self.server.portal.checker.release()
-        self.assertEqual(self.server.portal.realm.logged_out, ["alice@mail.example"])
+        self.assertEqual(len(called_off), 1)
+
+    def test_a_login_that_comes_too_late_is_logged_out_at_once(self):
+        conversation = self.login()
+        logged_out = []
+        too_late = (ISubmissionAvatar, None, lambda: logged_out.append(True))
+        self.patch(self.server.portal, "login", lambda *_: Deferred(lambda login: login.callback(too_late)))
+        conversation.say(LOGIN)
+        conversation.protocol.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual(logged_out, [True])
 
     def test_a_portal_that_fails_is_answered_454(self):
         conversation = self.login()
