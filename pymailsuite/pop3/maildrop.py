@@ -48,7 +48,15 @@ class Maildrop:
         self.lock_lost: Callable[[], object] | None = None
 
     async def _open(self, name: str, read_ahead: int) -> None:
-        await self._lock()
+        # A lock that has been asked for is taken, whoever has left meanwhile; giving it back comes behind that.
+        locking = self._lock_traffic.run(Deferred.fromCoroutine, self._lock())
+        locked: Deferred[None] = Deferred()
+        locking.addBoth(lambda result: None if locked.called else locked.callback(result))
+        try:
+            await locked
+        except CancelledError:
+            self.abandon()
+            raise
         try:
             mailbox: Mailbox = await self._mail.mailbox(name)
             uids, sizes, extra = await self._mail.read_messages(mailbox.mailbox_id, ALL_UIDS, _COLUMNS, _columns)

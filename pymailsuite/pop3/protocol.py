@@ -256,9 +256,8 @@ class Pop3Protocol(PullingProtocol[Request]):
                 logout()
                 return None
             self._logout = logout
-            # A lock that has been asked for is taken, whoever has left meanwhile, and then given back.
             opening = self._start(self._open_maildrop(avatar, mailbox))
-            return self.wait_for(opening, partial(self._maildrop_answered, avatar), WhenLeft.SETTLE)
+            return self.wait_for(opening, partial(self._maildrop_answered, avatar), WhenLeft.CALL_OFF_AND_SETTLE)
         if self.connection_ended:
             return None
         if answer.check(LoginRefused, LoginFailed) is not None:

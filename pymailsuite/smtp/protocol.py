@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, Final
 
 from twisted.cred.error import LoginFailed
@@ -408,9 +409,10 @@ class SmtpProtocol(PullingProtocol[Request]):
             self._receiver.discard_text(self.error_of(answer))
         return None
 
-    def _message_committed(self, answer: Any) -> Request | None:
+    def _message_committed(self, incoming: IIncomingMessage, answer: Any) -> Request | None:
         self.set_deadline(self._settings.conversation_timeout)
         if isinstance(answer, Failure):
+            incoming.abort()
             self.session.message_refused(self.error_of(answer))
         else:
             self.session.message_committed(answer)

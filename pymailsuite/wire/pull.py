@@ -21,6 +21,12 @@ R = TypeVar("R")
 """What the core asks for."""
 
 
+class CalledOff(TemporaryFailure):
+    """What was asked for is not to be had just now."""
+
+    text = "Service stopping, try again later"
+
+
 class WhenLeft(enum.Enum):
     """What becomes of an answer that is pending when the peer leaves."""
 
@@ -48,8 +54,8 @@ class PullingProtocol(ShellProtocol, Generic[R]):
     """One connection. A protocol that derives from it sets ``_pumping`` while it pulls, and pulls nothing while
     ``_waiting``.
 
-    A ``settle`` takes the answer, or a Failure; what it returns is the core's next request, or None. Once the connection
-    is gone there is nobody to settle anything for: see :class:`WhenLeft`."""
+    A ``settle`` takes the answer, or a Failure; what it returns is the core's next request, or None. Once the
+    connection is gone there is nobody to settle anything for: see :class:`WhenLeft`."""
 
     failed_event: ClassVar[str] = "connection.request_failed"
 
@@ -134,6 +140,9 @@ class PullingProtocol(ShellProtocol, Generic[R]):
         """What the peer is told of a failure; a defect is logged, and its nature kept to ourselves."""
         if isinstance(failure.value, MailError):
             return failure.value
+        if isinstance(failure.value, CancelledError):
+            # By somebody else than us, as when a part of the server stops that was to answer.
+            return CalledOff()
         self.log.failure("{event}: {log_failure.value}", failure=failure, event=self.failed_event, peer_ip=self.peer_ip)
         return InternalFailure(cause=failure.getErrorMessage())
 

@@ -6,8 +6,10 @@ import tomllib
 from typing import Any
 
 from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
 
 from pymailsuite.config.sections.smtp import SmtpMxSettings, SmtpSettings, SubmissionSettings
 from pymailsuite.errors import LoginRefused, MailError
@@ -163,6 +165,10 @@ class ShellConversation:
         """Send the lines as one piece; what was answered."""
         self.receive("".join(line + "\r\n" for line in lines).encode())
         return self.output().decode()
+
+    def lose(self) -> None:
+        """The connection is gone."""
+        self.protocol.connectionLost(Failure(ConnectionDone()))
 
 
 class CoreConversation:

@@ -77,12 +77,13 @@ class PasswordTable:
 class FakeRealm:
     """Avatars by login name: of the store's account if a store was given, else of an account made up.
 
-    ``logged_out`` lists the names whose logout was called.
+    ``logged_in`` lists the names that were given one, ``logged_out`` those whose logout was called.
     """
 
     def __init__(self, store: IMailStore | None) -> None:
         self._store = store
         self._ids: dict[str, int] = {}
+        self.logged_in: list[str] = []
         self.logged_out: list[str] = []
         self.ends: dict[str, list[Any]] = {}
 
@@ -97,6 +98,7 @@ class FakeRealm:
         def avatar(account: Account | None) -> Any:
             if account is None:
                 raise LoginRefused(cause="unknown user")
+            self.logged_in.append(avatarId)
             mail = self._store.account_mail(account.account_id) if self._store is not None else None
             return interfaces[0], FakeAvatar(account, mail, self.ends), lambda: self.logged_out.append(avatarId)
 
