@@ -104,8 +104,7 @@ class FailureTests(SynchronousTestCase):
                 conversation.say("one")
                 replies = conversation.say(".")
                 self.assertEqual(replies[:3], "452" if isinstance(error, StorageFull) else "451")
-                self.assertEqual(message.aborted, raises, "the door itself drops what it could not accept")
-                message.aborted = True
+                self.assertTrue(message.aborted)
                 self.flushLoggedErrors(KeyError)
                 replies = conversation.say(MAIL, RCPT, "DATA", "two", ".")
                 self.assertEqual([line[:3] for line in replies.splitlines()], ["250", "250", "354", "250"])
