@@ -84,7 +84,7 @@ class SenderDomainPolicy(Policy):
             if not self._settings.allow_address_literals:
                 return _LITERAL
             return _NOWHERE if self._is_bad_literal(domain) else None
-        if domain in ("localhost", "localhost.localdomain") or domain.endswith(".localhost"):
+        if _is_localhost(domain):
             return _LOCALHOST
         return _NO_DOMAIN if _is_address(domain) else None
 
@@ -119,7 +119,13 @@ class SenderDomainPolicy(Policy):
         return _refused(domain, _NOWHERE)
 
     async def _addresses(self, host: str) -> Sequence[str]:
-        """Those of one version are enough if there is a good one among them."""
+        """Those of one version are enough if there is a good one among them. Some write an address where the name of a
+        host belongs, or the name that every host has for itself."""
+        if _is_localhost(host):
+            return ("127.0.0.1",)
+        literal = address_of_literal(host)
+        if literal is not None:
+            return (literal,)
         ipv4: Answer = await self._resolver.a(host)
         if self._is_any_good(ipv4.records):
             return ipv4.records
@@ -128,6 +134,10 @@ class SenderDomainPolicy(Policy):
 
     def _is_any_good(self, addresses: Sequence[str]) -> bool:
         return not all(map(self._judge.objection, addresses))
+
+
+def _is_localhost(name: str) -> bool:
+    return name in ("localhost", "localhost.localdomain") or name.endswith(".localhost")
 
 
 def _preference(record: MxRecord) -> int:

@@ -37,6 +37,9 @@ RESOLVER = FakeResolver(
         "half-loop.example": [(10, "lo.example"), (20, "a.example")],
         "half-broken.example": [(10, "lo.example"), (20, "broken.example")],
         "two-faced.example": [(10, "two.example")],
+        "named-loop.example": [(10, "localhost")],
+        "written-loop.example": [(10, "127.0.0.1")],
+        "written.example": [(10, "192.0.2.1")],
     },
     a={
         "a.example": ["192.0.2.1"],
@@ -155,6 +158,9 @@ class SenderDomainTests(HostsTestCase):
             ("half-loop.example", ""),
             ("half-broken.example", ""),
             ("two-faced.example", ""),
+            ("named-loop.example", "550 5.1.8"),
+            ("written-loop.example", "550 5.1.8"),
+            ("written.example", ""),
         ):
             self.assertEqual(self.refusal(domain), refusal, domain)
 
