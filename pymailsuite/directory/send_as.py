@@ -6,6 +6,7 @@ is; what he may not is asked about each time, so that a grant is good at once.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 
 from twisted.internet.defer import Deferred, succeed
@@ -82,14 +83,19 @@ class SenderRights:
 
     async def _leads_to(self, own: _Key, alias: Route) -> bool:
         """Whether one of the targets of an alias is the user, however many aliases are between."""
-        waiting, seen = [alias], {key_of(alias.address)}
-        while waiting and len(seen) <= self._settings.max_alias_targets:
-            targets = {key_of(target): target for target in waiting.pop().row.targets}
+        # Breadth first: the nearest are the likeliest.
+        waiting, seen = deque([alias]), {key_of(alias.address)}
+        while waiting:
+            targets = {key_of(target): target for target in waiting.popleft().row.targets}
             if own in targets and await self._is_reached(own, targets[own]):
                 return True
-            for key in targets.keys() - seen:
+            for key, target in targets.items():
+                if key in seen:
+                    continue
+                if len(seen) > self._settings.max_alias_targets:
+                    return False
                 seen.add(key)
-                route = await self._routes.route(targets[key])
+                route = await self._routes.route(target)
                 if _is_delivered_to(route, own):
                     return True
                 waiting.append(route)
