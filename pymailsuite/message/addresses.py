@@ -2,7 +2,8 @@
 
 The lexer cuts a field body into tokens with one regular expression; the parser goes over them once and accepts
 anything: obsolete forms (routes, white space around dots), comments, groups, and what peers get wrong (missing
-brackets, stray separators, unended strings). All values stay octets; encoded words stay encoded.
+brackets and commas, stray separators, strings without an end). Each address that stands there is found, and none is
+made of pieces of two. All values stay octets; encoded words stay encoded.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ GROUP_END: Final = RawAddress(None, None, None, None)
 _TOKEN = re.compile(
     rb"""
       (?P<space> [ \t\r\n]++ )
-    | (?P<quoted> " (?: [^"\\]++ | \\. )*+ (?: " | \\?\Z ) )
+    | (?P<quoted> " (?: [^"\\]++ | \\. )*+ " )
+    | (?P<open> " )
     | (?P<literal> \[ [^]<>,;"]*+ \]?+ )
     | (?P<comment> \( )
     | (?P<special> [<>@,:;.)\]\\] )
@@ -42,46 +44,54 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_IS_WHOLE = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL).fullmatch
 _COMMENT_STOP = re.compile(rb"[()]|\\.", re.DOTALL)
 _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
 _FOLD = re.compile(rb"\r*\n")
 
 
+TOKENS_MAX: Final = 50_000
+"""Tokens of a list that are looked at, unless less is asked for."""
+
+
 def raw_addresses(body: bytes) -> list[RawAddress]:
     """The entries of an address list, folded or not; empty for a body that names nobody. Never raises."""
-    found: list[RawAddress] = []
-    _Parser(found).parse(body)
-    return found
+    return _read_all(body).found
 
 
 def unambiguous_addresses(body: bytes) -> list[RawAddress] | None:
     """As :func:`raw_addresses`; None if an entry can be read as one address or another: it has two pairs of brackets,
     more than one address without a comma between them, an address with two ``@``, or a string or comment that does not
-    end.
+    end; or if the list is too long to be read.
 
     RFC 5322 §3.4 has none of these forms, and programs differ in what they make of them. An ``@`` in a display name is
     not meant: it is as common as it is wrong, and everybody goes by the brackets.
     """
-    found: list[RawAddress] = []
-    parser = _Parser(found)
-    parser.parse(body)
-    return None if parser.ambiguous else found
+    parser = _read_all(body)
+    return None if parser.ambiguous or parser.cut else parser.found
 
 
-def _comment_end(body: bytes, start: int) -> int | None:
-    """The offset after the comment whose parenthesis opens at ``start``, None if it does not end; nesting is counted,
-    not recursed into."""
-    depth = 0
+def _read_all(body: bytes) -> AddressParser:
+    parser = AddressParser(body, TOKENS_MAX)
+    position = 0
+    while position < len(body):
+        position = parser.read(position)
+    return parser
+
+
+def _comment_end(body: bytes, start: int) -> tuple[int | None, int]:
+    """The offset after the comment whose parenthesis opens at ``start``, None if it does not end; and how many places
+    in it were looked at. Nesting is counted, not recursed into."""
+    depth = places = 0
     for stop in _COMMENT_STOP.finditer(body, start):
+        places += 1
         character = stop[0]
         if character == b"(":
             depth += 1
         elif character == b")":
             depth -= 1
             if not depth:
-                return stop.end()
-    return None
+                return stop.end(), places
+    return None, places
 
 
 def _unquoted(text: bytes) -> bytes:
@@ -93,13 +103,21 @@ def _unquoted(text: bytes) -> bytes:
     return _ESCAPE.sub(rb"\1", inner) if b"\\" in inner else inner
 
 
-class _Parser:
-    """Goes over the tokens once; what it holds is the entry being read."""
+class AddressParser:
+    """Goes over the tokens of a list once, ``tokens`` of them at most; what it holds is the entry being read.
 
-    def __init__(self, found: list[RawAddress]) -> None:
-        self.found = found
-        self.in_group = False
+    ``found`` are the entries so far, ``tokens`` those that are left, ``body`` is what is read. ``cut``: there were more
+    tokens. ``ambiguous``: see :func:`unambiguous_addresses`.
+    """
+
+    def __init__(self, body: bytes, tokens: int) -> None:
+        self.found: list[RawAddress] = []
+        self.tokens = tokens
         self.ambiguous = False
+        self.cut = False
+        self.body = body
+        self._in_group = False
+        self._ended = False
         self._begin()
 
     def _begin(self) -> None:
@@ -109,39 +127,65 @@ class _Parser:
         self.comments: list[bytes] = []
         self.inside: list[bytes] | None = None  # of the address between brackets; begins with no space
         self.inside_at: int | None = None
+        self.closed: int | None = None  # how many words there were when the brackets closed
         self.route: bytes | None = None
         self.in_brackets = False
 
-    def parse(self, body: bytes) -> None:
-        position, size = 0, len(body)
+    def read(self, position: int) -> int:
+        """Read the entry, or the group with its members, that begins at ``position``; where the next one begins."""
+        size = len(self.body)
         while position < size:
-            token = _TOKEN.match(body, position)
+            if self.tokens <= 0:
+                self.cut = True
+                self._begin()
+                position = size
+                break
+            self.tokens -= 1
+            token = _TOKEN.match(self.body, position)
             if token is None:  # an octet no rule begins with
                 position += 1
                 continue
             position = token.end()
             kind, text = token.lastgroup, token[0]
             if kind == "comment":
-                end = _comment_end(body, token.start())
-                if end is None:
-                    self.ambiguous = True
-                    end = size
-                position = end
-                self.comments.append(_unquoted(body[token.start() : position]))
-                self._word(b" ")
+                position = self._comment(token.start())
             elif kind == "space":
                 self._word(b" ")
             elif kind == "quoted":
-                if not _IS_WHOLE(text):
-                    self.ambiguous = True
                 self._word(_unquoted(text))
+            elif kind == "open":
+                # A string that does not end is none: all that follows would be taken for a name. Blanked out, so that
+                # nothing is searched for twice.
+                self.ambiguous = True
+                self.body = self.body[: token.start()] + self.body[token.start() :].replace(b'"', b" ")
             elif kind == "special":
                 self._special(text)
+                if self._ended:
+                    self._ended = False
+                    return position
             else:
                 self._word(text)
         self._end_entry()
-        if self.in_group:
+        if self._in_group:
             self.found.append(GROUP_END)
+            self._in_group = False
+        return position
+
+    def _comment(self, start: int) -> int:
+        """Read the comment that begins at ``start``; where it ends."""
+        end, places = _comment_end(self.body, start)
+        self.tokens -= places // 2
+        if end is None:
+            self.ambiguous = True
+            if self.at is None and self.inside is None:
+                # Nobody has been named yet: a name with a parenthesis in it.
+                blank = self.body[start:].translate(_WITHOUT_PARENTHESES)
+                self.body = self.body[:start] + blank
+                return start
+            end = len(self.body)
+        self.comments.append(_unquoted(self.body[start:end]))
+        self._word(b" ")
+        return end
 
     def _word(self, text: bytes) -> None:
         if not self.in_brackets:
@@ -151,13 +195,22 @@ class _Parser:
 
     def _special(self, text: bytes) -> None:
         if text == b"<":
-            if self.inside is None:
-                self.inside = []
-            else:
+            if self.inside is not None:
                 self.ambiguous = True
+                if self.inside:
+                    # A comma is missing: what stood behind the last brackets is the name of these.
+                    if self.closed is None:
+                        behind = _behind_address(self.inside)
+                    else:
+                        self.words, behind = self.words[: self.closed], self.words[self.closed :]
+                    self._end_entry()
+                    self.words = behind
+            self.inside, self.inside_at, self.closed = [], None, None
             self.in_brackets = True
         elif text == b">":
             self.in_brackets = False
+            if self.inside is not None and self.closed is None:
+                self.closed = len(self.words)
         elif text == b"@":
             if self.in_brackets and self.inside is not None:
                 if self.inside_at is not None and not self._is_route():
@@ -174,11 +227,14 @@ class _Parser:
                 self._word(text)
                 return
             self._end_entry()
-            if text == b";" and self.in_group:
+            if text == b";" and self._in_group:
                 self.found.append(GROUP_END)
-                self.in_group = False
+                self._in_group = False
+            self._ended = not self._in_group
         elif text == b":":
             self._colon()
+        elif text == b")":
+            self._word(b" ")
         else:
             self._word(text)
 
@@ -193,32 +249,90 @@ class _Parser:
             else:
                 self._word(b":")
             return
-        if self.in_group:
+        if self.inside is not None:
+            # Nobody names a group so.
+            self._end_entry()
+            return
+        if self._in_group:
             return
         name = _phrase(self.words)
         if name:
             self.found.append(RawAddress(None, None, name, None))
-            self.in_group = True
+            self._in_group = True
             self._begin()
         else:
             # Nothing but space: the next colon is not to read it again.
             self.words.clear()
 
     def _end_entry(self) -> None:
-        name: bytes | None
-        if self.inside is not None:
-            local_part, domain = _mailbox(self.inside, self.inside_at)
-            name = _phrase(self.words)
-        else:
-            local_part, domain = _mailbox(self.words, self.at)
-            name = b""
+        if self.inside is None:
             if self.ats > 1:
                 self.ambiguous = True
+            self._add_all(self.words)
+        else:
+            words, behind = self.words, []
+            if self.closed is not None and b"@" in words[self.closed :]:
+                words, behind = words[: self.closed], words[self.closed :]
+            self._add_all(self.inside, _phrase(words))
+            self.comments.clear()
+            self._add_all(behind)
+        self._begin()
+
+    def _add_all(self, words: list[bytes], name: bytes = b"") -> None:
+        """Add the address that the words are. Where they are several, each has the words before it as its name, the
+        first one ``name`` if there is one."""
+        chunks = _chunks(words) if b"@" in words and b" " in words else [words]
+        if len(chunks) == 1:
+            self._add(name, *_mailbox(words))
+            return
+        if not name:
+            self.comments.clear()
+        before: list[bytes] = []
+        for chunk in chunks:
+            if b"@" in chunk:
+                self._add(name or _phrase(before), *_mailbox(chunk))
+                name, before = b"", []
+            else:
+                before += (*chunk, b" ")
+
+    def _add(self, name: bytes, local_part: bytes, domain: bytes) -> None:
         if local_part or domain or name:
             if not name and self.comments:
                 name = b" ".join(b" ".join(self.comments).split())
             self.found.append(RawAddress(name or None, self.route, local_part, domain))
-        self._begin()
+            self.route = None
+
+
+_WITHOUT_PARENTHESES: Final = bytes.maketrans(b"()", b"  ")
+_JOINS: Final = (b"@", b".")
+
+
+def _chunks(words: list[bytes]) -> list[list[bytes]]:
+    """Words cut where white space stands between two of them; around a dot or an ``@`` it cuts nothing (RFC 5322
+    §4.4)."""
+    chunks: list[list[bytes]] = [[]]
+    was_space = False
+    for word in words:
+        if word == b" ":
+            was_space = True
+            continue
+        last = chunks[-1]
+        if was_space and last and last[-1] not in _JOINS and word not in _JOINS:
+            chunks.append([word])
+        else:
+            last.append(word)
+        was_space = False
+    return chunks
+
+
+def _behind_address(words: list[bytes]) -> list[bytes]:
+    """The words behind the last address among some."""
+    behind: list[bytes] = []
+    for chunk in reversed(_chunks(words)):
+        if b"@" in chunk:
+            return behind
+        behind = [*chunk, b" ", *behind]
+    return []
 
 
 def _phrase(words: list[bytes]) -> bytes:
@@ -235,10 +349,11 @@ def _phrase(words: list[bytes]) -> bytes:
 _AROUND_DOT = re.compile(rb" *\. *")
 
 
-def _mailbox(words: list[bytes], at: int | None) -> tuple[bytes, bytes]:
+def _mailbox(words: list[bytes]) -> tuple[bytes, bytes]:
     """Local part (quoting removed) and domain; a missing domain is empty, since NIL would mean a group."""
-    if at is None:
+    if b"@" not in words:
         return _without_space(words), b""
+    at = len(words) - 1 - words[::-1].index(b"@")
     return _without_space(words[:at]), _without_space(words[at + 1 :])
 
 

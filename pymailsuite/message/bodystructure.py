@@ -1,7 +1,7 @@
 """BODY and BODYSTRUCTURE in wire form, built from the leaves up. Source: RFC 3501 §7.4.2, RFC 9051 §7.5.2.
 
-Parameters go out as they stand in the message (pieces of RFC 2231 such as ``filename*0*`` are not joined): clients
-join them, and other servers send them so.
+Parameters go out as they stand in the message, but for those in pieces, which are joined (RFC 2231 §6); a charset stays
+with its parameter, whose name then ends in ``*``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from functools import lru_cache
 from attrs import evolve, field, frozen
 
 from pymailsuite.message.fields import first_fields
-from pymailsuite.message.parameters import joined_parameter, media_type, parameters, token
+from pymailsuite.message.parameters import joined_parameter, media_type, parameters, token, with_pieces_joined
 from pymailsuite.message.quoting import string
 
 _CACHED_MAX = 160
@@ -52,7 +52,7 @@ def parameter_list(found: list[tuple[bytes, bytes]]) -> bytes:
     """``body-fld-param``."""
     if not found:
         return b"NIL"
-    return b"(%b)" % b" ".join([b"%b %b" % (string(name), string(value)) for name, value in found])
+    return b"(%b)" % b" ".join([b"%b %b" % (string(name), string(value)) for name, value in with_pieces_joined(found)])
 
 
 def parse_content_type(body: bytes, limit: int) -> ContentType:
@@ -107,6 +107,12 @@ class ContentFields:
     md5: bytes
     rest: bytes
     """Disposition, language, location: the end of both ``body-ext-1part`` and ``body-ext-mpart``."""
+    described: int = field(init=False)
+    """Octets that the part takes in BODY, BODYSTRUCTURE and the table of parts, about."""
+
+    @described.default
+    def _described(self) -> int:
+        return 2 * len(self.basic) + len(self.rest) + 100
 
 
 _FURTHER_FIELDS = frozenset(
@@ -197,8 +203,8 @@ def multipart_body(fields: ContentFields, bodies: list[bytes], structures: list[
     )
 
 
-def _part_fields(header: bytes, default: ContentType, limit: int) -> ContentFields:
-    found = first_fields(header)
+def _part_fields(header: bytes, default: ContentType, limit: int, octets_max: int = _CACHED_MAX) -> ContentFields:
+    found = first_fields(header, octets_max)
     raw_type = found.get(b"content-type")
     kind = default if raw_type is None else content_type(raw_type, limit)
     return content_fields(found, kind, limit)
@@ -207,14 +213,15 @@ def _part_fields(header: bytes, default: ContentType, limit: int) -> ContentFiel
 _remembered_part_fields = lru_cache(maxsize=2048)(_part_fields)
 
 
-def part_fields(header: bytes, default: ContentType, limit: int) -> ContentFields:
+def part_fields(header: bytes, default: ContentType, limit: int, octets_max: int) -> ContentFields:
     """Read the header block of a MIME part; ``default`` is its type if it names none.
 
-    Short blocks are remembered: the text parts of all mail have the same few.
+    ``limit`` bounds the parameters of one field, ``octets_max`` its octets. Short blocks are remembered: the text parts
+    of all mail have the same few.
     """
-    if len(header) <= _CACHED_MAX:
+    if len(header) <= _CACHED_MAX <= octets_max:
         return _remembered_part_fields(header, default, limit)
-    return _part_fields(header, default, limit)
+    return _part_fields(header, default, limit, octets_max)
 
 
 def opaque(fields: ContentFields, kind: ContentType) -> ContentFields:

@@ -58,9 +58,9 @@ class Delimiters:
         self._at = -1
         self._needle = b""
         if len(self.levels) == 1:
-            for boundary in self.levels:
-                self._needle = b"\n--" + boundary
-        else:
+            (boundary,) = self.levels
+            self._needle = b"\n--" + boundary
+        elif self.levels:
             self._found = dict.fromkeys(self.levels, -1)
             self._next = [(-1, boundary) for boundary in self._found]
 

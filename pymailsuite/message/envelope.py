@@ -1,4 +1,8 @@
-"""ENVELOPE in wire form. Source: RFC 3501 §7.4.2, RFC 9051 §7.5.2."""
+"""ENVELOPE in wire form. Source: RFC 3501 §7.4.2, RFC 9051 §7.5.2.
+
+A list takes room and time in proportion to its field: one that would take more is cut, and ends in an empty group named
+``...``, which no address can be taken for.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,8 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from pymailsuite.message.addresses import raw_addresses
+from pymailsuite.message.addresses import AddressParser, RawAddress
+from pymailsuite.message.fields import CUT_MARK, cut_list
 from pymailsuite.message.quoting import nstring, string
 
 _simple = re.compile(
@@ -16,6 +21,7 @@ _simple = re.compile(
           | ([!#$%&'*+\-/=?^_`{|}~A-Za-z0-9]{1,200}+ (?: [ ] [!#$%&'*+\-/=?^_`{|}~A-Za-z0-9]{1,200}+ ){0,15}) )?+ [ ]?+
         < ([!#$%&'*+\-/=?^_`{|}~A-Za-z0-9.]{1,200}+) @ ([A-Za-z0-9.-]{1,200}+) >
       | ([!#$%&'*+\-/=?^_`{|}~A-Za-z0-9.]{1,200}+) @ ([A-Za-z0-9.-]{1,200}+)
+        (?: [ ] \( ([!#-'*-\[\]-~]{1,200}+ (?: [ ] [!#-'*-\[\]-~]{1,200}+ ){0,15}) \) )?+
     )
     [ \t]*+ (?: , (?= [^,] ) | \Z )
     """,
@@ -27,55 +33,102 @@ _REMEMBERED_MAX: Final = 200
 """Address fields up to this length are remembered: a mailbox gets the same To, and a list the same From, all day."""
 
 
-def _address_list(body: bytes) -> bytes:
+_ROOM: Final = 512
+_ROOM_RATIO: Final = 4
+"""Octets of wire form that a list may take, and that it may take for each octet of the field: the shortest address that
+anybody has takes three."""
+_COPY_MAX: Final = 4096
+"""Octets of a field beyond which its list is given whole only once."""
+
+
+class Effort:
+    """What is left of the tokens of irregular addresses that are looked at in one message."""
+
+    __slots__ = ("tokens",)
+
+    def __init__(self, tokens: int) -> None:
+        self.tokens = tokens
+
+
+def _address_list(body: bytes, tokens: int) -> tuple[bytes, int]:
+    """The wire form, and how many of the ``tokens`` it took."""
     found: list[bytes] = []
     position, size = 0, len(body)
+    room = _ROOM + _ROOM_RATIO * size
+    parser: AddressParser | None = None
     while position < size:
         match = _simple(body, position)
-        if match is None:
+        if match is not None:
+            quoted, plain, local_part, domain, bare_local_part, bare_domain, comment = match.groups()
+            if quoted or plain:
+                found.append(b'("%b" NIL "%b" "%b")' % (quoted or plain, local_part, domain))
+            elif comment is not None:
+                found.append(b'("%b" NIL "%b" "%b")' % (comment, bare_local_part, bare_domain))
+            else:
+                found.append(b'(NIL NIL "%b" "%b")' % (local_part or bare_local_part, domain or bare_domain))
+            position = match.end()
+            continue
+        if parser is None:
+            parser = AddressParser(body, tokens)
+        position = parser.read(position)
+        body = parser.body
+        for entry in parser.found:
+            wire = _entry(entry)
+            room -= len(wire)
+            if room >= 0 or (entry.domain is None and entry.local_part is None):
+                found.append(wire)
+        parser.found.clear()
+        if parser.cut or room < 0:
+            found.append(_CUT)
             break
-        quoted, plain, local_part, domain, bare_local_part, bare_domain = match.groups()
-        if bare_domain is not None:
-            found.append(b'(NIL NIL "%b" "%b")' % (bare_local_part, bare_domain))
-        elif quoted or plain:
-            found.append(b'("%b" NIL "%b" "%b")' % (quoted or plain, local_part, domain))
-        else:
-            found.append(b'(NIL NIL "%b" "%b")' % (local_part, domain))
-        position = match.end()
-    if position < size:
-        found = [
-            b"(%b %b %b %b)" % (nstring(name), nstring(route), nstring(local_part), nstring(domain))
-            for name, route, local_part, domain in raw_addresses(body)
-        ]
-    return b"(%b)" % b"".join(found) if found else b"NIL"
+    return b"(%b)" % b"".join(found) if found else b"NIL", 0 if parser is None else tokens - parser.tokens
 
 
-_remembered_address_list = lru_cache(maxsize=4096)(_address_list)
+def _entry(entry: RawAddress) -> bytes:
+    name, route, local_part, domain = entry
+    return b"(%b %b %b %b)" % (nstring(name), nstring(route), nstring(local_part), nstring(domain))
 
 
-def address_list(body: bytes) -> bytes:
+_CUT: Final = _entry(RawAddress(None, None, CUT_MARK.removesuffix(b":;"), None)) + b"(NIL NIL NIL NIL)"
+
+
+@lru_cache(maxsize=4096)
+def _short_address_list(body: bytes) -> tuple[bytes, int]:
+    return _address_list(body, _REMEMBERED_MAX)  # a token has an octet at least
+
+
+def address_list(body: bytes, effort: Effort) -> bytes:
     """An unfolded address field as IMAP shows it; NIL if it names nobody.
 
     An address without a domain (``From: root``) has an empty string there: NIL would make it a group.
     """
-    return _remembered_address_list(body) if len(body) <= _REMEMBERED_MAX else _address_list(body)
+    if len(body) <= _REMEMBERED_MAX and effort.tokens > 0:
+        wire, taken = _short_address_list(body)
+    else:
+        wire, taken = _address_list(body, max(effort.tokens, 0))
+    if taken:
+        effort.tokens -= taken
+    return wire
 
 
-def envelope(found: dict[bytes, bytes]) -> bytes:
+def envelope(found: dict[bytes, bytes], effort: Effort) -> bytes:
     """The ENVELOPE of a message whose header fields are ``found`` (see ``fields.first_fields``)."""
     get = found.get
-    author = _addresses(get(b"from"))
+    author_body = get(b"from")
+    author = default = _addresses(author_body, effort)
+    if author_body is not None and len(author_body) > _COPY_MAX:
+        default = address_list(cut_list(author_body, _COPY_MAX), effort)
     sender, reply_to = get(b"sender"), get(b"reply-to")
     return b"(%b %b %b %b %b %b %b %b %b %b)" % (
         _text(get(b"date")),
         _text(get(b"subject")),
         author,
         # RFC 3501 §7.4.2: the server sets these two to From when they are absent or empty
-        author if sender is None else _address_list_or(sender, author),
-        author if reply_to is None else _address_list_or(reply_to, author),
-        _addresses(get(b"to")),
-        _addresses(get(b"cc")),
-        _addresses(get(b"bcc")),
+        default if sender is None else _address_list_or(sender, default, effort),
+        default if reply_to is None else _address_list_or(reply_to, default, effort),
+        _addresses(get(b"to"), effort),
+        _addresses(get(b"cc"), effort),
+        _addresses(get(b"bcc"), effort),
         _text(get(b"in-reply-to")),
         _text(get(b"message-id")),
     )
@@ -106,11 +159,11 @@ def _text(body: bytes | None) -> bytes:
     return b"NIL" if body is None else string(body)
 
 
-def _addresses(body: bytes | None) -> bytes:
-    return b"NIL" if body is None else address_list(body)
+def _addresses(body: bytes | None, effort: Effort) -> bytes:
+    return b"NIL" if body is None else address_list(body, effort)
 
 
-def _address_list_or(body: bytes, default: bytes) -> bytes:
+def _address_list_or(body: bytes, default: bytes, effort: Effort) -> bytes:
     """As :func:`address_list`, with ``default`` for a field that names nobody."""
-    listed = address_list(body)
+    listed = address_list(body, effort)
     return default if listed == b"NIL" else listed

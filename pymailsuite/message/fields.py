@@ -10,7 +10,10 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from pymailsuite.message.limits import ScanLimits
+
 _ADDRESS_FIELDS: Final = frozenset((b"from", b"sender", b"reply-to", b"to", b"cc", b"bcc"))
+_TEXT_FIELDS: Final = frozenset((b"subject", b"in-reply-to", b"message-id", b"content-description"))
 _SHOWN: Final = (
     *(b"date", b"from", b"subject", b"sender", b"reply-to", b"to", b"cc", b"bcc", b"in-reply-to", b"message-id"),
     *(b"content-type", b"content-transfer-encoding", b"content-id", b"content-description"),
@@ -23,12 +26,19 @@ def _any_case(name: bytes) -> bytes:
     return b"".join(b"[%c%c]" % (octet - 32, octet) if chr(octet).isalpha() else b"%c" % octet for octet in name)
 
 
+_OCTETS_MAX: Final = ScanLimits().header_octets
 _CONTENT: Final = b"content-"
 _names = [_any_case(name) for name in _SHOWN if not name.startswith(_CONTENT)]
 _rests = [_any_case(name.removeprefix(_CONTENT)) for name in _SHOWN if name.startswith(_CONTENT)]
 _names.append(rb"%b(?:%b)" % (_any_case(_CONTENT), b"|".join(_rests)))
+_NAME: Final = b"|".join(_names)
 # RFC 5322 §4.5 lets white space stand before the colon; the body goes on over the lines folded below it.
-_find_fields = re.compile(rb"\n(%b)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)" % b"|".join(_names)).findall
+_find_fields = re.compile(rb"\n(%b)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)" % _NAME).findall
+_before_last_field = re.compile(rb".*\n(?=[^ \t])", re.DOTALL).match
+_last_field = re.compile(rb"(%b)[ \t]*+(?:(:)|\Z)" % _NAME).match
+_NAME_MAX: Final = max(map(len, _SHOWN))
+_OTHER: Final = b"x:"
+"""Stands for a field that is not shown, or not again."""
 
 
 def unfold(text: bytes) -> bytes:
@@ -36,11 +46,26 @@ def unfold(text: bytes) -> bytes:
     return text.replace(b"\r\n", b"\n").replace(b"\n ", b" ").replace(b"\n\t", b"\t")
 
 
-def first_fields(header: bytes) -> dict[bytes, bytes]:
+_LIST_ENTRIES = re.compile(rb'(?:(?:[^",]++|"(?:[^"\\]++|\\.)*+")*+,)*+', re.DOTALL).match
+CUT_MARK: Final = b"...:;"
+"""Stands at the end of a list of which entries were left out: a group without members."""
+
+
+def cut_list(body: bytes, octets: int) -> bytes:
+    """The entries of a list that end within so many octets, and the mark that others followed."""
+    match = _LIST_ENTRIES(body[:octets])
+    return (match[0] if match else b"") + CUT_MARK
+
+
+def first_fields(header: bytes, octets_max: int = _OCTETS_MAX) -> dict[bytes, bytes]:
     """The body of the first field of each name that is shown, names in lower case; unfolded, no white space around.
 
-    Address fields that stand more than once (against RFC 5322 §3.6) are joined by commas, so that none is hidden.
+    Address fields that stand more than once (against RFC 5322 §3.6) are joined by commas, so that none is hidden. What
+    has more than ``octets_max`` octets is cut, and ends in a mark of that: ``...``, in a list of addresses as the name
+    of an empty group.
     """
+    if len(header) > octets_max:
+        return _first_fields_cut(header, octets_max)
     found: dict[bytes, bytes] = {}
     repeated: dict[bytes, list[bytes]] | None = None
     for name, raw in _find_fields(b"\n" + header):
@@ -55,3 +80,72 @@ def first_fields(header: bytes) -> dict[bytes, bytes]:
         for key, bodies in repeated.items():
             found[key] = b",".join(bodies)
     return found
+
+
+class _Room:
+    """How many octets of each field are yet to be taken."""
+
+    def __init__(self, octets_max: int) -> None:
+        self._octets_max = octets_max
+        self._left: dict[bytes, int] = {}
+
+    def take(self, key: bytes, raw: bytes) -> tuple[bytes, bool] | None:
+        """What is to be taken of the next field of that name, and if that is not all; None if it is nothing."""
+        room = self._left.get(key, self._octets_max)
+        if room < -1 or (key in self._left and key not in _ADDRESS_FIELDS):
+            return None
+        is_cut = len(raw) > room
+        # With the comma that joins it to the next one.
+        self._left[key] = -2 if is_cut else room - len(raw) - 1
+        return raw[: max(room, 0)], is_cut
+
+
+def _first_fields_cut(header: bytes, octets_max: int) -> dict[bytes, bytes]:
+    bodies: dict[bytes, list[bytes]] = {}
+    room = _Room(octets_max)
+    for name, raw in _find_fields(b"\n" + header):
+        key = name.lower()
+        taken = room.take(key, raw)
+        if taken is not None:
+            body = unfold(taken[0]).strip()
+            bodies.setdefault(key, []).append(_cut(key, body) if taken[1] else body)
+    return {key: b",".join(found) for key, found in bodies.items()}
+
+
+def _cut(key: bytes, body: bytes) -> bytes:
+    if key in _ADDRESS_FIELDS:
+        return cut_list(body, len(body))
+    # What has a grammar of its own would not be read with a mark.
+    return body + CUT_MARK.removesuffix(b":;") if key in _TEXT_FIELDS else body
+
+
+def compact(header: bytes, octets_max: int) -> bytes:
+    """A header that goes on, without what :func:`first_fields` will not give of it: that of both is the same, whatever
+    comes next. A few times ``octets_max`` octets of each field are left at most."""
+    before = _before_last_field(header)
+    start = before.end() if before else 0
+    kept: list[bytes] = []
+    room = _Room(octets_max)
+
+    def keep(key: bytes, raw: bytes) -> bool:
+        taken = room.take(key, raw)
+        if taken is not None:
+            # The space stands for all that is cut off, and continues a fold that was cut in two.
+            kept.append(b"%b:%b%b" % (key, taken[0], b" " if taken[1] else b""))
+        return taken is not None
+
+    for name, raw in _find_fields(b"\n" + header[:start]):
+        if keep(name.lower(), raw):
+            kept.append(b"\n")
+    last = header[start:]
+    name_of_last = _last_field(last)
+    if name_of_last is None:
+        kept.append(last if len(last) < _NAME_MAX and b":" not in last else _OTHER)
+    elif name_of_last[2] is None:
+        # White space that may or may not be followed by a colon.
+        kept.append(name_of_last[1] + last[name_of_last.end(1) :][:1])
+    elif not keep(name_of_last[1].lower(), last[name_of_last.end() :].removesuffix(b"\n")):
+        kept.append(_OTHER)
+    if last.endswith(b"\n") and not kept[-1].endswith(b"\n"):
+        kept.append(b"\n")
+    return b"".join(kept)

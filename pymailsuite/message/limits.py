@@ -12,8 +12,15 @@ class ScanLimits:
     parts: int = 10_000
     """Parts of a message, at all levels together."""
     header_octets: int = 128 * 1024
-    """Octets of one header block that are looked into; what follows them is header all the same."""
+    """Octets of one header field that are described. A longer list of addresses or text ends in a mark."""
     total_header_octets: int = 512 * 1024
-    """Octets of all header blocks of a message that are looked into."""
+    """Octets of all header blocks of a message that are looked into; of one block ``header_octets`` count."""
     parameters: int = 100
     """Parameters of one field."""
+    address_tokens: int = 10_000
+    """Tokens of addresses in unusual forms that are looked at in one message; lists with more are cut, and end in a
+    mark."""
+    described_octets: int = 64 * 1024
+    """Octets that the descriptions of a message may take however short it is ..."""
+    described_ratio: int = 4
+    """... and further octets for each octet of the message. Where they would take more the rest is one opaque part."""

@@ -50,7 +50,8 @@ def token(body: bytes) -> bytes | None:
 def parameters(body: bytes, start: int, limit: int = PARAMETERS_MAX) -> list[tuple[bytes, bytes]]:
     """(name, value) of the parameters from offset ``start`` of an unfolded body on, at most ``limit`` of them.
 
-    Names as they stand (RFC 2231 pieces such as ``filename*0*`` are not joined); quoting undone.
+    Names as they stand (RFC 2231 pieces such as ``filename*0*`` are not joined: see :func:`with_pieces_joined`);
+    quoting undone.
     """
     found: list[tuple[bytes, bytes]] = []
     if body.find(b";", start) < 0:
@@ -101,6 +102,56 @@ def _joined(found: list[tuple[bytes, bytes]], name: bytes) -> _Joined | None:
             value = percent_decoded(value)
         joined.append(value)
     return _Joined(b"".join(joined), charset)
+
+
+_PIECE = re.compile(rb"([^*]++)\*(0|[1-9][0-9]{0,4})(\*?)").fullmatch
+_NOT_IN_EXTENDED = re.compile(rb"[^A-Za-z0-9!#$&+.^_`{|}~-]")
+
+
+def with_pieces_joined(found: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Parameters with those that stand in pieces joined, as RFC 2231 §6 wants it where structures are described.
+
+    Pieces with a charset become one in the extended form, ``filename*`` with its charset, language and ``%XX``; others
+    one in the plain form. Each stands where its first piece stood. A plain parameter of a name that is joined is left
+    out: it is for readers that know no pieces. Pieces without a first one, and behind a gap, stay as they are.
+    """
+    if not any(b"*" in name for name, _ in found):
+        return found
+    pieces: dict[bytes, dict[int, tuple[bytes, bool]]] = {}
+    for name, value in found:
+        match = _PIECE(name)
+        if match is not None:
+            pieces.setdefault(match[1].lower(), {}).setdefault(int(match[2]), (value, bool(match[3])))
+    joined: list[tuple[bytes, bytes]] = []
+    for name, value in found:
+        match = _PIECE(name)
+        plain = name if match is None else match[1]
+        one = pieces.get(plain.lower(), {})
+        if 0 not in one:
+            joined.append((name, value))
+        elif match is not None and int(match[2]) == 0 and one[0][0] is value:
+            joined.append(_one_parameter(plain, one))
+        elif (match is not None and not _is_joined(one, int(match[2]))) or (match is None and b"*" in name):
+            joined.append((name, value))
+    return joined
+
+
+def _is_joined(pieces: dict[int, tuple[bytes, bool]], number: int) -> bool:
+    return all(before in pieces for before in range(number))
+
+
+def _one_parameter(name: bytes, pieces: dict[int, tuple[bytes, bool]]) -> tuple[bytes, bytes]:
+    values: list[tuple[bytes, bool]] = []
+    while (piece := pieces.get(len(values))) is not None:
+        values.append(piece)
+    first, is_extended = values[0]
+    if not is_extended or first.count(b"'") < 2:
+        return name, b"".join([percent_decoded(value) if extended else value for value, extended in values])
+    coded = [
+        value if extended else _NOT_IN_EXTENDED.sub(lambda octet: b"%%%02X" % octet[0][0], value)
+        for value, extended in values
+    ]
+    return name + b"*", b"".join(coded)
 
 
 def joined_parameter(found: list[tuple[bytes, bytes]], name: bytes) -> bytes | None:

@@ -31,8 +31,8 @@ from pymailsuite.message.bodystructure import (
     part_fields,
 )
 from pymailsuite.message.delimiters import Delimiters
-from pymailsuite.message.envelope import envelope
-from pymailsuite.message.fields import first_fields
+from pymailsuite.message.envelope import Effort, envelope
+from pymailsuite.message.fields import compact, first_fields
 from pymailsuite.message.limits import ScanLimits
 from pymailsuite.message.parts import PartKind, part_line
 from pymailsuite.message.structure import MessageStructure
@@ -101,8 +101,9 @@ class StructureScanner:
     ``feed`` any number of times, then ``finish`` once. The result is that of :func:`scan` on all octets.
     """
 
-    def __init__(self, limits: ScanLimits = DEFAULT_LIMITS) -> None:
+    def __init__(self, limits: ScanLimits = DEFAULT_LIMITS, effort: Effort | None = None) -> None:
         self._limits = limits
+        self._effort = effort or Effort(limits.address_tokens)
         self._kept = b""  # octets not yet passed, and two before them
         self._base = 0  # offset in the message of the first octet kept
         self._position = 0  # offset of the first octet not yet passed
@@ -110,6 +111,7 @@ class StructureScanner:
         self._in_header = True
         self._header = bytearray()
         self._header_total = 0
+        self._described = 0  # octets of all descriptions that are known of
         self._lines = 0
         self._counting = 0  # open parts that want their lines counted
         root = _Part(0, 0, PLAIN_TEXT, is_message=True)
@@ -136,6 +138,7 @@ class StructureScanner:
         """Scan a message at once, on a scanner that has been fed nothing; its own header has been read already."""
         root = self._stack[0]
         root.envelope = wire_envelope
+        self._described += 2 * len(wire_envelope)
         self._in_header = False
         self._header_total = min(body_start, self._limits.header_octets)
         self._position = body_start
@@ -197,9 +200,9 @@ class StructureScanner:
             return
         start, end = position - self._base, stop - self._base
         if self._in_header:
-            room = self._limits.header_octets - len(self._header)
-            if room > 0:
-                self._header += data[start : min(end, start + room)]
+            self._header += data[start:end]
+            if len(self._header) > self._limits.header_octets:
+                self._header = bytearray(compact(bytes(self._header), self._limits.header_octets))
         if self._counting:
             self._lines += data.count(b"\n", start, end)
         self._position = stop
@@ -231,7 +234,8 @@ class StructureScanner:
             self._advance(data, stop)
             self._in_delimiter = True
         else:
-            self._begin_part(data, line_end + 1)
+            self._advance(data, self._base + line_end + 1)
+            self._open_part(self._position)
 
     def _pass_line(self, data: bytes, final: bool) -> bool:
         """Pass the rest of a delimiter line and begin the part below; False if its end is yet to come."""
@@ -240,13 +244,9 @@ class StructureScanner:
             self._advance(data, self._base + len(data))
             return False
         self._in_delimiter = False
-        self._begin_part(data, len(data) if line_end < 0 else line_end + 1)
-        return True
-
-    def _begin_part(self, data: bytes, start: int) -> None:
-        self._advance(data, self._base + start)
-        self._search = self._position - 1
+        self._advance(data, self._base + (len(data) if line_end < 0 else line_end + 1))
         self._open_part(self._position)
+        return True
 
     def _region_start(self) -> int:
         """Where the header or body being read began, or its multipart's last delimiter ended."""
@@ -268,30 +268,42 @@ class StructureScanner:
     def _open_part(self, header_start: int) -> None:
         parent = self._stack[-1]
         limits = self._limits
+        self._search = header_start - 1
         parent.end = header_start
         in_digest = parent.fields.content_type.name == b"multipart/digest"
         default_type = DIGEST_MESSAGE if in_digest else PLAIN_TEXT
         part = _Part(header_start, parent.depth + 1, default_type, is_message=False)
         self._stack.append(part)
         self._parts.append(part)
-        if len(self._parts) >= limits.parts or self._header_total >= limits.total_header_octets:
+        if (
+            len(self._parts) >= limits.parts
+            or self._header_total >= limits.total_header_octets
+            or (self._described > limits.described_octets and self._is_full())
+        ):
             self._delimiters.clear()
             return
         self._in_header = True
+
+    def _is_full(self) -> bool:
+        """True if the descriptions take all that those of a message may, as far as it has been read."""
+        limits = self._limits
+        return self._described > limits.described_octets + limits.described_ratio * self._position
 
     def _end_header(self, body_start: int) -> None:
         """The header of the innermost part ends; find out what follows it."""
         part, limits = self._stack[-1], self._limits
         self._in_header = False
-        header = self._header
+        header = bytes(self._header)
         if part.envelope is None:
-            block = bytes(header[: body_start - part.header_start])
-            fields = part_fields(block, part.default_type, limits.parameters)
+            fields = part_fields(header, part.default_type, limits.parameters, limits.header_octets)
         else:
-            found = first_fields(bytes(header[: body_start - part.header_start]))
+            found = first_fields(header, limits.header_octets)
             fields = _message_fields(found, limits)
-            part.envelope = envelope(found)
-        self._header_total += len(header)
+            part.envelope = envelope(found, self._effort)
+            # In BODY and in BODYSTRUCTURE.
+            self._described += 2 * len(part.envelope)
+        size = body_start - part.header_start
+        self._header_total += size if size < limits.header_octets else limits.header_octets
         self._header = bytearray()
         self._begin_body(part, body_start, fields)
 
@@ -300,8 +312,13 @@ class StructureScanner:
         part.body_start = part.end = body_start
         self._search = body_start - 1
         kind = fields.content_type
+        self._described += fields.described
         if kind.may_hold_parts:
-            may_nest = len(self._stack) <= limits.depth and len(self._parts) < limits.parts
+            may_nest = (
+                len(self._stack) <= limits.depth
+                and len(self._parts) < limits.parts
+                and (self._described <= limits.described_octets or not self._is_full())
+            )
             if kind.name == b"message/rfc822":
                 if may_nest and fields.encoding in _IDENTITY:
                     self._open_message(part, body_start, fields)
@@ -410,16 +427,15 @@ def scan(octets: bytes, limits: ScanLimits = DEFAULT_LIMITS) -> MessageStructure
     """
     blank = _EMPTY_LINE(octets) or _HEADER_END(octets)
     header_size = len(octets) if blank is None else blank.end()
-    header = octets[:header_size]
-    if header_size > limits.header_octets:
-        header = octets[: limits.header_octets]
-    found = first_fields(header)
+    found = first_fields(octets[:header_size], limits.header_octets)
     fields = _message_fields(found, limits)
     kind = fields.content_type
+    effort = Effort(limits.address_tokens)
     if kind.may_hold_parts:
-        return StructureScanner(limits).scan_rest(octets, header_size, envelope(found), fields)
+        wire_envelope = envelope(found, effort)
+        return StructureScanner(limits, effort).scan_rest(octets, header_size, wire_envelope, fields)
     # Most mail has one part: nothing is left to look for.
     size = len(octets)
     body, bodystructure = leaf_body(fields, size - header_size, octets.count(b"\n", header_size) if kind.is_text else 0)
     table = _line(0, _LEAF, 0, header_size, size, fields)
-    return MessageStructure(header_size, envelope(found), body, bodystructure, table)
+    return MessageStructure(header_size, envelope(found, effort), body, bodystructure, table)

@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from pymailsuite.message.limits import ScanLimits
 from pymailsuite.message.parts import decode_parts
-from pymailsuite.message.scan import scan
+from pymailsuite.message.scan import StructureScanner, scan
 from tests.acceptance import acceptance
 from tests.message.octets import messages
 from tests.message.test_envelope import assert_nested
@@ -65,13 +65,40 @@ class LeafTests(SynchronousTestCase):
             wire = structure(f"Content-Type: a/b{body}\n\n")
             return wire.removeprefix('("a" "b" ').removesuffix(f' NIL NIL "7bit" 0 {TAIL})')
 
-        self.assertEqual('("name*0*" "utf-8\'\'%41" "name*1" "b")', parameters("; name*0*=utf-8''%41; name*1=\"b\""))
         self.assertEqual('("charset" "us-ascii")', parameters(" ; charset=us-ascii (Plain text)"))
         self.assertEqual('("name" "two words.txt" "x" "y")', parameters("; name=two words.txt ; x=y;"))
         self.assertEqual('("a" "q\\"\\\\" "b" "")', parameters('; a="q\\"\\\\"; b='))
         self.assertEqual('("a" "open; b=c")', parameters('; a="open; b=c'))
         self.assertEqual('("a" {2}\r\né)', parameters('; a="é"'))
         self.assertEqual("NIL", parameters("; ;; =x; nothing"))
+
+    def test_parameters_in_pieces_are_joined(self) -> None:
+        """RFC 2231 §6; a charset stays with its parameter, in the form that it has without pieces (§4)."""
+
+        def parameters(body: str) -> str:
+            wire = structure(f"Content-Type: a/b{body}\nContent-Disposition: attachment{body}\n\n")
+            found = wire.removeprefix('("a" "b" ').split(' NIL NIL "7bit" 0 NIL ("attachment" ')
+            self.assertEqual(found[0] + ") NIL NIL)", found[1])
+            return found[0]
+
+        for body, expected in {
+            '; name*0="long-"; name*1="name.pdf"': '("name" "long-name.pdf")',
+            '; name*1="name.pdf"; x=y; NAME*0=long-': '("x" "y" "NAME" "long-name.pdf")',
+            "; f*0*=utf-8''na%C3%AFve; f*1*=%20file.pdf": '("f*" "utf-8\'\'na%C3%AFve%20file.pdf")',
+            "; f*0*=utf-8'en'%41; f*1=\"b c%'\"; f*2*=%20": '("f*" "utf-8\'en\'%41b%20c%25%27%20")',
+            "; f*0=a; f*1*=%20b": '("f" "a b")',
+            "; f*0*=a%20b": '("f" "a b")',
+            "; f*=utf-8''%41": '("f*" "utf-8\'\'%41")',
+            "; f=old; f*0=n; f*1=ew": '("f" "new")',
+            "; f=old; f*=utf-8''new; f*0=n; f*1=ew": '("f*" "utf-8\'\'new" "f" "new")',
+            "; f*1=b; f*2=c": '("f*1" "b" "f*2" "c")',
+            "; f*0=a; f*2=c": '("f" "a" "f*2" "c")',
+            "; f*0=a; f*0=z; f*1=b; f*1=y": '("f" "ab")',
+            "; f*00=a; f*x=b; *0=c": '("f*00" "a" "f*x" "b" "*0" "c")',
+        }.items():
+            self.assertEqual(expected, parameters(body), body)
+        many = "".join(f"; f*{number}=x" for number in range(60))
+        self.assertEqual(f'("f" "{"x" * 60}")', parameters(many))
 
 
 class NestedTests(SynchronousTestCase):
@@ -207,8 +234,29 @@ class LimitTests(SynchronousTestCase):
         self.assertEqual("application/octet-stream", root.children[2].content_type)
         self.assertEqual(len(octets), root.children[2].end)
 
-    def test_a_header_past_its_limit_is_header_all_the_same(self) -> None:
-        octets = b"Subject: s\nX-Long: " + b"x" * 100 + b"\nFrom: a@b\n\nbody"
-        result = scan(octets, ScanLimits(header_octets=30))
-        self.assertEqual(octets.index(b"body"), result.header_size)
-        self.assertIn(b'"s" NIL', result.envelope)
+    def test_a_field_is_described_wherever_it_stands_in_its_header(self) -> None:
+        """As HEADER.FIELDS gives it, whatever stands before it."""
+        octets = (
+            b"X-Long: " + b"x" * 300_000 + b"\r\n y\r\n" + b"X-Many: y\r\n" * 20_000 + b"nonsense\r\n" * 20_000
+            + b"Subject: s\r\nFrom: a@b\r\nContent-Type: text/html\r\n\r\nbody"
+        )  # fmt: skip
+        for message, start in ((octets, 0), (b"Content-Type: message/rfc822\r\n\r\n" + octets, 32)):
+            scanner = StructureScanner()
+            for place in range(0, len(message), 65_536):
+                scanner.feed(message[place : place + 65_536])
+            result = scanner.finish()
+            self.assertEqual(scan(message), result)
+            message_root = decode_parts(result.parts).root
+            inner = message_root.children[0] if start else message_root
+            self.assertEqual(b"body", message[inner.body_start :])
+            for wire in (result.bodystructure, result.body) if start else (result.envelope,):
+                self.assertIn(b'(NIL "s" ((NIL NIL "a" "b")) ', wire)
+            self.assertIn(b'"text" "html"', result.bodystructure)
+
+    def test_a_field_longer_than_its_limit_ends_in_a_mark(self) -> None:
+        octets = b"Subject: " + b"s" * 100 + b'\nTo: a@b,\n "x, y" <c@d>, "z, ' + b"z" * 100 + b'" <e@f>\nFrom: g@h\n\n'
+        envelope = scan(octets, ScanLimits(header_octets=30)).envelope
+        self.assertIn(b'"' + b"s" * 29 + b'..." ((NIL NIL "g" "h"))', envelope)
+        self.assertIn(
+            b'((NIL NIL "a" "b")("x, y" NIL "c" "d")(NIL NIL "..." NIL)(NIL NIL NIL NIL)) NIL NIL NIL NIL)', envelope
+        )

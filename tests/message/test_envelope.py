@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from pymailsuite.message.addresses import raw_addresses
-from pymailsuite.message.envelope import address_list, date_and_subject, envelope
+from pymailsuite.message.envelope import Effort, address_list, date_and_subject, envelope
 from pymailsuite.message.quoting import nstring, string
 from pymailsuite.message.scan import scan
 from tests.acceptance import acceptance
@@ -27,7 +27,7 @@ Content-Type: TEXT/PLAIN; CHARSET=US-ASCII
 
 
 def listed(body: str) -> str:
-    return address_list(body.encode("utf-8")).decode("utf-8")
+    return address_list(body.encode("utf-8"), Effort(10_000)).decode("utf-8")
 
 
 class EnvelopeTests(SynchronousTestCase):
@@ -81,7 +81,7 @@ class EnvelopeTests(SynchronousTestCase):
 def test_date_and_subject_come_back(date: bytes | None, subject: bytes | None) -> None:
     fields = {name: body for name, body in ((b"date", date), (b"subject", subject)) if body is not None}
     expected = tuple(body and body.replace(b"\0", b"?") for body in (date, subject))
-    assert date_and_subject(envelope(fields)) == expected
+    assert date_and_subject(envelope(fields, Effort(0))) == expected
 
 
 class AddressTests(SynchronousTestCase):
@@ -123,13 +123,64 @@ class AddressTests(SynchronousTestCase):
         self.assertEqual('(("open (((" NIL "a" "b"))', listed("a@b (open ((("))
         self.assertEqual("NIL", listed(" ,;: "))
 
+    def test_no_address_is_made_of_two(self) -> None:
+        """Where a comma is missing."""
+        a, b = '(NIL NIL "a" "x.example")', '(NIL NIL "b" "y.example")'
+        one, two = a.replace("NIL", '"A One"', 1), b.replace("NIL", '"B Two"', 1)
+        for body, expected in {
+            "A One <a@x.example> B Two <b@y.example>": one + two,
+            "A One <a@x.example B Two <b@y.example>": one + two,
+            "A One <a@x.example B Two>": one,
+            "<a@x.example><b@y.example>": a + b,
+            "A One <a@x.example> b@y.example": one + b,
+            "A One <a@x.example>, b@y.example (B Two)": one + two,
+            "a@x.example b@y.example": a + b,
+            "a@x.example\n\tb@y.example": a + b,
+            "A One a@x.example B Two b@y.example": one + two,
+            "a@x.example (A One) <b@y.example>": '("a@x.example" NIL "b" "y.example")',
+            "A One a@x.example": one,
+            "<a@x.example b@y.example>": a + b,
+            "A One <a@x.example>: b@y.example": one + b,
+            "g: a@x.example b@y.example;": f'(NIL NIL "g" NIL){a}{b}(NIL NIL NIL NIL)',
+            "a @ x . example b@y.example": a + b,
+            "<A One a@x.example>": one,
+            "A One <junk a@x.example>": one,
+        }.items():
+            self.assertEqual(f"({expected})", listed(body), body)
+
+    def test_a_string_that_does_not_end_is_none(self) -> None:
+        a, b = '("A One" NIL "a" "x.example")', '(NIL NIL "b" "y.example")'
+        for body, expected in {
+            '"A One <a@x.example>': a,
+            '"A One <a@x.example>, b@y.example': a + b,
+            'A "One <a@x.example>, b@y.example': a + b,
+            'b@y.example, "A One <a@x.example>': b + a,
+            '"A \\" One <a@x.example>': a.replace("A One", "A \\\\ One"),
+            '"A" "One <a@x.example>': a,
+            "A (One <a@x.example>, b@y.example": a + b,
+        }.items():
+            self.assertEqual(f"({expected})", listed(body), body)
+
+    @given(
+        st.lists(
+            st.sampled_from(
+                ["a@x", "b@y", "<a@x>", "<b@y>", " ", '"', "(", ")", "Anna", '"Bob"', ",", ":", ";", "<", ">"]
+            )
+        )
+    )
+    def test_each_address_stands_there(self, pieces: list[str]) -> None:
+        body = " ".join(pieces).encode()
+        for entry in raw_addresses(body):
+            if entry.domain:
+                self.assertIn(b"%b@%b" % (entry.local_part or b"", entry.domain), (b"a@x", b"b@y"), body)
+
     def test_octets_above_ascii_go_out_as_literals(self) -> None:
         self.assertEqual('(({2}\r\né NIL "a" "b"))', listed("é <a@b>"))
         self.assertEqual("((NIL NIL {3}\r\naé {5}\r\né.fr))", listed("aé@é.fr"))
 
     @given(st.text('ab@<>,:;.()[]\\" \té\n', max_size=40))
     def test_any_list_has_the_form_the_grammar_wants(self, body: str) -> None:
-        assert_nested(address_list(body.encode()))
+        assert_nested(address_list(body.encode(), Effort(10_000)))
 
     @given(
         st.lists(
@@ -149,6 +200,10 @@ class AddressTests(SynchronousTestCase):
                     "x" * 210 + "@y",
                     "é",
                     "\t",
+                    "a@b (C D)",
+                    "g:",
+                    ";",
+                    '"',
                 )
             )
         )
@@ -156,7 +211,7 @@ class AddressTests(SynchronousTestCase):
     def test_the_quick_way_gives_what_the_parser_gives(self, pieces: list[str]) -> None:
         body = "".join(pieces).strip().encode()
         parsed = [b"(%b)" % b" ".join(map(nstring, entry)) for entry in raw_addresses(body)]
-        self.assertEqual(b"(%b)" % b"".join(parsed) if parsed else b"NIL", address_list(body))
+        self.assertEqual(b"(%b)" % b"".join(parsed) if parsed else b"NIL", address_list(body, Effort(10_000)))
 
 
 def assert_nested(wire: bytes) -> None:

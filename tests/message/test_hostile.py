@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import tracemalloc
 from collections.abc import Callable
 
@@ -22,9 +23,18 @@ from pymailsuite.message.scan import StructureScanner, scan
 from pymailsuite.message.search import Needle
 from pymailsuite.message.transfer import decode_transfer
 from tests.acceptance import acceptance
+from tests.message.test_envelope import assert_nested
 from tests.support.linear import assert_linear
 
-UNLIMITED = ScanLimits(depth=300, parts=10**6, header_octets=10**8, total_header_octets=10**8, parameters=10**6)
+UNLIMITED = ScanLimits(
+    depth=300,
+    parts=10**6,
+    header_octets=10**8,
+    total_header_octets=10**8,
+    parameters=10**6,
+    address_tokens=10**8,
+    described_ratio=10**3,
+)
 MULTIPART = b"Content-Type: multipart/mixed; boundary=x\n\n"
 
 
@@ -127,7 +137,7 @@ class BoundedTests(SynchronousTestCase):
         self.assertEqual(len(octets), part.end)
 
     def test_fifty_thousand_parts(self) -> None:
-        root = decode_parts(scan(MULTIPART + b"--x\n\na\n" * 50_000).parts).root
+        root = decode_parts(scan(MULTIPART + (b"--x\n\n" + b"a" * 60 + b"\n") * 50_000).parts).root
         self.assertEqual(ScanLimits().parts, len(list(root.walk())))
 
     @acceptance("S112")
@@ -158,7 +168,79 @@ class BoundedTests(SynchronousTestCase):
         self.assertLess(peak, 2_000_000)
         self.assertEqual(200 * 60_009, scanner.finish().header_size)
 
-    def test_limits_bound_what_is_described(self) -> None:
-        header = b"Content-Description: " + b"d" * 100_000 + b"\n\n"
-        structure = scan(MULTIPART + (b"--x\n" + header) * 200)
-        self.assertLess(len(structure.bodystructure), 4_000_000)
+    @acceptance("S112")
+    def test_descriptions_take_a_small_multiple_of_the_message(self) -> None:
+        """Whatever makes a long description of few octets; and what is left out is left out visibly."""
+        nested = b"Content-Type: message/rfc822\n"
+        shapes: dict[str, bytes] = {
+            "groups without members": b"From: " + b"g:;" * 40_000,
+            "bare words": b"From: " + b"a," * 60_000,
+            "short addresses": b"From: " + b"a@b," * 30_000,
+            "one author and all copies": b"From: " + b"anna@mail.example, " * 6_000,
+            "many fields": b"To: g:;\nCc: a,\n" * 10_000,
+            "nested groups": (nested + b"From: " + b"g:;" * 1_600 + b"\n\n") * 100,
+            "nested short authors": (nested + b"From: a@b\n\n") * 90,
+            "messages of a digest": b"Content-Type: multipart/digest; boundary=x\n\n" + b"--x\n\nFrom:g:;\n\n" * 9_000,
+            "authors of a digest": b"Content-Type: multipart/digest; boundary=x\n\n" + b"--x\n\nFrom:a@b\n\n" * 9_000,
+            "empty parts": MULTIPART + b"--x\n\n" * 20_000,
+            "empty multiparts": MULTIPART + (b"--x\nContent-Type:multipart/a;boundary=y\n\n--y\n--y--\n") * 5_000,
+            "parameters": MULTIPART + (b"--x\nContent-Type:a/b" + b";a=" * 100 + b"\n\n") * 1_000,
+            "parameters in pieces": MULTIPART + (b"--x\nContent-Type:a/b" + b";a*0=" * 100 + b"\n\n") * 1_000,
+            "languages": MULTIPART + (b"--x\nContent-Language:" + b"a," * 1_000 + b"\n\n") * 100,
+            "quoted pairs": MULTIPART + (b"--x\nContent-ID:" + b'"' * 900 + b"\n\n") * 400,
+            "descriptions": MULTIPART + (b"--x\nContent-Description: " + b"d" * 100_000 + b"\n\n") * 100,
+        }
+        for name, octets in shapes.items():
+            with self.subTest(name):
+                structure = scan(octets)
+                described = len(structure.envelope) + len(structure.body) + len(structure.bodystructure)
+                self.assertLess(described, 65_536 + 8 * len(octets))
+                self.assertLess(len(structure.parts), 65_536 + 8 * len(octets))
+                for wire in (structure.envelope, structure.body, structure.bodystructure):
+                    assert_nested(wire)
+        groups = scan(shapes["groups without members"]).envelope
+        self.assertIn(b'(NIL NIL "g" NIL)(NIL NIL NIL NIL)(NIL NIL "..." NIL)(NIL NIL NIL NIL))', groups)
+        self.assertIn(b'"application" "octet-stream"', scan(shapes["empty parts"]).body)
+
+    def test_unusual_addresses_take_bounded_time(self) -> None:
+        """All messages in one together have so many tokens; usual ones do not count."""
+        nested = b"Content-Type: message/rfc822\nTo: %b\n\n"
+        usual = b"Anna <anna@mail.example>, bob@mail.example (Bob), carol@mail.example"
+        for unusual in (b"()" * 2_000, b"((a)) " * 700, b". " * 2_000, b'"" ' * 1_500, b"<" * 4_000):
+            structure = scan(nested % usual + (nested % unusual) * 20 + nested % usual)
+            self.assertIn(b"...", structure.bodystructure)
+            described = structure.envelope + structure.bodystructure
+            self.assertEqual(2, described.count(b'("Bob" NIL "bob" "mail.example")'))
+
+
+class BigTurnTests(SynchronousTestCase):
+    """The scan runs in the reactor, a chunk in a turn: no chunk costs more than a few dozen milliseconds."""
+
+    def test_no_chunk_takes_a_turn_for_itself(self) -> None:
+        two = b"Content-Type: multipart/mixed; boundary=a\n\n--a\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\n"
+        deep = b"".join(
+            b"Content-Type: multipart/mixed; boundary=%d%b\n\n--%d%b\n" % (i, b"-" * 60, i, b"-" * 60)
+            for i in range(10, 99)
+        )
+        shapes: dict[str, bytes] = {
+            "hyphens in nested multiparts": two + b"\r\n--" * 65_000,
+            "hyphens in a hundred multiparts": deep + b"\n\n" + b"\r\n--1" * 50_000,
+            "hyphens in a header": two + b"--b\n" + b"--\n" * 80_000,
+            "almost delimiters": deep + b"\n\n" + (b"\n--10" + b"-" * 59) * 4_000,
+            "delimiters": deep + (b"--98" + b"-" * 60 + b"\n\n") * 4_000,
+            "nested groups": (b"Content-Type: message/rfc822\nFrom: " + b"g:;" * 850 + b"\n\n") * 99,
+            "comments": b"From: " + b"(" * 120_000 + b"\nTo: " + b"()" * 60_000,
+            "encoded words": b"Subject: " + b"=?utf-8?q?a?= " * 18_000,
+            "parameters": MULTIPART + (b"--x\nContent-Type:a/b" + b";a*0=" * 100 + b"\n\n") * 450,
+            "fields": b"To: a\n" * 40_000,
+            "empty lines of a header": MULTIPART + b"--x\nA:b\n\n" * 25_000,
+        }
+        for name, octets in shapes.items():
+            with self.subTest(name):
+                chunk = octets[:262_144]
+                best = 1e9
+                for _ in range(3):
+                    begin = time.process_time()
+                    scan(chunk)
+                    best = min(best, time.process_time() - begin)
+                self.assertLess(best, 0.5)
