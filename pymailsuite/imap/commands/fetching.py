@@ -47,6 +47,8 @@ _FIRST_MESSAGES: Final = 32
 _FIRST_ROWS: Final = 512
 _MOST_ROWS: Final = 4096
 _KNOWN_ROWS: Final = 10_000
+_MANY_ROWS: Final = 1_000
+"""Rows after which others have their turn, for the next command may ask for as many."""
 
 
 @frozen
@@ -112,7 +114,7 @@ async def _say_known(session: Session, view: View, command: values.Fetch, spans:
     cut = Cut(spans)
     while piece := cut.take(_KNOWN_ROWS):
         session.out.append(replies.fetched_flags(view, piece, uid=uid, modseq=modseq, flags=flags))
-        if not cut.is_empty:
+        if not cut.is_empty or sum(stop - start for start, stop in piece) > _MANY_ROWS:
             await session.let_others_in()
 
 

@@ -98,6 +98,20 @@ class SearchBatch(Batch):
         """Behind a line feed, in lower case."""
         return [b"\n" + header.lower() for header in self[Column.HEADER]]
 
+    @cached_property
+    def _dates_and_subjects(self) -> Sequence[tuple[bytes | None, bytes | None]]:
+        return list(map(date_and_subject, self[Column.ENVELOPE]))
+
+    @cached_property
+    def written_dates(self) -> Sequence[datetime.date | None]:
+        """What the Date fields say."""
+        return [_written_date(body) for body, _ in self._dates_and_subjects]
+
+    @cached_property
+    def subjects(self) -> Sequence[tuple[bytes, bytes] | None]:
+        """The bodies of the Subject fields, as they stand and in lower case."""
+        return [None if body is None else (body, body.lower()) for _, body in self._dates_and_subjects]
+
     def text(self, place: int) -> MessageText:
         """The text of one message."""
         text = self._texts.get(place)
@@ -379,8 +393,8 @@ class _BySentDate(Condition):
         return date == self._date or (date > self._date and self._relation is DateRelation.SINCE)
 
     def pick(self, batch: SearchBatch, places: Sequence[int]) -> Sequence[int]:
-        envelopes = batch[Column.ENVELOPE]
-        return [place for place in places if self._holds(_written_date(date_and_subject(envelopes[place])[0]))]
+        dates = batch.written_dates
+        return [place for place in places if self._holds(dates[place])]
 
 
 def _raw_form(text: str) -> bytes | None:
@@ -416,13 +430,8 @@ class _BySubject(Condition):
         return (self._undecoded is not None and self._undecoded in lower) or self._needle.found_in(decode_text(body))
 
     def pick(self, batch: SearchBatch, places: Sequence[int]) -> Sequence[int]:
-        envelopes = batch[Column.ENVELOPE]
-        found = []
-        for place in places:
-            _, body = date_and_subject(envelopes[place])
-            if body is not None and self._body_holds(body, body.lower()):
-                found.append(place)
-        return found
+        subjects = batch.subjects
+        return [place for place in places if (subject := subjects[place]) is not None and self._body_holds(*subject)]
 
 
 class _ByHeader(_BySubject):
