@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 from binascii import b2a_base64
+from collections.abc import Iterator
+from itertools import chain
 from typing import Final
 
 from pymailsuite.message.encoded_fields import NotEncodable, encoded_field
@@ -15,7 +17,7 @@ from pymailsuite.message.fields import first_fields
 from pymailsuite.message.parameters import media_type, token
 from pymailsuite.message.parts import Part, PartKind, decode_parts
 from pymailsuite.message.scan import StructureScanner
-from pymailsuite.message.transfer import IDENTITY, encode_text, is_seven_bit
+from pymailsuite.message.transfer import IDENTITY, encode_quoted_printable, is_seven_bit
 
 _SIGNATURES: Final = (
     *(b"dkim-signature", b"domainkey-signature"),
@@ -24,6 +26,7 @@ _SIGNATURES: Final = (
 _FIELD: Final = re.compile(rb"([^\s:]++)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)(?:\n|\Z)|[^\n]*+(?:\n|\Z)")
 _HIGH: Final = re.compile(rb"[\x80-\xff]")
 _HIGH_OCTETS: Final = bytes(range(0x80, 0x100))
+_PIECE: Final = 256 * 1024
 _BASE64_LINE: Final = 57
 """Octets that make a line of 76 characters. Source: RFC 2045 §6.8."""
 
@@ -45,7 +48,8 @@ def has_signature(header: bytes) -> bool:
 def to_seven_bits(message: bytes) -> bytes:
     """The message in ASCII. NotConvertible."""
     scanner = StructureScanner()
-    scanner.feed(message)
+    for piece in _pieces(message):
+        scanner.feed(piece)
     structure = scanner.finish()
     root = decode_parts(structure.parts).root
     _refuse_signed(message, root)
@@ -114,12 +118,35 @@ def _leaf(message: bytes, part: Part, is_message: bool) -> list[bytes]:
 
 def _encoded(body: bytes) -> tuple[str, bytes]:
     """Quoted-printable where that is not longer, which people can read."""
-    high = len(body) - len(body.translate(None, _HIGH_OCTETS))
+    high = sum(len(piece) - len(piece.translate(None, _HIGH_OCTETS)) for piece in _pieces(body))
     if high * 6 <= len(body) and b"\0" not in body:
-        return encode_text(body)
-    view = memoryview(body)
-    lines = [b2a_base64(view[at : at + _BASE64_LINE], newline=False) for at in range(0, len(body), _BASE64_LINE)]
-    return "base64", b"\r\n".join(lines)
+        return "quoted-printable", b"".join(_quoted_printable(body))
+    return "base64", b"\r\n".join(map(_base64_lines, _pieces(body, _BASE64_LINE * 4096)))
+
+
+def _base64_lines(octets: bytes) -> bytes:
+    lines = [b2a_base64(octets[at : at + _BASE64_LINE], newline=False) for at in range(0, len(octets), _BASE64_LINE)]
+    return b"\r\n".join(lines)
+
+
+def _quoted_printable(body: bytes) -> Iterator[bytes]:
+    held, in_line = b"", False
+    for piece in chain(_pieces(body), [b""]):
+        whole = held + piece
+        # What may be the beginning of a line end goes with the next piece.
+        held = b"\r" if piece and whole.endswith(b"\r") else b""
+        whole = whole[: len(whole) - len(held)]
+        if whole:
+            if in_line:
+                yield b"=\r\n"
+            yield encode_quoted_printable(whole)
+            in_line = not whole.endswith(b"\r\n")
+
+
+def _pieces(octets: bytes, size: int = 0) -> Iterator[bytes]:
+    """One after the other: a call that works on all of a long text at once lets no other thread run meanwhile."""
+    size = size or _PIECE
+    return (octets[at : at + size] for at in range(0, len(octets), size))
 
 
 def _declared_type(message: bytes, part: Part) -> str:

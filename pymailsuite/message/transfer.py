@@ -210,6 +210,11 @@ def encode_text(octets: bytes) -> tuple[str, bytes]:
     """Text for every host, and how it was encoded: ``7bit`` if it can be as it is, else ``quoted-printable``."""
     if is_seven_bit(octets):
         return "7bit", octets
+    return "quoted-printable", encode_quoted_printable(octets)
+
+
+def encode_quoted_printable(octets: bytes) -> bytes:
+    """Text of which the lines end in CRLF. Source: RFC 2045 §6.7."""
     # Line by line, or a CR or LF that stands alone would pass for the end of a line.
     encoded = [binascii.b2a_qp(line, istext=False).replace(b"\n", b"\r\n") for line in octets.split(b"\r\n")]
-    return "quoted-printable", b"\r\n".join(encoded)
+    return b"\r\n".join(encoded)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from email import message_from_bytes, policy
 from email.message import Message
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from pymailsuite.message import seven_bits
 from pymailsuite.message.encoded_fields import NotEncodable, encoded_field
 from pymailsuite.message.headers import decode_text, first_field, parse_addresses
 from pymailsuite.message.seven_bits import NotConvertible, to_seven_bits, without_signatures
@@ -227,6 +229,16 @@ def test_any_parts_are_read_as_before(parts: list[tuple[str, list[str]]]) -> Non
     converted = to_seven_bits(octets)
     assert converted.isascii()
     assert contents(converted) == contents(octets)
+
+
+@given(st.lists(st.sampled_from(["ü", "\r\n", "\r", "\n", " ", "=", "text" * 8]), max_size=40), st.integers(1, 9))
+@hypothesis_settings(max_examples=150, deadline=None)
+def test_long_bodies_are_converted_in_pieces_to_the_same(tokens: list[str], size: int) -> None:
+    body = ("ü" + "plain" * 20 + "".join(tokens) + "\r\n").encode()
+    with patch.object(seven_bits, "_PIECE", size):
+        converted = to_seven_bits(b"Subject: x\r\n\r\n" + body)
+    assert message_from_bytes(converted).get_payload(decode=True) == body
+    assert max(map(len, converted.split(b"\r\n"))) <= 76
 
 
 @given(st.binary(max_size=300))
