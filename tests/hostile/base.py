@@ -32,8 +32,11 @@ _DEFECT = re.compile(r"Traceback|connection\.failed|(?:smtp|imap|pop3)\.(?:comma
 class Wire:
     """A raw connection."""
 
-    def __init__(self, port: int, *, greeted: bool = True, receive_buffer: int = 0) -> None:
+    def __init__(self, port: int, *, greeted: bool = True, receive_buffer: int = 0, source: str = "") -> None:
+        """``source`` is the address of loopback to come from."""
         self.socket = socket.socket()
+        if source:
+            self.socket.bind((source, 0))
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(PATIENCE_S)
