@@ -34,7 +34,8 @@ def crlf(octets: bytes) -> bytes:
 
 
 def seeded_messages(count: int) -> Iterator[tuple[str, bytes]]:
-    """Random octets in the shapes that break parsers, the same at every run."""
+    """Random octets in the shapes that break parsers, the same at every run; NUL apart, which is refused by SMTP and is
+    in no plain literal of IMAP."""
     source = random.Random(5322)
     pieces = [
         b"\r\n",
@@ -46,10 +47,10 @@ def seeded_messages(count: int) -> Iterator[tuple[str, bytes]]:
         b"--b--",
         b"Content-Type: multipart/mixed; boundary=b",
     ]
-    pieces += [b":", b" ", b"\t", b"\x00", b"\xff\xfe", "ü".encode(), b"Subject:", b"\r\n--b\r\n", b"=?utf-8?q?=C3?="]
+    pieces += [b":", b" ", b"\t", b"\xff\xfe", "ü".encode(), b"Subject:", b"\r\n--b\r\n", b"=?utf-8?q?=C3?="]
     for number in range(count):
         chosen = source.choices([*pieces, source.randbytes(source.randint(0, 300))], k=source.randint(0, 200))
-        yield f"seeded-{number}", b"".join(chosen)
+        yield f"seeded-{number}", b"".join(chosen).replace(b"\0", b"\1")
 
 
 class Reading:
