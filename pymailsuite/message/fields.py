@@ -41,6 +41,12 @@ _OTHER: Final = b"x:"
 """Stands for a field that is not shown, or not again."""
 
 
+def whole_fields(header: bytes) -> int:
+    """How many octets of a header that goes on are fields that are known to the end: all but the last one."""
+    match = _before_last_field(header)
+    return match.end() if match else 0
+
+
 def unfold(text: bytes) -> bytes:
     """Fields without their folds: each on one line that ends in LF. Source: RFC 5322 §2.2.3."""
     return text.replace(b"\r\n", b"\n").replace(b"\n ", b" ").replace(b"\n\t", b"\t")
@@ -122,8 +128,7 @@ def _cut(key: bytes, body: bytes) -> bytes:
 def compact(header: bytes, octets_max: int) -> bytes:
     """A header that goes on, without what :func:`first_fields` will not give of it: that of both is the same, whatever
     comes next. A few times ``octets_max`` octets of each field are left at most."""
-    before = _before_last_field(header)
-    start = before.end() if before else 0
+    start = whole_fields(header)
     kept: list[bytes] = []
     room = _Room(octets_max)
 

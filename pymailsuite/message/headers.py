@@ -9,14 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import Final
 
 from pymailsuite.message.addresses import HeaderAddress, HeaderGroup, parse_addresses
 from pymailsuite.message.dates import format_date, parse_date
-from pymailsuite.message.fields import unfold
+from pymailsuite.message.fields import unfold, whole_fields
 from pymailsuite.message.parameters import decoded_parameter, parameters
 from pymailsuite.message.text import decode_text
 
 __all__ = [
+    "FieldSelector",
     "HeaderAddress",
     "HeaderGroup",
     "decode_text",
@@ -72,6 +74,8 @@ def select_fields(header: bytes, names: Iterable[bytes], negate: bool = False) -
     With ``negate`` all other lines of the header. Source: RFC 3501 §6.4.5, HEADER.FIELDS and HEADER.FIELDS.NOT.
     """
     wanted = frozenset(name.lower() for name in names)
+    if header and not header.endswith(b"\n"):
+        header += b"\n" if header.endswith(b"\r") else b"\r\n"
     if not wanted:
         chosen = _selection(frozenset((b"\n",)), True).findall(b"\n" + header) if negate else []
     elif len(wanted) <= _NAMES_IN_EXPRESSION:
@@ -84,9 +88,33 @@ def select_fields(header: bytes, names: Iterable[bytes], negate: bool = False) -
         ]
     if not chosen:
         return b"\r\n"
-    # Each lacks its LF only, unless the header itself ends without one.
-    joined = b"\n".join(chosen)
-    return joined + (b"\n\r\n" if joined.endswith(b"\r") or header.endswith(b"\n") else b"\r\n\r\n")
+    # Each lacks its LF only.
+    return b"\n".join(chosen) + b"\n\r\n"
+
+
+_FIELD_HELD_MAX: Final = 1024 * 1024
+"""A longer field is cut: what follows in it is a line that is no field."""
+
+
+class FieldSelector:
+    """:func:`select_fields` of a header in any cut: what it gives, all together, is the same."""
+
+    def __init__(self, names: Iterable[bytes], negate: bool = False) -> None:
+        self._names = tuple(names)
+        self._negate = negate
+        self._held = b""
+
+    def feed(self, octets: bytes) -> bytes:
+        """What is now known."""
+        held = self._held + octets
+        cut = whole_fields(held) or len(held) * (len(held) > _FIELD_HELD_MAX)
+        self._held = held[cut:]
+        # Without the empty line, which comes at the end.
+        return select_fields(held[:cut], self._names, self._negate)[:-2] if cut else b""
+
+    def finish(self) -> bytes:
+        """The rest, and the empty line."""
+        return select_fields(self._held, self._names, self._negate)
 
 
 def field_parameters(body: bytes, limit: int = 100) -> dict[str, str]:

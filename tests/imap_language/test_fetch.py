@@ -414,6 +414,17 @@ def test_binary_is_the_same_for_short_and_long_parts(encoding: bytes, coded: byt
         assert value_of(f"BINARY[1]<{first}.2>", message, name=f"BINARY[1]<{first}>") == tilde + piece(part)
 
 
+def test_fields_of_a_long_header_within_a_message_are_found_to_its_end() -> None:
+    inner = b"Subject: first\r\n" + b"X-Filling: y\r\n" * 120_000 + b"X-Folded: a\0\r\n\tb\r\nTO: c@d\r\n\r\nbody"
+    message = b"Content-Type: message/rfc822\r\n\r\n" + inner
+    assert value_of("BODY[1.HEADER.FIELDS (To Subject X-Folded)]", message) == literal(
+        b"Subject: first\r\nX-Folded: a?\r\n\tb\r\nTO: c@d\r\n\r\n"
+    )
+    rest = "BODY[1.HEADER.FIELDS.NOT (X-Filling)]<9"
+    assert value_of(f"{rest}.5>", message, name=f"{rest}>") == literal(b"first")
+    assert b'"c" "d"' in value_of("BODYSTRUCTURE", message)
+
+
 @pytest.mark.parametrize("items", ["(UID BINARY.PEEK[4])", "(BODY[2] BINARY[4])", "(BINARY[1.1] BINARY.SIZE[4] FLAGS)"])
 def test_nothing_is_said_of_a_long_message_before_all_decoders_are_known(items: str) -> None:
     """RFC 3516 §4.3: the refusal stands on a line of its own, not in the middle of a response."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from itertools import pairwise
+
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from pymailsuite.message.charsets import decode_charset
 from pymailsuite.message.headers import (
+    FieldSelector,
     HeaderAddress,
     HeaderGroup,
     decode_text,
@@ -139,6 +142,26 @@ class TextTests(SynchronousTestCase):
         field_parameters(octets)
         parse_addresses(octets)
         parse_date(octets)
+
+
+PIECES = [b"To: a", b"to:", b"X-Y : z", b"none", b"\r\n", b"\n", b" ", b"\t", b"\r", b":", b"\r\n ", b"To", b"\0"]
+
+
+class SelectorTests(SynchronousTestCase):
+    @settings(max_examples=300, deadline=None)
+    @given(
+        st.lists(st.sampled_from(PIECES), max_size=25).map(b"".join),
+        st.lists(st.integers(0, 60), max_size=10),
+        st.sampled_from([[b"TO"], [b"to", b"x-y"], [b"absent"], []]),
+        st.booleans(),
+    )
+    def test_fields_chosen_in_any_cut_are_those_of_the_whole(
+        self, header: bytes, cuts: list[int], names: list[bytes], negate: bool
+    ) -> None:
+        selector = FieldSelector(names, negate)
+        edges = [0, *sorted(min(cut, len(header)) for cut in cuts), len(header)]
+        found = b"".join([selector.feed(header[start:stop]) for start, stop in pairwise(edges)]) + selector.finish()
+        self.assertEqual(select_fields(header, names, negate), found)
 
 
 class ValueTests(SynchronousTestCase):

@@ -16,17 +16,14 @@ from pymailsuite.imap.batch import Batch, Slice, plain, slices
 from pymailsuite.imap.render import astring
 from pymailsuite.imap.values import BinarySection, BinarySize, BodySection, Section, SectionText, UnknownEncoding
 from pymailsuite.interfaces import Column
-from pymailsuite.message.headers import select_fields
+from pymailsuite.message.headers import FieldSelector, select_fields
 from pymailsuite.message.parts import PartKind
 from pymailsuite.message.transfer import IDENTITY, TransferDecoder, transfer_decoder
-from pymailsuite.values import MAX_CHUNK
 
 Pieces: TypeAlias = Generator[bytes | Slice, bytes, None]
 """Yields octets to write, and slices to read and write; octets of a slice with ``is_input`` are sent back into it."""
 
 _NIL: Final = b"NIL"
-_HEADER_MAX: Final = 4 * MAX_CHUNK
-"""Of the header of a message within a long message, fields after so many octets are not selected by HEADER.FIELDS."""
 
 
 class SectionItem(ABC):
@@ -174,6 +171,16 @@ class _Text(SectionItem):
         return _stream(batch.uids[0], self._sections(batch)[0], self._partial)
 
 
+class _PlainFields(FieldSelector):
+    """Fields as a literal may hold them."""
+
+    def feed(self, octets: bytes) -> bytes:
+        return plain(super().feed(octets))
+
+    def finish(self) -> bytes:
+        return plain(super().finish())
+
+
 class _Part(SectionItem):
     """A section with a part number: BODY[1.2], BODY[1.2.HEADER], BODY[1.MIME] and so on."""
 
@@ -209,19 +216,18 @@ class _Part(SectionItem):
             values.append(plain(value[start:stop]))
         return heads, values
 
+    def _selector(self) -> FieldSelector:
+        return _PlainFields(self._section.fields, self._section.text is SectionText.FIELDS_NOT)
+
     def stream(self, batch: Batch) -> Pieces:
         section = self._sections(batch)[0]
         uid = batch.uids[0]
         if section is None:
             yield _NIL
         elif self._section.fields:
-            header = []
-            for piece in slices(uid, section[0], min(section[1], section[0] + _HEADER_MAX), is_input=True):
-                header.append((yield piece))
-            value = _selected(b"".join(header), self._section)
-            start, stop = _window(self._partial, 0, len(value))
-            yield _head(stop - start, self._partial)
-            yield plain(value[start:stop])
+            first, last, _ = yield from _measured(uid, section, self._selector(), self._partial)
+            yield _head(last - first, self._partial)
+            yield from _converted(uid, section, self._selector(), (first, last))
         else:
             yield from _stream(uid, section, self._partial)
 
@@ -307,27 +313,16 @@ class _Binary(SectionItem):
                 yield b"%d" % (stop - start)
                 return
             start, stop = _window(self._partial, start, stop)
-            _, has_nul = yield from _measured(uid, (start, stop, encoding), 0, None)
+            _, _, has_nul = yield from _measured(uid, (start, stop), _decoder(encoding), None)
             yield _binary_head(stop - start, self._partial, has_nul)
             yield from slices(uid, start, stop, is_binary=True)
             return
-        # Twice through the part: the head of a literal says its length, and whether there is a NUL in it.
-        first, end = (0, None) if self._partial is None else (self._partial[0], sum(self._partial))
-        size, has_nul = yield from _measured(uid, section, first, end)
+        first, last, has_nul = yield from _measured(uid, (start, stop), _decoder(encoding), self._partial)
         if self._is_size:
-            yield b"%d" % size
+            yield b"%d" % last
             return
-        first, last = _window(self._partial, 0, size)
         yield _binary_head(last - first, self._partial, has_nul)
-        at = 0
-        decoder = _decoder(encoding)
-        for piece in (*slices(uid, start, stop, is_input=True), None):
-            decoded = decoder.finish() if piece is None else decoder.feed((yield piece))
-            if at < last and at + len(decoded) > first:
-                yield decoded[max(0, first - at) : last - at]
-            at += len(decoded)
-            if at >= last:
-                return
+        yield from _converted(uid, (start, stop), _decoder(encoding), (first, last))
 
 
 def _decoder(encoding: str) -> TransferDecoder:
@@ -342,23 +337,38 @@ def _binary_head(size: int, partial: tuple[int, int] | None, has_nul: bool) -> b
     return b"~{%d}\r\n" % size if has_nul else _head(size, partial)
 
 
+# --- what is not sent as it stands goes twice through its section: first for the length, and if there is a NUL in it
+
+
 def _measured(
-    uid: int, section: tuple[int, int, str], first: int, end: int | None
-) -> Generator[bytes | Slice, bytes, tuple[int, bool]]:
-    """The decoded size of a section, and if a NUL is among the decoded octets from ``first`` to ``end``; reads no
-    further than to ``end``, and then tells a size up to there."""
-    start, stop, encoding = section
-    decoder = _decoder(encoding)
+    uid: int, section: tuple[int, int], converter: TransferDecoder, partial: tuple[int, int] | None
+) -> Generator[bytes | Slice, bytes, tuple[int, int, bool]]:
+    """Which octets of a converted section ``partial`` asks for, from and to, and if a NUL is among them. No more is
+    read than that takes."""
     size = 0
     has_nul = False
-    for piece in (*slices(uid, start, stop, is_input=True), None):
-        decoded = decoder.finish() if piece is None else decoder.feed((yield piece))
-        if not has_nul and b"\0" in decoded:
-            has_nul = b"\0" in decoded[max(0, first - size) : None if end is None else max(0, end - size)]
-        size += len(decoded)
+    first, end = (0, None) if partial is None else (partial[0], sum(partial))
+    for piece in (*slices(uid, *section, is_input=True), None):
+        octets = converter.finish() if piece is None else converter.feed((yield piece))
+        if not has_nul and b"\0" in octets:
+            has_nul = b"\0" in octets[max(0, first - size) : None if end is None else max(0, end - size)]
+        size += len(octets)
         if end is not None and size >= end:
             break
-    return size, has_nul
+    return *_window(partial, 0, size), has_nul
+
+
+def _converted(uid: int, section: tuple[int, int], converter: TransferDecoder, window: tuple[int, int]) -> Pieces:
+    """Octets of a converted section, from and to."""
+    at = 0
+    first, last = window
+    for piece in (*slices(uid, *section, is_input=True), None):
+        octets = converter.finish() if piece is None else converter.feed((yield piece))
+        if at < last and at + len(octets) > first:
+            yield octets[max(0, first - at) : last - at]
+        at += len(octets)
+        if at >= last:
+            return
 
 
 def section_item(item: BodySection | BinarySection | BinarySize) -> SectionItem:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Generator, Sequence
 from typing import Final
 
 from pymailsuite.imap.batch import Slice, slices
 from pymailsuite.imap.search.conditions import Condition, SearchBatch, TextCondition
+from pymailsuite.message.fields import whole_fields
 from pymailsuite.message.parts import Part, PartKind
 from pymailsuite.message.search import PartDecoder, TextWindows, fold_text, header_text, is_readable
 from pymailsuite.values import MAX_CHUNK
 
 _FIELD_MAX: Final = 4 * MAX_CHUNK
 """A field of a part, or of a message inside, that is longer is searched in pieces."""
-_BEFORE_LAST_FIELD = re.compile(rb".*\n(?=[^ \t\r\n])", re.DOTALL).match
 
 
 _TEXTS_A_STEP: Final = 16
@@ -67,8 +66,7 @@ def _search_header(
     held = b""
     for piece in _slices(batch, part.header_start, part.body_start):
         held += yield piece
-        before_last = _BEFORE_LAST_FIELD(held)
-        cut = before_last.end() if before_last else len(held) * (len(held) > _FIELD_MAX)
+        cut = whole_fields(held) or len(held) * (len(held) > _FIELD_MAX)
         yield from _note(fold_text(header_text(held[:cut])), missing, answers)
         held = held[cut:]
     yield from _note(fold_text(header_text(held)), missing, answers)
