@@ -168,7 +168,11 @@ class RelayConnection(ShellProtocol):
         self._beginning = False
 
     def leave(self) -> None:
-        """Take leave of the host and close."""
+        """Take leave of the host and close. Within a transaction, whose outcome nobody waits for any more: cut the
+        connection, for a QUIT might be a line of the message, and the message might still be ended."""
+        if self._finished is not None:
+            self.abort()
+            return
         if not self.closing and not self._leaving:
             self._leaving = True
             self._session.quit()

@@ -11,7 +11,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
@@ -475,6 +475,84 @@ class ContentTests(RelayTestCase):
         self.host("192.0.2.3", extensions=["8BITMIME"])
         entry = self.entry("bob@one.example", octets=octets, smtputf8=True)
         self.assertEqual(self.states(self.attempt(entry)), [(FAILED, "5.6.7")])
+
+
+class LeavingTests(RelayTestCase):
+    """Whoever leaves, and whenever: everybody has an outcome, nothing is half sent, nothing is left open."""
+
+    STEPS = ("GREETING", "EHLO", "MAIL", "RCPT", "DATA", ".")
+
+    def nothing_is_left(self, sink: SmtpSink) -> None:
+        closed = self.relay.close()
+        self.internet.pass_time(12)
+        self.successResultOf(closed)
+        self.assertEqual(sink.open, [])
+        self.assertEqual(self.relay._pool._open, 0)
+        self.assertEqual([call for call in self.internet.getDelayedCalls() if call.active()], [])
+
+    def test_the_host_leaves_at_every_step(self) -> None:
+        for step in self.STEPS:
+            self.setUp()
+            sink = self.host("192.0.2.3", {step: [CLOSE, {"GREETING": "220 hi"}.get(step, "250 ok")]})
+            outcomes = self.attempt(self.entry("bob@one.example", "sue@one.example"))
+            self.assertEqual([outcome.state for outcome in outcomes], [WAITING] * 2, step)
+            self.assertEqual(sink.messages, [])
+            self.nothing_is_left(sink)
+
+    def test_the_attempt_is_given_up_at_every_step(self) -> None:
+        for step in self.STEPS:
+            self.setUp()
+            sink = self.host("192.0.2.3", {step: SILENCE})
+            attempt = self.begin(self.entry("bob@one.example"))
+            self.internet.flush()
+            attempt.cancel()
+            self.failureResultOf(attempt, CancelledError)
+            self.internet.flush()
+            self.nothing_is_left(sink)
+            self.assertEqual([command for command in sink.commands if command == "QUIT"], [], step)
+
+    def test_a_message_given_up_while_it_is_sent_is_not_ended(self) -> None:
+        pieces: list[Deferred[bytes]] = []
+        octets = b"Subject: long\r\n\r\n" + b"x" * 76 + b"\r\n" * 3 * MAX_CHUNK
+
+        def read(content_id: ContentId, start: int, stop: int) -> Deferred[bytes]:
+            if not start:
+                return succeed(octets[:stop])
+            pieces.append(Deferred())
+            return pieces[-1]
+
+        self.relay = Relay(RelaySettings(), "us.example", self.resolver, read, self.internet)
+        sink = self.host("192.0.2.3")
+        attempt = self.begin(self.entry("bob@one.example", octets=octets))
+        self.internet.flush()
+        self.assertEqual(len(pieces), 1)
+        attempt.cancel()
+        self.failureResultOf(attempt, CancelledError)
+        pieces[0].callback(octets[MAX_CHUNK:])
+        self.internet.flush()
+        self.assertEqual(len(sink.messages), 0)
+        self.nothing_is_left(sink)
+
+    def test_every_read_of_the_store_fails_once(self) -> None:
+        octets = b"Subject: long\r\n\r\n" + (b"x" * 76 + b"\r\n") * (3 * MAX_CHUNK // 78)
+        for number in range(4):
+            self.setUp()
+            reads: list[int] = []
+
+            def read(content_id: ContentId, start: int, stop: int, number: int = number, reads: Any = reads) -> Any:
+                reads.append(start)
+                return fail(StoreUnavailable()) if len(reads) == number + 1 else succeed(octets[start:stop])
+
+            self.relay = Relay(RelaySettings(), "us.example", self.resolver, read, self.internet)
+            sink = self.host("192.0.2.3")
+            entry = self.entry("bob@one.example", octets=octets)
+            first = self.attempt(entry)
+            expected = (DELIVERED, "2.0.0") if len(reads) <= number else (WAITING, "4.3.0")
+            self.assertEqual(self.states(first), [expected])
+            reads += [0] * 10
+            self.assertEqual(self.states(self.attempt(entry)), [(DELIVERED, "2.0.0")])
+            self.assertTrue(all(message.content == octets for message in sink.messages))
+            self.nothing_is_left(sink)
 
 
 class ReuseTests(RelayTestCase):
