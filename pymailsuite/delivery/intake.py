@@ -246,6 +246,8 @@ class IncomingMessage:
             return self._header_ended(end)
         self._searched = max(len(octets) - 3, 0)
         if len(octets) > self._intake.header_size:
+            # Whoever looks at the header before it is refused is not to think that there is none.
+            self._header = octets
             self._refuse(HeaderTooLong())
         return b""
 

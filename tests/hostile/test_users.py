@@ -117,6 +117,15 @@ class UserTests(SynchronousTestCase):
             self.assertEqual(self.send(header + b"\r\n\r\nx"), "550")
         self.assertLess(time.process_time() - began, 5)
 
+    def test_a_header_that_is_too_long_is_refused_as_that(self) -> None:
+        self.start()
+        header = f"From: {ALICE}\r\n".encode() + b"X: y\r\n" * 100_000
+        self.conversation.say(f"MAIL FROM:<{ALICE}>", f"RCPT TO:<{BOB}>", "DATA")
+        for at in range(0, len(header), 50_000):
+            self.conversation.receive(header[at : at + 50_000])
+        self.conversation.receive(b"\r\nx\r\n.\r\n")
+        self.assertEqual(self.conversation.output(), b"552 5.3.4 Message header too long\r\n")
+
     @acceptance("S047")
     def test_no_message_is_smuggled_in_by_line_ends_that_are_repaired(self) -> None:
         self.start(max_transactions=10_000)
