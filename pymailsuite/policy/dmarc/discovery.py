@@ -56,6 +56,7 @@ class Discovery:
         self.good_for_s = math.inf
         """How long what was found holds: until the first answer of DNS it rests on is too old."""
         self._known: dict[str, DmarcRecord | _Several | DnsFailure | None] = {}
+        self._organizations: dict[str, str] = {}
 
     async def policy(self, author_domain: str) -> PublishedPolicy | None:
         """The record that applies to mail of this author domain, or None."""
@@ -77,7 +78,10 @@ class Discovery:
         """The domain whose owner answers for ``domain``; ``domain`` itself where nothing says otherwise."""
         if not self.tree_walk:
             return registered_domain(domain) or domain
-        return _organization(domain, await self._walk(domain))
+        known = self._organizations.get(domain)
+        if known is None:
+            known = self._organizations[domain] = _organization(domain, await self._walk(domain))
+        return known
 
     async def exists(self, domain: str) -> bool:
         """False if DNS knows no such name (RFC 8020)."""
