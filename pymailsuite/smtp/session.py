@@ -147,6 +147,9 @@ class SmtpSession(TransactionCommands, LoginCommands):
     def _command(self, line: bytes) -> Request | None:
         text = command_text(line)
         verb, _, argument = text.partition(" ")
+        if self._lenient and ("\t" in verb or not verb):
+            # Departs from RFC 5321 §4.1.1: a tab for the space, and white space before the verb.
+            verb, argument = [*text.split(None, 1), "", ""][:2]
         verb = verb.upper()
         settings = self._settings
         if len(line) + 2 > settings.command_line:

@@ -91,9 +91,9 @@ class SmtpSettings(Section):
     always answered 550 5.5.2 (RFC 5321 §2.3.8). ``nobody``: that of users and ``trusted`` hosts too."""
 
     lenient_syntax: Literal["never", "trusted", "always"] = "always"
-    """Who may put spaces around the colon of MAIL and RCPT, leave out angle brackets, and write addresses with dots
-    anywhere in the local part and with underscores in the domain, as hosts of airlines, shops and carriers do;
-    ``trusted`` is the trusted networks. RFC 5321 §3.3 has none of this."""
+    """Who may put spaces around the colon of MAIL and RCPT and tabs between words, leave out angle brackets, and write
+    addresses with dots anywhere in the local part and with underscores in the domain, as hosts of airlines, shops and
+    carriers do; ``trusted`` is the trusted networks. RFC 5321 §3.3 has none of this."""
 
     command_timeout: Duration = Field(default=300.0, gt=0)
     """How long a peer may take for its next command, whole line (RFC 5321 §4.5.3.2.7: 5 minutes)."""
