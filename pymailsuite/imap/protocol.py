@@ -168,8 +168,9 @@ class ImapProtocol(ShellProtocol):
         if isinstance(result, Failure) and not (
             self.connection_ended and result.check(CancelledError, ConnectionClosed) is not None
         ):
-            # Called off by somebody else than us, as when a part of the server stops, it is no defect.
-            called_off = result.check(CancelledError) is not None
+            # Called off by somebody else than us, as when a part of the server stops, it is no defect, unless that cuts
+            # a response.
+            called_off = result.check(CancelledError) is not None and not self._session.mid_response
             self.in_turn(self.turn_failed if called_off else self._command_broke, result)
             return
         if not self._in_turn and not self.closing:
