@@ -112,7 +112,7 @@ class ContentFields:
 
     @described.default
     def _described(self) -> int:
-        return 2 * len(self.basic) + len(self.rest) + 100
+        return 2 * len(self.basic) + len(self.rest) + 60
 
 
 _FURTHER_FIELDS = frozenset(

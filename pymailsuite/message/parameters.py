@@ -118,32 +118,37 @@ def with_pieces_joined(found: list[tuple[bytes, bytes]]) -> list[tuple[bytes, by
     if not any(b"*" in name for name, _ in found):
         return found
     pieces: dict[bytes, dict[int, tuple[bytes, bool]]] = {}
+    places: list[tuple[bytes, int | None, bool]] = []  # name, number if it is a piece, and if its number came first
     for name, value in found:
-        match = _PIECE(name)
-        if match is not None:
-            pieces.setdefault(match[1].lower(), {}).setdefault(int(match[2]), (value, bool(match[3])))
+        match = _PIECE(name) if b"*" in name else None
+        if match is None:
+            places.append((name, None, True))
+            continue
+        plain, digits, extended = match.groups()
+        number = int(digits)
+        others = pieces.setdefault(plain.lower(), {})
+        places.append((plain, number, number not in others))
+        others.setdefault(number, (value, bool(extended)))
+    lengths = {name: _number_joined(numbers) for name, numbers in pieces.items()}
     joined: list[tuple[bytes, bytes]] = []
-    for name, value in found:
-        match = _PIECE(name)
-        plain = name if match is None else match[1]
-        one = pieces.get(plain.lower(), {})
-        if 0 not in one:
-            joined.append((name, value))
-        elif match is not None and int(match[2]) == 0 and one[0][0] is value:
-            joined.append(_one_parameter(plain, one))
-        elif (match is not None and not _is_joined(one, int(match[2]))) or (match is None and b"*" in name):
+    for (name, value), (plain, place, is_first) in zip(found, places, strict=True):
+        length = lengths.get(plain.lower(), 0)
+        if place == 0 and is_first:
+            joined.append(_one_parameter(plain, [pieces[plain.lower()][index] for index in range(length)]))
+        elif not length or (place is not None and place >= length):
             joined.append((name, value))
     return joined
 
 
-def _is_joined(pieces: dict[int, tuple[bytes, bool]], number: int) -> bool:
-    return all(before in pieces for before in range(number))
+def _number_joined(pieces: dict[int, tuple[bytes, bool]]) -> int:
+    """How many pieces there are before the first gap."""
+    number = 0
+    while number in pieces:
+        number += 1
+    return number
 
 
-def _one_parameter(name: bytes, pieces: dict[int, tuple[bytes, bool]]) -> tuple[bytes, bytes]:
-    values: list[tuple[bytes, bool]] = []
-    while (piece := pieces.get(len(values))) is not None:
-        values.append(piece)
+def _one_parameter(name: bytes, values: list[tuple[bytes, bool]]) -> tuple[bytes, bytes]:
     first, is_extended = values[0]
     if not is_extended or first.count(b"'") < 2:
         return name, b"".join([percent_decoded(value) if extended else value for value, extended in values])
