@@ -15,6 +15,7 @@ from pymailsuite.errors import StorageFull, StoreUnavailable
 from pymailsuite.imap import snapshots
 from pymailsuite.imap.selected import View
 from pymailsuite.values import AccountId, ModSeq
+from tests.acceptance import acceptance
 from tests.imap.conversation import Client, Server
 from tests.imap.test_consistency import Reader, _words
 from tests.support.stores import fired
@@ -140,10 +141,12 @@ class EverySession(SynchronousTestCase):
         self.assertEqual(rows(fresh) if truth else [], truth, where)
         fresh.close()
 
+    @acceptance("S087", "S114")
     def test_notices_come_at_once(self) -> None:
         for seed in range(1, 5):
             self._play(seed, 4, 12, late=False)
 
+    @acceptance("S087")
     def test_notices_come_late(self) -> None:
         for seed in range(5, 9):
             self._play(seed, 4, 12, late=True)

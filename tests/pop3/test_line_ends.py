@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from pymailsuite.interfaces import Column, NewMessage
 from pymailsuite.values import ALL_UIDS, MAX_CHUNK, FlagChange, Flags, SystemFlag
 from pymailsuite.wire.line_ends import ExtraOctets, LineEndEncoder, extra_octets, with_crlf
+from tests.acceptance import acceptance
 from tests.pop3.support import MESSAGES, World, slow
 from tests.support.stores import fired, stage
 
@@ -64,6 +65,7 @@ class Retrieving(SynchronousTestCase):
         self.assertEqual(conversation.say("NOOP"), b"+OK\r\n")
         return size
 
+    @acceptance("S144", "S148")
     def test_short_messages(self):
         conversation = World(*TEXTS.values()).logged_in()
         total = sum(self._check(conversation, number, text) for number, text in enumerate(TEXTS.values(), 1))
