@@ -412,6 +412,7 @@ class Copies(SynchronousTestCase):
             for item in (
                 "BODY[] BODY[TEXT] BODY[HEADER] RFC822 RFC822.TEXT RFC822.HEADER ENVELOPE BODYSTRUCTURE",
                 "BODY[1] BODY[1.MIME] BODY[HEADER.FIELDS (Subject X-Nul)] BODY[]<5.600000> BODY[1]<9.999999>",
+                " ".join(f"BODY[]<{first}.999999>" for first in range(40)),
             ):
                 got = client.send(b"b FETCH 1 (%b)\r\n" % item.encode())
                 self.assertIn(b"b OK FETCH completed", got)

@@ -288,7 +288,7 @@ async def _read_slice(piece: Slice, read: Callable[[int, int, int], Awaitable[by
     octets = await read(piece.uid, piece.start, piece.stop)
     if len(octets) != piece.stop - piece.start:
         raise OctetsGone(cause=f"uid {piece.uid}: {len(octets)} of octets {piece.start} to {piece.stop}")
-    return octets
+    return octets if piece.is_input or piece.is_binary else plain(octets)
 
 
 async def write_pieces(
@@ -312,7 +312,7 @@ async def write_pieces(
             if piece.is_input:
                 answer = octets
                 continue
-            piece = octets if piece.is_binary else plain(octets)
+            piece = octets
         if piece:
             pause = write(piece)
             if pause is not None:
