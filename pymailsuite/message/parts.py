@@ -29,7 +29,8 @@ class Part:
 
     The header (of the MIME part, or of the message) with its empty line is ``[header_start:body_start]``, the body
     ``[body_start:end]``. ``content_type`` is ``type/subtype`` and ``encoding`` the transfer encoding, both in lower
-    case; ``charset`` is empty if none is given or if it is no plain token.
+    case; ``charset`` is empty if none is given, and ``?`` if it is no plain token, which the header tells then (older
+    tables have it empty there too).
     """
 
     kind: PartKind
@@ -124,7 +125,7 @@ def part_line(
         *offsets,
         content_type,
         encoding,
-        charset if not charset or _PLAIN_CHARSET(charset) else b"",
+        charset if not charset or _PLAIN_CHARSET(charset) else b"?",
     )
 
 

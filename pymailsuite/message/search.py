@@ -125,13 +125,14 @@ def body_texts(octets: bytes, table: PartTable) -> Iterator[str]:
             yield header_text(octets[message.header_start : message.body_start])
 
 
-_IS_READABLE = re.compile(r"(?:text|message)/.*|application/(?:.*\+)?(?:xml|json)", re.DOTALL).fullmatch
+_IS_READABLE = re.compile(r"message/.*|application/(?:.*\+)?(?:xml|json)", re.DOTALL).fullmatch
 
 
 def is_readable(part: Part) -> bool:
     """True if the body of a part is text: of type text, what machines report as ``message/...`` (RFC 3464, RFC 8098,
     RFC 5965), XML and JSON."""
-    return part.kind is PartKind.LEAF and _IS_READABLE(part.content_type) is not None
+    content_type = part.content_type
+    return part.kind is PartKind.LEAF and (content_type.startswith("text/") or _IS_READABLE(content_type) is not None)
 
 
 class PartDecoder:
@@ -140,7 +141,7 @@ class PartDecoder:
 
     def __init__(self, part: Part, header: bytes) -> None:
         charset = part.charset
-        if not charset:
+        if charset in ("", "?"):
             content_type = first_field(header, b"content-type")
             charset = field_parameters(content_type).get("charset", "") if content_type else ""
         self._transfer = None if part.encoding in IDENTITY else transfer_decoder(part.encoding)

@@ -489,6 +489,12 @@ def quoted(body: bytes) -> bytes:
     )
 
 
+def test_a_charset_that_is_written_oddly_is_one_all_the_same() -> None:
+    body = "the needle".encode("utf-16-be")
+    for parameter in (b'charset="utf-16 "', b"charset*=us-ascii'en'utf-16", b"charset*0=utf-; charset*1=16"):
+        assert found_by("BODY needle", b"Content-Type: text/plain; " + parameter + b"\r\n\r\n" + body), parameter
+
+
 def test_a_part_whose_encoding_is_unknown_is_searched_as_it_stands() -> None:
     message = b"Content-Transfer-Encoding: x-none\r\n\r\nas=41 it\r\n stands"
     assert found_by('BODY "as=41 it stands"', message)

@@ -76,7 +76,7 @@ def _search_part(
     batch: SearchBatch, part: Part, missing: list[TextCondition], answers: dict[Condition, bool]
 ) -> Generator[Slice | None, bytes, None]:
     header = b""
-    if not part.charset:
+    if part.charset in ("", "?"):
         for piece in _slices(batch, part.header_start, min(part.body_start, part.header_start + _FIELD_MAX)):
             header += yield piece
     decoder = PartDecoder(part, header)
