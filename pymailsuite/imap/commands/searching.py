@@ -8,6 +8,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from functools import partial
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred
@@ -120,7 +121,8 @@ def _reply(view: View, command: values.Search, uids: Sequence[int], with_modseq:
     numbers: list[int] = []
     modseqs: list[int] = []
     for start in range(0, len(uids), _MOST_SAID_AT_ONCE):
-        some = list(map(view.number_of, uids[start : start + _MOST_SAID_AT_ONCE]))
+        # Where a UID that is there would be put behind itself is its sequence number.
+        some = list(map(bisect_right, repeat(view.uids), uids[start : start + _MOST_SAID_AT_ONCE]))
         if with_modseq:
             modseqs += [view.modseqs[number - 1] for number in some]
         numbers += some

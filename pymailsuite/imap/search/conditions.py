@@ -82,6 +82,7 @@ class SearchBatch(Batch):
         super().__init__(columns, rows, context.numbers, context.recent)
         self.context = context
         self._texts: dict[int, MessageText] = {}
+        self._lower: tuple[int, bytes] = (-1, b"")
 
     @cached_property
     def sequence_numbers(self) -> Sequence[int]:
@@ -111,6 +112,12 @@ class SearchBatch(Batch):
     def subjects(self) -> Sequence[tuple[bytes, bytes] | None]:
         """The bodies of the Subject fields, as they stand and in lower case."""
         return [None if body is None else (body, body.lower()) for _, body in self._dates_and_subjects]
+
+    def lower_octets(self, place: int) -> bytes:
+        """All octets of one message in lower case; of the message that was asked for last they are kept."""
+        if self._lower[0] != place:
+            self._lower = place, self[Column.OCTETS][place].lower()
+        return self._lower[1]
 
     def text(self, place: int) -> MessageText:
         """The text of one message."""
@@ -478,17 +485,6 @@ class MessageText:
         return octets
 
     @cached_property
-    def is_plain(self) -> bool:
-        """True if there is nothing to decode: no text but what stands there as ASCII."""
-        octets = self._octets
-        return octets.isascii() and b"=?" not in octets and bool(_PLAIN_PARTS(self._batch[Column.PARTS][self._place]))
-
-    @cached_property
-    def lower(self) -> bytes:
-        """All octets in lower case."""
-        return self._octets.lower()
-
-    @cached_property
     def header(self) -> str:
         """All fields of the header."""
         return fold_text(header_text(self._batch[Column.HEADER][self._place]))
@@ -532,10 +528,13 @@ class TextCondition(Condition):
         return self.with_header and self.needle.found_in_folded(batch.text(place).header)
 
     def _holds(self, batch: SearchBatch, place: int) -> bool:
-        text = batch.text(place)
         # Most messages can be told from afar not to match: nothing to decode, and not this text.
-        if self._raw is not None and text.is_plain and self._raw not in text.lower:
-            return False
+        octets: bytes = batch[Column.OCTETS][place]
+        if self._raw is not None and octets.isascii():
+            is_absent = self._raw not in batch.lower_octets(place)
+            if is_absent and b"=?" not in octets and _PLAIN_PARTS(batch[Column.PARTS][place]):
+                return False
+        text = batch.text(place)
         if self.found_in_header(batch, place):
             return True
         if any(map(self.needle.found_in_folded, text.body)):

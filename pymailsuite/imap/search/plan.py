@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Generator, Iterator, Sequence
-from itertools import islice
+from itertools import accumulate
 from typing import Final, TypeAlias
 
 from pymailsuite.imap.batch import Slice
@@ -86,17 +87,15 @@ class SearchPlan:
             for start in range(0, len(rows), _ROWS_A_STEP):
                 yield rows[start : start + _ROWS_A_STEP]
             return
-        left = iter(rows)
-        while some := list(self._light(left)):
-            yield some
-
-    def _light(self, rows: Iterator[MessageRow]) -> Iterator[MessageRow]:
-        octets = 0
-        for row in islice(rows, _ROWS_A_STEP):
-            yield row
-            octets += sum(len(row[place] or b"") for place in self._heavy)
-            if octets >= _OCTETS_A_STEP:
-                return
+        weights = [0] * len(rows)
+        for place in self._heavy:
+            weights = [weight + len(row[place] or b"") for weight, row in zip(weights, rows, strict=True)]
+        totals = list(accumulate(weights))
+        start = done = 0
+        while start < len(rows):
+            stop = min(bisect_right(totals, done + _OCTETS_A_STEP) + 1, start + _ROWS_A_STEP, len(rows))
+            yield rows[start:stop]
+            start, done = stop, totals[stop - 1]
 
     def long_rows(self, rows: Sequence[MessageRow]) -> list[MessageRow]:
         """Those of ``rows`` whose octets were too long to be read with them: each needs :meth:`match_long`."""
