@@ -80,7 +80,8 @@ def read_messages_txn(
         joins += _JOIN_FIRST_CHUNK if with_header else f"{_JOIN_FIRST_CHUNK} AND m.size <= {MAX_CHUNK}"
     select = f"SELECT {', '.join(expressions)} FROM messages m{joins}"
     heavy = [place for place, column in enumerate(columns) if column in _WEIGHTS]
-    limited = bool(heavy) and most_octets < _NO_LIMIT
+    several = bool(uids) and uids.ranges[0][0] < uids.ranges[-1][1]
+    limited = several and bool(heavy) and most_octets < _NO_LIMIT
     last: Uid | None = None
     if limited and not txn.rows_as_fetched:
         uids, last = _affordable_txn(txn, account_id, mailbox_id, uids, columns, most_octets)

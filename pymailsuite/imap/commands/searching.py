@@ -6,9 +6,9 @@ RFC 3501 §6.4.4, RFC 4731 (ESEARCH), RFC 7162 §3.1.5.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import repeat
+from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred
@@ -120,9 +120,11 @@ async def _search(session: Session, view: View, plan: SearchPlan) -> Sequence[in
 def _reply(view: View, command: values.Search, uids: Sequence[int], with_modseq: bool) -> Steps[list[bytes]]:
     numbers: list[int] = []
     modseqs: list[int] = []
+    number_of: Callable[[int], int] = view.number_of
+    if len(uids) > _MOST_SAID_AT_ONCE // 10 and len(view) <= _MOST_AT_ONCE:
+        number_of = dict(zip(view.uids, count(1), strict=False)).__getitem__
     for start in range(0, len(uids), _MOST_SAID_AT_ONCE):
-        # Where a UID that is there would be put behind itself is its sequence number.
-        some = list(map(bisect_right, repeat(view.uids), uids[start : start + _MOST_SAID_AT_ONCE]))
+        some = list(map(number_of, uids[start : start + _MOST_SAID_AT_ONCE]))
         if with_modseq:
             modseqs += [view.modseqs[number - 1] for number in some]
         numbers += some
