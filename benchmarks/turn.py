@@ -74,7 +74,7 @@ class Receiving:
     def __init__(self, key: SigningKey, accounts: int, **policy: Any) -> None:
         tables = {
             "server": {"hostname": "mail.example.test", "domains": ["example.test"], "data_dir": "/nowhere"},
-            "smtp": {"proxy_protocol": ["127.0.0.0/8"], "trusted_networks": [], "max_transactions": 1_000_000},
+            "smtp": {"trusted_networks": [], "max_transactions": 1_000_000},
             "dnsbl": {"lists": [{"zone": name} for name in LISTS]},
             "dmarc": {"report_from": "dmarc@example.test"},
             "policy": policy,
@@ -96,11 +96,11 @@ class Receiving:
         factory = SmtpFactory(
             settings.smtp, hostname, recipients, intake, clock, policies=policies, refusals=history, portal=None
         )
-        address = IPv4Address("TCP", "127.0.0.1", 4711)
+        address = IPv4Address("TCP", CLIENT_IP, 4711)
         self._transport = StringTransport(peerAddress=address)
         self._protocol: Any = factory.buildProtocol(address)
         self._protocol.makeConnection(self._transport)
-        self._say(f"PROXY TCP4 {CLIENT_IP} 127.0.0.1 4711 25\r\n".encode(), b"220")
+        self._transport.clear()
         self._say(b"EHLO mx.sender.example\r\n", b"250")
 
     def _say(self, octets: bytes, wanted: bytes) -> None:
