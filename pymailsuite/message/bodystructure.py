@@ -183,23 +183,24 @@ def leaf_body(fields: ContentFields, octets: int, lines: int) -> tuple[bytes, by
     return b"(%b)" % basic, b"(%b %b %b)" % (basic, fields.md5, fields.rest)
 
 
-def message_body(
-    fields: ContentFields, octets: int, lines: int, envelope: bytes, nested: tuple[bytes, bytes]
-) -> tuple[bytes, bytes]:
-    """(BODY, BODYSTRUCTURE) of a message/rfc822 part around a message with that envelope and those bodies."""
-    body, bodystructure = nested
+def message_ends(fields: ContentFields, octets: int, lines: int, envelope: bytes) -> tuple[bytes, bytes, bytes]:
+    """What stands around BODY and BODYSTRUCTURE of a message, with that envelope, in a message/rfc822 part: before
+    either, and behind each."""
     return (
-        b"(%b %d %b %b %d)" % (fields.basic, octets, envelope, body, lines),
-        b"(%b %d %b %b %d %b %b)" % (fields.basic, octets, envelope, bodystructure, lines, fields.md5, fields.rest),
+        b"(%b %d %b " % (fields.basic, octets, envelope),
+        b" %d)" % lines,
+        b" %d %b %b)" % (lines, fields.md5, fields.rest),
     )
 
 
-def multipart_body(fields: ContentFields, bodies: list[bytes], structures: list[bytes]) -> tuple[bytes, bytes]:
-    """(BODY, BODYSTRUCTURE) of a multipart around its parts, of which there is at least one."""
+def multipart_ends(fields: ContentFields) -> tuple[bytes, bytes, bytes]:
+    """What stands around the parts of a multipart, of which there is at least one: before them in BODY and
+    BODYSTRUCTURE, and behind them in each."""
     kind = fields.content_type
     return (
-        b"(%b %b)" % (b"".join(bodies), kind.subtype_wire),
-        b"(%b %b %b %b)" % (b"".join(structures), kind.subtype_wire, kind.parameters_wire, fields.rest),
+        b"(",
+        b" %b)" % kind.subtype_wire,
+        b" %b %b %b)" % (kind.subtype_wire, kind.parameters_wire, fields.rest),
     )
 
 

@@ -25,8 +25,8 @@ from pymailsuite.message.bodystructure import (
     content_fields,
     content_type,
     leaf_body,
-    message_body,
-    multipart_body,
+    message_ends,
+    multipart_ends,
     opaque,
     part_fields,
 )
@@ -59,10 +59,9 @@ DEFAULT_LIMITS: Final = ScanLimits()
 
 
 class _Part:
-    """A part being read. Its bodies are built when it is closed, from those of its parts."""
+    """A part being read. ``place`` is where its description begins among the pieces of all."""
 
     __slots__ = (
-        "bodies",
         "body_start",
         "counts",
         "default_type",
@@ -75,8 +74,8 @@ class _Part:
         "kind",
         "lines",
         "outer_level",
+        "place",
         "seeks_delimiters",
-        "structures",
     )
 
     def __init__(self, header_start: int, depth: int, default_type: ContentType, is_message: bool) -> None:
@@ -91,8 +90,7 @@ class _Part:
         self.lines = 0  # lines of the message up to body_start; once closed, of the body
         self.seeks_delimiters = False  # a multipart whose final delimiter has not come
         self.outer_level: int | None = None  # of a multipart with the same boundary further out
-        self.bodies: list[bytes] = []
-        self.structures: list[bytes] = []
+        self.place = 0
 
 
 class StructureScanner:
@@ -114,9 +112,12 @@ class StructureScanner:
         self._described = 0  # octets of all descriptions that are known of
         self._lines = 0
         self._counting = 0  # open parts that want their lines counted
-        root = _Part(0, 0, PLAIN_TEXT, is_message=True)
-        self._stack = [root]
-        self._parts: list[_Part] = [root]
+        # BODY and BODYSTRUCTURE in pieces: a part has one, or one before those of its parts and one behind them.
+        self._bodies: list[bytes] = []
+        self._structures: list[bytes] = []
+        self._stack: list[_Part] = []
+        self._parts: list[_Part] = []
+        self._push(_Part(0, 0, PLAIN_TEXT, is_message=True))
         self._delimiters = Delimiters()
         self._in_delimiter = False  # in the rest of a delimiter line, behind which a part begins
 
@@ -154,8 +155,8 @@ class StructureScanner:
         return MessageStructure(
             root.body_start,
             root.envelope or b"",
-            root.bodies[0],
-            root.structures[0],
+            b"".join(self._bodies),
+            b"".join(self._structures),
             b"\n".join([_table_line(part) for part in self._parts]),
         )
 
@@ -265,6 +266,13 @@ class StructureScanner:
             multipart.seeks_delimiters = False
             self._delimiters.close(boundary, multipart.outer_level)
 
+    def _push(self, part: _Part) -> None:
+        self._stack.append(part)
+        self._parts.append(part)
+        part.place = len(self._bodies)
+        self._bodies.append(b"")
+        self._structures.append(b"")
+
     def _open_part(self, header_start: int) -> None:
         parent = self._stack[-1]
         limits = self._limits
@@ -272,9 +280,7 @@ class StructureScanner:
         parent.end = header_start
         in_digest = parent.fields.content_type.name == b"multipart/digest"
         default_type = DIGEST_MESSAGE if in_digest else PLAIN_TEXT
-        part = _Part(header_start, parent.depth + 1, default_type, is_message=False)
-        self._stack.append(part)
-        self._parts.append(part)
+        self._push(_Part(header_start, parent.depth + 1, default_type, is_message=False))
         if (
             len(self._parts) >= limits.parts
             or self._header_total >= limits.total_header_octets
@@ -341,9 +347,7 @@ class StructureScanner:
         part.kind = _MESSAGE
         part.fields = fields
         self._count_lines(part)
-        message = _Part(body_start, part.depth + 1, PLAIN_TEXT, is_message=True)
-        self._stack.append(message)
-        self._parts.append(message)
+        self._push(_Part(body_start, part.depth + 1, PLAIN_TEXT, is_message=True))
         self._in_header = True
 
     def _count_lines(self, part: _Part) -> None:
@@ -376,23 +380,22 @@ class StructureScanner:
             self._forget_boundary(part)
             if part.counts:
                 part.kind, part.fields = _LEAF, _PLAIN_FIELDS
-            elif not part.bodies:
+            elif part.place == len(self._bodies) - 1:
                 self._stand_in(part, end)
-        if part.kind == _MULTIPART:
-            bodies = multipart_body(fields, part.bodies, part.structures)
-        elif part.kind == _MESSAGE:
-            nested = part.bodies[0], part.structures[0]
-            bodies = message_body(fields, octets, part.lines, part.envelope_inside, nested)
+        place = part.place
+        if part.kind == _LEAF:
+            self._bodies[place], self._structures[place] = leaf_body(part.fields, octets, part.lines)
         else:
-            bodies = leaf_body(part.fields, octets, part.lines)
-        part.bodies, part.structures = [], []
-        owner = part
-        if self._stack:
-            owner = self._stack[-1]
-            if part.envelope is not None:
-                owner.envelope_inside = part.envelope
-        owner.bodies.append(bodies[0])
-        owner.structures.append(bodies[1])
+            if part.kind == _MULTIPART:
+                before, behind_bodies, behind_structures = multipart_ends(fields)
+            else:
+                ends = message_ends(fields, octets, part.lines, part.envelope_inside)
+                before, behind_bodies, behind_structures = ends
+            self._bodies[place] = self._structures[place] = before
+            self._bodies.append(behind_bodies)
+            self._structures.append(behind_structures)
+        if self._stack and part.envelope is not None:
+            self._stack[-1].envelope_inside = part.envelope
 
     def _stand_in(self, multipart: _Part, end: int) -> None:
         """Give a multipart without parts an empty one: the grammar of BODY wants it."""
@@ -400,8 +403,8 @@ class StructureScanner:
         part.fields = _PLAIN_FIELDS
         self._parts.append(part)
         body, structure = leaf_body(_PLAIN_FIELDS, 0, 0)
-        multipart.bodies.append(body)
-        multipart.structures.append(structure)
+        self._bodies.append(body)
+        self._structures.append(structure)
 
 
 def _message_fields(found: dict[bytes, bytes], limits: ScanLimits) -> ContentFields:
