@@ -8,12 +8,12 @@ IDLE (RFC 3501 §5.2): notices only mark the view as out of date, and the store 
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Awaitable, Callable, Collection, Coroutine
 from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionClosed
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from pymailsuite.errors import LoginRefused, MailError, NoSuchMailbox, PeerError, StorageFull
@@ -37,6 +37,7 @@ from pymailsuite.imap.receiver import (
 from pymailsuite.imap.selected import View
 from pymailsuite.imap.shared import Shared, Shell
 from pymailsuite.imap.snapshots import Snapshot
+from pymailsuite.imap.states import AFTER_LOGIN, STATES, State
 from pymailsuite.interfaces import Changes, IImapAvatar, StoreResult
 from pymailsuite.values import ModSeq, UidSet
 
@@ -44,54 +45,8 @@ Doing = Coroutine[Deferred[Any], Any, None] | Deferred[None]
 """An answer that takes time."""
 
 
-class State(enum.Enum):
-    """Where a session stands. Source: RFC 3501 §3."""
-
-    NOT_AUTHENTICATED = enum.auto()
-    AUTHENTICATED = enum.auto()
-    SELECTED = enum.auto()
-    LOGOUT = enum.auto()
-
-
-_ANY: Final = frozenset({State.NOT_AUTHENTICATED, State.AUTHENTICATED, State.SELECTED})
-_BEFORE_LOGIN: Final = frozenset({State.NOT_AUTHENTICATED})
-_AFTER_LOGIN: Final = frozenset({State.AUTHENTICATED, State.SELECTED})
-_SELECTED: Final = frozenset({State.SELECTED})
-
-STATES: Final[dict[type[values.Command], frozenset[State]]] = {
-    values.Capability: _ANY,
-    values.Noop: _ANY,
-    values.Logout: _ANY,
-    values.Id: _ANY,
-    values.StartTls: _BEFORE_LOGIN,
-    values.Authenticate: _BEFORE_LOGIN,
-    values.Login: _BEFORE_LOGIN,
-    values.Enable: _AFTER_LOGIN,
-    values.Select: _AFTER_LOGIN,
-    values.Examine: _AFTER_LOGIN,
-    values.Create: _AFTER_LOGIN,
-    values.Delete: _AFTER_LOGIN,
-    values.Rename: _AFTER_LOGIN,
-    values.Subscribe: _AFTER_LOGIN,
-    values.Unsubscribe: _AFTER_LOGIN,
-    values.List: _AFTER_LOGIN,
-    values.Lsub: _AFTER_LOGIN,
-    values.Namespace: _AFTER_LOGIN,
-    values.Status: _AFTER_LOGIN,
-    values.Append: _AFTER_LOGIN,
-    values.Idle: _AFTER_LOGIN,
-    values.Check: _SELECTED,
-    values.Close: _SELECTED,
-    values.Unselect: _SELECTED,
-    values.Expunge: _SELECTED,
-    values.UidExpunge: _SELECTED,
-    values.Search: _SELECTED,
-    values.Fetch: _SELECTED,
-    values.Store: _SELECTED,
-    values.Copy: _SELECTED,
-    values.Move: _SELECTED,
-}
-"""Which command is legal in which state. Source: RFC 3501 §6, and for the extensions the RFC of each."""
+_ASK_AGAIN_S: Final = 5.0
+"""How long a client in IDLE waits for what it is owed when the store did not answer."""
 
 _HOLDS_NUMBERS: Final = (values.Fetch, values.Store, values.Search)
 """Commands that name messages by number: no EXPUNGE in their replies. Source: RFC 3501 §7.4.1."""
@@ -101,6 +56,7 @@ class Session:
     """One client. ``shell`` moves its octets, ``receiver`` reads them, ``shared`` is common to all clients."""
 
     __slots__ = (
+        "_ask_again",
         "_bad_commands",
         "_noticed",
         "_stop_notices",
@@ -134,6 +90,7 @@ class Session:
         self._noticed = ModSeq(0)
         """Where the account was last announced to be; the view may be there already."""
         self._stop_notices: Callable[[], None] | None = None
+        self._ask_again: IDelayedCall | None = None
         self.condstore = False
         """True once the client has shown that it knows of modseqs (RFC 7162 §3.1)."""
         self.exchange: Exchange | None = None
@@ -196,16 +153,17 @@ class Session:
     @property
     def owes_news(self) -> bool:
         """True if a client in IDLE is to be told something."""
-        return self.idle_tag is not None and self.stale
+        return self.idle_tag is not None and self.stale and self._ask_again is None
 
     async def tell_news(self) -> None:
         """Tell a client in IDLE what happened. Source: RFC 2177 §3."""
-        try:
-            await self.sync(expunges=True)
-        except MailError as error:
-            # The client learns of it with its next command, when the store answers again.
-            self.log.warn("{event}: {error}", event="imap.idle_unanswered", error=str(error))
+        if not await self.sync_behind(expunges=True):
+            self._ask_again = self.shared.reactor.callLater(_ASK_AGAIN_S, self._ask_now)
         self.flush()
+
+    def _ask_now(self) -> None:
+        self._ask_again = None
+        self.shell.wake()
 
     def patience_s(self) -> float:
         """How long the client may be silent now. Source: RFC 3501 §5.4."""
@@ -338,6 +296,9 @@ class Session:
         stop, self._stop_notices = self._stop_notices, None
         if stop is not None:
             stop()
+        ask_again, self._ask_again = self._ask_again, None
+        if ask_again is not None:
+            ask_again.cancel()
         view, self.view = self.view, None
         if view is not None:
             shared = self.shared
@@ -370,7 +331,7 @@ class Session:
         RFC 3501 §6.3.11. The notice of our own commit may come only after its answer.
         """
         if self.view is not None and self.view.name == name:
-            await self.sync(expunges=True, ask=True)
+            await self.sync_behind(expunges=True, ask=True)
 
     def take_result(self, result: StoreResult) -> list[int]:
         """What became of messages by our own command: their places. A new keyword is told."""
@@ -394,22 +355,47 @@ class Session:
         view = self.view
         if view is None:
             return
-        places: list[int] = []
-        fresh, new_keyword = 0, False
-        if self.stale or ask:
-            noticed, self._noticed = self._noticed, ModSeq(0)
-            try:
-                changes: Changes = await self.mail.changes(view.mailbox_id, view.modseq)
-                if view.has_arrivals(changes):
-                    # Before they are taken: once they are, nothing may come between them and the client.
-                    await self._take_recent(view)
-            except BaseException:
-                self._noticed = max(noticed, self._noticed)
+        if not (self.stale or ask):
+            self._tell(view, expunges, [], 0, False)
+            return
+        noticed, self._noticed = self._noticed, ModSeq(0)
+        try:
+            changes: Changes = await self.mail.changes(view.mailbox_id, view.modseq)
+            if view.has_arrivals(changes):
+                # Before they are taken: once they are, nothing may come between them and the client.
+                await self._take_recent(view)
+        except BaseException:
+            # Whatever it was, it is asked for again.
+            self._noticed = max(noticed, self._noticed, ModSeq(view.modseq + 1))
+            raise
+        if not changes.exists:
+            self.end("The selected mailbox was deleted")
+            return
+        self._tell(view, expunges, *view.take_changes(changes))
+
+    async def sync_behind(self, *, expunges: bool, ask: bool = False) -> bool:
+        """As :meth:`sync`, behind what is done and stays done; False if the store did not say what is new.
+
+        A client that is told NO does it again, so what others did is told with a later command. What the command itself
+        brought about is told all the same.
+        """
+        view = self.view
+        try:
+            await self.sync(expunges=expunges, ask=ask)
+        except Exception as error:
+            if self.shell.closing:
                 raise
-            if not changes.exists:
-                self.end("The selected mailbox was deleted")
-                return
-            places, fresh, new_keyword = view.take_changes(changes)
+            if isinstance(error, (MailError, CancelledError)):
+                self.log.warn("{event}: {error}", event="imap.news_unanswered", error=str(error))
+            else:
+                self.log.failure("{event}: {log_failure.value}", event="imap.news_failed", peer_ip=self.shell.peer_ip)
+            if view is not None:
+                self._tell(view, expunges, [], 0, False)
+            return False
+        return True
+
+    def _tell(self, view: View, expunges: bool, places: list[int], fresh: int, new_keyword: bool) -> None:
+        """Say what the view has learnt: places that changed, how many messages are new, and if a keyword is."""
         shrunk = False
         if expunges and view.owes_expunges:
             uids = view.uids
@@ -466,7 +452,7 @@ class Session:
             if self.view is not None and (self.stale or self.view.owes_expunges):
                 # IDLE goes on until DONE, and what it has to tell may be told at once.
                 held = isinstance(command, _HOLDS_NUMBERS) and not command.uid
-                await self.sync(expunges=not held)
+                await self.sync_behind(expunges=not held)
             if result is not None and self.state is not State.LOGOUT:
                 self.out.append(replies.completed(tag, result))
                 self._after(command)
@@ -492,7 +478,7 @@ class Session:
             result = await doing
             if result is not None:
                 self._bad_commands = 0
-                await self.sync(expunges=True)
+                await self.sync_behind(expunges=True)
                 if self.state is not State.LOGOUT:
                     self.out.append(replies.completed(tag, result))
         except (CancelledError, GeneratorExit):
@@ -520,7 +506,7 @@ class Session:
         if self.upload is None:
             self.upload = Upload(self._tag_of(event.pieces))
         try:
-            if self.state not in _AFTER_LOGIN:
+            if self.state not in AFTER_LOGIN:
                 raise PeerError("Command not allowed in this state")
             await self.upload.offer(self, event)
         except BaseException:

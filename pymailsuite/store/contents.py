@@ -7,13 +7,13 @@ from hashlib import sha256
 from typing import Protocol
 
 from attrs import frozen
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from pymailsuite.errors import NoSuchEntry, StoreUnavailable
+from pymailsuite.errors import MailError, NoSuchEntry, StoreUnavailable
 from pymailsuite.interfaces.content import IContentWriter, StagedContent
 from pymailsuite.message.structure import MessageStructure
 from pymailsuite.store.database import Database
@@ -181,10 +181,15 @@ class ContentWriter:
             if txn.execute("DELETE FROM staged_contents WHERE content_id = ?", (content_id,)):
                 txn.execute("DELETE FROM content_chunks WHERE content_id = ?", (content_id,))
 
-        self._database.run("drop staged chunks", unstage_txn).addErrback(
-            # The sweep finds them later.
-            lambda reason: log.info("{event}: {reason.value}", event="store.unstage_failed", reason=reason)
-        )
+        self._database.run("drop staged chunks", unstage_txn).addErrback(_unstage_failed)
+
+
+def _unstage_failed(reason: Failure) -> None:
+    """The sweep finds them later."""
+    if reason.check(MailError, CancelledError) is not None:
+        log.info("{event}: {reason.value}", event="store.unstage_failed", reason=reason)
+    else:
+        log.failure("{event}", reason, event="store.unstage_failed")
 
 
 def _insert_chunk_txn(txn: Transaction, content_id: ContentId, position: int, octets: bytes) -> None:

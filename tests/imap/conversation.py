@@ -71,6 +71,7 @@ class Client:
     """One connection to the server, spoken to in whole lines."""
 
     def __init__(self, server: Server, ip: str, tls: bool) -> None:
+        self.server = server
         self.clock = server.clock
         self.transport = Transport(ip)
         if tls:

@@ -110,7 +110,7 @@ class InterferenceTests(SynchronousTestCase):
                 dialogue = Dialogue(Interference((number, name), held))
                 assert dialogue.interference.held is not None
                 dialogue.interference.held.cancel()
-                self.assertRegex(dialogue.client.output(), rb"(?:\At\d+ NO|\* BYE) [^\r\n]*\r\n\Z")
+                self.assertRegex(dialogue.client.output(), rb"(?:(?m:^)t\d+ (?:NO|OK)|\* BYE) [^\r\n]*\r\n\Z")
                 dialogue.leave()
                 self.check_nothing_is_left(dialogue)
                 self.assertEqual(self.flushLoggedErrors(), [])

@@ -8,18 +8,21 @@
         dialogue(Interference(call, failing(StoreUnavailable())))
 
 A collaborator may be anything: calls that answer a Deferred are counted, and of other objects that are reached through
-it those named in ``deeper`` are wrapped likewise.
+it those named in ``deeper`` are wrapped likewise. A store is best interfered with at its one door to the database
+(``interference.inside``), through which all goes that is asked of any part of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail
 
 Call = tuple[int, str]
-"""The how manieth of a dialogue, and its name."""
+"""The how manieth of its name in a dialogue, and its name."""
 
 Act = Callable[["Interference", Callable[[], Deferred[Any]]], Deferred[Any]]
 """What becomes of the call: given how it is made, what is answered instead."""
@@ -28,19 +31,30 @@ Act = Callable[["Interference", Callable[[], Deferred[Any]]], Deferred[Any]]
 class Interference:
     """Interferes with one of :func:`calls_of` by ``act``, and lets all others be; None: with none.
 
-    ``calls`` lists the names of all of them, ``held`` the Deferred that was given in place of an answer.
+    ``calls`` lists those that were let be, ``held`` the Deferred that was given in place of an answer.
     """
 
     def __init__(self, call: Call | None = None, act: Act | None = None) -> None:
         self._call = call
         self._act = act
         self._make: Callable[[], Deferred[Any]] | None = None
-        self.calls: list[str] = []
+        self._aside: frozenset[str] | None = frozenset()
+        self._counts: Counter[str] = Counter()
+        self.calls: list[Call] = []
         self.held: Deferred[Any] | None = None
 
     def stop(self) -> None:
         """Interfere with nothing any more, as after the dialogue."""
         self._call = None
+
+    @contextmanager
+    def aside(self, *names: str) -> Iterator[None]:
+        """Calls of these names do not count, as they are the test's own; without names none does."""
+        before, self._aside = self._aside, frozenset(names) or None
+        try:
+            yield
+        finally:
+            self._aside = before
 
     def hold(self, make: Callable[[], Deferred[Any]]) -> Deferred[Any]:
         """Do not make the call yet."""
@@ -59,14 +73,29 @@ class Interference:
         """The collaborator, with its calls interfered with; ``deeper`` names what leads to others of them."""
         return _Around(self, target, deeper)
 
+    def inside(self, database: Any) -> None:
+        """Interfere with all that is asked of a store: ``read`` or ``write``, and what for."""
+        for name in ("read", "read_in_steps", "run", "run_together"):
+            setattr(database, name, self._asked("write" if name.startswith("run") else "read", getattr(database, name)))
+
+    def _asked(self, kind: str, method: Callable[..., Deferred[Any]]) -> Callable[..., Deferred[Any]]:
+        def ask(description: str, *args: Any, **kwargs: Any) -> Deferred[Any]:
+            answer: Deferred[Any] = self.call(f"{kind} {description}", lambda: method(description, *args, **kwargs))
+            return answer
+
+        return ask
+
     def call(self, name: str, make: Callable[[], Any]) -> Any:
         """A call that may answer a Deferred: only then it counts. It is not made where its answer is another."""
-        if self._call == (len(self.calls), name) and self._act is not None:
-            self.calls.append(name)
+        if self._aside is None or name in self._aside:
+            return make()
+        if self._call == (self._counts[name], name) and self._act is not None:
+            self._counts[name] += 1
             return self._act(self, make)
         answer = make()
         if isinstance(answer, Deferred):
-            self.calls.append(name)
+            self.calls.append((self._counts[name], name))
+            self._counts[name] += 1
         return answer
 
 
@@ -93,7 +122,7 @@ def calls_of(dialogue: Callable[[Interference], object]) -> list[Call]:
     """The calls of a dialogue in which nobody interferes."""
     interference = Interference()
     dialogue(interference)
-    return list(enumerate(interference.calls))
+    return interference.calls
 
 
 def failing(error: Exception) -> Act:

@@ -32,7 +32,7 @@ A test class takes a folder of them with the decorator :func:`transcripts`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -130,6 +130,12 @@ def octet_by_octet(octets: bytes) -> Iterable[bytes]:
     return (octets[at : at + 1] for at in range(len(octets)))
 
 
+def spoken(step: Step, captured: Mapping[str, str]) -> bytes:
+    """What the client sends at a ``C`` step."""
+    text, end = (step.text[:-2], b"") if step.text.endswith("\\c") else (step.text, b"\r\n")
+    return _unescape(_CAPTURE.sub(lambda match: captured[match[1]], text).encode()) + end
+
+
 def run(
     transcript: Transcript, conversation: Conversation, cut: Callable[[bytes], Iterable[bytes]] = whole
 ) -> dict[str, str]:
@@ -181,8 +187,7 @@ def run(
                 assert skipping or not unread, f"{where(step)}the server also sent {unread!r}"
                 unread = b""
                 expecting = skipping = False
-            text, end = (step.text[:-2], b"") if step.text.endswith("\\c") else (step.text, b"\r\n")
-            outgoing += _unescape(fill(text).encode()) + end
+            outgoing += spoken(step, captured)
             continue
         speak()
         if step.kind == "S":

@@ -26,13 +26,14 @@ if TYPE_CHECKING:
 class Upload:
     """One APPEND under way. At most one message is open; of those before it only what the store staged is held."""
 
-    __slots__ = ("_command", "_failure", "_mailbox", "_messages", "_writer", "tag")
+    __slots__ = ("_command", "_failure", "_finished", "_mailbox", "_messages", "_writer", "tag")
 
     def __init__(self, tag: bytes) -> None:
         self.tag = tag
         self._mailbox = ""
         self._messages: list[NewMessage] = []
         self._writer: IContentWriter | None = None
+        self._finished: list[IContentWriter] = []
         self._command: values.Append | None = None
         self._failure: Failure | None = None
 
@@ -87,6 +88,7 @@ class Upload:
             await self._look_for_mailbox(session)
             raise TryCreate() from None  # it has been made just now
         self._messages = []
+        self._finished = []
         await session.arrived_in(self._mailbox)
         uids = UidSet.of(appended.uids)
         return f"OK [APPENDUID {appended.uid_validity} {uids}] APPEND completed".encode("ascii")
@@ -98,13 +100,15 @@ class Upload:
         if self._failure is not None:
             writer.abort()
             self._failure.raiseException()
+        self._finished.append(writer)
         self._messages.append(NewMessage(await writer.finish(), command.flags, command.internal_date))
 
     def abort(self) -> None:
         """Forget what was not stored; harmless afterwards."""
         writer, self._writer = self._writer, None
-        if writer is not None:
-            writer.abort()
+        finished, self._finished = self._finished, []
+        for one in finished if writer is None else (*finished, writer):
+            one.abort()
 
 
 class EmptyMessage(MailError):

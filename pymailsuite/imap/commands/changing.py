@@ -104,7 +104,7 @@ async def _expunge(session: Session, view: View, uids: UidSet) -> None:
     if uids:
         gone: UidSet = await session.mail.expunge(view.mailbox_id, uids)
         view.note_expunged(gone)
-    await session.sync(expunges=True)
+    await session.sync_behind(expunges=True)
 
 
 def _expunged(session: Session, name: bytes) -> bytes:

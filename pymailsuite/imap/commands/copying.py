@@ -64,7 +64,7 @@ async def _move(session: Session, view: View, uids: UidSet, target: str) -> None
     if moved.source:
         session.out.append(b"* OK " + _copyuid(moved) + b"Moved\r\n")
         view.note_expunged(moved.source)
-    await session.sync(expunges=True, ask=target == view.name)
+    await session.sync_behind(expunges=True, ask=target == view.name)
 
 
 def _copyuid(copied: Copied) -> bytes:
