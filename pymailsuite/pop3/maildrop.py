@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from pymailsuite.errors import MaildropInUse
+from pymailsuite.errors import MaildropInUse, MailError
 from pymailsuite.interfaces import Column, IAccountMail, Mailbox, MessageRow
 from pymailsuite.pop3.read_ahead import ReadAhead
 from pymailsuite.pop3.requests import Listing
@@ -45,6 +45,7 @@ class Maildrop:
         # A renewal under way when the lock is given back must not come after it.
         self._lock_traffic = DeferredLock()
         self._over = False
+        self._read_ahead: ReadAhead | None = None
         self.lock_lost: Callable[[], object] | None = None
 
     async def _open(self, name: str, read_ahead: int) -> None:
@@ -82,12 +83,7 @@ class Maildrop:
     def _renewal_failed(self, failure: Failure) -> None:
         if self._over:
             return
-        self._log.warn(
-            "{event} of account {account_id}: {reason}",
-            event="pop3.lock_not_renewed",
-            account_id=self._mail.account_id,
-            reason=failure.getErrorMessage(),
-        )
+        self._note("pop3.lock_not_renewed", failure)
         if failure.check(MaildropInUse) is None and self._clock.seconds() < self._locked_until:
             self._timer = self._clock.callLater(self._lease_s / _RENEWALS, self._renew)
         elif self.lock_lost is not None:
@@ -99,6 +95,7 @@ class Maildrop:
             long: Deferred[bytes | None] = Deferred()
             long.callback(None)
             return long
+        assert self._read_ahead is not None, "not open"
         return self._read_ahead.message(index)
 
     def piece(self, index: int, start: int) -> Deferred[bytes]:
@@ -124,6 +121,8 @@ class Maildrop:
 
     def _stop(self) -> None:
         self._over = True
+        if self._read_ahead is not None:
+            self._read_ahead.stop()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -131,15 +130,20 @@ class Maildrop:
     async def _unlock(self) -> None:
         try:
             await self._lock_traffic.run(self._mail.unlock_maildrop, self._owner)
-        except CancelledError:
-            raise
-        except Exception as error:
-            # The lease ends by itself; what the session has done is not undone by this.
+        except Exception:
+            # Called off or failed, the lease ends by itself; what the session has done is not undone by this.
+            self._note("pop3.lock_not_returned", Failure())
+
+    def _note(self, event: str, failure: Failure) -> None:
+        """Write down what became of the lock; what nobody foresaw, in full."""
+        if failure.check(MailError, CancelledError) is None:
+            self._log.failure("{event} of account {account_id}", failure, event=event, account_id=self._mail.account_id)
+        else:
             self._log.warn(
                 "{event} of account {account_id}: {reason}",
-                event="pop3.lock_not_returned",
+                event=event,
                 account_id=self._mail.account_id,
-                reason=str(error),
+                reason=failure.getErrorMessage(),
             )
 
 

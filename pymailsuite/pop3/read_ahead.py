@@ -8,7 +8,7 @@ small and double while the client goes on in order, so that one that wants a sin
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -35,7 +35,7 @@ class ReadAhead:
         self._run = min(_FIRST_RUN, limit)
         # The run that is being read: its messages are first (inclusive) to last (exclusive).
         self._first = self._last = 0
-        self._under_way = False
+        self._reading: Deferred[Any] | None = None
         self._waiter: Deferred[Octets] | None = None
         self._latest = 0
         self._half = 0
@@ -48,17 +48,23 @@ class ReadAhead:
         self._latest = index
         octets = self._held.pop(index, None)
         if octets is not None:
-            if index >= self._half and not self._under_way and self._limit and self._last < len(self._listing.uids):
+            if index >= self._half and self._reading is None and self._limit and self._last < len(self._listing.uids):
                 self._run = min(self._run * 2, self._limit)
                 self._read(self._last)
             return octets
         waiter: Deferred[Octets] = Deferred()
         self._waiter = waiter
-        if not (self._under_way and self._first <= index < self._last):
+        if not (self._reading is not None and self._first <= index < self._last):
             self._run = min(self._run * 2, self._limit) if index == self._last else min(_FIRST_RUN, self._limit)
             self._held.clear()
             self._read(index)
         return waiter
+
+    def stop(self) -> None:
+        """Nobody will ask for anything any more, or not for what is being read."""
+        reading, self._reading = self._reading, None
+        if reading is not None:
+            reading.cancel()
 
     def _read(self, first: int) -> None:
         """Begin to read the run that starts with ``first``."""
@@ -73,16 +79,17 @@ class ReadAhead:
             last += 1
         self._first, self._last = first, last
         self._half = (first + last) // 2
-        self._under_way = True
+        self.stop()
         wanted = UidSet.of(uids[first:last])
         rows = self._mail.read_messages(self._mailbox_id, wanted, _COLUMNS, _octets_by_uid)
+        self._reading = rows
         rows.addBoth(self._read_over, first, last)
 
     def _read_over(self, result: dict[int, Octets] | Failure, first: int, last: int) -> None:
         if (first, last) != (self._first, self._last):
             # The client went elsewhere meanwhile; what it goes on with is another run.
             return
-        self._under_way = False
+        self._reading = None
         waiter, self._waiter = self._waiter, None
         if isinstance(result, Failure):
             # Without a waiter nobody has missed anything yet: who does asks again and is told then.

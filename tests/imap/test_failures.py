@@ -274,7 +274,7 @@ _OF_DELIVERY = ("write append", "write stage chunk")
     "imap",
     make=FailingConversation,
     more=MORE,
-    never_late=("login", "write stage chunk"),
+    undone=("login",),
     untold=("write stage chunk",),
 )
 class FailureTests(SynchronousTestCase):

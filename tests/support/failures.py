@@ -25,7 +25,7 @@ from twisted.logger import LogLevel
 from twisted.trial.unittest import SynchronousTestCase
 
 from pymailsuite.errors import StorageFull, StoreUnavailable
-from tests.support.interference import Call, Interference, failing, held
+from tests.support.interference import Call, Interference, failing, held, held_and_done
 from tests.support.logs import captured_logs
 from tests.support.transcripts import FOLDER, Transcript, load, run, spoken
 
@@ -70,8 +70,8 @@ class Way:
     name: str
     make_error: Callable[[], Exception] | None = None
     leaves: bool = False
-    is_late: bool = False
-    """The answer comes after all, though it was called off. One that was not always comes."""
+    is_done: bool = False
+    """Called off or not, it is done; what is not called off always is."""
 
 
 class Defect(Exception):
@@ -83,9 +83,9 @@ WAYS: Final = (
     Way("disk full", StorageFull),
     Way("defect", Defect),
     Way("peer leaves", leaves=True),
-    Way("peer leaves and the answer comes", leaves=True, is_late=True),
+    Way("peer leaves and it is done all the same", leaves=True, is_done=True),
     Way("called off"),
-    Way("called off and done all the same", is_late=True),
+    Way("called off and done all the same", is_done=True),
 )
 
 
@@ -93,7 +93,7 @@ WAYS: Final = (
 class Exempt:
     """Calls that not everything is asked of, by name; see :func:`failures`."""
 
-    never_late: frozenset[str]
+    undone: frozenset[str]
     untold: frozenset[str]
 
 
@@ -146,15 +146,15 @@ Case = TypeVar("Case", bound=type[SynchronousTestCase])
 
 
 def failures(
-    *rooms: str, make: Make, more: Iterable[Transcript] = (), never_late: Iterable[str] = (), untold: Iterable[str] = ()
+    *rooms: str, make: Make, more: Iterable[Transcript] = (), undone: Iterable[str] = (), untold: Iterable[str] = ()
 ) -> Callable[[Case], Case]:
     """Give a test class a test for each transcript of ``tests/transcripts/ROOM``, and of ``more``.
 
-    Calls named in ``never_late`` come to nothing where they are called off; what those named in ``untold`` fail with
+    Calls named in ``undone`` come to nothing where they are called off; what those named in ``untold`` fail with
     may never come up.
     """
     played = [*(transcript for room in rooms for transcript in load(FOLDER / room)), *more]
-    exempt = Exempt(frozenset(never_late), frozenset(untold))
+    exempt = Exempt(frozenset(undone), frozenset(untold))
 
     def decorate(case: Case) -> Case:
         for transcript in played:
@@ -196,7 +196,8 @@ def _play_with(
 ) -> None:
     error = None if way.make_error is None else way.make_error()
     with captured_logs() as events:
-        interference = Interference(call, held if error is None else failing(error))
+        done = way.is_done and call[1] not in exempt.undone
+        interference = Interference(call, failing(error) if error else held_and_done if done else held)
         conversation = make(transcript, interference)
         playing = Playing(transcript, conversation, interference)
         playing.play(captured, way)
@@ -207,8 +208,6 @@ def _play_with(
         answer = interference.held
         if answer is not None and not answer.called:
             case.assertFalse(call[1].startswith("read "), "read on for nobody")
-            interference.release()
-        elif answer is not None and way.is_late and call[1] not in exempt.never_late:
             interference.release()
         conversation.check_said(case, playing.sent)
         conversation.check_nothing_is_left(case, call)

@@ -43,6 +43,11 @@ class Interference:
         self.calls: list[Call] = []
         self.held: Deferred[Any] | None = None
 
+    @property
+    def is_idle(self) -> bool:
+        """It interferes with nothing."""
+        return self._call is None
+
     def stop(self) -> None:
         """Interfere with nothing any more, as after the dialogue."""
         self._call = None
@@ -56,10 +61,15 @@ class Interference:
         finally:
             self._aside = before
 
-    def hold(self, make: Callable[[], Deferred[Any]]) -> Deferred[Any]:
-        """Do not make the call yet."""
+    def hold(self, make: Callable[[], Deferred[Any]], is_done: bool = False) -> Deferred[Any]:
+        """Do not make the call yet. ``is_done``: calling it off comes too late, and only its answer is lost."""
+
+        def called_off(_: Deferred[Any]) -> None:
+            if is_done:
+                make().addErrback(lambda _: None)
+
         self._make = make
-        self.held = Deferred()
+        self.held = Deferred(called_off)
         return self.held
 
     def release(self) -> None:
@@ -133,3 +143,8 @@ def failing(error: Exception) -> Act:
 def held(interference: Interference, make: Callable[[], Deferred[Any]]) -> Deferred[Any]:
     """The call is made when it is released, if it ever is."""
     return interference.hold(make)
+
+
+def held_and_done(interference: Interference, make: Callable[[], Deferred[Any]]) -> Deferred[Any]:
+    """As :func:`held`, but it is done also where it is called off: what a database has begun to write it writes."""
+    return interference.hold(make, is_done=True)
