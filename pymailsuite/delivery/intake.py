@@ -143,10 +143,8 @@ def remote_recipients(
     return tuple(rows.values())
 
 
-def _may_be_named(given: Address, resolved: Sequence[LocalRecipient | RemoteRecipient]) -> bool:
-    """False if the address needs SMTPUTF8 and leads to one elsewhere that does not: it must not be made to."""
-    if given.local_part.isascii():
-        return True
+def _may_be_named(resolved: Sequence[LocalRecipient | RemoteRecipient]) -> bool:
+    """Of an address that needs SMTPUTF8: False if it leads to one elsewhere that does not: it must not be made to."""
     return not any(isinstance(target, RemoteRecipient) and target.address.local_part.isascii() for target in resolved)
 
 
@@ -213,6 +211,15 @@ class IncomingMessage:
         self._searched = 0
         self._header = b""
         self._size = 0
+
+    @property
+    def whole_lines(self) -> bool:
+        """As the interface says. What is put in front of the octets or taken out of them are lines, too."""
+        return bool(self._writer.whole_lines)
+
+    @whole_lines.setter
+    def whole_lines(self, known: bool) -> None:
+        self._writer.whole_lines = known
 
     def write(self, octets: bytes) -> Deferred[None] | None:
         """Pass the octets on, behind our trace field. A message we shall refuse is no longer stored, only read."""
@@ -471,5 +478,9 @@ class MessageIntake:
     def trace_of(self, queue_id: QueueId, envelope: Envelope, recipients: Resolved, peer: Peer) -> bytes:
         """Our Received field. It names the recipient only if there is one: others' addresses are nobody's business
         (RFC 5321 §7.2)."""
-        named = (recipients[0][0],) if len(recipients) == 1 and _may_be_named(*recipients[0]) else ()
+        named: Sequence[Address] = ()
+        if len(recipients) == 1:
+            given, resolved = recipients[0]
+            if given.local_part.isascii() or _may_be_named(resolved):
+                named = (given,)
         return received_field(peer, self.host_name, queue_id, self.now(), recipients=named, smtputf8=envelope.smtputf8)

@@ -32,6 +32,7 @@ class _Nowhere:
 
     content_id = ContentId(0)
     size = 0
+    whole_lines = False
 
     def write(self, octets: bytes) -> Deferred[None] | None:
         return None

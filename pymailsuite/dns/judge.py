@@ -176,11 +176,16 @@ class AddressJudge:
         self._own_addresses = frozenset(ip_address(address) for address in own_addresses)
         self._has_address = has_address
         self._seconds = seconds
+        # The settings are what they are, and the addresses of few hosts are asked about again and again.
+        self._found = lru_cache(maxsize=4096)(self._find_objection)
         self._asked: dict[str, bool] = {}
         self._forget_at = 0.0
 
     def objection(self, ip: str) -> str:
         """What keeps us from connecting to an address (``loopback``), or empty. ValueError if ``ip`` is none."""
+        return self._found(ip)
+
+    def _find_objection(self, ip: str) -> str:
         settings = self._settings
         address, forms, kind = _known(ip)
         if any(form in network for form in forms for network in settings.refused_networks):

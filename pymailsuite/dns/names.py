@@ -58,7 +58,10 @@ def comparable_domain(domain: str) -> str:
     be no domain name is only made lower case; an address literal keeps its brackets.
     """
     # Nearly all are ASCII, and this is asked for every message.
-    return domain.lower().removesuffix(".") if domain.isascii() else _comparable(domain)
+    if not domain.isascii():
+        return _comparable(domain)
+    lowered = domain.lower()
+    return lowered[:-1] if lowered[-1:] == "." else lowered
 
 
 def comparable_address(local_part: str, domain: str) -> str:
@@ -68,6 +71,10 @@ def comparable_address(local_part: str, domain: str) -> str:
 
 def comparable_name(text: str) -> str:
     """The same for what may be an address, a domain, or neither (which is made lower case)."""
+    if text.isascii():
+        # As a domain does, an address ends with one. This is asked several times for every message.
+        lowered = text.lower()
+        return lowered[:-1] if lowered[-1:] == "." else lowered
     local_part, at, domain = text.rpartition("@")
     return comparable_address(local_part, domain) if at else comparable_domain(domain)
 

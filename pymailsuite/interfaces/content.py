@@ -34,6 +34,10 @@ class IContentWriter(Interface):
 
     content_id = Attribute("ContentId the octets will have, known from the start; never used again if aborted.")
     size = Attribute("Octets written so far.")
+    whole_lines = Attribute(
+        "True: every line of the octets is known to end with CRLF, and no CR or LF to stand alone. Whoever writes may"
+        " say so before the first write, which saves a look at all octets."
+    )
 
     def write(octets: bytes) -> Deferred[None] | None:
         """Add octets. None: go on. A Deferred: stop reading from the peer until it fires.

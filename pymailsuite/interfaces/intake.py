@@ -70,6 +70,7 @@ class IIncomingMessage(Interface):
     """One message being received: SMTP gives it octets between 354 and the end of data."""
 
     queue_id = Attribute("QueueId, known from the start.")
+    whole_lines = Attribute("As IContentWriter has it; to be set before the first write.")
 
     def write(octets: bytes) -> Deferred[None] | None:
         """Message octets, dot-stuffing undone. None: go on; a Deferred: pause the peer until it fires."""

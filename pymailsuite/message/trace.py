@@ -73,7 +73,8 @@ def received_field(
     before_id, after_id = _parties(peer, hostname, smtputf8, lmtp)
     lines = [f"{before_id} id {queue_id}{after_id}"]
     if len(recipients) == 1 and (smtputf8 or recipients[0].local_part.isascii()):
-        lines.append(f"for <{in_a_labels(recipients[0])}>")
+        address = recipients[0]
+        lines.append(f"for <{address if address.domain.isascii() else in_a_labels(address)}>")
     lines[-1] += ";"
     lines.append(format_date(now))
     return b"Received: %b\r\n" % "\r\n\t".join(lines).encode("utf-8")
@@ -81,12 +82,16 @@ def received_field(
 
 def return_path_field(reverse_path: Address | None) -> bytes:
     """The Return-Path field of a final delivery; ``<>`` for None."""
-    return b"Return-Path: <%b>\r\n" % str("" if reverse_path is None else in_a_labels(reverse_path)).encode("utf-8")
+    if reverse_path is None:
+        return b"Return-Path: <>\r\n"
+    shown = reverse_path if reverse_path.domain.isascii() else in_a_labels(reverse_path)
+    return b"Return-Path: <%b>\r\n" % str(shown).encode("utf-8")
 
 
 def delivered_to_field(address: Address) -> bytes:
     """The Delivered-To field of one copy."""
-    return b"Delivered-To: %b\r\n" % str(in_a_labels(address)).encode("utf-8")
+    shown = address if address.domain.isascii() else in_a_labels(address)
+    return b"Delivered-To: %b\r\n" % str(shown).encode("utf-8")
 
 
 _RECEIVED = re.compile(rb"\nreceived[ \t]*:")

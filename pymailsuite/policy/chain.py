@@ -51,10 +51,6 @@ def _seconds_spent(rulings: Sequence[Ruling]) -> float:
     return sum(longest.values())
 
 
-def _standing(peer: Peer, submission: bool) -> Standing:
-    return submission or bool(peer.login), peer.trusted
-
-
 @implementer(IPolicyChain)
 class PolicyChain:
     """``installed`` is in the order in which objections are told. ``record``, if given, is told of every decision."""
@@ -87,8 +83,8 @@ class PolicyChain:
 
     def stages_for(self, peer: Peer, submission: bool) -> frozenset[Stage]:
         """The stages at which anybody is to be asked about this peer."""
-        plan = self._plan_for(peer, submission)
-        standing = _standing(peer, submission)
+        standing = (submission or bool(peer.login), peer.trusted)
+        plan = self._plans[standing]
         if plan.exempted and standing not in self._told:
             self._told.add(standing)
             log.info(
@@ -101,7 +97,7 @@ class PolicyChain:
         return plan.stages
 
     def _plan_for(self, peer: Peer, submission: bool) -> Plan:
-        return self._plans[_standing(peer, submission)]
+        return self._plans[submission or bool(peer.login), peer.trusted]
 
     def check(self, transaction: MailTransaction) -> Deferred[Decision]:
         """Ask the policies of the transaction's stage, within what the stages before have left of the budget."""

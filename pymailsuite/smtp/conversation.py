@@ -67,7 +67,7 @@ class Conversation:
         self._connection_rulings: tuple[Ruling, ...] = ()
         self._hello_rulings: tuple[Ruling, ...] = ()
         self._stages = _NOBODY_ASKED
-        self._find_stages()
+        self._peer_changed()
         self._then: Callable[[Decision], Request | None] | None = None
         self._forget_transaction()
 
@@ -188,7 +188,7 @@ class Conversation:
 
     # --- policies
 
-    def _find_stages(self) -> None:
+    def _peer_changed(self) -> None:
         """Find out anew who is to be asked about this peer; usually nobody, and that costs nothing."""
         policies = self._service.policies
         if policies is not None:

@@ -174,7 +174,7 @@ def _address(match: re.Match[str], bad_address: type[PeerError]) -> Address | No
     unquoted = False
     if dot_string is not None:
         local_part = dot_string
-        unquoted = dot_string.startswith(".") or dot_string.endswith(".") or ".." in dot_string
+        unquoted = dot_string[0] == "." or dot_string[-1] == "." or ".." in dot_string
     elif quoted is not None:
         local_part = _ESCAPED.sub(r"\1", quoted[1:-1])
     else:

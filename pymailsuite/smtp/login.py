@@ -112,7 +112,7 @@ class LoginCommands(Conversation):
         self._peer = evolve(self._peer, login=account.login_name, grant=account.grant)
         # What was ruled of a stranger is not held against a user.
         self._connection_rulings = self._hello_rulings = ()
-        self._find_stages()
+        self._peer_changed()
         self._say(replies.LOGGED_IN)
 
     def login_refused(self, error: MailError) -> Request:

@@ -64,6 +64,9 @@ class SmtpProtocol(PullingProtocol[Request]):
     log: ClassVar[Logger] = Logger()
     failed_event = "smtp.failed"
 
+    session: SmtpSession
+    """The conversation; there is one from the moment the connection is made."""
+
     def __init__(
         self,
         reactor: IReactorTime,
@@ -86,7 +89,7 @@ class SmtpProtocol(PullingProtocol[Request]):
         self._trusted_networks = trusted_networks
         self._peer_names = peer_names
         self._receiver = SmtpReceiver(max(service.settings.auth_line, service.settings.extended_line))
-        self._session: SmtpSession | None = None
+        self._has_session = False
         self._incoming: IIncomingMessage | None = None
         self._greeted = True
         # What is waited for is the peer: it has not read what it was sent.
@@ -96,12 +99,6 @@ class SmtpProtocol(PullingProtocol[Request]):
         self._taps: Mapping[str, IMessageTap] = {}
         self._logout: Callable[[], object] | None = None
 
-    @property
-    def session(self) -> SmtpSession:
-        """The conversation; there is one from the moment the connection is made."""
-        assert self._session is not None, "not connected"
-        return self._session
-
     # --- what the shell's base asks for
 
     def connection_opened(self) -> None:
@@ -109,11 +106,12 @@ class SmtpProtocol(PullingProtocol[Request]):
         trusted, loopback = _standing(self.peer_ip, self._trusted_networks)
         peer = Peer(ip=self.peer_ip, port=self.peer_port, trusted=trusted)
         self.set_deadline(self._settings.conversation_timeout)
-        self._session = SmtpSession(self._service, peer, self.secure, loopback)
-        request = self._session.greet()
+        self.session = SmtpSession(self._service, peer, self.secure, loopback)
+        self._has_session = True
+        request = self.session.greet()
         if self._peer_names is not None and not loopback:
             # Nobody waits for it: the name is used by whatever is said of the peer once it is there.
-            self._peer_names.name_of(self.peer_ip).addCallback(self._session.peer_named)
+            self._peer_names.name_of(self.peer_ip).addCallback(self.session.peer_named)
         self._greeted = request is None
         self.pump(request, acted=True)
 
@@ -164,10 +162,10 @@ class SmtpProtocol(PullingProtocol[Request]):
     def turn_failed(self, failure: Failure) -> None:
         """The conversation may be out of step: end it politely."""
         self._drop_incoming()
-        if self._session is None or self.closing:
+        if not self._has_session or self.closing:
             self.abort()
             return
-        self._session.failed()
+        self.session.failed()
         self._finish_turn()
 
     def connection_closed(self, reason: Failure) -> None:
@@ -175,9 +173,9 @@ class SmtpProtocol(PullingProtocol[Request]):
         goes on."""
         self._drop_incoming()
         self.abandon()
-        session, policies = self._session, self._service.policies
-        if session is not None and policies is not None:
-            policies.ended(session.peer, self._service.submission, session.faults)
+        policies = self._service.policies
+        if self._has_session and policies is not None:
+            policies.ended(self.session.peer, self._service.submission, self.session.faults)
         logout, self._logout = self._logout, None
         if logout is not None:
             logout()
@@ -191,6 +189,7 @@ class SmtpProtocol(PullingProtocol[Request]):
         """
         receiver = self._receiver
         session = self.session
+        turns = self._turns
         self._pumping = True
         try:
             while True:
@@ -200,10 +199,17 @@ class SmtpProtocol(PullingProtocol[Request]):
                         break
                     request = self._perform(request)
                     continue
-                if self._waiting or self._is_over(session) or self._must_wait_for_peer(session):
+                # Asked before each event, so each question is a look at a value, and calls are for the rare cases.
+                if self._waiting or session.ended or self._closing or self.connection_ended:
                     break
-                if len(receiver) and self.must_leave_turn():
+                if self.withdrawn or self._overdue:
                     break
+                many = self._output_paused or len(session.outgoing) >= _REPLIES_HELD
+                if many and self._must_wait_for_peer(session):
+                    break
+                if turns.left <= 0 and len(receiver) and self.must_leave_turn():
+                    break
+                turns.left -= 1
                 event = receiver.next_event()
                 if event is None:
                     break
@@ -213,14 +219,8 @@ class SmtpProtocol(PullingProtocol[Request]):
             self._pumping = False
         self._finish_turn(acted)
 
-    def _is_over(self, session: SmtpSession) -> bool:
-        """Whether nothing more that the peer says counts."""
-        return session.ended or self.closing or self.withdrawn or self._overdue
-
     def _must_wait_for_peer(self, session: SmtpSession) -> bool:
         """Hand many replies on; True if the peer has too many of them unread."""
-        if len(session.outgoing) < _REPLIES_HELD and not self._output_paused:
-            return False
         self._hand_on(session)
         drained = self.drained()
         if drained is None:
@@ -263,7 +263,7 @@ class SmtpProtocol(PullingProtocol[Request]):
     def _finish_turn(self, acted: bool = True) -> None:
         """Let the replies go, write the log, and set the clock unless only a part of a command has come."""
         session = self.session
-        if not (self._waiting or session.ended or self.closing):
+        if (self.withdrawn or self._overdue or self._stopping) and not (self._waiting or session.ended or self.closing):
             self._say_farewell(session)
         self._hand_on(session)
         if session.notes:
@@ -309,10 +309,6 @@ class SmtpProtocol(PullingProtocol[Request]):
         """Do it; answers what is to be done next, if the answer was there at once and leads to something."""
         if isinstance(request, ResolveRecipient):
             return self.wait_for(self._resolver.resolve(request.address), self._recipient_resolved)
-        if isinstance(request, CheckSenders):
-            assert self._service.rights is not None, "users are asked about only where their rights are known"
-            refused = self._service.rights.not_allowed(request.login_name, request.addresses)
-            return self.wait_for(refused, self._senders_checked)
         if isinstance(request, CheckPolicy):
             return self.wait_for(self._check_policy(request.transaction), self._policy_decided)
         if isinstance(request, BeginMessage):
@@ -326,6 +322,10 @@ class SmtpProtocol(PullingProtocol[Request]):
             except Exception:
                 return self._message_committed(incoming, Failure())
             return self.wait_for(committed, partial(self._message_committed, incoming), WhenLeft.SETTLE)
+        if isinstance(request, CheckSenders):
+            assert self._service.rights is not None, "users are asked about only where their rights are known"
+            refused = self._service.rights.not_allowed(request.login_name, request.addresses)
+            return self.wait_for(refused, self._senders_checked)
         if isinstance(request, DropMessage):
             self._drop_incoming()
             return None
@@ -359,7 +359,7 @@ class SmtpProtocol(PullingProtocol[Request]):
 
     def _received(self) -> ReceivedMessage | None:
         """What is to be known of the message whose end has come before it is accepted."""
-        if self._incoming is None:
+        if self._incoming is None or (self._service.policies is None and not self.session.has_to_be_itself):
             return None
         return self._incoming.received(self._taps)
 
@@ -379,6 +379,8 @@ class SmtpProtocol(PullingProtocol[Request]):
             session.message_refused(self.error_of(Failure()))
             return
         self._incoming = incoming
+        # The receiver refuses any other text.
+        incoming.whole_lines = True
         session.message_begun(incoming.queue_id)
         settings = self._settings
         self._receiver.expect_text(

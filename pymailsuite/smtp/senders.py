@@ -37,17 +37,18 @@ class SenderChecks(Conversation):
         self._after_check: AfterCheck | None = None
         self._check_failed: Callable[[MailError], Request | None] | None = None
 
-    def _has_to_be_itself(self) -> bool:
-        """Whether there is anybody whom this peer may not send as."""
+    def _peer_changed(self) -> None:
+        super()._peer_changed()
         peer, settings = self._peer, self._settings
-        if peer.login:
-            return settings.check_senders and self._service.rights is not None
-        return peer.trusted and _ANYBODY not in settings.trusted_senders
+        self.has_to_be_itself: bool = (
+            settings.check_senders and self._service.rights is not None
+            if peer.login
+            else peer.trusted and _ANYBODY not in settings.trusted_senders
+        )
+        """Whether there is anybody whom this peer may not send as."""
 
-    def _check_reverse_path(self, reverse_path: Address | None, then: AfterSender) -> Request | None:
-        """Go on with ``then`` if the peer may use this reverse-path. The null one anybody may."""
-        if reverse_path is None or not self._has_to_be_itself():
-            return then()
+    def _check_reverse_path(self, reverse_path: Address, then: AfterSender) -> Request | None:
+        """Go on with ``then`` if the peer, who has to be itself, may use this reverse-path."""
         return self._ask((reverse_path,), partial(self._reverse_path_checked, then), self._reverse_path_unknown)
 
     def _reverse_path_checked(self, then: AfterSender, refused: Address | None) -> Request | None:
@@ -63,10 +64,9 @@ class SenderChecks(Conversation):
         self._forget_transaction()
         self._say(replies.error_reply(error))
 
-    def _check_originators(self, message: ReceivedMessage | None, then: AfterSender) -> Request | None:
-        """Go on with ``then`` if the peer may send as all whom the header names as its author or sender."""
-        if message is None or not self._has_to_be_itself():
-            return then()
+    def _check_originators(self, message: ReceivedMessage, then: AfterSender) -> Request | None:
+        """Go on with ``then`` if the peer, who has to be itself, may send as all whom the header names as its author or
+        sender."""
         found = originators_of(message.header, self._settings.max_originators)
         if found.problem:
             return self._refuse_message(SenderRefused(f"The message {found.problem}"))

@@ -299,7 +299,7 @@ class SmtpSession(TransactionCommands, LoginCommands):
         peer = self._peer
         self._peer = Peer(ip=peer.ip, port=peer.port, rdns=peer.rdns, trusted=peer.trusted)
         self._hello_rulings = ()
-        self._find_stages()
+        self._peer_changed()
         self._forget_transaction()
         self.state = State.START
 

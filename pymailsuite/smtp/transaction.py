@@ -46,12 +46,14 @@ class TransactionCommands(SenderChecks):
             needs_tls = self._service.tls_available and not self._secure and not self._offered()
             self._bad(replies.TLS_REQUIRED if needs_tls else replies.LOGIN_REQUIRED)
             return None
-        path = after_keyword(argument, "FROM", self._lenient)
+        lenient = self._lenient
+        # Nearly all begin so, and a call costs more than to look.
+        path = argument[5:] if argument[:5].upper() == "FROM:" else after_keyword(argument, "FROM", lenient)
         if self._transactions >= settings.max_transactions:
             self._cut_off("Too many messages on one connection")
             return None
         self._forget_transaction()
-        reverse_path, parameters = parse_reverse_path(path, self._lenient)
+        reverse_path, parameters = parse_reverse_path(path, lenient)
         if parameters and not self._take_parameters(parameters):
             return None
         if reverse_path is not None:
@@ -66,7 +68,10 @@ class TransactionCommands(SenderChecks):
         self._transactions += 1
         self._idle_commands = 0
         self._reverse_path = reverse_path
-        return self._check_reverse_path(reverse_path, self._ask_about_sender)
+        # The null one anybody may use.
+        if self.has_to_be_itself and reverse_path is not None:
+            return self._check_reverse_path(reverse_path, self._ask_about_sender)
+        return self._ask_about_sender()
 
     def _ask_about_sender(self) -> Request | None:
         if Stage.MAIL in self._stages:
@@ -114,7 +119,7 @@ class TransactionCommands(SenderChecks):
     # --- RCPT
 
     def _rcpt(self, argument: str) -> Request | None:
-        path = after_keyword(argument, "TO", self._lenient)
+        path = argument[3:] if argument[:3].upper() == "TO:" else after_keyword(argument, "TO", self._lenient)
         address, parameters = parse_forward_path(path, self._lenient)
         if parameters:
             self._bad(replies.UNKNOWN_PARAMETER if self._peer.esmtp else replies.NOT_AFTER_HELO)
@@ -222,7 +227,9 @@ class TransactionCommands(SenderChecks):
         if end.error is not None:
             self.message_refused(end.error)
             return None
-        return self._check_originators(message, partial(self._ask_about_message, message))
+        if self.has_to_be_itself and message is not None:
+            return self._check_originators(message, partial(self._ask_about_message, message))
+        return self._ask_about_message(message)
 
     def _ask_about_message(self, message: ReceivedMessage | None) -> Request:
         if Stage.MESSAGE in self._stages or self._rulings or self._hello_rulings or self._connection_rulings:

@@ -47,12 +47,13 @@ class ContentWriter:
     def __init__(self, database: Database, content_id: ContentId, scanning: Scanning, clock: IReactorTime) -> None:
         self.content_id = content_id
         self.size = 0
+        self.whole_lines = False
         self._database = database
         self._scanning = scanning
         self._scanner: Scanner | None = None
         self._clock = clock
         self._digest = sha256()
-        self._extra = ExtraOctets()
+        self._extra: ExtraOctets | None = None
         self._pieces: list[bytes] = []
         self._held = 0
         self._chunks = 0
@@ -88,12 +89,18 @@ class ContentWriter:
         while len(last) > room:
             chunk = b"".join((*self._pieces, last[:room]))
             self._scanner.feed(chunk)
-            self._extra.feed(chunk)
+            if not self.whole_lines:
+                self._count_extra(chunk)
             self._stage(chunk)
             self._pieces.clear()
             last, room = last[room:], MAX_CHUNK
         self._pieces.append(bytes(last))
         self._held = len(last)
+
+    def _count_extra(self, octets: bytes) -> None:
+        if self._extra is None:
+            self._extra = ExtraOctets()
+        self._extra.feed(octets)
 
     def _stage(self, octets: bytes) -> None:
         content_id, position, now = self.content_id, self._chunks * MAX_CHUNK, self._clock.seconds()
@@ -150,7 +157,8 @@ class ContentWriter:
         except Exception:
             finished.errback(Failure())
             return
-        self._extra.feed(tail)
+        if not self.whole_lines:
+            self._count_extra(tail)
         finished.callback(
             StagedContent(
                 self.content_id,
@@ -159,7 +167,7 @@ class ContentWriter:
                 structure,
                 tail,
                 self._chunks,
-                self._extra.finish(),
+                0 if self._extra is None else self._extra.finish(),
             )
         )
 

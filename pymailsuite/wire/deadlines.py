@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
+from math import inf
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -25,12 +26,14 @@ class Deadlines:
     Cheap enough for every packet: the timer itself is moved only when it must ring earlier than it was set to.
     """
 
-    __slots__ = ("_clock", "_passed", "_timer", "_until")
+    __slots__ = ("_clock", "_passed", "_rings_at", "_seconds", "_timer", "_until")
 
     def __init__(self, clock: IReactorTime, passed: Callable[[Step], object]) -> None:
         self._clock = clock
+        self._seconds = clock.seconds
         self._passed = passed
         self._timer: IDelayedCall | None = None
+        self._rings_at = inf
         self._until: list[float | None] = [None] * len(Step)
 
     def set(self, step: Step, timeout_s: float | None) -> None:
@@ -38,30 +41,37 @@ class Deadlines:
         if timeout_s is None:
             self._until[step] = None
             return
-        self._until[step] = until = self._clock.seconds() + timeout_s
+        self._until[step] = until = self._seconds() + timeout_s
+        if until < self._rings_at:
+            self._ring_at(until, timeout_s)
+
+    def _ring_at(self, until: float, timeout_s: float) -> None:
+        self._rings_at = until
         if self._timer is None:
             self._timer = self._clock.callLater(timeout_s, self._rang)
-        elif self._timer.getTime() > until:
+        else:
             self._timer.reset(timeout_s)
 
     def stop(self) -> None:
         """There is nobody left to wait for."""
         self._until = [None] * len(Step)
+        self._rings_at = inf
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def _rang(self) -> None:
         self._timer = None
+        self._rings_at = inf
         running = [(until, step) for step, until in zip(Step, self._until, strict=True) if until is not None]
         if not running:
             return
         (until, step), *later = sorted(running)
-        now = self._clock.seconds()
+        now = self._seconds()
         if until > now:
-            self._timer = self._clock.callLater(until - now, self._rang)
+            self._ring_at(until, until - now)
             return
         self._until[step] = None
         if later:
-            self._timer = self._clock.callLater(max(later[0][0] - now, 0.0), self._rang)
+            self._ring_at(later[0][0], max(later[0][0] - now, 0.0))
         self._passed(step)

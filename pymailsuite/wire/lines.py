@@ -42,11 +42,12 @@ class LineBuffer:
     may end with LF alone as well.
     """
 
-    __slots__ = ("_end", "_octets", "_searched", "_skipping", "_start", "_tail", "limit")
+    __slots__ = ("_end", "_end_size", "_octets", "_searched", "_skipping", "_start", "_tail", "limit")
 
     def __init__(self, limit: int, *, bare_lf: bool = False) -> None:
         self.limit = limit
         self._end = b"\n" if bare_lf else b"\r\n"
+        self._end_size = len(self._end)
         self._octets: bytes | bytearray = b""
         self._start = 0
         self._searched = 0
@@ -86,7 +87,7 @@ class LineBuffer:
         if end < 0:
             self._no_line_end()
             return None
-        after = end + len(self._end)
+        after = end + self._end_size
         if after == len(octets):
             self._octets = b""
             self._start = self._searched = 0
@@ -134,7 +135,7 @@ class LineBuffer:
                 return None
             line = octets[max(self._start, end - _TAIL) : end]
             self._tail = (self._tail + bytes(line))[-_TAIL:].removesuffix(b"\r")
-            self._start = self._searched = end + len(self._end)
+            self._start = self._searched = end + self._end_size
             self._skipping = False
             self._forget_if_empty()
         tail, self._tail = self._tail, b""

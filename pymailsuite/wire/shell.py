@@ -34,7 +34,7 @@ from pymailsuite.wire.busy import GRACE_S, BusyProtocol
 from pymailsuite.wire.deadlines import Deadlines, Step
 from pymailsuite.wire.refusal_counts import RefusalCounts, log_refusal
 from pymailsuite.wire.tally import Tally
-from pymailsuite.wire.turns import Turns
+from pymailsuite.wire.turns import COMMANDS_IN_TURN, Turns
 
 P = ParamSpec("P")
 
@@ -192,7 +192,7 @@ class ShellProtocol(Protocol):
             call(*args, **kwargs)
             return
         self._in_turn = True
-        self._turns.begin()
+        self._turns.left = COMMANDS_IN_TURN
         try:
             call(*args, **kwargs)
         except Exception:
@@ -391,7 +391,7 @@ class ShellProtocol(Protocol):
             self.octets_received(data)
             return
         self._in_turn = True
-        self._turns.begin()
+        self._turns.left = COMMANDS_IN_TURN
         try:
             self.octets_received(data)
         except Exception:

@@ -11,29 +11,27 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
-_COMMANDS: Final = 100
+COMMANDS_IN_TURN: Final = 100
 """Answered in one turn. A command that is answered at once takes some 20 us, the longest a millisecond."""
 
 
 class Turns:
     """The turns of one connection."""
 
-    __slots__ = ("_call", "_commands", "_later", "_reactor")
+    __slots__ = ("_call", "_later", "_reactor", "left")
 
     def __init__(self, reactor: IReactorTime) -> None:
         self._reactor = reactor
-        self._commands = 0
+        self.left = COMMANDS_IN_TURN
+        """Commands that may yet be answered in this turn; set anew as each begins. Whoever counts them down here, and
+        not by ``spend``, saves a call for each, and asks ``spend`` only where none is left."""
         self._later: Deferred[None] | None = None
         self._call: IDelayedCall | None = None
 
-    def begin(self) -> None:
-        """A turn begins."""
-        self._commands = 0
-
     def spend(self) -> Deferred[None] | None:
         """A command is about to be answered. None: in this turn; a Deferred: it fires in a later one."""
-        self._commands += 1
-        return self.next() if self._commands > _COMMANDS else None
+        self.left -= 1
+        return self.next() if self.left < 0 else None
 
     def next(self) -> Deferred[None]:
         """Fires in a later turn. There is one to wait for at a time."""

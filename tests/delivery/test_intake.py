@@ -14,7 +14,8 @@ from pymailsuite.config.sections.delivery import DeliverySettings
 from pymailsuite.delivery.intake import HeaderTooLong, MessageIntake, NoAuthor, TooManyHops, route_of
 from pymailsuite.errors import NoSuchAccount
 from pymailsuite.interfaces import Column, IIncomingMessage, IMessageIntake, LocalRecipient, RemoteRecipient
-from pymailsuite.values import ALL_UIDS, AccountId, Address, BodyType, Envelope, Peer, QueueId
+from pymailsuite.values import ALL_UIDS, MAX_CHUNK, AccountId, Address, BodyType, Envelope, Peer, QueueId
+from pymailsuite.wire.line_ends import extra_octets
 from tests.acceptance import acceptance
 from tests.support.stores import make_account, make_store
 
@@ -49,10 +50,16 @@ class IntakeTestCase(SynchronousTestCase):
         return queue_id
 
     def mail(self, account_id: AccountId, mailbox: str = "INBOX") -> list[bytes]:
+        return [octets for octets, _ in self.mail_counted(account_id, mailbox)]
+
+    def mail_counted(self, account_id: AccountId, mailbox: str = "INBOX") -> list[tuple[bytes, int]]:
         account = self.store.account_mail(account_id)
         box = self.successResultOf(account.mailbox(mailbox))
-        rows = self.successResultOf(account.read_messages(box.mailbox_id, ALL_UIDS, [Column.OCTETS], list))
-        return [row[0] for row in rows]
+        columns = [Column.OCTETS, Column.EXTRA_OCTETS]
+        rows: list[tuple[bytes, int]] = self.successResultOf(
+            account.read_messages(box.mailbox_id, ALL_UIDS, columns, list)
+        )
+        return rows
 
 
 class AcceptanceTests(IntakeTestCase):
@@ -293,6 +300,40 @@ class Tap:
 
     def write(self, octets: bytes) -> None:
         self.octets += octets
+
+
+class LineEndTests(IntakeTestCase):
+    """What POP3 adds to a message is counted as it comes in, or known to be nothing."""
+
+    USER = Peer("192.0.2.9", esmtp=True, login="ann@example.org")
+    TEXTS = (
+        b"",
+        HELLO,
+        b"no header at all\r\n",
+        b"\r\nno field\r\n",
+        b"Subject: no author, no body\r\n",
+        b"Authentication-Results: mx.example.org; spf=pass\r\nBcc: bea@example.org,\r\n ann@example.org\r\n\r\nx\r\n",
+        HELLO + b"a line of a long one\r\n" * (3 * MAX_CHUNK // 22),
+    )
+
+    def test_of_whole_lines_we_make_whole_lines_only(self) -> None:
+        for peer in (PEER, self.USER):
+            for text in self.TEXTS:
+                message = self.open(self.local("ann", self.ann), peer)
+                message.whole_lines = True
+                message.write(text)
+                self.successResultOf(message.commit(b"Authentication-Results: mx.example.org; none\r\n"))
+                octets, counted = self.mail_counted(self.ann)[-1]
+                self.assertEqual((counted, extra_octets(octets)), (0, 0), text[:60])
+
+    def test_all_else_is_counted(self) -> None:
+        for text in (HELLO + b"a\nb\rc", HELLO + b"\n" * MAX_CHUNK):
+            message = self.open(self.local("ann", self.ann))
+            message.write(text)
+            self.successResultOf(message.commit())
+            _, counted = self.mail_counted(self.ann)[-1]
+            self.assertEqual(counted, extra_octets(text))
+            self.assertGreater(counted, 0)
 
 
 class CompletionTests(IntakeTestCase):

@@ -2,7 +2,7 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from pymailsuite.dns.names import absolute_name, text_of
+from pymailsuite.dns.names import absolute_name, comparable_address, comparable_domain, comparable_name, text_of
 
 
 class AbsoluteNameTests(SynchronousTestCase):
@@ -23,3 +23,21 @@ class AbsoluteNameTests(SynchronousTestCase):
             name = absolute_name(text)
             assert name is not None
             self.assertEqual(text_of(name), expected)
+
+
+class ComparableTests(SynchronousTestCase):
+    """One form of each name, whichever function is asked for it."""
+
+    def test_forms_of_one_domain_are_one(self) -> None:
+        for text in ("Bücher.example", "bücher.example.", "xn--bcher-kva.EXAMPLE", "XN--BCHER-KVA.example."):
+            self.assertEqual(comparable_domain(text), "xn--bcher-kva.example")
+
+    def test_a_name_that_is_an_address_is_compared_as_one(self) -> None:
+        for local_part in ("Joe", "a.b", "a.", "JOSÉ", "", "a@b"):
+            for domain in ("Example.ORG", "example.org.", "Bücher.example.", "[192.0.2.1]", "", "."):
+                text = f"{local_part}@{domain}"
+                self.assertEqual(comparable_name(text), comparable_address(local_part, domain), text)
+
+    def test_any_other_name_is_compared_as_a_domain(self) -> None:
+        for text in ("Example.ORG", "example.org.", "bücher.example", "192.0.2.1", "2001:DB8::1", ""):
+            self.assertEqual(comparable_name(text), comparable_domain(text), text)

@@ -27,6 +27,7 @@ class RecordedMessage:
 
     def __init__(self, intake: RecordingIntake, queue_id: QueueId, envelope: Envelope, peer: Peer) -> None:
         self.queue_id = queue_id
+        self.whole_lines = False
         self.envelope = envelope
         self.peer = peer
         self.pieces: list[bytes] = []

@@ -42,6 +42,20 @@ class DeadlinesTests(SynchronousTestCase):
         self.run_for(20)
         self.assertEqual(self.passed, [(7, Step.SILENCE)])
 
+    def test_a_shorter_one_is_kept_whatever_the_timer_was_set_to(self) -> None:
+        self.deadlines.set(Step.WHOLE, 20.0)
+        self.deadlines.set(Step.SILENCE, 10.0)
+        self.run_for(1)
+        self.deadlines.set(Step.SILENCE, 3.0)
+        self.run_for(4)
+        # After it has rung, and again with nothing left for it to ring for.
+        self.deadlines.set(Step.SILENCE, 2.0)
+        self.deadlines.set(Step.WHOLE, None)
+        self.run_for(30)
+        self.deadlines.set(Step.SILENCE, 5.0)
+        self.run_for(10)
+        self.assertEqual([at for at, _ in self.passed], [4, 7, 40])
+
     def test_one_timer_serves_all_and_none_is_left(self) -> None:
         for step in Step:
             self.deadlines.set(step, 5.0)

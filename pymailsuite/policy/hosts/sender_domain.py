@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Collection, Sequence
 from functools import lru_cache
+from operator import attrgetter
 from typing import Final
 
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, succeed
@@ -17,7 +18,7 @@ from pymailsuite.config.sections.hosts import SenderDomainSettings
 from pymailsuite.dns.judge import AddressJudge
 from pymailsuite.dns.names import address_of_literal, comparable_domain
 from pymailsuite.errors import DnsFailure
-from pymailsuite.interfaces import Answer, IResolver, MxRecord
+from pymailsuite.interfaces import Answer, IResolver
 from pymailsuite.interfaces.policy import Action, MailTransaction, PolicyContext, PolicyReply, Verdict
 from pymailsuite.policy.base import NO_OPINION, Policy
 from pymailsuite.policy.promptly import promptly
@@ -25,6 +26,7 @@ from pymailsuite.policy.promptly import promptly
 _BUDGET_SHARE: Final = 0.9
 """The look-ups end before the chain gives them up, so that a slow name server is an answer and not no opinion."""
 
+_PREFERENCE: Final = attrgetter("preference")
 _EXCHANGES_MAX: Final = 4
 """Hosts of a domain whose addresses are looked at."""
 
@@ -65,10 +67,11 @@ class SenderDomainPolicy(Policy):
         if sender is None or comparable_domain(sender.domain) in self._own_domains:
             return succeed(NO_OPINION)
         domain = sender.domain.lower()
-        objection = self._formal_objection(domain)
+        is_literal = domain[:1] == "["
+        objection = self._objection_to_literal(domain) if is_literal else _formal_objection(domain)
         if objection is not None:
             return succeed(_refused(domain, objection))
-        if domain.startswith("["):
+        if is_literal:
             return succeed(NO_OPINION)
         looked_up: Deferred[Verdict] = promptly(self._look_up(domain))
         if not looked_up.called:
@@ -79,69 +82,63 @@ class SenderDomainPolicy(Policy):
             )
         )
 
-    def _formal_objection(self, domain: str) -> PolicyReply | None:
-        if domain.startswith("["):
-            if not self._settings.allow_address_literals:
-                return _LITERAL
-            return _NOWHERE if self._is_bad_literal(domain) else None
-        if _is_localhost(domain):
-            return _LOCALHOST
-        return _NO_DOMAIN if _is_address(domain) else None
-
-    def _is_bad_literal(self, domain: str) -> bool:
+    def _objection_to_literal(self, domain: str) -> PolicyReply | None:
+        if not self._settings.allow_address_literals:
+            return _LITERAL
         ip = address_of_literal(domain)
-        return ip is None or bool(self._judge.objection(ip))
+        return _NOWHERE if ip is None or self._judge.objection(ip) else None
 
     async def _look_up(self, domain: str) -> Verdict:
         answer: Answer = await self._resolver.mx(domain)
         if not answer.exists:
             return _refused(domain, _NO_SUCH_DOMAIN)
         if answer.records:
-            exchanges = [record.exchange for record in sorted(answer.records, key=_preference) if record.exchange]
+            exchanges = [record.exchange for record in sorted(answer.records, key=_PREFERENCE) if record.exchange]
             if exchanges:
                 return await self._judge_exchanges(domain, exchanges[:_EXCHANGES_MAX])
             return NO_OPINION if self._settings.allow_null_mx else _refused(domain, _NULL_MX)
-        addresses = await self._addresses(domain)
-        if not addresses:
+        exists, good = await self._addresses(domain)
+        if not exists:
             return _refused(domain, _NO_SUCH_DOMAIN)
-        return NO_OPINION if self._is_any_good(addresses) else _refused(domain, _NOWHERE)
+        return NO_OPINION if good else _refused(domain, _NOWHERE)
 
     async def _judge_exchanges(self, domain: str, exchanges: Sequence[str]) -> Verdict:
         """Most often the first one will do. One that cannot be looked up in time, or has no address yet, tells
         nothing."""
         for exchange in exchanges:
             try:
-                addresses = await self._addresses(exchange)
+                exist, good = await self._addresses(exchange)
             except (DnsFailure, CancelledError):
                 return NO_OPINION
-            if not addresses or self._is_any_good(addresses):
+            if good or not exist:
                 return NO_OPINION
         return _refused(domain, _NOWHERE)
 
-    async def _addresses(self, host: str) -> Sequence[str]:
-        """Those of one version are enough if there is a good one among them. Some write an address where the name of a
-        host belongs, or the name that every host has for itself."""
-        if _is_localhost(host):
-            return ("127.0.0.1",)
-        literal = address_of_literal(host)
+    async def _addresses(self, host: str) -> tuple[bool, bool]:
+        """Whether there are any, and whether any of them is good. Those of one version are enough if there is a good
+        one among them. Some write an address where the name of a host belongs, or the name that every host has for
+        itself."""
+        literal = "127.0.0.1" if _is_localhost(host) else address_of_literal(host)
         if literal is not None:
-            return (literal,)
+            return True, self._is_any_good((literal,))
         ipv4: Answer = await self._resolver.a(host)
         if self._is_any_good(ipv4.records):
-            return ipv4.records
+            return True, True
         ipv6: Answer = await self._resolver.aaaa(host)
-        return [*ipv4.records, *ipv6.records]
+        return bool(ipv4.records or ipv6.records), self._is_any_good(ipv6.records)
 
     def _is_any_good(self, addresses: Sequence[str]) -> bool:
         return not all(map(self._judge.objection, addresses))
 
 
+def _formal_objection(domain: str) -> PolicyReply | None:
+    if _is_localhost(domain):
+        return _LOCALHOST
+    return _NO_DOMAIN if _is_address(domain) else None
+
+
 def _is_localhost(name: str) -> bool:
-    return name in ("localhost", "localhost.localdomain") or name.endswith(".localhost")
-
-
-def _preference(record: MxRecord) -> int:
-    return record.preference
+    return "localhost" in name and (name in ("localhost", "localhost.localdomain") or name.endswith(".localhost"))
 
 
 @lru_cache(maxsize=1024)
