@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import pwd
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,13 @@ class Options(UsageOptions, AuthOptionMixin):
         super().__init__()  # type: ignore[no-untyped-call]
         self.auth: list[str] = []
         """What was given to ``--auth``: workers make their checkers from it anew."""
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """Read what was given. StartRefused with what is wrong in it: older releases of twistd end with 0 then."""
+        try:
+            super().parseOptions(options)  # type: ignore[no-untyped-call]
+        except UsageError as error:
+            raise StartRefused(f"pymailsuite: {error}") from None
 
     def opt_auth(self, description: str) -> None:
         """Specify an authentication method for the server."""

@@ -112,7 +112,10 @@ class Channel(HTTPChannel):
 
     def lineReceived(self, line: bytes) -> None:
         """A line of a header, unless one before it was wrong: twisted.web would go on."""
-        if not self._over:
+        if b"\n" in line or b"\r" in line:
+            # RFC 9112 §2.2: a line end of another kind within one is read by others as the end of it.
+            self._respondToBadRequestAndDisconnect()
+        elif not self._over:
             super().lineReceived(line)  # type: ignore[no-untyped-call]
 
     def rawDataReceived(self, data: bytes) -> None:

@@ -113,4 +113,4 @@ class WheelTests(unittest.TestCase):
             server.wait()
             assert server.stdout is not None
             server.stdout.close()
-        self.assertIn("server.stopped", (self.folder / "log").read_text())
+        self.assertIn("server.stopped", (data / "log").read_text())

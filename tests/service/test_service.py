@@ -9,7 +9,7 @@ from typing import Any
 from twisted.application.service import Application, IService
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.logger import ILogObserver
+from twisted.logger import ILogObserver, capturedLogs
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
@@ -92,11 +92,13 @@ class MailServiceTests(TestCase):
         (data / "store.sqlite").write_bytes(b"no database" * 1000)
         service = self.service(store={"url": ""})
         service.privilegedStartService()
-        service.startService()
-        await self.ready
-        await service.stopService()
+        with capturedLogs() as logs:
+            service.startService()
+            await self.ready
+            await service.stopService()
         self.assertEqual([failure.type for failure in self.failures], [StoreUnavailable])
-        self.assertEqual(len(self.flushLoggedErrors(StoreUnavailable)), 1)
+        (told,) = [event for event in logs if event.get("event") == "server.start_failed"]
+        self.assertIn("file is not a database", told["reason"])
 
     def test_a_store_there_is_not_is_a_fault_of_the_settings(self) -> None:
         with self.assertRaisesRegex(ConfigError, r"^store\.url: "):

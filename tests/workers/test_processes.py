@@ -305,7 +305,8 @@ class StartTests(unittest.TestCase):
         (self.folder / "data/store.sqlite").write_bytes(b"this is no database, whatever it is called" * 100)
         ended = self.twistd()
         self.assertEqual(ended.returncode, 1)
-        self.assertIn("server.start_failed", ended.stderr)
+        store = self.folder / "data/store.sqlite"
+        self.assertEqual(ended.stderr, f"pymailsuite: the store {store}: file is not a database\n")
         self.assertNotIn("ready", ended.stdout)
 
     def test_checkers_of_twistd_work_in_workers(self) -> None:
