@@ -15,11 +15,12 @@ from itertools import groupby
 from typing import Final
 
 from attrs import frozen
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred
 
 from pymailsuite.config.sections.relay import NextHop, RelaySettings, parse_next_hop
 from pymailsuite.dns.judge import AddressJudge
 from pymailsuite.dns.names import address_of_literal, ascii_name
+from pymailsuite.dns.together import together
 from pymailsuite.errors import DnsFailure
 from pymailsuite.interfaces import Answer, IResolver, MxRecord, RecipientState
 
@@ -192,9 +193,7 @@ class Routes:
             # RFC 5321 §5.1: without MX the domain itself is the host, as if with preference 0.
             records = [MxRecord(0, hop.host)]
         ordered = by_preference((record for record in records if record.exchange), self._random)[:_EXCHANGES_MAX]
-        found = await gatherResults(
-            [Deferred.fromCoroutine(self._addresses(record.exchange)) for record in ordered], consumeErrors=True
-        )
+        found = await together(Deferred.fromCoroutine(self._addresses(record.exchange)) for record in ordered)
         failed = [addresses for addresses in found if isinstance(addresses, DnsFailure)]
         objections: list[str] = []
         exchanges = [

@@ -11,11 +11,12 @@ from typing import Any, Final
 
 import dns.reversename
 from attrs import frozen
-from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
 
 from pymailsuite.config.sections.lists import DnsList, ListAction
+from pymailsuite.dns.together import together
 from pymailsuite.errors import DnsFailure
 from pymailsuite.interfaces import IResolver
 from pymailsuite.policy.lists.codes import CodeFilter, addresses
@@ -87,10 +88,9 @@ class DnsLists:
         if not questions:
             return succeed([])
         deadline = self._clock.seconds() + self._budget_s
-        asked = [
+        found = together(
             Deferred.fromCoroutine(self._ask(number, name, label, ip, deadline)) for number, name, label in questions
-        ]
-        found: Deferred[list[Listing | None]] = gatherResults(asked, consumeErrors=True)
+        )
         return found.addCallback(lambda listings: [listing for listing in listings if listing is not None])
 
     async def _ask(self, number: int, name: str, label: str, ip: str, deadline: float) -> Listing | None:

@@ -9,10 +9,11 @@ from typing import Any
 import dns.name
 import dns.reversename
 from attrs import frozen
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from pymailsuite.config.sections.spf import SpfSettings
+from pymailsuite.dns.together import together
 from pymailsuite.errors import DnsFailure
 from pymailsuite.interfaces import Answer, IResolver
 from pymailsuite.policy.bimi import parse_bimi
@@ -61,7 +62,7 @@ class RecordChecker:
 
     def check(self, records: Sequence[OwnRecord]) -> Deferred[list[Finding]]:
         """A finding for each record, in their order."""
-        return gatherResults([Deferred.fromCoroutine(self._check(record)) for record in records], consumeErrors=True)
+        return together(Deferred.fromCoroutine(self._check(record)) for record in records)
 
     async def _check(self, record: OwnRecord) -> Finding:
         subject = f"{record.kind} {record.name}"

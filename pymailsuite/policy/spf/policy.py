@@ -11,11 +11,12 @@ from functools import lru_cache
 from typing import Final
 
 from attrs import evolve, frozen
-from twisted.internet.defer import CancelledError, Deferred, FirstError, gatherResults, succeed
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from pymailsuite.config.sections.spf import SpfSettings
+from pymailsuite.dns.together import together
 from pymailsuite.interfaces import IResolver
 from pymailsuite.interfaces.policy import Action, MailTransaction, PolicyContext, PolicyReply, Verdict
 from pymailsuite.policy.base import NO_OPINION, Policy
@@ -96,8 +97,6 @@ class SpfPolicy(Policy):
 
     def _called_off(self, failure: Failure, transaction: MailTransaction) -> _Found:
         """There was no time for it: that is a temperror, whoever has used up the time."""
-        if isinstance(failure.value, FirstError):
-            failure = failure.value.subFailure
         failure.trap(CancelledError)
         peer, sender = transaction.peer, transaction.reverse_path
         address = "" if sender is None else f"{sender.local_part}@{sender.domain}"
@@ -123,7 +122,7 @@ class SpfPolicy(Policy):
             identity=Identity.MAIL_FROM,
         )
         queries = [query] if self._settings.helo == "off" else [greeting, query]
-        *helos, evaluation = await gatherResults(map(self._checker.check, queries), consumeErrors=True)
+        *helos, evaluation = await together(map(self._checker.check, queries))
         return _Found.of(evaluation, helos[0] if helos else None)
 
     def _verdict(self, found: _Found, local_part: str | None) -> Verdict:
