@@ -9,7 +9,7 @@ import os
 import secrets
 import socket
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -130,12 +130,12 @@ def configuration(
     return tables
 
 
-def free_port_base(bases: Iterable[int]) -> int | None:
+def free_port_base(bases: Iterable[int], ports: Collection[int] = STANDARD_PORTS.values()) -> int | None:
     """The first number N of these for which every N + standard port is free on loopback just now."""
     for base in bases:
         with contextlib.ExitStack() as stack:
             try:
-                for port in STANDARD_PORTS.values():
+                for port in ports:
                     probe = stack.enter_context(socket.socket())
                     probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                     probe.bind(("127.0.0.1", base + port))

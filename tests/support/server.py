@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +17,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from pymailsuite.cli.dev import configuration, dev, prepare_store, toml_text, twistd_command
+from pymailsuite.cli.dev import free_port_base as find_port_base
 from pymailsuite.config.loader import load_settings
 from pymailsuite.opening import store_url
 from pymailsuite.store import inline_store
@@ -34,17 +34,9 @@ def free_port_base() -> int:
 
     Below the ports that the system gives to outgoing connections, and another for each process that runs tests.
     """
-    for base in range(10000 + os.getpid() % 200 * 100, 32000, 1000):
-        with contextlib.ExitStack() as stack:
-            try:
-                for port in _STANDARD_PORTS:
-                    listener = stack.enter_context(socket.socket())
-                    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                    listener.bind(("127.0.0.1", base + port))
-            except OSError:
-                continue
-            return base
-    raise RuntimeError("no free ports")
+    base = find_port_base(range(10000 + os.getpid() % 200 * 100, 32000, 1000), _STANDARD_PORTS)
+    assert base is not None, "no free ports"
+    return base
 
 
 class Server:

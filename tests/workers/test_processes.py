@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import imaplib
 import os
+import re
 import signal
 import smtplib
 import socket
@@ -110,7 +111,13 @@ class LifeTests(WorkersCase):
 
     def test_a_killed_worker_takes_its_connections_only_and_is_replaced(self) -> None:
         self.server.start()
-        connections = [self.pop3() for _ in range(12)]
+        connections: list[socket.socket] = []
+
+        def several_serve() -> bool:
+            connections.append(self.pop3())
+            return len(set(re.findall(r" \[(\d)\] connection\.opened pop3 ", self.log()))) > 1
+
+        until(several_serve)
         victim, *others = workers_of(self.server.pid)
         os.kill(victim, signal.SIGKILL)
         until(lambda: len(workers_of(self.server.pid)) == 3)
