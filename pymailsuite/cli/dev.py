@@ -328,9 +328,13 @@ def dev(
     directory = directory.absolute()
     log = "" if log == "-" else str(Path(log).absolute() if log else directory / "log")
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        take_folder(directory)
-        look_at_ports(port_base)
+        if directory.is_dir():
+            take_folder(directory)
+            look_at_ports(port_base)
+        else:
+            look_at_ports(port_base)
+            directory.mkdir(parents=True)
+            take_folder(directory)
         config_file = directory / "pymailsuite.toml"
         tables = configuration(
             directory,
