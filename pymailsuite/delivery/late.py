@@ -62,7 +62,7 @@ class LateDelivery:
             try:
                 resolved = await self._recipients.resolve(recipient.address)
             except CancelledError:
-                raise
+                outcome = Outcome(recipient.position, RecipientState.WAITING, "4.3.0", "called off")
             except Refusal as refusal:
                 outcome = Outcome(recipient.position, RecipientState.FAILED, refusal.enhanced_code, refusal.public)
             except MailError as error:

@@ -82,6 +82,14 @@ def _by_entry(parts: Sequence[_Ended]) -> list[_Ended]:
 
 _ACCOUNT_GONE = "an account has just gone"
 
+_CALLED_OFF = "called off"
+
+
+def _reason(error: BaseException | None) -> str:
+    """For the log; what is called off says nothing itself."""
+    return str(error) or _CALLED_OFF
+
+
 _GIVEN_UP = frozenset({RecipientState.FAILED, RecipientState.EXPIRED})
 
 _SHORTEST_WAIT_S = 0.1
@@ -92,6 +100,9 @@ _TOGETHER_S = 0.02
 
 _SETTLE_AGAIN_S = 5.0
 """After a settling that the store could not take."""
+
+_DEFECTS_MAX = 3
+"""Settlings of one attempt that may end in a way nobody foresaw."""
 
 
 class Sends(Protocol):
@@ -260,10 +271,8 @@ class QueueRunner:
             # Nobody told us: a read finds out for less than a claim, which is a write.
             left_s = 0.0 if told else await self._time_to_wait()
             wait_s = max(left_s if left_s > 0 else await self._claim_all(), _SHORTEST_WAIT_S)
-        except CancelledError:
-            raise
-        except MailError as error:
-            log.warn("{event} {reason}", event="queue.store_failed", reason=str(error))
+        except (MailError, CancelledError) as error:
+            log.warn("{event} {reason}", event="queue.store_failed", reason=_reason(error))
         except Exception:
             log.failure("{event}", event="queue.look_failed")
         finally:
@@ -328,7 +337,10 @@ class QueueRunner:
 
     def _renew(self) -> Deferred[None]:
         def failed(failure: Failure) -> None:
-            log.failure("{event}", failure, event="queue.renew_failed")
+            if failure.check(MailError, CancelledError) is None:
+                log.failure("{event}", failure, event="queue.renew_failed")
+            else:
+                log.warn("{event} {reason}", event="queue.renew_failed", reason=_reason(failure.value))
 
         return Deferred.fromCoroutine(self._renew_all()).addErrback(failed)
 
@@ -379,7 +391,12 @@ class QueueRunner:
                 report = evolve(report, history=self._history.reported(entry, report))
             await self._settle(evolve(ended, outcomes=decided), report, more)
         except CancelledError:
-            raise
+            if not self._running:
+                raise
+            # What has ended on other routes is settled all the same.
+            log.warn(
+                "{event} {queue_id} {reason}", event="queue.settle_lost", queue_id=entry.queue_id, reason=_CALLED_OFF
+            )
         except Exception:
             # The claim lapses, and the recipients are tried again.
             log.failure("{event} {queue_id}", event="queue.settle_failed", queue_id=entry.queue_id)
@@ -391,13 +408,14 @@ class QueueRunner:
                 outcomes, deliveries = await self._here.deliver(entry, recipients)
                 return _Ended(entry, outcomes, deliveries, frozenset([one.position for one in outcomes]))
             return _Ended(entry, await self._relay.attempt(entry, route, recipients))
-        except CancelledError:
-            raise
-        except MailError as error:
+        except (MailError, CancelledError) as error:
             log.warn(
-                "{event} {queue_id} {reason}", event="queue.attempt_failed", queue_id=entry.queue_id, reason=str(error)
+                "{event} {queue_id} {reason}",
+                event="queue.attempt_failed",
+                queue_id=entry.queue_id,
+                reason=_reason(error),
             )
-            reply = error.public
+            reply = error.public if isinstance(error, MailError) else _CALLED_OFF
         except Exception:
             log.failure(
                 "{event} {queue_id} {route}", event="queue.attempt_broken", queue_id=entry.queue_id, route=route
@@ -430,8 +448,11 @@ class QueueRunner:
         return decided
 
     async def _settle(self, ended: _Ended, report: Acceptance | None, more: bool) -> None:
-        """Again and again while the store cannot: to give up here would send the message once more."""
+        """Again and again while the store cannot: to give up here would send the message once more.
+
+        What nobody foresaw may be for good, and is tried a few times only."""
         entry = ended.entry
+        defects = 0
         while True:
             outcomes, deliveries = ended.outcomes, ended.deliveries
             history = None
@@ -462,6 +483,14 @@ class QueueRunner:
                 )
                 if not self._running:
                     raise
+            except CancelledError:
+                # A write that is called off takes place all the same, most likely: a second one would report twice.
+                raise
+            except Exception:
+                defects += 1
+                if defects >= _DEFECTS_MAX or not self._running:
+                    raise
+                log.failure("{event} {queue_id}", event="queue.settle_broken", queue_id=entry.queue_id)
             await deferLater(self._clock, _SETTLE_AGAIN_S)
 
     # --- reports
@@ -478,10 +507,16 @@ class QueueRunner:
         told = given_up or delayed
         try:
             acceptance = await self._reports.write(await self._describe(entry, told, now))
-        except CancelledError:
-            raise
-        except Exception:
-            log.failure("{event} {queue_id}", event="queue.report_failed", queue_id=entry.queue_id)
+        except Exception as error:
+            if isinstance(error, (MailError, CancelledError)):
+                log.warn(
+                    "{event} {queue_id} {reason}",
+                    event="queue.report_failed",
+                    queue_id=entry.queue_id,
+                    reason=_reason(error),
+                )
+            else:
+                log.failure("{event} {queue_id}", event="queue.report_failed", queue_id=entry.queue_id)
             again = now + self._settings.retry_first
             return [
                 evolve(one, state=RecipientState.WAITING, next_attempt=again) if one in given_up else one

@@ -177,7 +177,8 @@ class Relay:
         try:
             await self._go(attempt, route)
         except CancelledError:
-            raise
+            # By whomever: those who have it already must not get it again.
+            attempt.settle_all(Verdict(RecipientState.WAITING, "4.3.0", "called off"))
         except MailError as error:
             attempt.settle_all(Verdict(RecipientState.WAITING, "4.3.0", error.public))
         except Exception:

@@ -29,7 +29,8 @@ from tests.support.interference import Call, Interference, failing, held, held_a
 from tests.support.logs import captured_logs
 from tests.support.transcripts import FOLDER, Transcript, load, run, spoken
 
-_TRIED: Final = int(os.environ.get("PYMAILSUITE_FAILURES", "1"))
+TRIED: Final = int(os.environ.get("PYMAILSUITE_FAILURES", "1"))
+"""Ways to fail that are tried of each call."""
 
 
 class FailingConversation(Protocol):
@@ -170,7 +171,7 @@ def _add_test(case: type[SynchronousTestCase], transcript: Transcript, make: Mak
         captured = run(transcript, make(transcript, counting))
         drawn = random.Random(transcript.name)
         for call in counting.calls:
-            for way in drawn.sample(WAYS, min(_TRIED, len(WAYS))):
+            for way in drawn.sample(WAYS, min(TRIED, len(WAYS))):
                 try:
                     _play_with(self, transcript, make, captured, exempt, call, way)
                 except Exception as error:
