@@ -81,7 +81,7 @@ class Receiving:
         }
         settings = settings_from(tables, Path("bench.toml"))
         clock: Any = reactor
-        store = inline_store(settings.store, clock)
+        store = self._store = inline_store(settings.store, clock)
         fired(store.open())
         for number in range(accounts):
             make_account(store, f"user{number}@example.test")
@@ -114,6 +114,11 @@ class Receiving:
         envelope = b"MAIL FROM:<joe@sender.example> SIZE=%d\r\nRCPT TO:<user%d@example.test>\r\nDATA\r\n"
         self._say(envelope % (len(text), number % 10), b"354")
         self._say(text, b"250")
+
+    def close(self) -> None:
+        """End the connection, so that no timer of it is left, and the store."""
+        self._protocol.connectionLost()
+        fired(self._store.close())
 
 
 def cost_ms(receiving: Receiving, messages: Sequence[bytes], count: int) -> float:

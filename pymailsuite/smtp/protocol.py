@@ -105,7 +105,6 @@ class SmtpProtocol(PullingProtocol[Request]):
         """Greet."""
         trusted, loopback = _standing(self.peer_ip, self._trusted_networks)
         peer = Peer(ip=self.peer_ip, port=self.peer_port, trusted=trusted)
-        self.set_deadline(self._settings.conversation_timeout)
         self.session = SmtpSession(self._service, peer, self.secure, loopback)
         self._has_session = True
         request = self.session.greet()
@@ -114,6 +113,8 @@ class SmtpProtocol(PullingProtocol[Request]):
             self._peer_names.name_of(self.peer_ip).addCallback(self.session.peer_named)
         self._greeted = request is None
         self.pump(request, acted=True)
+        # The longer time after the shorter one, which else would have the timer set twice.
+        self.set_deadline(self._settings.conversation_timeout)
 
     def octets_received(self, octets: bytes) -> None:
         """Take them in, and act on them if nothing is being waited for."""

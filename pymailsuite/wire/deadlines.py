@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from math import inf
+from typing import Final
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -18,6 +19,9 @@ class Step(enum.IntEnum):
     """To be done with all of what it is at; nothing it sends moves this."""
     HANDSHAKE = 2
     """To complete the TLS handshake."""
+
+
+_NONE: Final = (None,) * len(Step)
 
 
 class Deadlines:
@@ -34,7 +38,7 @@ class Deadlines:
         self._passed = passed
         self._timer: IDelayedCall | None = None
         self._rings_at = inf
-        self._until: list[float | None] = [None] * len(Step)
+        self._until: list[float | None] = [*_NONE]
 
     def set(self, step: Step, timeout_s: float | None) -> None:
         """The peer has that many seconds from now, or for ever."""
@@ -54,7 +58,7 @@ class Deadlines:
 
     def stop(self) -> None:
         """There is nobody left to wait for."""
-        self._until = [None] * len(Step)
+        self._until = [*_NONE]
         self._rings_at = inf
         if self._timer is not None:
             self._timer.cancel()

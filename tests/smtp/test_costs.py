@@ -62,7 +62,9 @@ class CostTests(SynchronousTestCase):
         messages = messages_signed_by(key, "sender.example")
         for ceiling, policy in ((WITHOUT_CHECKS, {"enabled": False}), (WITH_CHECKS, {})):
             with self.subTest(**policy):
-                calls, most = self._cost(Receiving(key, 10, **policy), messages)
+                receiving = Receiving(key, 10, **policy)
+                self.addCleanup(receiving.close)
+                calls, most = self._cost(receiving, messages)
                 self.assertLess(calls, ceiling, most)
                 # A count that counts nothing would please every ceiling.
                 self.assertGreater(calls, ceiling / 2, most)
