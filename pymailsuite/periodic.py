@@ -61,7 +61,9 @@ class PeriodicService(Service):
         try:
             await self.once()
         except CancelledError:
-            raise
+            # By our stop, or by somebody else: then only this round has come to nothing. Raised, it would be the last.
+            if self._loop.running:
+                self.log.warn("{event} {reason}", event=self.failed_event, reason="called off")
         except MailError as error:
             self.log.warn("{event} {reason}", event=self.failed_event, reason=str(error))
         except Exception:

@@ -331,9 +331,8 @@ class HistoryRecorder(Service):
             return
         try:
             await self._store.add(collected)
-        except CancelledError:
-            raise
-        except MailError as error:
-            log.warn("{event} {count} {reason}", event="history.forgotten", count=len(collected), reason=str(error))
+        except (MailError, CancelledError) as error:
+            reason = str(error) or "called off"
+            log.warn("{event} {count} {reason}", event="history.forgotten", count=len(collected), reason=reason)
         except Exception:
             log.failure("{event} {count}", failure=Failure(), event="history.forgotten", count=len(collected))

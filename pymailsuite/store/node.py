@@ -76,10 +76,8 @@ class Node:
         try:
             self._take_over(await self._database.run("heartbeat", beat_txn))
             again_s = _BEAT_S
-        except CancelledError:
-            raise
-        except MailError as error:
-            log.warn("{event}: {reason}", event="store.heartbeat_failed", reason=str(error))
+        except (MailError, CancelledError) as error:
+            log.warn("{event}: {reason}", event="store.heartbeat_failed", reason=str(error) or "called off")
         except Exception:
             log.failure("{event}", event="store.heartbeat_failed")
         finally:

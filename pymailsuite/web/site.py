@@ -125,18 +125,23 @@ class _Everything(Resource):
 
     def render(self, request: Any) -> int:
         """Answer now or later, unless whoever asked has gone."""
-        answered = Deferred.fromCoroutine(self._answer(request))
-        request.notifyFinish().addErrback(lambda gone: answered.cancel())
+        gone = request.notifyFinish()
+        answered = Deferred.fromCoroutine(self._answer(request, gone))
+        gone.addErrback(lambda _: answered.cancel())
         return NOT_DONE_YET
 
-    async def _answer(self, request: Any) -> None:
+    async def _answer(self, request: Any, gone: Deferred[None]) -> None:
         try:
             turn = request.channel.my_turn()
             if turn is not None:
                 await turn
             page = await self._page(request)
         except CancelledError:
-            return
+            if gone.called:
+                return
+            # By somebody else than whoever asked, who is still there.
+            log.warn("{event}: {reason}", event="web.failed", reason="called off")
+            page = FAILED
         except MailError as error:
             log.warn("{event}: {reason}", event="web.failed", reason=str(error))
             page = FAILED

@@ -102,3 +102,11 @@ class NodeTests(OnDisk):
         self.result(beating)
         self.assertNotEqual(self.number(other), self.number(self.store))
         self.store.new_content().abort()
+
+    def test_a_sign_of_life_that_is_called_off_is_followed_by_the_next(self) -> None:
+        self.store._node._timer.cancel()
+        self.store._node._start_beat()
+        beating = self.store._node._beating
+        assert beating is not None
+        beating.cancel()
+        self.assertIsNotNone(self.store._node._timer)
