@@ -110,7 +110,8 @@ class ImapProtocol(ShellProtocol):
     def _pump(self) -> None:
         session = self._session
         receiver = session.receiver
-        acted = False
+        turns = self._turns
+        patience_s: float | None = None
         while self._running is None and not self.closing:
             if self._farewell:
                 self._session.end(self._farewell)
@@ -120,21 +121,20 @@ class ImapProtocol(ShellProtocol):
                 self.set_timeout(session.shared.settings.write_timeout)
                 self._run(lagging)
                 continue
-            if session.owes_news:
+            if session.idle_tag is not None and session.owes_news:
                 self._run(session.tell_news())
                 continue
-            if receiver.unread:
-                later = self.turn_is_over()
-                if later is not None:
-                    self._run(later)
-                    continue
+            if turns.left <= 0 and receiver.unread:
+                self._run(turns.next())
+                continue
             event = receiver.next_event()
             if event is None:
                 break
-            if not acted:
+            turns.left -= 1
+            if patience_s is None:
                 # A part of a command is none: one that is dripped in has the same time as one that does not come.
-                acted = True
-                self.set_timeout(session.patience_s())
+                patience_s = session.patience_s()
+                self.set_timeout(patience_s)
             doing = session.take(event)
             if doing is not None:
                 self._run(doing)
@@ -143,8 +143,8 @@ class ImapProtocol(ShellProtocol):
         if self._running is not None:
             self.hold_reading(receiver.unread)
             return
-        if acted:
-            # Login, IDLE or its end may just have changed how long that is.
+        if patience_s is not None and patience_s != session.patience_s():
+            # Login, IDLE or its end have just changed how long that is.
             self.set_timeout(session.patience_s())
         self.release_reading()
         if self.input_over and not self.closing:

@@ -127,8 +127,8 @@ def _size(token: re.Match[bytes]) -> int:
     return int(token[1][-_LONGEST_NUMBER:]) if len(token[1].lstrip(b"0")) <= _LONGEST_NUMBER else sys.maxsize
 
 
-class _Next(enum.Enum):
-    """What the next octets are."""
+class _Next(enum.IntEnum):
+    """What the next octets are; numbers, which are found in a table without a call of Python."""
 
     COMMAND_LINE = enum.auto()
     LITERAL = enum.auto()

@@ -303,6 +303,9 @@ class View:
             known = [self.uids[p] for span in self._places_of(changes.expunged) for p in range(*span)]
             if known:
                 self._gone = (self._gone or set()).union(known)
+        if not changes.changed:
+            self.modseq = changes.modseq
+            return [], 0, False
         last = self.uids[-1] if self.uids else 0
         fresh = [row for row in changes.changed if row[0] > last]
         _, places, new_keyword = self.take_rows(changes.changed[: len(changes.changed) - len(fresh)])

@@ -478,7 +478,8 @@ class Session:
             result = await doing
             if result is not None:
                 self._bad_commands = 0
-                await self.sync_behind(expunges=True)
+                if self.view is not None and (self.stale or self.view.owes_expunges):
+                    await self.sync_behind(expunges=True)
                 if self.state is not State.LOGOUT:
                     self.out.append(replies.completed(tag, result))
         except (CancelledError, GeneratorExit):

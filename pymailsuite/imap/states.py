@@ -8,8 +8,8 @@ from typing import Final
 from pymailsuite.imap import values
 
 
-class State(enum.Enum):
-    """Where a session stands. Source: RFC 3501 §3."""
+class State(enum.IntEnum):
+    """Where a session stands. Source: RFC 3501 §3. Numbers, which are found in a set without a call of Python."""
 
     NOT_AUTHENTICATED = enum.auto()
     AUTHENTICATED = enum.auto()

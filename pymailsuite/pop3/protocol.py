@@ -148,6 +148,7 @@ class Pop3Protocol(PullingProtocol[Request]):
         """Perform ``request``, then act on lines until there are no more or an answer must be waited for."""
         lines = self._lines
         session = self.session
+        turns = self._turns
         acted = acted or request is not None
         self._pumping = True
         try:
@@ -165,8 +166,9 @@ class Pop3Protocol(PullingProtocol[Request]):
                     break
                 if (session.outgoing or self._output_paused) and self._must_wait_for_client(session):
                     break
-                if len(lines) and self.must_leave_turn():
+                if turns.left <= 0 and len(lines) and self.must_leave_turn():
                     break
+                turns.left -= 1
                 try:
                     line = lines.next_line()
                 except LineTooLong as error:

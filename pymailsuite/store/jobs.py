@@ -99,13 +99,18 @@ class ReadJob(Job):
         owner: AccountId | None = None,
         in_steps: bool = False,
     ) -> None:
-        super().__init__(description, function)
+        # Not by what a job that writes begins with, the most of which is of no use here: reads are many and short.
+        self.description = description
+        self.function = function
+        self.asked_at = time.monotonic()
+        self.deferred = Deferred(self._cancel)
+        self.result = None
+        self.failure = None
         self.owner = owner
         self.in_steps = in_steps
         self.steps: Generator[None, None, Any] | None = None
         """What is left to do, once the transaction is over."""
         self.cancelled = False
-        self.deferred = Deferred(self._cancel)
 
     def _cancel(self, _: Deferred[Any]) -> None:
         self.cancelled = True
@@ -117,8 +122,12 @@ class ReadJob(Job):
 
     def fire(self) -> None:
         """Hand over the outcome, if somebody still wants it."""
-        if not self.cancelled:
-            super().fire()
+        if self.cancelled:
+            return
+        if self.failure is not None:
+            self.deferred.errback(self.failure)
+        else:
+            self.deferred.callback(self.result)
 
 
 class Effects:

@@ -98,7 +98,9 @@ def read_messages_txn(
             last = rows[-1][columns.index(Column.UID)]
             break
     if with_header or with_octets:
-        return [_with_octets_txn(txn, row, columns) for row in rows], last
+        header_at = columns.index(Column.HEADER) if with_header else None
+        octets_at = columns.index(Column.OCTETS) if with_octets else None
+        return [_with_octets_txn(txn, row, header_at, octets_at) for row in rows], last
     return rows, last
 
 
@@ -132,23 +134,22 @@ def _affordable_txn(
     return uids, None
 
 
-def _with_octets_txn(txn: Transaction, row: Row, columns: Sequence[Column]) -> MessageRow:
+def _with_octets_txn(txn: Transaction, row: Row, header_at: int | None, octets_at: int | None) -> MessageRow:
     """The row with its prefix before header and octets; what of a long header lies past the first chunk is read."""
     prefix, content_id, size, header_size = row[-4:]
-    values = list(row[: len(columns)])
-    for place, column in enumerate(columns):
-        if column is Column.HEADER:
-            header = values[place] or b""
-            position = len(header)
-            while position < header_size:
-                piece = read_octets_txn(txn, content_id, position, min(header_size, position + MAX_CHUNK))
-                if not piece:
-                    break
-                header += piece
-                position += len(piece)
-            values[place] = prefix + header
-        elif column is Column.OCTETS:
-            values[place] = prefix + (values[place] or b"") if size <= MAX_CHUNK else None
+    values = list(row[:-4])
+    if header_at is not None:
+        header = values[header_at] or b""
+        position = len(header)
+        while position < header_size:
+            piece = read_octets_txn(txn, content_id, position, min(header_size, position + MAX_CHUNK))
+            if not piece:
+                break
+            header += piece
+            position += len(piece)
+        values[header_at] = prefix + header
+    if octets_at is not None:
+        values[octets_at] = prefix + (values[octets_at] or b"") if size <= MAX_CHUNK else None
     return tuple(values)
 
 

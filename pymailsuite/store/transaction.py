@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from itertools import chain
-from operator import itemgetter
 from typing import Any
 
 from pymailsuite.store.engines.base import Cursor, Engine
@@ -17,7 +16,6 @@ from pymailsuite.values import AccountId, ModSeq
 Row = tuple[Any, ...]
 
 _ROWS_A_STATEMENT = 32
-_ROWS_A_WEIGHING = 8
 
 
 class Transaction:
@@ -54,18 +52,23 @@ class Transaction:
         """
         cursor = self._cursor
         cursor.execute(sql, values)
-        while some := cursor.fetchmany(_ROWS_A_WEIGHING):
-            rows += some
-            for place in heavy:
-                most_octets -= sum(map(len, filter(None, map(itemgetter(place), some))))
+        first, others = heavy[0], heavy[1:]
+        for row in cursor:
+            # Most often there is one such column, and this is done for every message that is fetched.
+            if octets := row[first]:
+                most_octets -= len(octets)
+            if others:
+                most_octets -= sum(len(row[place] or b"") for place in others)
             if most_octets <= 0:
-                cursor.execute("SELECT 1")  # ends the statement, which would hold the transaction open
-                cursor.fetchall()
-                while most_octets < 0 and len(rows) > 1:
-                    most_octets += sum(len(rows[-1][place] or b"") for place in heavy)
-                    rows.pop()
-                return 0
-        return most_octets
+                break
+            rows.append(row)
+        else:
+            return most_octets
+        if not most_octets or not rows:
+            rows.append(row)
+        cursor.execute("SELECT 1")  # ends the statement, which would hold the transaction open
+        cursor.fetchall()
+        return 0
 
     def row(self, sql: str, values: Sequence[Any] = ()) -> Row | None:
         """The first row, or None."""

@@ -86,9 +86,10 @@ async def fetch(session: Session, command: values.Fetch) -> bytes:
         await reading.send_all()
     except Exception:
         # What was set is told, whatever became of the rest: the view takes it for told.
-        _tell_flags(session, command, told)
+        if told:
+            _tell_flags(session, command, told)
         raise
-    if not plan.gives_flags:
+    if told and not plan.gives_flags:
         _tell_flags(session, command, told)
     if reading.unseen:
         # Another session has taken \Seen away, and this one was not told of that yet.

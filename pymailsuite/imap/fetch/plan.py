@@ -7,7 +7,9 @@ template, and many rows are rendered by one formatting. With sections, the octet
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import chain, islice, repeat
+from operator import itemgetter
 from typing import Any, Final, TypeAlias
 
 from attrs import frozen
@@ -46,6 +48,8 @@ Response: TypeAlias = bytes | Pieces | Unanswered
 
 
 _MOST_COPIES: Final = 16
+_ITEMS_REMEMBERED: Final = 12
+_PLANS_REMEMBERED: Final = 64
 
 
 class FetchPlan:
@@ -60,9 +64,10 @@ class FetchPlan:
         self._parts = _joined(parts)
         self.sets_seen = sets_seen
         self.gives_flags = gives_flags
-        self.copies = max(1, sum(not isinstance(part, Text) for part in parts))
+        sections = [part for part in parts if not isinstance(part, Text)]
+        self.copies = max(1, len(sections))
         self.is_wide = self.copies > _MOST_COPIES
-        self.reads_octets = any(not isinstance(part, Text) and part.needs_octets for part in parts)
+        self.reads_octets = any(section.needs_octets for section in sections)
         flags = (Column.SYSTEM_FLAGS,) if sets_seen else ()
         wanted = chain((Column.UID,), *(part.columns for part in parts), flags)
         self.columns: tuple[Column, ...] = tuple(dict.fromkeys(wanted))
@@ -81,8 +86,7 @@ class FetchPlan:
         """The combinations of keywords that FLAGS tells of, if it is an item."""
         if not self.gives_flags:
             return set()
-        at = self.columns.index(Column.KEYWORDS)
-        return {row[at] for row in rows}
+        return set(map(itemgetter(self.columns.index(Column.KEYWORDS)), rows))
 
     def render(self, rows: Sequence[MessageRow], numbers: Callable[[int], int], recent: Container[int]) -> bytes:
         """All untagged FETCH responses of ``rows``, of which none :meth:`is_long`; for a reader thread.
@@ -225,7 +229,17 @@ def compile_fetch(items: Sequence[FetchItem], *, uid: bool, condstore: bool) -> 
     ``uid``: it was UID FETCH, whose responses always give the UID (RFC 3501 §6.4.8). ``condstore``: responses always
     give the mod-sequence, as after CHANGEDSINCE, or when the session is CONDSTORE-aware and ``\\Seen`` is being set
     (RFC 7162 §3.1.4, §3.2).
+
+    Plans are remembered: a client that reads one message after the other asks for the same of each.
     """
+    items = tuple(items)
+    # What may be of any length is not: it would be held for whoever asked for it once.
+    if len(items) > _ITEMS_REMEMBERED or any(isinstance(item, BodySection) and item.section.fields for item in items):
+        return _compiled(items, uid, condstore)
+    return _remembered(items, uid, condstore)
+
+
+def _compiled(items: tuple[FetchItem, ...], uid: bool, condstore: bool) -> FetchPlan:
     wanted = list(dict.fromkeys(items))
     if uid and Datum.UID not in wanted:
         wanted.insert(0, Datum.UID)
@@ -243,6 +257,9 @@ def compile_fetch(items: Sequence[FetchItem], *, uid: bool, condstore: bool) -> 
     parts.append(constant(b")\r\n"))
     sets_seen = any(isinstance(item, BodySection | BinarySection) and not item.peek for item in wanted)
     return FetchPlan(parts, sets_seen, Datum.FLAGS in wanted)
+
+
+_remembered = lru_cache(_PLANS_REMEMBERED)(_compiled)
 
 
 def some_pieces(pieces: Pieces, answer: bytes | None, most_octets: int) -> Steps[Some]:

@@ -142,15 +142,24 @@ class Cursor:
 
     def space(self) -> None:
         """SP, or several."""
-        self.match(_SPACES, "a space")
+        at, text = self._at, self._text
+        if text.startswith(b" ", at) and not text.startswith(b" ", at + 1):
+            # As it is written most often: each command has several.
+            self._at = at + 1
+        elif not self._skip_spaces():
+            raise PeerError("Expected a space")
+
+    def _skip_spaces(self) -> bool:
+        """Whether there is one at least."""
+        return self._text.startswith(b" ", self._at) and self.try_match(_SPACES) is not None
 
     def skip_spaces(self) -> None:
         """Spaces where there need not be any."""
-        self.try_match(_SPACES)
+        self._skip_spaces()
 
     def try_space(self) -> bool:
         """SP and something behind it; spaces at the end of the command are none."""
-        return self.try_match(_SPACES) is not None and not self.is_at_end()
+        return self._skip_spaces() and not self.is_at_end()
 
     def end(self) -> None:
         """The command must be over."""
@@ -159,7 +168,9 @@ class Cursor:
 
     def is_at_end(self) -> bool:
         """True if the command is over."""
-        return self._index == len(self._pieces) - 1 and _LAST_SPACES.match(self._text, self._at) is not None
+        if self._index != len(self._pieces) - 1:
+            return False
+        return self._at == len(self._text) or _LAST_SPACES.match(self._text, self._at) is not None
 
     def _try_literal(self) -> bytes | None:
         # literal = "{" number "}" CRLF *CHAR8; the octets are here already
@@ -188,12 +199,11 @@ class Cursor:
 
     def try_close(self) -> bool:
         """``)``; if it does not stand here, SP must."""
-        spaces = self.try_match(_SPACES)
         if self.try_take(b")"):
             return True
-        if spaces is None:
-            raise PeerError("Expected a space")
-        return False
+        if self._skip_spaces():
+            return self.try_take(b")")
+        raise PeerError("Expected a space")
 
     # --- atoms and strings
 

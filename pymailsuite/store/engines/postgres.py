@@ -156,8 +156,8 @@ class PostgresCursor:
     def fetchall(self) -> list[Any]:
         return self._cursor.fetchall()
 
-    def fetchmany(self, size: int, /) -> list[Any]:
-        return self._cursor.fetchmany(size)
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._cursor)
 
     def send(self, sql: str, values: Sequence[Any]) -> None:
         """Execute it with the next statement."""
