@@ -53,9 +53,6 @@ each read of it costs a turn of the reactor. Others' reads stay small."""
 _WITHDRAWN_S = 2.0
 """Seconds for what is under way, and for the last reply, once the peer's login has ended."""
 
-_SILENCE, _WHOLE, _HANDSHAKE = Step
-"""Looked up once: a member of an enumeration costs a call of Python each time."""
-
 _UNSENT_REPLIES = 64
 """Replies of one turn after which it is asked whether the peer reads what it is sent."""
 
@@ -256,7 +253,7 @@ class ShellProtocol(Protocol):
     def set_timeout(self, timeout_s: float | None) -> None:
         """The peer may be silent for that many seconds from now, or for ever; then ``timed_out`` is called."""
         if not self._closing and not self.connection_ended:
-            self._deadlines.set(_SILENCE, timeout_s)
+            self._deadlines.set(Step.SILENCE, timeout_s)
 
     def set_deadline(self, timeout_s: float | None) -> None:
         """The peer has that many seconds for all of what it is at (logging in, a message), or no such limit any more.
@@ -265,12 +262,12 @@ class ShellProtocol(Protocol):
         is called, as when it is silent for too long.
         """
         if not self._closing and not self.connection_ended and not self.withdrawn:
-            self._deadlines.set(_WHOLE, timeout_s)
+            self._deadlines.set(Step.WHOLE, timeout_s)
 
     def _deadline_passed(self, step: Step) -> None:
         if self._closing or self.withdrawn:
             self.abort()
-        elif step is _HANDSHAKE:
+        elif step is Step.HANDSHAKE:
             # There is no way yet to tell the peer anything.
             self.log.info(
                 "{event} {protocol} from {peer_ip}",
@@ -284,14 +281,14 @@ class ShellProtocol(Protocol):
 
     def _begin_handshake(self) -> None:
         if self.factory is not None:
-            self._deadlines.set(_HANDSHAKE, self.factory.handshake_timeout_s)
+            self._deadlines.set(Step.HANDSHAKE, self.factory.handshake_timeout_s)
 
     def withdraw(self) -> None:
         """The peer's login has ended: it is told so and goes, within a moment, whatever is under way."""
         if self.connection_ended or self.withdrawn:
             return
         self.withdrawn = True
-        self._deadlines.set(_WHOLE, _WITHDRAWN_S)
+        self._deadlines.set(Step.WHOLE, _WITHDRAWN_S)
         if not self._closing:
             self.in_turn(self.login_ended)
 
@@ -407,7 +404,7 @@ class ShellProtocol(Protocol):
     def handshakeCompleted(self) -> None:
         """TLS is established."""
         self.secure = True
-        self._deadlines.set(_HANDSHAKE, None)
+        self._deadlines.set(Step.HANDSHAKE, None)
         self.in_turn(self.secured)
 
     def readConnectionLost(self) -> None:
