@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from attrs import frozen
@@ -84,39 +84,48 @@ def _transcript_rows(path: Path) -> list[str]:
 
 
 def report() -> str:
-    """``docs/acceptance.rst``."""
+    """``docs/acceptance.rst``: first what tests show, then what they do not show yet."""
     by_row: dict[str, list[Mark]] = {}
     for mark in marks():
         by_row.setdefault(mark.row_id, []).append(mark)
     listed = rows()
-    shown = sum(row.row_id in by_row for row in listed)
+    shown = [row for row in listed if row.row_id in by_row]
     lines = [
-        "Acceptance list",
-        "===============",
+        "What it does",
+        "============",
         "",
         ".. Generated from the marks in the tests by docs/generate.py.",
+        "",
+        ".. contents::",
+        "   :local:",
+        "   :depth: 2",
         "",
         "Each row is a demand, when it counts as met, and the tests that show it. A test names its rows with",
         '``@acceptance("S047")``, a transcript with a first line ``# acceptance: S047``. A row with several',
         "clauses may be shown by several tests, and in part only.",
         "",
-        f"Rows with at least one test: {shown} of {len(listed)}.",
+        f"Rows with at least one test: {len(shown)} of {len(listed)}.",
     ]
-    section = ""
-    for row in listed:
-        if row.section != section:
-            section = row.section
-            lines += ["", section, "-" * len(section)]
-        lines += ["", f"**{row.row_id}** {_rst(row.demand)}"]
-        lines += [f"    Works when: {_rst(row.works_when)}", ""]
-        tests = by_row.get(row.row_id, [])
-        if tests:
-            lines.append("    Shown by:")
-            lines.append("")
-            lines += [f"    - ``{mark.path}``" + (f" ``{mark.test}``" if mark.test else "") for mark in tests]
-        else:
-            lines.append("    Not shown yet.")
+    for title, part in (
+        ("What works", shown),
+        ("What does not yet", [row for row in listed if row.row_id not in by_row]),
+    ):
+        lines += ["", title, "-" * len(title)]
+        section = ""
+        for row in part:
+            if row.section != section:
+                section = row.section
+                lines += ["", section, "~" * len(section)]
+            lines += _row_lines(row, by_row.get(row.row_id, []))
     return "\n".join(lines) + "\n"
+
+
+def _row_lines(row: Row, tests: Sequence[Mark]) -> list[str]:
+    lines = ["", f"**{row.row_id}** {_rst(row.demand)}", f"    Works when: {_rst(row.works_when)}"]
+    if tests:
+        lines += ["", "    Shown by:", ""]
+        lines += [f"    - ``{mark.path}``" + (f" ``{mark.test}``" if mark.test else "") for mark in tests]
+    return lines
 
 
 def _rst(text: str) -> str:
