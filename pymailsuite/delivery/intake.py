@@ -355,7 +355,10 @@ class IncomingMessage:
             accepted = departing.addCallback(self._finish, prefix, rulings, disposals)
         else:
             departure = Departure((Way(self._envelope.reverse_path, prefix),))
-            accepted = self._finish(departure, prefix, rulings, disposals)
+            try:
+                accepted = self._finish(departure, prefix, rulings, disposals)
+            except Exception:
+                accepted = fail()
         return accepted.addErrback(self._not_accepted)
 
     def _not_accepted(self, failure: Failure) -> Failure:
@@ -373,6 +376,9 @@ class IncomingMessage:
         disposals: Mapping[Address, Disposal],
     ) -> Deferred[QueueId]:
         finished: Deferred[StagedContent] = self._writer.finish()
+        if finished.called and isinstance(finished.result, StagedContent):
+            # As it is with all but long messages: a callback would cost more than to look.
+            return self._accept(finished.result, departure, prefix, rulings, disposals)
         return finished.addCallback(self._accept, departure, prefix, rulings, disposals)
 
     def _accept(

@@ -174,7 +174,8 @@ def _address(match: re.Match[str], bad_address: type[PeerError]) -> Address | No
     unquoted = False
     if dot_string is not None:
         local_part = dot_string
-        unquoted = dot_string[0] == "." or dot_string[-1] == "." or ".." in dot_string
+        if "." in dot_string:
+            unquoted = dot_string[0] == "." or dot_string[-1] == "." or ".." in dot_string
     elif quoted is not None:
         local_part = _ESCAPED.sub(r"\1", quoted[1:-1])
     else:
@@ -187,7 +188,7 @@ def _address(match: re.Match[str], bad_address: type[PeerError]) -> Address | No
         raise bad_address("Address too long")
     if domain.startswith("["):
         domain = _literal(domain, bad_address)
-    return Address(local_part, domain, unquoted) if unquoted else Address(local_part, domain)
+    return Address(local_part, domain, unquoted)
 
 
 def _literal(domain: str, bad_address: type[PeerError]) -> str:

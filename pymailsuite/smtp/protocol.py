@@ -190,7 +190,9 @@ class SmtpProtocol(PullingProtocol[Request]):
         """
         receiver = self._receiver
         session = self.session
-        turns = self._turns
+        left = self._turns.left
+        # Of what the peer says nothing more counts. Within a turn neither comes without an end of the conversation.
+        is_over = self.withdrawn or self._overdue
         self._pumping = True
         try:
             while True:
@@ -201,16 +203,15 @@ class SmtpProtocol(PullingProtocol[Request]):
                     request = self._perform(request)
                     continue
                 # Asked before each event, so each question is a look at a value, and calls are for the rare cases.
-                if self._waiting or session.ended or self._closing or self.connection_ended:
-                    break
-                if self.withdrawn or self._overdue:
+                if self._waiting or is_over or session.ended or self._closing or self.connection_ended:
                     break
                 many = self._output_paused or len(session.outgoing) >= _REPLIES_HELD
                 if many and self._must_wait_for_peer(session):
                     break
-                if turns.left <= 0 and len(receiver) and self.must_leave_turn():
+                if left <= 0 and len(receiver):
+                    self.leave_turn()
                     break
-                turns.left -= 1
+                left -= 1
                 event = receiver.next_event()
                 if event is None:
                     break
@@ -218,6 +219,7 @@ class SmtpProtocol(PullingProtocol[Request]):
                 request = self._act(session, event)
         finally:
             self._pumping = False
+            self._turns.left = left
         self._finish_turn(acted)
 
     def _must_wait_for_peer(self, session: SmtpSession) -> bool:

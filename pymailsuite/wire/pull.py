@@ -126,6 +126,10 @@ class PullingProtocol(ShellProtocol, Generic[R]):
         self.wait_for(later, nothing_more)
         return True
 
+    def leave_turn(self) -> None:
+        """The next command is for a later turn, in which the pump goes on."""
+        self.wait_for(self._turns.next(), nothing_more)
+
     def abandon(self) -> None:
         """The connection is gone: nobody waits any more."""
         if self._delay is not None and self._delay.active():

@@ -23,8 +23,8 @@ class Turns:
     def __init__(self, reactor: IReactorTime) -> None:
         self._reactor = reactor
         self.left = COMMANDS_IN_TURN
-        """Commands that may yet be answered in this turn; set anew as each begins. Whoever counts them down here, and
-        not by ``spend``, saves a call for each, and asks ``spend`` only where none is left."""
+        """Commands that may yet be answered in this turn; set anew as each begins. ``spend`` counts them down; whoever
+        does it himself saves a call for each."""
         self._later: Deferred[None] | None = None
         self._call: IDelayedCall | None = None
 
