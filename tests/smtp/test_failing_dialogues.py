@@ -14,20 +14,116 @@ from twisted.trial.unittest import SynchronousTestCase
 from pymailsuite.config.loader import settings_from
 from pymailsuite.config.sections.delivery import DeliverySettings
 from pymailsuite.config.sections.directory import DirectorySettings
+from pymailsuite.config.sections.forwarding import BounceTagSettings, ForwardingSettings
+from pymailsuite.config.sections.history import HistorySettings
 from pymailsuite.config.sections.smtp import SmtpSettings
+from pymailsuite.delivery.history import HistoryRecorder
 from pymailsuite.delivery.intake import MessageIntake
+from pymailsuite.delivery.onward import OnwardMail
 from pymailsuite.directory.resolver import RecipientResolver
+from pymailsuite.directory.return_paths import ReturnPathResolver, ReturnPaths
+from pymailsuite.directory.send_as import SenderRights
+from pymailsuite.dns.fake import FakeResolver
 from pymailsuite.policy.assembly import make_chain, policy_factories
+from pymailsuite.smtp.peer_names import PeerNames
+from pymailsuite.values import MAX_CHUNK, Address
 from tests.smtp.conversations import HOST, PASSWORD, USERS, Server, ShellConversation, settings_of
 from tests.smtp.policy_conversations import NOW_S, STRANGER, resolver_of
 from tests.support.cred import make_portal
 from tests.support.failures import failures
 from tests.support.interference import Call, Interference
 from tests.support.stores import fired, make_account, make_store
-from tests.support.transcripts import Transcript
+from tests.support.transcripts import Transcript, parse
 
 _REPLY = re.compile(rb"(?:([2-5]\d\d)-[^\r\n]*\r\n)*[2-5]\d\d [^\r\n]*\r\n")
+_ACCEPTED = "SELECT COUNT(*) FROM contents"
 _STAGED = "SELECT * FROM staged_contents"
+
+
+ALICE = Address("alice", "mail.example")
+TEAM = Address("team", "mail.example")
+
+_CHUNKS = "\\r\\n".join(["Subject: x", "", *["y" * 998] * (3 * MAX_CHUNK // 1000)])
+
+MORE = (
+    parse(
+        "long_texts",
+        f"""
+S: ...
+C: EHLO client.example
+S: ...
+S: 250 HELP
+C: MAIL FROM:<joe@client.example>
+C: RCPT TO:<alice@mail.example>
+C: DATA
+S: ...
+S: /354 .*/
+C: {_CHUNKS}
+C: .
+S: /250 .*/
+C: MAIL FROM:<joe@client.example>
+C: RCPT TO:<bob@mail.example>
+C: RCPT TO:<team@mail.example>
+C: DATA
+S: ...
+S: /354 .*/
+C: {_CHUNKS}
+C: .
+S: /250 .*/
+C: QUIT
+S: /221 .*/
+E:
+""",
+    ),
+    parse(
+        "sent_as_others",
+        """
+@service submission
+@tls on
+S: ...
+C: EHLO client.example
+S: ...
+S: 250 HELP
+C: AUTH PLAIN AGFsaWNlQG1haWwuZXhhbXBsZQBzZWNyZXQ=
+S: /235 .*/
+C: MAIL FROM:<team@mail.example>
+C: RCPT TO:<team@mail.example>
+C: RCPT TO:<bob@mail.example>
+C: DATA
+S: ...
+S: /354 .*/
+C: From: team@mail.example
+C: Sender: alice@mail.example
+C:
+C: text
+C: .
+S: /250 .*/
+C: MAIL FROM:<bob@mail.example>
+S: /553 .*/
+C: MAIL FROM:<alice@mail.example>
+C: RCPT TO:<joe@far.example>
+C: DATA
+S: ...
+S: /354 .*/
+C: From: bob@mail.example
+C:
+C: text
+C: .
+S: /550 .*/
+C: MAIL FROM:<alice@mail.example>
+C: RCPT TO:<joe@far.example>
+C: DATA
+S: ...
+S: /354 .*/
+C: text
+C: .
+S: /250 .*/
+C: QUIT
+S: /221 .*/
+E:
+""",
+    ),
+)
 
 
 class _Numbering:
@@ -54,12 +150,20 @@ class FailingConversation:
         self._store = make_store(self._clock)
         for user in USERS:
             make_account(self._store, user)
+        fired(self._store.directory.set_alias(TEAM, [ALICE, Address("joe", "far.example")]))
         more, settings = self._settings(transcript)
         self.server = server = Server(settings, clock=self._clock, **more)
         server.portal = make_portal({"alice@mail.example": PASSWORD}, self._store)
         server.factory._portal = interference.around(server.portal)
-        server.factory._resolver = RecipientResolver(DirectorySettings(), self._store.directory, self._clock)
-        server.factory._intake = intake = _Numbering(MessageIntake(self._store, DeliverySettings(), HOST, self._clock))
+        forwarding, tags = ForwardingSettings(), BounceTagSettings(domains=("mail.example",))
+        paths = ReturnPaths(forwarding, tags, self._store.secrets, self._clock, self._store.kept_paths)
+        directory = RecipientResolver(DirectorySettings(), self._store.directory, self._clock)
+        server.factory._resolver = resolver = ReturnPathResolver(directory, paths)
+        onward = OnwardMail(forwarding, tags, paths, resolver)
+        history = HistoryRecorder(HistorySettings(), self._store.history, self._clock)
+        server.factory._intake = intake = _Numbering(
+            MessageIntake(self._store, DeliverySettings(), HOST, self._clock, HOST, onward, history)
+        )
         self._ids = intake.ids
         interference.inside(self._store.database)
         self._connections: list[ShellConversation] = []
@@ -70,7 +174,9 @@ class FailingConversation:
     default_ip = "192.0.2.7"
 
     def _settings(self, transcript: Transcript) -> tuple[dict[str, Any], SmtpSettings]:
-        return {}, settings_of(transcript)
+        rights = SenderRights(DirectorySettings(), self._store.directory, self._store.send_as, self._clock)
+        dns = self._interference.around(FakeResolver(ptr={self.default_ip: ["client.example"]}))
+        return {"rights": rights, "peer_names": PeerNames(dns, 5.0, self._clock)}, settings_of(transcript)
 
     def _connect(self, secure: bool = False) -> None:
         self._connections.append(self.server.connect(self._ip, secure))
@@ -134,6 +240,11 @@ class FailingConversation:
         case.assertEqual(server.factory.connections, 0)
         case.assertEqual(server.portal.realm.logged_out, server.portal.realm.logged_in)
         case.assertEqual(self._rows(_STAGED), [])
+        # What was promised is there; what was refused is not, unless its refusal came too late.
+        promised = sum(said.count(b" Message accepted for delivery\r\n") for said in self._said)
+        ((stored,),) = self._rows(_ACCEPTED)
+        case.assertLessEqual(promised, stored)
+        case.assertTrue(promised == stored or self._interference.held is not None, (promised, stored))
         self._connect()
         greeting = self.output()
         if not greeting:
@@ -163,7 +274,15 @@ class FailingPolicies(FailingConversation):
         return {"policies": chain}, settings.smtp
 
 
-@failures("smtp", make=FailingConversation, undone=("login",))
+@failures(
+    "smtp",
+    make=FailingConversation,
+    more=MORE,
+    undone=("login",),
+    untold=("write stage chunk", "write drop staged chunks"),
+    # A message that is complete becomes mail, whether or not its sender hears of it.
+    goes_on=("read secrets", "read domain"),
+)
 class FailureTests(SynchronousTestCase):
     """A test for each dialogue."""
 
