@@ -22,7 +22,7 @@ from typing import Any, Final, TypeVar
 from attrs import evolve, field, frozen
 from twisted.cred.error import LoginFailed
 from twisted.cred.portal import Portal
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -155,10 +155,11 @@ class LoginThrottle:
     async def reserve(self, attempt: Attempt) -> Reservation:
         """Count the attempt as wrong until it is known better. TooManyFailedLogins: then nothing is counted."""
         settings = self._settings
-        totals = await self._counts.add(attempt.keys, settings.window)
         try:
+            totals = await self._counts.add(attempt.keys, settings.window)
             self._refuse_beyond(attempt, totals, 1)
-        except TooManyFailedLogins:
+        except (TooManyFailedLogins, CancelledError):
+            # Called off, it has been counted all the same, and nobody will look at the password.
             self._counts.take_back(attempt.keys)
             raise
         attacked = 0 < settings.slow_after < totals[attempt.anywhere] and attempt not in self._proved
@@ -264,6 +265,8 @@ class ThrottledPortal(Portal):
         except BaseException:
             if turn is not None:
                 self._turns.end(turn)
+            if reservation is not None:
+                throttle.unjudged(reservation)
             raise
         return await _though_left(self._ask(attempt, password, ask, reservation, turn))
 
