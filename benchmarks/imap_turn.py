@@ -17,6 +17,7 @@ import pstats
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from tests.imap.conversation import PASSWORD, USER, Client, Server
 from tests.imap.conversation import message as small_message
@@ -148,21 +149,26 @@ def _pop3_tasks() -> dict[str, Task]:
     world = World(*map(_letter, range(1, MESSAGES + 1)))
     user, password = f"USER {ALICE}", f"PASS {PASSWORDS[ALICE]}"
 
+    def say(conversation: Any, *lines: str) -> Any:
+        conversation.protocol.dataReceived(b"".join(line.encode("ascii") + b"\r\n" for line in lines))
+        return conversation.output()
+
     def log_in() -> None:
         for _ in range(5):
-            assert world.connect().say(user, password, "STAT", "QUIT").count(b"+OK") == 5
+            assert say(world.connect(), user, password, "STAT", "QUIT").count(b"+OK") == 5
 
     def retrieve() -> None:
         conversation = world.connect()
-        conversation.say(user, password)
+        say(conversation, user, password)
         for number in range(1, 501):
-            conversation.say(f"RETR {number}")
-        conversation.say("QUIT")
+            say(conversation, f"RETR {number}")
+        say(conversation, "QUIT")
 
     def listing() -> None:
         conversation = world.connect()
-        conversation.say(user, password)
-        conversation.say("LIST", "UIDL", "QUIT")
+        say(conversation, user, password)
+        say(conversation, "LIST", "UIDL", "QUIT")
+        world.clock.advance(0)  # a long reply ends a turn
 
     return {"pop3.login": log_in, "pop3.retr": retrieve, "pop3.list": listing}
 

@@ -47,6 +47,9 @@ class Column(enum.Enum):
     INTERNAL_DATE = "internal_date"  # float, POSIX seconds (UTC)
     SAVE_DATE = "save_date"  # float, POSIX seconds (UTC)
     SIZE = "size"  # int, octets, prefix included
+    MARKED_SIZE = (
+        "marked_size"  # int: SIZE; -1 - SIZE where EXTRA_OCTETS is not 0, so that hardly any needs that column
+    )
     EXTRA_OCTETS = "extra_octets"  # int | None: octets that CRLF at the end of every line adds; None: nobody counted
     CONTENT_ID = "content_id"  # int: equal for copies; with PREFIX the identity of the octets
     PREFIX = "prefix"  # bytes: header lines of this copy alone, before the shared octets

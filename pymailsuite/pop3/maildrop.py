@@ -24,7 +24,7 @@ _RENEWALS: Final = 3
 """How often a lease is renewed within its time: twice it may fail before another session can take the maildrop."""
 
 
-_COLUMNS: Final = (Column.UID, Column.SIZE, Column.EXTRA_OCTETS)
+_COLUMNS: Final = (Column.UID, Column.MARKED_SIZE)
 
 
 class Maildrop:
@@ -60,14 +60,25 @@ class Maildrop:
             raise
         try:
             mailbox: Mailbox = await self._mail.mailbox(name)
-            uids, sizes, extra = await self._mail.read_messages(mailbox.mailbox_id, ALL_UIDS, _COLUMNS, _columns)
+            listing = await self._list(mailbox)
         except BaseException:
             # Whatever ended this, cancellation too: nobody would give the lock back later.
             self.abandon()
             raise
         self._mailbox_id = mailbox.mailbox_id
-        self.listing = Listing(mailbox.uid_validity, uids, sizes, extra)
+        self.listing = listing
         self._read_ahead = ReadAhead(self._mail, mailbox.mailbox_id, self.listing, read_ahead)
+
+    async def _list(self, mailbox: Mailbox) -> Listing:
+        uids, sizes = await self._mail.read_messages(mailbox.mailbox_id, ALL_UIDS, _COLUMNS, _columns)
+        if not sizes or min(sizes) >= 0:
+            return Listing(mailbox.uid_validity, uids, sizes)
+        marked = {index: uids[index] for index, size in enumerate(sizes) if size < 0}
+        extra: dict[int, int | None] = await self._mail.read_messages(
+            mailbox.mailbox_id, UidSet.of(marked.values()), (Column.UID, Column.EXTRA_OCTETS), dict
+        )
+        sizes = tuple(size if size >= 0 else -1 - size for size in sizes)
+        return Listing(mailbox.uid_validity, uids, sizes, {index: extra.get(uid) for index, uid in marked.items()})
 
     async def _lock(self) -> None:
         asked_at = self._clock.seconds()
@@ -147,11 +158,9 @@ class Maildrop:
             )
 
 
-def _columns(rows: Sequence[MessageRow]) -> tuple[tuple[int, ...], tuple[int, ...], dict[int, int | None]]:
-    uids, sizes, extras = zip(*rows, strict=True) if rows else ((), (), ())
-    if extras.count(0) == len(extras):
-        return uids, sizes, {}
-    return uids, sizes, {index: extra for index, extra in enumerate(extras) if extra != 0}
+def _columns(rows: Sequence[MessageRow]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    uids, sizes = zip(*rows, strict=True) if rows else ((), ())
+    return uids, sizes
 
 
 async def open_maildrop(

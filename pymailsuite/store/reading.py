@@ -30,6 +30,7 @@ _EXPRESSIONS = {
     Column.INTERNAL_DATE: "m.internal_date",
     Column.SAVE_DATE: "m.save_date",
     Column.SIZE: "m.size",
+    Column.MARKED_SIZE: "CASE m.extra_octets WHEN 0 THEN m.size ELSE -1 - m.size END",
     Column.EXTRA_OCTETS: "m.extra_octets",
     Column.CONTENT_ID: "m.content_id",
     Column.PREFIX: "m.prefix",

@@ -206,6 +206,18 @@ def test_uid_fetch_gives_the_uid_and_changedsince_the_modseq() -> None:
     assert fetched("(MODSEQ FLAGS)", message, condstore=True) == b"* 1 FETCH (MODSEQ (9) FLAGS ())\r\n"
 
 
+def test_a_plan_is_made_once_for_the_items_of_a_fetch() -> None:
+    def plan(text: str, *, uid: bool = False) -> Any:
+        return compile_fetch(items_of(text), uid=uid, condstore=False)
+
+    assert plan("(FLAGS BODY.PEEK[])") is plan("(FLAGS BODY.PEEK[])")
+    assert plan("(FLAGS BODY.PEEK[])") is not plan("(FLAGS BODY.PEEK[])", uid=True)
+    assert plan("BODY[1]") is not plan("BODY.PEEK[1]")
+    # What may be of any length is not held.
+    fields = "BODY.PEEK[HEADER.FIELDS (FROM TO)]"
+    assert plan(fields) is not plan(fields)
+
+
 def test_no_rows_are_no_responses() -> None:
     assert fetched("FLAGS") == b""
 
