@@ -81,6 +81,10 @@ class Dialogue:
 
 
 class FailureTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        # What nobody waited for and failed is told of only when it is collected.
+        self.addCleanup(gc.collect)
+
     def check_nothing_is_left(self, dialogue: Dialogue) -> None:
         self.assertEqual(dict(dialogue.factory.tally.here), {})
         dialogue.connect()
@@ -88,7 +92,6 @@ class FailureTests(SynchronousTestCase):
         dialogue.leave()
         dialogue.factory.doStop()
         self.assertEqual(dialogue.clock.getDelayedCalls(), [])
-        gc.collect()
 
     def test_without_failures_each_is_answered(self) -> None:
         dialogue = Dialogue(Interference())
