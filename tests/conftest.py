@@ -64,7 +64,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
     if not config.stash.get(_URL, ""):
         return
-    kept = [item for item in items if not isinstance(item, pytest.Function) or _makes_stores(item.module.__name__)]
+    kept = [
+        item
+        for item in items
+        if item.get_closest_marker("sqlite") is None
+        and (not isinstance(item, pytest.Function) or _makes_stores(item.module.__name__))
+    ]
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = kept
 

@@ -3,6 +3,7 @@ passwords."""
 
 from __future__ import annotations
 
+import pytest
 from twisted.cred.credentials import UsernamePassword
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
@@ -20,6 +21,8 @@ from tests.support.cred import make_portal
 from tests.support.failures import Defect
 from tests.support.interference import Interference, calls_of, failing, held, held_and_done
 from tests.support.stores import make_account, make_store
+
+pytestmark = pytest.mark.sqlite
 
 ANN = "ann@mail.example"
 HERE, ELSEWHERE = "192.0.2.66", "198.51.100.1"

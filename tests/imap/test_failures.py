@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
 from twisted.internet.defer import Deferred, fail
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -16,6 +17,8 @@ from tests.support.failures import Defect, failures
 from tests.support.interference import Call, Interference, failing, held
 from tests.support.stores import append, fired
 from tests.support.transcripts import Transcript, parse
+
+pytestmark = pytest.mark.sqlite
 
 _LITERAL = re.compile(rb"\{(\d+)\}\r\n\Z")
 _TAGGED = re.compile(rb"([^\s*+]+) (?:OK|NO|BAD) ")

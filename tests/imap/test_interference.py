@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
 from pymailsuite.errors import StorageFull, StoreUnavailable
 from tests.imap.conversation import PASSWORD, USER, Server, message
 from tests.support.interference import Interference, calls_of, failing, held
+
+pytestmark = pytest.mark.sqlite
 
 COMMANDS = (
     f"LOGIN {USER} {PASSWORD}",

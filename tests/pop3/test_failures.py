@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.pop3.support import ShellConversation, world_of
 from tests.support.failures import failures
 from tests.support.interference import Call, Interference
 from tests.support.transcripts import Transcript
+
+pytestmark = pytest.mark.sqlite
 
 _REPLY = re.compile(rb"(?:\+OK|-ERR|\+ )[^\r\n]*\r\n(?:(?!\+OK|-ERR|\+ )(?:(?!\.\r\n)[^\n]*\n)*\.\r\n)?")
 

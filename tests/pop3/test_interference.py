@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -11,6 +12,8 @@ from pymailsuite.errors import StorageFull, StoreUnavailable
 from pymailsuite.values import MAX_CHUNK
 from tests.pop3.support import World
 from tests.support.interference import Interference, calls_of, failing, held
+
+pytestmark = pytest.mark.sqlite
 
 SHORT = b"Subject: short\r\n\r\nFirst\r\n.second\r\n"
 LONG = b"Subject: long\r\n\r\n" + b"x" * 78 + b"\r\n"

@@ -6,6 +6,7 @@ import gc
 import random
 from email import message_from_bytes
 
+import pytest
 from twisted.logger import LogLevel
 
 from pymailsuite.errors import DnsFailure, StorageFull, StoreUnavailable
@@ -14,6 +15,8 @@ from tests.queue.test_runner import BOB, CARL, QueueTestCase
 from tests.support.failures import TRIED, Defect
 from tests.support.interference import Act, Call, Interference, calls_of, failing, held, held_and_done
 from tests.support.logs import captured_logs
+
+pytestmark = pytest.mark.sqlite
 
 DAN = Address("dan", "b.example")
 LONG = b"Subject: long\r\n\r\n" + b"a line of it\r\n" * (MAX_CHUNK // 14 + 1)

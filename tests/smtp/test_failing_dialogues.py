@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import pytest
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -34,6 +35,8 @@ from tests.support.failures import failures
 from tests.support.interference import Call, Interference
 from tests.support.stores import fired, make_account, make_store
 from tests.support.transcripts import Transcript, parse
+
+pytestmark = pytest.mark.sqlite
 
 _REPLY = re.compile(rb"(?:([2-5]\d\d)-[^\r\n]*\r\n)*[2-5]\d\d [^\r\n]*\r\n")
 _ACCEPTED = "SELECT COUNT(*) FROM contents"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 
+import pytest
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
@@ -22,6 +23,8 @@ from tests.support.failures import Defect
 from tests.support.interference import Interference, calls_of, failing, held
 from tests.support.stores import make_account, make_store
 from tests.web.support import OFFERS, outlook_request
+
+pytestmark = pytest.mark.sqlite
 
 _POSTED = outlook_request("ann@example.com")
 REQUESTS = (
