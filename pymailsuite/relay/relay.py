@@ -253,8 +253,9 @@ class Relay:
                 self._pool.release(connection)
             if finished is None:
                 return True
-            attempt.note_unfit(destination, finished.unfit)
-            unfit |= finished.unfit
+            if finished.unfit:
+                attempt.note_unfit(destination, finished.unfit)
+                unfit |= finished.unfit
             attempt.settle({one: verdict for one, verdict in finished.verdicts.items() if one not in unfit})
             if finished.problem is None:
                 continue

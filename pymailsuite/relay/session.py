@@ -37,7 +37,7 @@ from pymailsuite.values import Address
 _DATA: Final = b"DATA\r\n"
 
 
-class Wait(enum.Enum):
+class Wait(enum.StrEnum):
     """What the session waits for; the shell knows how long."""
 
     GREETING = "greeting"
@@ -358,7 +358,7 @@ class ClientSession:
         if limit.isdigit() and 0 < int(limit) < envelope.size:
             text = f"message of {envelope.size} octets, server takes {limit}"
             return Unfit(Verdict(RecipientState.FAILED, "5.3.4", text))
-        if _needs_utf8(envelope) and "SMTPUTF8" not in self._extensions:
+        if "SMTPUTF8" not in self._extensions and _needs_utf8(envelope):
             # RFC 6531 §3.2: who wrote it in UTF-8 asked for it to go so; it is not written again.
             return self._lacks("SMTPUTF8", "6.7")
         if envelope.eight_bit and "8BITMIME" not in self._extensions:

@@ -127,12 +127,15 @@ class ReplyReader:
     def _next_line(self) -> bytes | None:
         unread = self._unread
         end = unread.find(b"\n", self._searched)
-        if max(end, len(unread) if end < 0 else 0) > self._max_line + 1:
+        size = len(unread) if end < 0 else end
+        if size > self._max_line + 1:
             raise BadReply("Line of a reply too long")
         if end < 0:
-            self._searched = len(unread)
+            self._searched = size
             return None
-        line = bytes(unread[:end]).rstrip(b"\r")
+        line = bytes(unread[: end - 1] if unread[end - 1 : end] == b"\r" else unread[:end])
+        if line[-1:] == b"\r":
+            line = line.rstrip(b"\r")
         del unread[: end + 1]
         self._searched = 0
         return line
