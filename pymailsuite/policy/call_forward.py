@@ -11,6 +11,8 @@ from typing import Final
 
 from twisted.internet.defer import Deferred, TimeoutError, succeed
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from pymailsuite.config.sections.call_forward import CallForwardSettings
 from pymailsuite.dns.names import comparable_domain
@@ -27,6 +29,8 @@ from pymailsuite.interfaces.policy import (
 )
 from pymailsuite.policy.base import NO_OPINION, Policy
 from pymailsuite.values import Address
+
+log = Logger()
 
 _SETTLED: Final = (Effect.ACCEPT, Effect.REJECT, Effect.TEMPFAIL)
 _NO_ANSWER: Final = ProbeAnswer(Probed.UNKNOWN, "no answer in time")
@@ -99,7 +103,7 @@ class CallForwardPolicy(Policy):
         return len(self._asked) >= self._settings.concurrency or of_domain >= self._settings.domain_concurrency
 
     def _answered(self, answer: object, sender: _Sender) -> None:
-        waiting = self._asked.pop(sender)
+        waiting = [each for each in self._asked.pop(sender) if not each.called]
         if isinstance(answer, ProbeAnswer):
             life_s = {
                 Probed.TAKEN: self._settings.known_life,
@@ -107,9 +111,11 @@ class CallForwardPolicy(Policy):
                 Probed.UNKNOWN: self._settings.unknown_life,
             }[answer.result]
             self._known.put(sender, answer, self._clock.seconds() + life_s)
+        elif isinstance(answer, Failure) and not waiting:
+            # Nobody is left to tell of it.
+            log.failure("{event} {domain}", answer, event="policy.probe_failed", domain=sender[0])
         for each in waiting:
-            if not each.called:
-                each.callback(answer)  # type: ignore[arg-type]
+            each.callback(answer)  # type: ignore[arg-type]
 
 
 class _Known:

@@ -136,6 +136,13 @@ class CallForwardPolicyTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(second).action, Action.REJECT)
         self.assertEqual(self.probe.asked, [SAM])
 
+    def test_what_breaks_when_nobody_waits_any_more_is_in_the_log(self) -> None:
+        answer: Deferred[ProbeAnswer] = Deferred()
+        self.probe.answers.append(answer)
+        self.asked().addErrback(lambda failure: None).cancel()
+        answer.errback(KeyError("x"))
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+
     def test_there_is_a_limit_to_questions_and_to_time(self) -> None:
         self.policy = self.make(concurrency=1)
         self.probe.answers.append(Deferred())
