@@ -114,6 +114,7 @@ def _imap_tasks(imap: _Imap) -> dict[str, Task]:
         "fetch.single.uid": lambda: imap.each(*[f"UID FETCH {number} BODY[]" for number in range(1, 500)]),
         "fetch.single.envelope": lambda: imap.each(*[f"FETCH {n} (FLAGS ENVELOPE)" for n in range(1, 500)]),
         "search.unseen": lambda: imap.each(*["UID SEARCH UNSEEN"] * 20),
+        "search.many": lambda: imap.each(*["UID SEARCH ALL"] * 5),
         "search.body": lambda: imap.say("UID SEARCH BODY nowhere"),
         "search.subject": lambda: imap.say("UID SEARCH SUBJECT 77"),
         "search.from": lambda: imap.say("UID SEARCH FROM bob"),

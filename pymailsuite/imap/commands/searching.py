@@ -121,9 +121,11 @@ def _reply(view: View, command: values.Search, uids: Sequence[int], with_modseq:
     numbers: list[int] = []
     modseqs: list[int] = []
     number_of: Callable[[int], int] = view.number_of
-    if len(uids) > _MOST_SAID_AT_ONCE // 10 and len(view) <= _MOST_AT_ONCE:
+    # By UID nobody is told a number, and most clients search so.
+    numbered = 0 if command.uid and not with_modseq else len(uids)
+    if numbered > _MOST_SAID_AT_ONCE // 10 and len(view) <= _MOST_AT_ONCE:
         number_of = dict(zip(view.uids, count(1), strict=False)).__getitem__
-    for start in range(0, len(uids), _MOST_SAID_AT_ONCE):
+    for start in range(0, numbered, _MOST_SAID_AT_ONCE):
         some = list(map(number_of, uids[start : start + _MOST_SAID_AT_ONCE]))
         if with_modseq:
             modseqs += [view.modseqs[number - 1] for number in some]
