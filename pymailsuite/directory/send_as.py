@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from functools import lru_cache
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -124,6 +125,8 @@ def _is_delivered_to(route: Route, own: _Key) -> bool:
     return not targets or key_of(route.address) in map(key_of, targets)
 
 
+# Asked twice for each message of a user.
+@lru_cache(maxsize=4096)
 def _own_key(login_name: str) -> _Key:
     local_part, _, domain = login_name.rpartition("@")
     return key_of(Address(local_part, domain))
