@@ -11,6 +11,7 @@ import os
 import pwd
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -27,6 +28,7 @@ from pymailsuite.store.migrate import schema_steps
 from pymailsuite.store.moving.session import StoreSession, schema_version_txn
 
 _STORE_FILES: Final = ("store.sqlite", "store.sqlite-wal", "store.sqlite-shm", "store.sqlite-turn")
+_LOOK_AGAIN_S: Final = 0.5
 
 
 def faults_of_start(settings: Settings, user: tuple[int, int] | None) -> list[str]:
@@ -35,15 +37,18 @@ def faults_of_start(settings: Settings, user: tuple[int, int] | None) -> list[st
     return list(dict.fromkeys(found))
 
 
-def faults_of_store(settings: Settings, user: tuple[int, int] | None) -> list[str]:
-    """Of these, what that user may not do with files and folders, and what is wrong with the store."""
+def faults_of_store(settings: Settings, user: tuple[int, int] | None, patience_s: float = 0.0) -> list[str]:
+    """Of these, what that user may not do with files and folders, and what is wrong with the store.
+
+    A database that is away has ``patience_s`` seconds to come back.
+    """
     try:
         # Whatever has to be loaded is loaded now: the user need not be able to read our Python.
         schema_steps()
         engine = open_engine(store_url(settings), settings.store)
     except ConfigError as error:
         return [error.public]
-    return as_user(user, lambda: list(_store_faults(settings, engine)))
+    return as_user(user, lambda: list(_store_faults(settings, engine, patience_s)))
 
 
 def warnings_of(settings: Settings, path: Path) -> list[str]:
@@ -68,7 +73,7 @@ def _parts_faults(settings: Settings) -> Iterator[str]:
             yield error.public
 
 
-def _store_faults(settings: Settings, engine: Engine) -> Iterator[str]:
+def _store_faults(settings: Settings, engine: Engine, patience_s: float) -> Iterator[str]:
     for key, path in (("certificate", settings.tls.certificate), ("private_key", settings.tls.private_key)):
         if path is not None and path.exists() and not os.access(path, os.R_OK):
             yield f"tls.{key}: {path} cannot be read by {_name(os.geteuid())}, whom the server runs as"
@@ -88,16 +93,32 @@ def _store_faults(settings: Settings, engine: Engine) -> Iterator[str]:
         if not (folder / _STORE_FILES[0]).exists():
             return
     name = without_password(settings.store.url) or str(folder / _STORE_FILES[0])
+    deadline = time.monotonic() + patience_s
+    try:
+        while (fault := _look_at(engine, settings)) and time.monotonic() < deadline:
+            time.sleep(_LOOK_AGAIN_S)
+    except ConfigError as error:
+        fault = error.public
+    if fault:
+        yield f"the store {name}: {fault}"
+
+
+def _look_at(engine: Engine, settings: Settings) -> str:
+    """What is wrong with the store now and may not be later; empty if nothing is, or there is none yet. ConfigError
+    for what lasts: it is not a store for this release."""
     try:
         with closing(StoreSession(engine, settings.store, writable=False)) as session:
             if "schema_version" in session.table_names():
                 session.read("look at the schema", schema_version_txn, once=True)
+    except ConfigError:
+        raise
     except MailError as error:
-        yield f"the store {name}: {error}"
+        return str(error)
     except Exception as error:
         if engine.trouble(error) is None:
             raise
-        yield f"the store {name}: {' '.join(str(error).split())}"
+        return " ".join(str(error).split())
+    return ""
 
 
 def _folder_fault(folder: Path) -> str:

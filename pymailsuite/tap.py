@@ -148,7 +148,8 @@ def _refuse_if_faulty(settings: Settings, owner: tuple[int, int] | None) -> None
             make_folder(settings.server.data_dir, owner)
     except ConfigError as error:
         raise StartRefused(f"pymailsuite: {error.public}") from None
-    faults = faults_of_store(settings, owner)
+    # A database of its own may be starting as we do; a file is there or not.
+    faults = faults_of_store(settings, owner, settings.store.away_limit if settings.store.url else 0.0)
     if faults:
         raise StartRefused("\n".join(f"pymailsuite: {fault}" for fault in faults))
 

@@ -8,14 +8,16 @@ import pwd
 import sqlite3
 import unittest
 from pathlib import Path
+from unittest import mock
 
 from pymailsuite.config.loader import load_settings
 from pymailsuite.opening import enter_data_folder, server_user
 from pymailsuite.process import as_user
-from pymailsuite.start_check import faults_of_start, warnings_of
+from pymailsuite.start_check import faults_of_start, faults_of_store, warnings_of
 from pymailsuite.tls import CertificateFiles, make_self_signed
 from tests.service.test_twistd import ProcessCase
 from tests.support import commands
+from tests.support.patience import PATIENCE_S
 
 
 def nobody() -> tuple[int, int]:
@@ -78,6 +80,19 @@ class StartCheckTests(StartCheckCase):
         locked.close()
         store.write_bytes(b"no database" * 1000)
         self.assertEqual(self.faults(), [f"the store {store}: file is not a database"])
+
+    def test_a_database_that_is_away_has_time_to_come_back(self) -> None:
+        self.configure('[store]\nurl = "postgresql://nobody@/mail?host=/nonexistent"\n')
+        settings = load_settings(self.config_file)
+        (fault,) = faults_of_store(settings, None)
+        self.assertIn("/nonexistent", fault)
+        (self.folder / "data").mkdir()
+        faults = iter(["away", "away", ""])
+        with (
+            mock.patch("pymailsuite.start_check._look_at", lambda *_: next(faults)),
+            mock.patch("pymailsuite.start_check._LOOK_AGAIN_S", 0.0),
+        ):
+            self.assertEqual(faults_of_store(settings, None, PATIENCE_S), [])
 
     def test_a_data_folder_that_is_a_file(self) -> None:
         (self.folder / "data").write_text("")
