@@ -57,8 +57,9 @@ class Transaction:
             # Most often there is one such column, and this is done for every message that is fetched.
             if octets := row[first]:
                 most_octets -= len(octets)
-            if others:
-                most_octets -= sum(len(row[place] or b"") for place in others)
+            for place in others:
+                if octets := row[place]:
+                    most_octets -= len(octets)
             if most_octets <= 0:
                 break
             rows.append(row)

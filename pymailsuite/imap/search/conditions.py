@@ -113,10 +113,10 @@ class SearchBatch(Batch):
         """The bodies of the Subject fields, as they stand and in lower case."""
         return [None if body is None else (body, body.lower()) for _, body in self._dates_and_subjects]
 
-    def lower_octets(self, place: int) -> bytes:
-        """All octets of one message in lower case; of the message that was asked for last they are kept."""
+    def lower_octets(self, place: int, octets: bytes) -> bytes:
+        """All ``octets`` of one message in lower case; of the message that was asked for last they are kept."""
         if self._lower[0] != place:
-            self._lower = place, self[Column.OCTETS][place].lower()
+            self._lower = place, octets.lower()
         return self._lower[1]
 
     def text(self, place: int) -> MessageText:
@@ -527,13 +527,21 @@ class TextCondition(Condition):
         """True if the header decides it already."""
         return self.with_header and self.needle.found_in_folded(batch.text(place).header)
 
+    def _may_hold(self, batch: SearchBatch, places: Sequence[int]) -> Sequence[int]:
+        """Those that cannot be told from afar not to match, as most can: nothing to decode, and not this text."""
+        raw = self._raw
+        if raw is None:
+            return places
+        octets_of, parts_of = batch[Column.OCTETS], batch[Column.PARTS]
+        return [
+            place
+            for place in places
+            if not (octets := octets_of[place]).isascii()
+            or raw in batch.lower_octets(place, octets)
+            or not (b"=?" not in octets and _PLAIN_PARTS(parts_of[place]))
+        ]
+
     def _holds(self, batch: SearchBatch, place: int) -> bool:
-        # Most messages can be told from afar not to match: nothing to decode, and not this text.
-        octets: bytes = batch[Column.OCTETS][place]
-        if self._raw is not None and octets.isascii():
-            is_absent = self._raw not in batch.lower_octets(place)
-            if is_absent and b"=?" not in octets and _PLAIN_PARTS(batch[Column.PARTS][place]):
-                return False
         text = batch.text(place)
         if self.found_in_header(batch, place):
             return True
@@ -542,7 +550,7 @@ class TextCondition(Condition):
         return self.with_header and any(map(self.needle.found_in_folded, text.part_fields))
 
     def pick(self, batch: SearchBatch, places: Sequence[int]) -> Sequence[int]:
-        return [place for place in places if self._holds(batch, place)]
+        return [place for place in self._may_hold(batch, places) if self._holds(batch, place)]
 
     def decide(self, batch: SearchBatch, answers: Mapping[Condition, bool]) -> Steps[bool | None]:
         yield
