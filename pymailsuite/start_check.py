@@ -33,8 +33,10 @@ _LOOK_AGAIN_S: Final = 0.5
 
 def faults_of_start(settings: Settings, user: tuple[int, int] | None) -> list[str]:
     """A line for each thing that would keep a server with these settings from starting as this user."""
-    found = as_user(None, lambda: list(_parts_faults(settings))) + faults_of_store(settings, user)
-    return list(dict.fromkeys(found))
+    found = as_user(None, lambda: list(_parts_faults(settings)))
+    # A start reads these before it becomes the user, but a renewed certificate is read as that user.
+    found += as_user(user, lambda: list(_tls_faults(settings)))
+    return list(dict.fromkeys(found + faults_of_store(settings, user)))
 
 
 def faults_of_store(settings: Settings, user: tuple[int, int] | None, patience_s: float = 0.0) -> list[str]:
@@ -73,10 +75,13 @@ def _parts_faults(settings: Settings) -> Iterator[str]:
             yield error.public
 
 
-def _store_faults(settings: Settings, engine: Engine, patience_s: float) -> Iterator[str]:
+def _tls_faults(settings: Settings) -> Iterator[str]:
     for key, path in (("certificate", settings.tls.certificate), ("private_key", settings.tls.private_key)):
         if path is not None and path.exists() and not os.access(path, os.R_OK):
             yield f"tls.{key}: {path} cannot be read by {_name(os.geteuid())}, whom the server runs as"
+
+
+def _store_faults(settings: Settings, engine: Engine, patience_s: float) -> Iterator[str]:
     folder = settings.server.data_dir
     fault = _folder_fault(folder)
     if fault:

@@ -141,6 +141,8 @@ class UserTests(StartCheckCase):
             self.faults(nobody()),
             [f"tls.private_key: {files.private_key} cannot be read by nobody, whom the server runs as"],
         )
+        # A start reads the key before it becomes the user.
+        self.assertEqual(faults_of_store(load_settings(self.config_file), nobody()), [])
         self.assertEqual(self.faults(), [])
 
     def test_a_store_that_is_root_s(self) -> None:
