@@ -18,18 +18,16 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from pymailsuite.config.sections.forwarding import BounceTagSettings, ForwardingSettings
+from pymailsuite.delivery.incoming import Resolved
 from pymailsuite.directory.return_paths import ReturnPaths
 from pymailsuite.dns.names import comparable_address, comparable_domain
 from pymailsuite.errors import MailError
-from pymailsuite.interfaces import IRecipientResolver, LocalRecipient, RemoteRecipient
+from pymailsuite.interfaces import IRecipientResolver, RemoteRecipient
 from pymailsuite.interfaces.onward import Departure, IOnwardMail, IOnwardMessage, ISealer, ISealingMessage
 from pymailsuite.interfaces.policy import IMessageTap
 from pymailsuite.interfaces.queue import Way
 from pymailsuite.policy.deciding import is_listed
 from pymailsuite.values import Address, Envelope, Peer
-
-Resolved = Sequence[tuple[Address, Sequence[LocalRecipient | RemoteRecipient]]]
-"""Recipients as RCPT gave them, each with what it resolved to."""
 
 log = Logger()
 

@@ -14,7 +14,8 @@ from attrs import define, field, frozen
 from twisted.internet.defer import Deferred, fail
 from zope.interface import implementer
 
-from pymailsuite.delivery.intake import IncomingMessage, MessageIntake
+from pymailsuite.delivery.incoming import IncomingMessage
+from pymailsuite.delivery.intake import MessageIntake
 from pymailsuite.errors import MailError, TemporaryFailure
 from pymailsuite.interfaces import IContentWriter, IRecipientResolver, RemoteRecipient, StagedContent
 from pymailsuite.interfaces.intake import Recipients, account_of, overrides_of
@@ -179,7 +180,7 @@ async def rehearse(
     await rehearsal.ask(Stage.DATA)
     taps = chain.taps(rehearsal.transaction(Stage.DATA))
     envelope = Envelope(reverse_path, tuple(recipients))
-    incoming = IncomingMessage(intake, _Nowhere(), envelope, (), peer, tuple(taps.values()))
+    incoming = IncomingMessage(intake.rules, intake, _Nowhere(), envelope, (), peer, tuple(taps.values()))
     for chunk in chunks:
         incoming.write(chunk)
     await rehearsal.ask(Stage.MESSAGE, message=incoming.received(taps))

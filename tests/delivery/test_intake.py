@@ -11,7 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from pymailsuite.config.sections.delivery import DeliverySettings
-from pymailsuite.delivery.intake import HeaderTooLong, MessageIntake, NoAuthor, TooManyHops, route_of
+from pymailsuite.delivery.incoming import HeaderTooLong, NoAuthor, TooManyHops
+from pymailsuite.delivery.intake import MessageIntake, route_of
 from pymailsuite.errors import NoSuchAccount
 from pymailsuite.interfaces import Column, IIncomingMessage, IMessageIntake, LocalRecipient, RemoteRecipient
 from pymailsuite.values import ALL_UIDS, MAX_CHUNK, AccountId, Address, BodyType, Envelope, Peer, QueueId
@@ -202,7 +203,8 @@ class LoopTests(IntakeTestCase):
         octets = b"".join(line + b"\r\n" for line in [b"A: b", *lines]) + b"\r\nReceived: body\r\n"
         hops = sum(line.lower().startswith(b"received:") for line in lines)
         for limit in (hops, hops - 1):
-            self.intake.max_received = limit
+            settings = DeliverySettings(max_received=limit)
+            self.intake = MessageIntake(self.store, settings, "mx.example.org", self.clock)
             message = self.open(self.local("ann", self.ann))
             for position in range(0, len(octets), size):
                 message.write(octets[position : position + size])

@@ -14,7 +14,8 @@ from pymailsuite.config.sections.delivery import DeliverySettings
 from pymailsuite.config.sections.directory import DirectorySettings
 from pymailsuite.config.sections.dkim import DkimSignSettings
 from pymailsuite.config.sections.forwarding import BounceTagSettings, ForwardingSettings
-from pymailsuite.delivery.intake import MessageIntake, SentOnBefore
+from pymailsuite.delivery.incoming import SentOnBefore
+from pymailsuite.delivery.intake import MessageIntake
 from pymailsuite.delivery.onward import OnwardMail, mark_of
 from pymailsuite.directory import RecipientResolver
 from pymailsuite.directory.return_paths import ReturnPathResolver, ReturnPaths

@@ -1,0 +1,326 @@
+"""A message whose octets are coming in, through whatever door.
+
+They go straight on into the store's content writer, our Received field in front. The header alone is held back until it
+is complete: what a user's message lacks is added, what claims to be ours is taken out, and hops are counted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Final, Protocol
+
+from attrs import frozen
+from twisted.internet.defer import Deferred, fail
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from pymailsuite.config.sections.delivery import DeliverySettings
+from pymailsuite.errors import Refusal
+from pymailsuite.interfaces import IContentWriter, IIncomingMessage, LocalRecipient, RemoteRecipient
+from pymailsuite.interfaces.intake import NO_DISPOSALS
+from pymailsuite.interfaces.onward import IOnwardMessage
+from pymailsuite.interfaces.policy import Disposal, IMessageTap, ReceivedMessage, Ruling
+from pymailsuite.message.authentication_results import remove_own_fields
+from pymailsuite.message.completion import completed, lacks_from
+from pymailsuite.message.trace import count_received, received_field
+from pymailsuite.values import Address, Envelope, Peer, QueueId, queue_id_of
+
+log = Logger()
+
+Resolved = Sequence[tuple[Address, Sequence[LocalRecipient | RemoteRecipient]]]
+"""Recipients as RCPT gave them, each with what it resolved to."""
+
+
+class TooManyHops(Refusal):
+    """The message has been through so many hosts that it must be going in circles. Source: RFC 5321 §6.3."""
+
+    smtp_code = 554
+    enhanced_code = "5.4.6"
+    text = "Too many hops: mail loop"
+
+
+class SentOnBefore(TooManyHops):
+    """An alias that sends the message on has sent it on already, and it has come back."""
+
+    text = "Mail loop: it has been sent on from here before"
+
+
+class NoAuthor(Refusal):
+    """A message without From, to which nothing is added."""
+
+    text = "The message has no From field"
+
+
+class HeaderTooLong(Refusal):
+    """The header alone is longer than we look at."""
+
+    smtp_code = 552
+    enhanced_code = "5.3.4"
+    text = "Message header too long"
+
+
+def _may_be_named(resolved: Sequence[LocalRecipient | RemoteRecipient]) -> bool:
+    """Of an address that needs SMTPUTF8: False if it leads to one elsewhere that does not: it must not be made to."""
+    return not any(isinstance(target, RemoteRecipient) and target.address.local_part.isascii() for target in resolved)
+
+
+_HEADER_BEGINS: Final = re.compile(rb"[!-9;-~]+[ \t]*:|\r\n|>*From ").match
+"""A field, the empty line that ends a header of no fields, or the line an mbox separates messages with."""
+_UNDECIDED: Final = re.compile(rb"(?:[!-9;-~]*[ \t]*|\r)\Z").match
+"""What may still become the beginning of a header, when more octets come."""
+_MESSAGE_ID: Final = re.compile(rb"\r\nMessage-ID:[ \t]*<([!-=?-~]{1,250})>", re.IGNORECASE).search
+_FIRST_LINE_MAX: Final = 998
+"""Octets of a line. Source: RFC 5322 §2.1.1."""
+
+
+@frozen
+class ReceivingRules:
+    """What holds for every message that comes in. ``host_name`` is what our Received field says of us, ``authserv_id``
+    our name in Authentication-Results, of which nobody else may write any. ``now`` answers POSIX seconds."""
+
+    settings: DeliverySettings
+    host_name: str
+    authserv_id: str
+    now: Callable[[], float]
+
+    def completes(self, peer: Peer) -> bool:
+        """Whether a message of this peer is handed in, to be completed."""
+        whose = self.settings.complete
+        return whose != "nobody" and bool(peer.login or (whose == "trusted" and peer.trusted))
+
+    def author_of(self, envelope: Envelope, peer: Peer) -> Address | None:
+        """Who a message without From is from: its reverse-path, or the user; None if that cannot be written, or is not
+        wanted."""
+        if self.settings.missing_from == "refuse":
+            return None
+        local_part, _, domain = peer.login.rpartition("@")
+        author = envelope.reverse_path or (Address(local_part, domain) if local_part else None)
+        return author if author is not None and (author.is_ascii or envelope.smtputf8) else None
+
+    def trace_of(self, queue_id: QueueId, envelope: Envelope, recipients: Resolved, peer: Peer) -> bytes:
+        """Our Received field. It names the recipient only if there is one: others' addresses are nobody's business
+        (RFC 5321 §7.2)."""
+        named: Sequence[Address] = ()
+        if len(recipients) == 1:
+            given, resolved = recipients[0]
+            if given.local_part.isascii() or _may_be_named(resolved):
+                named = (given,)
+        return received_field(peer, self.host_name, queue_id, self.now(), recipients=named, smtputf8=envelope.smtputf8)
+
+
+class Acceptor(Protocol):
+    """Who makes of a message that has come in what it becomes."""
+
+    def accept_received(
+        self,
+        message: IncomingMessage,
+        prefix: bytes,
+        rulings: Sequence[Ruling],
+        disposals: Mapping[Address, Disposal],
+    ) -> Deferred[QueueId]:
+        """As :meth:`IIncomingMessage.commit` says; all octets have been written, and nothing is wrong with them."""
+
+
+@implementer(IIncomingMessage)
+class IncomingMessage:
+    """One message on its way into the store. Who accepts it finds here what has come so far: ``size`` octets, and the
+    ``header`` as policies are told of it. ``recipients`` are those that are to have it."""
+
+    __slots__ = (
+        "_acceptor",
+        "_completes",
+        "_pending",
+        "_refusal",
+        "_rules",
+        "_searched",
+        "_taps",
+        "_trace",
+        "envelope",
+        "header",
+        "onward",
+        "peer",
+        "queue_id",
+        "recipients",
+        "size",
+        "writer",
+    )
+
+    def __init__(
+        self,
+        rules: ReceivingRules,
+        acceptor: Acceptor,
+        writer: IContentWriter,
+        envelope: Envelope,
+        recipients: Resolved,
+        peer: Peer,
+        taps: Sequence[IMessageTap],
+        onward: IOnwardMessage | None = None,
+    ) -> None:
+        self.queue_id: QueueId = queue_id_of(writer.content_id)
+        self._rules = rules
+        self._acceptor = acceptor
+        self.writer = writer
+        self.envelope = envelope
+        self.recipients = recipients
+        self.peer = peer
+        self._taps = list(taps)
+        self.onward = onward
+        self._completes = rules.completes(peer)
+        self._trace = rules.trace_of(self.queue_id, envelope, recipients, peer)
+        self._refusal: Refusal | None = None
+        # The header is held back until it is complete; None once it has gone on.
+        self._pending: bytes | None = b""
+        self._searched = 0
+        self.header = b""
+        self.size = 0
+
+    @property
+    def whole_lines(self) -> bool:
+        """As the interface says. What is put in front of the octets or taken out of them are lines, too."""
+        return bool(self.writer.whole_lines)
+
+    @whole_lines.setter
+    def whole_lines(self, known: bool) -> None:
+        self.writer.whole_lines = known
+
+    def write(self, octets: bytes) -> Deferred[None] | None:
+        """Pass the octets on, behind our trace field. A message we shall refuse is no longer stored, only read."""
+        self.size += len(octets)
+        if self._taps and not (self._completes and self._pending is not None):
+            self._tell_taps(octets)
+        if self._pending is not None:
+            octets = self._behind_header(self._pending + octets)
+        if not octets or self._refusal is not None:
+            return None
+        return self.writer.write(octets)
+
+    def _tell_taps(self, octets: bytes) -> None:
+        for tap in list(self._taps):
+            try:
+                tap.write(octets)
+            except Exception:
+                # What its policy then says is for it to know; the message goes on.
+                log.failure("{event} {queue_id}", event="delivery.tap_failed", queue_id=self.queue_id)
+                self._taps.remove(tap)
+
+    def _behind_header(self, octets: bytes) -> bytes:
+        """What may go on of the beginning of the message: nothing until its header is there."""
+        self._pending = octets
+        if not _HEADER_BEGINS(octets):
+            if _UNDECIDED(octets) and len(octets) < _FIRST_LINE_MAX:
+                return b""
+            return self._without_header()
+        end = 2 if octets.startswith(b"\r\n") else octets.find(b"\r\n\r\n", self._searched) + 4
+        if end >= 4 or octets.startswith(b"\r\n"):
+            return self._header_ended(end)
+        self._searched = max(len(octets) - 3, 0)
+        if len(octets) > self._rules.settings.header_size:
+            # Whoever looks at the header before it is refused is not to think that there is none.
+            self.header = octets
+            self._refuse(HeaderTooLong())
+        return b""
+
+    def _without_header(self) -> bytes:
+        """The beginning of a message that has none: it does not become one."""
+        octets, self._pending = self._pending or b"", None
+        if self._completes:
+            added = self._completed(b"")
+            if added is None:
+                return b""
+            octets = b"%b\r\n%b" % (added, octets)
+            self.header = octets[: len(added) + 2]
+            self._tell_taps(octets)
+            return self._trace + octets
+        return b"%b\r\n%b" % (self._trace, octets) if octets else self._trace
+
+    def _header_ended(self, end: int) -> bytes:
+        """The header with our trace in front and without the results that are said to be ours, and what follows it."""
+        octets, self._pending = self._pending or b"", None
+        if self._completes:
+            whole = self._completed(octets[:end])
+            if whole is None:
+                return b""
+            octets, end = whole + octets[end:], len(whole)
+            self._tell_taps(octets)
+        header = self.header = octets[:end]
+        hops = count_received(header)
+        if hops > self._rules.settings.max_received:
+            log.info(
+                "{event} {queue_id} from={ip} received={count}",
+                event="delivery.looped",
+                queue_id=self.queue_id,
+                ip=self.peer.ip,
+                count=hops,
+            )
+            self._refuse(TooManyHops(cause=f"{hops} Received fields"))
+            return b""
+        if self.onward is not None and not self._leave_out(self.onward.sent_before(header)):
+            self._refuse(SentOnBefore())
+            return b""
+        clean = remove_own_fields(header, self._rules.authserv_id)
+        return self._trace + (octets if clean is header else clean + octets[end:])
+
+    def _leave_out(self, sent_before: Collection[Address]) -> bool:
+        """Leave out recipients that have had the message before; False if nobody is left."""
+        for address in sent_before:
+            log.info(
+                "{event} {queue_id} from={ip} to=<{recipient}>",
+                event="delivery.came_back",
+                queue_id=self.queue_id,
+                ip=self.peer.ip,
+                recipient=str(address),
+            )
+        if sent_before:
+            self.recipients = [one for one in self.recipients if one[0] not in sent_before]
+        return bool(self.recipients)
+
+    def _completed(self, header: bytes) -> bytes | None:
+        """The header with what it lacks; None if it is refused for what cannot be added."""
+        author = self._rules.author_of(self.envelope, self.peer)
+        if author is None and lacks_from(header) and (self.peer.login or self._rules.settings.missing_from == "refuse"):
+            self._refuse(NoAuthor())
+            return None
+        return completed(header, self._rules.now(), self._rules.host_name, author)
+
+    def _refuse(self, refusal: Refusal) -> None:
+        self._refusal = refusal
+        self._pending = None
+        self.writer.abort()
+
+    def _end(self) -> None:
+        """All octets are there: those that waited for the end of a header go on."""
+        if self._pending is None:
+            return
+        has_header = bool(_HEADER_BEGINS(self._pending))
+        octets = self._header_ended(len(self._pending)) if has_header else self._without_header()
+        if octets:
+            self.writer.write(octets)
+
+    @property
+    def message_id(self) -> str:
+        """What stands between the angle brackets of Message-ID; empty if there is none, or it is in no usual form."""
+        found = _MESSAGE_ID(b"\r\n" + self.header)
+        return "" if found is None else found[1].decode("ascii")
+
+    def received(self, taps: Mapping[str, IMessageTap]) -> ReceivedMessage:
+        """What policies are told of it."""
+        self._end()
+        return ReceivedMessage(self.queue_id, self.size, self.header, taps)
+
+    def commit(
+        self,
+        prefix: bytes = b"",
+        rulings: Sequence[Ruling] = (),
+        disposals: Mapping[Address, Disposal] = NO_DISPOSALS,
+    ) -> Deferred[QueueId]:
+        """Fires with the queue id after the one transaction; HeaderTooLong, TooManyHops, or what the store refuses
+        with."""
+        self._end()
+        if self._refusal is not None:
+            return fail(self._refusal)
+        return self._acceptor.accept_received(self, prefix, rulings, disposals)
+
+    def abort(self) -> None:
+        """Forget it; harmless at any time."""
+        self.writer.abort()
