@@ -1,0 +1,1 @@
+"""Stores as earlier releases made them, which this release must be able to take over."""
