@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import site
 import subprocess
-import sys
 import sysconfig
 import tempfile
 import unittest
@@ -18,31 +16,9 @@ from typing import ClassVar
 
 from tests.acceptance_report import REPOSITORY
 from tests.support.server import free_port_base
+from tests.support.wheels import build_wheel, install
 
 _SOURCES = ("pymailsuite", "twisted", "setup.cfg", "pyproject.toml", "README.rst", "LICENSE", "MANIFEST.in")
-
-
-def build_wheel(folder: Path) -> Path:
-    """A wheel of this source tree, built on a copy so that no build folder is left in it; without network."""
-    source = folder / "source"
-    source.mkdir()
-    ignore = shutil.ignore_patterns("__pycache__", "dropin.cache")
-    for name in _SOURCES:
-        path = REPOSITORY / name
-        if path.is_dir():
-            shutil.copytree(path, source / name, ignore=ignore)
-        else:
-            shutil.copy(path, source)
-    built = subprocess.run(
-        [sys.executable, "-c", f"from setuptools.build_meta import build_wheel; build_wheel({str(folder)!r})"],
-        cwd=source,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert built.returncode == 0, built.stdout + built.stderr
-    (wheel,) = folder.glob("*.whl")
-    return wheel
 
 
 class WheelTests(unittest.TestCase):
@@ -57,13 +33,12 @@ class WheelTests(unittest.TestCase):
         temporary = tempfile.TemporaryDirectory()
         cls.addClassCleanup(temporary.cleanup)
         cls.folder = Path(temporary.name)
-        cls.wheel = build_wheel(cls.folder)
+        cls.wheel = build_wheel(REPOSITORY, _SOURCES, cls.folder)
         environment = cls.folder / "environment"
         venv.create(environment, with_pip=False, symlinks=True)
         cls.python = environment / "bin" / "python"
         packages = Path(sysconfig.get_path("purelib", "venv", vars={"base": str(environment)}))
-        with zipfile.ZipFile(cls.wheel) as archive:
-            archive.extractall(packages)
+        install(cls.wheel, packages)
         # The dependencies, but not what is installed from this source tree: a .pth file in such a folder is not read.
         (packages / "dependencies.pth").write_text("\n".join([*site.getsitepackages(), site.getusersitepackages()]))
 

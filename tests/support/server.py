@@ -42,8 +42,9 @@ def free_port_base() -> int:
 class Server:
     """The server that ``pymailsuite dev`` runs, on loopback. Starting it again goes on with the same folder and ports.
 
-    ``options`` are those of the command. The folder is prepared as the command does it, but here: two starts of Python
-    and a hash of every password for each start of a server are what most tests would take longest for.
+    ``options`` are those of the command; ``environment`` is the process's, None: the same as ours. The folder is
+    prepared as the command does it, but here: two starts of Python and a hash of every password for each start of a
+    server are what most tests would take longest for.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Server:
         *options: str,
         domain: str = "example.test",
         password: str = "test",
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.directory = directory
         self.port_base = free_port_base()
@@ -61,6 +63,7 @@ class Server:
         self.addresses = [f"{name}@{domain}" for name in accounts]
         self.config_file = directory / "pymailsuite.toml"
         self._options = options
+        self._environment = environment
         self._process: subprocess.Popen[str] | None = None
         self._is_ready = False
         self.output: list[str] = []
@@ -112,7 +115,9 @@ class Server:
         return [*arguments, "--plaintext-login", *self._options]
 
     def _run(self, command: list[str]) -> None:
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self._process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=self._environment
+        )
         said = threading.Event()
         self._is_ready = False
         threading.Thread(target=self._drain, args=(self._process, said), daemon=True).start()
@@ -162,8 +167,9 @@ class TunedServer(Server):
         *options: str,
         domain: str = "example.test",
         password: str = "test",
+        environment: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(directory, accounts, *options, domain=domain, password=password)
+        super().__init__(directory, accounts, *options, domain=domain, password=password, environment=environment)
         self._settings = settings
 
     def _more_settings(self) -> Mapping[str, Mapping[str, Any]]:
