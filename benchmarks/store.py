@@ -59,7 +59,7 @@ async def accept_once(store: MailStore, account: Account) -> None:
     writer.write(MESSAGE)
     content = await writer.finish()
     delivery = Delivery(account.account_id, PREFIX)
-    await store.queue.accept(Acceptance(content, None, (delivery,)))
+    await store.queue.accept(Acceptance(content, (delivery,)))
 
 
 async def timed(name: str, times: int, function: Callable[[], Awaitable[Any]]) -> None:

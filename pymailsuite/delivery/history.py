@@ -194,7 +194,11 @@ class HistoryRecorder(Service):
         """A report of ours about ``entry``: a message of its own."""
         recipient = str(entry.reverse_path or "")
         copies = [{"recipient": recipient, "account_id": d.account_id, "mailbox": d.mailbox} for d in report.deliveries]
-        relays = [{"recipient": recipient, "address": str(relay.address)} for relay in report.relays]
+        relays = [
+            {"recipient": recipient, "address": str(relay.address)}
+            for envelope in report.outgoing
+            for relay in envelope.recipients
+        ]
         facts = {"sender": "", "about": entry.queue_id, "recipients": [*copies, *relays], "size": report.content.size}
         content_id = report.content.content_id
         return self._entry(HistoryKind.REPORT, content_id, content_id, facts, (recipient,))

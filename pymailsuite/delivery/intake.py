@@ -9,8 +9,7 @@ This is the hot path of the whole house: no coroutine, one callback, and the hea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime
@@ -33,15 +32,12 @@ from pymailsuite.interfaces import (
     StagedContent,
 )
 from pymailsuite.interfaces.intake import NO_DISPOSALS
-from pymailsuite.interfaces.onward import Departure, IOnwardMail
+from pymailsuite.interfaces.onward import Departure, IOnwardMail, Way
 from pymailsuite.interfaces.policy import Disposal, IMessageTap, Ruling
-from pymailsuite.interfaces.queue import Way
+from pymailsuite.interfaces.queue import OutgoingEnvelope
 from pymailsuite.message.a_labels import a_labels
 from pymailsuite.message.trace import delivered_to_field, return_path_field
 from pymailsuite.values import Address, Envelope, Peer, QueueId, SpecialUse
-
-_ONE_WAY: Final[Mapping[Address, int]] = {}
-"""All leave in the same way."""
 
 
 class AccountGone(NoSuchAccount):
@@ -85,22 +81,21 @@ def local_deliveries(
     return tuple(targets.values())
 
 
-def remote_recipients(
-    recipients: Resolved, now: float, way_of: Mapping[Address, int] = _ONE_WAY
-) -> tuple[QueuedRecipient, ...]:
-    """A queue row for each remote address, once, due at ``now`` (POSIX seconds), on the way that ``way_of`` says."""
+def remote_recipients(recipients: Resolved, now: float, known: Collection[Address] = ()) -> tuple[QueuedRecipient, ...]:
+    """A queue row for each remote address but those ``known``, once, due at ``now`` (POSIX seconds)."""
     rows: dict[Address, QueuedRecipient] = {}
     for given, resolved in recipients:
         for recipient in resolved:
             if isinstance(recipient, RemoteRecipient) and recipient.address not in rows:
                 address = recipient.address
+                if address in known:
+                    continue
                 rows[address] = QueuedRecipient(
                     position=len(rows),
                     address=address,
                     route=route_of(address.domain),
                     original=None if given == address else given,
                     next_attempt=now,
-                    way=way_of.get(given, 0),
                 )
     return tuple(rows.values())
 
@@ -198,22 +193,41 @@ class MessageIntake:
                 rulings,
                 disposals,
             )
-        way, *other_ways = departure.ways
         return self._accept(
             Acceptance(
-                content=content,
-                reverse_path=way.reverse_path,
-                deliveries=local_deliveries(envelope.reverse_path, recipients, prefix, disposals),
-                relays=remote_recipients(recipients, self._now(), departure.way_of),
-                smtputf8=envelope.smtputf8,
-                body=envelope.body.value,
-                origin=peer.login or peer.ip,
-                prefix=way.prefix,
-                history=history,
-                grant=peer.grant,
-                other_ways=tuple(other_ways),
+                content,
+                local_deliveries(envelope.reverse_path, recipients, prefix, disposals),
+                _outgoing(message, recipients, departure, self._now()),
+                history,
+                peer.grant,
             )
         )
+
+
+def _outgoing(
+    message: IncomingMessage, recipients: Resolved, departure: Departure, now: float
+) -> tuple[OutgoingEnvelope, ...]:
+    """What is to leave: an envelope for each way that any of the recipients leaves on."""
+    envelope, peer = message.envelope, message.peer
+    ways, way_of = departure.ways, departure.way_of
+    outgoing = []
+    known: set[Address] = set()
+    for number, way in enumerate(ways):
+        leaving = [one for one in recipients if way_of.get(one[0], 0) == number] if len(ways) > 1 else recipients
+        relays = remote_recipients(leaving, now, known)
+        if relays:
+            known.update([relay.address for relay in relays])
+            outgoing.append(
+                OutgoingEnvelope(
+                    way.reverse_path,
+                    relays,
+                    way.prefix,
+                    origin=peer.login or peer.ip,
+                    body=envelope.body.value,
+                    smtputf8=envelope.smtputf8,
+                )
+            )
+    return tuple(outgoing)
 
 
 def _not_accepted(failure: Failure, message: IncomingMessage) -> Failure:

@@ -23,9 +23,8 @@ from pymailsuite.directory.return_paths import ReturnPaths
 from pymailsuite.dns.names import comparable_address, comparable_domain
 from pymailsuite.errors import MailError
 from pymailsuite.interfaces import IRecipientResolver, RemoteRecipient
-from pymailsuite.interfaces.onward import Departure, IOnwardMail, IOnwardMessage, ISealer, ISealingMessage
+from pymailsuite.interfaces.onward import Departure, IOnwardMail, IOnwardMessage, ISealer, ISealingMessage, Way
 from pymailsuite.interfaces.policy import IMessageTap
-from pymailsuite.interfaces.queue import Way
 from pymailsuite.policy.deciding import is_listed
 from pymailsuite.values import Address, Envelope, Peer
 

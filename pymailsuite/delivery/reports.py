@@ -8,6 +8,7 @@ from twisted.logger import Logger
 from pymailsuite.delivery.intake import local_deliveries, remote_recipients
 from pymailsuite.errors import Refusal
 from pymailsuite.interfaces import Acceptance, IContentWriter, IMailStore, IRecipientResolver
+from pymailsuite.interfaces.queue import OutgoingEnvelope
 from pymailsuite.interfaces.signing import ISigner
 from pymailsuite.message.report import Report, build_report, is_automatic_answer
 
@@ -73,13 +74,13 @@ class ReportWriter:
             writer.abort()
             raise
         recipients = [(reverse_path, resolved)]
-        return Acceptance(
-            content=content,
-            reverse_path=None,
-            deliveries=local_deliveries(None, recipients, signature),
-            relays=remote_recipients(recipients, now),
-            smtputf8=built.envelope.smtputf8,
-            body=built.envelope.body.value,
+        relays = remote_recipients(recipients, now)
+        envelope = OutgoingEnvelope(
+            None,
+            relays,
+            signature,
             origin=f"report on {report.queue_id}",
-            prefix=signature,
+            body=built.envelope.body.value,
+            smtputf8=built.envelope.smtputf8,
         )
+        return Acceptance(content, local_deliveries(None, recipients, signature), (envelope,) if relays else ())

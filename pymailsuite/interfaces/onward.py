@@ -10,8 +10,15 @@ from zope.interface import Attribute, Interface
 
 from pymailsuite.interfaces.intake import LocalRecipient, RemoteRecipient
 from pymailsuite.interfaces.policy import IMessageTap
-from pymailsuite.interfaces.queue import Way
 from pymailsuite.values import Address, Envelope, Peer
+
+
+@frozen
+class Way:
+    """How a message leaves for some of its recipients: ``reverse_path``, and the header lines in front of it."""
+
+    reverse_path: Address | None
+    prefix: bytes = field(default=b"", repr=False)
 
 
 @frozen

@@ -36,6 +36,24 @@ class RecipientState(enum.Enum):
     EXPIRED = "expired"
 
 
+class Notify(enum.Flag):
+    """Of what the sender wants to be told for a recipient. Source: RFC 3461 §4.1."""
+
+    UNSAID = 0
+    """The sender did not say, which means failures and delays."""
+    NEVER = 1
+    SUCCESS = 2
+    FAILURE = 4
+    DELAY = 8
+
+
+class Ret(enum.Enum):
+    """How much of the message a report of a failure returns. Source: RFC 3461 §4.3."""
+
+    FULL = "FULL"
+    HDRS = "HDRS"
+
+
 @frozen
 class QueuedRecipient:
     """One recipient of a queue entry. ``position`` identifies it within the entry; times are POSIX seconds.
@@ -56,8 +74,34 @@ class QueuedRecipient:
     """RFC 3463 status of the last attempt, such as ``4.4.1``."""
     last_reply: str = ""
     last_host: str = ""
+    notify: Notify = Notify.UNSAID
+    orcpt: str = ""
+    """The ORCPT parameter, decoded: ``rfc822;a@b.example``. Source: RFC 3461 §4.2."""
     way: int = 0
     """Which of the entry's ways it leaves on."""
+
+
+@frozen
+class OutgoingEnvelope:
+    """What an accepted message asks to be sent to other hosts: its content, in one envelope. Each becomes an entry of
+    the queue; a message may ask for several, for recipients who are to get it from another reverse-path or with other
+    header lines in front.
+
+    ``prefix`` are header lines, CRLF ended, that stand in front of the content when it is sent on or returned.
+    ``envid`` (decoded) and ``ret`` are those of RFC 3461 §4.4 and §4.3, empty and None if the sender gave none.
+    ``priority``: entries of a higher one are tried first. ``origin``: who gave it to us (IP, login name), for
+    operators. ``body`` is a value of :class:`~pymailsuite.values.BodyType`, ``smtputf8`` that of MAIL.
+    """
+
+    reverse_path: Address | None
+    recipients: tuple[QueuedRecipient, ...]
+    prefix: bytes = field(default=b"", repr=False)
+    envid: str = ""
+    ret: Ret | None = None
+    priority: int = 0
+    origin: str = ""
+    body: str = "7BIT"
+    smtputf8: bool = False
 
 
 @frozen
@@ -143,23 +187,14 @@ class Outcome:
 
 @frozen
 class Acceptance:
-    """A message as it is accepted: content, who it is from, and all it must become, in one transaction.
-
-    ``prefix`` are the header lines of ours, CRLF ended, that go in front of what is relayed; those of a local copy are
-    in its :class:`Delivery`. Relays on a way other than 0 have theirs, and their reverse-path, in ``other_ways``.
-    """
+    """A message as it is accepted: content, and all it must become, in one transaction."""
 
     content: StagedContent
-    reverse_path: Address | None
     deliveries: tuple[Delivery, ...] = ()
-    relays: tuple[QueuedRecipient, ...] = ()
-    smtputf8: bool = False
-    body: str = "7BIT"
-    origin: str = ""
-    prefix: bytes = field(default=b"", repr=False)
+    outgoing: tuple[OutgoingEnvelope, ...] = ()
+    """An entry of the queue for each; each has recipients."""
     history: HistoryEntry | None = None
     """What is to be remembered of it."""
-    other_ways: tuple[Way, ...] = field(default=(), repr=False)
     grant: LoginGrant | None = None
     """By which login it was submitted: that must be good still."""
 

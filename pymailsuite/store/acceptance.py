@@ -13,7 +13,14 @@ import json
 from collections.abc import Sequence
 
 from pymailsuite.errors import NoSuchAccount
-from pymailsuite.interfaces.queue import Acceptance, Delivery, QueuedRecipient, RecipientState, Way
+from pymailsuite.interfaces.queue import (
+    Acceptance,
+    Delivery,
+    OutgoingEnvelope,
+    QueuedRecipient,
+    RecipientState,
+    Way,
+)
 from pymailsuite.store.contents import insert_contents_txn
 from pymailsuite.store.history import insert_history_txn
 from pymailsuite.store.locks import lock_accounts_txn
@@ -39,7 +46,7 @@ def accept_txn(txn: Transaction, items: Sequence[tuple[Acceptance, float]]) -> l
     contents = []
     for acceptance, _ in items:
         content = acceptance.content
-        contents.append((content, len(acceptance.deliveries) + bool(acceptance.relays)))
+        contents.append((content, len(acceptance.deliveries) + bool(acceptance.outgoing)))
         copies += [
             (delivery, content.content_id, content.size, content.extra_octets) for delivery in acceptance.deliveries
         ]
@@ -47,7 +54,7 @@ def accept_txn(txn: Transaction, items: Sequence[tuple[Acceptance, float]]) -> l
     insert_contents_txn(txn, contents, now)
     deliver_txn(txn, copies, now)
     for acceptance, created_at in items:
-        if acceptance.relays:
+        if acceptance.outgoing:
             _enqueue_txn(txn, acceptance, created_at)
     insert_history_txn(txn, [acceptance.history for acceptance, _ in items if acceptance.history is not None])
     return [queue_id_of(content.content_id) for content, _ in contents]
@@ -124,18 +131,20 @@ def _target_txn(txn: Transaction, delivery: Delivery) -> MailboxId:
 
 
 def _enqueue_txn(txn: Transaction, acceptance: Acceptance, created_at: float) -> None:
-    content_id, sender = acceptance.content.content_id, acceptance.reverse_path
+    content_id, (first, *others) = acceptance.content.content_id, acceptance.outgoing
+    sender = first.reverse_path
+    relays = [(relay, way) for way, envelope in enumerate(acceptance.outgoing) for relay in envelope.recipients]
     txn.insert(
         "queue_entries",
         "content_id, due_at, held, claimed_by, claimed_until, reverse_local, reverse_domain, created_at, smtputf8,"
         " body, origin, prefix, reverse_unquoted, other_ways",
         [
             (
-                *(content_id, due_at(acceptance.relays), 0, "", 0.0),
+                *(content_id, due_at([relay for relay, _ in relays]), 0, "", 0.0),
                 *((None, None) if sender is None else (sender.local_part, sender.domain)),
-                *(created_at, int(acceptance.smtputf8), acceptance.body, acceptance.origin, acceptance.prefix or None),
+                *(created_at, int(first.smtputf8), first.body, first.origin, first.prefix or None),
                 int(sender is not None and sender.unquoted),
-                ways_text(acceptance.other_ways),
+                ways_text(others),
             )
         ],
     )
@@ -145,7 +154,7 @@ def _enqueue_txn(txn: Transaction, acceptance: Acceptance, created_at: float) ->
         [
             (
                 content_id,
-                relay.position,
+                position,
                 relay.address.local_part,
                 relay.address.domain,
                 relay.route,
@@ -159,9 +168,9 @@ def _enqueue_txn(txn: Transaction, acceptance: Acceptance, created_at: float) ->
                 relay.last_reply,
                 relay.last_host,
                 int(relay.address.unquoted),
-                relay.way,
+                way,
             )
-            for relay in acceptance.relays
+            for position, (relay, way) in enumerate(relays)
         ],
     )
 
@@ -172,7 +181,7 @@ RECIPIENT_COLUMNS = (
 )
 
 
-def ways_text(ways: Sequence[Way]) -> str:
+def ways_text(ways: Sequence[OutgoingEnvelope]) -> str:
     """Ways as a row of the queue has them: JSON, empty for none."""
     rows = [
         (*((None, None, False) if path is None else (path.local_part, path.domain, path.unquoted)), prefix)

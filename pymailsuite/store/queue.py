@@ -62,7 +62,7 @@ def _recipient(row: Row) -> QueuedRecipient:
         status,
         reply,
         host,
-        way,
+        way=way,
     )
 
 
@@ -147,7 +147,7 @@ class QueueStore:
 
     def accept(self, acceptance: Acceptance) -> Deferred[QueueId]:
         item = (acceptance, self._clock.seconds())
-        function = self._accept_txn if acceptance.relays else accept_txn
+        function = self._accept_txn if acceptance.outgoing else accept_txn
         return self._database.run_together("accept", function, item, _accounts(acceptance.deliveries))
 
     def _accept_txn(self, txn: Transaction, items: Sequence[tuple[Acceptance, float]]) -> list[QueueId]:
@@ -260,7 +260,7 @@ class QueueStore:
                 copies = [(delivery, content_id, size, extra) for delivery in settlement.deliveries]
                 deliver_txn(txn, copies, settlement.now)
         reports = [(one.report, one.now) for one in settlements if one.report is not None]
-        if any(report.relays for report, _ in reports):
+        if any(report.outgoing for report, _ in reports):
             self._accept_txn(txn, reports)
         elif reports:
             accept_txn(txn, reports)

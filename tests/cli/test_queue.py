@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pymailsuite.interfaces import Acceptance, IMailStore, QueuedRecipient
+from pymailsuite.interfaces import Acceptance, IMailStore, OutgoingEnvelope, QueuedRecipient
 from pymailsuite.values import Address, QueueId
 from tests.cli.base import NOW, CommandCase
 
@@ -20,8 +20,8 @@ class QueueTests(CommandCase):
             writer.write(HEADER + b"Text\r\n")
             content = await writer.finish()
             recipient = QueuedRecipient(0, Address("bob", "elsewhere.test"), "elsewhere.test", next_attempt=NOW + 600)
-            acceptance = Acceptance(content, Address("ann", "example.test"), relays=(recipient,), origin="192.0.2.1")
-            return await store.queue.accept(acceptance)
+            envelope = OutgoingEnvelope(Address("ann", "example.test"), (recipient,), origin="192.0.2.1")
+            return await store.queue.accept(Acceptance(content, outgoing=(envelope,)))
 
         return QueueId(self.on_store(accept))
 

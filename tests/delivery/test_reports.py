@@ -58,9 +58,11 @@ class SignedReportTests(SynchronousTestCase):
         self.assertTrue(result_of(self.inbox(), resolver(signing_key())).passed)
 
     def test_without_a_key_it_leaves_as_it_is(self) -> None:
-        self.assertEqual(self.report(Address("sam", "peer.example")).prefix, b"")
+        (envelope,) = self.report(Address("sam", "peer.example")).outgoing
+        self.assertEqual(envelope.prefix, b"")
         self.keep_key()
-        self.assertEqual(self.report(Address("sam", "peer.example"), host="mx.other.example").prefix, b"")
+        (envelope,) = self.report(Address("sam", "peer.example"), host="mx.other.example").outgoing
+        self.assertEqual(envelope.prefix, b"")
 
     def queued(self) -> bytes:
         (entry,) = self.successResultOf(self.store.queue.entries())

@@ -96,7 +96,7 @@ class StoreOnBusTests(SynchronousTestCase):
 
     def test_mail_accepted_for_here_wakes_no_queue(self) -> None:
         content = stage(self.store, b"Subject: 1\r\n\r\n")
-        fired(self.store.queue.accept(Acceptance(content, None, (Delivery(self.account.account_id, b""),))))
+        fired(self.store.queue.accept(Acceptance(content, (Delivery(self.account.account_id, b""),))))
         self.assertEqual(self.bus.woke, 0)
 
     def test_nothing_travels_once_it_is_stopped(self) -> None:

@@ -28,12 +28,12 @@ from pymailsuite.interfaces import (
     Column,
     LocalRecipient,
     Outcome,
+    OutgoingEnvelope,
     QueuedRecipient,
     QueueEntry,
     RecipientState,
     RemoteRecipient,
 )
-from pymailsuite.interfaces.queue import Way
 from pymailsuite.queue.presence import Presence
 from pymailsuite.queue.runner import QueueRunner
 from pymailsuite.relay.relay import Relay
@@ -343,21 +343,20 @@ class DeliveryTests(QueueTestCase):
     @acceptance("S076")
     def test_recipients_of_one_message_leave_on_ways_of_their_own(self) -> None:
         sinks = [self.host(), self.host("192.0.2.2", script={"RCPT": "550 5.1.1 no"})]
-        ways = (Way(ANN, b"X-Way: other\r\n"),)
         writer = self.store.new_content()
         writer.write(HELLO)
-        relays = tuple(
-            QueuedRecipient(number, address, address.domain, way=way)
-            for number, (address, way) in enumerate(((BOB, 0), (Address("eve", "b.example"), 1), (CARL, 1)))
-        )
+        relays = [
+            QueuedRecipient(number, address, address.domain)
+            for number, address in ((0, BOB), (0, Address("eve", "b.example")), (1, CARL))
+        ]
         sender = Address("sam", "example.org")
         make_account(self.store, "sam@example.org")
         content = self.successResultOf(writer.finish())
-        self.successResultOf(
-            self.store.queue.accept(
-                Acceptance(content, sender, (), relays, prefix=b"X-Way: first\r\n", other_ways=ways)
-            )
+        outgoing = (
+            OutgoingEnvelope(sender, (relays[0],), b"X-Way: first\r\n"),
+            OutgoingEnvelope(ANN, tuple(relays[1:]), b"X-Way: other\r\n"),
         )
+        self.successResultOf(self.store.queue.accept(Acceptance(content, outgoing=outgoing)))
         self.runner.start()
         self.run_for()
         self.assertEqual(

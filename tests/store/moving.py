@@ -14,7 +14,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from pymailsuite.config.sections.store import StoreSection
-from pymailsuite.interfaces import Acceptance, Account, Delivery, QueuedRecipient
+from pymailsuite.interfaces import Acceptance, Account, Delivery, OutgoingEnvelope, QueuedRecipient
 from pymailsuite.interfaces.send_as import SendAsGrant
 from pymailsuite.store import MailStore, inline_store
 from pymailsuite.store.mail_store import open_engine
@@ -144,7 +144,7 @@ class MovingCase(SynchronousTestCase):
         fired(mail.delete_mailbox("Gone"))
         self.queue(b"Subject: on its way\r\n\r\n")
         copies = (Delivery(ann.account_id, b"Return-Path: <x@y.test>\r\n"), Delivery(bob.account_id, b"To: bob\r\n"))
-        fired(store.queue.accept(Acceptance(stage(store, b"Subject: both\r\n\r\n"), None, copies)))
+        fired(store.queue.accept(Acceptance(stage(store, b"Subject: both\r\n\r\n"), copies)))
 
     def append(self, mailbox: str, number: int, account: Account | None = None) -> None:
         for count in range(number):
@@ -154,5 +154,5 @@ class MovingCase(SynchronousTestCase):
 
     def queue(self, octets: bytes) -> None:
         recipient = QueuedRecipient(0, Address("someone", "elsewhere.test"), "elsewhere.test")
-        acceptance = Acceptance(stage(self.store, octets), Address("ann", "example.org"), (), (recipient,))
-        fired(self.store.queue.accept(acceptance))
+        envelope = OutgoingEnvelope(Address("ann", "example.org"), (recipient,))
+        fired(self.store.queue.accept(Acceptance(stage(self.store, octets), outgoing=(envelope,))))

@@ -100,7 +100,7 @@ class GroupCommitTests(OnDisk):
             writer = self.store.new_content()
             writer.write(MESSAGE)
             content = self.successResultOf(writer.finish())
-            acceptance = Acceptance(content, None, (Delivery(ann.account_id, b"N: %d\r\n" % number),))
+            acceptance = Acceptance(content, (Delivery(ann.account_id, b"N: %d\r\n" % number),))
             waiting.append(self.store.queue.accept(acceptance))
         go.set()
         for deferred in waiting:
@@ -140,7 +140,7 @@ class GroupCommitTests(OnDisk):
             writer = self.store.new_content()
             writer.write(MESSAGE)
             content = self.successResultOf(writer.finish())
-            waiting.append(self.store.queue.accept(Acceptance(content, None, (Delivery(account_id, b""),))))
+            waiting.append(self.store.queue.accept(Acceptance(content, (Delivery(account_id, b""),))))
         go.set()
         self.result(waiting[0])
         self.failure(waiting[1])

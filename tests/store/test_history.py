@@ -6,7 +6,7 @@ import json
 
 from zope.interface.verify import verifyObject
 
-from pymailsuite.interfaces import Acceptance, Delivery, Outcome, QueuedRecipient, RecipientState
+from pymailsuite.interfaces import Acceptance, Delivery, Outcome, OutgoingEnvelope, QueuedRecipient, RecipientState
 from pymailsuite.interfaces.history import Copy, HistoryEntry, HistoryKind, IHistoryStore
 from pymailsuite.store.ids import first_id_of
 from pymailsuite.values import Address, ContentId
@@ -61,7 +61,8 @@ class HistoryContract(StoreTestCase):
         begun = HistoryEntry(story_id, story_id, NOW, HistoryKind.ACCEPTED, "{}", ("bob@far.example",))
         relay = QueuedRecipient(0, Address("bob", "far.example"), "far.example", next_attempt=NOW)
         delivery = Delivery(ann.account_id, b"")
-        queue_id = self.result(self.store.queue.accept(Acceptance(content, None, (delivery,), (relay,), history=begun)))
+        outgoing = (OutgoingEnvelope(None, (relay,)),)
+        queue_id = self.result(self.store.queue.accept(Acceptance(content, (delivery,), outgoing, begun)))
         for state in (RecipientState.WAITING, RecipientState.DELIVERED):
             self.clock.advance(1)
             now = self.clock.seconds()

@@ -33,7 +33,7 @@ async def client(number, account):
         writer = store.new_content()
         writer.write(f"Subject: {name}\\r\\n\\r\\n".encode() + b"x" * (300 * turn % 5000))
         content = await writer.finish()
-        await store.queue.accept(Acceptance(content, None, (Delivery(account.account_id, b""),)))
+        await store.queue.accept(Acceptance(content, (Delivery(account.account_id, b""),)))
         print(name, flush=True)
         if turn % 3 == 2:
             uids = [row[0] for row in (await mail.select("INBOX", True)).rows][:5]

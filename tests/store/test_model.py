@@ -116,7 +116,7 @@ class ModelContract(StoreTestCase):
     def accept_one(self) -> None:
         name, flags = self.some_box(), self.some_flags()
         delivery = Delivery(self.ann.account_id, b"P: 1\r\n", name, flags)
-        self.result(self.store.queue.accept(Acceptance(self.next_content(), None, (delivery,))))
+        self.result(self.store.queue.accept(Acceptance(self.next_content(), (delivery,))))
         self.arrive(name, (int(flags.system), flags.keywords, self.subject))
 
     def change_flags(self) -> None:

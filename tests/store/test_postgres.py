@@ -244,7 +244,7 @@ class OutageTests(OnDisk):
         def ask(name: str) -> None:
             writer = self.store.new_content()
             writer.write(f"Subject: {name}\r\n\r\n".encode())
-            acceptance = Acceptance(self.successResultOf(writer.finish()), None, (Delivery(ann.account_id, b""),))
+            acceptance = Acceptance(self.successResultOf(writer.finish()), (Delivery(ann.account_id, b""),))
             asked[name] = self.store.queue.accept(acceptance).addCallback(lambda _: acknowledged.add(name))
 
         for turn in range(3):

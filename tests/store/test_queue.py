@@ -11,11 +11,11 @@ from pymailsuite.interfaces import (
     Column,
     Delivery,
     Outcome,
+    OutgoingEnvelope,
     QueuedRecipient,
     QueueEntry,
     RecipientState,
 )
-from pymailsuite.interfaces.queue import Way
 from pymailsuite.values import ALL_UIDS, AccountId, Address, Flags, QueueId, SystemFlag, queue_id_of
 from tests.store.support import NOW, InMemory, OnDisk, StoreTestCase
 
@@ -25,6 +25,9 @@ SENDER = Address("sender", "example.net")
 
 def recipient(position: int, name: str = "x", due: float = NOW) -> QueuedRecipient:
     return QueuedRecipient(position, Address(name, "remote.example"), "remote.example", next_attempt=due)
+
+
+ENVELOPE = OutgoingEnvelope(SENDER, (recipient(0),))
 
 
 class QueueContract(StoreTestCase):
@@ -39,8 +42,8 @@ class QueueContract(StoreTestCase):
         self.woken += 1
 
     def enqueue(self, *recipients: QueuedRecipient) -> QueueId:
-        acceptance = Acceptance(self.stage(MESSAGE), SENDER, (), recipients or (recipient(0),), origin="192.0.2.1")
-        return self.result(self.queue.accept(acceptance))
+        envelope = OutgoingEnvelope(SENDER, recipients or (recipient(0),), origin="192.0.2.1")
+        return self.result(self.queue.accept(Acceptance(self.stage(MESSAGE), outgoing=(envelope,))))
 
     def claim(self, owner: str = "one", now: float = NOW, limit: int = 10) -> list[QueueEntry]:
         return self.result(self.queue.claim(owner, now, 60.0, limit))
@@ -61,7 +64,7 @@ class QueueContract(StoreTestCase):
             Delivery(bob.account_id, b"Delivered-To: bob\r\n", "Junk", Flags(SystemFlag.SEEN, frozenset({"$Junk"}))),
             Delivery(bob.account_id, b"", "no such mailbox"),
         )
-        queue_id = self.result(self.queue.accept(Acceptance(content, SENDER, deliveries)))
+        queue_id = self.result(self.queue.accept(Acceptance(content, deliveries)))
         self.assertEqual(queue_id, queue_id_of(content.content_id))
         self.assertEqual(self.inbox_octets(self.ann.account_id), [b"Delivered-To: ann\r\n" + MESSAGE])
         self.assertEqual(self.inbox_octets(bob.account_id, "Junk"), [b"Delivered-To: bob\r\n" + MESSAGE])
@@ -75,7 +78,9 @@ class QueueContract(StoreTestCase):
         written = [Address("a..b", "remote.example", True), Address("c..d", "remote.example")]
         relays = [QueuedRecipient(n, address, "remote.example", next_attempt=NOW) for n, address in enumerate(written)]
         for sender in written:
-            self.result(self.queue.accept(Acceptance(self.stage(MESSAGE), sender, (), tuple(relays))))
+            self.result(
+                self.queue.accept(Acceptance(self.stage(MESSAGE), outgoing=(OutgoingEnvelope(sender, tuple(relays)),)))
+            )
         entries = self.result(self.queue.entries()) + self.claim()
         self.assertEqual(
             {str(entry.reverse_path) for entry in entries}, {"a..b@remote.example", '"c..d"@remote.example'}
@@ -85,15 +90,13 @@ class QueueContract(StoreTestCase):
 
     def test_two_copies_into_one_mailbox_get_two_uids(self) -> None:
         deliveries = (Delivery(self.ann.account_id, b"a: 1\r\n"), Delivery(self.ann.account_id, b"a: 2\r\n"))
-        self.result(self.queue.accept(Acceptance(self.stage(MESSAGE), SENDER, deliveries)))
+        self.result(self.queue.accept(Acceptance(self.stage(MESSAGE), deliveries)))
         self.assertEqual(len(self.inbox_octets(self.ann.account_id)), 2)
         self.assert_sound()
 
     def test_nothing_is_stored_if_an_account_has_gone(self) -> None:
         deliveries = (Delivery(self.ann.account_id, b""), Delivery(AccountId(999), b""))
-        self.failure(
-            self.queue.accept(Acceptance(self.stage(MESSAGE), SENDER, deliveries, (recipient(0),))), NoSuchAccount
-        )
+        self.failure(self.queue.accept(Acceptance(self.stage(MESSAGE), deliveries, (ENVELOPE,))), NoSuchAccount)
         self.assertEqual(self.inbox_octets(self.ann.account_id), [])
         self.assertEqual(self.result(self.queue.entries()), [])
         self.assert_sound()
@@ -102,9 +105,7 @@ class QueueContract(StoreTestCase):
         delivery = Delivery(self.ann.account_id, b"")
 
         def submit(account: Account) -> Deferred[QueueId]:
-            return self.queue.accept(
-                Acceptance(self.stage(MESSAGE), SENDER, (delivery,), (recipient(0),), grant=account.grant)
-            )
+            return self.queue.accept(Acceptance(self.stage(MESSAGE), (delivery,), (ENVELOPE,), grant=account.grant))
 
         directory = self.store.directory
         self.result(submit(self.ann))
@@ -128,9 +129,8 @@ class QueueContract(StoreTestCase):
             ),
             recipient(1, "later", NOW + 100),
         )
-        queue_id = self.result(
-            self.queue.accept(Acceptance(content, None, (), relays, smtputf8=True, body="8BITMIME", origin="ann"))
-        )
+        envelope = OutgoingEnvelope(None, relays, smtputf8=True, body="8BITMIME", origin="ann")
+        queue_id = self.result(self.queue.accept(Acceptance(content, outgoing=(envelope,))))
         self.assertEqual(self.woken, 1)
         (entry,) = self.claim()
         self.assertEqual(entry.recipients, relays[:1])
@@ -209,7 +209,7 @@ class QueueContract(StoreTestCase):
     def test_settling_delivers_copies_and_accepts_a_report_at_once(self) -> None:
         queue_id = self.enqueue(recipient(0), recipient(1))
         self.claim()
-        report = Acceptance(self.stage(b"Subject: report\r\n\r\n"), None, (Delivery(self.ann.account_id, b"R: 1\r\n"),))
+        report = Acceptance(self.stage(b"Subject: report\r\n\r\n"), (Delivery(self.ann.account_id, b"R: 1\r\n"),))
         outcomes = [Outcome(0, RecipientState.DELIVERED), Outcome(1, RecipientState.FAILED, "5.1.1", "no such user")]
         self.result(self.queue.settle("one", queue_id, outcomes, [Delivery(self.ann.account_id, b"L: 1\r\n")], report))
         self.assertEqual(
@@ -238,7 +238,7 @@ class QueueContract(StoreTestCase):
         ended, waiting, held_by_other = self.enqueue(), self.enqueue(recipient(0), recipient(1, "y")), self.enqueue()
         self.claim(limit=2)
         self.claim("two")
-        report = Acceptance(self.stage(b"Subject: report\r\n\r\n"), None, (Delivery(self.ann.account_id, b""),))
+        report = Acceptance(self.stage(b"Subject: report\r\n\r\n"), (Delivery(self.ann.account_id, b""),))
         asked = [
             self.queue.settle("one", ended, [Outcome(0, RecipientState.FAILED)], (), report),
             self.queue.settle("one", waiting, [Outcome(0, RecipientState.DELIVERED)], (), None, True),
@@ -276,20 +276,26 @@ class QueueContract(StoreTestCase):
         (entry,) = self.claim("two", NOW + 61)
         self.assertEqual(entry.recipients[0].state, RecipientState.WAITING)
 
-    def test_recipients_keep_the_way_they_leave_on(self) -> None:
-        ways = (Way(Address("a..b", "\xfc.example", unquoted=True), "X-\xfc: 1\r\n".encode()), Way(None, b"\0\xff"))
-        relays = tuple(QueuedRecipient(n, Address(f"r{n}", "x.example"), "x.example", way=n) for n in range(3))
-        content = self.stage(MESSAGE)
-        self.result(self.queue.accept(Acceptance(content, SENDER, (), relays, prefix=b"X: 0\r\n", other_ways=ways)))
-        (claimed,), (entry,) = self.claim(), self.result(self.queue.entries())
-        self.assertEqual((claimed.other_ways, entry.other_ways), (ways, ways))
-        self.assertEqual(str(claimed.other_ways[0].reverse_path), "a..b@\xfc.example")
-        split = claimed.by_way()
-        self.assertEqual([one.reverse_path for one in split], [SENDER, ways[0].reverse_path, None])
-        self.assertEqual([[two.position for two in one.recipients] for one in split], [[0], [1], [2]])
-        for one, prefix in zip(split, (b"X: 0\r\n", *(way.prefix for way in ways)), strict=True):
+    def test_envelopes_of_one_message_leave_each_as_it_was_asked(self) -> None:
+        outgoing = (
+            OutgoingEnvelope(SENDER, (recipient(0, "r0"),), b"X: 0\r\n"),
+            OutgoingEnvelope(
+                Address("a..b", "\xfc.example", unquoted=True), (recipient(0, "r1"),), "X-\xfc: 1\r\n".encode()
+            ),
+            OutgoingEnvelope(None, (recipient(0, "r2"),), b"\0\xff"),
+        )
+        self.result(self.queue.accept(Acceptance(self.stage(MESSAGE), outgoing=outgoing)))
+        split = [one for entry in self.claim() for one in entry.by_way()]
+        self.assertEqual([one.reverse_path for one in split], [one.reverse_path for one in outgoing])
+        self.assertEqual(str(split[1].reverse_path), "a..b@\xfc.example")
+        self.assertEqual(
+            [[two.address.local_part for two in one.recipients] for one in split], [["r0"], ["r1"], ["r2"]]
+        )
+        for one, envelope in zip(split, outgoing, strict=True):
             octets = self.result(one.read(self.store.read_content, 0, one.size))
-            self.assertEqual((octets, octets[: one.header_size]), (prefix + MESSAGE, prefix + MESSAGE[:15]))
+            self.assertEqual(octets, envelope.prefix + MESSAGE)
+            self.assertEqual(octets[: one.header_size], envelope.prefix + MESSAGE[:15])
+        self.assert_sound()
 
     # --- operators
 

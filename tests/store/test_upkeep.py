@@ -172,7 +172,7 @@ class UpkeepContract(StoreTestCase):
     def test_a_removed_account_is_swept_whole(self) -> None:
         bob = self.account("bob@example.org")
         copies = (Delivery(self.ann.account_id, b""), Delivery(bob.account_id, b""))
-        self.result(self.store.queue.accept(Acceptance(self.stage(ONE), None, copies)))
+        self.result(self.store.queue.accept(Acceptance(self.stage(ONE), copies)))
         self.append(self.ann, "INBOX", TWO)
         self.remove_all()
         self.result(self.store.directory.remove_account("ann@example.org"))
