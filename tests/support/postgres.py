@@ -191,17 +191,44 @@ class Schemas:
         self._connection().execute(f"CREATE SCHEMA {name}".encode())
         return self._url_of(name)
 
+    def restore(self, url: str, dump: str) -> None:
+        """Fill what ``make_bare`` made with what ``pg_dump --inserts`` wrote of the schema ``public``."""
+        # Lines that begin with a backslash are for psql.
+        lines = [line for line in dump.split("\n") if not line.startswith("\\")]
+        text = "\n".join(lines).replace(" public.", f" {_schema_in(url)}.")
+        with psycopg.connect(self._url, autocommit=True) as connection:
+            connection.execute(text.encode())
+
+    def described(self, url: str) -> list[tuple[str, ...]]:
+        """Each column of the tables of a schema, and each index."""
+        schema = _schema_in(url)
+        columns = self._connection().execute(
+            "SELECT table_name, column_name, data_type, is_nullable, coalesce(column_default, ''),"
+            " coalesce(collation_name, '') FROM information_schema.columns WHERE table_schema = %s",
+            (schema,),
+        )
+        indexes = self._connection().execute(
+            "SELECT tablename, replace(indexdef, schemaname || '.', '') FROM pg_indexes WHERE schemaname = %s",
+            (schema,),
+        )
+        return sorted([*columns.fetchall(), *indexes.fetchall()])
+
     def _url_of(self, name: str) -> str:
         return f"{self._url}{'&' if '?' in self._url else '?'}options=-csearch_path%3D{name}"
 
     def _make(self) -> LentSchema:
         url = self.make_bare()
-        return LentSchema(url.rpartition("%3D")[2], url)
+        return LentSchema(_schema_in(url), url)
 
     def _connection(self) -> psycopg.Connection[Any]:
         if self._admin is None or self._admin.closed:
             self._admin = psycopg.connect(self._url, autocommit=True)
         return self._admin
+
+
+def _schema_in(url: str) -> str:
+    """The name of the schema that a URL of ours ends with."""
+    return url.rpartition("%3D")[2]
 
 
 class LentSchema:
