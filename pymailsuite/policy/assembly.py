@@ -7,7 +7,6 @@ from random import random
 
 from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
-from twisted.plugin import getPlugins
 from zope.interface import implementer
 
 from pymailsuite.config.sections.policy import PolicySection, PolicySettings
@@ -23,13 +22,14 @@ from pymailsuite.interfaces.policy import (
     PolicyContext,
 )
 from pymailsuite.interfaces.send_as import ISenderRights
+from pymailsuite.plugins import make_plugin, plugins_by_name
 from pymailsuite.policy.chain import PolicyChain
 from pymailsuite.policy.plan import Installed
 
 
 def policy_factories() -> Mapping[str, IPolicyFactory]:
     """The policies there are, by name: ours and those of other plugins."""
-    return {factory.name: factory for factory in getPlugins(IPolicyFactory)}
+    return plugins_by_name(IPolicyFactory)
 
 
 def section_of(settings: Settings, name: str) -> PolicySection | None:
@@ -68,7 +68,9 @@ def make_chain(
             context = PolicyContext(
                 section, settings, settings.server.hostname, authserv_id, resolver, store, clock, chance, probe, rights
             )
-            installed.append(Installed(found[name].make(context), section))
+            policy = make_plugin(name, found[name].make, context)
+            if policy is not None:
+                installed.append(Installed(policy, section))
     return PolicyChain(settings.policy, installed, authserv_id, clock, _told(installed, record)) if installed else None
 
 

@@ -25,6 +25,7 @@ from pymailsuite.interfaces.policy import (
 from pymailsuite.policy.assembly import make_chain
 from pymailsuite.policy.chain import PolicyChain
 from pymailsuite.policy.plugin import PolicyPlugin
+from tests.support.logs import captured_logs
 from tests.support.policies import at, says
 
 SERVER = {"hostname": "mail.example", "domains": ["example.org"], "data_dir": "/nowhere"}
@@ -85,6 +86,20 @@ class AssemblyTests(SynchronousTestCase):
         context = chain.installed[0].policy.context
         self.assertEqual(context.section.model_extra, {"limit": 20})
         self.assertEqual((context.hostname, context.authserv_id), ("mail.example", "example.org"))
+
+    def test_one_that_cannot_be_made_is_named_and_the_others_are_there(self) -> None:
+        def broken(name: str) -> Any:
+            raise KeyError("defect")
+
+        settings = settings_from({"server": SERVER, "policy": {"plugins": {"night": {}}}}, Path("mail.toml"))
+        store: Any = None
+        factories = [RecordingFactory("night", broken), Factory("helo")]
+        with captured_logs() as events:
+            chain = make_chain(settings, FakeResolver(), store, Clock(), factories=factories)
+        assert chain is not None
+        self.assertEqual([one.policy.name for one in chain.installed], ["helo"])
+        self.assertEqual([(one["event"], one["plugin"]) for one in events], [("plugins.not_made", "night")])
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
 
     def test_a_policy_that_does_not_exist_is_told(self) -> None:
         for table, key in (
