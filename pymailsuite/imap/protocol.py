@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionClosed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from pymailsuite.errors import LoginEnded
 from pymailsuite.imap import replies
+from pymailsuite.imap.idle_clients import IdleClients
 from pymailsuite.imap.session import Doing, Session
 from pymailsuite.imap.shared import Shared
 from pymailsuite.wire.shell import ShellProtocol
-
-if TYPE_CHECKING:
-    from pymailsuite.imap.factory import ImapFactory
 
 
 class ImapProtocol(ShellProtocol):
@@ -25,14 +25,16 @@ class ImapProtocol(ShellProtocol):
     log = Logger()
     protocol_name = "imap"
 
-    factory: ImapFactory | None
-
-    def __init__(self, shared: Shared, tls_context: Any | None) -> None:
-        super().__init__(shared.reactor)
+    def __init__(
+        self, shared: Shared, idle_clients: IdleClients, tls_context: Any | None, reactor: IReactorTime
+    ) -> None:
+        super().__init__(reactor)
+        self._idle_clients = idle_clients
         self._session = Session(shared, self)
         self._tls_context = tls_context
         self._running: Deferred[None] | None = None
         self._farewell = ""
+        self._waking: IDelayedCall | None = None
 
     # --- what the shell calls
 
@@ -87,8 +89,10 @@ class ImapProtocol(ShellProtocol):
 
     def connection_closed(self, reason: Failure) -> None:
         """Stop what is under way and give back what was taken."""
-        if self.factory is not None:
-            self.factory.note_idle(self, False)
+        self._idle_clients.note(self, False)
+        waking, self._waking = self._waking, None
+        if waking is not None:
+            waking.cancel()
         running = self._running
         if running is not None:
             running.cancel()
@@ -104,6 +108,24 @@ class ImapProtocol(ShellProtocol):
     def wake(self) -> None:
         """A notice came during IDLE."""
         self.in_turn(self._pump)
+
+    def wake_later(self, delay_s: float) -> None:
+        """The store did not answer in IDLE."""
+        if self._waking is None:
+            self._waking = self._reactor.callLater(delay_s, self._wake_now)
+
+    def _wake_now(self) -> None:
+        self._waking = None
+        self._session.woken()
+        self.wake()
+
+    def seconds(self) -> float:
+        """The time."""
+        return self._reactor.seconds()
+
+    def wait(self, delay_s: float) -> Deferred[None]:
+        """A delay."""
+        return deferLater(self._reactor, delay_s)
 
     # --- the pump
 
@@ -121,7 +143,7 @@ class ImapProtocol(ShellProtocol):
                 self.set_timeout(session.shared.settings.write_timeout)
                 self._run(lagging)
                 continue
-            if session.idle_tag is not None and session.owes_news:
+            if session.is_idle and session.owes_news:
                 self._run(session.tell_news())
                 continue
             if turns.left <= 0 and receiver.unread:
@@ -138,8 +160,7 @@ class ImapProtocol(ShellProtocol):
             doing = session.take(event)
             if doing is not None:
                 self._run(doing)
-        if self.factory is not None:
-            self.factory.note_idle(self, session.idle_tag is not None)
+        self._idle_clients.note(self, session.is_idle)
         if self._running is not None:
             self.hold_reading(receiver.unread)
             return
@@ -175,6 +196,6 @@ class ImapProtocol(ShellProtocol):
             return
         if not self._in_turn and not self.closing:
             self.in_turn(self._pump)
-            if self._session.idle_tag is None:
+            if not self._session.is_idle:
                 # What we say of ourselves during IDLE does not make the client less silent.
                 self.set_timeout(self._session.patience_s())

@@ -17,7 +17,6 @@ from pymailsuite.imap.values import BadMailboxName
 
 CRLF: Final = b"\r\n"
 CONTINUE: Final = b"+ OK\r\n"
-STILL_HERE: Final = b"* OK Still here\r\n"
 _TEXT: Final = attrgetter("text")
 _RECENT_TEXT: Final = attrgetter("recent_text")
 _NOT_TEXT: Final = re.compile(r"[^\x20-\x7e]+")

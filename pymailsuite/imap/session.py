@@ -13,14 +13,11 @@ from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionClosed
-from twisted.internet.interfaces import IDelayedCall
-from twisted.logger import Logger
 
 from pymailsuite.errors import LoginRefused, MailError, NoSuchMailbox, PeerError, StorageFull
 from pymailsuite.imap import replies, values
 from pymailsuite.imap.commands import RUN
-from pymailsuite.imap.commands.append import Upload
-from pymailsuite.imap.commands.connection import Exchange
+from pymailsuite.imap.context import LineReader, MessageReader
 from pymailsuite.imap.grammar import parse, parse_tag
 from pymailsuite.imap.receiver import (
     CommandReceived,
@@ -35,7 +32,7 @@ from pymailsuite.imap.receiver import (
     MessageOffered,
 )
 from pymailsuite.imap.selected import View
-from pymailsuite.imap.shared import Shared, Shell
+from pymailsuite.imap.shared import Log, Shared, Shell
 from pymailsuite.imap.snapshots import Snapshot
 from pymailsuite.imap.states import AFTER_LOGIN, STATES, State
 from pymailsuite.interfaces import Changes, IImapAvatar, StoreResult
@@ -56,30 +53,30 @@ class Session:
     """One client. ``shell`` moves its octets, ``receiver`` reads them, ``shared`` is common to all clients."""
 
     __slots__ = (
-        "_ask_again",
+        "_asks_later",
         "_bad_commands",
+        "_line_reader",
+        "_message_reader",
         "_noticed",
         "_stop_notices",
         "avatar",
         "condstore",
-        "exchange",
         "failed_logins",
-        "idle_tag",
+        "is_idle",
         "log_out",
         "mid_response",
         "out",
         "receiver",
+        "settings",
         "shared",
         "shell",
         "state",
-        "upload",
         "view",
     )
 
-    log = Logger()
-
     def __init__(self, shared: Shared, shell: Shell) -> None:
         self.shared = shared
+        self.settings = shared.settings
         self.shell = shell
         self.receiver = ImapReceiver(shared.before_login)
         self.state = State.NOT_AUTHENTICATED
@@ -90,12 +87,13 @@ class Session:
         self._noticed = ModSeq(0)
         """Where the account was last announced to be; the view may be there already."""
         self._stop_notices: Callable[[], None] | None = None
-        self._ask_again: IDelayedCall | None = None
+        self._asks_later = False
+        """The store did not answer what a client in IDLE is owed: it is asked again in a while."""
         self.condstore = False
         """True once the client has shown that it knows of modseqs (RFC 7162 §3.1)."""
-        self.exchange: Exchange | None = None
-        self.idle_tag: bytes | None = None
-        self.upload: Upload | None = None
+        self.is_idle = False
+        self._line_reader: LineReader | None = None
+        self._message_reader: MessageReader | None = None
         self.mid_response = False
         """A response has begun that is sent in pieces: the client takes whatever comes now for the rest of it."""
         self.failed_logins = 0
@@ -105,7 +103,7 @@ class Session:
 
     def greet(self) -> None:
         """The first line. Source: RFC 3501 §7.1.1."""
-        greeting = replies.text(self.shared.settings.greeting)
+        greeting = replies.text(self.settings.greeting)
         self.shell.send(b"* OK [CAPABILITY " + self.capabilities() + b"] " + greeting + replies.CRLF)
 
     def take(self, event: Event) -> Doing | None:
@@ -114,8 +112,8 @@ class Session:
             case CommandReceived(pieces):
                 return self._obey(pieces)
             case MessageOctets(octets):
-                assert self.upload is not None
-                return self.upload.write(octets)
+                assert self._message_reader is not None
+                return self._message_reader.write(octets)
             case LineReceived(line):
                 return self._take_line(line)
             case ContinuationNeeded():
@@ -123,10 +121,10 @@ class Session:
             case MessageOffered():
                 return self._guard(self._tag_of(event.pieces), self._offered(event))
             case MessageEnded(rest):
-                assert self.upload is not None
-                upload, self.upload = self.upload, None
+                reader, self._message_reader = self._message_reader, None
+                assert reader is not None
                 self.shell.set_deadline(None)
-                return self._guard(upload.tag, self._uploaded(upload, rest))
+                return self._guard(reader.tag, self._message_read(reader, rest))
             case LineRefused(pieces, beginning):
                 self._refuse(self._tag_of_line(pieces or (beginning,)), PeerError("Command line too long"))
                 self.flush()
@@ -142,7 +140,7 @@ class Session:
     def take_notice(self, modseq: ModSeq) -> None:
         """The account has moved on."""
         self._noticed = max(self._noticed, modseq)
-        if self.idle_tag is not None:
+        if self.is_idle:
             self.shell.wake()
 
     @property
@@ -153,22 +151,23 @@ class Session:
     @property
     def owes_news(self) -> bool:
         """True if a client in IDLE is to be told something."""
-        return self.idle_tag is not None and self.stale and self._ask_again is None
+        return self.is_idle and self.stale and not self._asks_later
 
     async def tell_news(self) -> None:
         """Tell a client in IDLE what happened. Source: RFC 2177 §3."""
         if not await self.sync_behind(expunges=True):
-            self._ask_again = self.shared.reactor.callLater(_ASK_AGAIN_S, self._ask_now)
+            self._asks_later = True
+            self.shell.wake_later(_ASK_AGAIN_S)
         self.flush()
 
-    def _ask_now(self) -> None:
-        self._ask_again = None
-        self.shell.wake()
+    def woken(self) -> None:
+        """The time of ``wake_later`` has passed."""
+        self._asks_later = False
 
     def patience_s(self) -> float:
         """How long the client may be silent now. Source: RFC 3501 §5.4."""
-        settings = self.shared.settings
-        if self.idle_tag is not None:
+        settings = self.settings
+        if self.is_idle:
             return settings.idle_timeout
         return settings.login_timeout if self.avatar is None else settings.autologout
 
@@ -187,7 +186,7 @@ class Session:
         """The connection is gone: give back what was taken."""
         self.state = State.LOGOUT
         self.deselect()
-        self._abandon_upload()
+        self._abandon_message()
         if self.avatar is not None:
             self.shared.forget_login(self.avatar.account.account_id)
             self.avatar = None
@@ -197,11 +196,16 @@ class Session:
 
     def forget(self) -> int:
         """Everything from before TLS is void; answers how many octets were thrown away. Source: RFC 3501 §6.2.1."""
-        self.exchange = None
+        self._line_reader = None
         self._bad_commands = 0
         return self.receiver.drop_unread()
 
     # --- what commands call
+
+    @property
+    def log(self) -> Log:
+        """Where the session writes to the log."""
+        return self.shell.log
 
     @property
     def mail(self) -> Any:
@@ -236,10 +240,17 @@ class Session:
             self.out.append(replies.highest_modseq(self.view))
         self.condstore = True
 
-    def begin_idle(self, tag: bytes) -> None:
-        """The client is in IDLE until it sends a line."""
-        self.idle_tag = tag
+    def expect_line(self, reader: LineReader, *, idle: bool = False) -> None:
+        """The next line of the client is for ``reader``; until then it is in IDLE, or owes a response."""
+        self._line_reader = reader
+        self.is_idle = idle
         self.receiver.expect_line()
+
+    def end_after_reply(self) -> None:
+        """LOGOUT was answered."""
+        self.state = State.LOGOUT
+        self.flush()
+        self.shell.close()
 
     def flush(self) -> None:
         """Hand what was said so far to the shell."""
@@ -252,7 +263,7 @@ class Session:
         self.flush()
         waiting = self.shell.drained()
         if waiting is not None:
-            self.shell.set_timeout(self.shared.settings.write_timeout)
+            self.shell.set_timeout(self.settings.write_timeout)
             await waiting
 
     async def let_others_in(self) -> None:
@@ -266,7 +277,7 @@ class Session:
         self.shell.send(octets)
         waiting = self.shell.drained()
         if waiting is not None:
-            self.shell.set_timeout(self.shared.settings.write_timeout)
+            self.shell.set_timeout(self.settings.write_timeout)
         return waiting
 
     def send_part(self, octets: bytes) -> Deferred[None] | None:
@@ -296,13 +307,11 @@ class Session:
         stop, self._stop_notices = self._stop_notices, None
         if stop is not None:
             stop()
-        ask_again, self._ask_again = self._ask_again, None
-        if ask_again is not None:
-            ask_again.cancel()
+        self._asks_later = False
         view, self.view = self.view, None
         if view is not None:
             shared = self.shared
-            snapshot = view.snapshot(shared.reactor.seconds())
+            snapshot = view.snapshot(self.shell.seconds())
             if snapshot is not None and self.avatar is not None:
                 shared.snapshots.keep(self.avatar.account.account_id, view.name, snapshot)
         if self.state is State.SELECTED:
@@ -312,7 +321,7 @@ class Session:
         """What a session that closed this mailbox has left behind."""
         assert self.avatar is not None
         shared = self.shared
-        return shared.snapshots.find(self.avatar.account.account_id, name, shared.reactor.seconds())
+        return shared.snapshots.find(self.avatar.account.account_id, name, self.shell.seconds())
 
     async def catch_up(self, *, claims: bool) -> None:
         """Bring a view that began with a snapshot up to date, before the client is told anything of it."""
@@ -433,12 +442,14 @@ class Session:
 
     def _tag_of_line(self, pieces: tuple[bytes, ...]) -> bytes:
         """Whose line it is that is refused: of AUTHENTICATE, IDLE or APPEND, which end by that, or a new command."""
-        exchange, self.exchange = self.exchange, None
-        idle_tag, self.idle_tag = self.idle_tag, None
-        self._abandon_upload()
-        if exchange is not None:
-            return exchange.tag
-        return self._tag_of(pieces) if idle_tag is None else idle_tag
+        reader = self._end_line_reader()
+        self._abandon_message()
+        return self._tag_of(pieces) if reader is None else reader.tag
+
+    def _end_line_reader(self) -> LineReader | None:
+        reader, self._line_reader = self._line_reader, None
+        self.is_idle = False
+        return reader
 
     async def _obey(self, pieces: tuple[bytes, ...]) -> None:
         tag = b"*"
@@ -465,9 +476,7 @@ class Session:
     def _after(self, command: values.Command) -> None:
         """Two commands have an effect only once their reply is on its way."""
         if isinstance(command, values.Logout):
-            self.state = State.LOGOUT
-            self.flush()
-            self.shell.close()
+            self.end_after_reply()
         elif isinstance(command, values.StartTls):
             self.flush()
             self.shell.begin_tls()
@@ -490,46 +499,39 @@ class Session:
 
     def _take_line(self, line: bytes) -> Doing:
         """An authentication response, or the end of IDLE."""
-        if self.exchange is not None:
-            exchange = self.exchange
-            return self._guard(exchange.tag, exchange.respond(self, line))
-        tag, self.idle_tag = self.idle_tag, None
-        assert tag is not None, "a line was expected by nobody"
-        return self._guard(tag, self._idle_ended(line))
-
-    async def _idle_ended(self, line: bytes) -> bytes:
-        if line.strip(b" ").upper() != b"DONE":
-            raise PeerError("Expected DONE")
-        return b"OK IDLE completed"
+        reader = self._end_line_reader()
+        assert reader is not None, "a line was expected by nobody"
+        return self._guard(reader.tag, reader.take_line(self, line))
 
     async def _offered(self, event: MessageOffered) -> None:
         """A message of an APPEND: take it or refuse it before its octets come."""
-        if self.upload is None:
-            self.upload = Upload(self._tag_of(event.pieces))
+        reader = self._message_reader
+        if reader is None:
+            reader = self._message_reader = self.shared.message_reader(self._tag_of(event.pieces))
         try:
             if self.state not in AFTER_LOGIN:
                 raise PeerError("Command not allowed in this state")
-            await self.upload.offer(self, event)
+            await reader.offer(self, event)
         except BaseException:
-            self._abandon_upload()
+            self._abandon_message()
             if not self.receiver.refuse_message():
                 self.end("Literal too big")
             raise
         self.receiver.accept_message()
-        self.shell.set_deadline(self.shared.settings.append_timeout)
+        self.shell.set_deadline(self.settings.append_timeout)
         if event.waits:
             self.out.append(replies.CONTINUE)
 
-    async def _uploaded(self, upload: Upload, rest: bytes) -> bytes:
+    async def _message_read(self, reader: MessageReader, rest: bytes) -> bytes:
         try:
-            return await upload.store(self, rest)
+            return await reader.store(self, rest)
         finally:
-            upload.abort()
+            reader.abort()
 
-    def _abandon_upload(self) -> None:
-        upload, self.upload = self.upload, None
-        if upload is not None:
-            upload.abort()
+    def _abandon_message(self) -> None:
+        reader, self._message_reader = self._message_reader, None
+        if reader is not None:
+            reader.abort()
             if self.avatar is not None:
                 # One that was refused before login leaves the deadline of that.
                 self.shell.set_deadline(None)
@@ -563,9 +565,9 @@ class Session:
     def _refuse(self, tag: bytes, error: MailError) -> None:
         """Say NO or BAD; a client that errs on and on is sent away."""
         self.out.append(replies.refused(tag, error))
-        if isinstance(error, LoginRefused) and self.failed_logins >= self.shared.settings.failed_logins:
+        if isinstance(error, LoginRefused) and self.failed_logins >= self.settings.failed_logins:
             self.end("Too many failed logins")
         elif isinstance(error, PeerError):
             self._bad_commands += 1
-            if self._bad_commands >= self.shared.settings.bad_commands:
+            if self._bad_commands >= self.settings.bad_commands:
                 self.end("Too many errors")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
-from typing import Protocol
+from typing import Any, Protocol
 
 from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
 
 import pymailsuite
 from pymailsuite import sasl
@@ -25,8 +26,28 @@ _AFTER_LOGIN = (
 )
 
 
+class Log(Protocol):
+    """What a session writes to the log with: a ``twisted.logger.Logger``."""
+
+    def info(self, format: str | None = None, **fields: object) -> None:
+        """What goes on."""
+
+    def warn(self, format: str | None = None, **fields: object) -> None:
+        """What an operator may want to look at."""
+
+    def error(self, format: str | None = None, **fields: object) -> None:
+        """What went wrong."""
+
+    def failure(self, format: str, failure: Failure | None = None, **fields: Any) -> None:
+        """A defect, with its traceback: ``failure``, or the exception that is being handled."""
+
+
 class Shell(Protocol):
     """What a session asks of the connection it speaks over."""
+
+    @property
+    def log(self) -> Log:
+        """Where the session writes to the log."""
 
     secure: bool
     peer_ip: str
@@ -66,6 +87,15 @@ class Shell(Protocol):
     def wake(self) -> None:
         """Something happened outside of a command: have the session look."""
 
+    def wake_later(self, delay_s: float) -> None:
+        """As ``wake``, after that time, before which the session does not look."""
+
+    def seconds(self) -> float:
+        """What time it is, in POSIX seconds."""
+
+    def wait(self, delay_s: float) -> Awaitable[None]:
+        """Done when so many seconds have passed."""
+
     def count_refusal(self, what: str, reply: bytes) -> None:
         """The client is refused something of which only the number is told."""
 
@@ -83,17 +113,18 @@ class Shared:
         portal: Portal,
         notices: IChangeNotices,
         store: IMailStore,
-        reactor: IReactorTime,
         *,
         offers_tls: bool,
+        message_reader: Callable[[bytes], Any],
     ) -> None:
+        """``message_reader`` makes the MessageReader of an APPEND with that tag."""
         self.settings = settings
         self.hostname = hostname
         self.portal = portal
         self.notices = notices
         self.store = store
-        self.reactor = reactor
         self.offers_tls = offers_tls
+        self.message_reader = message_reader
         self.before_login = Limits(
             settings.line_before_login, settings.literals_before_login, settings.literals_before_login
         )

@@ -209,7 +209,7 @@ class FailingConversation(Conversation):
             if client.closed or client.transport.disconnecting:
                 continue
             case.assertIsNone(client.protocol._running, "a command hangs")
-            if session.view is None or session.idle_tag or session.exchange or session.upload:
+            if session.view is None or session._line_reader or session._message_reader:
                 continue
             asked = client.send(b"\r\nlast NOOP\r\n")
             if b"last OK" not in asked:
@@ -257,7 +257,7 @@ class FailingConversation(Conversation):
         server = self.server
         case.assertEqual(server.clock.getDelayedCalls(), [])
         case.assertEqual(server.factory.connections, 0)
-        case.assertEqual(server.factory._idle, set())
+        case.assertEqual(server.factory._idle_clients._connections, set())
         case.assertEqual(server.store.notices.watched(), [])
         case.assertEqual(dict(server.factory.shared.per_account.here), {})
         case.assertEqual(server.portal.realm.logged_out, server.portal.realm.logged_in)

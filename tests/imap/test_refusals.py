@@ -60,7 +60,7 @@ class TooLong(SynchronousTestCase):
         client.send(b"z IDLE\r\n")
         self._refused(client, LONG + b"\r\n", b"z BAD Command line too long\r\n")
         session: Any = client.protocol._session
-        self.assertIsNone(session.idle_tag)
+        self.assertFalse(session.is_idle)
         self.assertEqual(client.send(b"z IDLE\r\nDONE\r\n"), b"+ idling\r\nz OK IDLE completed\r\n")
 
     def test_authentication_ends(self) -> None:

@@ -1,7 +1,7 @@
 """What each command does: a module for each family, one function for each command.
 
 A function is given the session and the command, in a state in which the command is legal. It puts untagged replies into
-``session.out`` and answers with what follows the tag of the completion (``OK ...``), or with None if the command goes
+``context.out`` and answers with what follows the tag of the completion (``OK ...``), or with None if the command goes
 on; or it raises a :class:`~pymailsuite.errors.MailError`, which becomes NO or BAD.
 """
 

@@ -5,22 +5,17 @@ RFC 3501 §6.3.11, RFC 3502 (several at once), RFC 4315 (APPENDUID), RFC 7888 (l
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from pymailsuite.errors import LimitReached, MailError, MessageTooBig, NoSuchMailbox, PeerError
 from pymailsuite.imap import values
+from pymailsuite.imap.context import Context
 from pymailsuite.imap.grammar import parse_append
 from pymailsuite.imap.receiver import MessageOffered
 from pymailsuite.imap.replies import TryCreate
 from pymailsuite.interfaces import IContentWriter, NewMessage
 from pymailsuite.values import MAX_CHUNK, UidSet
-
-if TYPE_CHECKING:
-    from twisted.python.failure import Failure
-
-    from pymailsuite.imap.session import Session
 
 
 class Upload:
@@ -37,9 +32,9 @@ class Upload:
         self._command: values.Append | None = None
         self._failure: Failure | None = None
 
-    async def offer(self, session: Session, event: MessageOffered) -> None:
+    async def offer(self, context: Context, event: MessageOffered) -> None:
         """Prepare for one message more. Raises what the APPEND is refused with, before its octets come."""
-        settings = session.shared.settings
+        settings = context.settings
         command = parse_append(event.pieces)
         if event.size > settings.message_size:
             raise MessageTooBig(f"Message is longer than {settings.message_size} octets")
@@ -52,16 +47,16 @@ class Upload:
         else:
             self._mailbox = command.mailbox
             if event.waits or event.size > MAX_CHUNK:
-                await self._look_for_mailbox(session)
+                await self._look_for_mailbox(context)
             # What comes unasked comes in any case, and if it is short nothing of it is stored before its end: the store
             # will say whether there is such a mailbox, and nobody waits for the answer twice.
         self._command = command
-        self._writer = session.shared.store.new_content()
+        self._writer = context.shared.store.new_content()
 
-    async def _look_for_mailbox(self, session: Session) -> None:
+    async def _look_for_mailbox(self, context: Context) -> None:
         """Raises why the mailbox takes no messages, if it does not."""
         try:
-            mailbox = await session.mail.mailbox(self._mailbox)
+            mailbox = await context.mail.mailbox(self._mailbox)
         except NoSuchMailbox:
             raise TryCreate() from None
         if not mailbox.selectable:
@@ -77,19 +72,19 @@ class Upload:
     def _note_failure(self, failure: Failure) -> None:
         self._failure = failure
 
-    async def store(self, session: Session, rest: bytes) -> bytes:
+    async def store(self, context: Context, rest: bytes) -> bytes:
         """All octets are here: add the messages, and answer once they are on the disk."""
         if rest.strip(b" "):
             raise PeerError("Unexpected text after the message")
         await self._finish_message()
         try:
-            appended = await session.mail.append(self._mailbox, self._messages)
+            appended = await context.mail.append(self._mailbox, self._messages)
         except NoSuchMailbox:
-            await self._look_for_mailbox(session)
+            await self._look_for_mailbox(context)
             raise TryCreate() from None  # it has been made just now
         self._messages = []
         self._finished = []
-        await session.arrived_in(self._mailbox)
+        await context.arrived_in(self._mailbox)
         uids = UidSet.of(appended.uids)
         return f"OK [APPENDUID {appended.uid_validity} {uids}] APPEND completed".encode("ascii")
 

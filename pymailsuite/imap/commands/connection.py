@@ -6,45 +6,39 @@ RFC 3501 §6.1 and §6.2, RFC 2971, RFC 5161, RFC 4959.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.cred.credentials import ICredentials
 from twisted.cred.error import UnauthorizedLogin
-from twisted.internet.task import deferLater
-from twisted.logger import Logger
 
 from pymailsuite import sasl
 from pymailsuite.errors import LoginRefused, MailError, PeerError, TooManyFailedLogins
 from pymailsuite.imap import replies, values
+from pymailsuite.imap.context import Context
 from pymailsuite.imap.render import string
 from pymailsuite.interfaces import IImapAvatar
 from pymailsuite.values import Peer
 
-if TYPE_CHECKING:
-    from pymailsuite.imap.session import Session
-
-log = Logger()
-
 _MOST_DOUBLINGS = 4
 
 
-async def capability(session: Session, _: values.Capability) -> bytes:
+async def capability(context: Context, _: values.Capability) -> bytes:
     """RFC 3501 §6.1.1."""
-    session.out.append(b"* CAPABILITY " + session.capabilities() + replies.CRLF)
+    context.out.append(b"* CAPABILITY " + context.capabilities() + replies.CRLF)
     return b"OK CAPABILITY completed"
 
 
-async def identify(session: Session, command: values.Id) -> bytes:
+async def identify(context: Context, command: values.Id) -> bytes:
     """ID: what they say of themselves goes to the log, what we say is a setting. Source: RFC 2971."""
     if command.params:
-        log.info("{event} {fields}", event="imap.client_identified", fields=dict(command.params))
-    fields = session.shared.id_fields
+        context.shell.log.info("{event} {fields}", event="imap.client_identified", fields=dict(command.params))
+    fields = context.shared.id_fields
     listed = b" ".join([string(word.encode("utf-8")) for pair in fields.items() for word in pair])
-    session.out.append(b"* ID " + (b"(" + listed + b")" if listed else b"NIL") + replies.CRLF)
+    context.out.append(b"* ID " + (b"(" + listed + b")" if listed else b"NIL") + replies.CRLF)
     return b"OK ID completed"
 
 
-async def enable(session: Session, command: values.Enable) -> bytes:
+async def enable(context: Context, command: values.Enable) -> bytes:
     """RFC 5161 §3.1: what is not known is passed over.
 
     What was on already is named all the same: another command may have turned it on (RFC 7162 §3.1), and a client that
@@ -53,45 +47,44 @@ async def enable(session: Session, command: values.Enable) -> bytes:
     enabled = b""
     if "CONDSTORE" in command.names:
         enabled = b" CONDSTORE"
-        session.use_condstore()
-    session.out.append(b"* ENABLED" + enabled + replies.CRLF)
+        context.use_condstore()
+    context.out.append(b"* ENABLED" + enabled + replies.CRLF)
     return b"OK ENABLE completed"
 
 
-async def logout(session: Session, _: values.Logout) -> bytes:
+async def logout(context: Context, _: values.Logout) -> bytes:
     """BYE before OK. Source: RFC 3501 §6.1.3."""
-    session.deselect()
-    session.out.append(replies.bye("Logging out"))
+    context.deselect()
+    context.out.append(replies.bye("Logging out"))
     return b"OK LOGOUT completed"
 
 
-async def start_tls(session: Session, _: values.StartTls) -> bytes:
+async def start_tls(context: Context, _: values.StartTls) -> bytes:
     """The session begins TLS once this answer is on its way. Source: RFC 3501 §6.2.1."""
-    if session.shell.secure:
+    if context.shell.secure:
         raise PeerError("TLS is in use already")
-    if not session.shared.offers_tls:
+    if not context.shared.offers_tls:
         raise PeerError("TLS is not offered")
     return b"OK Begin TLS negotiation now"
 
 
-async def login(session: Session, command: values.Login) -> bytes:
+async def login(context: Context, command: values.Login) -> bytes:
     """RFC 3501 §6.2.3."""
-    if not session.shared.plaintext_allowed(session.shell):
+    if not context.shared.plaintext_allowed(context.shell):
         raise replies.PrivacyRequired()
-    return await _log_in(session, sasl.SaslPassword(command.user.encode("utf-8"), command.password), "LOGIN")
+    return await _log_in(context, sasl.SaslPassword(command.user.encode("utf-8"), command.password), "LOGIN")
 
 
-async def authenticate(session: Session, command: values.Authenticate) -> bytes | None:
+async def authenticate(context: Context, command: values.Authenticate) -> bytes | None:
     """RFC 3501 §6.2.2, with the initial response of RFC 4959."""
-    allowed = session.shared.plaintext_allowed(session.shell)
+    allowed = context.shared.plaintext_allowed(context.shell)
     make = sasl.mechanisms(allowed).get(command.mechanism)
     if make is None:
         if command.mechanism in sasl.mechanisms(True):
             raise replies.PrivacyRequired()
         raise replies.CannotAuthenticate()
-    exchange = Exchange(session, make())
-    exchange.tag = command.tag.encode("ascii")
-    return await exchange.take(session, exchange.mechanism.start(command.initial))
+    exchange = Exchange(command.tag.encode("ascii"), make())
+    return await exchange.take(context, exchange.mechanism.start(command.initial))
 
 
 class Exchange:
@@ -99,48 +92,46 @@ class Exchange:
 
     __slots__ = ("_proved", "mechanism", "tag")
 
-    def __init__(self, session: Session, mechanism: sasl.ServerMechanism) -> None:
-        self.tag = b""
+    def __init__(self, tag: bytes, mechanism: sasl.ServerMechanism) -> None:
+        self.tag = tag
         self.mechanism = mechanism
         self._proved: ICredentials | None = None
 
-    async def respond(self, session: Session, line: bytes) -> bytes | None:
+    async def take_line(self, context: Context, line: bytes) -> bytes | None:
         """The client's answer to our last challenge; ``*`` gives up."""
-        session.exchange = None
         try:
             octets = sasl.decode_response(line)
         except sasl.Cancelled:
             raise PeerError("Authentication cancelled") from None
         if self._proved is not None:
-            return await _log_in(session, self._proved, self.mechanism.name)
-        return await self.take(session, self.mechanism.respond(octets))
+            return await _log_in(context, self._proved, self.mechanism.name)
+        return await self.take(context, self.mechanism.respond(octets))
 
-    async def take(self, session: Session, step: sasl.Step) -> bytes | None:
+    async def take(self, context: Context, step: sasl.Step) -> bytes | None:
         """Send the challenge, or try the login."""
         if isinstance(step, sasl.Done):
             if step.final is None:
-                return await _log_in(session, step.credentials, self.mechanism.name)
+                return await _log_in(context, step.credentials, self.mechanism.name)
             # RFC 3501 has no place for data in OK: it goes as one more challenge, with an empty answer.
             self._proved = step.credentials
             octets = step.final
         else:
             octets = step.octets
-        session.out.append(b"+ " + sasl.encode_challenge(octets) + replies.CRLF)
-        session.exchange = self
-        session.receiver.expect_line()
+        context.out.append(b"+ " + sasl.encode_challenge(octets) + replies.CRLF)
+        context.expect_line(self)
         return None
 
 
-async def _log_in(session: Session, credentials: ICredentials, mechanism: str) -> bytes:
+async def _log_in(context: Context, credentials: ICredentials, mechanism: str) -> bytes:
     """Ask the portal; RFC 5530 AUTHENTICATIONFAILED for every reason a login can fail for, after a delay."""
-    shared, shell = session.shared, session.shell
+    shared, shell = context.shared, context.shell
     credentials = _with_domain(credentials, shared.settings.default_domain)
     name = getattr(credentials, "username", b"").decode("utf-8", "replace")
     peer = Peer(ip=shell.peer_ip, port=shell.peer_port, tls=shell.tls_description())
     try:
         answer: tuple[Any, Any, Callable[[], object]] = await shared.portal.login(credentials, peer, IImapAvatar)
     except (LoginRefused, UnauthorizedLogin) as error:
-        log.info(
+        shell.log.info(
             "{event} {login} from {peer_ip}",
             event="imap.login_refused",
             login=name,
@@ -150,7 +141,7 @@ async def _log_in(session: Session, credentials: ICredentials, mechanism: str) -
         )
         refusal = TooManyFailedLogins() if isinstance(error, TooManyFailedLogins) else LoginRefused()
         shell.count_refusal("login_refused", refusal.public.encode())
-        await _let_wait(session)
+        await _let_wait(context)
         raise refusal from None
     _, avatar, log_out = answer
     if shell.closing:
@@ -161,8 +152,8 @@ async def _log_in(session: Session, credentials: ICredentials, mechanism: str) -
     except MailError:
         log_out()
         raise
-    session.logged_in(avatar, log_out)
-    log.info(
+    context.logged_in(avatar, log_out)
+    shell.log.info(
         "{event} {login} from {peer_ip}",
         event="imap.logged_in",
         login=avatar.account.login_name,
@@ -170,15 +161,15 @@ async def _log_in(session: Session, credentials: ICredentials, mechanism: str) -
         peer_ip=shell.peer_ip,
         tls=peer.tls,
     )
-    return b"OK [CAPABILITY " + session.capabilities() + b"] Logged in"
+    return b"OK [CAPABILITY " + context.capabilities() + b"] Logged in"
 
 
-async def _let_wait(session: Session) -> None:
-    settings = session.shared.settings
-    session.failed_logins += 1
-    delay_s = settings.failed_login_delay * 2 ** min(session.failed_logins - 1, _MOST_DOUBLINGS)
+async def _let_wait(context: Context) -> None:
+    settings = context.settings
+    context.failed_logins += 1
+    delay_s = settings.failed_login_delay * 2 ** min(context.failed_logins - 1, _MOST_DOUBLINGS)
     if delay_s:
-        await deferLater(session.shared.reactor, delay_s)
+        await context.shell.wait(delay_s)
 
 
 def _with_domain(credentials: ICredentials, domain: str) -> ICredentials:

@@ -5,38 +5,34 @@ RFC 3501 §6.4.7, RFC 4315 (COPYUID), RFC 6851 (MOVE).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from pymailsuite.errors import LimitReached, NoSuchMailbox, ReadOnly
 from pymailsuite.imap import replies, values
+from pymailsuite.imap.context import Context
 from pymailsuite.imap.selected import Cut, View
 from pymailsuite.interfaces import Copied
 from pymailsuite.values import UidSet
 
-if TYPE_CHECKING:
-    from pymailsuite.imap.session import Session
 
-
-async def copy(session: Session, command: values.Copy) -> bytes:
+async def copy(context: Context, command: values.Copy) -> bytes:
     """RFC 3501 §6.4.7."""
-    view = session.selected
+    view = context.selected
     spans = view.places(command.numbers)
     if not spans:
         return b"OK Nothing to copy"
-    if sum(stop - start for start, stop in spans) > session.shared.settings.copy_messages:
+    if sum(stop - start for start, stop in spans) > context.settings.copy_messages:
         raise LimitReached("Too many messages in one COPY")
     uids = view.uids_of(spans)
     try:
-        copied: Copied = await session.mail.copy(view.mailbox_id, uids, command.mailbox)
+        copied: Copied = await context.mail.copy(view.mailbox_id, uids, command.mailbox)
     except NoSuchMailbox as error:
         raise replies.TryCreate(cause=error.public) from None
-    await session.arrived_in(command.mailbox)
+    await context.arrived_in(command.mailbox)
     return b"OK " + _copyuid(copied) + b"COPY completed"
 
 
-async def move(session: Session, command: values.Move) -> bytes:
+async def move(context: Context, command: values.Move) -> bytes:
     """RFC 6851 §3.1: COPYUID comes untagged, before the EXPUNGEs."""
-    view = session.selected
+    view = context.selected
     if view.read_only:
         raise ReadOnly()
     cut = Cut(view.places(command.numbers))
@@ -45,26 +41,26 @@ async def move(session: Session, command: values.Move) -> bytes:
     # RFC 6851 §3.3: each message is moved or it is not; what was moved before an error has been told by then. UIDs, for
     # places change with each step.
     steps = []
-    while spans := cut.take(session.shared.settings.step_messages):
+    while spans := cut.take(context.settings.step_messages):
         steps.append(view.uids_of(spans))
     for uids in steps:
-        await _move(session, view, uids, command.mailbox)
-        if session.view is not view:
+        await _move(context, view, uids, command.mailbox)
+        if context.view is not view:
             break
     # RFC 7162 §3.2.8 (as for EXPUNGE).
-    code = b"[HIGHESTMODSEQ %d] " % view.modseq if session.condstore else b""
+    code = b"[HIGHESTMODSEQ %d] " % view.modseq if context.condstore else b""
     return b"OK " + code + b"MOVE completed"
 
 
-async def _move(session: Session, view: View, uids: UidSet, target: str) -> None:
+async def _move(context: Context, view: View, uids: UidSet, target: str) -> None:
     try:
-        moved: Copied = await session.mail.move(view.mailbox_id, uids, target)
+        moved: Copied = await context.mail.move(view.mailbox_id, uids, target)
     except NoSuchMailbox as error:
         raise replies.TryCreate(cause=error.public) from None
     if moved.source:
-        session.out.append(b"* OK " + _copyuid(moved) + b"Moved\r\n")
+        context.out.append(b"* OK " + _copyuid(moved) + b"Moved\r\n")
         view.note_expunged(moved.source)
-    await session.sync_behind(expunges=True, ask=target == view.name)
+    await context.sync_behind(expunges=True, ask=target == view.name)
 
 
 def _copyuid(copied: Copied) -> bytes:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Collection, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from attrs import frozen
 from twisted.internet.defer import Deferred
@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 
 from pymailsuite.errors import MailError, StorageFull
 from pymailsuite.imap import replies, values
+from pymailsuite.imap.context import Context
 from pymailsuite.imap.fetch import (
     FetchPlan,
     Pieces,
@@ -35,9 +36,6 @@ from pymailsuite.imap.selected import Cut, Spans, View, joined
 from pymailsuite.imap.values import Datum
 from pymailsuite.interfaces import MessageRow, Piece
 from pymailsuite.values import FlagChange, Flags, SystemFlag, UidSet
-
-if TYPE_CHECKING:
-    from pymailsuite.imap.session import Session
 
 _KNOWN: Final = frozenset({Datum.UID, Datum.FLAGS, Datum.MODSEQ})
 """Data items that the view answers by itself."""
@@ -62,38 +60,38 @@ class _Batch:
     keywords: Collection[str]
 
 
-async def fetch(session: Session, command: values.Fetch) -> bytes:
+async def fetch(context: Context, command: values.Fetch) -> bytes:
     """RFC 3501 §6.4.5."""
-    view = session.selected
+    view = context.selected
     if command.changed_since is not None or Datum.MODSEQ in command.items:
-        session.use_condstore()
+        context.use_condstore()
     spans = view.places(command.numbers)
     if command.changed_since is not None:
         spans = view.changed_since(spans, command.changed_since)
     if not spans:
         return b"OK FETCH completed"
     if _KNOWN.issuperset(command.items):
-        await _say_known(session, view, command, spans)
+        await _say_known(context, view, command, spans)
         return b"OK FETCH completed"
     plan = compile_fetch(command.items, uid=command.uid, condstore=command.changed_since is not None)
     told: Spans = []
     if plan.sets_seen and not view.read_only:
-        told = await _set_seen(session, view, spans)
-        if told and session.condstore:
+        told = await _set_seen(context, view, spans)
+        if told and context.condstore:
             plan = compile_fetch(command.items, uid=command.uid, condstore=True)
-    reading = _Reading(session, view, plan, spans)
+    reading = _Reading(context, view, plan, spans)
     try:
         await reading.send_all()
     except Exception:
         # What was set is told, whatever became of the rest: the view takes it for told.
         if told:
-            _tell_flags(session, command, told)
+            _tell_flags(context, command, told)
         raise
     if told and not plan.gives_flags:
-        _tell_flags(session, command, told)
+        _tell_flags(context, command, told)
     if reading.unseen:
         # Another session has taken \Seen away, and this one was not told of that yet.
-        _tell_flags(session, command, joined(await _add_seen(session, view, UidSet.of(reading.unseen))))
+        _tell_flags(context, command, joined(await _add_seen(context, view, UidSet.of(reading.unseen))))
     if reading.failures:
         raise reading.failures[0]
     wanted = sum(stop - start for start, stop in spans)
@@ -103,39 +101,39 @@ async def fetch(session: Session, command: values.Fetch) -> bytes:
     return b"OK FETCH completed"
 
 
-def _tell_flags(session: Session, command: values.Fetch, spans: Spans) -> None:
-    view = session.selected
-    session.out.append(replies.fetched_flags(view, spans, uid=command.uid, modseq=session.condstore))
+def _tell_flags(context: Context, command: values.Fetch, spans: Spans) -> None:
+    view = context.selected
+    context.out.append(replies.fetched_flags(view, spans, uid=command.uid, modseq=context.condstore))
 
 
-async def _say_known(session: Session, view: View, command: values.Fetch, spans: Spans) -> None:
+async def _say_known(context: Context, view: View, command: values.Fetch, spans: Spans) -> None:
     items = command.items
     uid, flags = command.uid or Datum.UID in items, Datum.FLAGS in items
     modseq = command.changed_since is not None or Datum.MODSEQ in items
     cut = Cut(spans)
     while piece := cut.take(_KNOWN_ROWS):
-        session.out.append(replies.fetched_flags(view, piece, uid=uid, modseq=modseq, flags=flags))
+        context.out.append(replies.fetched_flags(view, piece, uid=uid, modseq=modseq, flags=flags))
         if not cut.is_empty or sum(stop - start for start, stop in piece) > _MANY_ROWS:
-            await session.let_others_in()
+            await context.let_others_in()
 
 
-async def _set_seen(session: Session, view: View, spans: Spans) -> Spans:
+async def _set_seen(context: Context, view: View, spans: Spans) -> Spans:
     """Set ``\\Seen`` where the view lacks it; those places (RFC 3501 §6.4.5: the flags are told too).
 
     Before the messages are read, so that FLAGS of the same response have it.
     """
     unseen = view.lacking(spans, SystemFlag.SEEN)
-    return joined(await _add_seen(session, view, view.uids_of(unseen))) if unseen else []
+    return joined(await _add_seen(context, view, view.uids_of(unseen))) if unseen else []
 
 
-async def _add_seen(session: Session, view: View, uids: UidSet) -> list[int]:
+async def _add_seen(context: Context, view: View, uids: UidSet) -> list[int]:
     """Set ``\\Seen``; the places of those that have it now."""
     try:
-        result = await session.mail.store_flags(view.mailbox_id, uids, FlagChange.ADD, Flags(SystemFlag.SEEN), None)
+        result = await context.mail.store_flags(view.mailbox_id, uids, FlagChange.ADD, Flags(SystemFlag.SEEN), None)
     except StorageFull:
         # A full disk shall not keep anybody from reading.
         return []
-    return session.take_result(result)
+    return context.take_result(result)
 
 
 class _Reading:
@@ -145,13 +143,13 @@ class _Reading:
     ``\\Seen`` they should have, whatever the view knows of them, and ``failures`` why some have no response.
     """
 
-    def __init__(self, session: Session, view: View, plan: FetchPlan, spans: Spans) -> None:
-        self._session = session
+    def __init__(self, context: Context, view: View, plan: FetchPlan, spans: Spans) -> None:
+        self._context = context
         self._view = view
         self._plan = plan
         self._cut = Cut(spans)
         self._count = _FIRST_MESSAGES if plan.reads_octets else _FIRST_ROWS
-        self._octets = 2 * session.shared.settings.fetch_piece // plan.copies
+        self._octets = 2 * context.settings.fetch_piece // plan.copies
         self._sets_seen = plan.sets_seen and not view.read_only
         self.found = 0
         self.unseen: list[int] = []
@@ -168,7 +166,7 @@ class _Reading:
                 self.found += batch.found
                 self._adapt(batch.responses)
                 ahead = self._read()
-                self._session.note_keywords(batch.keywords)
+                self._context.note_keywords(batch.keywords)
                 for response in batch.responses:
                     await self._send(response)
         finally:
@@ -199,7 +197,7 @@ class _Reading:
                 self._cut.put_back(spans, bisect_right(view.uids, piece.last))
             return piece.result
 
-        answer: Deferred[Piece[_Batch]] = self._session.mail.read_piece(
+        answer: Deferred[Piece[_Batch]] = self._context.mail.read_piece(
             view.mailbox_id, view.uids_of(spans), plan.columns, self._octets, convert
         )
         return answer.addCallback(take)
@@ -208,31 +206,31 @@ class _Reading:
         """Ask next time for as many messages as make a piece of the size that was set."""
         size = sum(len(octets) for octets in batch if isinstance(octets, bytes))
         if size:
-            fitting = self._count * self._session.shared.settings.fetch_piece // size
+            fitting = self._count * self._context.settings.fetch_piece // size
             self._count = max(1, min(fitting, self._count * 8, _MOST_ROWS))
 
     async def _send(self, response: Response) -> None:
-        session = self._session
+        context = self._context
         if isinstance(response, Unanswered):
             self._note_failure(response)
             return
         if isinstance(response, bytes):
-            session.out.append(response)
-            if not self._cut.is_empty or len(response) > session.shared.settings.fetch_piece:
-                await session.drain()
+            context.out.append(response)
+            if not self._cut.is_empty or len(response) > context.settings.fetch_piece:
+                await context.drain()
             return
-        await session.drain()
+        await context.drain()
         if self._plan.is_wide:
-            await write_in_steps(partial(self._some_of, response), self._read_octets, session.send_part)
+            await write_in_steps(partial(self._some_of, response), self._read_octets, context.send_part)
         else:
-            await write_pieces(response, self._read_octets, session.send_part)
-        session.mid_response = False
+            await write_pieces(response, self._read_octets, context.send_part)
+        context.mid_response = False
 
     def _note_failure(self, unanswered: Unanswered) -> None:
         """One message has no response; those of the others are not to fail with it."""
         error = unanswered.error
         if not isinstance(error, MailError):
-            self._session.log.failure(
+            self._context.shell.log.failure(
                 "{event} of uid {uid}: {log_failure.value}",
                 Failure(error),
                 event="imap.response_failed",
@@ -242,12 +240,12 @@ class _Reading:
         self.failures.append(error)
 
     def _some_of(self, pieces: Pieces, answer: bytes | None) -> Deferred[Some]:
-        session = self._session
-        some: Deferred[Some] = session.mail.in_steps(
-            "render", some_pieces(pieces, answer, session.shared.settings.fetch_piece)
+        context = self._context
+        some: Deferred[Some] = context.mail.in_steps(
+            "render", some_pieces(pieces, answer, context.settings.fetch_piece)
         )
         return some
 
     def _read_octets(self, uid: int, start: int, stop: int) -> Deferred[bytes]:
-        octets: Deferred[bytes] = self._session.mail.read_octets(self._view.mailbox_id, uid, start, stop)
+        octets: Deferred[bytes] = self._context.mail.read_octets(self._view.mailbox_id, uid, start, stop)
         return octets

@@ -7,54 +7,51 @@ RFC 2342.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from pymailsuite.imap import values
 from pymailsuite.imap.commands.mailboxes import status_reply
+from pymailsuite.imap.context import Context
 from pymailsuite.imap.patterns import Patterns
 from pymailsuite.imap.render import list_line
 from pymailsuite.interfaces import Mailbox, Steps, drained
 from pymailsuite.values import DELIMITER
-
-if TYPE_CHECKING:
-    from pymailsuite.imap.session import Session
-
 
 _MOST_AT_ONCE: Final = 200
 """Names that are gone through in the turn of the reactor in which they are asked for."""
 _NAMES_A_STEP: Final = 50
 
 
-async def namespace(session: Session, _: values.Namespace) -> bytes:
+async def namespace(context: Context, _: values.Namespace) -> bytes:
     """One personal namespace without a prefix; others' and shared ones do not exist. Source: RFC 2342 §5."""
-    session.out.append(f'* NAMESPACE (("" "{DELIMITER}")) NIL NIL\r\n'.encode("ascii"))
+    context.out.append(f'* NAMESPACE (("" "{DELIMITER}")) NIL NIL\r\n'.encode("ascii"))
     return b"OK NAMESPACE completed"
 
 
-async def list_mailboxes(session: Session, command: values.List) -> bytes:
+async def list_mailboxes(context: Context, command: values.List) -> bytes:
     """RFC 3501 §6.3.8 and RFC 5258 §3."""
     if command.patterns == ("",) and not command.selection:
         # A question about the delimiter, not about mailboxes.
-        session.out.append(f'* LIST (\\Noselect) "{DELIMITER}" ""\r\n'.encode("ascii"))
+        context.out.append(f'* LIST (\\Noselect) "{DELIMITER}" ""\r\n'.encode("ascii"))
         return b"OK LIST completed"
     selection, returns = command.selection, command.returns
-    mailboxes = {mailbox.name: mailbox for mailbox in await session.mail.mailboxes()}
+    mailboxes = {mailbox.name: mailbox for mailbox in await context.mail.mailboxes()}
     subscribed = frozenset[str]()
     if "SUBSCRIBED" in selection | returns:
-        subscribed = frozenset(await session.mail.subscriptions())
-    await _say(session, len(mailboxes) + len(subscribed), _listed(session, command, mailboxes, subscribed))
+        subscribed = frozenset(await context.mail.subscriptions())
+    await _say(context, len(mailboxes) + len(subscribed), _listed(context, command, mailboxes, subscribed))
     if "HIGHESTMODSEQ" in command.status_items:
-        session.use_condstore()
+        context.use_condstore()
     return b"OK LIST completed"
 
 
-async def _say(session: Session, count: int, work: Steps[list[bytes]]) -> None:
+async def _say(context: Context, count: int, work: Steps[list[bytes]]) -> None:
     """Say what ``work`` makes of so many names; of many it does so in a reader thread."""
-    session.out += drained(work) if count <= _MOST_AT_ONCE else await session.mail.in_steps("list", work)
+    context.out += drained(work) if count <= _MOST_AT_ONCE else await context.mail.in_steps("list", work)
 
 
 def _listed(
-    session: Session, command: values.List, mailboxes: Mapping[str, Mailbox], subscribed: frozenset[str]
+    context: Context, command: values.List, mailboxes: Mapping[str, Mailbox], subscribed: frozenset[str]
 ) -> Steps[list[bytes]]:
     selection, returns = command.selection, command.returns
     matches = Patterns(command.reference, command.patterns)
@@ -80,15 +77,15 @@ def _listed(
         out.append(list_line(name, attributes, child_info=child_info))
         # RFC 5819 §2: a name that is there for those below it alone was not asked about.
         if "STATUS" in returns and is_wanted and mailbox is not None and mailbox.selectable:
-            out.append(status_reply(mailbox, command.status_items, session))
+            out.append(status_reply(mailbox, command.status_items, context))
     return out
 
 
-async def list_subscribed(session: Session, command: values.Lsub) -> bytes:
+async def list_subscribed(context: Context, command: values.Lsub) -> bytes:
     """RFC 3501 §6.3.9: a level matched by ``%`` with a subscribed name below it is listed as ``\\Noselect``."""
-    mailboxes = {mailbox.name: mailbox for mailbox in await session.mail.mailboxes()}
-    subscribed = frozenset(await session.mail.subscriptions())
-    await _say(session, len(subscribed), _listed_subscribed(command, mailboxes, subscribed))
+    mailboxes = {mailbox.name: mailbox for mailbox in await context.mail.mailboxes()}
+    subscribed = frozenset(await context.mail.subscriptions())
+    await _say(context, len(subscribed), _listed_subscribed(command, mailboxes, subscribed))
     return b"OK LSUB completed"
 
 

@@ -6,61 +6,59 @@ RFC 3501 §6.3.3 to §6.3.10; RFC 6154 §3; RFC 7162 §3.1.7; RFC 7889; RFC 8438
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from pymailsuite.errors import NoSuchMailbox
 from pymailsuite.imap import values
+from pymailsuite.imap.context import Context
 from pymailsuite.imap.render import status_line
 from pymailsuite.interfaces import Mailbox
 
-if TYPE_CHECKING:
-    from pymailsuite.imap.session import Session
 
-
-async def create(session: Session, command: values.Create) -> bytes:
+async def create(context: Context, command: values.Create) -> bytes:
     """RFC 3501 §6.3.3; the special use is RFC 6154 §3."""
-    await session.mail.create_mailbox(command.mailbox, command.special_use)
+    await context.mail.create_mailbox(command.mailbox, command.special_use)
     return b"OK CREATE completed"
 
 
-async def delete(session: Session, command: values.Delete) -> bytes:
+async def delete(context: Context, command: values.Delete) -> bytes:
     """RFC 3501 §6.3.4. If it is the selected one, no mailbox is selected afterwards."""
-    view = session.view
-    if view is not None and (await session.mail.mailbox(command.mailbox)).mailbox_id == view.mailbox_id:
-        await session.mail.delete_mailbox(command.mailbox)
-        session.deselect()
-        session.out.append(b"* OK [CLOSED] The selected mailbox was deleted\r\n")
+    view = context.view
+    if view is not None and (await context.mail.mailbox(command.mailbox)).mailbox_id == view.mailbox_id:
+        await context.mail.delete_mailbox(command.mailbox)
+        context.deselect()
+        context.out.append(b"* OK [CLOSED] The selected mailbox was deleted\r\n")
     else:
-        await session.mail.delete_mailbox(command.mailbox)
+        await context.mail.delete_mailbox(command.mailbox)
     return b"OK DELETE completed"
 
 
-async def rename(session: Session, command: values.Rename) -> bytes:
+async def rename(context: Context, command: values.Rename) -> bytes:
     """RFC 3501 §6.3.5. A session that has it selected goes on undisturbed."""
-    await session.mail.rename_mailbox(command.old, command.new)
+    await context.mail.rename_mailbox(command.old, command.new)
     return b"OK RENAME completed"
 
 
-async def subscribe(session: Session, command: values.Subscribe) -> bytes:
+async def subscribe(context: Context, command: values.Subscribe) -> bytes:
     """RFC 3501 §6.3.6: the name need not exist."""
-    await session.mail.subscribe(command.mailbox)
+    await context.mail.subscribe(command.mailbox)
     return b"OK SUBSCRIBE completed"
 
 
-async def unsubscribe(session: Session, command: values.Unsubscribe) -> bytes:
+async def unsubscribe(context: Context, command: values.Unsubscribe) -> bytes:
     """RFC 3501 §6.3.7."""
-    await session.mail.unsubscribe(command.mailbox)
+    await context.mail.unsubscribe(command.mailbox)
     return b"OK UNSUBSCRIBE completed"
 
 
-async def status(session: Session, command: values.Status) -> bytes:
+async def status(context: Context, command: values.Status) -> bytes:
     """RFC 3501 §6.3.10, of a mailbox not selected or of the selected one."""
-    mailbox = await session.mail.mailbox(command.mailbox)
+    mailbox = await context.mail.mailbox(command.mailbox)
     if not mailbox.selectable:
         raise NoSuchMailbox("Not a mailbox that can hold messages")
     if "HIGHESTMODSEQ" in command.items:
-        session.use_condstore()
-    session.out.append(status_reply(mailbox, command.items, session))
+        context.use_condstore()
+    context.out.append(status_reply(mailbox, command.items, context))
     return b"OK STATUS completed"
 
 
@@ -77,11 +75,11 @@ _ITEMS: Final[dict[str, Callable[[Mailbox], int]]] = {
 }
 
 
-def status_reply(mailbox: Mailbox, items: Sequence[str], session: Session) -> bytes:
+def status_reply(mailbox: Mailbox, items: Sequence[str], context: Context) -> bytes:
     """The STATUS line; of the selected mailbox ``\\Recent`` counts those this session has claimed."""
-    view = session.view
+    view = context.view
     # RFC 7889 §3.1: the limit is the same for all mailboxes.
-    limit = session.shared.settings.message_size
+    limit = context.settings.message_size
     found = {item: limit if item == "APPENDLIMIT" else _ITEMS[item](mailbox) for item in items}
     if "RECENT" in found and view is not None and view.mailbox_id == mailbox.mailbox_id and not view.read_only:
         found["RECENT"] = view.recent_count()

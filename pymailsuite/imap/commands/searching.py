@@ -9,12 +9,13 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 
 from pymailsuite.imap import values
 from pymailsuite.imap.batch import Slice
+from pymailsuite.imap.context import Context
 from pymailsuite.imap.flags import FlagState
 from pymailsuite.imap.search import (
     LongMatch,
@@ -30,9 +31,6 @@ from pymailsuite.imap.search import (
 from pymailsuite.imap.selected import View
 from pymailsuite.interfaces import MessageRow, Piece, Steps, drained
 from pymailsuite.values import UidSet
-
-if TYPE_CHECKING:
-    from pymailsuite.imap.session import Session
 
 _MOST_AT_ONCE: Final = 200_000
 """Messages, and ten times the looks at one, that are gone through in one turn of the reactor; more go to a thread."""
@@ -77,41 +75,41 @@ def _by_flags(view: View, program: values.SearchKey, size: int) -> list[int] | N
     return [uid for uid, state in zip(view.uids, view.states, strict=True) if answers[state]]
 
 
-async def search(session: Session, command: values.Search) -> bytes:
+async def search(context: Context, command: values.Search) -> bytes:
     """RFC 3501 §6.4.4."""
-    view = session.selected
+    view = context.selected
     with_modseq = asks_modseq(command.program)
     if with_modseq:
-        session.use_condstore()
+        context.use_condstore()
     plan = compile_search(command.program)
     uids: Sequence[int] | None = _by_flags(view, command.program, plan.size)
     if uids is None:
-        uids = await _search(session, view, plan)
+        uids = await _search(context, view, plan)
     if len(uids) <= _MOST_SAID_AT_ONCE:
-        session.out += drained(_reply(view, command, uids, with_modseq))
+        context.out += drained(_reply(view, command, uids, with_modseq))
     else:
-        session.out += await session.mail.in_steps("say what was found", _reply(view, command, uids, with_modseq))
+        context.out += await context.mail.in_steps("say what was found", _reply(view, command, uids, with_modseq))
     return b"OK SEARCH completed"
 
 
-async def _search(session: Session, view: View, plan: SearchPlan) -> Sequence[int]:
+async def _search(context: Context, view: View, plan: SearchPlan) -> Sequence[int]:
     recent: Any = view.recent
-    context = SearchContext(
+    known = SearchContext(
         numbers=view.number_of,
         largest_number=len(view),
         largest_uid=view.uids[-1] if len(view) else 0,
         recent=recent,
-        now=session.shared.reactor.seconds(),
+        now=context.shell.seconds(),
     )
     uids: Sequence[int] = view.uids
     for stage in plan.stages:
         if not stage.view_only:
-            uids = await _Scan(session, view, stage, context).among(uids)
+            uids = await _Scan(context, view, stage, known).among(uids)
         # Always the first: nothing is cheaper.
         elif len(view) * stage.size <= _MOST_AT_ONCE // 10:
-            uids = stage.match(view.rows()[:], context)
+            uids = stage.match(view.rows()[:], known)
         else:
-            uids = await session.mail.in_steps("search", stage.match_in_steps(view.rows(), context))
+            uids = await context.mail.in_steps("search", stage.match_in_steps(view.rows(), known))
         if not uids:
             break
     return uids
@@ -141,12 +139,12 @@ def _reply(view: View, command: values.Search, uids: Sequence[int], with_modseq:
 class _Scan:
     """One stage that reads the store, piece by piece."""
 
-    def __init__(self, session: Session, view: View, stage: SearchPlan, context: SearchContext) -> None:
-        self._mail = session.mail
+    def __init__(self, context: Context, view: View, stage: SearchPlan, known: SearchContext) -> None:
+        self._mail = context.mail
         self._mailbox_id = view.mailbox_id
         self._stage = stage
-        self._context = context
-        settings = session.shared.settings
+        self._known = known
+        settings = context.settings
         self._count = settings.search_piece
         self._octets = settings.search_octets
 
@@ -165,13 +163,13 @@ class _Scan:
         return found
 
     def _read(self, uids: UidSet) -> Deferred[Piece[_Found]]:
-        stage, context = self._stage, self._context
+        stage, known = self._stage, self._known
 
         def work(rows: Sequence[MessageRow]) -> Steps[_Found]:
-            matching = yield from stage.match_in_steps(rows, context)
+            matching = yield from stage.match_in_steps(rows, known)
             long_matches = []
             for row in stage.long_rows(rows):
-                match = stage.match_long(row, context)
+                match = stage.match_long(row, known)
                 long_matches.append((row[0], match, (yield from next_slice(match))))
             return matching, long_matches
 

@@ -1,0 +1,149 @@
+"""What a command may use of the session it was given in, and what it may leave there for what comes next.
+
+The session is all of this. Commands know these protocols alone, so neither they nor the session import the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+
+from pymailsuite.config.sections.imap import ImapSettings
+from pymailsuite.imap.receiver import MessageOffered
+from pymailsuite.imap.selected import View
+from pymailsuite.imap.shared import Shared, Shell
+from pymailsuite.imap.snapshots import Snapshot
+from pymailsuite.interfaces import IImapAvatar, StoreResult
+
+
+class LineReader(Protocol):
+    """A command that goes on with lines of its own: AUTHENTICATE with responses, IDLE until DONE."""
+
+    @property
+    def tag(self) -> bytes:
+        """The tag of the command."""
+
+    def take_line(self, context: Context, line: bytes) -> Awaitable[bytes | None]:
+        """The next line; what follows the tag of the completion, or None if yet another line is to come."""
+
+
+class MessageReader(Protocol):
+    """A command whose last literals are messages that pass through it: APPEND."""
+
+    @property
+    def tag(self) -> bytes:
+        """The tag of the command."""
+
+    def offer(self, context: Context, event: MessageOffered) -> Awaitable[None]:
+        """Prepare for one message more. Raises what the command is refused with, before its octets come."""
+
+    def write(self, octets: bytes) -> Deferred[None] | None:
+        """Some octets. A Deferred: no more until it fires."""
+
+    def store(self, context: Context, rest: bytes) -> Awaitable[bytes]:
+        """All octets are here: keep them, and answer what follows the tag."""
+
+    def abort(self) -> None:
+        """Forget what was not stored; harmless afterwards."""
+
+
+class Context(Protocol):
+    """One client's session as its commands see it."""
+
+    shared: Shared
+    """What all sessions have in common."""
+    shell: Shell
+    """The connection."""
+    out: list[bytes]
+    """Untagged replies, which leave together with the completion."""
+    view: View | None
+    """The selected mailbox as the client knows it."""
+    condstore: bool
+    """True once the client has shown that it knows of modseqs (RFC 7162 §3.1)."""
+    failed_logins: int
+    mid_response: bool
+    """A response has begun that is sent in pieces: nothing else may be said before its end."""
+
+    @property
+    def settings(self) -> ImapSettings:
+        """``[imap]``."""
+
+    @property
+    def mail(self) -> Any:
+        """The account's IAccountMail; only after login."""
+
+    @property
+    def selected(self) -> View:
+        """As ``view``, in a command that is allowed with a selected mailbox alone."""
+
+    @property
+    def stale(self) -> bool:
+        """True if the account has changed since the view was brought up to date."""
+
+    # --- the connection and the login
+
+    def capabilities(self) -> bytes:
+        """As they stand now."""
+
+    def logged_in(self, avatar: IImapAvatar, log_out: Callable[[], object]) -> None:
+        """The portal has let the client in."""
+
+    def expect_line(self, reader: LineReader, *, idle: bool = False) -> None:
+        """The next line of the client is for ``reader``; until then it is in IDLE, or owes a response."""
+
+    def end_after_reply(self) -> None:
+        """LOGOUT was answered."""
+
+    # --- output that does not wait for the completion
+
+    def flush(self) -> None:
+        """Hand what was said so far to the connection."""
+
+    def drain(self) -> Awaitable[None]:
+        """Send what was said so far, and wait while the client does not read it."""
+
+    def let_others_in(self) -> Awaitable[None]:
+        """As :meth:`drain`, and go on when other connections have had their turn."""
+
+    def send_part(self, octets: bytes) -> Deferred[None] | None:
+        """Send a piece of a response; a Deferred: nothing more until the client has read."""
+
+    # --- the selected mailbox
+
+    def watch(self) -> None:
+        """A mailbox is about to be read: what happens to the account from now on is noticed."""
+
+    def select(self, view: View) -> None:
+        """This mailbox is selected from now on. It was read after :meth:`watch`, so that nothing is missed between."""
+
+    def deselect(self) -> None:
+        """No mailbox is selected from now on; harmless if none was."""
+
+    def snapshot_of(self, name: str) -> Snapshot | None:
+        """What a session that closed this mailbox has left behind."""
+
+    def catch_up(self, *, claims: bool) -> Awaitable[None]:
+        """Bring a view that began with a snapshot up to date, before the client is told anything of it."""
+
+    def use_condstore(self) -> None:
+        """The client knows of modseqs: FETCH tells them from now on. Source: RFC 7162 §3.1."""
+
+    def sync(self, *, expunges: bool, ask: bool = False) -> Awaitable[None]:
+        """Bring the view up to date and say what is new; ``ask`` the store even if nothing was announced.
+
+        Without ``expunges`` nothing is said that would move a message's number.
+        """
+
+    def sync_behind(self, *, expunges: bool, ask: bool = False) -> Awaitable[bool]:
+        """As :meth:`sync`, behind what is done and stays done; False if the store did not say what is new."""
+
+    def arrived_in(self, name: str) -> Awaitable[None]:
+        """The command put messages into a mailbox; if it is the selected one the client hears of them at once."""
+
+    def take_result(self, result: StoreResult) -> list[int]:
+        """What became of messages by the command: their places. A new keyword is told."""
+
+    def note_keywords(self, combinations: Collection[str]) -> None:
+        """FLAGS is about to tell of these, which another session may have made and nobody told of yet."""
