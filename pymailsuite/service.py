@@ -161,7 +161,7 @@ class MailService(MultiService):
         self._resolver = Resolver(settings.dns, reactor)
         self._judge = AddressJudge(settings.outgoing, settings.listeners, settings.relay.own_addresses)
         names = AccountNames(settings.directory.detail_separator, self.store.directory)
-        throttle = LoginThrottle(settings.throttle, self.store.counts, reactor, names.key_of)
+        throttle = LoginThrottle(settings.throttle, self.store.state, reactor, names.key_of)
         auth = AuthService(settings.auth, self.store, reactor, checkers, throttle)
         self.portal = auth.portal
         self._paths = ReturnPaths(
@@ -286,7 +286,7 @@ class MailService(MultiService):
             self.settings.dmarc,
             self.settings.server.hostname,
             self.store.dmarc_failures,
-            self.store.counts,
+            self.store.state,
             self._resolver,
             outgoing,
             reactor,
@@ -338,7 +338,7 @@ class MailService(MultiService):
             hostname,
             self.portal,
             reactor,
-            self.store.counts,
+            self.store.state,
             tls_context=pop3_tls,
             owner=self._presence.owner,
         )

@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from pymailsuite.errors import MailError
-from pymailsuite.interfaces import Count, CountKey, ISharedCounts
+from pymailsuite.interfaces import Count, IStateStore, StateKey
 
 
 @define
@@ -30,15 +30,15 @@ class AttemptCounts:
 
     _log = Logger()
 
-    def __init__(self, shared: ISharedCounts, clock: IReactorTime, most_own: int) -> None:
+    def __init__(self, shared: IStateStore, clock: IReactorTime, most_own: int) -> None:
         self._shared = shared
         self._clock = clock
         self._most_own = most_own
-        self._own: dict[CountKey, _Own] = {}
+        self._own: dict[StateKey, _Own] = {}
 
-    async def totals(self, keys: Sequence[CountKey]) -> dict[CountKey, int]:
+    async def totals(self, keys: Sequence[StateKey]) -> dict[StateKey, int]:
         """The count of each key. A store that cannot be read has none; its passwords cannot be proved either."""
-        counted: Mapping[CountKey, Count] = {}
+        counted: Mapping[StateKey, Count] = {}
         try:
             counted = await self._shared.counted(keys)
         except CancelledError:
@@ -47,7 +47,7 @@ class AttemptCounts:
             self._log.warn("{event}: {reason}", event="auth.counts_unread", reason=str(error))
         return {key: (counted[key].total if key in counted else 0) + self._own_total(key) for key in keys}
 
-    async def add(self, keys: Sequence[CountKey], window_s: float) -> dict[CountKey, int]:
+    async def add(self, keys: Sequence[StateKey], window_s: float) -> dict[StateKey, int]:
         """One more of each; what that makes them."""
         try:
             counted = await self._shared.add(keys, window_s, lasting=False)
@@ -60,7 +60,7 @@ class AttemptCounts:
             return await self.totals(keys)
         return {key: counted[key].total + self._own_total(key) for key in keys}
 
-    def take_back(self, keys: Sequence[CountKey]) -> None:
+    def take_back(self, keys: Sequence[StateKey]) -> None:
         """One less of each; nobody waits for that."""
         for key in keys:
             own = self._own.get(key)
@@ -68,11 +68,11 @@ class AttemptCounts:
                 own.total -= 1
         self._unless_full(self._shared.take_back(keys))
 
-    def forget(self, keys: Sequence[CountKey]) -> None:
+    def forget(self, keys: Sequence[StateKey]) -> None:
         """Begin again at nothing; nobody waits for that."""
         for key in keys:
             self._own.pop(key, None)
-        self._unless_full(self._shared.forget(keys))
+        self._unless_full(self._shared.delete(keys))
 
     def _unless_full(self, done: Deferred[None]) -> None:
         done.addErrback(self._not_forgotten)
@@ -83,11 +83,11 @@ class AttemptCounts:
         else:
             self._log.failure("{event}: {log_failure.value}", failure, event="auth.counting_failed")
 
-    def _own_total(self, key: CountKey) -> int:
+    def _own_total(self, key: StateKey) -> int:
         own = self._own.get(key)
         return own.total if own is not None and own.ends_at > self._clock.seconds() else 0
 
-    def _add_own(self, key: CountKey, window_s: float) -> None:
+    def _add_own(self, key: StateKey, window_s: float) -> None:
         now = self._clock.seconds()
         own = self._own.get(key)
         if own is not None and own.ends_at > now:

@@ -34,7 +34,7 @@ from pymailsuite.auth.turns import LoginTurns, Turn
 from pymailsuite.config.sections.throttle import ThrottleSettings
 from pymailsuite.directory.names import login_key
 from pymailsuite.errors import LoginRefused, MailError, TooManyFailedLogins
-from pymailsuite.interfaces import CountKey, ISharedCounts
+from pymailsuite.interfaces import IStateStore, StateKey
 from pymailsuite.values import Peer
 from pymailsuite.wire.addresses import address_key
 
@@ -63,22 +63,22 @@ class Attempt:
         return cls(address_key(ip) or ip, name, exempt, name)
 
     @property
-    def pair(self) -> CountKey:
+    def pair(self) -> StateKey:
         """This name from this address."""
-        return CountKey(_PAIR, f"{self.client} {self.account}")
+        return StateKey(_PAIR, f"{self.client} {self.account}")
 
     @property
-    def address(self) -> CountKey:
+    def address(self) -> StateKey:
         """Any name from this address."""
-        return CountKey(_ADDRESS, self.client)
+        return StateKey(_ADDRESS, self.client)
 
     @property
-    def anywhere(self) -> CountKey:
+    def anywhere(self) -> StateKey:
         """This name from any address."""
-        return CountKey(_NAME, self.account)
+        return StateKey(_NAME, self.account)
 
     @property
-    def keys(self) -> Sequence[CountKey]:
+    def keys(self) -> Sequence[StateKey]:
         """All that it counts for."""
         return self.pair, self.address, self.anywhere
 
@@ -109,7 +109,7 @@ class LoginThrottle:
     def __init__(
         self,
         settings: ThrottleSettings,
-        counts: ISharedCounts,
+        counts: IStateStore,
         clock: IReactorTime,
         account_of: Callable[[str], Awaitable[str]] | None = None,
     ) -> None:
@@ -165,14 +165,14 @@ class LoginThrottle:
         attacked = 0 < settings.slow_after < totals[attempt.anywhere] and attempt not in self._proved
         return Reservation(attempt, attacked, failed_before=totals[attempt.pair] > 1)
 
-    def _refuse_beyond(self, attempt: Attempt, totals: dict[CountKey, int], own: int) -> None:
+    def _refuse_beyond(self, attempt: Attempt, totals: dict[StateKey, int], own: int) -> None:
         for key, limit in (
             (attempt.pair, self._settings.failures_per_login),
             (attempt.address, self._settings.failures_per_address),
         ):
             others = totals[key] - own
             if limit and others >= limit:
-                raise TooManyFailedLogins(cause=f"{others} wrong logins: {key.kind} {key.name}")
+                raise TooManyFailedLogins(cause=f"{others} wrong logins: {key.namespace} {key.name}")
 
     def slowed(self) -> Deferred[None]:
         """What a login waits for whose name is under attack."""

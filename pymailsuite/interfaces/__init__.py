@@ -8,7 +8,6 @@ Any store method may fail with :class:`~pymailsuite.errors.StoreUnavailable` or,
 """
 
 from pymailsuite.interfaces.content import IContentWriter, StagedContent
-from pymailsuite.interfaces.counts import Count, CountKey, ISharedCounts
 from pymailsuite.interfaces.cred import IImapAvatar, IMailAvatar, IPop3Avatar, ISubmissionAvatar
 from pymailsuite.interfaces.directory import (
     Account,
@@ -55,6 +54,7 @@ from pymailsuite.interfaces.queue import (
     RecipientState,
     Ret,
 )
+from pymailsuite.interfaces.state import Count, IExpiringState, IStateStore, StateKey
 from pymailsuite.interfaces.store import IChangeNotices, IMailStore, IStoreUpkeep
 
 __all__ = [
@@ -68,7 +68,6 @@ __all__ = [
     "Column",
     "Copied",
     "Count",
-    "CountKey",
     "Credentials",
     "Delivery",
     "DirectoryRow",
@@ -77,6 +76,7 @@ __all__ = [
     "IChangeNotices",
     "IContentWriter",
     "IDirectoryStore",
+    "IExpiringState",
     "IImapAvatar",
     "IIncomingMessage",
     "IMailAvatar",
@@ -87,7 +87,7 @@ __all__ = [
     "IQueueStore",
     "IRecipientResolver",
     "IResolver",
-    "ISharedCounts",
+    "IStateStore",
     "IStoreUpkeep",
     "ISubmissionAvatar",
     "LocalRecipient",
@@ -108,6 +108,7 @@ __all__ = [
     "Selection",
     "SrvRecord",
     "StagedContent",
+    "StateKey",
     "Steps",
     "StoreResult",
     "drained",

@@ -18,9 +18,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import Attribute, Interface
 
+from pymailsuite.errors import ConfigError
 from pymailsuite.interfaces.dns import IResolver
 from pymailsuite.interfaces.overrides import RecipientOverrides
 from pymailsuite.interfaces.send_as import ISenderRights
+from pymailsuite.interfaces.state import IExpiringState
 from pymailsuite.interfaces.store import IMailStore
 from pymailsuite.interfaces.transient import transient
 from pymailsuite.values import Address, BodyType, Peer, QueueId
@@ -310,6 +312,16 @@ class PolicyContext:
     probe: IRecipientProbe | None = None
     rights: ISenderRights | None = None
     """As whom users may send; None: as anybody."""
+    kept_state: IExpiringState | None = None
+
+    @property
+    def state(self) -> IExpiringState:
+        """What the policy keeps for a time, the same on every node, under names of its own.
+
+        ConfigError if the store keeps nothing of that kind."""
+        if self.kept_state is None:
+            raise ConfigError("store.url: a policy keeps state, which this kind of store does not")
+        return self.kept_state
 
 
 class IPolicyFactory(Interface):

@@ -80,7 +80,7 @@ class IMailStore(Interface):
     queue = Attribute("IQueueStore")
     notices = Attribute("IChangeNotices")
     upkeep = Attribute("IStoreUpkeep")
-    counts = Attribute("ISharedCounts")
+    state = Attribute("IStateStore")
     lists = Attribute("IListStore")
     fetched_lists = Attribute("IFetchedLists")
     channel = Attribute("IStoreChannel, or None if the database carries no words between processes")

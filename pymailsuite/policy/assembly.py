@@ -66,7 +66,17 @@ def make_chain(
         section = section_of(settings, name)
         if section is not None and section.action != "off":
             context = PolicyContext(
-                section, settings, settings.server.hostname, authserv_id, resolver, store, clock, chance, probe, rights
+                section,
+                settings,
+                settings.server.hostname,
+                authserv_id,
+                resolver,
+                store,
+                clock,
+                chance,
+                probe,
+                rights,
+                store.state.namespace(f"policy:{name}"),
             )
             policy = make_plugin(name, found[name].make, context)
             if policy is not None:

@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from pymailsuite.config.sections.pop3 import Pop3Settings
-from pymailsuite.interfaces import ISharedCounts
+from pymailsuite.interfaces import IStateStore
 from pymailsuite.pop3.login_delay import LoginDelay
 from pymailsuite.pop3.protocol import Pop3Protocol
 from pymailsuite.pop3.replies import err
@@ -29,7 +29,7 @@ class Pop3Factory(ShellFactory):
         hostname: str,
         portal: Portal,
         reactor: IReactorTime,
-        counts: ISharedCounts,
+        counts: IStateStore,
         *,
         mechanisms: Mechanisms = sasl_mechanisms,
         tls_context: TlsContextFactory | None = None,

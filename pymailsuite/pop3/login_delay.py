@@ -7,7 +7,7 @@ from typing import Final
 from twisted.logger import Logger
 
 from pymailsuite.errors import MailError, TemporaryFailure
-from pymailsuite.interfaces import CountKey, ISharedCounts
+from pymailsuite.interfaces import IStateStore, StateKey
 from pymailsuite.values import AccountId
 
 _KIND: Final = "pop3.login"
@@ -25,7 +25,7 @@ class LoginDelay:
 
     _log = Logger()
 
-    def __init__(self, delay_s: float, counts: ISharedCounts) -> None:
+    def __init__(self, delay_s: float, counts: IStateStore) -> None:
         self._delay_s = delay_s
         self._counts = counts
 
@@ -33,7 +33,7 @@ class LoginDelay:
         """LoggedInTooSoon, or the account may log in, and may not again while the window lasts that begins now."""
         if not self._delay_s:
             return
-        key = CountKey(_KIND, str(account_id))
+        key = StateKey(_KIND, str(account_id))
         try:
             counted = await self._counts.add([key], self._delay_s)
         except MailError as error:

@@ -24,8 +24,10 @@ from pymailsuite.interfaces.greylist import (
 from pymailsuite.store.clock import StoreClock
 from pymailsuite.store.database import Database
 from pymailsuite.store.names import stored_name
+from pymailsuite.store.state import StoredKey, put_txn, values_txn
 from pymailsuite.store.transaction import Row, Transaction
 
+_CORRESPONDENTS = "correspondents"
 _ENTRY = "SELECT client, sender, recipient, first_seen, passed_at, expires_at FROM greylist"
 _CLIENT = "SELECT client, passes, allowed, expires_at FROM greylist_clients"
 _CLIENT_IS_OVER = "greylist_clients.expires_at > 0 AND greylist_clients.expires_at <= ?"
@@ -235,13 +237,14 @@ def _refresh_txn(txn: Transaction, refreshings: Sequence[tuple[_Passing, Sequenc
 # --- correspondents
 
 
-def _digest(own: str, other: str) -> bytes:
-    return hashlib.blake2b(f"{own}\0{other}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
+def _pair(own: str, other: str) -> StoredKey:
+    digest = hashlib.blake2b(f"{own}\0{other}".encode("utf-8", "surrogatepass"), digest_size=16)
+    return _CORRESPONDENTS, digest.hexdigest().upper()
 
 
 @implementer(ICorrespondents)
 class Correspondents:
-    """The table ``correspondents``."""
+    """Pairs of addresses as state without octets, each by a digest of both, from which nobody reads who they are."""
 
     def __init__(self, database: Database, clock: StoreClock) -> None:
         self._database = database
@@ -249,32 +252,23 @@ class Correspondents:
 
     def note(self, own: str, others: Iterable[str], keep_s: float) -> Deferred[None]:
         expires_at = self._clock.seconds() + keep_s
-        rows = [(_digest(own, other), expires_at) for other in others]
+        rows = [(*_pair(own, other), b"", expires_at) for other in others]
         return self._database.run_together("note correspondents", _note_txn, rows)
 
     def knows(self, pairs: Sequence[tuple[str, str]]) -> Deferred[frozenset[tuple[str, str]]]:
         now = self._clock.seconds()
-        asked = {_digest(*pair): pair for pair in pairs}
+        asked = {_pair(*pair): pair for pair in pairs}
         if not asked:
             return succeed(frozenset())
 
         def knows_txn(txn: Transaction) -> frozenset[tuple[str, str]]:
-            marks = ", ".join("?" * len(asked))
-            rows = txn.rows(
-                f"SELECT pair FROM correspondents WHERE pair IN ({marks}) AND expires_at > ?", (*asked, now)
-            )
-            return frozenset(asked[bytes(pair)] for (pair,) in rows)
+            return frozenset(asked[key] for key in values_txn(txn, asked, now))
 
         return self._database.read("look up correspondents", knows_txn)
 
 
-def _note_txn(txn: Transaction, noted: Sequence[Sequence[tuple[bytes, float]]]) -> list[None]:
-    rows = dict(row for rows in noted for row in rows)
-    txn.execute_many(
-        "INSERT INTO correspondents (pair, expires_at) VALUES (?, ?)"
-        " ON CONFLICT (pair) DO UPDATE SET expires_at = excluded.expires_at",
-        sorted(rows.items()),
-    )
+def _note_txn(txn: Transaction, noted: Sequence[Sequence[tuple[str, str, bytes, float]]]) -> list[None]:
+    put_txn(txn, {row[:2]: row for rows in noted for row in rows}.values())
     return [None] * len(noted)
 
 
@@ -284,11 +278,7 @@ def _note_txn(txn: Transaction, noted: Sequence[Sequence[tuple[bytes, float]]]) 
 def drop_expired_txn(txn: Transaction, now: float, limit: int) -> int:
     """Drop some of what has expired; how much."""
     dropped = 0
-    for table, key in (
-        ("greylist", "client, sender, recipient"),
-        ("greylist_clients", "client"),
-        ("correspondents", "pair"),
-    ):
+    for table, key in (("greylist", "client, sender, recipient"), ("greylist_clients", "client")):
         dropped += txn.execute(
             f"DELETE FROM {table} WHERE ({key}) IN"
             f" (SELECT {key} FROM {table} WHERE expires_at > 0 AND expires_at <= ? LIMIT {limit})"

@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
+import math
+from typing import Final
+
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from pymailsuite.interfaces.kept_paths import IKeptPaths
 from pymailsuite.store.database import Database
+from pymailsuite.store.state import put_txn, values_txn
 from pymailsuite.store.transaction import Transaction
 from pymailsuite.values import Address
+
+_NAMESPACE: Final = "return_path"
 
 
 @implementer(IKeptPaths)
 class KeptPathStore:
-    """The table ``kept_paths``."""
+    """State by token, the address as octets."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def keep(self, token: str, address: Address, until: float, at_least: float) -> Deferred[None]:
+        key = _NAMESPACE, token
+
         def is_kept_txn(txn: Transaction) -> bool:
-            return (
-                txn.row("SELECT 1 FROM kept_paths WHERE token = ? AND expires_at >= ?", (token, at_least)) is not None
-            )
+            # What is kept until that very moment will do.
+            return key in values_txn(txn, [key], math.nextafter(at_least, 0.0))
 
         def keep_txn(txn: Transaction) -> None:
-            txn.execute(
-                "INSERT INTO kept_paths (token, local_part, domain, expires_at) VALUES (?, ?, ?, ?)"
-                " ON CONFLICT (token) DO UPDATE SET expires_at = excluded.expires_at"
-                " WHERE kept_paths.expires_at < excluded.expires_at",
-                (token, address.local_part, address.domain, until),
-            )
+            put_txn(txn, [(*key, f"{address.local_part}@{address.domain}".encode(), until)], no_sooner=True)
 
         async def keep() -> None:
             # Who has sent once sends again, and a read costs less than a write.
@@ -40,17 +42,13 @@ class KeptPathStore:
         return Deferred.fromCoroutine(keep())
 
     def kept(self, token: str, now: float) -> Deferred[Address | None]:
+        key = _NAMESPACE, token
+
         def kept_txn(txn: Transaction) -> Address | None:
-            row = txn.row("SELECT local_part, domain FROM kept_paths WHERE token = ? AND expires_at > ?", (token, now))
-            return None if row is None else Address(*row)
+            value = values_txn(txn, [key], now).get(key)
+            if value is None:
+                return None
+            local_part, _, domain = value.decode().rpartition("@")
+            return Address(local_part, domain)
 
         return self._database.read("kept return path", kept_txn)
-
-
-def drop_kept_paths_txn(txn: Transaction, now: float, limit: int) -> int:
-    """Drop some of those to which nothing comes back any more; how many."""
-    return txn.execute(
-        "DELETE FROM kept_paths WHERE token IN (SELECT token FROM kept_paths WHERE expires_at <= ? LIMIT ?)"
-        " AND expires_at <= ?",
-        (now, limit, now),
-    )

@@ -20,7 +20,6 @@ from pymailsuite.message.limits import ScanLimits
 from pymailsuite.message.scan import DEFAULT_LIMITS, StructureScanner, scan
 from pymailsuite.store.account_mail import AccountMail, release_maildrops_txn
 from pymailsuite.store.contents import ContentWriter, Scanning, read_content
-from pymailsuite.store.counts import SharedCounts
 from pymailsuite.store.database import Database, InlineDatabase, ThreadedDatabase
 from pymailsuite.store.directory import DirectoryStore
 from pymailsuite.store.dmarc import DmarcStore
@@ -45,6 +44,7 @@ from pymailsuite.store.queue import QueueStore
 from pymailsuite.store.reputation import ReputationStore
 from pymailsuite.store.secrets import SecretStore
 from pymailsuite.store.send_as import SendAsStore
+from pymailsuite.store.state import StateStore
 from pymailsuite.store.transaction import Transaction
 from pymailsuite.store.upkeep import StoreUpkeep
 from pymailsuite.values import AccountId, ContentId, ModSeq
@@ -76,7 +76,7 @@ class MailStore:
         self.queue = QueueStore(self.database, clock, self._node.clock)
         self.lists = ListStore(self.database, clock)
         self.fetched_lists = FetchedListStore(self.database, self._node.clock)
-        self.counts = SharedCounts(self.database, self._node.clock)
+        self.state = StateStore(self.database, self._node.clock)
         self.dmarc = DmarcStore(self.database, self._node.clock)
         self.dmarc_failures = FailureStore(self.database, self._node.clock)
         self.greylist = GreylistStore(self.database, self._node.clock)

@@ -20,14 +20,11 @@ from zope.interface import implementer
 
 from pymailsuite.interfaces.directory import IDirectoryStore
 from pymailsuite.interfaces.store import IStoreUpkeep, RestoredMail
-from pymailsuite.store import sweeping
+from pymailsuite.store import greylist, state, sweeping
 from pymailsuite.store.checks import REFERENCES, check_digests_txn, check_txn, chunks_txn
 from pymailsuite.store.contents import Scanning
-from pymailsuite.store.counts import drop_ended_txn
 from pymailsuite.store.database import Database
-from pymailsuite.store.greylist import drop_expired_txn, drop_surplus_txn
 from pymailsuite.store.history import drop_history_txn
-from pymailsuite.store.kept_paths import drop_kept_paths_txn
 from pymailsuite.store.mailboxes import (
     advance_txn,
     arrive_txn,
@@ -161,11 +158,11 @@ class StoreUpkeep:
             ("staged_contents", lambda txn: sweeping.drop_staged_txn(txn, staged)),
             ("contents", sweeping.drop_contents_txn),
             ("history", lambda txn: drop_history_txn(txn, now - self._history_keep_s, sweeping.PIECE)),
-            ("counts", lambda txn: drop_ended_txn(txn, now, sweeping.PIECE)),
-            ("greylist", lambda txn: drop_expired_txn(txn, now, sweeping.PIECE)),
+            ("greylist", lambda txn: greylist.drop_expired_txn(txn, now, sweeping.PIECE)),
             ("reputations", lambda txn: drop_forgotten_txn(txn, now - settings.reputation_time, sweeping.PIECE)),
-            ("kept_paths", lambda txn: drop_kept_paths_txn(txn, now, sweeping.PIECE)),
-            ("greylist_surplus", lambda txn: drop_surplus_txn(txn, settings.greylist_entries, sweeping.PIECE)),
+            ("state", lambda txn: state.drop_expired_txn(txn, now, sweeping.PIECE)),
+            ("greylist_surplus", lambda txn: greylist.drop_surplus_txn(txn, settings.greylist_entries, sweeping.PIECE)),
+            ("state_surplus", lambda txn: state.drop_surplus_txn(txn, settings.state_keys, sweeping.PIECE)),
         )
         for kind, step_txn in steps:
             while number := await self._database.run(f"sweep {kind}", step_txn):

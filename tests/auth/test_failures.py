@@ -41,7 +41,7 @@ class Login:
         self.inner = make_portal({ANN: "right"}, store)
         settings = ThrottleSettings(exempt_networks=(), slow_after=1)
         names = AccountNames("+", store.directory)
-        self.throttle = LoginThrottle(settings, store.counts, self.clock, names.key_of)
+        self.throttle = LoginThrottle(settings, store.state, self.clock, names.key_of)
         self.turns = LoginTurns(at_once=AT_ONCE, waiting=10, waiting_per_client=5)
         self.portal = ThrottledPortal(self.inner.realm, [self.inner.checker], self.throttle, self.turns, "mail.example")
         for _ in range(3):
@@ -91,7 +91,7 @@ class FailureTests(SynchronousTestCase):
                     login = Login(Interference(call, failing(error)))
                     if not self.is_in(login):
                         self.assertIsInstance(login.answers[0].value, (MailError, Defect))  # type: ignore[attr-defined]
-                    is_left = call[1] == "write take back from shared counts"
+                    is_left = call[1] == "write take back from counts"
                     self.check_nothing_is_left(login, int(is_left))
                     self.flushLoggedErrors(Defect)
 

@@ -37,7 +37,7 @@ class ThrottleTests(SynchronousTestCase):
         inner = make_portal({ANN.decode(): "right", BOB.decode(): "right"})
         options = ThrottleSettings(**{"exempt_networks": (), **settings})  # type: ignore[arg-type]
         names = AccountNames("+", self.store.directory)
-        throttle = LoginThrottle(options, self.store.counts, self.clock, names.key_of)
+        throttle = LoginThrottle(options, self.store.state, self.clock, names.key_of)
         self.checker = inner.checker
         turns = LoginTurns(at_once=4, waiting=1000, waiting_per_client=200)
         return ThrottledPortal(inner.realm, [inner.checker], throttle, turns, "mail.example")
@@ -186,7 +186,7 @@ class ThrottleTests(SynchronousTestCase):
         for login in logins:
             self.successResultOf(login)
         self.assertEqual(
-            self.successResultOf(self.store.counts.counted(Attempt.of(ANN.decode(), HOME).keys)),
+            self.successResultOf(self.store.state.counted(Attempt.of(ANN.decode(), HOME).keys)),
             {key: Count(0, self.clock.seconds() + 900) for key in Attempt.of(ANN.decode(), HOME).keys},
         )
 

@@ -249,9 +249,7 @@ class ReturnPathTests(SynchronousTestCase):
         self.failureResultOf(Deferred.fromCoroutine(self.paths.restored(later)), NotOurReturnPath)
 
     def sweep(self, dropped: int) -> None:
-        self.assertEqual(
-            self.successResultOf(self.store.upkeep.sweep(self.clock.seconds())).get("kept_paths", 0), dropped
-        )
+        self.assertEqual(self.successResultOf(self.store.upkeep.sweep(self.clock.seconds())).get("state", 0), dropped)
 
     def test_who_sends_again_costs_no_write(self) -> None:
         long = Address("x" * 64, "sender.example")

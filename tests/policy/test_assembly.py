@@ -27,6 +27,7 @@ from pymailsuite.policy.chain import PolicyChain
 from pymailsuite.policy.plugin import PolicyPlugin
 from tests.support.logs import captured_logs
 from tests.support.policies import at, says
+from tests.support.stores import make_store
 
 SERVER = {"hostname": "mail.example", "domains": ["example.org"], "data_dir": "/nowhere"}
 
@@ -61,7 +62,7 @@ class AssemblyTests(SynchronousTestCase):
 
     def make(self, *names: str, **tables: Any) -> PolicyChain | None:
         settings = settings_from({"server": SERVER, **tables}, Path("mail.toml"))
-        store: Any = None
+        store = make_store()
         return make_chain(settings, FakeResolver(), store, Clock(), factories=[Factory(name) for name in names])
 
     def names(self, *names: str, **tables: Any) -> list[str]:
@@ -71,6 +72,18 @@ class AssemblyTests(SynchronousTestCase):
     def test_ours_are_wanted_and_others_once_they_have_a_section(self) -> None:
         self.assertEqual(self.names("night", "helo"), ["helo"])
         self.assertEqual(self.names("night", "helo", policy={"plugins": {"night": {}}}), ["helo", "night"])
+
+    def test_what_policies_keep_is_kept_apart(self) -> None:
+        chain = self.make("night", "day", policy={"plugins": {"night": {}, "day": {}}})
+        assert chain is not None
+        kept: dict[str, Any] = {one.policy.name: one.policy.context.state for one in chain.installed}  # type: ignore[attr-defined]
+        for number, name in enumerate(kept):
+            self.assertEqual(self.successResultOf(kept[name].add("192.0.2.1", 60, number + 1)), number + 1)
+
+    def test_a_policy_that_keeps_state_needs_a_store_that_does(self) -> None:
+        unbound: Any = None
+        context = PolicyContext(unbound, unbound, "h", "h", FakeResolver(), unbound, Clock())
+        self.assertRaises(ConfigError, lambda: context.state)
 
     def test_the_order_is_the_settings_and_then_the_alphabet(self) -> None:
         order = {"order": ["iprev"]}
@@ -92,7 +105,7 @@ class AssemblyTests(SynchronousTestCase):
             raise KeyError("defect")
 
         settings = settings_from({"server": SERVER, "policy": {"plugins": {"night": {}}}}, Path("mail.toml"))
-        store: Any = None
+        store = make_store()
         factories = [RecordingFactory("night", broken), Factory("helo")]
         with captured_logs() as events:
             chain = make_chain(settings, FakeResolver(), store, Clock(), factories=factories)
@@ -122,7 +135,7 @@ class AssemblyTests(SynchronousTestCase):
 
         factories = [Factory("night"), *(RecordingFactory(name, recording) for name in ("helo", "iprev"))]
         settings = settings_from({"server": SERVER}, Path("mail.toml"))
-        store: Any = None
+        store = make_store()
         record = recording("service")
         chain = make_chain(settings, FakeResolver(), store, Clock(), record, factories)
         assert chain is not None

@@ -76,7 +76,7 @@ class World:
         """Use these settings for connections made from now on."""
         self.settings = Pop3Settings(**({"plaintext_login": True, "failed_login_delay": 0} | settings))
         self.factory = Pop3Factory(
-            self.settings, HOST, self.portal, self.clock, self.store.counts, tls_context="a context"
+            self.settings, HOST, self.portal, self.clock, self.store.state, tls_context="a context"
         )
 
     @property

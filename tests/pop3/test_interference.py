@@ -34,7 +34,7 @@ class Dialogue:
         self.store = self.world.store
         self.world.portal.realm._store = interference.around(self.store, "account_mail")  # type: ignore[assignment]
         self.world.factory._portal = interference.around(self.world.portal)
-        self.world.factory._login_delay._counts = interference.around(self.store.counts)
+        self.world.factory._login_delay._counts = interference.around(self.store.state)
         self.client = self.world.connect()
         self.replies = [self.client.output()]
         for command in COMMANDS:

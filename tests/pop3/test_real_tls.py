@@ -74,7 +74,7 @@ class RealTlsTests(TestCase):
         server_tls = ServerTls(tls, certificate_files(tls, HOST, Path(folder.name)), reactor.seconds)
         options = server_tls.for_service(POP3_TLS)
         self.world = world
-        factory = Pop3Factory(Pop3Settings(), HOST, world.portal, reactor, world.store.counts, tls_context=options)
+        factory = Pop3Factory(Pop3Settings(), HOST, world.portal, reactor, world.store.state, tls_context=options)
         self.pop3 = reactor.listenTCP(0, factory, interface="127.0.0.1")
         self.pop3s = reactor.listenTCP(0, TLSMemoryBIOFactory(options, False, factory), interface="127.0.0.1")
         for port in (self.pop3, self.pop3s):

@@ -69,6 +69,13 @@ class StoreSection(Section):
     """Triplets of greylisting that are kept; what is above is dropped when the store is swept, those first that would
     be forgotten first."""
 
+    state_keys: int = Field(default=1_000_000, ge=1)
+    """Names that a plugin may keep state under; what is above is dropped when the store is swept, those first that
+    would expire first."""
+
+    state_value: Size = Field(default=4096, ge=64, le=2**20)
+    """Octets that may be kept as state under one name."""
+
     reputation_time: Duration = 180 * 86400.0
     """A sender of whom nothing was noted for so long is forgotten."""
 

@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from pymailsuite.config.sections.hosts import ClientRatesSettings
-from pymailsuite.interfaces import Count, CountKey, ISharedCounts
+from pymailsuite.interfaces import Count, IStateStore, StateKey
 from pymailsuite.interfaces.policy import (
     Action,
     IConnectionRecord,
@@ -44,7 +44,7 @@ class ClientRatesPolicy(Policy):
     def __init__(
         self,
         settings: ClientRatesSettings,
-        counts: Callable[[], ISharedCounts],
+        counts: Callable[[], IStateStore],
         clock: IReactorTime,
         budget_s: float,
     ) -> None:
@@ -62,8 +62,8 @@ class ClientRatesPolicy(Policy):
 
     async def _connect(self, network: str) -> Verdict:
         settings, counts = self._settings, self._counts()
-        connections, faults = CountKey(_CONNECTIONS, network), CountKey(_FAULTS, network)
-        found: dict[CountKey, Count] = {}
+        connections, faults = StateKey(_CONNECTIONS, network), StateKey(_FAULTS, network)
+        found: dict[StateKey, Count] = {}
         if settings.connections:
             found.update(await counts.add([connections], settings.window))
         if settings.errors:
@@ -77,10 +77,10 @@ class ClientRatesPolicy(Policy):
             Action.TEMPFAIL,
             f"too many {what} of {network}",
             reply=PolicyReply(421, "4.7.0", f"Too many {what} from your address, try again later"),
-            evidence={"network": network, "what": what, **{key.kind: count.total for key, count in found.items()}},
+            evidence={"network": network, "what": what, **{key.namespace: count.total for key, count in found.items()}},
         )
 
-    def _too_many(self, found: Mapping[CountKey, Count], connections: CountKey, faults: CountKey) -> str:
+    def _too_many(self, found: Mapping[StateKey, Count], connections: StateKey, faults: StateKey) -> str:
         settings = self._settings
         if connections in found and found[connections].total > settings.connections:
             return "connections"
@@ -90,11 +90,11 @@ class ClientRatesPolicy(Policy):
         """Nobody waits for it to be counted."""
         network = address_key(peer.ip)
         if network and self._settings.errors:
-            added = self._counts().add([CountKey(_FAULTS, network)], self._settings.window, faults)
+            added = self._counts().add([StateKey(_FAULTS, network)], self._settings.window, faults)
             added.addErrback(lambda failure: log.failure("{event}", failure, event="client_rates.not_counted"))
 
 
 def make_policy(context: PolicyContext) -> ClientRatesPolicy:
     """For the plugin."""
     store = context.store
-    return ClientRatesPolicy(context.section, lambda: store.counts, context.clock, context.settings.policy.budget)
+    return ClientRatesPolicy(context.section, lambda: store.state, context.clock, context.settings.policy.budget)

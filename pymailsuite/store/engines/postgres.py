@@ -365,6 +365,10 @@ class PostgresEngine:
         "text": 'TEXT COLLATE "C"',
         "octets": "BYTEA",
         "clustered": "",
+        "encode": "convert_to(",
+        "encoded": ", 'UTF8')",
+        "hex": "upper(encode(",
+        "hexed": ", 'hex'))",
     }
     clock: ClassVar[str] = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)"
     own_statements: ClassVar[Sequence[str]] = (

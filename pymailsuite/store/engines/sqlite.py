@@ -157,6 +157,10 @@ class SqliteEngine:
         "text": "TEXT",
         "octets": "BLOB",
         "clustered": "WITHOUT ROWID",
+        "encode": "CAST(",
+        "encoded": " AS BLOB)",
+        "hex": "hex(",
+        "hexed": ")",
     }
     clock: ClassVar[str] = ""
     own_statements: ClassVar[Sequence[str]] = ()

@@ -16,9 +16,9 @@ from twisted.python.failure import Failure
 from pymailsuite.config.sections.dmarc import DmarcSettings
 from pymailsuite.errors import DnsFailure, Refusal
 from pymailsuite.interfaces import Answer, IResolver
-from pymailsuite.interfaces.counts import CountKey, ISharedCounts
 from pymailsuite.interfaces.dmarc import ClaimedFailure, FailedMessage, IFailureStore
 from pymailsuite.interfaces.policy import MailTransaction
+from pymailsuite.interfaces.state import IStateStore, StateKey
 from pymailsuite.message.headers import first_field
 from pymailsuite.policy.dmarc.evaluation import DmarcResult
 from pymailsuite.policy.dmarc.record import ReportAddress
@@ -77,7 +77,7 @@ class FailureReportSender(ClaimingSender[ClaimedFailure]):
         settings: DmarcSettings,
         hostname: str,
         store: IFailureStore,
-        counts: ISharedCounts,
+        counts: IStateStore,
         resolver: IResolver,
         outgoing: Outgoing,
         clock: IReactorTime,
@@ -112,7 +112,7 @@ class FailureReportSender(ClaimingSender[ClaimedFailure]):
             (domain, self._settings.failure_reports_per_hour),
             ("", self._settings.failure_reports_in_all),
         ):
-            key = CountKey(_SENT, name)
+            key = StateKey(_SENT, name)
             counted = await self._counts.add([key], _HOUR_S)
             if counted[key].total > limit:
                 return False

@@ -84,7 +84,7 @@ class FailureCase(SynchronousTestCase):
             settings,
             "mx.test",
             self.store.dmarc_failures,
-            self.store.counts,
+            self.store.state,
             FakeResolver(txt=self.txt),
             Outgoing(self.intake, TableResolver()),
             self.clock,
