@@ -34,7 +34,7 @@ def value(column: Column, number: int) -> object:
         Column.SIZE: len(OCTETS),
         Column.ENVELOPE: ENVELOPE % number,
         Column.HEADER: OCTETS[:22],
-        Column.PREFIX: b"",
+        Column.PREFIX_SIZE: 0,
         Column.HEADER_SIZE: 22,
         Column.OCTETS: OCTETS,
     }[column]

@@ -193,13 +193,15 @@ class MessageIntake:
                 rulings,
                 disposals,
             )
+        deliveries = local_deliveries(envelope.reverse_path, recipients, disposals=disposals)
         return self._accept(
             Acceptance(
                 content,
-                local_deliveries(envelope.reverse_path, recipients, prefix, disposals),
+                deliveries,
                 _outgoing(message, recipients, departure, self._now()),
                 history,
                 peer.grant,
+                prefix if deliveries else b"",
             )
         )
 

@@ -99,7 +99,7 @@ class Batch:
         """The part table of each message."""
         return [self.table(place) for place in range(len(self.uids))]
 
-    @cached_property
+    @property
     def prefix_sizes(self) -> Sequence[int]:
         """How many octets stand in front of the shared content, to which part offsets are relative."""
-        return [len(prefix) for prefix in self._columns[Column.PREFIX]]
+        return self._columns[Column.PREFIX_SIZE]

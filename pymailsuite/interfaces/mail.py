@@ -51,15 +51,15 @@ class Column(enum.Enum):
         "marked_size"  # int: SIZE; -1 - SIZE where EXTRA_OCTETS is not 0, so that hardly any needs that column
     )
     EXTRA_OCTETS = "extra_octets"  # int | None: octets that CRLF at the end of every line adds; None: nobody counted
-    CONTENT_ID = "content_id"  # int: equal for copies; with PREFIX the identity of the octets
-    PREFIX = "prefix"  # bytes: header lines of this copy alone, before the shared octets
+    CONTENT_ID = "content_id"  # int: equal for copies
+    PREFIX_SIZE = "prefix_size"  # int: octets of the header lines of ours that stand before the shared octets
     HEADER_SIZE = "header_size"  # int: octets of the shared header with its empty line, prefix not counted
     ENVELOPE = "envelope"  # bytes, wire form
     BODY = "body"  # bytes, wire form
     BODYSTRUCTURE = "bodystructure"  # bytes, wire form
     PARTS = "parts"  # bytes, message.structure.decode_parts reads them
-    HEADER = "header"  # bytes: prefix and header, with the empty line
-    OCTETS = "octets"  # bytes | None: prefix and all octets; None if longer than values.MAX_CHUNK
+    HEADER = "header"  # bytes: all header lines, ours and those of the shared header, with the empty line
+    OCTETS = "octets"  # bytes | None: all octets, header lines of ours included; None if longer than values.MAX_CHUNK
 
 
 MessageRow = tuple[Any, ...]

@@ -187,7 +187,11 @@ class Outcome:
 
 @frozen
 class Acceptance:
-    """A message as it is accepted: content, and all it must become, in one transaction."""
+    """A message as it is accepted: content, and all it must become, in one transaction.
+
+    ``fields`` are header lines of ours, each ended by CRLF, in front of all local copies; those that one copy has for
+    itself stand before them and are in its :class:`Delivery`. The prefix of an envelope holds them too, at its end.
+    """
 
     content: StagedContent
     deliveries: tuple[Delivery, ...] = ()
@@ -197,6 +201,7 @@ class Acceptance:
     """What is to be remembered of it."""
     grant: LoginGrant | None = None
     """By which login it was submitted: that must be good still."""
+    fields: bytes = field(default=b"", repr=False)
 
 
 class IQueueStore(Interface):

@@ -34,7 +34,7 @@ NO_DUE = 1e300
 """Later than any attempt: an entry that waits for nobody."""
 
 Copy = tuple[Delivery, ContentId, int, int | None]
-"""A local copy, of which content, and that content's size and extra octets."""
+"""A local copy, of which content, and the size and extra octets of that with what stands in front of all copies."""
 
 
 def accept_txn(txn: Transaction, items: Sequence[tuple[Acceptance, float]]) -> list[QueueId]:
@@ -46,10 +46,9 @@ def accept_txn(txn: Transaction, items: Sequence[tuple[Acceptance, float]]) -> l
     contents = []
     for acceptance, _ in items:
         content = acceptance.content
-        contents.append((content, len(acceptance.deliveries) + bool(acceptance.outgoing)))
-        copies += [
-            (delivery, content.content_id, content.size, content.extra_octets) for delivery in acceptance.deliveries
-        ]
+        contents.append((content, len(acceptance.deliveries) + bool(acceptance.outgoing), acceptance.fields))
+        size = content.size + len(acceptance.fields)
+        copies += [(delivery, content.content_id, size, content.extra_octets) for delivery in acceptance.deliveries]
     now = items[-1][1]
     insert_contents_txn(txn, contents, now)
     deliver_txn(txn, copies, now)
@@ -57,7 +56,7 @@ def accept_txn(txn: Transaction, items: Sequence[tuple[Acceptance, float]]) -> l
         if acceptance.outgoing:
             _enqueue_txn(txn, acceptance, created_at)
     insert_history_txn(txn, [acceptance.history for acceptance, _ in items if acceptance.history is not None])
-    return [queue_id_of(content.content_id) for content, _ in contents]
+    return [queue_id_of(content.content_id) for content, *_ in contents]
 
 
 def deliver_txn(txn: Transaction, copies: Sequence[Copy], now: float) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 
+from pymailsuite.store.migrate import UNFINISHED
+from pymailsuite.store.tables import declared_tables
 from pymailsuite.store.transaction import Row, Transaction
 from pymailsuite.values import ContentId, queue_id_of
 
@@ -68,8 +70,8 @@ CHECKS: tuple[tuple[str, Callable[[Row], Iterator[str]]], ...] = (
         _message("its content is not there"),
     ),
     (
-        "SELECT m.account_id, m.mailbox_id, m.uid, m.size, c.size + length(m.prefix) FROM messages m JOIN contents c"
-        " ON c.content_id = m.content_id WHERE m.size <> c.size + length(m.prefix)",
+        "SELECT m.account_id, m.mailbox_id, m.uid, m.size, c.size + {fields} + length(m.prefix) FROM messages m"
+        " JOIN contents c ON c.content_id = m.content_id WHERE m.size <> c.size + {fields} + length(m.prefix)",
         _message("size is noted as {}, it is {}"),
     ),
     (
@@ -108,8 +110,11 @@ CHECKS: tuple[tuple[str, Callable[[Row], Iterator[str]]], ...] = (
 
 
 def check_txn(txn: Transaction) -> list[str]:
-    """A line for each thing that is not as it must be, octets apart."""
-    return [line for sql, lines in CHECKS for row in txn.rows(sql) for line in lines(row)]
+    """A line for each thing that is not as it must be, octets apart. A copy may be of an older schema still."""
+    version = txn.value("SELECT MAX(version) FROM schema_version WHERE version < ?", (UNFINISHED,))
+    shares_fields = "fields" in declared_tables(version)["contents"].column_names
+    fields = "COALESCE(length(c.fields), 0)" if shares_fields else "0"
+    return [line for sql, lines in CHECKS for row in txn.rows(sql.replace("{fields}", fields)) for line in lines(row)]
 
 
 def check_digests_txn(txn: Transaction, after: int, limit: int) -> tuple[list[str], int | None]:

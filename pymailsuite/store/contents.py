@@ -206,11 +206,12 @@ def _insert_chunk_txn(txn: Transaction, content_id: ContentId, position: int, oc
     )
 
 
-def insert_contents_txn(txn: Transaction, contents: Sequence[tuple[StagedContent, int]], now: float) -> None:
-    """Make staged contents real, each with its number of references."""
+def insert_contents_txn(txn: Transaction, contents: Sequence[tuple[StagedContent, int, bytes]], now: float) -> None:
+    """Make staged contents real, each with its number of references and the fields in front of all its copies."""
     txn.insert(
         "contents",
-        "content_id, refs, size, header_size, created_at, digest, envelope, body, bodystructure, parts, extra_octets",
+        "content_id, refs, size, header_size, created_at, digest, envelope, body, bodystructure, parts, extra_octets,"
+        " fields",
         [
             (
                 content.content_id,
@@ -224,12 +225,13 @@ def insert_contents_txn(txn: Transaction, contents: Sequence[tuple[StagedContent
                 content.structure.bodystructure,
                 content.structure.parts,
                 content.extra_octets,
+                fields or None,
             )
-            for content, refs in contents
+            for content, refs, fields in contents
         ],
     )
     chunks = []
-    for content, _ in contents:
+    for content, *_ in contents:
         if content.tail:
             chunks.append((content.content_id, content.chunks_written * MAX_CHUNK, content.tail))
         if content.chunks_written and not txn.execute(

@@ -23,6 +23,7 @@ log = Logger()
 MESSAGES_MAX: Final = 100
 """Messages of one command that are told of: who moves thousands is tidying up."""
 
+_SELECT: Final = "SELECT m.keywords, m.prefix, c.fields FROM messages m JOIN contents c ON c.content_id = m.content_id"
 _JUNK: Final = "$junk"
 _NOT_JUNK: Final = "$notjunk"
 
@@ -71,8 +72,12 @@ def moved_marks_txn(
     said = _JUNK if to_junk else _NOT_JUNK
     (target_id,) = uses
     uids = UidSet.of(copied.target[:MESSAGES_MAX])
-    rows = rows_of_txn(txn, "SELECT keywords, prefix FROM messages", account_id, target_id, uids)
-    return tuple(JunkMark(to_junk, bytes(prefix)) for keywords, prefix in rows if said not in keywords.lower().split())
+    rows = rows_of_txn(txn, _SELECT, account_id, target_id, uids, prefix="m.")
+    return tuple(
+        JunkMark(to_junk, _in_front(prefix, fields))
+        for keywords, prefix, fields in rows
+        if said not in keywords.lower().split()
+    )
 
 
 def keyword_said(change: FlagChange, flags: Flags) -> str:
@@ -92,6 +97,14 @@ def keyword_marks_txn(
     )
     if (use == SpecialUse.JUNK.value) != (said == _NOT_JUNK):
         return ()
-    rows = rows_of_txn(txn, "SELECT keywords, prefix FROM messages", account_id, mailbox_id, uids)
-    found = [bytes(prefix) for keywords, prefix in rows[:MESSAGES_MAX] if said not in keywords.lower().split()]
-    return tuple(JunkMark(said == _JUNK, prefix) for prefix in found)
+    rows = rows_of_txn(txn, _SELECT, account_id, mailbox_id, uids, prefix="m.")
+    return tuple(
+        JunkMark(said == _JUNK, _in_front(prefix, fields))
+        for keywords, prefix, fields in rows[:MESSAGES_MAX]
+        if said not in keywords.lower().split()
+    )
+
+
+def _in_front(prefix: bytes, fields: bytes | None) -> bytes:
+    """The fields we put in front of a copy, and of all copies."""
+    return bytes(prefix) + bytes(fields or b"")

@@ -303,7 +303,7 @@ def append_txn(
     target = open_mailbox_txn(txn, account_id, mailbox)
     if not messages:
         return Appended(target.uid_validity, ())
-    insert_contents_txn(txn, [(message.content, 1) for message in messages], now)
+    insert_contents_txn(txn, [(message.content, 1, b"") for message in messages], now)
     sizes = [(int(message.flags.system), message.content.size) for message in messages]
     arrivals = arrive_txn(txn, account_id, target.mailbox_id, modseq, sizes)
     if arrivals is None:

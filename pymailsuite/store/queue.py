@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from attrs import frozen
+from attrs import evolve, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -25,7 +25,7 @@ from pymailsuite.interfaces.queue import (
     QueueEntry,
     RecipientState,
 )
-from pymailsuite.store.acceptance import NO_DUE, RECIPIENT_COLUMNS, accept_txn, deliver_txn, ways_of
+from pymailsuite.store.acceptance import NO_DUE, RECIPIENT_COLUMNS, Copy, accept_txn, deliver_txn, ways_of
 from pymailsuite.store.clock import StoreClock
 from pymailsuite.store.contents import change_refs_txn
 from pymailsuite.store.database import Database
@@ -253,11 +253,21 @@ class QueueStore:
             self._note_outcomes_txn(txn, content_id, by_id[content_id])
         for content_id, settlement in by_id.items():
             if settlement.deliveries:
-                row = txn.row("SELECT size, extra_octets FROM contents WHERE content_id = ?", (content_id,))
+                row = txn.row("SELECT size, extra_octets, fields FROM contents WHERE content_id = ?", (content_id,))
                 assert row is not None
-                size, extra = row
+                size, extra, fields = row
                 change_refs_txn(txn, {content_id: len(settlement.deliveries)})
-                copies = [(delivery, content_id, size, extra) for delivery in settlement.deliveries]
+                shared = bytes(fields or b"")
+                copies: list[Copy] = [
+                    # What is to stand in front of it may stand in front of all copies already.
+                    (
+                        evolve(delivery, prefix=delivery.prefix.removesuffix(shared)),
+                        content_id,
+                        size + len(shared),
+                        extra,
+                    )
+                    for delivery in settlement.deliveries
+                ]
                 deliver_txn(txn, copies, settlement.now)
         reports = [(one.report, one.now) for one in settlements if one.report is not None]
         if any(report.outgoing for report, _ in reports):

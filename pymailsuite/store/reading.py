@@ -33,7 +33,7 @@ _EXPRESSIONS = {
     Column.MARKED_SIZE: "CASE m.extra_octets WHEN 0 THEN m.size ELSE -1 - m.size END",
     Column.EXTRA_OCTETS: "m.extra_octets",
     Column.CONTENT_ID: "m.content_id",
-    Column.PREFIX: "m.prefix",
+    Column.PREFIX_SIZE: "length(m.prefix) + COALESCE(length(c.fields), 0)",
     Column.HEADER_SIZE: "c.header_size",
     Column.ENVELOPE: "c.envelope",
     Column.BODY: "c.body",
@@ -45,7 +45,6 @@ _EXPRESSIONS = {
 _JOIN_CONTENTS = " JOIN contents c ON c.content_id = m.content_id"
 _JOIN_FIRST_CHUNK = " LEFT JOIN content_chunks k ON k.content_id = m.content_id AND k.position = 0"
 _WEIGHTS: Final = {
-    Column.PREFIX: "length(m.prefix)",
     Column.ENVELOPE: "length(c.envelope)",
     Column.BODY: "length(c.body)",
     Column.BODYSTRUCTURE: "length(c.bodystructure)",
@@ -72,7 +71,7 @@ def read_messages_txn(
     with_header, with_octets = Column.HEADER in columns, Column.OCTETS in columns
     expressions = [_EXPRESSIONS[column] for column in columns]
     if with_header or with_octets:
-        expressions += ["m.prefix", "m.content_id", "m.size", "c.header_size" if with_header else "0"]
+        expressions += ["m.prefix", "c.fields", "m.content_id", "m.size", "c.header_size"]
     joins = ""
     if any(expression.find("c.") >= 0 for expression in expressions):
         joins += _JOIN_CONTENTS
@@ -136,9 +135,12 @@ def _affordable_txn(
 
 
 def _with_octets_txn(txn: Transaction, row: Row, header_at: int | None, octets_at: int | None) -> MessageRow:
-    """The row with its prefix before header and octets; what of a long header lies past the first chunk is read."""
-    prefix, content_id, size, header_size = row[-4:]
-    values = list(row[:-4])
+    """The row with what stands in front before header and octets; what of a long header lies past the first chunk is
+    read."""
+    prefix, fields, content_id, size, header_size = row[-5:]
+    values = list(row[:-5])
+    if fields:
+        prefix += fields
     if header_at is not None:
         header = values[header_at] or b""
         position = len(header)
@@ -157,17 +159,19 @@ def _with_octets_txn(txn: Transaction, row: Row, header_at: int | None, octets_a
 def read_octets_of_txn(
     txn: Transaction, account_id: AccountId, mailbox_id: MailboxId, uid: Uid, start: int, stop: int
 ) -> bytes:
-    """Octets of one message, prefix included; of an expunged one too while it can be undeleted."""
+    """Octets of one message, what stands in front included; of an expunged one too while it can be undeleted."""
     row = None
     for table in ("messages", "expunged"):
         row = row or txn.row(
-            f"SELECT content_id, prefix FROM {table}"
-            " WHERE account_id = ? AND mailbox_id = ? AND uid = ? AND content_id IS NOT NULL",
+            f"SELECT m.content_id, m.prefix, c.fields FROM {table} m{_JOIN_CONTENTS}"
+            " WHERE m.account_id = ? AND m.mailbox_id = ? AND m.uid = ?",
             (account_id, mailbox_id, uid),
         )
     if row is None:
         return b""
-    content_id, prefix = row
+    content_id, prefix, fields = row
+    if fields:
+        prefix += fields
     before = len(prefix)
     octets: bytes = prefix[start:stop]
     if stop > before:

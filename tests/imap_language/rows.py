@@ -44,7 +44,7 @@ class StoredMessage:
             Column.SAVE_DATE: self.save_date,
             Column.SIZE: len(self.octets),
             Column.CONTENT_ID: self.uid,
-            Column.PREFIX: self.prefix,
+            Column.PREFIX_SIZE: len(self.prefix),
             Column.HEADER_SIZE: structure.header_size,
             Column.ENVELOPE: structure.envelope,
             Column.BODY: structure.body,

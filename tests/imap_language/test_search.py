@@ -340,7 +340,7 @@ def test_any_program_finds_what_the_model_finds(key: v.SearchKey, is_long: bool)
         ("FROM a", (Column.UID, Column.HEADER)),
         ("SUBJECT b SENTON 1-Feb-2020", (Column.UID, Column.ENVELOPE)),
         ("LARGER 5", (Column.UID, Column.SIZE)),
-        ("BODY a", (Column.UID, Column.OCTETS, Column.PARTS, Column.PREFIX)),
+        ("BODY a", (Column.UID, Column.OCTETS, Column.PARTS, Column.PREFIX_SIZE)),
     ],
 )
 def test_only_what_is_needed_is_read(line: str, columns: tuple[Column, ...]) -> None:
@@ -356,7 +356,7 @@ def test_what_costs_much_is_read_last() -> None:
         VIEW_COLUMNS,
         (Column.UID, Column.SIZE),
         (Column.UID, Column.HEADER),
-        (Column.UID, Column.OCTETS, Column.PARTS, Column.PREFIX),
+        (Column.UID, Column.OCTETS, Column.PARTS, Column.PREFIX_SIZE),
     ]
     assert [stage.view_only for stage in stages] == [True, False, False, False]
 

@@ -167,7 +167,7 @@ class MailContract(StoreTestCase):
         self.assertEqual(found[Column.INTERNAL_DATE], 1234.5)
         self.assertEqual(found[Column.SAVE_DATE], NOW)
         self.assertEqual(found[Column.SIZE], len(ONE))
-        self.assertEqual(found[Column.PREFIX], b"")
+        self.assertEqual(found[Column.PREFIX_SIZE], 0)
         self.assertEqual(found[Column.HEADER_SIZE], structure.header_size)
         self.assertEqual(found[Column.ENVELOPE], structure.envelope)
         self.assertEqual(found[Column.BODY], structure.body)

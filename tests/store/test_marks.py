@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from zope.interface.verify import verifyObject
 
+from pymailsuite.interfaces import Acceptance, Delivery
 from pymailsuite.interfaces.reputation import IJunkMarks, JunkMark
 from pymailsuite.values import FlagChange, Flags, UidSet
 from tests.acceptance import acceptance
@@ -64,6 +65,16 @@ class JunkMarkContract(StoreTestCase):
         self.mark("Junk", UidSet.of([2]), "$Junk", FlagChange.REMOVE)
         self.mark("Junk", UidSet.of([2]), "important")
         self.assertEqual(self.said(), [])
+
+    @acceptance("S162")
+    def test_it_tells_the_fields_we_put_in_front_of_the_copy_and_of_all_copies(self) -> None:
+        self.listen()
+        account_id, found = self.mail.account_id, b"Authentication-Results: mx.example.org; none\r\n"
+        deliveries = (Delivery(account_id, b"Delivered-To: ann\r\n"),)
+        self.result(self.store.queue.accept(Acceptance(self.stage(MESSAGE), deliveries, fields=found)))
+        self.mark("INBOX", UidSet.of([3]), "$Junk")
+        self.move("INBOX", BOTH, "Junk")
+        self.assertEqual([mark.prefix for mark in self.told], [b"Delivered-To: ann\r\n" + found, b"", b""])
 
     def test_a_listener_that_fails_harms_nobody(self) -> None:
         self.listen()

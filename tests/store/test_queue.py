@@ -16,11 +16,13 @@ from pymailsuite.interfaces import (
     QueueEntry,
     RecipientState,
 )
-from pymailsuite.values import ALL_UIDS, AccountId, Address, Flags, QueueId, SystemFlag, queue_id_of
+from pymailsuite.store.transaction import Transaction
+from pymailsuite.values import ALL_UIDS, MAX_CHUNK, AccountId, Address, Flags, QueueId, SystemFlag, queue_id_of
 from tests.store.support import NOW, InMemory, OnDisk, StoreTestCase
 
 MESSAGE = b"Subject: hi\r\n\r\nbody\r\n"
 SENDER = Address("sender", "example.net")
+FOUND = b"Authentication-Results: mx.example.org; none\r\n"
 
 
 def recipient(position: int, name: str = "x", due: float = NOW) -> QueuedRecipient:
@@ -72,6 +74,65 @@ class QueueContract(StoreTestCase):
         self.assertEqual(self.result(self.queue.entries()), [])
         self.assertEqual(self.woken, 0)
         self.assertEqual(self.result(self.store.upkeep.statistics())["content_octets"], len(MESSAGE))
+        self.assert_sound()
+
+    def prefixes(self, account_id: AccountId) -> set[bytes]:
+        """What the rows of an account's messages hold of their octets."""
+
+        def prefixes_txn(txn: Transaction) -> set[bytes]:
+            rows = txn.rows("SELECT prefix FROM messages WHERE account_id = ?", (account_id,))
+            return {bytes(prefix) for (prefix,) in rows}
+
+        return self.result(self.store.database.read("prefixes", prefixes_txn))
+
+    def test_fields_that_all_copies_have_are_stored_once_and_read_before_the_content_of_each(self) -> None:
+        """Sizes, offsets and octets count them, however a message is asked for and wherever it goes."""
+        bob, prefix = self.account("bob@example.org"), b"Delivered-To: ann\r\n"
+        long = MESSAGE + b"x" * (2 * MAX_CHUNK)
+        for octets in (MESSAGE, long):
+            deliveries = (Delivery(self.ann.account_id, prefix), Delivery(bob.account_id, b""))
+            self.result(self.queue.accept(Acceptance(self.stage(octets), deliveries, fields=FOUND)))
+        mail = self.store.account_mail(self.ann.account_id)
+        inbox = self.result(mail.mailbox("INBOX")).mailbox_id
+        self.result(mail.copy(inbox, ALL_UIDS, "Archive"))
+        self.result(mail.move(inbox, ALL_UIDS, "Junk"))
+        columns = (Column.UID, Column.SIZE, Column.PREFIX_SIZE, Column.HEADER_SIZE, Column.HEADER, Column.OCTETS)
+        for name in ("Archive", "Junk"):
+            mailbox = self.result(mail.mailbox(name))
+            wanted = [prefix + FOUND + octets for octets in (MESSAGE, long)]
+            self.assertEqual(mailbox.size, sum(map(len, wanted)))
+            rows = self.result(mail.read_messages(mailbox.mailbox_id, ALL_UIDS, columns, list))
+            for octets, (uid, size, in_front, header_size, header, whole) in zip(wanted, rows, strict=True):
+                self.assertEqual((size, in_front), (len(octets), len(prefix + FOUND)))
+                self.assertEqual(header, octets[: in_front + header_size])
+                self.assertEqual(whole, octets if len(octets) <= MAX_CHUNK else None)
+                for start, stop in ((0, 5), (15, len(prefix) + 9), (len(prefix) + 3, in_front + 4), (in_front, 900)):
+                    self.assertEqual(
+                        self.result(mail.read_octets(mailbox.mailbox_id, uid, start, stop)), octets[start:stop]
+                    )
+        self.assertEqual(self.prefixes(self.ann.account_id), {prefix})
+        self.assertEqual(self.inbox_octets(bob.account_id)[0], FOUND + MESSAGE)
+        self.result(mail.remove_messages(self.result(mail.mailbox("Junk")).mailbox_id, ALL_UIDS))
+        self.assertEqual(self.result(self.store.upkeep.restore_expunged(self.ann.account_id, 0.0, "Junk")), 2)
+        self.assertEqual(self.inbox_octets(self.ann.account_id, "Junk")[0], prefix + FOUND + MESSAGE)
+        self.result(self.store.upkeep.rebuild())
+        self.assert_sound()
+
+    def test_a_copy_that_is_delivered_later_has_the_shared_fields_once(self) -> None:
+        deliveries = (Delivery(self.ann.account_id, b"To: a\r\n"),)
+        self.result(self.store.account_mail(self.ann.account_id).create_mailbox("Late", None))
+        relays = (recipient(0), recipient(1))
+        for fields in (FOUND, b""):
+            envelope = OutgoingEnvelope(SENDER, relays, b"X: 1\r\n" + FOUND)
+            acceptance = Acceptance(self.stage(MESSAGE), deliveries if fields else (), (envelope,), fields=fields)
+            queue_id = self.result(self.queue.accept(acceptance))
+            self.claim()
+            late = Delivery(self.ann.account_id, b"To: b\r\nX: 1\r\n" + FOUND, "Late")
+            outcomes = [Outcome(0, RecipientState.DELIVERED), Outcome(1, RecipientState.DELIVERED)]
+            self.result(self.queue.settle("one", queue_id, outcomes, [late], None))
+        late_octets = b"To: b\r\nX: 1\r\n" + FOUND + MESSAGE
+        self.assertEqual(self.inbox_octets(self.ann.account_id, "Late"), [late_octets, late_octets])
+        self.assertEqual(self.inbox_octets(self.ann.account_id), [b"To: a\r\n" + FOUND + MESSAGE])
         self.assert_sound()
 
     def test_addresses_come_back_as_they_were_written(self) -> None:

@@ -150,7 +150,7 @@ def _stream(uid: int, section: tuple[int, int], partial: tuple[int, int] | None)
 class _Text(SectionItem):
     """BODY[TEXT], RFC822.TEXT: all after the header."""
 
-    columns = (Column.OCTETS, Column.SIZE, Column.PREFIX, Column.HEADER_SIZE)
+    columns = (Column.OCTETS, Column.SIZE, Column.PREFIX_SIZE, Column.HEADER_SIZE)
 
     def __init__(self, item: BodySection) -> None:
         self.label = _body_label(item)
@@ -187,7 +187,7 @@ class _PlainFields(FieldSelector):
 class _Part(SectionItem):
     """A section with a part number: BODY[1.2], BODY[1.2.HEADER], BODY[1.MIME] and so on."""
 
-    columns = (Column.OCTETS, Column.PARTS, Column.PREFIX)
+    columns = (Column.OCTETS, Column.PARTS, Column.PREFIX_SIZE)
 
     def __init__(self, item: BodySection) -> None:
         self.label = _body_label(item)
@@ -249,7 +249,7 @@ def _shifted(section: tuple[int, int] | None, prefix_size: int, is_mime: bool) -
 class _Binary(SectionItem):
     """BINARY[...] and BINARY.SIZE[...]: the body of a part, its transfer encoding undone."""
 
-    columns = (Column.OCTETS, Column.PARTS, Column.PREFIX, Column.SIZE)
+    columns = (Column.OCTETS, Column.PARTS, Column.PREFIX_SIZE, Column.SIZE)
 
     def __init__(self, item: BinarySection | BinarySize) -> None:
         self._path = item.path

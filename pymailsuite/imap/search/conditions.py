@@ -519,7 +519,7 @@ class TextCondition(Condition):
         self._raw = _raw_form(key.text)
         self.with_header = isinstance(key, TextHas)
         """True if the header of the message and those of its parts are looked at too."""
-        self.columns = (Column.OCTETS, Column.PARTS, Column.PREFIX)
+        self.columns = (Column.OCTETS, Column.PARTS, Column.PREFIX_SIZE)
         if self.with_header:
             self.columns += (Column.HEADER,)
 
