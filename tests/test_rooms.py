@@ -22,7 +22,7 @@ GROUND_IMPORTS = ("errors", "values", "interfaces", "config.base", "message.stru
 """What the ground itself may import, apart from its own modules."""
 
 LINES = (
-    ("wire", "message", "periodic", "plugins"),
+    ("wire", "message", "periodic", "memory", "plugins"),
     ("dns",),
     ("config",),
     ("store",),

@@ -15,14 +15,14 @@ from twisted.python.failure import Failure
 
 from pymailsuite.errors import MailError
 from pymailsuite.interfaces import Count, IStateStore, StateKey
+from pymailsuite.memory import ExpiringMemory
 
 
 @define
 class _Own:
-    """What was counted here in a window that ends at ``ends_at``, by this process's clock."""
+    """What was counted here, in a window by this process's clock."""
 
-    total: int
-    ends_at: float
+    total: int = 0
 
 
 class AttemptCounts:
@@ -32,9 +32,7 @@ class AttemptCounts:
 
     def __init__(self, shared: IStateStore, clock: IReactorTime, most_own: int) -> None:
         self._shared = shared
-        self._clock = clock
-        self._most_own = most_own
-        self._own: dict[StateKey, _Own] = {}
+        self._own: ExpiringMemory[StateKey, _Own] = ExpiringMemory(clock, most_own)
 
     async def totals(self, keys: Sequence[StateKey]) -> dict[StateKey, int]:
         """The count of each key. A store that cannot be read has none; its passwords cannot be proved either."""
@@ -71,7 +69,7 @@ class AttemptCounts:
     def forget(self, keys: Sequence[StateKey]) -> None:
         """Begin again at nothing; nobody waits for that."""
         for key in keys:
-            self._own.pop(key, None)
+            self._own.forget(key)
         self._unless_full(self._shared.delete(keys))
 
     def _unless_full(self, done: Deferred[None]) -> None:
@@ -85,15 +83,11 @@ class AttemptCounts:
 
     def _own_total(self, key: StateKey) -> int:
         own = self._own.get(key)
-        return own.total if own is not None and own.ends_at > self._clock.seconds() else 0
+        return 0 if own is None else own.total
 
     def _add_own(self, key: StateKey, window_s: float) -> None:
-        now = self._clock.seconds()
         own = self._own.get(key)
-        if own is not None and own.ends_at > now:
-            own.total += 1
-            return
-        self._own.pop(key, None)
-        while self._own and len(self._own) >= self._most_own:
-            del self._own[next(iter(self._own))]
-        self._own[key] = _Own(1, now + window_s)
+        if own is None:
+            own = _Own()
+            self._own.put(key, own, window_s)
+        own.total += 1

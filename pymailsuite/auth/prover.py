@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from pymailsuite.auth.passwords import PasswordHashes
 from pymailsuite.auth.threads import Threads
 from pymailsuite.config.sections.auth import AuthSettings
+from pymailsuite.memory import ExpiringMemory
 
 T = TypeVar("T")
 
@@ -29,11 +30,9 @@ class PasswordProver:
     def __init__(self, settings: AuthSettings, hashes: PasswordHashes, threads: Threads, clock: IReactorTime) -> None:
         self.hashes: Final = hashes
         self._life_s = settings.proved_life
-        self._limit = settings.proved_entries if settings.proved_life else 0
         self._threads = threads
-        self._clock = clock
         self._key = os.urandom(hashlib.blake2b.MAX_KEY_SIZE)
-        self._proved: dict[bytes, float] = {}
+        self._proved: ExpiringMemory[bytes, bool] = ExpiringMemory(clock, settings.proved_entries)
         self._asked: dict[bytes, list[Deferred[bool]]] = {}
 
     def prove(self, login_name: str, password: bytes, stored: str, remember: bool = True) -> Deferred[bool]:
@@ -43,7 +42,7 @@ class PasswordProver:
         TemporaryFailure (too many logins wait).
         """
         digest = self._digest(login_name, password, stored)
-        if remember and self._proved.get(digest, 0.0) > self._clock.seconds():
+        if remember and self._proved.get(digest):
             return succeed(True)
         waiter: Deferred[bool] = Deferred()
         waiters = self._asked.get(digest)
@@ -67,12 +66,8 @@ class PasswordProver:
 
     def _judged(self, result: bool | Failure, digest: bytes, remember: bool) -> None:
         waiters = self._asked.pop(digest)
-        if result is True and remember and self._limit:
-            # Insertion order is order of age; a proof given again is young again.
-            self._proved.pop(digest, None)
-            while len(self._proved) >= self._limit:
-                del self._proved[next(iter(self._proved))]
-            self._proved[digest] = self._clock.seconds() + self._life_s
+        if result is True and remember:
+            self._proved.put(digest, True, self._life_s)
         for waiter in waiters:
             if isinstance(result, Failure):
                 waiter.errback(result)

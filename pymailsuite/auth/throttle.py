@@ -35,6 +35,7 @@ from pymailsuite.config.sections.throttle import ThrottleSettings
 from pymailsuite.directory.names import login_key
 from pymailsuite.errors import LoginRefused, MailError, TooManyFailedLogins
 from pymailsuite.interfaces import IStateStore, StateKey
+from pymailsuite.memory import ExpiringMemory
 from pymailsuite.values import Peer
 from pymailsuite.wire.addresses import address_key
 
@@ -119,7 +120,7 @@ class LoginThrottle:
         self._counts = AttemptCounts(counts, clock, settings.remembered)
         self._clock = clock
         self._secret = os.urandom(hashlib.blake2b.MAX_KEY_SIZE)
-        self._proved: dict[Attempt, tuple[bytes, str]] = {}
+        self._proved: ExpiringMemory[Attempt, tuple[bytes, str]] = ExpiringMemory(clock, settings.remembered)
 
     def is_exempt(self, ip: str) -> bool:
         """Whether logins of this address are neither counted nor judged; so it is for a UNIX socket, which has none."""
@@ -162,7 +163,7 @@ class LoginThrottle:
             # Called off, it has been counted all the same, and nobody will look at the password.
             self._counts.take_back(attempt.keys)
             raise
-        attacked = 0 < settings.slow_after < totals[attempt.anywhere] and attempt not in self._proved
+        attacked = 0 < settings.slow_after < totals[attempt.anywhere] and self._proved.get(attempt) is None
         return Reservation(attempt, attacked, failed_before=totals[attempt.pair] > 1)
 
     def _refuse_beyond(self, attempt: Attempt, totals: dict[StateKey, int], own: int) -> None:
@@ -180,7 +181,7 @@ class LoginThrottle:
 
     async def failed(self, attempt: Attempt, reservation: Reservation | None) -> None:
         """The password was wrong; without a reservation it was taken to be right, and is counted now."""
-        self._proved.pop(attempt, None)
+        self._proved.forget(attempt)
         if reservation is None and not attempt.exempt:
             await self._counts.add(attempt.keys, self._settings.window)
 
@@ -190,20 +191,12 @@ class LoginThrottle:
 
     def succeeded(self, attempt: Attempt, password: bytes, reservation: Reservation | None) -> None:
         """The password was right: whoever knows it and mistyped it before is no guesser."""
-        self._remember(attempt, password)
+        self._proved.put(attempt, (self._digest(attempt, password), attempt.account))
         if reservation is None:
             return
         if reservation.failed_before:
             self._counts.forget([attempt.pair])
         self._counts.take_back(attempt.keys)
-
-    def _remember(self, attempt: Attempt, password: bytes) -> None:
-        limit = self._settings.remembered
-        self._proved.pop(attempt, None)
-        while self._proved and len(self._proved) >= limit:
-            del self._proved[next(iter(self._proved))]
-        if limit:
-            self._proved[attempt] = self._digest(attempt, password), attempt.account
 
     def _digest(self, attempt: Attempt, password: bytes) -> bytes:
         name = f"{attempt.client} {attempt.name}".encode("utf-8", "surrogatepass")

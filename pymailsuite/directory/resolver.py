@@ -10,7 +10,7 @@ old can do no harm.
 
 from __future__ import annotations
 
-from typing import Final, TypeVar
+from typing import Final
 
 from attrs import define, evolve, field
 from twisted.internet.defer import Deferred, succeed
@@ -34,10 +34,8 @@ from pymailsuite.interfaces import (
 )
 from pymailsuite.interfaces.intake import Recipients
 from pymailsuite.interfaces.overrides import NO_OVERRIDES, RecipientOverrides
+from pymailsuite.memory import ExpiringMemory
 from pymailsuite.values import INBOX, AccountId, Address
-
-_K = TypeVar("_K")
-_V = TypeVar("_V")
 
 _NO_ROLES_AT_HOST: Final = RoleAddresses()
 
@@ -108,9 +106,8 @@ class RecipientResolver:
         self._roles = roles
         self._directory = directory
         self._routes = Routes(settings, directory)
-        self._clock = clock
-        self._answers: dict[Address, tuple[float, Recipients]] = {}
-        self._domains: dict[str, tuple[float, bool]] = {}
+        self._answers: ExpiringMemory[Address, Recipients] = ExpiringMemory(clock, settings.cache_entries)
+        self._domains: ExpiringMemory[str, bool] = ExpiringMemory(clock, settings.cache_entries)
 
     def resolve(self, address: Address) -> Deferred[Recipients]:
         """All final recipients, each once; fired already if the answer is remembered.
@@ -120,23 +117,22 @@ class RecipientResolver:
         """
         # An address that goes on as it was written must not go on as another message had it.
         remembered = None if address.unquoted else self._answers.get(address)
-        if remembered is not None and remembered[0] > self._clock.seconds():
-            return succeed(remembered[1])
+        if remembered is not None:
+            return succeed(remembered)
         return Deferred.fromCoroutine(self._resolve(address))
 
     def is_local_domain(self, domain: str) -> Deferred[bool]:
         """True if we are the final destination of the domain, or it is an address literal of ours."""
         if domain.startswith("["):
             return succeed(self._routes.is_own_literal(domain))
-        remembered = self._domains.get(domain)
-        if remembered is not None and remembered[0] > self._clock.seconds():
-            return succeed(remembered[1])
+        if self._domains.get(domain):
+            return succeed(True)
         return Deferred.fromCoroutine(self._find_domain(domain))
 
     async def _find_domain(self, domain: str) -> bool:
         for form in domain_forms(domain):
             if await self._directory.domain(form) is not None:
-                self._remember(self._domains, domain, True)
+                self._domains.put(domain, True, self._settings.cache_life)
                 return True
         return False
 
@@ -159,7 +155,7 @@ class RecipientResolver:
             )
         recipients = expansion.recipients()
         if not address.unquoted:
-            self._remember(self._answers, address, recipients)
+            self._answers.put(address, recipients, self._settings.cache_life)
         return recipients
 
     async def _expand(self, address: Address, path: tuple[tuple[str, str], ...], expansion: _Expansion) -> None:
@@ -243,16 +239,6 @@ class RecipientResolver:
         expansion.accounts[account.account_id] = account
         mailbox = route.detail if route.detail and self._settings.detail_names_mailbox else INBOX
         expansion.add(LocalRecipient(account.account_id, address, mailbox, login_name=account.login_name))
-
-    def _remember(self, answers: dict[_K, tuple[float, _V]], key: _K, answer: _V) -> None:
-        settings = self._settings
-        if not (settings.cache_life and settings.cache_entries):
-            return
-        if key not in answers and len(answers) >= settings.cache_entries:
-            # The oldest goes: with one life for all, it is the one that ends first.
-            del answers[next(iter(answers))]
-        answers.pop(key, None)
-        answers[key] = (self._clock.seconds() + settings.cache_life, answer)
 
 
 def _address(text: str) -> Address:

@@ -19,6 +19,7 @@ from pymailsuite.directory.routes import Route, Routes, key_of
 from pymailsuite.errors import NoSuchUser
 from pymailsuite.interfaces import IDirectoryStore
 from pymailsuite.interfaces.send_as import ISendAsStore, ISenderRights, SendAsGrant
+from pymailsuite.memory import ExpiringMemory
 from pymailsuite.values import Address
 
 _Key = tuple[str, str]
@@ -44,7 +45,7 @@ class SenderRights:
         self._routes = Routes(settings, directory)
         self._grants = grants
         self._clock = clock
-        self._allowed: dict[tuple[str, _Key], float] = {}
+        self._allowed: ExpiringMemory[tuple[str, _Key], bool] = ExpiringMemory(clock, settings.cache_entries)
 
     def not_allowed(self, login_name: str, addresses: Sequence[Address]) -> Deferred[Address | None]:
         own = _own_key(login_name)
@@ -52,7 +53,7 @@ class SenderRights:
         return Deferred.fromCoroutine(self._first_refused(login_name, own, asked)) if asked else succeed(None)
 
     def _is_known(self, login_name: str, own: _Key, key: _Key) -> bool:
-        return key == own or self._allowed.get((login_name, key), 0.0) > self._clock.seconds()
+        return key == own or self._allowed.get((login_name, key)) is True
 
     async def _first_refused(self, login_name: str, own: _Key, addresses: Sequence[Address]) -> Address | None:
         # What is true now is not known to be true any later than this.
@@ -61,7 +62,7 @@ class SenderRights:
         for address in addresses:
             if not await self._may(login_name, own, grants, address):
                 return address
-            self._remember((login_name, key_of(address)), until)
+            self._allowed.put((login_name, key_of(address)), True, until - self._clock.seconds())
         return None
 
     async def _may(self, login_name: str, own: _Key, grants: Sequence[SendAsGrant], address: Address) -> bool:
@@ -105,16 +106,6 @@ class SenderRights:
     async def _is_reached(self, own: _Key, target: Address) -> bool:
         """Whether mail for the user's address comes to him: he would be passed by if it were an alias to others."""
         return _is_delivered_to(await self._routes.route(target), own)
-
-    def _remember(self, key: tuple[str, _Key], until: float) -> None:
-        settings = self._settings
-        if not (settings.cache_life and settings.cache_entries):
-            return
-        self._allowed.pop(key, None)
-        if len(self._allowed) >= settings.cache_entries:
-            # The oldest goes: with one life for all, it is the one that ends first.
-            del self._allowed[next(iter(self._allowed))]
-        self._allowed[key] = until
 
 
 def _is_delivered_to(route: Route, own: _Key) -> bool:

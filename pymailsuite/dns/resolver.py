@@ -97,7 +97,7 @@ class Resolver:
         self._backend = TwistedBackend(reactor)
         self._resolver = _dnspython_resolver(settings, reactor)
         self._trust_ad = settings.trust_ad
-        self._cache = AnswerCache(settings.cache_size, settings.cache_ttl_max, settings.cache_negative_ttl_max)
+        self._cache = AnswerCache(reactor, settings.cache_size, settings.cache_ttl_max, settings.cache_negative_ttl_max)
         self._asked: dict[_Question, list[Deferred[Answer]]] = {}
 
     def mx(self, name: str) -> Deferred[Answer]:
@@ -134,7 +134,7 @@ class Resolver:
         Each caller has a Deferred of its own: one who cancels does not take the answer from the others.
         """
         question = (text.lower().removesuffix("."), rdtype)
-        known = self._cache.get(question, self._clock.seconds())
+        known = self._cache.get(question)
         if known is not None:
             return succeed(known)
         name = _reverse_name(text) if rdtype is dns.rdatatype.PTR else absolute_name(text)
@@ -163,7 +163,7 @@ class Resolver:
             for answered in waiting:
                 answered.errback(result)
         else:
-            self._cache.put(question, result, self._clock.seconds())
+            self._cache.put(question, result)
             for answered in waiting:
                 answered.callback(result)
 

@@ -14,6 +14,7 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
 from pymailsuite.config.sections.relay import RelaySettings
+from pymailsuite.memory import ExpiringMemory
 from pymailsuite.relay.connection import HostUnavailable, RelayConnection, TlsFailed, client_tls_context
 from pymailsuite.relay.proof import proving_context
 from pymailsuite.relay.route import Destination, Target
@@ -23,6 +24,9 @@ log = Logger()
 
 _PLAINTEXT_FOR_S = 3600.0
 """Seconds a host whose TLS handshake failed is spoken to without TLS from the start."""
+
+_PLAINTEXT_TARGETS = 10_000
+"""Of so many such hosts it is known at once."""
 
 
 def endpoint_of(
@@ -62,7 +66,7 @@ class Connector:
         self._reactor = reactor
         self._tls_context: SSL.Context = client_tls_context()
         self._proving_context = proving_context(settings.relayhost_ca) if settings.relayhost else None
-        self._plaintext_until: dict[Target, float] = {}
+        self._plaintext: ExpiringMemory[Target, bool] = ExpiringMemory(reactor, _PLAINTEXT_TARGETS)
 
     def connect(self, destination: Destination, ended: Callable[[RelayConnection], None]) -> Deferred[RelayConnection]:
         """An established connection.
@@ -73,8 +77,7 @@ class Connector:
     async def _connect(self, destination: Destination, ended: Callable[[RelayConnection], None]) -> RelayConnection:
         settings, target = self._settings, destination.target
         needs_tls = destination.log_in or bool(destination.names) or settings.tls == "required"
-        now = self._reactor.seconds()
-        starttls = settings.tls != "off" and (needs_tls or self._plaintext_until.get(target, 0.0) <= now)
+        starttls = settings.tls != "off" and (needs_tls or not self._plaintext.get(target))
         try:
             return await self._establish(destination, starttls, ended)
         except TlsFailed as failed:
@@ -86,9 +89,7 @@ class Connector:
                 target=str(target),
                 reply=failed.problem.reply,
             )
-        now = self._reactor.seconds()
-        self._plaintext_until = {known: until for known, until in self._plaintext_until.items() if until > now}
-        self._plaintext_until[target] = now + _PLAINTEXT_FOR_S
+        self._plaintext.put(target, True, _PLAINTEXT_FOR_S)
         return await self._establish(destination, False, ended)
 
     async def _establish(

@@ -24,6 +24,7 @@ from pymailsuite.interfaces.policy import (
     ReceivedMessage,
     Verdict,
 )
+from pymailsuite.memory import ExpiringMemory
 from pymailsuite.policy.author import Author, author_of
 from pymailsuite.policy.base import Policy
 from pymailsuite.policy.bimi import bimi_result
@@ -35,7 +36,6 @@ from pymailsuite.policy.dmarc.reports.collecting import ResultCollector
 from pymailsuite.policy.dmarc.reports.failures import FailureCollector
 from pymailsuite.policy.organizational import domain_of
 from pymailsuite.policy.promptly import promptly
-from pymailsuite.policy.remembered import Remembered
 
 _REFUSED: Final = "5.7.1"
 _LATER: Final = "4.7.1"
@@ -76,7 +76,9 @@ class DmarcPolicy(Policy):
         self._wanted = {comparable_domain(domain): what for domain, what in settings.overrides.items()}
         self._trusted_sealers = frozenset(map(comparable_domain, settings.trusted_sealers))
         self._mailing_lists = frozenset(map(comparable_domain, settings.mailing_lists))
-        self._remembered: Remembered[tuple[DmarcResult, Verdict]] = Remembered(settings.remembered)
+        self._remembered: ExpiringMemory[_Checked, tuple[DmarcResult, Verdict]] = ExpiringMemory(
+            clock, settings.remembered
+        )
 
     def message(self, transaction: MailTransaction) -> Deferred[Verdict]:
         """The verdict on a message that has come in whole."""
@@ -98,7 +100,7 @@ class DmarcPolicy(Policy):
         unsure_spf = domains_with("temperror", spf, "spf", spf_key)
         unsure_dkim = domains_with("temperror", dkim, "dkim", "header.d")
         checked = (author.domains, spf_domains[:1], dkim_domains, unsure_spf[:1], unsure_dkim)
-        known = self._remembered.get(checked, self._clock.seconds())
+        known = self._remembered.get(checked)
         result, verdict = (await self._evaluate(checked), None) if known is None else known
         if result.result == "fail" and result.disposition is not Disposition.NONE:
             sealed = any(found.method == "arc" and found.result == "pass" for found in arc)
@@ -128,7 +130,7 @@ class DmarcPolicy(Policy):
         )
         if result.result in ("pass", "none"):
             known = (result, self._verdict(result))
-            self._remembered.put(checked, known, discovery.good_for_s, self._clock.seconds())
+            self._remembered.put(checked, known, discovery.good_for_s)
         return result
 
     def _overridden(

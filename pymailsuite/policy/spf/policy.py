@@ -19,9 +19,9 @@ from pymailsuite.config.sections.spf import SpfSettings
 from pymailsuite.dns.together import together
 from pymailsuite.interfaces import IResolver
 from pymailsuite.interfaces.policy import Action, MailTransaction, PolicyContext, PolicyReply, Verdict
+from pymailsuite.memory import ExpiringMemory
 from pymailsuite.policy.base import NO_OPINION, Policy
 from pymailsuite.policy.promptly import promptly
-from pymailsuite.policy.remembered import Remembered
 from pymailsuite.policy.spf.evaluator import SpfChecker
 from pymailsuite.policy.spf.facts import as_facts, method_result
 from pymailsuite.policy.spf.received_spf import received_spf_field
@@ -68,6 +68,10 @@ class _Found:
         return evolve(evaluation, query=evolve(evaluation.query, local_part=local_part or "postmaster"))
 
 
+_Subject = tuple[str, str, str | None]
+"""The client's address, the name it said, and the sender's domain."""
+
+
 class SpfPolicy(Policy):
     """``receiver`` is our own name, as explanations and Received-SPF show it."""
 
@@ -78,7 +82,7 @@ class SpfPolicy(Policy):
         self._checker = SpfChecker(settings, resolver, clock)
         self._clock = clock
         self._receiver = receiver
-        self._remembered: Remembered[_Found] = Remembered(settings.remembered)
+        self._remembered: ExpiringMemory[_Subject, _Found] = ExpiringMemory(clock, settings.remembered)
         # Who has sent once sends again, with the same verdict as long as the same is known of the domain.
         self._verdict_of = lru_cache(maxsize=settings.remembered)(self._verdict)
 
@@ -89,7 +93,7 @@ class SpfPolicy(Policy):
             return succeed(NO_OPINION)
         if sender is None or sender.local_part.isascii():
             subject = (peer.ip, peer.helo, sender.domain if sender is not None else None)
-            known = self._remembered.get(subject, self._clock.seconds())
+            known = self._remembered.get(subject)
             if known is not None:
                 return succeed(self._verdict_of(known, None if sender is None else sender.local_part))
         looked_up = promptly(self._look_up(transaction))
@@ -106,7 +110,7 @@ class SpfPolicy(Policy):
     def _noted(self, found: _Found, transaction: MailTransaction) -> Verdict:
         peer, sender = transaction.peer, transaction.reverse_path
         subject = (peer.ip, peer.helo, sender.domain if sender is not None else None)
-        self._remembered.put(subject, found, found.good_for_s, self._clock.seconds())
+        self._remembered.put(subject, found, found.good_for_s)
         return self._verdict(found, None if sender is None else sender.local_part)
 
     async def _look_up(self, transaction: MailTransaction) -> _Found:

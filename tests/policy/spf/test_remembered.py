@@ -7,28 +7,8 @@ from pymailsuite.config.sections.spf import SpfSettings
 from pymailsuite.dns.fake import FakeResolver
 from pymailsuite.interfaces import Answer
 from pymailsuite.interfaces.policy import MailTransaction, Stage, Verdict
-from pymailsuite.policy.remembered import Remembered
 from pymailsuite.policy.spf.policy import SpfPolicy
 from pymailsuite.values import Address, Peer
-
-
-class RememberedTests(SynchronousTestCase):
-    def test_it_is_good_until_its_time_is_over(self) -> None:
-        remembered: Remembered[str] = Remembered(2)
-        remembered.put("a", "found", 10, 0)
-        self.assertEqual(remembered.get("a", 9), "found")
-        self.assertIsNone(remembered.get("a", 10))
-
-    def test_the_first_is_forgotten_first(self) -> None:
-        remembered: Remembered[str] = Remembered(2)
-        for key in "abc":
-            remembered.put(key, key, 10, 0)
-        self.assertEqual([remembered.get(key, 1) for key in "abc"], [None, "b", "c"])
-
-    def test_what_is_good_for_no_time_is_not_kept(self) -> None:
-        remembered: Remembered[str] = Remembered(2)
-        remembered.put("a", "found", 0, 0)
-        self.assertIsNone(remembered.get("a", 0))
 
 
 class _LastingResolver(FakeResolver):
