@@ -59,6 +59,7 @@ from pymailsuite.queue.runner import QueueRunner
 from pymailsuite.relay.probing import RecipientProbe
 from pymailsuite.relay.relay import Relay
 from pymailsuite.sasl import mechanisms
+from pymailsuite.smtp.extension import find_extensions
 from pymailsuite.smtp.factory import SmtpFactory
 from pymailsuite.smtp.peer_names import PeerNames
 from pymailsuite.tls import HTTP_TLS, IMAP_TLS, POP3_TLS, SMTP_TLS, Pem, ServerTls, ServiceTls, certificate_files
@@ -307,6 +308,8 @@ class MailService(MultiService):
         smtp_tls = tls.for_service(SMTP_TLS, session_tickets=settings.tls.mx_session_tickets)
         submission_tls, imap_tls, pop3_tls = map(tls.for_service, (SMTP_TLS, IMAP_TLS, POP3_TLS))
 
+        extensions = find_extensions()
+
         def smtp_factory(section: Any, service_tls: ServiceTls) -> SmtpFactory:
             return SmtpFactory(
                 section,
@@ -324,6 +327,7 @@ class MailService(MultiService):
                 policies=self._policies,
                 refusals=self._history,
                 rights=self._rights,
+                extensions=extensions,
             )
 
         smtp, submission = smtp_factory(settings.smtp, smtp_tls), smtp_factory(settings.submission, submission_tls)

@@ -8,8 +8,8 @@ from __future__ import annotations
 import enum
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
-from typing import Final, NewType
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, NewType
 
 from attrs import field, frozen
 
@@ -136,6 +136,10 @@ class Envelope:
     smtputf8: bool = False
     size: int | None = None
     """The size the sender declared with SIZE=, in octets."""
+    parameters: Mapping[str, Any] = field(factory=dict)
+    """All parameters of MAIL, by keyword, as SMTP's extensions took them."""
+    recipient_parameters: Mapping[Address, Mapping[str, Any]] = field(factory=dict)
+    """Those of RCPT, for recipients that had any."""
 
 
 # --- flags ----------------------------------------------------------------------------------------------------------

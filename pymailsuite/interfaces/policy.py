@@ -224,6 +224,10 @@ class MailTransaction:
     rulings: tuple[Ruling, ...] = ()
     account: Address | None = None
     overrides: Mapping[Address, RecipientOverrides] = field(factory=dict)
+    parameters: Mapping[str, Any] = field(factory=dict)
+    """Those of MAIL, by keyword, as extensions took them."""
+    recipient_parameters: Mapping[Address, Mapping[str, Any]] = field(factory=dict)
+    """Those of RCPT, for recipients that had any."""
 
 
 class IPolicy(Interface):

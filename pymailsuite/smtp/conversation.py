@@ -6,34 +6,27 @@ The commands are in :mod:`pymailsuite.smtp.transaction` (MAIL, RCPT, DATA), :mod
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable, Mapping
+from typing import Any
+
+from twisted.python.failure import Failure
 
 from pymailsuite.config.sections.smtp import Handing
-from pymailsuite.errors import MailError
+from pymailsuite.errors import MailError, TemporaryFailure
 from pymailsuite.interfaces.history import Refused
 from pymailsuite.interfaces.intake import Recipients, account_of, overrides_of
 from pymailsuite.interfaces.overrides import NO_OVERRIDES, RecipientOverrides
 from pymailsuite.interfaces.policy import Action, Decision, MailTransaction, PolicyReply, ReceivedMessage, Ruling, Stage
 from pymailsuite.sasl import ServerMechanism
 from pymailsuite.smtp import replies
+from pymailsuite.smtp.extension import Command, Parameter
 from pymailsuite.smtp.replies import reply, text_of
 from pymailsuite.smtp.requests import CheckPolicy, HoldBack, Note, Request, Service
+from pymailsuite.smtp.states import State
 from pymailsuite.values import Address, BodyType, Peer, QueueId
 
 _NOBODY_ASKED: frozenset[Stage] = frozenset()
-
-
-class State(enum.IntEnum):
-    """Where in the conversation we are. Source: RFC 5321 §4.1.4."""
-
-    START = 0  # before HELO
-    READY = 1  # no transaction
-    MAIL = 2  # sender known
-    RCPT = 3  # recipients known
-    TEXT = 4  # reading message text
-    LOGIN = 5  # within AUTH
-    REFUSING = 6  # greeted with 554
+_NO_PARAMETERS: Mapping[str, Any] = {}
 
 
 class Conversation:
@@ -50,10 +43,10 @@ class Conversation:
         self.notes: list[Note] = []
         self.ended = False
         self.state = State.START
-        self._service = service
-        self._settings = settings
+        self.service = service
+        self.settings = settings
         self._peer = peer
-        self._secure = secure
+        self.secure = secure
         self._plaintext_login = settings.plaintext_login and loopback
         self._lenient = settings.lenient_syntax == "always" or (peer.trusted and settings.lenient_syntax == "trusted")
         self._bad_commands = 0
@@ -62,6 +55,7 @@ class Conversation:
         self._errors_answered = 0
         self._held: Callable[[], None] | None = None
         self._early_talker = False
+        self._awaiting: Command | None = None
         self._queue_id: QueueId | None = None
         self._resolved: Recipients = ()
         self._connection_rulings: tuple[Ruling, ...] = ()
@@ -75,9 +69,8 @@ class Conversation:
         self._reverse_path: Address | None = None
         self._recipients: list[tuple[Address, Recipients]] = []
         self._pending_recipient: Address | None = None
-        self._body = BodyType.SEVENBIT
-        self._smtputf8 = False
-        self._declared_size: int | None = None
+        self.parameters: Mapping[str, Any] = _NO_PARAMETERS
+        self._recipient_parameters: dict[Address, Mapping[str, Any]] = {}
         self._rulings: tuple[Ruling, ...] = ()
         self._overrides: dict[Address, RecipientOverrides] = {}
 
@@ -86,6 +79,16 @@ class Conversation:
         """Who is at the other end, as far as is known by now."""
         return self._peer
 
+    @property
+    def hostname(self) -> str:
+        """Our name."""
+        return self.service.hostname
+
+    @property
+    def submission(self) -> bool:
+        """Whether users hand in mail of their own here."""
+        return self.service.submission
+
     def is_among(self, whom: Handing) -> bool:
         """Whether the peer is one of those that a setting is about."""
         peer = self._peer
@@ -93,26 +96,27 @@ class Conversation:
 
     # --- saying something
 
-    def _say(self, octets: bytes) -> None:
+    def say(self, octets: bytes) -> None:
+        """Say a reply."""
         self.outgoing.append(octets)
 
     def _close_with(self, octets: bytes) -> None:
-        self._say(octets)
+        self.say(octets)
         self.ended = True
 
     def _cut_off(self, why: str) -> None:
         """End the connection of a peer that has passed a limit. Source: RFC 5321 §3.8."""
-        octets = reply(421, "4.7.0", f"{self._service.hostname} {why}")
+        octets = reply(421, "4.7.0", f"{self.service.hostname} {why}")
         self._close_with(octets)
         self._note("smtp.cut_off", octets)
 
-    def _bad(self, octets: bytes) -> None:
+    def refuse(self, octets: bytes) -> None:
         """Answer a command that was not in order; too many of those end the connection."""
         self._errors += 1
         self._count_fault(octets)
         self._bad_commands += 1
-        self._say(octets)
-        if self._bad_commands > self._settings.max_bad_commands:
+        self.say(octets)
+        if self._bad_commands > self.settings.max_bad_commands:
             self._cut_off("Too many errors")
 
     def _count_fault(self, octets: bytes) -> None:
@@ -121,14 +125,14 @@ class Conversation:
             self.faults += 1
 
     def _bad_error(self, error: MailError) -> None:
-        self._bad(replies.error_reply(error))
+        self.refuse(replies.error_reply(error))
 
     def _slowed(self, request: Request | None) -> Request | None:
         """What is to be done next: what a peer that errs again and again is told is held back first."""
         if self._errors == self._errors_answered:
             return request
         self._errors_answered = self._errors
-        settings = self._settings
+        settings = self.settings
         if not settings.error_delay or self._errors <= settings.error_delay_after or request is not None or self.ended:
             return request
         told, self.outgoing = self.outgoing, []
@@ -161,7 +165,7 @@ class Conversation:
             **more,
         }
         refused = None
-        if self._service.refusals is not None and event != "smtp.accepted":
+        if self.service.refusals is not None and event != "smtp.accepted":
             refused = self._refused(event, octets, decision)
         self.notes.append(Note(event, fields, refused))
 
@@ -186,13 +190,22 @@ class Conversation:
             rulings,
         )
 
+    def _extension_failed(self, declared: Command | Parameter, failure: Failure | None = None) -> None:
+        """What an extension declared has raised something unexpected: the client is told to come again."""
+        octets = replies.error_reply(TemporaryFailure("Internal error, try again later"))
+        self.refuse(octets)
+        name = self.service.extensions.name_of(declared)
+        self.notes.append(
+            Note("smtp.extension_failed", {"plugin": name, "peer_ip": self._peer.ip}, failure=failure or Failure())
+        )
+
     # --- policies
 
     def _peer_changed(self) -> None:
         """Find out anew who is to be asked about this peer; usually nobody, and that costs nothing."""
-        policies = self._service.policies
+        policies = self.service.policies
         if policies is not None:
-            self._stages = policies.stages_for(self._peer, self._service.submission)
+            self._stages = policies.stages_for(self._peer, self.service.submission)
 
     def _all_rulings(self) -> tuple[Ruling, ...]:
         return (*self._connection_rulings, *self._hello_rulings, *self._rulings)
@@ -204,7 +217,7 @@ class Conversation:
     def _transaction(
         self, stage: Stage, recipient: Address | None = None, message: ReceivedMessage | None = None
     ) -> MailTransaction:
-        service = self._service
+        service = self.service
         assert service.policies is not None, "nobody is asked where there are no policies"
         return MailTransaction(
             stage=stage,
@@ -213,7 +226,8 @@ class Conversation:
             submission=service.submission,
             reverse_path=self._reverse_path,
             body=self._body,
-            smtputf8=self._smtputf8,
+            smtputf8="SMTPUTF8" in self.parameters,
+            parameters=self.parameters,
             recipient=recipient,
             recipients=tuple([address for address, _ in self._recipients]),
             message=message,
@@ -221,7 +235,12 @@ class Conversation:
             rulings=self._all_rulings(),
             account=None if recipient is None else account_of(self._resolved),
             overrides=self._overrides,
+            recipient_parameters=self._recipient_parameters,
         )
+
+    @property
+    def _body(self) -> BodyType:
+        return self.parameters.get("BODY", BodyType.SEVENBIT)  # type: ignore[no-any-return]
 
     def _note_overrides(self, recipient: Address, resolved: Recipients) -> None:
         """What the recipient wants otherwise of the checks; most want nothing."""
@@ -250,9 +269,9 @@ class Conversation:
 
     # --- what several commands ask
 
-    def _offered(self) -> Mapping[str, Callable[[], ServerMechanism]]:
+    def offered_mechanisms(self) -> Mapping[str, Callable[[], ServerMechanism]]:
         """The mechanisms of AUTH that may be used here and now."""
-        service = self._service
+        service = self.service
         if service.mechanisms is None or not service.offers_login:
             return {}
-        return service.mechanisms(self._secure or self._plaintext_login)
+        return service.mechanisms(self.secure or self._plaintext_login)

@@ -15,6 +15,8 @@ from pymailsuite.interfaces import IMessageIntake, IRecipientResolver
 from pymailsuite.interfaces.history import IRefusalRecord
 from pymailsuite.interfaces.policy import IPolicyChain
 from pymailsuite.interfaces.send_as import ISenderRights
+from pymailsuite.smtp.extension import Extensions
+from pymailsuite.smtp.extensions import OURS
 from pymailsuite.smtp.help import load_help
 from pymailsuite.smtp.peer_names import PeerNames
 from pymailsuite.smtp.protocol import SmtpProtocol
@@ -49,12 +51,13 @@ class SmtpFactory(ShellFactory):
         policies: IPolicyChain | None = None,
         refusals: IRefusalRecord | None = None,
         rights: ISenderRights | None = None,
+        extensions: Extensions = OURS,
     ) -> None:
         """``mechanisms`` is :func:`pymailsuite.sasl.mechanisms` or the like; AUTH needs it and ``portal``.
 
         ``tls_context`` None: no STARTTLS. ``trusted_networks`` None: those of the section. ``peer_names`` None: peers
         are not looked up in DNS. ``policies`` None: no checks are made. ``refusals`` None: they are logged only.
-        ``rights`` None: users may send as anybody.
+        ``rights`` None: users may send as anybody. ``extensions`` are ours, if nobody has found others.
         ConfigError if the section's help file cannot be read.
         """
         super().__init__(
@@ -66,7 +69,7 @@ class SmtpFactory(ShellFactory):
         self.service = Service(
             settings=settings,
             hostname=hostname,
-            help_topics=load_help(settings.help_file, version),
+            help_topics=load_help(settings.help_file, version, extensions.commands.values()),
             version=version,
             submission=isinstance(settings, SubmissionSettings),
             tls_available=tls_context is not None,
@@ -75,6 +78,7 @@ class SmtpFactory(ShellFactory):
             policies=policies,
             refusals=refusals,
             rights=rights,
+            extensions=extensions,
         )
         self._resolver = resolver
         self._intake = intake

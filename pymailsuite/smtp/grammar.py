@@ -35,6 +35,13 @@ class ArgumentRefused(PeerError):
     text = "Invalid argument"
 
 
+class UnknownParameter(PeerError):
+    """A parameter of MAIL or RCPT that no extension knows. Source: RFC 5321 §4.1.1.11."""
+
+    smtp_code = 555
+    text = "Parameter not recognized or not implemented"
+
+
 class BadSenderSyntax(PeerError):
     """RFC 3463 X.1.7."""
 
@@ -91,7 +98,6 @@ _LENIENT_KEYWORD: Final = re.compile(r"\s*([A-Za-z]+)\s*:")
 
 # esmtp-param = esmtp-keyword ["=" esmtp-value]; esmtp-value = 1*(%d33-60 / %d62-126), UTF-8 added by RFC 6531 §3.3
 _PARAMETER: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([^\x00-\x20=\x7f]+))?")
-_SIZE: Final = re.compile(r"[0-9]{1,20}")
 _NO_PARAMETERS: Final[Mapping[str, str]] = {}
 
 
@@ -216,13 +222,6 @@ def _parameters(match: re.Match[str]) -> Mapping[str, str]:
             raise ArgumentRefused(f"Parameter {keyword} given twice")
         parameters[keyword] = parameter[2] or ""
     return parameters
-
-
-def parse_size(value: str) -> int:
-    """The value of SIZE=. ArgumentRefused. Source: RFC 1870 §3."""
-    if _SIZE.fullmatch(value) is None:
-        raise ArgumentRefused("Malformed SIZE")
-    return int(value)
 
 
 def is_domain(name: str) -> bool:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
 from pymailsuite.errors import ConfigError
+from pymailsuite.smtp.extension import Command
 
 _BUILT_IN: Final = """\
 smtp\tThis is pymailsuite
-smtp\tCommands: HELO EHLO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT STARTTLS AUTH
+smtp\tCommands: HELO EHLO MAIL RCPT DATA RSET NOOP VRFY QUIT
 smtp\tHELP <command> tells more
 helo\tHELO <domain>
 helo\tSay who you are
@@ -28,14 +29,8 @@ noop\tNOOP
 noop\tDo nothing
 vrfy\tVRFY <recipient>
 vrfy\tUsers are not told; send some mail
-help\tHELP [topic]
-help\tThis text
 quit\tQUIT
 quit\tEnd the session
-starttls\tSTARTTLS
-starttls\tGo on with TLS
-auth\tAUTH <mechanism> [initial response]
-auth\tLog in
 """
 
 
@@ -59,10 +54,15 @@ def parse_help(text: str) -> dict[str, tuple[str, ...]]:
     return topics
 
 
-def load_help(path: Path | None, version: str = "") -> Mapping[str, tuple[str, ...]]:
-    """The help of a file, or ours if there is none. ``version`` is told in ours. ConfigError."""
+def load_help(path: Path | None, version: str = "", commands: Iterable[Command] = ()) -> Mapping[str, tuple[str, ...]]:
+    """The help of a file, or ours if there is none: ``version`` is told in ours, and so are the commands of extensions.
+    ConfigError."""
     if path is None:
         topics = parse_help(_BUILT_IN)
+        for command in commands:
+            first, listed, *rest = topics["smtp"]
+            topics["smtp"] = (first, f"{listed} {command.verb}", *rest)
+            topics[command.verb.lower()] = command.help or (command.verb,)
         if version:
             topics["smtp"] = (f"This is {version}", *topics["smtp"][1:])
         return topics

@@ -11,8 +11,9 @@ from pymailsuite.errors import LoginRefused, MailError, PeerError
 from pymailsuite.interfaces import Account
 from pymailsuite.sasl import Challenge, ServerMechanism, Step, decode_initial, decode_response, encode_challenge
 from pymailsuite.smtp import replies
-from pymailsuite.smtp.conversation import Conversation, State
+from pymailsuite.smtp.conversation import Conversation
 from pymailsuite.smtp.requests import HoldBack, LogIn, Request, Service
+from pymailsuite.smtp.states import State
 from pymailsuite.values import Peer
 
 
@@ -59,22 +60,23 @@ class LoginCommands(Conversation):
         self._login: LoginExchange | None = None
         self._login_reply = b""
 
-    def _auth(self, argument: str) -> Request | None:
-        offered = self._offered()
-        service = self._service
+    def log_in(self, argument: str) -> Request | None:
+        """The command, with what follows its verb."""
+        offered = self.offered_mechanisms()
+        service = self.service
         name, _, initial = argument.strip().partition(" ")
         name = name.upper()
         if self._peer.login:
-            self._bad(replies.ALREADY_LOGGED_IN)
+            self.refuse(replies.ALREADY_LOGGED_IN)
         elif not self._peer.esmtp:
-            self._bad(replies.EHLO_FIRST)
+            self.refuse(replies.EHLO_FIRST)
         elif not offered:
-            needs_tls = service.submission and service.tls_available and not self._secure
-            self._bad(replies.ENCRYPTION_REQUIRED if needs_tls else replies.NOT_IMPLEMENTED)
+            needs_tls = service.submission and service.tls_available and not self.secure
+            self.refuse(replies.ENCRYPTION_REQUIRED if needs_tls else replies.NOT_IMPLEMENTED)
         elif not name:
-            self._bad(replies.ARGUMENT_REQUIRED)
+            self.refuse(replies.ARGUMENT_REQUIRED)
         elif name not in offered:
-            self._bad(replies.UNKNOWN_MECHANISM)
+            self.refuse(replies.UNKNOWN_MECHANISM)
         else:
             exchange = LoginExchange(offered[name]())
             self._login = exchange
@@ -96,14 +98,14 @@ class LoginCommands(Conversation):
             self._leave_login(replies.error_reply(error))
             return None
         if isinstance(answer, bytes):
-            self._say(answer)
+            self.say(answer)
             return None
         return LogIn(answer)
 
     def _leave_login(self, octets: bytes) -> None:
         self._login = None
         self.state = State.READY
-        self._bad(octets)
+        self.refuse(octets)
 
     def logged_in(self, account: Account) -> None:
         """The portal knows the user."""
@@ -113,13 +115,13 @@ class LoginCommands(Conversation):
         # What was ruled of a stranger is not held against a user.
         self._connection_rulings = self._hello_rulings = ()
         self._peer_changed()
-        self._say(replies.LOGGED_IN)
+        self.say(replies.LOGGED_IN)
 
     def login_refused(self, error: MailError) -> Request:
         """The portal says no. The answer is held back, longer each time, so that guessing is slow."""
         self._login = None
         self._failed_logins += 1
-        settings = self._settings
+        settings = self.settings
         self._login_reply = replies.error_reply(error)
         self._note("smtp.login_refused", self._login_reply)
         self._held = self._say_refusal
@@ -129,11 +131,11 @@ class LoginCommands(Conversation):
 
     def _say_refusal(self) -> None:
         self._leave_login(self._login_reply)
-        if self._failed_logins >= self._settings.max_failed_logins and not self.ended:
+        if self._failed_logins >= self.settings.max_failed_logins and not self.ended:
             self._cut_off("Too many failed logins")
 
     def login_failed(self) -> None:
         """The portal cannot say now."""
         self._login = None
         self.state = State.READY
-        self._say(replies.LOGIN_TEMPORARILY_FAILED)
+        self.say(replies.LOGIN_TEMPORARILY_FAILED)

@@ -22,6 +22,7 @@ from pymailsuite.config.sections.smtp import Network
 from pymailsuite.errors import LoginRefused, MailError
 from pymailsuite.interfaces import IIncomingMessage, IMessageIntake, IRecipientResolver, ISubmissionAvatar
 from pymailsuite.interfaces.policy import Decision, IMessageTap, MailTransaction, PolicyReply, ReceivedMessage
+from pymailsuite.smtp.extension import AwaitReply
 from pymailsuite.smtp.peer_names import PeerNames
 from pymailsuite.smtp.receiver import CommandLine, EndOfText, Event, LineRefused, SmtpReceiver, Text
 from pymailsuite.smtp.requests import (
@@ -38,7 +39,8 @@ from pymailsuite.smtp.requests import (
     Service,
     SkipOctets,
 )
-from pymailsuite.smtp.session import SmtpSession, State
+from pymailsuite.smtp.session import SmtpSession
+from pymailsuite.smtp.states import State
 from pymailsuite.values import Peer
 from pymailsuite.wire.pull import PullingProtocol, WhenLeft
 from pymailsuite.wire.shell import TlsContextFactory
@@ -51,6 +53,7 @@ _FORMATS: Final = {
     "smtp.hello_refused": "{event} {helo} of {peer_ip} by {policy}: {reply}",
     "smtp.sender_refused": "{event} {reverse_path} from {helo} at {peer_ip} by {policy}: {reply}",
     "smtp.login_refused": "{event} at {peer_ip}: {reply}",
+    "smtp.extension_failed": "{event} {plugin} at {peer_ip}: {log_failure.value}",
     "smtp.cut_off": "{event} {helo} at {peer_ip}: {reply}",
 }
 
@@ -304,7 +307,10 @@ class SmtpProtocol(PullingProtocol[Request]):
     def _log_note(self, note: Note) -> None:
         if note.refused is not None and self._service.refusals is not None:
             self._service.refusals.refused(note.refused)
-        self.log.info(_FORMATS[note.event], event=note.event, **note.fields)
+        if note.failure is not None:
+            self.log.failure(_FORMATS[note.event], failure=note.failure, event=note.event, **note.fields)
+        else:
+            self.log.info(_FORMATS[note.event], event=note.event, **note.fields)
 
     # --- requests of the session
 
@@ -344,7 +350,13 @@ class SmtpProtocol(PullingProtocol[Request]):
             assert self._portal is not None, "AUTH is offered only where there is a portal"
             answer = self._portal.login(request.credentials, Peer(self.peer_ip, self.peer_port), ISubmissionAvatar)
             return self.wait_for(answer, self._login_answered, WhenLeft.CALL_OFF_AND_SETTLE)
+        if isinstance(request, AwaitReply):
+            request.answer.addTimeout(self._settings.extension_timeout, self._reactor)
+            return self.wait_for(request.answer, self._extension_replied)
         return self.hold_back(request.delay_s, self._held_back)
+
+    def _extension_replied(self, answer: Any) -> Request | None:
+        return self.session.replied(answer)
 
     def _recipient_resolved(self, answer: Any) -> Request | None:
         if isinstance(answer, Failure):

@@ -84,8 +84,6 @@ HELO_NEEDS_DOMAIN: Final = reply(501, "5.5.2", "HELO requires domain address")
 
 TOO_MANY_RECIPIENTS: Final = reply(452, "4.5.3", "Too many recipients")
 NOT_AFTER_HELO: Final = reply(555, "5.5.4", "Parameters need EHLO, not HELO")
-UNKNOWN_PARAMETER: Final = reply(555, "5.5.4", "Parameter not recognized or not implemented")
-UNKNOWN_BODY: Final = reply(501, "5.5.4", "Unknown value of BODY")
 SENDER_NEEDS_DOMAIN: Final = reply(553, "5.5.4", "Domain name required")
 NEEDS_SMTPUTF8: Final = reply(553, "5.6.7", "Address needs SMTPUTF8")
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from attrs import field, frozen
 from twisted.cred.credentials import ICredentials
+from twisted.python.failure import Failure
 
 from pymailsuite.config.sections.smtp import SmtpMxSettings, SmtpSettings
 from pymailsuite.interfaces.history import IRefusalRecord, Refused
@@ -15,6 +16,7 @@ from pymailsuite.interfaces.policy import Disposal, IPolicyChain, MailTransactio
 from pymailsuite.interfaces.send_as import ISenderRights
 from pymailsuite.interfaces.transient import transient
 from pymailsuite.sasl import ServerMechanism
+from pymailsuite.smtp.extension import AwaitReply, Extensions
 from pymailsuite.values import Address, Envelope, Peer
 
 Mechanisms = Callable[[bool], Mapping[str, Callable[[], ServerMechanism]]]
@@ -38,6 +40,8 @@ class Service:
     refusals: IRefusalRecord | None = None
     rights: ISenderRights | None = None
     """As whom users may send; None: as anybody."""
+    extensions: Extensions = field(factory=lambda: Extensions(()))
+    """What is there beyond RFC 5321."""
 
     @property
     def postmaster(self) -> Address:
@@ -145,6 +149,7 @@ Request = (
     | BeginTls
     | LogIn
     | HoldBack
+    | AwaitReply
 )
 
 
@@ -156,3 +161,5 @@ class Note:
     fields: Mapping[str, Any]
     refused: Refused | None = None
     """The same for the record of refusals, if it is one."""
+    failure: Failure | None = None
+    """What went wrong, where something did that should not."""

@@ -39,9 +39,9 @@ class SenderChecks(Conversation):
 
     def _peer_changed(self) -> None:
         super()._peer_changed()
-        peer, settings = self._peer, self._settings
+        peer, settings = self._peer, self.settings
         self.has_to_be_itself: bool = (
-            settings.check_senders and self._service.rights is not None
+            settings.check_senders and self.service.rights is not None
             if peer.login
             else peer.trusted and _ANYBODY not in settings.trusted_senders
         )
@@ -57,17 +57,17 @@ class SenderChecks(Conversation):
         octets = replies.not_authorized(553, refused)
         self._note("smtp.sender_refused", octets, policy="send_as")
         self._forget_transaction()
-        self._bad(octets)
+        self.refuse(octets)
         return None
 
     def _reverse_path_unknown(self, error: MailError) -> None:
         self._forget_transaction()
-        self._say(replies.error_reply(error))
+        self.say(replies.error_reply(error))
 
     def _check_originators(self, message: ReceivedMessage, then: AfterSender) -> Request | None:
         """Go on with ``then`` if the peer, who has to be itself, may send as all whom the header names as its author or
         sender."""
-        found = originators_of(message.header, self._settings.max_originators)
+        found = originators_of(message.header, self.settings.max_originators)
         if found.problem:
             return self._refuse_message(SenderRefused(f"The message {found.problem}"))
         return self._ask(found.addresses, partial(self._originators_checked, then), self._refuse_message)
@@ -92,7 +92,7 @@ class SenderChecks(Conversation):
         if self._peer.login:
             self._after_check, self._check_failed = then, failed
             return CheckSenders(self._peer.login, tuple(addresses))
-        allowed = self._settings.trusted_senders
+        allowed = self.settings.trusted_senders
         return then(next((address for address in addresses if not is_listed(address, allowed)), None))
 
     def senders_checked(self, refused: Address | None) -> Request | None:

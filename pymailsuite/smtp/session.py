@@ -12,20 +12,22 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from attrs import evolve
+from twisted.python.failure import Failure
 
 from pymailsuite.errors import LoginEnded, MailError
 from pymailsuite.interfaces.policy import Decision, Stage
 from pymailsuite.smtp import replies
-from pymailsuite.smtp.conversation import State
+from pymailsuite.smtp.extension import AwaitReply, Command
 from pymailsuite.smtp.grammar import SyntaxRefused, command_text, parse_helo
 from pymailsuite.smtp.login import LoginCommands
 from pymailsuite.smtp.replies import reply
-from pymailsuite.smtp.requests import BeginTls, Request, SkipOctets
+from pymailsuite.smtp.requests import Request, SkipOctets
+from pymailsuite.smtp.states import State
 from pymailsuite.smtp.transaction import TransactionCommands
 from pymailsuite.values import Peer
 from pymailsuite.wire.lines import LineTooLong
 
-__all__ = ["SmtpSession", "State"]
+__all__ = ["SmtpSession"]
 
 # Which command is out of order where, and what is said to it (None: what the settings say to one who did not say HELO);
 # whatever is not here is in order.
@@ -33,15 +35,12 @@ _OUT_OF_ORDER: Final[Mapping[tuple[State, str], bytes | None]] = {
     (State.START, "MAIL"): None,
     (State.START, "RCPT"): None,
     (State.START, "DATA"): None,
-    (State.START, "AUTH"): replies.EHLO_FIRST,
     (State.READY, "RCPT"): replies.MAIL_FIRST,
     (State.READY, "DATA"): replies.MAIL_FIRST,
     (State.MAIL, "MAIL"): replies.NESTED_MAIL,
     (State.RCPT, "MAIL"): replies.NESTED_MAIL,
     # All recipients were refused: RFC 5321 §4.1.1.4 and RFC 2920 §3.1.
     (State.MAIL, "DATA"): replies.NO_RECIPIENTS,
-    (State.MAIL, "AUTH"): replies.NOT_WITHIN_TRANSACTION,
-    (State.RCPT, "AUTH"): replies.NOT_WITHIN_TRANSACTION,
 }
 
 # Known commands that are not done here: RFC 5321 §3.5.3 and appendix F, RFC 1985.
@@ -60,19 +59,19 @@ class SmtpSession(TransactionCommands, LoginCommands):
     @property
     def line_limit(self) -> int:
         """Octets of the longest command line, CRLF included, that may come next."""
-        return max(self._settings.auth_line, self._settings.extended_line)
+        return max(self.settings.auth_line, self.settings.extended_line)
 
     # --- the connection
 
     def greet(self) -> Request | None:
         """Say the greeting, once the policies that are asked about clients have been. Source: RFC 5321 §3.1, §4.3.1."""
-        host = self._service.hostname
-        if self._settings.maintenance == "temporary":
-            self._say(reply(421, "4.3.2", f"{host} Service unavailable"))
+        host = self.service.hostname
+        if self.settings.maintenance == "temporary":
+            self.say(reply(421, "4.3.2", f"{host} Service unavailable"))
             self.ended = True
             return None
-        if self._settings.maintenance == "permanent":
-            self._say(reply(554, "5.3.2", f"{host} No SMTP service here"))
+        if self.settings.maintenance == "permanent":
+            self.say(reply(554, "5.3.2", f"{host} No SMTP service here"))
             self.state = State.REFUSING
             return None
         if Stage.CONNECT in self._stages:
@@ -86,22 +85,22 @@ class SmtpSession(TransactionCommands, LoginCommands):
         if refusal is None:
             self._welcome()
             return
-        host = self._service.hostname
+        host = self.service.hostname
         # RFC 5321 §3.1 and §4.2.3 know two ways to refuse a client: 421 for now, 554 for good.
         if refusal.code < 500:
             octets = reply(421, refusal.enhanced_code, f"{host} {refusal.text}")
             self._close_with(octets)
         else:
             octets = reply(554, refusal.enhanced_code, f"{host} {refusal.text}")
-            self._say(octets)
+            self.say(octets)
             self.state = State.REFUSING
         self._note("smtp.client_refused", octets, decision)
 
     def _welcome(self) -> None:
-        first, *more = self._settings.banner.splitlines() or ["ESMTP"]
-        if self._service.version:
-            first = f"{first} {self._service.version}"
-        self._say(reply(220, "", f"{self._service.hostname} {first}", *more))
+        first, *more = self.settings.banner.splitlines() or ["ESMTP"]
+        if self.service.version:
+            first = f"{first} {self.service.version}"
+        self.say(reply(220, "", f"{self.service.hostname} {first}", *more))
 
     def talked_early(self) -> None:
         """The client spoke before it was greeted (RFC 5321 §4.3.1 forbids that): spam programs do."""
@@ -109,20 +108,20 @@ class SmtpSession(TransactionCommands, LoginCommands):
 
     def timed_out(self) -> None:
         """The peer was silent for too long."""
-        self._close_with(reply(421, "4.4.2", f"{self._service.hostname} Timeout, closing connection"))
+        self._close_with(reply(421, "4.4.2", f"{self.service.hostname} Timeout, closing connection"))
 
     def shut_down(self) -> None:
         """The server stops. Source: RFC 5321 §3.8."""
-        self._close_with(reply(421, "4.3.2", f"{self._service.hostname} Service shutting down"))
+        self._close_with(reply(421, "4.3.2", f"{self.service.hostname} Service shutting down"))
 
     def login_ended(self) -> None:
         """The password was set anew, or the account closed. Source: RFC 5321 §3.8."""
         error = LoginEnded()
-        self._close_with(reply(error.smtp_code, error.enhanced_code, f"{self._service.hostname} {error.public}"))
+        self._close_with(reply(error.smtp_code, error.enhanced_code, f"{self.service.hostname} {error.public}"))
 
     def failed(self) -> None:
         """Something unexpected went wrong and the conversation may be out of step."""
-        self._close_with(reply(421, "4.3.0", f"{self._service.hostname} Internal error, closing connection"))
+        self._close_with(reply(421, "4.3.0", f"{self.service.hostname} Internal error, closing connection"))
 
     # --- lines
 
@@ -133,7 +132,7 @@ class SmtpSession(TransactionCommands, LoginCommands):
         try:
             request = self._command(line)
         except MailError as error:
-            self._bad(replies.error_reply(error))
+            self.refuse(replies.error_reply(error))
             request = None
         return request if self._errors == self._errors_answered else self._slowed(request)
 
@@ -142,7 +141,7 @@ class SmtpSession(TransactionCommands, LoginCommands):
         if self.state is State.LOGIN:
             self._leave_login(replies.LOGIN_LINE_TOO_LONG)
         else:
-            self._bad(replies.error_reply(error))
+            self.refuse(replies.error_reply(error))
 
     def _command(self, line: bytes) -> Request | None:
         text = command_text(line)
@@ -151,7 +150,7 @@ class SmtpSession(TransactionCommands, LoginCommands):
             # Departs from RFC 5321 §4.1.1: a tab for the space, and white space before the verb.
             verb, argument = [*text.split(None, 1), "", ""][:2]
         verb = verb.upper()
-        settings = self._settings
+        settings = self.settings
         if len(line) + 2 > settings.command_line:
             self._check_length(verb, len(line) + 2)
         if verb in _IDLE:
@@ -160,29 +159,61 @@ class SmtpSession(TransactionCommands, LoginCommands):
                 self._cut_off("Too many commands that do nothing")
                 return None
         if self.state is State.REFUSING and verb != "QUIT":
-            self._bad(replies.MAINTENANCE_ONLY_QUIT)
+            self.refuse(replies.MAINTENANCE_ONLY_QUIT)
             return None
         command = _COMMANDS.get(verb)
         if command is None:
+            extension = self.service.extensions.commands.get(verb)
+            if extension is not None:
+                return self._extended(extension, argument)
             self._unknown(verb)
             return None
         order = (self.state, verb)
         if order in _OUT_OF_ORDER:
-            self._bad(_OUT_OF_ORDER[order] or reply(503, "5.5.1", self._settings.hello_first))
+            self.refuse(_OUT_OF_ORDER[order] or reply(503, "5.5.1", self.settings.hello_first))
             return None
         return command(self, argument)
 
     def _check_length(self, verb: str, size: int) -> None:
         """Raises LineTooLong for a command that is too long, even for one that extensions lengthen."""
-        settings = self._settings
+        settings = self.settings
         if verb != "AUTH" and (verb not in _LENGTHENED or size > settings.extended_line):
             raise LineTooLong
+
+    def _extended(self, command: Command, argument: str) -> Request | None:
+        """A command of an extension."""
+        refusal = command.refused_in.get(self.state)
+        if refusal is not None:
+            self.refuse(refusal)
+            return None
+        try:
+            request: Request | None = command.handle(self, argument)
+        except MailError:
+            raise
+        except Exception:
+            self._extension_failed(command)
+            return None
+        if isinstance(request, AwaitReply):
+            self._awaiting = command
+        return request
+
+    def replied(self, answer: bytes | Failure) -> Request | None:
+        """What an extension wanted to be waited for, as AwaitReply said."""
+        command, self._awaiting = self._awaiting, None
+        assert command is not None, "no extension was waited for"
+        if isinstance(answer, bytes):
+            self.say(answer)
+        elif isinstance(answer.value, MailError):
+            self.refuse(replies.error_reply(answer.value))
+        else:
+            self._extension_failed(command, answer)
+        return self._slowed(None)
 
     def _unknown(self, verb: str) -> None:
         if verb in _FOREIGN and self.state is State.START:
             self._cut_off("Not a web server")
         else:
-            self._bad(replies.NOT_IMPLEMENTED if verb in _NOT_IMPLEMENTED else replies.UNKNOWN_COMMAND)
+            self.refuse(replies.NOT_IMPLEMENTED if verb in _NOT_IMPLEMENTED else replies.UNKNOWN_COMMAND)
 
     # --- HELO and EHLO
 
@@ -195,7 +226,7 @@ class SmtpSession(TransactionCommands, LoginCommands):
     def _hello(self, argument: str, *, esmtp: bool) -> Request | None:
         """Take the name, and forget any transaction: RFC 5321 §4.1.4 lets HELO come again at any time."""
         if not argument.strip():
-            self._bad(replies.HELO_NEEDS_DOMAIN)
+            self.refuse(replies.HELO_NEEDS_DOMAIN)
             return None
         self._peer = evolve(self._peer, helo=parse_helo(argument), esmtp=esmtp)
         self._hello_rulings = ()
@@ -208,94 +239,61 @@ class SmtpSession(TransactionCommands, LoginCommands):
 
     def _hello_decided(self, decision: Decision) -> None:
         # Whoever may yet log in is heard first; the rulings are not forgotten.
-        if decision.refusal is not None and (self._peer.login or not self._offered()):
+        if decision.refusal is not None and (self._peer.login or not self.offered_mechanisms()):
             self.state = State.START
             octets = self._refusal(decision.refusal)
             self._note("smtp.hello_refused", octets, decision)
-            self._bad(octets)
+            self.refuse(octets)
             return
         self._hello_rulings = decision.rulings
         self._greet_back(decision.hints)
 
     def _greet_back(self, hints: tuple[str, ...]) -> None:
-        service = self._service
+        service = self.service
         peer = self._peer
         first = "; ".join((f"{service.hostname} Hello {peer.helo} [{peer.ip}], pleased to meet you", *hints))
         if not peer.esmtp:
-            self._say(reply(250, "", first))
+            self.say(reply(250, "", first))
             return
-        lines = [
-            first,
-            "PIPELINING",
-            f"SIZE {self._settings.message_size}",
-            "8BITMIME",
-            "SMTPUTF8",
-            "ENHANCEDSTATUSCODES",
-        ]
-        if service.tls_available and not self._secure:
-            lines.append("STARTTLS")
-        names = self._offered()
-        if names and not peer.login:
-            lines.append(f"AUTH {' '.join(names)}")
-        lines.append("HELP")
-        self._say(reply(250, "", *lines))
+        lines = (first, *service.extensions.ehlo_lines(self))
+        self.say(reply(250, "", *lines))
 
     # --- other commands, in the order of RFC 5321 §4.1.1
 
     def _vrfy(self, argument: str) -> None:
         # The same answer for everybody: who exists is not told (RFC 5321 §7.3).
         if argument.strip():
-            self._say(replies.CANNOT_VERIFY)
+            self.say(replies.CANNOT_VERIFY)
         else:
-            self._bad(replies.ARGUMENT_REQUIRED)
-
-    def _help(self, argument: str) -> None:
-        topic = argument.strip().lower() or "smtp"
-        lines = self._service.help_topics.get(topic)
-        if lines is None:
-            self._say(reply(504, "5.5.4", f'HELP topic "{topic[:40]}" unknown'))
-        else:
-            self._say(reply(214, "2.0.0", *lines))
+            self.refuse(replies.ARGUMENT_REQUIRED)
 
     def _noop(self, argument: str) -> None:
-        self._say(replies.OK)
+        self.say(replies.OK)
 
     def _bdat(self, argument: str) -> Request | None:
         """A chunk comes, though CHUNKING is not offered. It comes at once and whatever we say (RFC 3030 §2): it is no
         commands, and who wrote it may not be who sends it."""
         size, _, last = argument.partition(" ")
         if not (size.isascii() and size.isdigit() and last.strip().upper() in ("", "LAST")):
-            self._bad(replies.error_reply(SyntaxRefused()))
+            self.refuse(replies.error_reply(SyntaxRefused()))
             return None
-        if len(size) > _BDAT_DIGITS or int(size) > self._settings.message_size:
+        if len(size) > _BDAT_DIGITS or int(size) > self.settings.message_size:
             self._cut_off("CHUNKING is not offered")
             return None
-        self._bad(replies.NOT_IMPLEMENTED)
+        self.refuse(replies.NOT_IMPLEMENTED)
         return SkipOctets(int(size))
 
     def _quit(self, argument: str) -> None:
         if argument.strip():
-            self._bad(replies.NO_ARGUMENT_ALLOWED)
+            self.refuse(replies.NO_ARGUMENT_ALLOWED)
             return
-        self._close_with(reply(221, "2.0.0", f"{self._service.hostname} closing connection"))
+        self._close_with(reply(221, "2.0.0", f"{self.service.hostname} closing connection"))
 
     # --- TLS: RFC 3207
 
-    def _starttls(self, argument: str) -> Request | None:
-        if not self._service.tls_available:
-            self._bad(replies.NOT_IMPLEMENTED)
-        elif argument.strip():
-            self._bad(replies.NO_ARGUMENT_ALLOWED)
-        elif self._secure:
-            self._bad(replies.ALREADY_SECURE)
-        else:
-            self._say(replies.START_TLS)
-            return BeginTls()
-        return None
-
     def tls_begun(self) -> None:
         """Forget all that was said in the clear, the client's name and login included. Source: RFC 3207 §4.2."""
-        self._secure = True
+        self.secure = True
         peer = self._peer
         self._peer = Peer(ip=peer.ip, port=peer.port, rdns=peer.rdns, trusted=peer.trusted)
         self._hello_rulings = ()
@@ -309,7 +307,7 @@ class SmtpSession(TransactionCommands, LoginCommands):
 
     def secured(self, description: str) -> None:
         """TLS is established, with this protocol and cipher."""
-        self._secure = True
+        self.secure = True
         self._peer = evolve(self._peer, tls=description)
 
 
@@ -321,10 +319,7 @@ _COMMANDS: Final[Mapping[str, Callable[[SmtpSession, str], Request | None]]] = {
     "DATA": SmtpSession._data,
     "RSET": SmtpSession._rset,
     "VRFY": SmtpSession._vrfy,
-    "HELP": SmtpSession._help,
     "NOOP": SmtpSession._noop,
     "QUIT": SmtpSession._quit,
-    "STARTTLS": SmtpSession._starttls,
-    "AUTH": SmtpSession._auth,
     "BDAT": SmtpSession._bdat,
 }

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 from attrs import evolve
 
-from pymailsuite.errors import MailError, MessageTooBig
+from pymailsuite.errors import MailError, PeerError
 from pymailsuite.interfaces import RemoteRecipient
 from pymailsuite.interfaces.intake import Recipients
 from pymailsuite.interfaces.policy import Decision, ReceivedMessage, Stage
 from pymailsuite.smtp import replies
-from pymailsuite.smtp.conversation import State
-from pymailsuite.smtp.grammar import after_keyword, parse_forward_path, parse_reverse_path, parse_size
+from pymailsuite.smtp.extension import Parameter
+from pymailsuite.smtp.grammar import UnknownParameter, after_keyword, parse_forward_path, parse_reverse_path
 from pymailsuite.smtp.receiver import EndOfText
 from pymailsuite.smtp.requests import (
     BeginMessage,
@@ -24,7 +25,8 @@ from pymailsuite.smtp.requests import (
     Service,
 )
 from pymailsuite.smtp.senders import SenderChecks
-from pymailsuite.values import Address, BodyType, Envelope, Peer, QueueId
+from pymailsuite.smtp.states import State
+from pymailsuite.values import Address, Envelope, Peer, QueueId
 
 
 class TransactionCommands(SenderChecks):
@@ -36,15 +38,16 @@ class TransactionCommands(SenderChecks):
         self._idle_commands = 0
         self._refused_recipients = 0
         self._size = 0
+        self._pending_parameters: Mapping[str, Any] = {}
 
     # --- MAIL
 
     def _mail(self, argument: str) -> Request | None:
-        settings = self._settings
+        settings = self.settings
         peer = self._peer
-        if self._service.submission and not peer.login:
-            needs_tls = self._service.tls_available and not self._secure and not self._offered()
-            self._bad(replies.TLS_REQUIRED if needs_tls else replies.LOGIN_REQUIRED)
+        if self.service.submission and not peer.login:
+            needs_tls = self.service.tls_available and not self.secure and not self.offered_mechanisms()
+            self.refuse(replies.TLS_REQUIRED if needs_tls else replies.LOGIN_REQUIRED)
             return None
         lenient = self._lenient
         # Nearly all begin so, and a call costs more than to look.
@@ -54,16 +57,19 @@ class TransactionCommands(SenderChecks):
             return None
         self._forget_transaction()
         reverse_path, parameters = parse_reverse_path(path, lenient)
-        if parameters and not self._take_parameters(parameters):
-            return None
+        if parameters:
+            taken = self._taken(parameters, self.service.extensions.mail_parameters)
+            if taken is None:
+                return None
+            self.parameters = taken
         if reverse_path is not None:
             if not reverse_path.domain:
                 if not (peer.login or peer.trusted):
-                    self._bad(replies.SENDER_NEEDS_DOMAIN)
+                    self.refuse(replies.SENDER_NEEDS_DOMAIN)
                     return None
-                reverse_path = evolve(reverse_path, domain=self._service.sender_domain)
-            if not self._smtputf8 and not reverse_path.is_ascii:
-                self._bad(replies.NEEDS_SMTPUTF8)
+                reverse_path = evolve(reverse_path, domain=self.service.sender_domain)
+            if "SMTPUTF8" not in self.parameters and not reverse_path.is_ascii:
+                self.refuse(replies.NEEDS_SMTPUTF8)
                 return None
         self._transactions += 1
         self._idle_commands = 0
@@ -77,7 +83,7 @@ class TransactionCommands(SenderChecks):
         if Stage.MAIL in self._stages:
             return self._check(Stage.MAIL, self._mail_decided)
         self.state = State.MAIL
-        self._say(replies.SENDER_OK)
+        self.say(replies.SENDER_OK)
         return None
 
     def _mail_decided(self, decision: Decision) -> None:
@@ -85,36 +91,34 @@ class TransactionCommands(SenderChecks):
             octets = self._refusal(decision.refusal)
             self._note("smtp.sender_refused", octets, decision)
             self._forget_transaction()
-            self._bad(octets)
+            self.refuse(octets)
             return
         self._rulings = decision.rulings
         self.state = State.MAIL
-        self._say(replies.with_hints(replies.SENDER_OK, decision.hints))
+        self.say(replies.with_hints(replies.SENDER_OK, decision.hints))
 
-    def _take_parameters(self, parameters: Mapping[str, str]) -> bool:
-        """The parameters of MAIL; False after a refusal has been said."""
+    def _taken(self, parameters: Mapping[str, str], known: Mapping[str, Parameter]) -> Mapping[str, Any] | None:
+        """What extensions make of the parameters of MAIL or RCPT; None after a refusal has been said."""
         if not self._peer.esmtp:
-            self._bad(replies.NOT_AFTER_HELO)
-            return False
+            self.refuse(replies.NOT_AFTER_HELO)
+            return None
+        taken = {}
         for keyword, value in parameters.items():
-            if keyword == "SIZE":
-                self._declared_size = parse_size(value)
-                if self._declared_size > self._settings.message_size:
-                    self._say(replies.error_reply(MessageTooBig()))
-                    return False
-            elif keyword == "BODY":
-                try:
-                    self._body = BodyType(value.upper())
-                except ValueError:
-                    self._bad(replies.UNKNOWN_BODY)
-                    return False
-            elif keyword == "SMTPUTF8" and not value:
-                self._smtputf8 = True
-            elif keyword != "AUTH" or not value:
-                # AUTH= is for servers that trust their peer about who wrote (RFC 4954 §5); it may be ignored.
-                self._bad(replies.UNKNOWN_PARAMETER)
-                return False
-        return True
+            parameter = known.get(keyword)
+            if parameter is None:
+                raise UnknownParameter
+            try:
+                taken[keyword] = parameter.take(self, value)
+            except PeerError:
+                raise
+            except MailError as error:
+                # The command is in order: it is what it asks for that is not to be had.
+                self.say(replies.error_reply(error))
+                return None
+            except Exception:
+                self._extension_failed(parameter)
+                return None
+        return taken
 
     # --- RCPT
 
@@ -122,20 +126,23 @@ class TransactionCommands(SenderChecks):
         path = argument[3:] if argument[:3].upper() == "TO:" else after_keyword(argument, "TO", self._lenient)
         address, parameters = parse_forward_path(path, self._lenient)
         if parameters:
-            self._bad(replies.UNKNOWN_PARAMETER if self._peer.esmtp else replies.NOT_AFTER_HELO)
+            taken = self._taken(parameters, self.service.extensions.recipient_parameters)
+            if taken is None:
+                return None
+            parameters = taken
+        if "SMTPUTF8" not in self.parameters and not address.is_ascii:
+            self.refuse(replies.NEEDS_SMTPUTF8)
             return None
-        if not self._smtputf8 and not address.is_ascii:
-            self._bad(replies.NEEDS_SMTPUTF8)
-            return None
-        settings = self._settings
+        settings = self.settings
         limit = settings.max_recipients if self._reverse_path is not None else settings.null_sender_recipients
         if len(self._recipients) >= limit:
             self._refuse_recipient(address, replies.TOO_MANY_RECIPIENTS)
             return None
         if not address.domain:
             local_part, _, domain = settings.postmaster.rpartition("@")
-            address = Address(local_part, domain) if domain else self._service.postmaster
+            address = Address(local_part, domain) if domain else self.service.postmaster
         self._pending_recipient = address
+        self._pending_parameters = parameters
         return ResolveRecipient(address)
 
     def recipient_resolved(self, resolved: Recipients) -> Request | None:
@@ -144,9 +151,9 @@ class TransactionCommands(SenderChecks):
         assert address is not None, "no recipient was asked about"
         peer = self._peer
         if not (peer.login or peer.trusted) and resolved == (RemoteRecipient(address),):
-            self._refuse_recipient(address, replies.relay_denied(self._settings.relay_denied))
+            self._refuse_recipient(address, replies.relay_denied(self.settings.relay_denied))
             return self._slowed(None)
-        if self._service.policies is not None:
+        if self.service.policies is not None:
             self._note_overrides(address, resolved)
         if Stage.RCPT in self._stages or self._overrides or self._anything_said():
             self._resolved = resolved
@@ -165,8 +172,10 @@ class TransactionCommands(SenderChecks):
 
     def _take_recipient(self, address: Address, resolved: Recipients, octets: bytes) -> None:
         self._recipients.append((address, resolved))
+        if self._pending_parameters:
+            self._recipient_parameters[address] = self._pending_parameters
         self.state = State.RCPT
-        self._say(octets)
+        self.say(octets)
 
     def recipient_refused(self, error: MailError) -> Request | None:
         """The recipient is not known, or cannot be looked up now."""
@@ -178,17 +187,17 @@ class TransactionCommands(SenderChecks):
     def _refuse_recipient(self, address: Address, octets: bytes, decision: Decision | None = None) -> None:
         self._errors += 1
         self._count_fault(octets)
-        self._say(octets)
+        self.say(octets)
         self._note("smtp.recipient_refused", octets, decision, recipient=str(address))
         self._refused_recipients += 1
-        if self._refused_recipients > self._settings.max_refused_recipients:
+        if self._refused_recipients > self.settings.max_refused_recipients:
             self._cut_off("Too many refused recipients")
 
     # --- DATA
 
     def _data(self, argument: str) -> Request | None:
         if argument.strip():
-            self._bad(replies.NO_ARGUMENT_ALLOWED)
+            self.refuse(replies.NO_ARGUMENT_ALLOWED)
             return None
         if Stage.DATA in self._stages:
             return self._check(Stage.DATA, self._data_decided)
@@ -208,8 +217,10 @@ class TransactionCommands(SenderChecks):
             self._reverse_path,
             tuple([address for address, _ in recipients]),
             self._body,
-            self._smtputf8,
-            self._declared_size,
+            "SMTPUTF8" in self.parameters,
+            self.parameters.get("SIZE"),
+            self.parameters,
+            self._recipient_parameters,
         )
         transaction = self._transaction(Stage.DATA) if self._stages else None
         return BeginMessage(envelope, recipients, self._peer, transaction)
@@ -219,7 +230,7 @@ class TransactionCommands(SenderChecks):
         self._queue_id = queue_id
         self._size = 0
         self.state = State.TEXT
-        self._say(replies.START_TEXT)
+        self.say(replies.START_TEXT)
 
     def text_ended(self, end: EndOfText, message: ReceivedMessage | None = None) -> Request | None:
         """The line with the dot has come; ``message`` is what policies are told of it, if there are any."""
@@ -257,7 +268,7 @@ class TransactionCommands(SenderChecks):
 
     def _end_transaction(self, event: str, octets: bytes, decision: Decision | None = None, **more: object) -> None:
         self._count_fault(octets)
-        self._say(octets)
+        self.say(octets)
         self._note(event, octets, decision, queue_id=self._queue_id, size=self._size, **more)
         self._queue_id = None
         self._forget_transaction()
@@ -267,9 +278,9 @@ class TransactionCommands(SenderChecks):
 
     def _rset(self, argument: str) -> None:
         if argument.strip():
-            self._bad(replies.NO_ARGUMENT_ALLOWED)
+            self.refuse(replies.NO_ARGUMENT_ALLOWED)
             return
         self._forget_transaction()
         if self.state is not State.START:
             self.state = State.READY
-        self._say(replies.RESET)
+        self.say(replies.RESET)

@@ -16,6 +16,7 @@ from pymailsuite.errors import LoginRefused, MailError
 from pymailsuite.interfaces import Account
 from pymailsuite.policy.networks import in_networks
 from pymailsuite.sasl import mechanisms
+from pymailsuite.smtp.extensions import OURS
 from pymailsuite.smtp.factory import SmtpFactory
 from pymailsuite.smtp.help import load_help
 from pymailsuite.smtp.receiver import CommandLine, EndOfText, LineRefused, SmtpReceiver, Text, TextRefused
@@ -178,10 +179,11 @@ class CoreConversation:
         service = Service(
             settings=settings,
             hostname=HOST,
-            help_topics=load_help(None),
+            help_topics=load_help(None, commands=OURS.commands.values()),
             submission=isinstance(settings, SubmissionSettings),
             tls_available=True,
             mechanisms=mechanisms,
+            extensions=OURS,
         )
         loopback = ip.startswith("127.")
         self.session = SmtpSession(service, Peer(ip=ip, port=2525, trusted=loopback), secure, loopback)
@@ -244,7 +246,7 @@ class CoreConversation:
         if isinstance(request, BeginMessage):
             self.message = self.intake.open(request.envelope, request.recipients, request.peer)
             session.message_begun(self.message.queue_id)
-            settings = session._settings
+            settings = session.settings
             repair = session.is_among(settings.repair_line_ends)
             self.receiver.expect_text(settings.message_size, settings.text_line, repair=repair)
         elif isinstance(request, CommitMessage):

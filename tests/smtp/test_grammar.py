@@ -18,7 +18,6 @@ from pymailsuite.smtp.grammar import (
     parse_forward_path,
     parse_helo,
     parse_reverse_path,
-    parse_size,
 )
 from pymailsuite.values import Address
 from tests.acceptance import acceptance
@@ -151,11 +150,6 @@ class WordTests(SynchronousTestCase):
     def test_helo_takes_no_other_thing(self):
         for argument in ("", " ", "two words", "x" * 256):
             self.assertRaises(SyntaxRefused, parse_helo, argument)
-
-    def test_sizes_are_digits(self):
-        self.assertEqual(parse_size("00123"), 123)
-        for value in ("", "-1", "1k", "٣", "9" * 21):
-            self.assertRaises(ArgumentRefused, parse_size, value)
 
     def test_domains(self):
         self.assertTrue(is_domain("mail.example"))

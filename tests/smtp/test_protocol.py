@@ -84,7 +84,9 @@ class SmtpProtocolTests(SynchronousTestCase):
         message = self.server.intake.committed[0]
         alice = Address("alice", "mail.example")
         sender = Address("a", "client.example")
-        self.assertEqual(message.envelope, Envelope(sender, (alice,), BodyType.EIGHTBITMIME, True, 5))
+        parameters = {"SIZE": 5, "BODY": BodyType.EIGHTBITMIME, "SMTPUTF8": True}
+        expected = Envelope(sender, (alice,), BodyType.EIGHTBITMIME, True, 5, parameters)
+        self.assertEqual(message.envelope, expected)
         self.assertEqual(message.peer, Peer("192.0.2.7", 2525, helo="client.example", esmtp=True))
         [[(given, resolved)]] = self.server.intake.recipients
         self.assertEqual((given, resolved[0].account_id), (alice, 1))

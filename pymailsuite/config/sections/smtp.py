@@ -64,6 +64,9 @@ class SmtpSettings(Section):
     error_delay_after: int = Field(default=5, ge=0)
     """Errors and refusals of one connection that are answered without that delay."""
 
+    extension_timeout: Duration = Field(default=30.0, gt=0)
+    """How long a command of an extension may take to be answered; then it is 451."""
+
     sender_domain: str = ""
     """The domain of a sender of a user or a trusted host that gave none; others are answered 553. Empty: the first
     domain of ``[server]``."""

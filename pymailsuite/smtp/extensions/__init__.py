@@ -1,0 +1,18 @@
+"""Our extensions of SMTP, a module each; ``twisted/plugins/pymailsuite_smtp_extensions.py`` declares them."""
+
+from pymailsuite.smtp.extension import Extensions
+from pymailsuite.smtp.extensions.auth import auth
+from pymailsuite.smtp.extensions.eight_bit_mime import eight_bit_mime
+from pymailsuite.smtp.extensions.enhanced_status_codes import enhanced_status_codes
+from pymailsuite.smtp.extensions.help import help_command
+from pymailsuite.smtp.extensions.pipelining import pipelining
+from pymailsuite.smtp.extensions.size import size
+from pymailsuite.smtp.extensions.smtputf8 import smtputf8
+from pymailsuite.smtp.extensions.starttls import starttls
+
+__all__ = ["OURS"]
+
+OURS = Extensions(
+    (pipelining, size, eight_bit_mime, smtputf8, enhanced_status_codes, starttls, auth, help_command),
+)
+"""For whoever wants no plugins of others."""

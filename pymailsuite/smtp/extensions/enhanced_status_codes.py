@@ -1,0 +1,5 @@
+"""ENHANCEDSTATUSCODES (RFC 2034): replies have them, whoever asked."""
+
+from pymailsuite.smtp.extension import SmtpExtension
+
+enhanced_status_codes = SmtpExtension("enhanced_status_codes", "ENHANCEDSTATUSCODES", position=50)
