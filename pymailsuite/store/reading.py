@@ -44,6 +44,11 @@ _EXPRESSIONS = {
 }
 _JOIN_CONTENTS = " JOIN contents c ON c.content_id = m.content_id"
 _JOIN_FIRST_CHUNK = " LEFT JOIN content_chunks k ON k.content_id = m.content_id AND k.position = 0"
+_FIELDS: Final = (
+    "CASE WHEN m.size > length(m.prefix) + COALESCE(length(k.octets), 0)"
+    " THEN (SELECT f.fields FROM contents f WHERE f.content_id = m.content_id) END"
+)
+"""What stands in front of all copies of a message that one chunk holds: its content is looked at if there is any."""
 _WEIGHTS: Final = {
     Column.ENVELOPE: "length(c.envelope)",
     Column.BODY: "length(c.body)",
@@ -71,9 +76,10 @@ def read_messages_txn(
     with_header, with_octets = Column.HEADER in columns, Column.OCTETS in columns
     expressions = [_EXPRESSIONS[column] for column in columns]
     if with_header or with_octets:
-        expressions += ["m.prefix", "c.fields", "m.content_id", "m.size", "c.header_size"]
+        expressions += ["m.prefix", "c.fields" if with_header else _FIELDS, "m.content_id", "m.size"]
+        expressions.append("c.header_size" if with_header else "0")
     joins = ""
-    if any(expression.find("c.") >= 0 for expression in expressions):
+    if with_header or any(_EXPRESSIONS[column].find("c.") >= 0 for column in columns):
         joins += _JOIN_CONTENTS
     if with_header or with_octets:
         # Metadata of long messages is read without their octets.

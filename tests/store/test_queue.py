@@ -89,7 +89,7 @@ class QueueContract(StoreTestCase):
         """Sizes, offsets and octets count them, however a message is asked for and wherever it goes."""
         bob, prefix = self.account("bob@example.org"), b"Delivered-To: ann\r\n"
         long = MESSAGE + b"x" * (2 * MAX_CHUNK)
-        for octets in (MESSAGE, long):
+        for octets in (MESSAGE, long, b""):
             deliveries = (Delivery(self.ann.account_id, prefix), Delivery(bob.account_id, b""))
             self.result(self.queue.accept(Acceptance(self.stage(octets), deliveries, fields=FOUND)))
         mail = self.store.account_mail(self.ann.account_id)
@@ -99,7 +99,7 @@ class QueueContract(StoreTestCase):
         columns = (Column.UID, Column.SIZE, Column.PREFIX_SIZE, Column.HEADER_SIZE, Column.HEADER, Column.OCTETS)
         for name in ("Archive", "Junk"):
             mailbox = self.result(mail.mailbox(name))
-            wanted = [prefix + FOUND + octets for octets in (MESSAGE, long)]
+            wanted = [prefix + FOUND + octets for octets in (MESSAGE, long, b"")]
             self.assertEqual(mailbox.size, sum(map(len, wanted)))
             rows = self.result(mail.read_messages(mailbox.mailbox_id, ALL_UIDS, columns, list))
             for octets, (uid, size, in_front, header_size, header, whole) in zip(wanted, rows, strict=True):
@@ -113,7 +113,7 @@ class QueueContract(StoreTestCase):
         self.assertEqual(self.prefixes(self.ann.account_id), {prefix})
         self.assertEqual(self.inbox_octets(bob.account_id)[0], FOUND + MESSAGE)
         self.result(mail.remove_messages(self.result(mail.mailbox("Junk")).mailbox_id, ALL_UIDS))
-        self.assertEqual(self.result(self.store.upkeep.restore_expunged(self.ann.account_id, 0.0, "Junk")), 2)
+        self.assertEqual(self.result(self.store.upkeep.restore_expunged(self.ann.account_id, 0.0, "Junk")), 3)
         self.assertEqual(self.inbox_octets(self.ann.account_id, "Junk")[0], prefix + FOUND + MESSAGE)
         self.result(self.store.upkeep.rebuild())
         self.assert_sound()
