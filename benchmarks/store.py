@@ -126,16 +126,16 @@ async def main(_: Any, arguments: argparse.Namespace) -> None:
         await timed(f"rows of {count // 20} scattered", 5, lambda: mail.read_messages(inbox, scattered, fetch, len))
         await timed("a row", 200, lambda: mail.read_messages(inbox, UidSet.of([count // 2]), fetch, len))
         box = await mail.mailbox("INBOX")
-        await timed("changes, none", 200, lambda: mail.changes(inbox, box.highest_modseq))
+        await timed("changes, none", 200, lambda: mail.mailbox_changes(inbox, box.highest_modseq))
         await accept_once(store, reader)
-        await timed("changes, an arrival", 200, lambda: mail.changes(inbox, box.highest_modseq))
+        await timed("changes, an arrival", 200, lambda: mail.mailbox_changes(inbox, box.highest_modseq))
         seen = Flags(SystemFlag.SEEN)
         await timed(
             f"store +FLAGS \\Seen 1:{count}",
             1,
             lambda: mail.store_flags(inbox, ALL_UIDS, FlagChange.ADD, seen, None),
         )
-        await timed("changes, all flags", 1, lambda: mail.changes(inbox, box.highest_modseq))
+        await timed("changes, all flags", 1, lambda: mail.mailbox_changes(inbox, box.highest_modseq))
         await timed(f"copy 1:{count}", 1, lambda: mail.copy(inbox, ALL_UIDS, "Trash"))
         await timed(f"move 1:{count}", 1, lambda: mail.move(inbox, ALL_UIDS, "Archive"))
         if not arguments.store_url:

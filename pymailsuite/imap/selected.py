@@ -17,7 +17,7 @@ from pymailsuite.errors import PeerError
 from pymailsuite.imap.flags import FlagState, StateByFlags, flag_states
 from pymailsuite.imap.snapshots import Snapshot
 from pymailsuite.imap.values import SequenceSet
-from pymailsuite.interfaces import Changes, Mailbox, StoreResult
+from pymailsuite.interfaces import Mailbox, MailboxChanges, StoreResult
 from pymailsuite.values import UID_MAX, SystemFlag, UidSet
 
 Row = tuple[int, int, str, int]
@@ -293,12 +293,13 @@ class View:
 
     # --- the mailbox moves on
 
-    def take_changes(self, changes: Changes) -> tuple[list[int], int, bool]:
+    def take_changes(self, changes: MailboxChanges) -> tuple[list[int], int, bool]:
         """Changes since :attr:`modseq`: places that changed, how many messages are new, and if a keyword is new.
 
         Those expunged wait for :meth:`tell_expunged`. What is answered here is answered once: it must be told before
         anything can fail.
         """
+        self.name = changes.name
         if changes.expunged:
             known = [self.uids[p] for span in self._places_of(changes.expunged) for p in range(*span)]
             if known:
@@ -318,7 +319,7 @@ class View:
         self.modseq = changes.modseq
         return places, len(fresh), new_keyword
 
-    def has_arrivals(self, changes: Changes) -> bool:
+    def has_arrivals(self, changes: MailboxChanges) -> bool:
         """True if there are messages among them that are new to the client."""
         return bool(changes.changed) and changes.changed[-1][0] > (self.uids[-1] if self.uids else 0)
 

@@ -16,6 +16,7 @@ from twisted.internet.error import ConnectionClosed
 
 from pymailsuite.errors import LoginRefused, MailError, NoSuchMailbox, PeerError, StorageFull
 from pymailsuite.imap import replies, values
+from pymailsuite.imap.changes import changes_of
 from pymailsuite.imap.commands import RUN
 from pymailsuite.imap.context import LineReader, MessageReader
 from pymailsuite.imap.grammar import parse, parse_tag
@@ -35,7 +36,7 @@ from pymailsuite.imap.selected import View
 from pymailsuite.imap.shared import Log, Shared, Shell
 from pymailsuite.imap.snapshots import Snapshot
 from pymailsuite.imap.states import AFTER_LOGIN, STATES, State
-from pymailsuite.interfaces import Changes, IImapAvatar, StoreResult
+from pymailsuite.interfaces import IImapAvatar, StoreResult
 from pymailsuite.values import ModSeq, UidSet
 
 Doing = Coroutine[Deferred[Any], Any, None] | Deferred[None]
@@ -326,7 +327,7 @@ class Session:
     async def catch_up(self, *, claims: bool) -> None:
         """Bring a view that began with a snapshot up to date, before the client is told anything of it."""
         view = self.selected
-        changes: Changes = await self.mail.changes(view.mailbox_id, view.modseq)
+        changes = await changes_of(self.mail, view)
         if not changes.exists:
             raise NoSuchMailbox()
         if claims or view.has_arrivals(changes):
@@ -369,7 +370,7 @@ class Session:
             return
         noticed, self._noticed = self._noticed, ModSeq(0)
         try:
-            changes: Changes = await self.mail.changes(view.mailbox_id, view.modseq)
+            changes = await changes_of(self.mail, view)
             if view.has_arrivals(changes):
                 # Before they are taken: once they are, nothing may come between them and the client.
                 await self._take_recent(view)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Generator, Sequence
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any, Final, Generic, TypeVar
 
 from attrs import field, frozen
 from twisted.internet.defer import Deferred
@@ -14,6 +14,8 @@ from pymailsuite.interfaces.content import StagedContent
 from pymailsuite.values import FlagChange, Flags, MailboxId, ModSeq, SpecialUse, Uid, UidSet
 
 T = TypeVar("T")
+
+_FIRST_UID: Final = Uid(1)
 
 
 @frozen
@@ -79,17 +81,57 @@ class Selection:
 
 
 @frozen
-class Changes:
+class MailboxChanges:
     """What happened to one mailbox after a modseq. ``modseq`` is the moment these changes are complete up to.
 
-    ``changed`` rows (uid, system_flags, keywords, modseq) are new or altered messages by ascending UID; ``expunged``
-    those that are gone. ``exists`` is False when the mailbox itself was deleted.
+    ``changed`` rows (uid, system_flags, keywords, modseq) are messages that are new or have other flags, by ascending
+    UID; those from ``first_new`` on are new. ``expunged`` are those that are gone, ``name`` is the mailbox's as it is
+    now. ``exists`` is False when the mailbox itself was deleted.
+
+    ``is_complete`` is False when the store does not remember all that was expunged since: only reading all messages
+    tells then which of them are gone, and some that only changed may be counted as new.
     """
 
     modseq: ModSeq
-    changed: Sequence[tuple[int, int, str, int]]
-    expunged: UidSet
+    changed: Sequence[tuple[int, int, str, int]] = ()
+    expunged: UidSet = field(factory=UidSet)
+    first_new: Uid = _FIRST_UID
+    name: str = ""
+    is_complete: bool = True
     exists: bool = True
+
+
+@frozen
+class ChangedMailbox:
+    """A mailbox that was created or renamed, as it is now. ``old_name`` is None if it had no other name before."""
+
+    mailbox: Mailbox
+    is_new: bool
+    old_name: str | None
+
+
+@frozen
+class AccountChanges:
+    """What happened to an account after a modseq. ``modseq`` is the moment these changes are complete up to.
+
+    ``mailboxes`` were created or renamed; ``gone`` are those that were deleted, with the names they had at first;
+    ``subscriptions`` tells of each name that was subscribed or unsubscribed whether it is subscribed now. Of
+    ``messages_in`` the messages changed: :meth:`IAccountMail.mailbox_changes` says which. What came and went since is
+    not told.
+
+    With ``has_more`` there was too much for one answer: ask again since ``modseq``. A mailbox is told of as it is now,
+    so that a later answer may repeat what this one said already.
+
+    ``is_complete`` is False when the store does not remember all that happened since: read everything anew.
+    """
+
+    modseq: ModSeq
+    mailboxes: Sequence[ChangedMailbox] = ()
+    gone: Mapping[MailboxId, str] = field(factory=dict)
+    subscriptions: Mapping[str, bool] = field(factory=dict)
+    messages_in: Sequence[Mailbox] = ()
+    is_complete: bool = True
+    has_more: bool = False
 
 
 @frozen
@@ -196,13 +238,18 @@ class IAccountMail(Interface):
     def unsubscribe(name: str) -> Deferred[None]:
         """No error if it is not subscribed."""
 
+    # --- what happened
+
+    def account_changes(since: ModSeq) -> Deferred[AccountChanges]:
+        """What happened to the account after ``since``, a bounded answer. NoSuchAccount."""
+
+    def mailbox_changes(mailbox_id: MailboxId, since: ModSeq) -> Deferred[MailboxChanges]:
+        """What happened to the messages of a mailbox after ``since``, for as much work as there are changes."""
+
     # --- a selected mailbox
 
     def select(name: str, read_only: bool) -> Deferred[Selection]:
         """Open it; a read-write session takes ``\\Recent``. NoSuchMailbox for a ``\\Noselect`` name too."""
-
-    def changes(mailbox_id: MailboxId, since: ModSeq) -> Deferred[Changes]:
-        """All changes after ``since``."""
 
     def claim_recent(mailbox_id: MailboxId) -> Deferred[UidSet]:
         """Take ``\\Recent`` of the messages that came since the last claim; each is given once."""

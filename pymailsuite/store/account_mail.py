@@ -12,12 +12,13 @@ from zope.interface import implementer
 
 from pymailsuite.errors import MaildropInUse, NoSuchAccount, StorageFull
 from pymailsuite.interfaces.mail import (
+    AccountChanges,
     Appended,
-    Changes,
     Column,
     Copied,
     IAccountMail,
     Mailbox,
+    MailboxChanges,
     MessageRow,
     NewMessage,
     Piece,
@@ -26,7 +27,7 @@ from pymailsuite.interfaces.mail import (
     StoreResult,
 )
 from pymailsuite.interfaces.reputation import JunkMark
-from pymailsuite.store import mailboxes, reading
+from pymailsuite.store import changes, mailboxes, reading
 from pymailsuite.store import messages as message_rows
 from pymailsuite.store.clock import StoreClock
 from pymailsuite.store.database import Database
@@ -76,6 +77,16 @@ class AccountMail:
     def _run(self, description: str, function: Callable[[Transaction], T]) -> Deferred[T]:
         return self._database.run(description, function, (self.account_id,))
 
+    def _change(self, description: str, function: Callable[[Transaction], T]) -> Deferred[T]:
+        """Run what adds to the change log, which a client could otherwise let grow without end."""
+
+        def change_txn(txn: Transaction) -> T:
+            result = function(txn)
+            self._limits.trim_change_log_txn(txn, self.account_id)
+            return result
+
+        return self._run(description, change_txn)
+
     # --- mailboxes
 
     def mailboxes(self) -> Deferred[list[Mailbox]]:
@@ -93,11 +104,11 @@ class AccountMail:
             self._limits.check_mailboxes_txn(txn, self.account_id, mailbox.name)
             return mailbox
 
-        return self._run("create mailbox", create_txn)
+        return self._change("create mailbox", create_txn)
 
     def delete_mailbox(self, name: str) -> Deferred[None]:
         now = self._clock.seconds()
-        return self._run("delete mailbox", lambda txn: mailboxes.delete_mailbox_txn(txn, self.account_id, name, now))
+        return self._change("delete mailbox", lambda txn: mailboxes.delete_mailbox_txn(txn, self.account_id, name, now))
 
     def rename_mailbox(self, old: str, new: str) -> Deferred[None]:
         now = self._clock.seconds()
@@ -109,7 +120,7 @@ class AccountMail:
             if mailboxes.canonical(old) == INBOX:
                 message_rows.move_txn(txn, self.account_id, mailboxes.INBOX_ID, ALL_UIDS, new, now)
 
-        return self._run("rename mailbox", rename_txn)
+        return self._change("rename mailbox", rename_txn)
 
     def subscriptions(self) -> Deferred[list[str]]:
         def subscriptions_txn(txn: Transaction) -> list[str]:
@@ -119,24 +130,34 @@ class AccountMail:
         return self._read("subscriptions", subscriptions_txn)
 
     def subscribe(self, name: str) -> Deferred[None]:
+        now = self._clock.seconds()
+
         def subscribe_txn(txn: Transaction) -> None:
             mailboxes.check_levels(name)
-            txn.execute(
-                "INSERT INTO subscriptions (account_id, name) VALUES (?, ?) ON CONFLICT DO NOTHING",
-                (self.account_id, mailboxes.canonical(name)),
-            )
+            modseq = mailboxes.advance_txn(txn, self.account_id)
+            mailboxes.subscribe_txn(txn, self.account_id, [name], modseq, now)
             self._limits.check_subscriptions_txn(txn, self.account_id)
 
-        return self._run("subscribe", subscribe_txn)
+        return self._change("subscribe", subscribe_txn)
 
     def unsubscribe(self, name: str) -> Deferred[None]:
-        def unsubscribe_txn(txn: Transaction) -> None:
-            txn.execute(
-                "DELETE FROM subscriptions WHERE account_id = ? AND name = ?",
-                (self.account_id, mailboxes.canonical(name)),
-            )
+        now = self._clock.seconds()
 
-        return self._run("unsubscribe", unsubscribe_txn)
+        def unsubscribe_txn(txn: Transaction) -> None:
+            modseq = mailboxes.advance_txn(txn, self.account_id)
+            mailboxes.unsubscribe_txn(txn, self.account_id, name, modseq, now)
+
+        return self._change("unsubscribe", unsubscribe_txn)
+
+    # --- what happened
+
+    def account_changes(self, since: ModSeq) -> Deferred[AccountChanges]:
+        return self._read("account changes", lambda txn: changes.account_changes_txn(txn, self.account_id, since))
+
+    def mailbox_changes(self, mailbox_id: MailboxId, since: ModSeq) -> Deferred[MailboxChanges]:
+        return self._read(
+            "mailbox changes", lambda txn: changes.mailbox_changes_txn(txn, self.account_id, mailbox_id, since)
+        )
 
     # --- a selected mailbox
 
@@ -178,9 +199,6 @@ class AccountMail:
         return self._run(
             "claim recent", lambda txn: mailboxes.claim_recent_txn(txn, self.account_id, mailbox_id, below)
         )
-
-    def changes(self, mailbox_id: MailboxId, since: ModSeq) -> Deferred[Changes]:
-        return self._read("changes", lambda txn: message_rows.changes_txn(txn, self.account_id, mailbox_id, since))
 
     def read_messages(
         self,

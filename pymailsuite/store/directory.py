@@ -29,7 +29,7 @@ from pymailsuite.interfaces.directory import (
 from pymailsuite.interfaces.overrides import NO_OVERRIDES, RecipientOverrides
 from pymailsuite.store.database import Database
 from pymailsuite.store.login_epochs import login_epochs_txn, next_epoch_txn
-from pymailsuite.store.mailboxes import advance_txn, create_levels_txn
+from pymailsuite.store.mailboxes import advance_txn, create_levels_txn, subscribe_txn
 from pymailsuite.store.transaction import Row, Transaction
 from pymailsuite.values import INBOX, AccountId, Address, SpecialUse
 
@@ -184,7 +184,7 @@ class DirectoryStore:
             modseq = advance_txn(txn, account_id)
             for name, special_use in _FIRST_MAILBOXES:
                 create_levels_txn(txn, account_id, name, modseq, now, special_use)
-            txn.insert("subscriptions", "account_id, name", [(account_id, name) for name, _ in _FIRST_MAILBOXES])
+            subscribe_txn(txn, account_id, [name for name, _ in _FIRST_MAILBOXES], modseq, now)
             return Account(account_id, login_name, full_name, True, now)
 
         return self._database.run("add account", add_txn)

@@ -41,12 +41,12 @@ def insert_history_txn(txn: Transaction, entries: Sequence[HistoryEntry]) -> Non
         "history",
         _COLUMNS,
         [(one.story_id, one.entry_id, one.happened_at, one.kind.value, one.facts) for one in entries],
-        or_skip=True,
+        on_conflict="DO NOTHING",
     )
     names = sorted(
         {(_span(one.happened_at), _hash(name), one.story_id) for one in entries for name in one.names if name}
     )
-    txn.insert("history_names", "span, name, story_id", names, or_skip=True)
+    txn.insert("history_names", "span, name, story_id", names, on_conflict="DO NOTHING")
 
 
 def drop_history_txn(txn: Transaction, before: float, limit: int) -> int:

@@ -12,6 +12,7 @@ from typing import Final
 
 from pymailsuite.config.sections.store import StoreSection
 from pymailsuite.errors import LimitReached
+from pymailsuite.store.change_log import trim_log_txn
 from pymailsuite.store.mailboxes import inferiors_txn
 from pymailsuite.store.transaction import Transaction
 from pymailsuite.values import DELIMITER, AccountId, MailboxId
@@ -52,6 +53,10 @@ class UserLimits:
             self._settings.account_subscriptions
         ):
             raise LimitReached("Too many subscriptions")
+
+    def trim_change_log_txn(self, txn: Transaction, account_id: AccountId) -> None:
+        """Forget the oldest changes of mailboxes and subscriptions if there are too many."""
+        trim_log_txn(txn, account_id, self._settings.account_changes)
 
     # --- keywords
 

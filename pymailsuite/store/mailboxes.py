@@ -13,13 +13,23 @@ from attrs import frozen
 
 from pymailsuite.errors import AlreadyExists, MailboxHasChildren, NoSuchAccount, NoSuchMailbox, Refusal
 from pymailsuite.interfaces.mail import Mailbox
+from pymailsuite.store.change_log import (
+    CREATED,
+    DELETED,
+    RENAMED,
+    SUBSCRIBED,
+    UNSUBSCRIBED,
+    forget_flags_txn,
+    log_mailboxes_txn,
+    log_subscriptions_txn,
+)
 from pymailsuite.store.transaction import Row, Transaction
 from pymailsuite.values import DELIMITER, INBOX, AccountId, MailboxId, ModSeq, SpecialUse, Uid, UidSet
 
 INBOX_ID = MailboxId(1)
 """INBOX is made first, never deleted and never renamed: deliveries need not look it up."""
 
-_COLUMNS = (
+MAILBOX_COLUMNS = (
     "mailbox_id, name, uid_validity, uid_next, highest_modseq, messages, unseen, deleted, size, first_recent,"
     " special_use, selectable"
 )
@@ -31,7 +41,8 @@ def canonical(name: str) -> str:
     return _INBOX_LEVEL.sub(INBOX, name, count=1) if _INBOX_LEVEL.match(name) else name
 
 
-def _mailbox(row: Row) -> Mailbox:
+def mailbox_of_row(row: Row) -> Mailbox:
+    """The mailbox of a row of :data:`MAILBOX_COLUMNS`."""
     return Mailbox(
         mailbox_id=MailboxId(row[0]),
         name=row[1],
@@ -75,14 +86,16 @@ def lock_account_txn(txn: Transaction, account_id: AccountId) -> None:
 
 def mailboxes_txn(txn: Transaction, account_id: AccountId) -> list[Mailbox]:
     """All of an account, by name."""
-    rows = txn.rows(f"SELECT {_COLUMNS} FROM mailboxes WHERE account_id = ? ORDER BY name", (account_id,))
-    return [_mailbox(row) for row in rows]
+    rows = txn.rows(f"SELECT {MAILBOX_COLUMNS} FROM mailboxes WHERE account_id = ? ORDER BY name", (account_id,))
+    return [mailbox_of_row(row) for row in rows]
 
 
 def find_mailbox_txn(txn: Transaction, account_id: AccountId, name: str) -> Mailbox | None:
     """One by its name."""
-    row = txn.row(f"SELECT {_COLUMNS} FROM mailboxes WHERE account_id = ? AND name = ?", (account_id, canonical(name)))
-    return None if row is None else _mailbox(row)
+    row = txn.row(
+        f"SELECT {MAILBOX_COLUMNS} FROM mailboxes WHERE account_id = ? AND name = ?", (account_id, canonical(name))
+    )
+    return None if row is None else mailbox_of_row(row)
 
 
 def mailbox_txn(txn: Transaction, account_id: AccountId, name: str) -> Mailbox:
@@ -103,10 +116,12 @@ def open_mailbox_txn(txn: Transaction, account_id: AccountId, name: str) -> Mail
 
 def mailbox_of_id_txn(txn: Transaction, account_id: AccountId, mailbox_id: MailboxId) -> Mailbox:
     """One by its id. NoSuchMailbox if it has been deleted."""
-    row = txn.row(f"SELECT {_COLUMNS} FROM mailboxes WHERE account_id = ? AND mailbox_id = ?", (account_id, mailbox_id))
+    row = txn.row(
+        f"SELECT {MAILBOX_COLUMNS} FROM mailboxes WHERE account_id = ? AND mailbox_id = ?", (account_id, mailbox_id)
+    )
     if row is None:
         raise NoSuchMailbox()
-    return _mailbox(row)
+    return mailbox_of_row(row)
 
 
 def inferiors_txn(txn: Transaction, account_id: AccountId, name: str) -> list[tuple[MailboxId, str]]:
@@ -144,7 +159,7 @@ def _insert_txn(
     now: float,
     special_use: SpecialUse | None = None,
     selectable: bool = True,
-) -> MailboxId:
+) -> None:
     """A new row whose id and UIDVALIDITY this account never had before."""
     row = txn.row(
         "UPDATE account_state SET next_mailbox_id = next_mailbox_id + 1,"
@@ -165,11 +180,15 @@ def _insert_txn(
             )
         ],
     )
-    return MailboxId(mailbox_id)
+    log_mailboxes_txn(txn, account_id, modseq, CREATED, [(mailbox_id, name)], now)
 
 
-def _delete_row_txn(txn: Transaction, account_id: AccountId, mailbox_id: MailboxId) -> None:
+def _delete_row_txn(
+    txn: Transaction, account_id: AccountId, mailbox_id: MailboxId, name: str, modseq: ModSeq, now: float
+) -> None:
     txn.execute("DELETE FROM mailboxes WHERE account_id = ? AND mailbox_id = ?", (account_id, mailbox_id))
+    forget_flags_txn(txn, account_id, mailbox_id)
+    log_mailboxes_txn(txn, account_id, modseq, DELETED, [(mailbox_id, name)], now)
 
 
 def create_levels_txn(
@@ -195,7 +214,7 @@ def create_mailbox_txn(
     if there is not None:
         if there.selectable:
             raise AlreadyExists()
-        _delete_row_txn(txn, account_id, there.mailbox_id)
+        _delete_row_txn(txn, account_id, there.mailbox_id, name, modseq, now)
     create_levels_txn(txn, account_id, name, modseq, now, special_use)
     txn.announce(account_id, modseq)
     return mailbox_txn(txn, account_id, name)
@@ -225,7 +244,7 @@ def delete_mailbox_txn(txn: Transaction, account_id: AccountId, name: str, now: 
             " VALUES (?, ?, ?, ?, ?)",
             (account_id, mailbox.mailbox_id, name, mailbox.uid_validity, now),
         )
-    _delete_row_txn(txn, account_id, mailbox.mailbox_id)
+    _delete_row_txn(txn, account_id, mailbox.mailbox_id, name, modseq, now)
     if has_inferiors:
         # A row of its own: whoever has the old one open learns that it is gone, and its id never comes back.
         _insert_txn(txn, account_id, name, modseq, now, selectable=False)
@@ -253,8 +272,34 @@ def rename_mailbox_txn(txn: Transaction, account_id: AccountId, old: str, new: s
             "UPDATE mailboxes SET name = ? WHERE account_id = ? AND mailbox_id = ?",
             [(new + name[len(old) :], account_id, mailbox_id) for mailbox_id, name in renamed],
         )
+        log_mailboxes_txn(txn, account_id, modseq, RENAMED, renamed, now)
     txn.announce(account_id, modseq)
     return modseq
+
+
+# --- subscriptions
+
+
+def subscribe_txn(txn: Transaction, account_id: AccountId, names: Sequence[str], modseq: ModSeq, now: float) -> None:
+    """Subscribe names, those that are not yet, at a modseq that was just taken."""
+    new = [
+        name
+        for name in map(canonical, names)
+        if txn.execute(
+            "INSERT INTO subscriptions (account_id, name) VALUES (?, ?) ON CONFLICT DO NOTHING", (account_id, name)
+        )
+    ]
+    if new:
+        log_subscriptions_txn(txn, account_id, modseq, SUBSCRIBED, new, now)
+        txn.announce(account_id, modseq)
+
+
+def unsubscribe_txn(txn: Transaction, account_id: AccountId, name: str, modseq: ModSeq, now: float) -> None:
+    """Unsubscribe a name, if it is subscribed, at a modseq that was just taken."""
+    name = canonical(name)
+    if txn.execute("DELETE FROM subscriptions WHERE account_id = ? AND name = ?", (account_id, name)):
+        log_subscriptions_txn(txn, account_id, modseq, UNSUBSCRIBED, [name], now)
+        txn.announce(account_id, modseq)
 
 
 # --- counters

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import takewhile
 
 from pymailsuite.errors import NoSuchMailbox
-from pymailsuite.interfaces.mail import Appended, Changes, Copied, NewMessage, StoreResult
+from pymailsuite.interfaces.mail import Appended, Copied, NewMessage, StoreResult
+from pymailsuite.store.change_log import note_flags_txn
+from pymailsuite.store.changes import FLAG_COLUMNS
 from pymailsuite.store.contents import change_refs_txn, insert_contents_txn
 from pymailsuite.store.mailboxes import (
     advance_txn,
@@ -37,7 +38,6 @@ FlagRow = tuple[int, int, str, int]
 """uid, system_flags, keywords, modseq"""
 
 _SEEN, _DELETED = int(SystemFlag.SEEN), int(SystemFlag.DELETED)
-_FLAG_COLUMNS = "uid, system_flags, keywords, modseq"
 _EXPUNGED_COLUMNS = (
     "account_id, mailbox_id, uid, system_flags, keywords, modseq, content_id, size, internal_date, save_date, prefix,"
     " extra_octets, expunged_at"
@@ -59,57 +59,10 @@ def keyword_text(keywords: frozenset[str]) -> str:
 def flag_rows_txn(txn: Transaction, account_id: AccountId, mailbox_id: MailboxId) -> list[FlagRow]:
     """One row for each message of a mailbox, by ascending UID."""
     rows: list[FlagRow] = txn.rows(
-        f"SELECT {_FLAG_COLUMNS} FROM messages WHERE account_id = ? AND mailbox_id = ? ORDER BY uid",
+        f"SELECT {FLAG_COLUMNS} FROM messages WHERE account_id = ? AND mailbox_id = ? ORDER BY uid",
         (account_id, mailbox_id),
     )
     return rows
-
-
-# --- what happened since
-
-_ARRIVALS_AT_ONCE = 64
-
-
-def changes_txn(txn: Transaction, account_id: AccountId, mailbox_id: MailboxId, since: ModSeq) -> Changes:
-    """All changes after ``since``, complete up to the account's modseq at this moment."""
-    row = txn.row(
-        "SELECT a.modseq, m.highest_modseq, m.altered_modseq FROM account_state a"
-        " LEFT JOIN mailboxes m ON m.account_id = a.account_id AND m.mailbox_id = ? WHERE a.account_id = ?",
-        (mailbox_id, account_id),
-    )
-    if row is None or row[1] is None:
-        return Changes(ModSeq(row[0]) if row else since, [], UidSet(), exists=False)
-    modseq, highest, altered = row
-    if highest <= since:
-        return Changes(ModSeq(modseq), [], UidSet())
-    if altered <= since:
-        return Changes(ModSeq(modseq), _arrivals_txn(txn, account_id, mailbox_id, since), UidSet())
-    changed: list[FlagRow] = txn.rows(
-        f"SELECT {_FLAG_COLUMNS} FROM messages WHERE account_id = ? AND mailbox_id = ? AND modseq > ? ORDER BY uid",
-        (account_id, mailbox_id, since),
-    )
-    expunged = txn.rows(
-        "SELECT uid FROM expunged WHERE account_id = ? AND mailbox_id = ? AND modseq > ?",
-        (account_id, mailbox_id, since),
-    )
-    return Changes(ModSeq(modseq), changed, UidSet.of(uid for (uid,) in expunged))
-
-
-def _arrivals_txn(txn: Transaction, account_id: AccountId, mailbox_id: MailboxId, since: ModSeq) -> list[FlagRow]:
-    """New messages when nothing but arrivals happened: modseqs rise with UIDs, so look from the end."""
-    found: list[FlagRow] = []
-    below = 1 << 32
-    while True:
-        rows: list[FlagRow] = txn.rows(
-            f"SELECT {_FLAG_COLUMNS} FROM messages WHERE account_id = ? AND mailbox_id = ? AND uid < ?"
-            " ORDER BY uid DESC LIMIT ?",
-            (account_id, mailbox_id, below, _ARRIVALS_AT_ONCE),
-        )
-        newer = list(takewhile(lambda row: row[3] > since, rows))
-        found += newer
-        if len(newer) < _ARRIVALS_AT_ONCE:
-            return found[::-1]
-        below = newer[-1][0]
 
 
 # --- flags
@@ -152,7 +105,7 @@ def store_flags_txn(
     """
     modseq = advance_txn(txn, account_id)
     before = mailbox_of_id_txn(txn, account_id, mailbox_id).highest_modseq
-    select = f"SELECT {_FLAG_COLUMNS} FROM messages"
+    select = f"SELECT {FLAG_COLUMNS} FROM messages"
     rows: list[FlagRow] = rows_of_txn(txn, select, account_id, mailbox_id, uids)
     apply = flag_change(change, flags)
     results: dict[tuple[int, str], tuple[int, str]] = {}
@@ -178,14 +131,17 @@ def store_flags_txn(
         answer.append((uid, *new, modseq))
         unseen += (system_flags & _SEEN) - (new[0] & _SEEN)
         deleted += (new[0] & _DELETED) - (system_flags & _DELETED)
-    for (system_flags, keywords), changed_uids in altered.items():
-        for condition, values in conditions(UidSet.of(changed_uids)):
+    changed = {new: UidSet.of(changed_uids) for new, changed_uids in altered.items()}
+    for (system_flags, keywords), changed_uids in changed.items():
+        for condition, values in conditions(changed_uids):
             txn.execute(
-                "UPDATE messages SET system_flags = ?, keywords = ?, modseq = ?"
+                "UPDATE messages SET system_flags = ?, keywords = ?, modseq = ?,"
+                " arrival_modseq = COALESCE(arrival_modseq, modseq)"
                 f" WHERE account_id = ? AND mailbox_id = ? AND {condition}",
                 [system_flags, keywords, modseq, account_id, mailbox_id, *values],
             )
-    if altered:
+    if changed:
+        note_flags_txn(txn, account_id, mailbox_id, modseq, list(changed.values()))
         reflag_txn(txn, account_id, mailbox_id, modseq, unseen // _SEEN, deleted // _DELETED)
         txn.announce(account_id, modseq)
     return StoreResult(answer, UidSet.of(modified), before, modseq)

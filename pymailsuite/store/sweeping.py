@@ -12,15 +12,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from pymailsuite.store.change_log import forget_blocks_txn, raise_floor_txn
 from pymailsuite.store.contents import change_refs_txn
 from pymailsuite.store.locks import lock_accounts_txn
 from pymailsuite.store.mailboxes import lock_account_txn
 from pymailsuite.store.transaction import Row, Transaction
-from pymailsuite.values import ContentId
+from pymailsuite.values import AccountId, ContentId, MailboxId
 
 PIECE = 500
 """Rows dropped in one transaction, so that nobody waits long behind it."""
 
+_OF_ACCOUNTS = (
+    *("changed_flags", "mailboxes", "deleted_mailboxes", "subscriptions", "change_log", "maildrop_locks"),
+    "account_state",
+)
 _ROW_KEY = "account_id = ? AND mailbox_id = ? AND uid = ?"
 
 
@@ -59,13 +64,35 @@ def drop_expunge_log_txn(txn: Transaction, before: float) -> int:
         (before,),
     )
     txn.execute_many(f"DELETE FROM expunged WHERE {_ROW_KEY}", [row[:3] for row in rows])
-    floors: dict[tuple[int, int], int] = {}
-    for account_id, mailbox_id, _, modseq in rows:
-        floors[account_id, mailbox_id] = max(modseq, floors.get((account_id, mailbox_id), 0))
+    floors: dict[tuple[AccountId, MailboxId], int] = {}
+    uids: dict[tuple[AccountId, MailboxId], list[int]] = {}
+    for account_id, mailbox_id, uid, modseq in rows:
+        key = (account_id, mailbox_id)
+        floors[key] = max(modseq, floors.get(key, 0))
+        uids.setdefault(key, []).append(uid)
     txn.execute_many(
         "UPDATE mailboxes SET expunge_floor = ? WHERE account_id = ? AND mailbox_id = ? AND expunge_floor < ?",
         [(floor, *key, floor) for key, floor in sorted(floors.items())],
     )
+    for key, gone in uids.items():
+        forget_blocks_txn(txn, *key, gone)
+    return len(rows)
+
+
+def drop_change_log_txn(txn: Transaction, before: float) -> int:
+    """Drop what is known of mailboxes and subscriptions that changed before a time."""
+    rows = _locked_rows_txn(
+        txn,
+        "SELECT account_id, modseq, mailbox_id, name FROM change_log"
+        f" WHERE logged_at < ? ORDER BY logged_at LIMIT {PIECE}",
+        (before,),
+    )
+    txn.execute_many("DELETE FROM change_log WHERE account_id = ? AND modseq = ? AND mailbox_id = ? AND name = ?", rows)
+    floors: dict[AccountId, int] = {}
+    for account_id, modseq, *_ in rows:
+        floors[account_id] = max(modseq, floors.get(account_id, 0))
+    for account_id, floor in sorted(floors.items()):
+        raise_floor_txn(txn, account_id, floor)
     return len(rows)
 
 
@@ -100,7 +127,7 @@ def drop_account_mail_txn(txn: Transaction, before: float) -> tuple[int, int]:
             _release_txn(txn, [row[3] for row in rows if row[3] is not None])
             txn.execute_many(f"DELETE FROM {table} WHERE {_ROW_KEY}", [row[:3] for row in rows])
             return len(rows), 0
-    for table in ("mailboxes", "deleted_mailboxes", "subscriptions", "maildrop_locks", "account_state"):
+    for table in _OF_ACCOUNTS:
         txn.execute(f"DELETE FROM {table} WHERE account_id = ?", (account_id,))
     return 0, 1
 

@@ -96,15 +96,15 @@ class Transaction:
         """Run a statement once for each row of values."""
         self._cursor.executemany(sql, rows)
 
-    def insert(self, table: str, columns: str, rows: Sequence[Sequence[Any]], *, or_skip: bool = False) -> None:
+    def insert(self, table: str, columns: str, rows: Sequence[Sequence[Any]], *, on_conflict: str = "") -> None:
         """Insert many rows, few statements: each statement is a hand-over of the interpreter lock.
 
-        ``or_skip``: rows whose key is there already are left out."""
+        ``on_conflict`` is what becomes of rows whose key is there already: what follows these words in SQL."""
         start, left, width = 0, len(rows), columns.count(",") + 1
         while left:
             count = min(_ROWS_A_STATEMENT, 1 << (left.bit_length() - 1))
             self.send(
-                _insert_statement(table, columns, width, count, or_skip),
+                _insert_statement(table, columns, width, count, on_conflict),
                 list(chain.from_iterable(rows[start : start + count])) if count > 1 else rows[start],
             )
             start += count
@@ -141,8 +141,8 @@ class Transaction:
 
 
 @lru_cache(maxsize=256)
-def _insert_statement(table: str, columns: str, width: int, count: int, or_skip: bool) -> str:
+def _insert_statement(table: str, columns: str, width: int, count: int, on_conflict: str) -> str:
     """Counts are powers of two, so that few statements serve all and stay prepared."""
     row = f"({', '.join('?' * width)})"
-    conflict = " ON CONFLICT DO NOTHING" if or_skip else ""
+    conflict = f" ON CONFLICT {on_conflict}" if on_conflict else ""
     return f"INSERT INTO {table} ({columns}) VALUES {', '.join([row] * count)}{conflict}"

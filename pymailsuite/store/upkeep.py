@@ -37,7 +37,7 @@ from pymailsuite.store.moving.returning import Returning, likeness
 from pymailsuite.store.moving.sets import BackupFolder
 from pymailsuite.store.reputation import drop_forgotten_txn
 from pymailsuite.store.transaction import Row, Transaction
-from pymailsuite.values import AccountId, ContentId, MailboxId, SystemFlag
+from pymailsuite.values import AccountId, ContentId, MailboxId, ModSeq, SystemFlag
 
 _CONTENTS_AT_ONCE = 100
 _STRUCTURE = "header_size, envelope, body, bodystructure, parts"
@@ -154,6 +154,7 @@ class StoreUpkeep:
         steps: tuple[tuple[str, Callable[[Transaction], int]], ...] = (
             ("expunged_messages", lambda txn: sweeping.forget_expunged_txn(txn, undelete)),
             ("deleted_mailboxes", lambda txn: sweeping.drop_deleted_mailbox_txn(txn, undelete)),
+            ("changes", lambda txn: sweeping.drop_change_log_txn(txn, remember)),
             ("expunge_records", lambda txn: sweeping.drop_expunge_log_txn(txn, min(remember, undelete))),
             ("staged_contents", lambda txn: sweeping.drop_staged_txn(txn, staged)),
             ("contents", sweeping.drop_contents_txn),
@@ -219,19 +220,36 @@ def _recount_mailboxes_txn(txn: Transaction) -> int:
         " FROM mailboxes b LEFT JOIN messages m ON m.account_id = b.account_id AND m.mailbox_id = b.mailbox_id"
         " GROUP BY b.account_id, b.mailbox_id"
     )
+    modseqs: dict[AccountId, ModSeq] = {}
     wrong = []
     for row in rows:
         noted, true = row[2:8], row[8:14]
         # A UID that was given once is not given again, and a clock does not go back.
         true = (*true[:4], max(noted[4], true[4]), max(noted[5], true[5]))
         if noted != true:
-            wrong.append((*true, *row[:2]))
+            account_id, last = row[0], true[5]
+            if modseqs.get(account_id, 0) <= last:
+                # Whoever watches the counts is to hear of it.
+                modseqs[account_id] = _advance_past_txn(txn, account_id, last)
+            wrong.append((*true[:5], modseqs[account_id], *row[:2]))
+    for account_id, modseq in modseqs.items():
+        txn.announce(account_id, modseq)
     txn.execute_many(
         "UPDATE mailboxes SET messages = ?, unseen = ?, deleted = ?, size = ?, uid_next = ?, highest_modseq = ?"
         " WHERE account_id = ? AND mailbox_id = ?",
         wrong,
     )
     return len(wrong)
+
+
+def _advance_past_txn(txn: Transaction, account_id: AccountId, last: int) -> ModSeq:
+    """The account's next modseq, which is above ``last``."""
+    row = txn.row(
+        "UPDATE account_state SET modseq = CASE WHEN modseq < ? THEN ? ELSE modseq END + 1 WHERE account_id = ?"
+        " RETURNING modseq",
+        (last, last, account_id),
+    )
+    return ModSeq(last if row is None else row[0])
 
 
 def _restore_txn(txn: Transaction, account_id: AccountId, since: float, mailbox: str | None, now: float) -> int:

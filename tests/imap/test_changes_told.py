@@ -263,13 +263,13 @@ class Own(SynchronousTestCase):
         client.command("NOOP")
         asked: list[int] = []
         account_mail = client.protocol._session.avatar.mail
-        changes = account_mail.changes
+        changes = account_mail.mailbox_changes
 
         def counted(mailbox_id: Any, since: ModSeq) -> Any:
             asked.append(since)
             return changes(mailbox_id, since)
 
-        account_mail.changes = counted
+        account_mail.mailbox_changes = counted
         for sign in "+-+":
             self.assertEqual(len(client.command(f"STORE 1:* {sign}FLAGS (\\Flagged)")), 21)
         self.assertEqual(asked, [])

@@ -347,7 +347,7 @@ class IdleTests(SynchronousTestCase):
         self.client = self.server.connect().login()
         self.client.command("SELECT INBOX")
         self.mail = self.client.protocol._session.avatar.mail
-        spoil(self.client, changes=self._changes)
+        spoil(self.client, mailbox_changes=self._changes)
         self.error: Exception | None = StoreUnavailable()
         self.asked = 0
         self.client.send(b"a IDLE\r\n")
@@ -358,7 +358,7 @@ class IdleTests(SynchronousTestCase):
         if self.error is not None:
             return fail(self.error)
         view = self.client.protocol._session.view
-        changes: Deferred[object] = self.mail.changes(view.mailbox_id, view.modseq)
+        changes: Deferred[object] = self.mail.mailbox_changes(view.mailbox_id, view.modseq)
         return changes
 
     def test_it_is_asked_for_now_and_then(self) -> None:

@@ -10,7 +10,7 @@ from pymailsuite.errors import PeerError
 from pymailsuite.imap.flags import flag_state
 from pymailsuite.imap.selected import View, joined
 from pymailsuite.imap.values import STAR, SequenceSet
-from pymailsuite.interfaces import Changes, Mailbox
+from pymailsuite.interfaces import Mailbox, MailboxChanges
 from pymailsuite.values import MailboxId, ModSeq, Uid, UidSet
 
 
@@ -20,9 +20,9 @@ def view_of(*uids: int) -> View:
     return View(mailbox, False, [(uid, 0, "", 5) for uid in uids])
 
 
-def changes(*rows: tuple[int, int, str, int], expunged: tuple[int, ...] = (), modseq: int = 20) -> Changes:
+def changes(*rows: tuple[int, int, str, int], expunged: tuple[int, ...] = (), modseq: int = 20) -> MailboxChanges:
     """Changes up to a modseq."""
-    return Changes(ModSeq(modseq), rows, UidSet.of(expunged))
+    return MailboxChanges(ModSeq(modseq), rows, UidSet.of(expunged))
 
 
 class Numbers(SynchronousTestCase):

@@ -214,7 +214,7 @@ class Waiting(SynchronousTestCase):
         server = Server()
         idle, busy = logged_in(server), logged_in(server)
         waiting: Deferred[Any] = Deferred()
-        spoil(busy, changes=lambda: waiting)
+        spoil(busy, mailbox_changes=lambda: waiting)
         busy.send(b"a NOOP\r\nb NOOP\r\n")
         for client in (idle, busy):
             client.protocol.in_turn(client.protocol.shut_down)
@@ -514,7 +514,7 @@ class WorkEnds(SynchronousTestCase):
             ("read_piece", b"FETCH 1 BODY.PEEK[]"),
             ("mailboxes", b'LIST "" *'),
             ("mailbox", b"STATUS INBOX (MESSAGES)"),
-            ("changes", b"NOOP"),
+            ("mailbox_changes", b"NOOP"),
         ):
             client, ended = self.waiting(server, method, command)
             client.close()

@@ -224,7 +224,7 @@ class BackupContract(MovingCase):
         self.assertGreater(after.highest_modseq, seen.highest_modseq)
         self.assertGreaterEqual(after.highest_modseq, MODSEQ_GAP)
         self.assertEqual([row[:3] for row in fired(mail.select("INBOX", True)).rows], [row[:3] for row in rows])
-        changes = fired(mail.changes(after.mailbox_id, seen.highest_modseq))
+        changes = fired(mail.mailbox_changes(after.mailbox_id, seen.highest_modseq))
         self.assertEqual([row[0] for row in changes.changed], [row[0] for row in rows])
         self.assertTrue(all(entry.held for entry in fired(restored.queue.entries())))
         self.assertEqual(fired(restored.upkeep.verify(True)), [])

@@ -220,7 +220,7 @@ class ModelContract(StoreTestCase):
             known = {row[0]: (row[1], row[2]) for row in selection.rows}
             self.watchers[name] = Watcher(selection.mailbox.mailbox_id, selection.mailbox.highest_modseq, known)
             return
-        changes = self.result(self.mail.changes(watcher.mailbox_id, watcher.modseq))
+        changes = self.result(self.mail.mailbox_changes(watcher.mailbox_id, watcher.modseq))
         self.assertTrue(changes.exists)
         for uid in changes.expunged:
             watcher.known.pop(uid, None)

@@ -32,6 +32,8 @@ KEYED_BY = {
     "expunged": "account_id",
     "subscriptions": "account_id",
     "maildrop_locks": "account_id",
+    "change_log": "account_id",
+    "changed_flags": "account_id",
     "send_as_grants": "account_id",
     # Octets, and the queue, whose entries have the ids of their contents.
     "contents": "content_id",

@@ -129,7 +129,7 @@ class UpkeepContract(StoreTestCase):
         self.assertEqual([row[:3] for row in selection.rows], [(2, 4, "")])
         self.assertEqual((self.subjects("INBOX"), self.subjects("Sent")), ([ONE], []))
         self.assertEqual(self.result(self.upkeep.restore_expunged(self.ann.account_id, NOW, None)), 1)
-        changes = self.result(self.mail.changes(inbox.mailbox_id, inbox.highest_modseq))
+        changes = self.result(self.mail.mailbox_changes(inbox.mailbox_id, inbox.highest_modseq))
         self.assertEqual(changes.expunged, UidSet.of([1]))
         self.assert_sound()
 
@@ -163,10 +163,14 @@ class UpkeepContract(StoreTestCase):
         self.assertEqual(self.result(self.upkeep.sweep(NOW + 6 * DAY)), {})
         self.assertEqual(self.result(self.upkeep.sweep(NOW + 8 * DAY)), {"expunged_messages": 1, "contents": 1})
         self.assertEqual(self.result(self.upkeep.statistics())["content_octets"], 0)
-        changes = self.result(self.mail.changes(inbox.mailbox_id, inbox.highest_modseq))
+        changes = self.result(self.mail.mailbox_changes(inbox.mailbox_id, inbox.highest_modseq))
         self.assertEqual(changes.expunged, UidSet.of([1]))
         self.assertEqual(self.result(self.upkeep.restore_expunged(self.ann.account_id, 0.0, None)), 0)
-        self.assertEqual(self.result(self.upkeep.sweep(NOW + 200 * DAY)), {"expunge_records": 1})
+        self.assertTrue(changes.is_complete)
+        # The changes are those that made the account: six mailboxes and as many subscriptions.
+        self.assertEqual(self.result(self.upkeep.sweep(NOW + 200 * DAY)), {"expunge_records": 1, "changes": 12})
+        changes = self.result(self.mail.mailbox_changes(inbox.mailbox_id, inbox.highest_modseq))
+        self.assertFalse(changes.is_complete)
         self.assert_sound()
 
     def test_a_removed_account_is_swept_whole(self) -> None:

@@ -42,7 +42,8 @@ class StoreSection(Section):
     """How long an expunged message, and the mail of a removed account, stays recoverable."""
 
     expunge_log_time: Duration = 180 * 86400.0
-    """How long is remembered that a message was expunged, so that clients can catch up cheaply."""
+    """How long is remembered that a message was expunged and what happened to mailboxes and subscriptions, so that
+    clients can catch up cheaply."""
 
     staging_time: Duration = 86400.0
     """After this time octets that were received but never became a message are dropped."""
@@ -52,6 +53,10 @@ class StoreSection(Section):
 
     account_subscriptions: int = Field(default=25_000, ge=10)
     """Names that a user may be subscribed to."""
+
+    account_changes: int = Field(default=50_000, ge=1000)
+    """How many changes of a user's mailboxes and subscriptions are remembered, so that clients can catch up cheaply;
+    the oldest are forgotten first."""
 
     mailbox_name: Size = Field(default=1000, ge=50)
     """Octets of a mailbox name in UTF-8, all its levels together."""

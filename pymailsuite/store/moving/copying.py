@@ -30,7 +30,9 @@ from pymailsuite.store.moving.source import CONTENTS, GROUP_OCTETS, LEFT_BEHIND,
 from pymailsuite.store.tables import Table, declared_tables
 from pymailsuite.store.transaction import Row, Transaction
 
-_TOLD_BY_THE_CLOCK = frozenset({"messages", "expunged", "mailboxes", "deleted_mailboxes", CONTENTS})
+_TOLD_BY_THE_CLOCK = frozenset(
+    {"messages", "expunged", "mailboxes", "deleted_mailboxes", "subscriptions", "change_log", "changed_flags", CONTENTS}
+)
 """Changes of these move a modseq in ``account_state``, or are a sweep's, whose work the target's server does too."""
 
 

@@ -82,8 +82,13 @@ def restore_store(
 
 def _move_on_txn(txn: Transaction) -> None:
     txn.execute(
-        "UPDATE account_state SET modseq = modseq + ?, next_mailbox_id = next_mailbox_id + ?", (MODSEQ_GAP, MAILBOX_GAP)
+        "UPDATE account_state SET modseq = modseq + ?, next_mailbox_id = next_mailbox_id + ?,"
+        # What happened in the lost time is not known.
+        " change_floor = modseq + ?, flags_floor = modseq + ?",
+        (MODSEQ_GAP, MAILBOX_GAP, MODSEQ_GAP, MODSEQ_GAP),
     )
+    for table in ("change_log", "changed_flags"):
+        txn.execute(f"DELETE FROM {table}")  # noqa: S608
     now = "(SELECT modseq FROM account_state a WHERE a.account_id = {}.account_id)"
     clock = now.format("mailboxes")
     txn.execute(

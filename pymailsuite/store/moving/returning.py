@@ -29,6 +29,7 @@ from pymailsuite.store.mailboxes import (
     canonical,
     create_mailbox_txn,
     find_mailbox_txn,
+    subscribe_txn,
 )
 from pymailsuite.store.messages import MESSAGE_COLUMNS
 from pymailsuite.store.moving.segments import BackupFault, Place
@@ -217,10 +218,7 @@ class Returning:
             mailbox = find_mailbox_txn(txn, account_id, name)
             if mailbox is None or not mailbox.selectable:
                 create_mailbox_txn(txn, account_id, name, None, now)
-                txn.execute(
-                    "INSERT INTO subscriptions (account_id, name) VALUES (?, ?) ON CONFLICT DO NOTHING",
-                    (account_id, canonical(name)),
-                )
+                subscribe_txn(txn, account_id, [name], advance_txn(txn, account_id), now)
 
         await self._database.run("make mailbox", make_txn)
 

@@ -1,0 +1,153 @@
+"""What happened to an account and its mailboxes since a modseq. Functions that work inside an open transaction.
+
+What is asked here costs as much as there are changes, however large the mailbox; what the answers are found by is said
+in :mod:`pymailsuite.store.change_log`. Of an account the rows of its mailboxes are looked through, 25,000 at most
+(``store.account_mailboxes``): an index of them by modseq would be moved by each delivery.
+"""
+
+# ruff: noqa: S608
+# Statements are put together from constants of this room; values always travel beside them.
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from pymailsuite.errors import NoSuchAccount
+from pymailsuite.interfaces.mail import AccountChanges, ChangedMailbox, MailboxChanges
+from pymailsuite.store.change_log import BLOCK, CREATED, DELETED, SUBSCRIBED, UNSUBSCRIBED
+from pymailsuite.store.mailboxes import MAILBOX_COLUMNS, mailbox_of_row
+from pymailsuite.store.transaction import Row, Transaction
+from pymailsuite.values import AccountId, MailboxId, ModSeq, Uid, UidSet
+
+FLAG_COLUMNS: Final = "uid, system_flags, keywords, modseq"
+
+PAGE_OCTETS: Final = 256 * 1024
+"""Octets of names in an answer about an account, more only where one command changed more."""
+
+_MAILBOX = (
+    "SELECT a.modseq, m.highest_modseq, m.altered_modseq, m.expunge_floor, a.flags_floor, m.name,"
+    # Arrivals rise with UIDs: whatever is above the last message that is not new is new.
+    " CASE WHEN m.highest_modseq > ? THEN COALESCE((SELECT e.uid FROM messages e WHERE e.account_id = a.account_id"
+    " AND e.mailbox_id = m.mailbox_id AND COALESCE(e.arrival_modseq, e.modseq) <= ? ORDER BY e.uid DESC LIMIT 1), 0)"
+    " END FROM account_state a LEFT JOIN mailboxes m ON m.account_id = a.account_id AND m.mailbox_id = ?"
+    " WHERE a.account_id = ?"
+)
+_ARRIVED = f"SELECT {FLAG_COLUMNS} FROM messages WHERE account_id = ? AND mailbox_id = ? AND uid > ?"
+# CROSS JOIN: SQLite is not to begin with the messages.
+_REFLAGGED = (
+    "SELECT m.uid, m.system_flags, m.keywords, m.modseq FROM changed_flags b CROSS JOIN messages m"
+    " WHERE b.account_id = ? AND b.mailbox_id = ? AND b.modseq > ? AND m.account_id = b.account_id"
+    f" AND m.mailbox_id = b.mailbox_id AND m.uid BETWEEN b.block * {BLOCK} AND b.block * {BLOCK} + {BLOCK - 1}"
+    " AND m.uid <= ? AND m.modseq > ?"
+)
+
+
+def mailbox_changes_txn(
+    txn: Transaction, account_id: AccountId, mailbox_id: MailboxId, since: ModSeq
+) -> MailboxChanges:
+    """What happened to a mailbox after ``since``, complete up to the account's modseq at this moment."""
+    row = txn.row(_MAILBOX, (since, since, mailbox_id, account_id))
+    if row is None or row[1] is None:
+        return MailboxChanges(ModSeq(row[0]) if row else since, exists=False)
+    modseq, highest, altered, expunge_floor, flags_floor, name, last_old = row
+    is_complete = expunge_floor <= since <= modseq
+    if highest <= since:
+        return MailboxChanges(ModSeq(modseq), name=name, is_complete=is_complete)
+    key = (account_id, mailbox_id)
+    expunged: list[Row] = []
+    if altered <= since:
+        changed = txn.rows(f"{_ARRIVED} ORDER BY uid", (*key, last_old))
+    else:
+        if since < flags_floor:
+            # Before the store kept blocks, or in the life that it had before it came from a backup.
+            changed = txn.rows(
+                f"SELECT {FLAG_COLUMNS} FROM messages WHERE account_id = ? AND mailbox_id = ? AND modseq > ?"
+                " ORDER BY uid",
+                (*key, since),
+            )
+        else:
+            changed = txn.rows(
+                f"{_ARRIVED} UNION ALL {_REFLAGGED} ORDER BY uid", (*key, last_old, *key, since, last_old, since)
+            )
+        expunged = txn.rows(
+            "SELECT uid FROM expunged WHERE account_id = ? AND mailbox_id = ? AND modseq > ?", (*key, since)
+        )
+    return MailboxChanges(
+        ModSeq(modseq), changed, UidSet.of(uid for (uid,) in expunged), Uid(last_old + 1), name, is_complete
+    )
+
+
+_LOG = "SELECT modseq, mailbox_id, name, kind FROM change_log WHERE account_id = ? AND modseq"
+_BOXES = f"SELECT highest_modseq, {MAILBOX_COLUMNS} FROM mailboxes WHERE account_id = ? AND highest_modseq"
+
+
+def account_changes_txn(txn: Transaction, account_id: AccountId, since: ModSeq) -> AccountChanges:
+    """What happened to an account after ``since``. NoSuchAccount."""
+    state = txn.row(
+        "SELECT modseq, change_floor FROM account_state WHERE account_id = ? AND removed_at IS NULL", (account_id,)
+    )
+    if state is None:
+        raise NoSuchAccount(cause=f"account {account_id}")
+    now, floor = state
+    is_complete = floor <= since <= now
+    if since >= now:
+        return AccountChanges(ModSeq(now), is_complete=is_complete)
+    log, log_upto = _page_txn(txn, f"{_LOG} {{}} ? ORDER BY modseq, mailbox_id", 2, account_id, since)
+    boxes, boxes_upto = _page_txn(txn, f"{_BOXES} {{}} ? ORDER BY highest_modseq", 2, account_id, since)
+    upto = min([now, *log_upto, *boxes_upto])
+    log = [row for row in log if row[0] <= upto]
+    mailboxes, gone = _mailboxes_txn(txn, account_id, since, upto, log)
+    return AccountChanges(
+        ModSeq(upto),
+        mailboxes,
+        gone,
+        {name: kind == SUBSCRIBED for _, _, name, kind in log if kind in {SUBSCRIBED, UNSUBSCRIBED}},
+        [mailbox_of_row(row[1:]) for row in boxes if row[0] <= upto],
+        is_complete,
+        upto < now,
+    )
+
+
+def _page_txn(
+    txn: Transaction, select: str, name_at: int, account_id: AccountId, since: ModSeq
+) -> tuple[list[Row], list[int]]:
+    """Rows of a select whose first column is a modseq, in its order; where there are too many, up to which modseq these
+    are all, as a list of one."""
+    rows: list[Row] = []
+    if txn.rows_within(select.format(">"), (account_id, since), rows, (name_at,), PAGE_OCTETS) > 0:
+        return rows, []
+    last = rows[-1][0]
+    whole = [row for row in rows if row[0] < last]
+    if whole:
+        return whole, [last - 1]
+    return txn.rows(select.format("="), (account_id, last)), [last]
+
+
+def _mailboxes_txn(
+    txn: Transaction, account_id: AccountId, since: ModSeq, upto: int, log: Sequence[Row]
+) -> tuple[list[ChangedMailbox], dict[MailboxId, str]]:
+    """The mailboxes that rows of the log tell of: those that are there, and names of those that are gone."""
+    created: set[int] = set()
+    first_names: dict[int, str] = {}
+    gone: dict[MailboxId, str] = {}
+    for _, mailbox_id, name, kind in log:
+        if kind in {SUBSCRIBED, UNSUBSCRIBED}:
+            continue
+        if kind == CREATED:
+            created.add(mailbox_id)
+        first_names.setdefault(mailbox_id, name)
+        if kind == DELETED and mailbox_id not in created:
+            gone[MailboxId(mailbox_id)] = first_names[mailbox_id]
+    if not first_names:
+        return [], gone
+    rows = txn.rows(
+        f"SELECT {MAILBOX_COLUMNS} FROM mailboxes WHERE account_id = ? AND mailbox_id IN (SELECT mailbox_id"
+        " FROM change_log WHERE account_id = ? AND modseq > ? AND modseq <= ?) ORDER BY mailbox_id",
+        (account_id, account_id, since, upto),
+    )
+    changed = []
+    for mailbox in map(mailbox_of_row, rows):
+        is_new, first_name = mailbox.mailbox_id in created, first_names[mailbox.mailbox_id]
+        changed.append(ChangedMailbox(mailbox, is_new, None if is_new or first_name == mailbox.name else first_name))
+    return changed, gone
