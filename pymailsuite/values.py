@@ -16,21 +16,28 @@ from attrs import field, frozen
 AccountId = NewType("AccountId", int)
 MailboxId = NewType("MailboxId", int)
 ContentId = NewType("ContentId", int)
+EntryId = NewType("EntryId", int)
 Uid = NewType("Uid", int)
 SeqNum = NewType("SeqNum", int)
 ModSeq = NewType("ModSeq", int)
 QueueId = NewType("QueueId", str)
 
 
-def queue_id_of(content_id: ContentId) -> QueueId:
-    """The name a message has in Received, replies, logs and the queue. The inverse is :func:`content_id_of`."""
-    return QueueId(f"{content_id:012X}")
+_NUMBERS_END: Final = 1 << 63
+"""Databases have no higher ones."""
+
+
+def queue_id_of(number: ContentId | EntryId) -> QueueId:
+    """The name a message has in Received, replies, logs and the queue, or the name of one entry of the queue.
+
+    No entry has the name of a message. The inverse is :func:`content_id_of`."""
+    return QueueId(f"{number:012X}")
 
 
 def content_id_of(queue_id: QueueId) -> ContentId:
     """The content a queue id names. ValueError if it is not in the form :func:`queue_id_of` gives."""
     content_id = ContentId(int(queue_id, 16))
-    if queue_id_of(content_id) != queue_id:
+    if queue_id_of(content_id) != queue_id or content_id >= _NUMBERS_END:
         raise ValueError(f"not a queue id: {queue_id!r}")
     return content_id
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,15 +15,15 @@ from pymailsuite.cli.output import moment, print_done, print_facts, print_json, 
 from pymailsuite.config.settings import Settings
 from pymailsuite.errors import NoSuchEntry
 from pymailsuite.interfaces import IMailStore, QueuedRecipient, QueueEntry, RecipientState
-from pymailsuite.values import MAX_CHUNK, Address, QueueId
+from pymailsuite.values import MAX_CHUNK, Address, EntryId, QueueId, queue_id_of
 
 queue_ids_argument = click.argument("queue_ids", nargs=-1)
 all_option = click.option("--all", "everything", is_flag=True, help="Every entry.")
 
 
 def recipient_row(recipient: QueuedRecipient, sender: Address | None) -> dict[str, Any]:
-    """A recipient as commands show it; ``sender`` is the return path that mail for this one leaves with."""
-    waiting = recipient.state is RecipientState.WAITING
+    """A recipient as commands show it; ``sender`` is the reverse-path of the entry."""
+    waiting = recipient.state is RecipientState.DELAYED
     return {
         "recipient": str(recipient.address),
         "sender": _sender(sender),
@@ -43,23 +42,30 @@ def _sender(reverse_path: Address | None) -> str:
 
 def entry_row(entry: QueueEntry) -> dict[str, Any]:
     """An entry as commands show it."""
-    waiting = [recipient for recipient in entry.recipients if recipient.state is RecipientState.WAITING]
+    waiting = [recipient for recipient in entry.recipients if recipient.state is RecipientState.DELAYED]
     return {
         "queue_id": entry.queue_id,
+        "entry_id": queue_id_of(entry.entry_id),
         "size": entry.size,
         "arrived": moment(entry.created_at),
         "sender": _sender(entry.reverse_path),
         "held": entry.held,
         "origin": entry.origin,
+        "priority": entry.priority,
+        "envelope_id": entry.envid,
         "waiting": len(waiting),
         "next_attempt": moment(min((recipient.next_attempt for recipient in waiting), default=None)),
-        "recipients": [recipient_row(one, way.reverse_path) for way in entry.by_way() for one in way.recipients],
+        "recipients": [recipient_row(one, entry.reverse_path) for one in entry.recipients],
     }
 
 
 @click.group()
 def queue() -> None:
-    """Messages that still have somewhere to go."""
+    """Messages that still have somewhere to go.
+
+    A message has an entry for each envelope that it leaves in. An ID is that of a message, which is in its Received
+    field and in the log and stands for all its entries, or that of one entry.
+    """
 
 
 @queue.command("list")
@@ -75,7 +81,7 @@ def list_entries(config_file: Path, as_json: bool) -> None:
     if not as_json:
         for row in rows:
             row["recipients"] = [recipient["recipient"] for recipient in row["recipients"]]
-    columns = ["queue_id", "size", "arrived", "sender", "recipients", "waiting", "next_attempt", "held"]
+    columns = ["queue_id", "entry_id", "size", "arrived", "sender", "recipients", "waiting", "next_attempt", "held"]
     print_rows(rows, columns, as_json)
 
 
@@ -86,27 +92,36 @@ def list_entries(config_file: Path, as_json: bool) -> None:
 @config_option
 @json_option
 def show(queue_id: str, headers: bool, message: bool, config_file: Path, as_json: bool) -> None:
-    """One entry: its recipients, and what became of each so far."""
+    """An entry, or all of a message: the recipients, and what became of each so far."""
 
-    async def operation(store: IMailStore, settings: Settings) -> QueueEntry:
-        entry: QueueEntry = await store.queue.entry(QueueId(queue_id))
-        stop = entry.size if message else entry.header_size if headers else 0
-        for start in range(0, stop, MAX_CHUNK):
-            click.echo(await entry.read(store.read_content, start, min(stop, start + MAX_CHUNK)), nl=False)
-        return entry
+    async def operation(store: IMailStore, settings: Settings) -> list[QueueEntry]:
+        entries: list[QueueEntry] = await store.queue.entries(QueueId(queue_id.upper()))
+        if not entries:
+            raise NoSuchEntry(cause=queue_id)
+        if headers or message:
+            if len(entries) > 1:
+                raise click.UsageError(f"{queue_id} has {len(entries)} entries: give the id of one")
+            await _print_octets(store, entries[0], entries[0].size if message else entries[0].header_size)
+        return entries
 
-    entry = on_store(config_file, operation)
+    entries = on_store(config_file, operation)
     if headers or message:
         return
-    row = entry_row(entry)
     if as_json:
-        print_json(row)
+        print_json([entry_row(entry) for entry in entries])
         return
-    recipients = row.pop("recipients")
-    print_facts(row, as_json=False)
-    click.echo()
-    columns = ["recipient", "sender", "state", "attempts", "next_attempt", "status", "host", "reply"]
-    print_rows(recipients, columns, as_json=False)
+    for entry in entries:
+        row = entry_row(entry)
+        recipients = row.pop("recipients")
+        print_facts(row, as_json=False)
+        click.echo()
+        columns = ["recipient", "state", "attempts", "next_attempt", "status", "host", "reply"]
+        print_rows(recipients, columns, as_json=False)
+
+
+async def _print_octets(store: IMailStore, entry: QueueEntry, stop: int) -> None:
+    for start in range(0, stop, MAX_CHUNK):
+        click.echo(await entry.read(store.read_content, start, min(stop, start + MAX_CHUNK)), nl=False)
 
 
 @frozen
@@ -117,15 +132,17 @@ class _Done:
     left: Mapping[str, int] = field(factory=dict)
 
 
-async def _chosen(store: IMailStore, queue_ids: Sequence[str], everything: bool) -> list[QueueEntry]:
-    """The entries named that are there, each once, or all there are."""
+async def _chosen(store: IMailStore, queue_ids: Sequence[str], everything: bool) -> tuple[list[QueueEntry], int]:
+    """The entries named that are there, each once, or all there are; and how many names are of none."""
     if everything:
-        return await store.queue.entries()  # type: ignore[no-any-return]
-    found = []
-    for queue_id in dict.fromkeys(queue_ids):
-        with contextlib.suppress(NoSuchEntry):
-            found.append(await store.queue.entry(QueueId(queue_id)))
-    return found
+        return await store.queue.entries(), 0
+    found: dict[EntryId, QueueEntry] = {}
+    missing = 0
+    for queue_id in dict.fromkeys(name.upper() for name in queue_ids):
+        entries = await store.queue.entries(QueueId(queue_id))
+        found |= {entry.entry_id: entry for entry in entries}
+        missing += not entries
+    return list(found.values()), missing
 
 
 def _entries(count: int) -> str:
@@ -145,16 +162,15 @@ def _change(
         raise click.UsageError("give either queue ids or --all")
 
     async def operation(store: IMailStore, settings: Settings) -> tuple[int, _Done]:
-        chosen = await _chosen(store, queue_ids, everything)
-        return len(chosen), await change(store, chosen)
+        chosen, missing = await _chosen(store, queue_ids, everything)
+        return missing, await change(store, chosen)
 
-    found, changed = on_store(config_file, operation)
+    missing, changed = on_store(config_file, operation)
     left = {why: count for why, count in changed.left.items() if count}
     text = "; ".join(
         [f"{done} {_entries(changed.count)}", *[f"{count} {why.replace('_', ' ')}" for why, count in left.items()]]
     )
     print_done(text, {done: changed.count, **left}, as_json)
-    missing = len(dict.fromkeys(queue_ids)) - found
     if missing > 0:
         raise click.ClickException(f"{missing} not in the queue")
     return changed
@@ -169,7 +185,7 @@ def flush(queue_ids: tuple[str, ...], everything: bool, config_file: Path, as_js
     """Try entries now instead of when they are due. Those that are held must be released first."""
 
     async def change(store: IMailStore, chosen: list[QueueEntry]) -> _Done:
-        flushed = await store.queue.flush([entry.queue_id for entry in chosen], time.time())
+        flushed = await store.queue.flush([entry.entry_id for entry in chosen], time.time())
         return _Done(flushed, {"still_held": sum(entry.held for entry in chosen)})
 
     done = _change(queue_ids, everything, config_file, as_json, "flushed", change)
@@ -186,7 +202,7 @@ def hold(queue_ids: tuple[str, ...], everything: bool, config_file: Path, as_jso
     """Try entries no more until they are released."""
 
     async def change(store: IMailStore, chosen: list[QueueEntry]) -> _Done:
-        held = await store.queue.hold([entry.queue_id for entry in chosen], True)
+        held = await store.queue.hold([entry.entry_id for entry in chosen], True)
         return _Done(held, {"held_before": sum(entry.held for entry in chosen)})
 
     _change(queue_ids, everything, config_file, as_json, "held", change)
@@ -201,7 +217,7 @@ def release(queue_ids: tuple[str, ...], everything: bool, config_file: Path, as_
     """Let held entries go on, when they are due; ``flush`` has them tried at once."""
 
     async def change(store: IMailStore, chosen: list[QueueEntry]) -> _Done:
-        released = await store.queue.hold([entry.queue_id for entry in chosen], False)
+        released = await store.queue.hold([entry.entry_id for entry in chosen], False)
         return _Done(released, {"not_held": sum(not entry.held for entry in chosen)})
 
     _change(queue_ids, everything, config_file, as_json, "released", change)
@@ -219,6 +235,6 @@ def delete(queue_ids: tuple[str, ...], everything: bool, yes: bool, config_file:
         click.confirm("Delete without telling the senders?", abort=True, err=True)
 
     async def change(store: IMailStore, chosen: list[QueueEntry]) -> _Done:
-        return _Done(await store.queue.delete([entry.queue_id for entry in chosen]))
+        return _Done(await store.queue.delete([entry.entry_id for entry in chosen]))
 
     _change(queue_ids, everything, config_file, as_json, "deleted", change)

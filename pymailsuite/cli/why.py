@@ -15,12 +15,13 @@ from pymailsuite.cli.operation import config_option, json_option, on_store
 from pymailsuite.cli.output import moment, print_json
 from pymailsuite.cli.story_text import story_lines
 from pymailsuite.config.settings import Settings
-from pymailsuite.errors import NoSuchEntry
 from pymailsuite.interfaces import IMailStore, QueueEntry, RecipientState
 from pymailsuite.interfaces.history import Copy, HistoryEntry, HistoryKind, Story
 from pymailsuite.values import AccountId, ContentId, QueueId, content_id_of, queue_id_of
 from pymailsuite.wire.addresses import address_key
 
+_OLD_STATES: Final = {"waiting": "delayed", "expired": "failed"}
+"""States as earlier releases wrote them down."""
 _ACCEPTED: Final = "250 2.0.0 {} Message accepted for delivery"
 
 
@@ -46,7 +47,7 @@ async def stories_of(store: IMailStore, wanted: str, since: float, limit: int) -
     content_id = content_of(wanted)
     if content_id is not None:
         story = await store.history.story(content_id)
-        found = [] if story is None else [story]
+        found = [story] if story is not None else await _of_entry(store, content_id, since, limit)
     else:
         name = wanted.strip().removeprefix("<").removesuffix(">")
         found = list(await store.history.about(name, since, limit))
@@ -57,6 +58,17 @@ async def stories_of(store: IMailStore, wanted: str, since: float, limit: int) -
             stories = {story.story_id: story for story in (*found, *others)}
             found = [stories[story_id] for story_id in sorted(stories, reverse=True)[:limit]]
     return [await _told(store, story) for story in found]
+
+
+async def _of_entry(store: IMailStore, number: ContentId, since: float, limit: int) -> list[Story]:
+    """The story of the message that has, or had, an entry of this id in the queue."""
+    name = queue_id_of(number)
+    found = list(await store.history.about(name, since, limit))
+    if not found:
+        entries: list[QueueEntry] = await store.queue.entries(name)
+        stories = [await store.history.story(entry.content_id) for entry in entries]
+        found = [story for story in stories if story is not None]
+    return found
 
 
 async def _told(store: IMailStore, story: Story) -> dict[str, Any]:
@@ -91,9 +103,12 @@ def _facts(entry: HistoryEntry) -> dict[str, Any]:
 
 def _attempts(entry: HistoryEntry) -> Iterator[dict[str, Any]]:
     if entry.kind is HistoryKind.ATTEMPT:
-        for outcome in _facts(entry)["outcomes"]:
-            due = outcome["next_attempt"] if outcome["state"] == RecipientState.WAITING.value else None
-            yield {"at": moment(entry.happened_at), **outcome, "next_attempt": moment(due)}
+        facts = _facts(entry)
+        for outcome in facts["outcomes"]:
+            state = _OLD_STATES.get(outcome["state"], outcome["state"])
+            due = outcome["next_attempt"] if state == RecipientState.DELAYED.value else None
+            told = {"at": moment(entry.happened_at), **outcome, "state": state, "next_attempt": moment(due)}
+            yield told | ({"entry_id": facts["entry_id"]} if "entry_id" in facts else {})
 
 
 async def _with_copies(
@@ -113,14 +128,17 @@ async def _with_copies(
 
 
 async def _waiting(store: IMailStore, queue_id: QueueId) -> list[dict[str, Any]]:
-    try:
-        entry: QueueEntry = await store.queue.entry(queue_id)
-    except NoSuchEntry:
-        return []
+    entries: list[QueueEntry] = await store.queue.entries(queue_id)
     return [
-        {"recipient": str(one.address), "next_attempt": moment(one.next_attempt), "held": entry.held}
+        {
+            "entry_id": queue_id_of(entry.entry_id),
+            "recipient": str(one.address),
+            "next_attempt": moment(one.next_attempt),
+            "held": entry.held,
+        }
+        for entry in entries
         for one in entry.recipients
-        if one.state is RecipientState.WAITING
+        if one.state is RecipientState.DELAYED
     ]
 
 
@@ -133,9 +151,10 @@ async def _waiting(store: IMailStore, queue_id: QueueId) -> list[dict[str, Any]]
 def why(wanted: str, since: float, limit: int, config_file: Path, as_json: bool) -> None:
     """What happened to a message, or why somebody was refused; the newest first.
 
-    ID is what a message is called in the log, in replies and in Received. ADDRESS is a sender, a recipient or the IP
-    address of a client; a Message-ID will do too. Told are the client, each check with what it looked at and what it
-    said, the reply, every attempt to send the message on with the other host's words, and where local copies are now.
+    ID is what a message is called in the log, in replies and in Received, or an entry of it in the queue. ADDRESS is a
+    sender, a recipient or the IP address of a client; a Message-ID will do too. Told are the client, each check with
+    what it looked at and what it said, the reply, every attempt to send the message on with the other host's words, and
+    where local copies are now.
     Connections that a limit refused are told by their number, up to a minute later.
     """
 

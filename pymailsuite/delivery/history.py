@@ -174,6 +174,7 @@ class HistoryRecorder(Service):
         """An attempt that is about to be settled."""
         addresses = {recipient.position: recipient.address for recipient in entry.recipients}
         facts: dict[str, Any] = {
+            "entry_id": queue_id_of(entry.entry_id),
             "outcomes": [
                 {
                     "recipient": str(addresses[outcome.position]),
@@ -188,7 +189,7 @@ class HistoryRecorder(Service):
             "copies": [{"account_id": one.account_id, "mailbox": one.mailbox} for one in deliveries],
             "report": "" if report is None else queue_id_of(report.content.content_id),
         }
-        return self._entry(HistoryKind.ATTEMPT, content_id_of(entry.queue_id), None, facts, ())
+        return self._entry(HistoryKind.ATTEMPT, entry.content_id, None, facts, ())
 
     def reported(self, entry: QueueEntry, report: Acceptance) -> HistoryEntry | None:
         """A report of ours about ``entry``: a message of its own."""

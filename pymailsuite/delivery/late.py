@@ -62,11 +62,11 @@ class LateDelivery:
             try:
                 resolved = await self._recipients.resolve(recipient.address)
             except CancelledError:
-                outcome = Outcome(recipient.position, RecipientState.WAITING, "4.3.0", "called off")
+                outcome = Outcome(recipient.position, RecipientState.DELAYED, "4.3.0", "called off")
             except Refusal as refusal:
                 outcome = Outcome(recipient.position, RecipientState.FAILED, refusal.enhanced_code, refusal.public)
             except MailError as error:
-                outcome = Outcome(recipient.position, RecipientState.WAITING, error.enhanced_code, error.public)
+                outcome = Outcome(recipient.position, RecipientState.DELAYED, error.enhanced_code, error.public)
             except Exception:
                 # One address that nobody can resolve must not keep the others waiting until they expire.
                 log.failure(
@@ -75,7 +75,7 @@ class LateDelivery:
                     queue_id=entry.queue_id,
                     recipient=str(recipient.address),
                 )
-                outcome = Outcome(recipient.position, RecipientState.WAITING, "4.3.0", "internal error")
+                outcome = Outcome(recipient.position, RecipientState.DELAYED, "4.3.0", "internal error")
             else:
                 if all(isinstance(target, LocalRecipient) for target in resolved):
                     deliveries += local_deliveries(entry.reverse_path, [(recipient.address, resolved)], entry.prefix)

@@ -5,13 +5,23 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterable, Sequence
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import Interface
 
 from pymailsuite.interfaces.content import StagedContent
 from pymailsuite.interfaces.history import HistoryEntry
-from pymailsuite.values import AccountId, Address, ContentId, Flags, LoginGrant, QueueId, SpecialUse
+from pymailsuite.values import (
+    AccountId,
+    Address,
+    ContentId,
+    EntryId,
+    Flags,
+    LoginGrant,
+    QueueId,
+    SpecialUse,
+    queue_id_of,
+)
 
 
 @frozen
@@ -28,12 +38,12 @@ class Delivery:
 
 
 class RecipientState(enum.Enum):
-    """What has become of a queued recipient. Source: RFC 3464 §2.3.3 for the words."""
+    """What has become of a queued recipient, in the words of RFC 3464 §2.3.3. DELAYED: there will be another attempt,
+    or a first one."""
 
-    WAITING = "waiting"
+    DELAYED = "delayed"
     DELIVERED = "delivered"
     FAILED = "failed"
-    EXPIRED = "expired"
 
 
 class Notify(enum.Flag):
@@ -66,7 +76,7 @@ class QueuedRecipient:
     address: Address
     route: str
     original: Address | None = None
-    state: RecipientState = RecipientState.WAITING
+    state: RecipientState = RecipientState.DELAYED
     attempts: int = 0
     next_attempt: float = 0.0
     delay_reported: bool = False
@@ -77,8 +87,6 @@ class QueuedRecipient:
     notify: Notify = Notify.UNSAID
     orcpt: str = ""
     """The ORCPT parameter, decoded: ``rfc822;a@b.example``. Source: RFC 3461 §4.2."""
-    way: int = 0
-    """Which of the entry's ways it leaves on."""
 
 
 @frozen
@@ -105,22 +113,13 @@ class OutgoingEnvelope:
 
 
 @frozen
-class Way:
-    """How a message leaves for some of its recipients: ``reverse_path``, and the header lines in front of it."""
-
-    reverse_path: Address | None
-    prefix: bytes = field(default=b"", repr=False)
-
-
-@frozen
 class QueueEntry:
-    """An accepted message that still has somewhere to go.
+    """One envelope of an accepted message that still has somewhere to go. Several entries may share a content.
 
-    ``prefix`` are header lines that stand in front of the content when it is sent on or returned; ``size`` and
-    ``header_size`` count them. All of this, and ``reverse_path``, is of way 0; ways 1 and on are ``other_ways``.
+    The fields of :class:`OutgoingEnvelope` are as they were asked for; ``size`` and ``header_size`` count the prefix.
     """
 
-    queue_id: QueueId
+    entry_id: EntryId
     content_id: ContentId
     size: int
     header_size: int
@@ -131,31 +130,15 @@ class QueueEntry:
     body: str = "7BIT"
     held: bool = False
     origin: str = ""
-    """Who gave it to us (IP, login name), for operators."""
     prefix: bytes = field(default=b"", repr=False)
-    other_ways: tuple[Way, ...] = field(default=(), repr=False)
+    envid: str = ""
+    ret: Ret | None = None
+    priority: int = 0
 
-    def by_way(self) -> tuple[QueueEntry, ...]:
-        """An entry for each way that any of the recipients leaves on, with those recipients; most have one way."""
-        if not self.other_ways:
-            return (self,)
-        ways = (Way(self.reverse_path, self.prefix), *self.other_ways)
-        content_size, content_header = self.size - len(self.prefix), self.header_size - len(self.prefix)
-        return tuple(
-            [
-                evolve(
-                    self,
-                    size=len(way.prefix) + content_size,
-                    header_size=len(way.prefix) + content_header,
-                    reverse_path=way.reverse_path,
-                    recipients=recipients,
-                    prefix=way.prefix,
-                    other_ways=(),
-                )
-                for number, way in enumerate(ways)
-                if (recipients := tuple([one for one in self.recipients if one.way == number]))
-            ]
-        )
+    @property
+    def queue_id(self) -> QueueId:
+        """The name of the message as it was received; it is in Received, in the log and in the history."""
+        return queue_id_of(self.content_id)
 
     def read(
         self, read_content: Callable[[ContentId, int, int], Deferred[bytes]], start: int, stop: int
@@ -174,7 +157,7 @@ class QueueEntry:
 
 @frozen
 class Outcome:
-    """What one attempt made of one recipient. WAITING means: again at ``next_attempt``."""
+    """What one attempt made of one recipient. DELAYED means: again at ``next_attempt``."""
 
     position: int
     state: RecipientState
@@ -216,14 +199,16 @@ class IQueueStore(Interface):
         """
 
     def claim(owner: str, now: float, lease_s: float, limit: int) -> Deferred[list[QueueEntry]]:
-        """Entries with a due, unheld, unclaimed recipient, oldest due first; ``recipients`` are the due ones only."""
+        """Entries with a due, unheld, unclaimed recipient; ``recipients`` are the due ones only.
 
-    def renew(owner: str, queue_ids: Iterable[QueueId], until: float) -> Deferred[None]:
+        Those of a higher priority come first, and of one priority those that are due longest."""
+
+    def renew(owner: str, entry_ids: Iterable[EntryId], until: float) -> Deferred[None]:
         """Keep claims while work goes on."""
 
     def settle(
         owner: str,
-        queue_id: QueueId,
+        entry_id: EntryId,
         outcomes: Sequence[Outcome],
         deliveries: Sequence[Delivery],
         report: Acceptance | None,
@@ -233,7 +218,7 @@ class IQueueStore(Interface):
         """Record an attempt, deliver local copies and accept a report (DSN), all in one transaction; end the claim.
 
         ``more``: some of the claimed recipients are still under way, and the claim is kept for them. An entry with no
-        waiting recipient left is finished: its rows go. ``history`` is what is to be remembered of the attempt.
+        delayed recipient left is finished: its rows go. ``history`` is what is to be remembered of the attempt.
         NoSuchEntry if the claim was lost.
         """
 
@@ -243,20 +228,18 @@ class IQueueStore(Interface):
     def next_due(now: float) -> Deferred[float | None]:
         """When the next unheld, unclaimed recipient is due (POSIX, maybe past), or when the first claim lapses."""
 
-    def entries() -> Deferred[list[QueueEntry]]:
-        """All, oldest first, with all recipients: for operators."""
+    def entries(queue_id: QueueId | None = None) -> Deferred[list[QueueEntry]]:
+        """All, oldest first, with all recipients: for operators. Or those that an id names: the entry whose own it is,
+        or all entries of the message."""
 
-    def entry(queue_id: QueueId) -> Deferred[QueueEntry]:
-        """One with all recipients. NoSuchEntry."""
-
-    def flush(queue_ids: Sequence[QueueId] | None, now: float) -> Deferred[int]:
-        """Make waiting recipients due now (None: of all entries); how many entries. Those that are held stay as they
+    def flush(entry_ids: Sequence[EntryId] | None, now: float) -> Deferred[int]:
+        """Make delayed recipients due now (None: of all entries); how many entries. Those that are held stay as they
         are, and do not count."""
 
-    def hold(queue_ids: Sequence[QueueId], held: bool) -> Deferred[int]:
+    def hold(entry_ids: Sequence[EntryId], held: bool) -> Deferred[int]:
         """Hold or release; how many entries were not as they are to be."""
 
-    def delete(queue_ids: Sequence[QueueId]) -> Deferred[int]:
+    def delete(entry_ids: Sequence[EntryId]) -> Deferred[int]:
         """Remove without a report; how many entries."""
 
     def subscribe(callback: Callable[[], None], heard: Callable[[], None] | None = None) -> Callable[[], None]:

@@ -33,22 +33,21 @@ from pymailsuite.interfaces import (
 from pymailsuite.interfaces.history import HistoryEntry
 from pymailsuite.message.report import Action, RecipientReport, Report, typed_address
 from pymailsuite.queue.schedule import (
-    EXPIRED_STATUS,
     decide,
     expires_at,
     hosts_that_took,
     is_delay_to_report,
     wants_transaction_of_its_own,
 )
-from pymailsuite.values import MAX_CHUNK, QueueId
+from pymailsuite.values import MAX_CHUNK, EntryId
 
 log = Logger()
 
 
 @frozen
 class _Ended:
-    """What became of recipients of ``entry``, which all leave on one way. ``deliveries`` are copies for those of them
-    that turned out to be ours, at the positions ``here``."""
+    """What became of recipients of ``entry``. ``deliveries`` are copies for those of them that turned out to be ours,
+    at the positions ``here``."""
 
     entry: QueueEntry
     outcomes: Sequence[Outcome]
@@ -58,7 +57,7 @@ class _Ended:
     def without_copies(self, again: float) -> _Ended:
         """Those that are ours wait until ``again``: the next attempt finds out whose account has gone."""
         outcomes = [
-            evolve(one, state=RecipientState.WAITING, status="4.2.1", reply=_ACCOUNT_GONE, next_attempt=again)
+            evolve(one, state=RecipientState.DELAYED, status="4.2.1", reply=_ACCOUNT_GONE, next_attempt=again)
             if one.position in self.here and one.state is RecipientState.DELIVERED
             else one
             for one in self.outcomes
@@ -66,18 +65,14 @@ class _Ended:
         return evolve(self, outcomes=outcomes, deliveries=())
 
 
-def _by_entry(parts: Sequence[_Ended]) -> list[_Ended]:
-    """Those of one entry together, as they have one report."""
-    together: dict[int, _Ended] = {}
-    for part in parts:
-        known = together.setdefault(id(part.entry), _Ended(part.entry, ()))
-        together[id(part.entry)] = evolve(
-            known,
-            outcomes=[*known.outcomes, *part.outcomes],
-            deliveries=[*known.deliveries, *part.deliveries],
-            here=known.here | part.here,
-        )
-    return list(together.values())
+def _together(parts: Sequence[_Ended]) -> _Ended:
+    """Routes of one entry that have ended: they have one report."""
+    return _Ended(
+        parts[0].entry,
+        [outcome for part in parts for outcome in part.outcomes],
+        [delivery for part in parts for delivery in part.deliveries],
+        frozenset().union(*[part.here for part in parts]),
+    )
 
 
 _ACCOUNT_GONE = "an account has just gone"
@@ -89,8 +84,6 @@ def _reason(error: BaseException | None) -> str:
     """For the log; what is called off says nothing itself."""
     return str(error) or _CALLED_OFF
 
-
-_GIVEN_UP = frozenset({RecipientState.FAILED, RecipientState.EXPIRED})
 
 _SHORTEST_WAIT_S = 0.1
 """Between two looks at the store that nobody asked for."""
@@ -203,7 +196,7 @@ class QueueRunner:
         self._owner = presence.owner
         self._history = history
         self._departures_due = True
-        self._under_way: dict[QueueId, Deferred[None]] = {}
+        self._under_way: dict[EntryId, Deferred[None]] = {}
         self._running = False
         self._is_looking = False
         self._looked: Deferred[None] | None = None
@@ -312,7 +305,7 @@ class QueueRunner:
             entries = await self._queue.claim(self._owner, self._clock.seconds(), settings.lease, limit)
             for entry in entries:
                 # Ours already if its lease ended before we could renew it: the claim is renewed by this.
-                if entry.queue_id not in self._under_way:
+                if entry.entry_id not in self._under_way:
                     self._begin(entry)
             if len(entries) < limit:
                 break
@@ -349,38 +342,34 @@ class QueueRunner:
     def _begin(self, entry: QueueEntry) -> None:
         done = Deferred.fromCoroutine(self._work(entry))
         if not done.called:
-            self._under_way[entry.queue_id] = done
-            done.addBoth(self._done, entry.queue_id)
+            self._under_way[entry.entry_id] = done
+            done.addBoth(self._done, entry.entry_id)
 
-    def _done(self, result: object, queue_id: QueueId) -> None:
-        del self._under_way[queue_id]
+    def _done(self, result: object, entry_id: EntryId) -> None:
+        del self._under_way[entry_id]
         if self._full and len(self._under_way) * 2 <= self._settings.concurrency:
             self._full = False
             self.wake()
 
     async def _work(self, entry: QueueEntry) -> None:
-        together: list[tuple[QueueEntry, str, list[QueuedRecipient]]] = []
-        for on_way in entry.by_way():
-            by_route: dict[str, list[QueuedRecipient]] = {}
-            for recipient in on_way.recipients:
-                by_route.setdefault(recipient.route, []).append(recipient)
-            together += [(on_way, route, recipients) for route, recipients in by_route.items()]
-        if len(together) == 1:
-            await self._end(await self._attempt_route(*together[0]))
+        by_route: dict[str, list[QueuedRecipient]] = {}
+        for recipient in entry.recipients:
+            by_route.setdefault(recipient.route, []).append(recipient)
+        if len(by_route) == 1:
+            ((route, recipients),) = by_route.items()
+            await self._end(await self._attempt_route(entry, route, recipients))
             return
         # Each route is settled when it ends: a slow one must not keep what is known of the others from the disk.
         ended: DeferredQueue[_Ended] = DeferredQueue()
-        for on_way, route, recipients in together:
-            Deferred.fromCoroutine(self._attempt_route(on_way, route, recipients)).addCallback(ended.put)
-        left = len(together)
+        for route, recipients in by_route.items():
+            Deferred.fromCoroutine(self._attempt_route(entry, route, recipients)).addCallback(ended.put)
+        left = len(by_route)
         while left:
             done = [await ended.get()]
             while ended.pending:
                 done.append(await ended.get())
             left -= len(done)
-            settled = _by_entry(done)
-            for number, one in enumerate(settled, 1):
-                await self._end(one, more=left > 0 or number < len(settled))
+            await self._end(_together(done), more=left > 0)
 
     async def _end(self, ended: _Ended, more: bool = False) -> None:
         """Settle what an attempt, or the part of it that has ended, made of its recipients."""
@@ -421,7 +410,7 @@ class QueueRunner:
                 "{event} {queue_id} {route}", event="queue.attempt_broken", queue_id=entry.queue_id, route=route
             )
             reply = "internal error"
-        return _Ended(entry, [Outcome(one.position, RecipientState.WAITING, "4.3.0", reply) for one in recipients])
+        return _Ended(entry, [Outcome(one.position, RecipientState.DELAYED, "4.3.0", reply) for one in recipients])
 
     def _decide(self, entry: QueueEntry, outcomes: Sequence[Outcome]) -> list[Outcome]:
         now = self._clock.seconds()
@@ -432,10 +421,10 @@ class QueueRunner:
             recipient = by_position[outcome.position]
             one = decide(self._settings, entry, recipient, outcome, now, self._random.random())
             # Delayed by our stopping, not by anybody else.
-            delayed_by_us = one.state is RecipientState.WAITING and not self._running
+            delayed_by_us = one.state is RecipientState.DELAYED and not self._running
             if delayed_by_us or wants_transaction_of_its_own(one, took):
                 one = evolve(one, next_attempt=now)
-            elif one.state is RecipientState.EXPIRED:
+            elif one.state is not outcome.state:
                 log.info(
                     "{event} {queue_id} to=<{recipient}> status={status} reply={reply}",
                     event="queue.expired",
@@ -459,7 +448,7 @@ class QueueRunner:
             if self._history is not None:
                 history = self._history.attempted(entry, outcomes, deliveries, report)
             try:
-                await self._queue.settle(self._owner, entry.queue_id, outcomes, deliveries, report, more, history)
+                await self._queue.settle(self._owner, entry.entry_id, outcomes, deliveries, report, more, history)
                 return
             except NoSuchEntry:
                 # Deleted by an operator meanwhile, or our lease ended and another has it.
@@ -500,7 +489,7 @@ class QueueRunner:
         if entry.reverse_path is None:
             return outcomes, None
         now = self._clock.seconds()
-        given_up = [outcome for outcome in outcomes if outcome.state in _GIVEN_UP]
+        given_up = [outcome for outcome in outcomes if outcome.state is RecipientState.FAILED]
         delayed = [] if given_up else [one for one in outcomes if is_delay_to_report(self._settings, entry, one, now)]
         if not given_up and not delayed:
             return outcomes, None
@@ -519,7 +508,7 @@ class QueueRunner:
                 log.failure("{event} {queue_id}", event="queue.report_failed", queue_id=entry.queue_id)
             again = now + self._settings.retry_first
             return [
-                evolve(one, state=RecipientState.WAITING, next_attempt=again) if one in given_up else one
+                evolve(one, state=RecipientState.DELAYED, next_attempt=again) if one in given_up else one
                 for one in outcomes
             ], None
         log.info(
@@ -553,11 +542,11 @@ class QueueRunner:
     def _describe_recipient(
         self, entry: QueueEntry, recipient: QueuedRecipient, outcome: Outcome, now: float
     ) -> RecipientReport:
-        given_up = outcome.state in _GIVEN_UP
+        given_up = outcome.state is RecipientState.FAILED
         return RecipientReport(
             recipient=recipient.address,
             action=Action.FAILED if given_up else Action.DELAYED,
-            status=EXPIRED_STATUS if outcome.state is RecipientState.EXPIRED else outcome.status,
+            status=outcome.status,
             diagnostic=outcome.reply,
             remote_mta=outcome.host,
             original_recipient=typed_address(recipient.original) if recipient.original is not None else "",

@@ -45,15 +45,15 @@ def decide(
     now: float,
     chance: float,
 ) -> Outcome:
-    """``outcome`` with what follows from it: a waiting recipient gets its next attempt, or has expired."""
-    state, due = outcome.state, 0.0
-    if state is RecipientState.WAITING:
+    """``outcome`` with what follows from it: a delayed recipient gets its next attempt, or fails at the end."""
+    state, status, due = outcome.state, outcome.status, 0.0
+    if state is RecipientState.DELAYED:
         again = next_attempt(settings, entry, recipient.attempts + 1, now, chance)
         if again is None:
-            state = RecipientState.EXPIRED
+            state, status = RecipientState.FAILED, EXPIRED_STATUS
         else:
             due = again
-    return Outcome(outcome.position, state, outcome.status, outcome.reply, outcome.host, due, recipient.delay_reported)
+    return Outcome(outcome.position, state, status, outcome.reply, outcome.host, due, recipient.delay_reported)
 
 
 def hosts_that_took(outcomes: Iterable[Outcome]) -> frozenset[str]:
@@ -69,7 +69,7 @@ def wants_transaction_of_its_own(outcome: Outcome, took: Collection[str]) -> boo
     Source: RFC 5321 §4.5.3.1.10.
     """
     return (
-        outcome.state is RecipientState.WAITING
+        outcome.state is RecipientState.DELAYED
         and outcome.status == TOO_MANY_RECIPIENTS_STATUS
         and outcome.host in took
     )
@@ -78,7 +78,7 @@ def wants_transaction_of_its_own(outcome: Outcome, took: Collection[str]) -> boo
 def is_delay_to_report(settings: QueueSettings, entry: QueueEntry, outcome: Outcome, now: float) -> bool:
     """True if the sender is to be told now that this recipient still waits."""
     return (
-        outcome.state is RecipientState.WAITING
+        outcome.state is RecipientState.DELAYED
         and not outcome.delay_reported
         and entry.reverse_path is not None
         and settings.warn_after > 0

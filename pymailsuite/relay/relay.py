@@ -35,13 +35,6 @@ from pymailsuite.wire.dots import BareLineEnd
 
 log = Logger()
 
-_WORDS = {
-    RecipientState.DELIVERED: "delivered",
-    RecipientState.WAITING: "delayed",
-    RecipientState.FAILED: "failed",
-    RecipientState.EXPIRED: "expired",
-}
-
 _NO_HOST = HostProblem("4.4.1", "no host to try")
 
 
@@ -110,7 +103,7 @@ class _Attempt:
         """All hosts have been asked. Where one could not be used, it may be the one that takes the message later."""
         others = [(host, problem) for host, problem in self.problems.items() if host not in self.reached]
         problem_host, problem = (others or list(self.problems.items()) or [(self.host, _NO_HOST)])[-1]
-        waits = Verdict(RecipientState.WAITING, problem.status, problem.reply)
+        waits = Verdict(RecipientState.DELAYED, problem.status, problem.reply)
         for recipient in self.waiting:
             unfit, host = self.unfit.get(recipient.position, (None, ""))
             if others or unfit is None:
@@ -127,7 +120,7 @@ class _Attempt:
         reverse_path = self.entry.reverse_path
         log.info(
             "{event} {queue_id} from=<{sender}> to=<{recipient}> host={host} status={status} reply={reply}",
-            event="relay." + _WORDS[verdict.state],
+            event="relay." + verdict.state.value,
             queue_id=self.entry.queue_id,
             sender=str(reverse_path) if reverse_path is not None else "",
             recipient=str(recipient.address),
@@ -178,15 +171,15 @@ class Relay:
             await self._go(attempt, route)
         except CancelledError:
             # By whomever: those who have it already must not get it again.
-            attempt.settle_all(Verdict(RecipientState.WAITING, "4.3.0", "called off"))
+            attempt.settle_all(Verdict(RecipientState.DELAYED, "4.3.0", "called off"))
         except MailError as error:
-            attempt.settle_all(Verdict(RecipientState.WAITING, "4.3.0", error.public))
+            attempt.settle_all(Verdict(RecipientState.DELAYED, "4.3.0", error.public))
         except Exception:
             # Those who have it already must not get it again: what is known of them stands.
             log.failure(
                 "{event} {queue_id} {route}", event="relay.attempt_broken", queue_id=entry.queue_id, route=route
             )
-            attempt.settle_all(Verdict(RecipientState.WAITING, "4.3.0", "internal error"))
+            attempt.settle_all(Verdict(RecipientState.DELAYED, "4.3.0", "internal error"))
         return attempt.outcomes
 
     async def _go(self, attempt: _Attempt, route: str) -> None:

@@ -55,7 +55,7 @@ class Destination:
 
 
 class Unroutable(Exception):
-    """No host to try. FAILED: there is none and there will be none. WAITING: it could not be found out."""
+    """No host to try. FAILED: there is none and there will be none. DELAYED: it could not be found out."""
 
     def __init__(self, state: RecipientState, status: str, text: str) -> None:
         super().__init__(text)
@@ -157,21 +157,21 @@ class Routes:
             return await self._find_by_mx(domain, hop)
         addresses = await self._addresses(hop.host)
         if isinstance(addresses, DnsFailure):
-            raise Unroutable(RecipientState.WAITING, "4.4.3", f"{hop.host}: {addresses.text}")
+            raise Unroutable(RecipientState.DELAYED, "4.4.3", f"{hop.host}: {addresses.text}")
         # A host we were told to use is a matter of our configuration: mail waits until it is mended.
         if not addresses:
-            raise Unroutable(RecipientState.WAITING, "4.4.4", f"{hop.host} has no address")
+            raise Unroutable(RecipientState.DELAYED, "4.4.4", f"{hop.host} has no address")
         targets = [Target(hop.host, address, hop.port) for address in addresses]
         others = [target for target in targets if not self._judge.is_ourselves(target.ip, target.port)]
         if not others:
-            raise Unroutable(RecipientState.WAITING, "4.4.6", f"{hop.host} is ourselves: mail for {domain} loops")
+            raise Unroutable(RecipientState.DELAYED, "4.4.6", f"{hop.host} is ourselves: mail for {domain} loops")
         return others
 
     def _literal_target(self, domain: str, hop: NextHop, ip: str) -> Target:
         judge = self._judge
         if self._is_of_the_settings(hop):
             if judge.is_ourselves(ip, hop.port):
-                raise Unroutable(RecipientState.WAITING, "4.4.6", f"{hop.host} is ourselves: mail for {domain} loops")
+                raise Unroutable(RecipientState.DELAYED, "4.4.6", f"{hop.host} is ourselves: mail for {domain} loops")
         elif judge.is_ourselves(ip, hop.port):
             raise Unroutable(RecipientState.FAILED, "5.4.6", f"mail for {domain} loops back to us")
         elif objection := judge.objection(ip):
@@ -182,7 +182,7 @@ class Routes:
         try:
             answer = await self._resolver.mx(hop.host)
         except DnsFailure as failure:
-            raise Unroutable(RecipientState.WAITING, "4.4.3", f"MX of {hop.host}: {failure.text}") from failure
+            raise Unroutable(RecipientState.DELAYED, "4.4.3", f"MX of {hop.host}: {failure.text}") from failure
         if not answer.exists:
             raise Unroutable(RecipientState.FAILED, "5.1.2", f"domain {hop.host} does not exist")
         records: Sequence[MxRecord] = answer.records
@@ -218,7 +218,7 @@ class Routes:
         if targets:
             return targets
         if failed:
-            raise Unroutable(RecipientState.WAITING, "4.4.3", f"addresses of the hosts of {hop.host}: {failed[0].text}")
+            raise Unroutable(RecipientState.DELAYED, "4.4.3", f"addresses of the hosts of {hop.host}: {failed[0].text}")
         if objections:
             text = f"mail for {domain} is sent to no host: {', '.join(objections[:4])}"
             raise Unroutable(RecipientState.FAILED, "5.4.6", text)

@@ -369,7 +369,7 @@ class ClientSession:
         """A server that does not know EHLO now may do so later: some that are overloaded fall back to that."""
         if not self._knows_ehlo:
             text = f"server knows HELO only, and the message needs {extension}"
-            return Unfit(Verdict(RecipientState.WAITING, f"4.{detail}", text), takes_seven_bits)
+            return Unfit(Verdict(RecipientState.DELAYED, f"4.{detail}", text), takes_seven_bits)
         text = f"server does not offer {extension}, which the message needs"
         return Unfit(Verdict(RecipientState.FAILED, f"5.{detail}", text), takes_seven_bits)
 
@@ -397,7 +397,7 @@ class ClientSession:
             self._accepted.append(position)
         elif (reply.code == 552 and reply.enhanced in {"", "5.5.3"}) or (reply.code == 452 and not reply.enhanced):
             # RFC 5321 §4.5.3.1.10: "too many recipients", and the same in an old server's words.
-            self._verdicts[position] = Verdict(RecipientState.WAITING, "4.5.3", str(reply))
+            self._verdicts[position] = Verdict(RecipientState.DELAYED, "4.5.3", str(reply))
         else:
             self._verdicts[position] = refusal_of(reply)
         if not self._accepted and self._later and self._later[0][0] is _DATA:
@@ -460,7 +460,7 @@ class ClientSession:
         if self._content_sent:
             # The reply to the final dot is lost. To try elsewhere at once would double the message if the server has
             # it; a later attempt may double it too, but losing it is worse (RFC 1047).
-            doubt = Verdict(RecipientState.WAITING, problem.status, f"{NO_REPLY}: {problem.reply}")
+            doubt = Verdict(RecipientState.DELAYED, problem.status, f"{NO_REPLY}: {problem.reply}")
             for position in self._accepted:
                 self._verdicts.setdefault(position, doubt)
         self._finish(problem)

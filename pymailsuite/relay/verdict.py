@@ -13,7 +13,7 @@ NO_REPLY = "no reply after the message"
 
 @frozen
 class Verdict:
-    """What has become of a recipient at a host: DELIVERED, FAILED, or WAITING for a later attempt."""
+    """What has become of a recipient at a host: DELIVERED, FAILED, or DELAYED until a later attempt."""
 
     state: RecipientState
     status: str
@@ -31,10 +31,10 @@ def verdict_of(reply: Reply) -> Verdict:
         return Verdict(RecipientState.DELIVERED, status_of(reply), str(reply))
     if reply.permanent:
         return Verdict(RecipientState.FAILED, status_of(reply), str(reply))
-    return Verdict(RecipientState.WAITING, status_of(reply) if reply.transient else "4.5.0", str(reply))
+    return Verdict(RecipientState.DELAYED, status_of(reply) if reply.transient else "4.5.0", str(reply))
 
 
 def refusal_of(reply: Reply) -> Verdict:
     """The verdict of a reply that is not the positive one a command needs; a success out of place is none."""
     verdict = verdict_of(reply)
-    return Verdict(RecipientState.WAITING, "4.5.0", verdict.reply) if reply.code < 400 else verdict
+    return Verdict(RecipientState.DELAYED, "4.5.0", verdict.reply) if reply.code < 400 else verdict

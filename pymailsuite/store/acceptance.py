@@ -9,8 +9,9 @@ lock whatever it does.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
+
+from attrs import frozen
 
 from pymailsuite.errors import NoSuchAccount
 from pymailsuite.interfaces.queue import (
@@ -19,7 +20,6 @@ from pymailsuite.interfaces.queue import (
     OutgoingEnvelope,
     QueuedRecipient,
     RecipientState,
-    Way,
 )
 from pymailsuite.store.contents import insert_contents_txn
 from pymailsuite.store.history import insert_history_txn
@@ -28,7 +28,7 @@ from pymailsuite.store.login_epochs import check_grants_txn
 from pymailsuite.store.mailboxes import INBOX_ID, arrive_everywhere_txn, find_mailbox_txn
 from pymailsuite.store.messages import MESSAGE_COLUMNS, keyword_text
 from pymailsuite.store.transaction import Transaction
-from pymailsuite.values import INBOX, AccountId, Address, ContentId, MailboxId, ModSeq, QueueId, queue_id_of
+from pymailsuite.values import INBOX, AccountId, ContentId, EntryId, MailboxId, ModSeq, QueueId, queue_id_of
 
 NO_DUE = 1e300
 """Later than any attempt: an entry that waits for nobody."""
@@ -37,25 +37,40 @@ Copy = tuple[Delivery, ContentId, int, int | None]
 """A local copy, of which content, and the size and extra octets of that with what stands in front of all copies."""
 
 
-def accept_txn(txn: Transaction, items: Sequence[tuple[Acceptance, float]]) -> list[QueueId]:
-    """Store messages, each with the time it came; their queue ids. NoSuchAccount, LoginEnded: nothing was."""
-    grants = {acceptance.grant for acceptance, _ in items if acceptance.grant is not None}
+@frozen
+class Accepting:
+    """A message to be accepted, when it came, and the ids of the entries it makes in the queue."""
+
+    acceptance: Acceptance
+    created_at: float
+    entry_ids: tuple[EntryId, ...] = ()
+
+
+def accept_txn(txn: Transaction, items: Sequence[Accepting]) -> list[QueueId]:
+    """Store messages; their queue ids. NoSuchAccount, LoginEnded: nothing was."""
+    grants = {item.acceptance.grant for item in items if item.acceptance.grant is not None}
     if grants:
         check_grants_txn(txn, grants)
     copies: list[Copy] = []
     contents = []
-    for acceptance, _ in items:
+    queued: list[tuple[EntryId, ContentId, OutgoingEnvelope, float]] = []
+    for item in items:
+        acceptance = item.acceptance
         content = acceptance.content
-        contents.append((content, len(acceptance.deliveries) + bool(acceptance.outgoing), acceptance.fields))
+        contents.append((content, len(acceptance.deliveries) + len(acceptance.outgoing), acceptance.fields))
         size = content.size + len(acceptance.fields)
         copies += [(delivery, content.content_id, size, content.extra_octets) for delivery in acceptance.deliveries]
-    now = items[-1][1]
+        if acceptance.outgoing:
+            queued += [
+                (entry_id, content.content_id, envelope, item.created_at)
+                for entry_id, envelope in zip(item.entry_ids, acceptance.outgoing, strict=True)
+            ]
+    now = items[-1].created_at
     insert_contents_txn(txn, contents, now)
     deliver_txn(txn, copies, now)
-    for acceptance, created_at in items:
-        if acceptance.outgoing:
-            _enqueue_txn(txn, acceptance, created_at)
-    insert_history_txn(txn, [acceptance.history for acceptance, _ in items if acceptance.history is not None])
+    if queued:
+        _enqueue_txn(txn, queued)
+    insert_history_txn(txn, [item.acceptance.history for item in items if item.acceptance.history is not None])
     return [queue_id_of(content.content_id) for content, *_ in contents]
 
 
@@ -129,76 +144,44 @@ def _target_txn(txn: Transaction, delivery: Delivery) -> MailboxId:
     return mailbox.mailbox_id if mailbox is not None and mailbox.selectable else INBOX_ID
 
 
-def _enqueue_txn(txn: Transaction, acceptance: Acceptance, created_at: float) -> None:
-    content_id, (first, *others) = acceptance.content.content_id, acceptance.outgoing
-    sender = first.reverse_path
-    relays = [(relay, way) for way, envelope in enumerate(acceptance.outgoing) for relay in envelope.recipients]
-    txn.insert(
-        "queue_entries",
-        "content_id, due_at, held, claimed_by, claimed_until, reverse_local, reverse_domain, created_at, smtputf8,"
-        " body, origin, prefix, reverse_unquoted, other_ways",
-        [
-            (
-                *(content_id, due_at([relay for relay, _ in relays]), 0, "", 0.0),
-                *((None, None) if sender is None else (sender.local_part, sender.domain)),
-                *(created_at, int(first.smtputf8), first.body, first.origin, first.prefix or None),
-                int(sender is not None and sender.unquoted),
-                ways_text(others),
-            )
-        ],
-    )
-    txn.insert(
-        "queue_recipients",
-        RECIPIENT_COLUMNS,
-        [
-            (
-                content_id,
-                position,
-                relay.address.local_part,
-                relay.address.domain,
-                relay.route,
-                relay.original.local_part if relay.original else None,
-                relay.original.domain if relay.original else None,
-                relay.state.value,
-                relay.attempts,
-                relay.next_attempt,
-                int(relay.delay_reported),
-                relay.last_status,
-                relay.last_reply,
-                relay.last_host,
-                int(relay.address.unquoted),
-                way,
-            )
-            for position, (relay, way) in enumerate(relays)
-        ],
-    )
-
-
+ENTRY_COLUMNS = (
+    "entry_id, content_id, due_at, held, claimed_by, claimed_until, reverse_local, reverse_domain, reverse_unquoted,"
+    " created_at, smtputf8, body, origin, prefix, envid, ret, priority"
+)
 RECIPIENT_COLUMNS = (
-    "content_id, position, local_part, domain, route, original_local, original_domain, state, attempts, next_attempt,"
-    " delay_reported, last_status, last_reply, last_host, unquoted, way"
+    "entry_id, position, local_part, domain, unquoted, route, original_local, original_domain, state, attempts,"
+    " next_attempt, delay_reported, last_status, last_reply, last_host, notify, orcpt"
 )
 
 
-def ways_text(ways: Sequence[OutgoingEnvelope]) -> str:
-    """Ways as a row of the queue has them: JSON, empty for none."""
-    rows = [
-        (*((None, None, False) if path is None else (path.local_part, path.domain, path.unquoted)), prefix)
-        for path, prefix in ((way.reverse_path, way.prefix.decode("latin-1")) for way in ways)
-    ]
-    return json.dumps(rows) if rows else ""
+def _enqueue_txn(txn: Transaction, queued: Sequence[tuple[EntryId, ContentId, OutgoingEnvelope, float]]) -> None:
+    """Queue envelopes, each under its id, with its content and the time it came."""
+    entries, recipients = [], []
+    for entry_id, content_id, envelope, created_at in queued:
+        sender = envelope.reverse_path
+        entries.append(
+            (
+                *(entry_id, content_id, due_at(envelope.recipients), 0, "", 0.0),
+                *((None, None, 0) if sender is None else (sender.local_part, sender.domain, int(sender.unquoted))),
+                *(created_at, int(envelope.smtputf8), envelope.body, envelope.origin, envelope.prefix or None),
+                *(envelope.envid, "" if envelope.ret is None else envelope.ret.value, envelope.priority),
+            )
+        )
+        recipients += [_recipient_row(entry_id, recipient) for recipient in envelope.recipients]
+    txn.insert("queue_entries", ENTRY_COLUMNS, entries)
+    txn.insert("queue_recipients", RECIPIENT_COLUMNS, recipients)
 
 
-def ways_of(text: str) -> tuple[Way, ...]:
-    """The ways of such a row."""
-    return tuple(
-        [
-            Way(None if local_part is None else Address(local_part, domain, unquoted), prefix.encode("latin-1"))
-            for local_part, domain, unquoted, prefix in (json.loads(text) if text else ())
-        ]
+def _recipient_row(entry_id: EntryId, recipient: QueuedRecipient) -> tuple[object, ...]:
+    address, original = recipient.address, recipient.original
+    return (
+        *(entry_id, recipient.position, address.local_part, address.domain, int(address.unquoted), recipient.route),
+        *((None, None) if original is None else (original.local_part, original.domain)),
+        *(recipient.state.value, recipient.attempts, recipient.next_attempt, int(recipient.delay_reported)),
+        *(recipient.last_status, recipient.last_reply, recipient.last_host, recipient.notify.value, recipient.orcpt),
     )
 
 
 def due_at(recipients: Sequence[QueuedRecipient]) -> float:
-    """When the first of those that wait is due."""
-    return min((r.next_attempt for r in recipients if r.state is RecipientState.WAITING), default=NO_DUE)
+    """When the first of those that are delayed is due."""
+    return min((r.next_attempt for r in recipients if r.state is RecipientState.DELAYED), default=NO_DUE)

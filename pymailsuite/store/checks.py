@@ -11,7 +11,7 @@ from hashlib import sha256
 from pymailsuite.store.migrate import UNFINISHED
 from pymailsuite.store.tables import declared_tables
 from pymailsuite.store.transaction import Row, Transaction
-from pymailsuite.values import ContentId, queue_id_of
+from pymailsuite.values import ContentId, EntryId, queue_id_of
 
 REFERENCES = (
     "SELECT content_id FROM messages UNION ALL"
@@ -46,6 +46,13 @@ def _counts(row: Row) -> Iterator[str]:
 def _content(problem: str) -> Callable[[Row], Iterator[str]]:
     def lines(row: Row) -> Iterator[str]:
         yield f"content {queue_id_of(ContentId(row[0]))}: {problem.format(*row[1:])}"
+
+    return lines
+
+
+def _entry(problem: str) -> Callable[[Row], Iterator[str]]:
+    def lines(row: Row) -> Iterator[str]:
+        yield f"queue entry {queue_id_of(EntryId(row[0]))}: {problem}"
 
     return lines
 
@@ -92,19 +99,19 @@ CHECKS: tuple[tuple[str, Callable[[Row], Iterator[str]]], ...] = (
         _content("chunks that belong to nothing"),
     ),
     (
-        "SELECT q.content_id FROM queue_entries q LEFT JOIN contents c ON c.content_id = q.content_id"
+        "SELECT q.entry_id FROM queue_entries q LEFT JOIN contents c ON c.content_id = q.content_id"
         " WHERE c.content_id IS NULL",
-        _content("queued, but not there"),
+        _entry("its content is not there"),
     ),
     (
-        "SELECT q.content_id FROM queue_entries q WHERE NOT EXISTS"
-        " (SELECT 1 FROM queue_recipients r WHERE r.content_id = q.content_id AND r.state = 'waiting')",
-        _content("queued for nobody"),
+        "SELECT q.entry_id FROM queue_entries q WHERE NOT EXISTS"
+        " (SELECT 1 FROM queue_recipients r WHERE r.entry_id = q.entry_id AND r.state = 'delayed')",
+        _entry("queued for nobody"),
     ),
     (
-        "SELECT DISTINCT r.content_id FROM queue_recipients r LEFT JOIN queue_entries q"
-        " ON q.content_id = r.content_id WHERE q.content_id IS NULL",
-        _content("recipients without a queue entry"),
+        "SELECT DISTINCT r.entry_id FROM queue_recipients r LEFT JOIN queue_entries q"
+        " ON q.entry_id = r.entry_id WHERE q.entry_id IS NULL",
+        _entry("recipients without the entry"),
     ),
 )
 

@@ -73,7 +73,7 @@ class MailStore:
         self.writes_in_turn = self.database.engine.writes_in_turn
         self._node = Node(self.database, clock)
         self.directory = DirectoryStore(self.database, clock)
-        self.queue = QueueStore(self.database, clock, self._node.clock)
+        self.queue = QueueStore(self.database, clock, self._node.clock, self._next_id)
         self.lists = ListStore(self.database, clock)
         self.fetched_lists = FetchedListStore(self.database, self._node.clock)
         self.state = StateStore(self.database, self._node.clock)

@@ -1,17 +1,24 @@
-"""The schema in numbered steps, each a file ``schema/NNNN_*.sql`` run once, in order, in the first transaction."""
+"""The schema in numbered steps, each a file ``schema/NNNN_*.sql`` run once, in order, in the first transaction.
+
+What SQL alone cannot do on every engine is done in code after a step."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import resources
+from typing import Final
 
 from pymailsuite.errors import ConfigError
 from pymailsuite.store.engines.base import Engine
+from pymailsuite.store.queue_moving import move_queue_txn
 from pymailsuite.store.transaction import Transaction
 
 _FILE_NAME = re.compile(r"(\d{4})_\w+\.sql")
 _COMMENT = re.compile(r"--[^\n]*")
+
+_IN_CODE: Final[Mapping[int, Callable[[Transaction], None]]] = {23: move_queue_txn}
+"""What is done after a step, by its number."""
 
 UNFINISHED = 1_000_000
 """In place of a version: the store is half filled, by a copy or from a backup, and nobody's to open."""
@@ -57,5 +64,7 @@ def migrate_txn(txn: Transaction, engine: Engine, now: float, upto: int | None =
         if version not in applied and version <= (upto or known):
             for statement in statements(text, engine.schema_words):
                 txn.execute(statement)
+            if version in _IN_CODE:
+                _IN_CODE[version](txn)
             txn.execute("INSERT INTO schema_version (version, applied_at) VALUES (?, ?)", (version, now))
     return upto or known

@@ -5,42 +5,54 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from attrs import evolve, frozen
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from pymailsuite.errors import NoSuchEntry
+from pymailsuite.errors import MailError, NoSuchEntry
 from pymailsuite.interfaces.history import HistoryEntry
 from pymailsuite.interfaces.queue import (
     Acceptance,
     Delivery,
     IQueueStore,
+    Notify,
     Outcome,
     QueuedRecipient,
     QueueEntry,
     RecipientState,
+    Ret,
 )
-from pymailsuite.store.acceptance import NO_DUE, RECIPIENT_COLUMNS, Copy, accept_txn, deliver_txn, ways_of
+from pymailsuite.store.acceptance import NO_DUE, RECIPIENT_COLUMNS, Accepting, Copy, accept_txn, deliver_txn
 from pymailsuite.store.clock import StoreClock
 from pymailsuite.store.contents import change_refs_txn
 from pymailsuite.store.database import Database
 from pymailsuite.store.history import insert_history_txn
 from pymailsuite.store.transaction import Row, Transaction
-from pymailsuite.values import AccountId, Address, ContentId, QueueId, content_id_of, queue_id_of
+from pymailsuite.values import AccountId, Address, ContentId, EntryId, QueueId, content_id_of, queue_id_of
 
 log = Logger()
+T = TypeVar("T")
 
 _ENTRY = (
-    "SELECT q.content_id, c.size, c.header_size, q.reverse_local, q.reverse_domain, q.created_at, q.smtputf8,"
-    " q.body, q.held, q.origin, q.prefix, q.reverse_unquoted, q.other_ways FROM queue_entries q"
+    "SELECT q.entry_id, q.content_id, c.size, c.header_size, q.reverse_local, q.reverse_domain, q.reverse_unquoted,"
+    " q.created_at, q.smtputf8, q.body, q.held, q.origin, q.prefix, q.envid, q.ret, q.priority FROM queue_entries q"
     " JOIN contents c ON c.content_id = q.content_id"
 )
-_WAITING = RecipientState.WAITING.value
+_DELAYED = RecipientState.DELAYED.value
+_CLASSES = (
+    ("urgent", "> 0", "priority DESC, due_at, entry_id"),
+    ("usual", "= 0", "due_at, entry_id"),
+    ("patient", "< 0", "priority DESC, due_at, entry_id"),
+)
+"""Entries in the order of their priority: a name, the rule, and the order within."""
+_FREE = "due_at <= ? AND held = 0 AND claimed_until <= ?"
+"""Conditions of an entry that may be claimed."""
 
 
 def _address(local_part: str | None, domain: str | None, unquoted: int = 0) -> Address | None:
@@ -48,8 +60,8 @@ def _address(local_part: str | None, domain: str | None, unquoted: int = 0) -> A
 
 
 def _recipient(row: Row) -> QueuedRecipient:
-    (position, local_part, domain, route, original_local, original_domain, state, attempts, next_attempt) = row[1:10]
-    delay_reported, status, reply, host, unquoted, way = row[10:]
+    position, local_part, domain, unquoted, route, original_local, original_domain, state, attempts = row[1:10]
+    next_attempt, delay_reported, status, reply, host, notify, orcpt = row[10:]
     return QueuedRecipient(
         position,
         Address(local_part, domain, bool(unquoted)),
@@ -62,19 +74,21 @@ def _recipient(row: Row) -> QueuedRecipient:
         status,
         reply,
         host,
-        way=way,
+        Notify(notify),
+        orcpt,
     )
 
 
 def _entry(row: Row, recipients: Iterable[QueuedRecipient]) -> QueueEntry:
-    (content_id, size, header_size, reverse_local, reverse_domain, created_at, smtputf8, body, held, origin) = row[:10]
-    prefix: bytes = row[10] or b""
+    entry_id, content_id, size, header_size, reverse_local, reverse_domain, reverse_unquoted, created_at = row[:8]
+    smtputf8, body, held, origin, prefix, envid, ret, priority = row[8:]
+    prefix = prefix or b""
     return QueueEntry(
-        queue_id_of(ContentId(content_id)),
+        EntryId(entry_id),
         ContentId(content_id),
         len(prefix) + size,
         len(prefix) + header_size,
-        _address(reverse_local, reverse_domain, row[11]),
+        _address(reverse_local, reverse_domain, reverse_unquoted),
         tuple(recipients),
         created_at,
         bool(smtputf8),
@@ -82,7 +96,9 @@ def _entry(row: Row, recipients: Iterable[QueuedRecipient]) -> QueueEntry:
         bool(held),
         origin,
         prefix,
-        ways_of(row[12]),
+        envid,
+        Ret(ret) if ret else None,
+        priority,
     )
 
 
@@ -90,31 +106,14 @@ def _accounts(deliveries: Sequence[Delivery]) -> list[AccountId]:
     return [delivery.account_id for delivery in deliveries]
 
 
-def _content_id(queue_id: QueueId) -> ContentId:
-    try:
-        return content_id_of(queue_id)
-    except ValueError:
-        raise NoSuchEntry(cause=queue_id) from None
-
-
-def _known_ids(queue_ids: Iterable[QueueId]) -> list[ContentId]:
-    known = []
-    for queue_id in queue_ids:
-        try:
-            known.append(content_id_of(queue_id))
-        except ValueError:
-            continue
-    return known
-
-
 _IDS_A_STATEMENT = 256
 
 
-def _id_lists(content_ids: Sequence[ContentId]) -> Iterator[tuple[str, list[ContentId]]]:
+def _id_lists(numbers: Sequence[T]) -> Iterator[tuple[str, list[T]]]:
     """``(?, ?, ...)`` and the values for it, in pieces. Lengths are powers of two (the last id is repeated), so that
     few statements serve all and stay prepared."""
-    for start in range(0, len(content_ids), _IDS_A_STATEMENT):
-        piece = list(content_ids[start : start + _IDS_A_STATEMENT])
+    for start in range(0, len(numbers), _IDS_A_STATEMENT):
+        piece = list(numbers[start : start + _IDS_A_STATEMENT])
         length = 1 << (len(piece) - 1).bit_length()
         yield f"({', '.join('?' * length)})", [*piece, *[piece[-1]] * (length - len(piece))]
 
@@ -124,10 +123,10 @@ class _Settlement:
     """What :meth:`QueueStore.settle` was asked for, and when."""
 
     owner: str
-    queue_id: QueueId
+    entry_id: EntryId
     outcomes: Sequence[Outcome]
     deliveries: Sequence[Delivery]
-    report: Acceptance | None
+    report: Accepting | None
     more: bool
     history: HistoryEntry | None
     now: float
@@ -135,10 +134,13 @@ class _Settlement:
 
 @implementer(IQueueStore)
 class QueueStore:
-    """The queue's rows. An entry's id is that of its content."""
+    """The queue's rows. ``new_id`` makes the ids of entries, which no content has either."""
 
-    def __init__(self, database: Database, clock: IReactorTime, lease_clock: StoreClock) -> None:
+    def __init__(
+        self, database: Database, clock: IReactorTime, lease_clock: StoreClock, new_id: Callable[[], ContentId]
+    ) -> None:
         self._database = database
+        self._new_id = new_id
         self._clock = clock
         self._lease_clock = lease_clock
         self._subscribers: dict[object, tuple[Callable[[], None], Callable[[], None]]] = {}
@@ -146,11 +148,25 @@ class QueueStore:
     # --- in
 
     def accept(self, acceptance: Acceptance) -> Deferred[QueueId]:
-        item = (acceptance, self._clock.seconds())
+        try:
+            item = self._numbered(acceptance)
+        except MailError:
+            return fail()
         function = self._accept_txn if acceptance.outgoing else accept_txn
         return self._database.run_together("accept", function, item, _accounts(acceptance.deliveries))
 
-    def _accept_txn(self, txn: Transaction, items: Sequence[tuple[Acceptance, float]]) -> list[QueueId]:
+    def _numbered(self, acceptance: Acceptance) -> Accepting:
+        """The entries get their ids, by which the history is found too. StoreUnavailable if there is none to give."""
+        now = self._clock.seconds()
+        if not acceptance.outgoing:
+            return Accepting(acceptance, now)
+        entry_ids = tuple([EntryId(self._new_id()) for _ in acceptance.outgoing])
+        if acceptance.history is not None:
+            names = (*acceptance.history.names, *map(queue_id_of, entry_ids))
+            acceptance = evolve(acceptance, history=evolve(acceptance.history, names=names))
+        return Accepting(acceptance, now, entry_ids)
+
+    def _accept_txn(self, txn: Transaction, items: Sequence[Accepting]) -> list[QueueId]:
         txn.call_after(self.wake)
         return accept_txn(txn, items)
 
@@ -179,80 +195,79 @@ class QueueStore:
         ahead_s = self._lease_clock.ahead_s
 
         def claim_txn(txn: Transaction) -> list[QueueEntry]:
-            # Apart from the UPDATE, or a planner may run it once for each row and lock more than its LIMIT.
+            # Found apart from the UPDATE, or a planner may run that once for each row and lock more than its LIMIT; and
+            # each class of priorities by an index of its own, so that a long queue is not sorted to find a few.
+            classes = [
+                f"{name} AS MATERIALIZED (SELECT entry_id FROM queue_entries WHERE priority {rule} AND {_FREE}"
+                f" ORDER BY {order} LIMIT ?{txn.skip_locked})"
+                for name, rule, order in _CLASSES
+            ]
             claimed = txn.rows(
-                "WITH due AS MATERIALIZED"
-                " (SELECT content_id FROM queue_entries WHERE due_at <= ? AND held = 0 AND claimed_until <= ?"
-                f" ORDER BY due_at, content_id LIMIT ?{txn.skip_locked})"
-                " UPDATE queue_entries SET claimed_by = ?, claimed_until = ?"
-                " WHERE content_id IN (SELECT content_id FROM due) RETURNING content_id, due_at",
-                (now, now + ahead_s, limit, owner, now + ahead_s + lease_s),
+                f"WITH {', '.join(classes)} UPDATE queue_entries SET claimed_by = ?, claimed_until = ?"
+                " WHERE entry_id IN (SELECT entry_id FROM urgent UNION ALL SELECT entry_id FROM usual"
+                " UNION ALL SELECT entry_id FROM patient LIMIT ?) RETURNING entry_id, priority, due_at",
+                (*(now, now + ahead_s, limit) * len(_CLASSES), owner, now + ahead_s + lease_s, limit),
             )
             # A few statements for all of them: under load a claim is a hundred entries.
-            content_ids = [content_id for content_id, _ in sorted(claimed, key=lambda row: (row[1], row[0]))]
-            rows: dict[ContentId, Row] = {}
-            due: defaultdict[ContentId, list[QueuedRecipient]] = defaultdict(list)
-            for marks, ids in _id_lists(content_ids):
-                rows.update((row[0], row) for row in txn.rows(f"{_ENTRY} WHERE q.content_id IN {marks}", ids))
+            entry_ids = [row[0] for row in sorted(claimed, key=lambda row: (-row[1], row[2], row[0]))]
+            rows: dict[EntryId, Row] = {}
+            due: defaultdict[EntryId, list[QueuedRecipient]] = defaultdict(list)
+            for marks, ids in _id_lists(entry_ids):
+                rows.update((row[0], row) for row in txn.rows(f"{_ENTRY} WHERE q.entry_id IN {marks}", ids))
                 for row in txn.rows(
-                    f"SELECT {RECIPIENT_COLUMNS} FROM queue_recipients WHERE content_id IN {marks} AND state = ?"
-                    " AND next_attempt <= ? ORDER BY content_id, position",
-                    (*ids, _WAITING, now),
+                    f"SELECT {RECIPIENT_COLUMNS} FROM queue_recipients WHERE entry_id IN {marks} AND state = ?"
+                    " AND next_attempt <= ? ORDER BY entry_id, position",
+                    (*ids, _DELAYED, now),
                 ):
                     due[row[0]].append(_recipient(row))
-            return [_entry(rows[content_id], due[content_id]) for content_id in content_ids]
+            return [_entry(rows[entry_id], due[entry_id]) for entry_id in entry_ids]
 
         return self._database.run("claim queue entries", claim_txn)
 
-    def _recipients_txn(
-        self, txn: Transaction, content_id: ContentId, also: str = "", values: Sequence[object] = ()
-    ) -> list[QueuedRecipient]:
-        rows = txn.rows(
-            f"SELECT {RECIPIENT_COLUMNS} FROM queue_recipients WHERE content_id = ?{also} ORDER BY position",
-            (content_id, *values),
-        )
-        return [_recipient(row) for row in rows]
-
-    def renew(self, owner: str, queue_ids: Iterable[QueueId], until: float) -> Deferred[None]:
+    def renew(self, owner: str, entry_ids: Iterable[EntryId], until: float) -> Deferred[None]:
         until += self._lease_clock.ahead_s
-        claims = [(until, content_id, owner) for content_id in sorted(_known_ids(queue_ids))]
+        claims = [(until, entry_id, owner) for entry_id in sorted(entry_ids)]
 
         def renew_txn(txn: Transaction) -> None:
-            txn.execute_many(
-                "UPDATE queue_entries SET claimed_until = ? WHERE content_id = ? AND claimed_by = ?", claims
-            )
+            txn.execute_many("UPDATE queue_entries SET claimed_until = ? WHERE entry_id = ? AND claimed_by = ?", claims)
 
         return self._database.run("renew claims", renew_txn)
 
     def settle(
         self,
         owner: str,
-        queue_id: QueueId,
+        entry_id: EntryId,
         outcomes: Sequence[Outcome],
         deliveries: Sequence[Delivery],
         report: Acceptance | None,
         more: bool = False,
         history: HistoryEntry | None = None,
     ) -> Deferred[None]:
-        settlement = _Settlement(owner, queue_id, outcomes, deliveries, report, more, history, self._clock.seconds())
+        try:
+            accepting = None if report is None else self._numbered(report)
+        except MailError:
+            return fail()
+        now = self._clock.seconds()
+        settlement = _Settlement(owner, entry_id, outcomes, deliveries, accepting, more, history, now)
         accounts = _accounts([*deliveries, *(report.deliveries if report is not None else ())])
         return self._database.run_together("settle", self._settle_txn, settlement, accounts)
 
     def _settle_txn(self, txn: Transaction, settlements: Sequence[_Settlement]) -> list[None]:
         """Settle many at once: most of them end their entry, and those cost four statements all together."""
-        by_id = {_content_id(settlement.queue_id): settlement for settlement in settlements}
+        by_id = {settlement.entry_id: settlement for settlement in settlements}
         if len(by_id) < len(settlements):
             # Routes of one entry that end together are settled one after the other.
             for settlement in settlements:
                 self._settle_txn(txn, [settlement])
             return [None] * len(settlements)
-        self._check_claims_txn(txn, by_id)
+        content_of = self._check_claims_txn(txn, by_id)
         finished, left = self._split_txn(txn, by_id)
-        self._remove_all_txn(txn, finished)
-        for content_id in left:
-            self._note_outcomes_txn(txn, content_id, by_id[content_id])
-        for content_id, settlement in by_id.items():
+        _remove_all_txn(txn, finished, [content_of[entry_id] for entry_id in finished])
+        for entry_id in left:
+            self._note_outcomes_txn(txn, entry_id, by_id[entry_id])
+        for entry_id, settlement in by_id.items():
             if settlement.deliveries:
+                content_id = content_of[entry_id]
                 row = txn.row("SELECT size, extra_octets, fields FROM contents WHERE content_id = ?", (content_id,))
                 assert row is not None
                 size, extra, fields = row
@@ -269,60 +284,59 @@ class QueueStore:
                     for delivery in settlement.deliveries
                 ]
                 deliver_txn(txn, copies, settlement.now)
-        reports = [(one.report, one.now) for one in settlements if one.report is not None]
-        if any(report.outgoing for report, _ in reports):
+        reports = [one.report for one in settlements if one.report is not None]
+        if any(report.acceptance.outgoing for report in reports):
             self._accept_txn(txn, reports)
         elif reports:
             accept_txn(txn, reports)
         insert_history_txn(txn, [one.history for one in settlements if one.history is not None])
         return [None] * len(settlements)
 
-    def _check_claims_txn(self, txn: Transaction, by_id: dict[ContentId, _Settlement]) -> None:
-        claimed_by: dict[ContentId, str] = {}
+    def _check_claims_txn(self, txn: Transaction, by_id: dict[EntryId, _Settlement]) -> dict[EntryId, ContentId]:
+        """The contents of the entries, all of which are claimed by whoever settles them."""
+        claims: dict[EntryId, tuple[str, ContentId]] = {}
         for marks, ids in _id_lists(list(by_id)):
             # An UPDATE that changes nothing: on every engine it keeps others from taking the claim over meanwhile.
-            claimed_by.update(
-                txn.rows(
-                    f"UPDATE queue_entries SET claimed_until = claimed_until WHERE content_id IN {marks}"
-                    " RETURNING content_id, claimed_by",
-                    ids,
-                )
-            )
-        for content_id, settlement in by_id.items():
-            if claimed_by.get(content_id) != settlement.owner:
-                raise NoSuchEntry(cause=f"{settlement.queue_id} is not claimed by {settlement.owner}")
+            for entry_id, claimed_by, content_id in txn.rows(
+                f"UPDATE queue_entries SET claimed_until = claimed_until WHERE entry_id IN {marks}"
+                " RETURNING entry_id, claimed_by, content_id",
+                ids,
+            ):
+                claims[entry_id] = claimed_by, content_id
+        for entry_id, settlement in by_id.items():
+            if entry_id not in claims or claims[entry_id][0] != settlement.owner:
+                raise NoSuchEntry(cause=f"entry {queue_id_of(entry_id)} is not claimed by {settlement.owner}")
+        return {entry_id: content_id for entry_id, (_, content_id) in claims.items()}
 
-    def _split_txn(
-        self, txn: Transaction, by_id: dict[ContentId, _Settlement]
-    ) -> tuple[list[ContentId], list[ContentId]]:
+    def _split_txn(self, txn: Transaction, by_id: dict[EntryId, _Settlement]) -> tuple[list[EntryId], list[EntryId]]:
         """Entries nobody of whom waits any more, and the others."""
-        outstanding: set[ContentId] = set()
+        outstanding: set[EntryId] = set()
         ended = {
-            (content_id, outcome.position)
-            for content_id, settlement in by_id.items()
+            (entry_id, outcome.position)
+            for entry_id, settlement in by_id.items()
             for outcome in settlement.outcomes
-            if outcome.state is not RecipientState.WAITING
+            if outcome.state is not RecipientState.DELAYED
         }
         for marks, ids in _id_lists(list(by_id)):
             outstanding |= {
-                content_id
-                for content_id, position in txn.rows(
-                    f"SELECT content_id, position FROM queue_recipients WHERE content_id IN {marks} AND state = ?",
-                    (*ids, _WAITING),
+                entry_id
+                for entry_id, position in txn.rows(
+                    f"SELECT entry_id, position FROM queue_recipients WHERE entry_id IN {marks} AND state = ?",
+                    (*ids, _DELAYED),
                 )
-                if (content_id, position) not in ended
+                if (entry_id, position) not in ended
             }
         return [each for each in by_id if each not in outstanding], [each for each in by_id if each in outstanding]
 
-    def _note_outcomes_txn(self, txn: Transaction, content_id: ContentId, settlement: _Settlement) -> None:
+    def _note_outcomes_txn(self, txn: Transaction, entry_id: EntryId, settlement: _Settlement) -> None:
         """Write down what became of some; set when the entry is due next, and end the claim unless there is more."""
         txn.execute_many(
             "UPDATE queue_recipients SET state = ?, attempts = attempts + 1, next_attempt = ?, delay_reported = ?,"
-            " last_status = ?, last_reply = ?, last_host = ? WHERE content_id = ? AND position = ?",
+            " last_status = ?, last_reply = ?, last_host = ? WHERE entry_id = ? AND position = ?",
             [
                 (
                     *(o.state.value, o.next_attempt, int(o.delay_reported), o.status, o.reply, o.host),
-                    *(content_id, o.position),
+                    *(entry_id, o.position),
                 )
                 for o in settlement.outcomes
             ],
@@ -330,17 +344,10 @@ class QueueStore:
         if not settlement.more:
             txn.execute(
                 "UPDATE queue_entries SET claimed_by = '', claimed_until = 0, due_at = (SELECT MIN(next_attempt)"
-                " FROM queue_recipients WHERE content_id = ? AND state = ?) WHERE content_id = ?",
-                (content_id, _WAITING, content_id),
+                " FROM queue_recipients WHERE entry_id = ? AND state = ?) WHERE entry_id = ?",
+                (entry_id, _DELAYED, entry_id),
             )
             txn.call_after(self.wake)
-
-    def _remove_all_txn(self, txn: Transaction, content_ids: Sequence[ContentId]) -> None:
-        """Remove entries that are there."""
-        for marks, ids in _id_lists(content_ids):
-            txn.execute(f"DELETE FROM queue_recipients WHERE content_id IN {marks}", ids)
-            txn.execute(f"DELETE FROM queue_entries WHERE content_id IN {marks}", ids)
-            txn.execute(f"UPDATE contents SET refs = refs - 1 WHERE content_id IN {marks}", ids)
 
     def release_claims(self, owners: Iterable[str]) -> Deferred[int]:
         gone = sorted(set(owners))
@@ -357,13 +364,6 @@ class QueueStore:
             return released
 
         return self._database.run("release claims", release_txn)
-
-    def _remove_txn(self, txn: Transaction, content_id: ContentId) -> int:
-        removed = txn.execute("DELETE FROM queue_entries WHERE content_id = ?", (content_id,))
-        if removed:
-            txn.execute("DELETE FROM queue_recipients WHERE content_id = ?", (content_id,))
-            change_refs_txn(txn, {content_id: -1})
-        return removed
 
     def next_due(self, now: float) -> Deferred[float | None]:
         ahead_s = self._lease_clock.ahead_s
@@ -388,46 +388,47 @@ class QueueStore:
 
     # --- operators
 
-    def entries(self) -> Deferred[list[QueueEntry]]:
+    def entries(self, queue_id: QueueId | None = None) -> Deferred[list[QueueEntry]]:
+        which, values = "", []
+        if queue_id is not None:
+            try:
+                number = content_id_of(queue_id)
+            except ValueError:
+                return succeed([])
+            which, values = " WHERE q.entry_id = ? OR q.content_id = ?", [number, number]
+
         def entries_txn(txn: Transaction) -> list[QueueEntry]:
-            recipients: dict[int, list[QueuedRecipient]] = {}
-            for row in txn.rows(f"SELECT {RECIPIENT_COLUMNS} FROM queue_recipients ORDER BY content_id, position"):
-                recipients.setdefault(row[0], []).append(_recipient(row))
-            rows = txn.rows(f"{_ENTRY} ORDER BY q.created_at, q.content_id")
-            return [_entry(row, recipients.get(row[0], ())) for row in rows]
+            rows = txn.rows(f"{_ENTRY}{which} ORDER BY q.created_at, q.entry_id", values)
+            recipients: defaultdict[EntryId, list[QueuedRecipient]] = defaultdict(list)
+            among = f" WHERE entry_id IN (SELECT q.entry_id FROM queue_entries q{which})" if which else ""
+            for row in txn.rows(
+                f"SELECT {RECIPIENT_COLUMNS} FROM queue_recipients{among} ORDER BY entry_id, position", values
+            ):
+                recipients[row[0]].append(_recipient(row))
+            return [_entry(row, recipients[row[0]]) for row in rows]
 
         return self._database.read("queue entries", entries_txn)
 
-    def entry(self, queue_id: QueueId) -> Deferred[QueueEntry]:
-        def entry_txn(txn: Transaction) -> QueueEntry:
-            content_id = _content_id(queue_id)
-            row = txn.row(f"{_ENTRY} WHERE q.content_id = ?", (content_id,))
-            if row is None:
-                raise NoSuchEntry(cause=queue_id)
-            return _entry(row, self._recipients_txn(txn, content_id))
-
-        return self._database.read("queue entry", entry_txn)
-
-    def flush(self, queue_ids: Sequence[QueueId] | None, now: float) -> Deferred[int]:
+    def flush(self, entry_ids: Sequence[EntryId] | None, now: float) -> Deferred[int]:
         def flush_txn(txn: Transaction) -> int:
             # The entry first, as whoever settles it does.
-            if queue_ids is None:
+            if entry_ids is None:
                 flushed = txn.execute("UPDATE queue_entries SET due_at = ? WHERE held = 0", (now,))
                 txn.execute(
                     "UPDATE queue_recipients SET next_attempt = ? WHERE state = ?"
-                    " AND content_id IN (SELECT content_id FROM queue_entries WHERE held = 0)",
-                    (now, _WAITING),
+                    " AND entry_id IN (SELECT entry_id FROM queue_entries WHERE held = 0)",
+                    (now, _DELAYED),
                 )
             else:
                 flushed = 0
-                for content_id in _known_ids(queue_ids):
+                for entry_id in entry_ids:
                     if txn.execute(
-                        "UPDATE queue_entries SET due_at = ? WHERE content_id = ? AND held = 0", (now, content_id)
+                        "UPDATE queue_entries SET due_at = ? WHERE entry_id = ? AND held = 0", (now, entry_id)
                     ):
                         flushed += 1
                         txn.execute(
-                            "UPDATE queue_recipients SET next_attempt = ? WHERE content_id = ? AND state = ?",
-                            (now, content_id, _WAITING),
+                            "UPDATE queue_recipients SET next_attempt = ? WHERE entry_id = ? AND state = ?",
+                            (now, entry_id, _DELAYED),
                         )
             if flushed:
                 txn.call_after(self.wake)
@@ -435,14 +436,14 @@ class QueueStore:
 
         return self._database.run("flush queue", flush_txn)
 
-    def hold(self, queue_ids: Sequence[QueueId], held: bool) -> Deferred[int]:
+    def hold(self, entry_ids: Sequence[EntryId], held: bool) -> Deferred[int]:
         def hold_txn(txn: Transaction) -> int:
             changed = sum(
                 txn.execute(
-                    "UPDATE queue_entries SET held = ? WHERE content_id = ? AND held <> ?",
-                    (int(held), content_id, int(held)),
+                    "UPDATE queue_entries SET held = ? WHERE entry_id = ? AND held <> ?",
+                    (int(held), entry_id, int(held)),
                 )
-                for content_id in _known_ids(queue_ids)
+                for entry_id in entry_ids
             )
             if changed and not held:
                 txn.call_after(self.wake)
@@ -450,8 +451,28 @@ class QueueStore:
 
         return self._database.run("hold queue entries", hold_txn)
 
-    def delete(self, queue_ids: Sequence[QueueId]) -> Deferred[int]:
+    def delete(self, entry_ids: Sequence[EntryId]) -> Deferred[int]:
         def delete_txn(txn: Transaction) -> int:
-            return sum(self._remove_txn(txn, content_id) for content_id in _known_ids(queue_ids))
+            removed = 0
+            for entry_id in entry_ids:
+                rows = txn.rows("DELETE FROM queue_entries WHERE entry_id = ? RETURNING content_id", (entry_id,))
+                for (content_id,) in rows:
+                    txn.execute("DELETE FROM queue_recipients WHERE entry_id = ?", (entry_id,))
+                    change_refs_txn(txn, {content_id: -1})
+                removed += len(rows)
+            return removed
 
         return self._database.run("delete queue entries", delete_txn)
+
+
+def _remove_all_txn(txn: Transaction, entry_ids: Sequence[EntryId], content_ids: Sequence[ContentId]) -> None:
+    """Remove entries that are there, and what their contents are named by them."""
+    for marks, ids in _id_lists(entry_ids):
+        txn.execute(f"DELETE FROM queue_recipients WHERE entry_id IN {marks}", ids)
+        txn.execute(f"DELETE FROM queue_entries WHERE entry_id IN {marks}", ids)
+    counts = Counter(content_ids)
+    for marks, contents in _id_lists([content_id for content_id, count in counts.items() if count == 1]):
+        txn.execute(f"UPDATE contents SET refs = refs - 1 WHERE content_id IN {marks}", contents)
+    several = {content_id: -count for content_id, count in counts.items() if count > 1}
+    if several:
+        change_refs_txn(txn, several)

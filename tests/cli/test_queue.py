@@ -6,6 +6,7 @@ from typing import Any
 
 from pymailsuite.interfaces import Acceptance, IMailStore, OutgoingEnvelope, QueuedRecipient
 from pymailsuite.values import Address, QueueId
+from tests.acceptance import acceptance
 from tests.cli.base import NOW, CommandCase
 
 HEADER = b"From: ann@example.test\r\nSubject: Hello\r\n\r\n"
@@ -14,14 +15,14 @@ HEADER = b"From: ann@example.test\r\nSubject: Hello\r\n\r\n"
 class QueueTests(CommandCase):
     """``pymailsuite queue``."""
 
-    def enqueue(self) -> QueueId:
+    def enqueue(self, *others: OutgoingEnvelope) -> QueueId:
         async def accept(store: IMailStore) -> Any:
             writer = store.new_content()
             writer.write(HEADER + b"Text\r\n")
             content = await writer.finish()
             recipient = QueuedRecipient(0, Address("bob", "elsewhere.test"), "elsewhere.test", next_attempt=NOW + 600)
             envelope = OutgoingEnvelope(Address("ann", "example.test"), (recipient,), origin="192.0.2.1")
-            return await store.queue.accept(Acceptance(content, outgoing=(envelope,)))
+            return await store.queue.accept(Acceptance(content, outgoing=(envelope, *others)))
 
         return QueueId(self.on_store(accept))
 
@@ -45,6 +46,28 @@ class QueueTests(CommandCase):
         queue_id = self.enqueue()
         self.assertEqual(self.run_command("queue", "show", queue_id, "--headers").stdout_bytes, HEADER)
         self.assertEqual(self.run_command("queue", "show", queue_id, "--message").stdout_bytes, HEADER + b"Text\r\n")
+
+    @acceptance("S078")
+    def test_an_id_is_that_of_a_message_or_of_one_of_its_entries(self) -> None:
+        recipient = QueuedRecipient(0, Address("eve", "far.test"), "far.test", next_attempt=NOW + 600)
+        prefix = b"X-Forwarded: 1\r\n"
+        queue_id = self.enqueue(OutgoingEnvelope(Address("srs", "example.test"), (recipient,), prefix, priority=3))
+        self.enqueue()
+        first, second, other = self.answer("queue", "list")
+        self.assertEqual({first["queue_id"], second["queue_id"]}, {queue_id})
+        self.assertEqual(len({first["entry_id"], second["entry_id"], other["entry_id"], queue_id}), 4)
+        self.assertEqual((second["sender"], second["priority"]), ("srs@example.test", 3))
+        self.assertEqual(self.answer("queue", "show", queue_id), [first, second])
+        self.assertEqual(self.answer("queue", "show", second["entry_id"].lower()), [second])
+        self.assertIn("eve@far.test", self.run_command("queue", "show", queue_id).stdout)
+        self.assertIn("give the id of one", self.run_command("queue", "show", queue_id, "--message", code=2).stderr)
+        shown = self.run_command("queue", "show", second["entry_id"], "--headers").stdout_bytes
+        self.assertEqual(shown, prefix + HEADER)
+        self.assertEqual(self.answer("queue", "hold", second["entry_id"]), {"held": 1})
+        self.assertEqual([entry["held"] for entry in self.answer("queue", "list")], [False, True, False])
+        self.assertEqual(self.answer("queue", "hold", queue_id, first["entry_id"]), {"held": 1, "held_before": 1})
+        self.assertEqual(self.answer("queue", "delete", queue_id, "--yes"), {"deleted": 2})
+        self.assertEqual(self.answer("queue", "list"), [other])
 
     def test_an_unknown_entry_is_an_error(self) -> None:
         self.run_command("queue", "show", "000000000001", code=1)

@@ -117,10 +117,12 @@ class WhyTests(WhyCase):
         ) as client:
             client.sendmail("ann@example.test", ["bob@far.example"], MESSAGE)
         (story,) = self.stories("bob@far.example", until=lambda found: found and len(found[0]["attempts"]) == 2)
-        self.assertEqual([one["state"] for one in story["attempts"]], ["waiting", "delivered"])
+        self.assertEqual([one["state"] for one in story["attempts"]], ["delayed", "delivered"])
         self.assertIn("451 4.7.1 not yet", story["attempts"][0]["reply"])
         self.assertIn("mine now", story["attempts"][1]["reply"])
         self.assertIn("said: 451 4.7.1 not yet; again at ", self.why(story["id"]))
+        (entry_id,) = {one["entry_id"] for one in story["attempts"]}
+        self.assertEqual([one["id"] for one in self.stories(entry_id)], [story["id"]])
         self.why("nobody@example.test", code=1)
 
     def _disposed_of(self, server: TunedServer) -> None:

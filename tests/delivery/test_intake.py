@@ -141,7 +141,7 @@ class AcceptanceTests(IntakeTestCase):
         alias = Address("list", "example.org")
         recipients: Given = [(bob, [RemoteRecipient(bob)]), (alias, [RemoteRecipient(bob), RemoteRecipient(carl)])]
         queue_id = self.take(recipients, peer=Peer("192.0.2.1", login="ann@example.org"), body=BodyType.EIGHTBITMIME)
-        entry = self.successResultOf(self.store.queue.entry(queue_id))
+        (entry,) = self.successResultOf(self.store.queue.entries(queue_id))
         rows = [(row.position, row.address, row.route, row.original) for row in entry.recipients]
         self.assertEqual(rows, [(0, bob, "b.example", None), (1, carl, "xn--bcher-kva.example", alias)])
         self.assertEqual((entry.reverse_path, entry.body, entry.origin), (SENDER, "8BITMIME", "ann@example.org"))

@@ -37,7 +37,7 @@ from pymailsuite.interfaces import (
 from pymailsuite.queue.presence import Presence
 from pymailsuite.queue.runner import QueueRunner
 from pymailsuite.relay.relay import Relay
-from pymailsuite.values import ALL_UIDS, AccountId, Address, BodyType, Envelope, Peer, QueueId
+from pymailsuite.values import ALL_UIDS, AccountId, Address, BodyType, EntryId, Envelope, Peer, QueueId
 from tests.acceptance import acceptance
 from tests.support.smtp_sink import CLOSE, SILENCE, MemoryInternet, SmtpSink
 from tests.support.stores import make_account, make_store
@@ -113,6 +113,10 @@ class QueueTestCase(SynchronousTestCase):
         message.write(octets)
         return self.successResultOf(message.commit(prefix))
 
+    def entry_of(self, queue_id: QueueId) -> EntryId:
+        (entry,) = self.successResultOf(self.store.queue.entries(queue_id))
+        return entry.entry_id
+
     def run_for(self, seconds: float = 0.2, step: float = 1.0) -> None:
         self.internet.pass_time(seconds, step)
 
@@ -176,7 +180,7 @@ class DeliveryTests(QueueTestCase):
         self.assertEqual(len(first.messages), 1)
         (entry,) = self.queue()
         states = {recipient.address: recipient.state for recipient in entry.recipients}
-        self.assertEqual(states[CARL], RecipientState.WAITING)
+        self.assertEqual(states[CARL], RecipientState.DELAYED)
         self.assertEqual(states.get(BOB, RecipientState.DELIVERED), RecipientState.DELIVERED)
         self.assertEqual(second.messages, [])
 
@@ -226,11 +230,11 @@ class DeliveryTests(QueueTestCase):
     def test_a_held_entry_stays_until_it_is_released(self) -> None:
         sink = self.host()
         queue_id = self.submit()
-        self.successResultOf(self.store.queue.hold([queue_id], True))
+        self.successResultOf(self.store.queue.hold([self.entry_of(queue_id)], True))
         self.runner.start()
         self.run_for(HOUR, step=60)
         self.assertEqual(sink.messages, [])
-        self.successResultOf(self.store.queue.hold([queue_id], False))
+        self.successResultOf(self.store.queue.hold([self.entry_of(queue_id)], False))
         self.run_for(61)
         self.assertEqual(len(sink.messages), 1)
 
@@ -239,7 +243,7 @@ class DeliveryTests(QueueTestCase):
         self.runner.start()
         queue_id = self.submit()
         self.run_for(1)
-        self.successResultOf(self.store.queue.flush([queue_id], self.internet.seconds()))
+        self.successResultOf(self.store.queue.flush([self.entry_of(queue_id)], self.internet.seconds()))
         self.run_for(61)
         self.assertEqual(len(sink.messages), 1)
 
@@ -249,7 +253,7 @@ class DeliveryTests(QueueTestCase):
         queue_id = self.submit()
         self.run_for(1)
         self.patch(self.store.queue, "wake", lambda: None)
-        self.successResultOf(self.store.queue.flush([queue_id], self.internet.seconds()))
+        self.successResultOf(self.store.queue.flush([self.entry_of(queue_id)], self.internet.seconds()))
         self.run_for(2)
         self.assertEqual(len(sink.messages), 1)
 
@@ -261,7 +265,7 @@ class DeliveryTests(QueueTestCase):
         self.run_for(1)
         (entry,) = self.queue()
         states = [recipient.state for recipient in entry.recipients]
-        self.assertEqual(states, [RecipientState.FAILED, RecipientState.WAITING])
+        self.assertEqual(states, [RecipientState.FAILED, RecipientState.DELAYED])
         self.assertEqual(len(self.inbox()), 1)
         other = _ScriptedRelay(RecipientState.DELIVERED)
         self.make_runner(other).start()
@@ -338,7 +342,7 @@ class DeliveryTests(QueueTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
         self.assertEqual(len(self.inbox(bea)), 1)
         (entry,) = self.queue()
-        self.assertEqual([one.state.value for one in entry.recipients], ["waiting", "delivered"])
+        self.assertEqual([one.state.value for one in entry.recipients], ["delayed", "delivered"])
 
     @acceptance("S076")
     def test_recipients_of_one_message_leave_on_ways_of_their_own(self) -> None:
@@ -384,7 +388,7 @@ class DeliveryTests(QueueTestCase):
         self.runner.start()
         queue_id = self.submit()
         self.run_for(1)
-        self.successResultOf(self.store.queue.delete([queue_id]))
+        self.successResultOf(self.store.queue.delete([self.entry_of(queue_id)]))
         self.run_for(400, step=10)
         self.assertEqual((self.queue(), sink.messages, self.inbox()), ([], [], []))
 
@@ -484,7 +488,7 @@ class ReportTests(QueueTestCase):
         self.run_for()
         self.assertEqual(len(self.status_blocks(self.report())), 3)
         (entry,) = self.queue()
-        waiting = [r.address.local_part for r in entry.recipients if r.state is RecipientState.WAITING]
+        waiting = [r.address.local_part for r in entry.recipients if r.state is RecipientState.DELAYED]
         self.assertEqual(waiting, ["slow"])
 
     @acceptance("S079")
@@ -557,7 +561,7 @@ class ReportTests(QueueTestCase):
         self.submit()
         self.run_for()
         self.flushLoggedErrors(StorageFull)
-        self.assertEqual(self.waiting().state, RecipientState.WAITING)
+        self.assertEqual(self.waiting().state, RecipientState.DELAYED)
         self.assertEqual(self.inbox(), [])
 
 
@@ -743,7 +747,7 @@ class StopTests(QueueTestCase):
         self.submit()
         self.run_for(1)
         self.stop()
-        self.assertEqual(self.waiting().state, RecipientState.WAITING)
+        self.assertEqual(self.waiting().state, RecipientState.DELAYED)
         self.internet.unplug("192.0.2.1", 25)
         sink = self.host()
         self.make_runner().start()

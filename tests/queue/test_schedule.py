@@ -24,7 +24,7 @@ HOUR, DAY = 3600.0, 86400.0
 BOB = QueuedRecipient(0, Address("bob", "b.example"), "b.example")
 ENTRY = QueueEntry(QueueId("Q"), ContentId(1), 10, 5, Address("ann", "a.example"), (BOB,), created_at=1000.0)
 REPORT = evolve(ENTRY, reverse_path=None)
-LATER = Outcome(0, RecipientState.WAITING, "4.2.0", "450 later", "mx.b.example")
+LATER = Outcome(0, RecipientState.DELAYED, "4.2.0", "450 later", "mx.b.example")
 
 
 class NextAttemptTests(SynchronousTestCase):
@@ -60,14 +60,14 @@ class DecisionTests(SynchronousTestCase):
 
     def test_whom_a_host_wants_separately_is_sent_to_at_once_if_it_took_others(self) -> None:
         taken = Outcome(1, RecipientState.DELIVERED, "2.0.0", "250 ok", "mx.b.example")
-        apart = Outcome(0, RecipientState.WAITING, "4.5.3", "452 separately", "mx.b.example")
+        apart = Outcome(0, RecipientState.DELAYED, "4.5.3", "452 separately", "mx.b.example")
         for outcome, others, at_once in (
             (apart, [taken], True),
             (apart, [], False),
             (apart, [evolve(taken, host="mx2.b.example")], False),
             (apart, [evolve(taken, state=RecipientState.FAILED)], False),
             (LATER, [taken], False),
-            (evolve(apart, state=RecipientState.EXPIRED), [taken], False),
+            (evolve(apart, state=RecipientState.FAILED), [taken], False),
         ):
             self.assertEqual(
                 wants_transaction_of_its_own(outcome, hosts_that_took([outcome, *others])), at_once, (outcome, others)
@@ -82,7 +82,7 @@ class DecisionTests(SynchronousTestCase):
 
     def test_past_its_time_it_has_expired_with_the_last_words_said_of_it(self) -> None:
         outcome = decide(self.settings, ENTRY, BOB, LATER, 1000.0 + 5 * DAY, 0.5)
-        self.assertEqual(outcome, evolve(LATER, state=RecipientState.EXPIRED))
+        self.assertEqual(outcome, evolve(LATER, state=RecipientState.FAILED, status="4.4.7"))
 
     def test_a_delay_is_reported_once_after_four_hours(self) -> None:
         self.assertFalse(is_delay_to_report(self.settings, ENTRY, LATER, 1000.0 + 4 * HOUR - 1))

@@ -26,7 +26,7 @@ from pymailsuite.values import MAX_CHUNK, Address, ContentId, QueueId
 from tests.acceptance import acceptance
 from tests.support.smtp_sink import CLOSE, SILENCE, MemoryInternet, SmtpSink
 
-DELIVERED, WAITING, FAILED = RecipientState.DELIVERED, RecipientState.WAITING, RecipientState.FAILED
+DELIVERED, WAITING, FAILED = RecipientState.DELIVERED, RecipientState.DELAYED, RecipientState.FAILED
 HELLO = b"Subject: hello\r\n\r\nWorld\r\n"
 EIGHT_BIT = "Subject: x\r\n\r\nGrüße\r\n".encode()
 

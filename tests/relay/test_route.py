@@ -98,7 +98,7 @@ class RoutesTests(SynchronousTestCase):
 
     @acceptance("S057")
     def test_definite_answers_fail_and_missing_answers_wait(self) -> None:
-        failed, waiting = RecipientState.FAILED, RecipientState.WAITING
+        failed, waiting = RecipientState.FAILED, RecipientState.DELAYED
         for domain, expected in {
             "null.example": (failed, "5.1.10"),
             "nosuch.example": (failed, "5.1.2"),
@@ -157,7 +157,7 @@ class RoutesTests(SynchronousTestCase):
 
     def test_what_is_left_of_a_list_is_tried(self) -> None:
         self.assertEqual(len(self.find("half-loop.example")), 2)
-        self.assertEqual(self.unroutable("half-unknown.example"), (RecipientState.WAITING, "4.4.3"))
+        self.assertEqual(self.unroutable("half-unknown.example"), (RecipientState.DELAYED, "4.4.3"))
 
     def test_private_networks_are_a_setting_and_loopback_can_be_allowed(self) -> None:
         self.assertEqual(self.find("home.example"), ["home.loop.example 10.0.0.25 25"])
@@ -173,7 +173,7 @@ class RoutesTests(SynchronousTestCase):
         self.assertEqual(self.find("x.example", routes={"x.example": "lo.loop.example:26"})[0].split()[1], "127.0.0.1")
         self.assertEqual(len(self.find("loop.example", ports={"lo.loop.example": 2525})), 1)
         for hop in ("[127.0.0.1]", "lo.loop.example:25", "[192.0.2.98]:25", "here.example:587"):
-            self.assertEqual(self.unroutable("x.example", relayhost=hop), (RecipientState.WAITING, "4.4.6"), hop)
+            self.assertEqual(self.unroutable("x.example", relayhost=hop), (RecipientState.DELAYED, "4.4.6"), hop)
 
     def test_address_literals_need_no_dns(self) -> None:
         self.assertEqual(self.find("[192.0.2.7]"), ["[192.0.2.7] 192.0.2.7 25"])
@@ -191,8 +191,8 @@ class RoutesTests(SynchronousTestCase):
         self.assertEqual(self.find("nosuch.example", relayhost="[192.0.2.8]:2525"), ["192.0.2.8 192.0.2.8 2525"])
         self.assertEqual(self.find("x.example", relayhost="smart.example:587"), ["smart.example 192.0.2.50 587"])
         self.assertEqual(len(self.find("x.example", relayhost="b.example")), 3)
-        self.assertEqual(self.unroutable("x.example", relayhost="nosuch.example:25"), (RecipientState.WAITING, "4.4.4"))
-        self.assertEqual(self.unroutable("x.example", relayhost="dead.example:25"), (RecipientState.WAITING, "4.4.3"))
+        self.assertEqual(self.unroutable("x.example", relayhost="nosuch.example:25"), (RecipientState.DELAYED, "4.4.4"))
+        self.assertEqual(self.unroutable("x.example", relayhost="dead.example:25"), (RecipientState.DELAYED, "4.4.3"))
 
     def test_a_route_of_the_settings_comes_before_the_relayhost_and_dns(self) -> None:
         routes = {"B.example": "[192.0.2.9]", ".b.example": "[192.0.2.10]:26"}

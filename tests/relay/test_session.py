@@ -22,7 +22,7 @@ from pymailsuite.relay.verdict import Verdict
 from pymailsuite.values import Address
 from tests.acceptance import acceptance
 
-DELIVERED, WAITING, FAILED = RecipientState.DELIVERED, RecipientState.WAITING, RecipientState.FAILED
+DELIVERED, WAITING, FAILED = RecipientState.DELIVERED, RecipientState.DELAYED, RecipientState.FAILED
 ALICE, BOB, CAROL = Address("alice", "a.example"), Address("bob", "b.example"), Address("carol", "b.example")
 FULL = b"250-mx.b.example\r\n250-PIPELINING\r\n250-SIZE 1000\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n"
 
@@ -117,7 +117,7 @@ class OpeningTests(SessionTestCase):
             self.assertEqual(self.events(), [Ready()])
             self.begin(envelope(eight_bit=True))
             (unfit,) = self.finished().unfit.values()
-            self.assertEqual((unfit.verdict.state, unfit.verdict.status), (RecipientState.WAITING, "4.6.3"))
+            self.assertEqual((unfit.verdict.state, unfit.verdict.status), (RecipientState.DELAYED, "4.6.3"))
             self.assertTrue(unfit.takes_seven_bits)
 
     def test_what_is_no_reply_ends_the_session(self) -> None:

@@ -116,7 +116,7 @@ class TlsTests(TestCase):
         for options in ({"tls_fallback": False}, {"tls": "required"}):
             sink = SmtpSink(reactor, tls=NO_TLS)
             outcome = await self.attempt(self.relay_to(sink, **options))
-            self.assertEqual(outcome.state, RecipientState.WAITING)
+            self.assertEqual(outcome.state, RecipientState.DELAYED)
             self.assertEqual(sink.messages, [])
 
     async def test_replies_sent_in_the_clear_after_starttls_are_thrown_away(self) -> None:
@@ -130,7 +130,7 @@ class TlsTests(TestCase):
     async def test_the_relayhost_is_logged_in_to_over_tls_only(self) -> None:
         for tls in ("opportunistic", "required", "off"):
             plain = SmtpSink(reactor, extensions=["AUTH PLAIN"])
-            self.assertEqual((await self.attempt(self.relay_to(plain, tls=tls, **LOGIN))).state, RecipientState.WAITING)
+            self.assertEqual((await self.attempt(self.relay_to(plain, tls=tls, **LOGIN))).state, RecipientState.DELAYED)
             self.assertNotIn("AUTH", " ".join(plain.commands))
 
     def authority(self) -> tuple[Authority, str]:
@@ -166,7 +166,7 @@ class TlsTests(TestCase):
         ):
             tls, _ = issuer.options(*names, days=days)
             state, reply = await self.outcome_with(tls, relayhost_ca=ca)
-            self.assertEqual(state, RecipientState.WAITING)
+            self.assertEqual(state, RecipientState.DELAYED)
             self.assertIn(why, reply)
         tls, _ = authority.options("b.example")
         state, reply = await self.outcome_with(tls)
@@ -178,7 +178,7 @@ class TlsTests(TestCase):
 
     async def test_a_relayhost_named_by_its_address_proves_the_address(self) -> None:
         authority, ca = self.authority()
-        for name, state in (("127.0.0.1", RecipientState.DELIVERED), ("127.0.0.2", RecipientState.WAITING)):
+        for name, state in (("127.0.0.1", RecipientState.DELIVERED), ("127.0.0.2", RecipientState.DELAYED)):
             tls, _ = authority.options(name)
             sink = SmtpSink(reactor, extensions=["AUTH PLAIN"], tls=tls)
             relay = self.relay_to(sink, by_address=True, **{**LOGIN, "relayhost_ca": ca})
@@ -190,7 +190,7 @@ class TlsTests(TestCase):
         for keys, state in (
             ([key], RecipientState.DELIVERED),
             (["0" * 64, f"sha256//{encoded}"], RecipientState.DELIVERED),
-            (["0" * 64], RecipientState.WAITING),
+            (["0" * 64], RecipientState.DELAYED),
         ):
             self.assertEqual((await self.outcome_with(tls, relayhost_keys=keys))[0], state)
 
@@ -207,12 +207,12 @@ class TlsTests(TestCase):
             (await self.outcome_with(self_signed(), relayhost_verify="never"))[0], RecipientState.DELIVERED
         )
         sink = SmtpSink(reactor, tls=self_signed())
-        for verify, state in (("login", RecipientState.DELIVERED), ("always", RecipientState.WAITING)):
+        for verify, state in (("login", RecipientState.DELIVERED), ("always", RecipientState.DELAYED)):
             relay = self.relay_to(sink, relayhost="b.example", relayhost_verify=verify)
             self.assertEqual((await self.attempt(relay)).state, state, verify)
         plain = SmtpSink(reactor)
         relay = self.relay_to(plain, relayhost="b.example", relayhost_verify="always")
-        self.assertEqual((await self.attempt(relay)).state, RecipientState.WAITING)
+        self.assertEqual((await self.attempt(relay)).state, RecipientState.DELAYED)
 
     async def test_a_handshake_that_drips_in_has_an_end(self) -> None:
         class Dripping(SmtpSink):
@@ -241,9 +241,9 @@ class TlsTests(TestCase):
         sink = Dripping(reactor, tls=NO_TLS)
         relay = self.relay_to(sink, command_timeout=0.3, tls="required")
         outcome = await self.attempt(relay)
-        self.assertEqual((outcome.state, outcome.status), (RecipientState.WAITING, "4.4.2"))
+        self.assertEqual((outcome.state, outcome.status), (RecipientState.DELAYED, "4.4.2"))
 
     async def test_a_host_that_closes_on_starttls_delays_the_message(self) -> None:
         sink = SmtpSink(reactor, extensions=["STARTTLS"], script={"STARTTLS": CLOSE})
         outcome = await self.attempt(self.relay_to(sink))
-        self.assertEqual(outcome.state, RecipientState.WAITING)
+        self.assertEqual(outcome.state, RecipientState.DELAYED)

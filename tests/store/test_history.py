@@ -63,13 +63,14 @@ class HistoryContract(StoreTestCase):
         delivery = Delivery(ann.account_id, b"")
         outgoing = (OutgoingEnvelope(None, (relay,)),)
         queue_id = self.result(self.store.queue.accept(Acceptance(content, (delivery,), outgoing, begun)))
-        for state in (RecipientState.WAITING, RecipientState.DELIVERED):
+        (queued,) = self.result(self.store.queue.entries(queue_id))
+        for state in (RecipientState.DELAYED, RecipientState.DELIVERED):
             self.clock.advance(1)
             now = self.clock.seconds()
             self.result(self.store.queue.claim("one", now, 60, 10))
             outcome = Outcome(0, state, "4.0.0", "said", "mx", now + 1)
             attempt = self.entry(story_id=story_id, kind=HistoryKind.ATTEMPT)
-            self.result(self.store.queue.settle("one", queue_id, [outcome], (), None, history=attempt))
+            self.result(self.store.queue.settle("one", queued.entry_id, [outcome], (), None, history=attempt))
         (story,) = self.result(self.store.history.about("bob@far.example", 0, 10))
         kinds = [HistoryKind.ACCEPTED, HistoryKind.ATTEMPT, HistoryKind.ATTEMPT]
         self.assertEqual([entry.kind for entry in story.entries], kinds)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from attrs import evolve
 from twisted.internet.defer import Deferred, DeferredList
 
 from pymailsuite.errors import LoginEnded, NoSuchAccount, NoSuchEntry
@@ -10,14 +13,27 @@ from pymailsuite.interfaces import (
     Account,
     Column,
     Delivery,
+    Notify,
     Outcome,
     OutgoingEnvelope,
     QueuedRecipient,
     QueueEntry,
     RecipientState,
+    Ret,
 )
 from pymailsuite.store.transaction import Transaction
-from pymailsuite.values import ALL_UIDS, MAX_CHUNK, AccountId, Address, Flags, QueueId, SystemFlag, queue_id_of
+from pymailsuite.values import (
+    ALL_UIDS,
+    MAX_CHUNK,
+    AccountId,
+    Address,
+    EntryId,
+    Flags,
+    QueueId,
+    SystemFlag,
+    queue_id_of,
+)
+from tests.acceptance import acceptance
 from tests.store.support import NOW, InMemory, OnDisk, StoreTestCase
 
 MESSAGE = b"Subject: hi\r\n\r\nbody\r\n"
@@ -43,9 +59,15 @@ class QueueContract(StoreTestCase):
     def wake(self) -> None:
         self.woken += 1
 
-    def enqueue(self, *recipients: QueuedRecipient) -> QueueId:
-        envelope = OutgoingEnvelope(SENDER, recipients or (recipient(0),), origin="192.0.2.1")
-        return self.result(self.queue.accept(Acceptance(self.stage(MESSAGE), outgoing=(envelope,))))
+    def enqueue(self, *recipients: QueuedRecipient, **fields: Any) -> EntryId:
+        envelope = OutgoingEnvelope(SENDER, recipients or (recipient(0),), origin="192.0.2.1", **fields)
+        queue_id = self.result(self.queue.accept(Acceptance(self.stage(MESSAGE), outgoing=(envelope,))))
+        (entry,) = self.result(self.queue.entries(queue_id))
+        return entry.entry_id
+
+    def entry(self, entry_id: EntryId) -> QueueEntry:
+        (entry,) = self.result(self.queue.entries(queue_id_of(entry_id)))
+        return entry
 
     def claim(self, owner: str = "one", now: float = NOW, limit: int = 10) -> list[QueueEntry]:
         return self.result(self.queue.claim(owner, now, 60.0, limit))
@@ -125,11 +147,11 @@ class QueueContract(StoreTestCase):
         for fields in (FOUND, b""):
             envelope = OutgoingEnvelope(SENDER, relays, b"X: 1\r\n" + FOUND)
             acceptance = Acceptance(self.stage(MESSAGE), deliveries if fields else (), (envelope,), fields=fields)
-            queue_id = self.result(self.queue.accept(acceptance))
-            self.claim()
+            self.result(self.queue.accept(acceptance))
+            (entry,) = self.claim()
             late = Delivery(self.ann.account_id, b"To: b\r\nX: 1\r\n" + FOUND, "Late")
             outcomes = [Outcome(0, RecipientState.DELIVERED), Outcome(1, RecipientState.DELIVERED)]
-            self.result(self.queue.settle("one", queue_id, outcomes, [late], None))
+            self.result(self.queue.settle("one", entry.entry_id, outcomes, [late], None))
         late_octets = b"To: b\r\nX: 1\r\n" + FOUND + MESSAGE
         self.assertEqual(self.inbox_octets(self.ann.account_id, "Late"), [late_octets, late_octets])
         self.assertEqual(self.inbox_octets(self.ann.account_id), [b"To: a\r\n" + FOUND + MESSAGE])
@@ -209,22 +231,22 @@ class QueueContract(StoreTestCase):
         )
         self.assertEqual(self.result(self.store.read_content(entry.content_id, 0, 1000)), MESSAGE)
         self.assertEqual(self.claim("two"), [])
-        self.assertEqual(self.result(self.queue.entry(queue_id)).recipients, relays)
+        self.assertEqual(self.result(self.queue.entries(queue_id))[0].recipients, relays)
 
     def test_the_oldest_due_come_first_and_no_more_than_asked(self) -> None:
         ids = [self.enqueue(recipient(0, due=NOW - age)) for age in (1, 3, 2)]
         self.enqueue(recipient(0, due=NOW + 1))
-        self.assertEqual([entry.queue_id for entry in self.claim(limit=2)], [ids[1], ids[2]])
-        self.assertEqual([entry.queue_id for entry in self.claim("two")], [ids[0]])
+        self.assertEqual([entry.entry_id for entry in self.claim(limit=2)], [ids[1], ids[2]])
+        self.assertEqual([entry.entry_id for entry in self.claim("two")], [ids[0]])
 
     def test_a_claim_lapses_with_its_lease_and_is_kept_by_renewal(self) -> None:
-        queue_id = self.enqueue()
+        entry_id = self.enqueue()
         self.claim("one")
-        self.result(self.queue.renew("one", [queue_id], NOW + 120))
-        self.result(self.queue.renew("two", [queue_id], NOW + 999))
+        self.result(self.queue.renew("one", [entry_id], NOW + 120))
+        self.result(self.queue.renew("two", [entry_id], NOW + 999))
         self.assertEqual(self.claim("two", NOW + 119), [])
         self.assertEqual(len(self.claim("two", NOW + 120)), 1)
-        self.failure(self.queue.settle("one", queue_id, [], [], None), NoSuchEntry)
+        self.failure(self.queue.settle("one", entry_id, [], [], None), NoSuchEntry)
 
     def test_next_due_counts_what_is_neither_held_nor_claimed_and_lapsing_claims(self) -> None:
         self.assertIsNone(self.result(self.queue.next_due(NOW)))
@@ -240,22 +262,22 @@ class QueueContract(StoreTestCase):
     # --- settling
 
     def test_a_delivered_entry_is_gone_and_its_octets_are_swept(self) -> None:
-        queue_id = self.enqueue()
+        entry_id = self.enqueue()
         (entry,) = self.claim()
-        self.result(self.queue.settle("one", queue_id, [Outcome(0, RecipientState.DELIVERED, "2.0.0")], [], None))
-        self.failure(self.queue.entry(queue_id), NoSuchEntry)
+        self.result(self.queue.settle("one", entry_id, [Outcome(0, RecipientState.DELIVERED, "2.0.0")], [], None))
+        self.assertEqual(self.result(self.queue.entries(queue_id_of(entry_id))), [])
         self.assertEqual(self.result(self.store.upkeep.sweep(NOW))["contents"], 1)
         self.failure(self.store.read_content(entry.content_id, 0, 10), NoSuchEntry)
         self.assert_sound()
 
     def test_who_must_wait_is_tried_again_when_it_is_due(self) -> None:
-        queue_id = self.enqueue(recipient(0), recipient(1, "y"))
+        entry_id = self.enqueue(recipient(0), recipient(1, "y"))
         self.claim()
         outcomes = [
             Outcome(0, RecipientState.DELIVERED, "2.0.0"),
-            Outcome(1, RecipientState.WAITING, "4.4.1", "no answer", "mx.remote.example", NOW + 300, True),
+            Outcome(1, RecipientState.DELAYED, "4.4.1", "no answer", "mx.remote.example", NOW + 300, True),
         ]
-        self.result(self.queue.settle("one", queue_id, outcomes, [], None))
+        self.result(self.queue.settle("one", entry_id, outcomes, [], None))
         self.assertEqual(self.claim(now=NOW + 299), [])
         (entry,) = self.claim(now=NOW + 300)
         (waiting,) = entry.recipients
@@ -264,15 +286,15 @@ class QueueContract(StoreTestCase):
             (1, 1, "4.4.1", "no answer", "mx.remote.example"),
         )
         self.assertTrue(waiting.delay_reported)
-        states = [r.state for r in self.result(self.queue.entry(queue_id)).recipients]
-        self.assertEqual(states, [RecipientState.DELIVERED, RecipientState.WAITING])
+        states = [r.state for r in self.entry(entry_id).recipients]
+        self.assertEqual(states, [RecipientState.DELIVERED, RecipientState.DELAYED])
 
     def test_settling_delivers_copies_and_accepts_a_report_at_once(self) -> None:
-        queue_id = self.enqueue(recipient(0), recipient(1))
+        entry_id = self.enqueue(recipient(0), recipient(1))
         self.claim()
         report = Acceptance(self.stage(b"Subject: report\r\n\r\n"), (Delivery(self.ann.account_id, b"R: 1\r\n"),))
         outcomes = [Outcome(0, RecipientState.DELIVERED), Outcome(1, RecipientState.FAILED, "5.1.1", "no such user")]
-        self.result(self.queue.settle("one", queue_id, outcomes, [Delivery(self.ann.account_id, b"L: 1\r\n")], report))
+        self.result(self.queue.settle("one", entry_id, outcomes, [Delivery(self.ann.account_id, b"L: 1\r\n")], report))
         self.assertEqual(
             sorted(self.inbox_octets(self.ann.account_id)), [b"L: 1\r\n" + MESSAGE, b"R: 1\r\nSubject: report\r\n\r\n"]
         )
@@ -280,16 +302,16 @@ class QueueContract(StoreTestCase):
         self.assert_sound()
 
     def test_a_settlement_of_some_keeps_the_claim_for_the_others(self) -> None:
-        queue_id = self.enqueue(recipient(0), recipient(1, "y"), recipient(2, "z"))
+        entry_id = self.enqueue(recipient(0), recipient(1, "y"), recipient(2, "z"))
         self.claim()
-        later = Outcome(1, RecipientState.WAITING, "4.4.1", "no answer", next_attempt=NOW + 300)
+        later = Outcome(1, RecipientState.DELAYED, "4.4.1", "no answer", next_attempt=NOW + 300)
         woken = self.woken
-        self.result(self.queue.settle("one", queue_id, [Outcome(0, RecipientState.DELIVERED)], (), None, more=True))
-        self.result(self.queue.settle("one", queue_id, [later], (), None, more=True))
+        self.result(self.queue.settle("one", entry_id, [Outcome(0, RecipientState.DELIVERED)], (), None, more=True))
+        self.result(self.queue.settle("one", entry_id, [later], (), None, more=True))
         self.assertEqual((self.claim("two"), self.woken), ([], woken))
         (entry,) = self.claim("two", NOW + 61)
         self.assertEqual([one.position for one in entry.recipients], [2])
-        self.result(self.queue.settle("two", queue_id, [Outcome(2, RecipientState.DELIVERED)], (), None))
+        self.result(self.queue.settle("two", entry_id, [Outcome(2, RecipientState.DELIVERED)], (), None))
         self.assertEqual(self.claim(now=NOW + 299), [])
         (entry,) = self.claim(now=NOW + 300)
         self.assertEqual([one.position for one in entry.recipients], [1])
@@ -303,13 +325,13 @@ class QueueContract(StoreTestCase):
         asked = [
             self.queue.settle("one", ended, [Outcome(0, RecipientState.FAILED)], (), report),
             self.queue.settle("one", waiting, [Outcome(0, RecipientState.DELIVERED)], (), None, True),
-            self.queue.settle("one", waiting, [Outcome(1, RecipientState.WAITING, next_attempt=NOW + 5)], (), None),
+            self.queue.settle("one", waiting, [Outcome(1, RecipientState.DELAYED, next_attempt=NOW + 5)], (), None),
         ]
         asked.append(self.queue.settle("one", held_by_other, [Outcome(0, RecipientState.DELIVERED)], (), None))
         *settled, (_, refused) = self.result(DeferredList(asked, consumeErrors=True))
         self.assertEqual(settled, [(True, None)] * 3)
         refused.trap(NoSuchEntry)
-        self.assertEqual([entry.queue_id for entry in self.result(self.queue.entries())], [waiting, held_by_other])
+        self.assertEqual([entry.entry_id for entry in self.result(self.queue.entries())], [waiting, held_by_other])
         self.assertEqual(self.inbox_octets(self.ann.account_id), [b"Subject: report\r\n\r\n"])
         (entry,) = self.claim(now=NOW + 5)
         self.assertEqual([one.position for one in entry.recipients], [1])
@@ -322,20 +344,20 @@ class QueueContract(StoreTestCase):
         woken = self.woken
         self.assertEqual(self.result(self.queue.release_claims(["gone", "never there"])), 1)
         self.assertEqual(self.woken, woken + 1)
-        self.assertEqual([entry.queue_id for entry in self.claim("two")], [first])
+        self.assertEqual([entry.entry_id for entry in self.claim("two")], [first])
         self.result(self.queue.settle("alive", second, [Outcome(0, RecipientState.DELIVERED)], (), None))
 
     def test_a_failed_settlement_changes_nothing(self) -> None:
-        queue_id = self.enqueue()
+        entry_id = self.enqueue()
         self.claim()
         self.failure(
             self.queue.settle(
-                "one", queue_id, [Outcome(0, RecipientState.DELIVERED)], [Delivery(AccountId(999), b"")], None
+                "one", entry_id, [Outcome(0, RecipientState.DELIVERED)], [Delivery(AccountId(999), b"")], None
             ),
             NoSuchAccount,
         )
         (entry,) = self.claim("two", NOW + 61)
-        self.assertEqual(entry.recipients[0].state, RecipientState.WAITING)
+        self.assertEqual(entry.recipients[0].state, RecipientState.DELAYED)
 
     def test_envelopes_of_one_message_leave_each_as_it_was_asked(self) -> None:
         outgoing = (
@@ -346,7 +368,7 @@ class QueueContract(StoreTestCase):
             OutgoingEnvelope(None, (recipient(0, "r2"),), b"\0\xff"),
         )
         self.result(self.queue.accept(Acceptance(self.stage(MESSAGE), outgoing=outgoing)))
-        split = [one for entry in self.claim() for one in entry.by_way()]
+        split = self.claim()
         self.assertEqual([one.reverse_path for one in split], [one.reverse_path for one in outgoing])
         self.assertEqual(str(split[1].reverse_path), "a..b@\xfc.example")
         self.assertEqual(
@@ -356,26 +378,78 @@ class QueueContract(StoreTestCase):
             octets = self.result(one.read(self.store.read_content, 0, one.size))
             self.assertEqual(octets, envelope.prefix + MESSAGE)
             self.assertEqual(octets[: one.header_size], envelope.prefix + MESSAGE[:15])
+        self.assertEqual(len({one.entry_id for one in split}), 3)
+        self.assertEqual({one.content_id for one in split}, {split[0].content_id})
         self.assert_sound()
+
+    @acceptance("S092")
+    def test_a_message_leaves_the_store_with_its_last_entry(self) -> None:
+        outgoing = tuple(OutgoingEnvelope(SENDER, (recipient(0, f"r{n}"),)) for n in range(4))
+        queue_id = self.result(self.queue.accept(Acceptance(self.stage(MESSAGE), outgoing=outgoing)))
+        one, two, three, four = self.claim()
+        delivered = [Outcome(0, RecipientState.DELIVERED)]
+        asked = [self.queue.settle("one", each.entry_id, delivered, (), None) for each in (one, two)]
+        self.result(DeferredList(asked))
+        self.assertEqual(
+            [each.entry_id for each in self.result(self.queue.entries(queue_id))], [three.entry_id, four.entry_id]
+        )
+        self.assertEqual(self.result(self.store.read_content(one.content_id, 0, 1000)), MESSAGE)
+        self.assert_sound()
+        self.result(self.queue.settle("one", three.entry_id, delivered, (), None))
+        self.result(self.queue.delete([four.entry_id]))
+        self.assertEqual(self.result(self.queue.entries()), [])
+        self.assert_sound()
+        self.result(self.store.upkeep.sweep(NOW + 1e6))
+        self.failure(self.store.read_content(one.content_id, 0, 1000), NoSuchEntry)
+
+    def test_an_id_names_an_entry_or_all_of_a_message(self) -> None:
+        outgoing = tuple(OutgoingEnvelope(SENDER, (recipient(0, f"r{n}"),)) for n in range(2))
+        queue_id = self.result(self.queue.accept(Acceptance(self.stage(MESSAGE), outgoing=outgoing)))
+        self.enqueue()
+        one, two = self.result(self.queue.entries(queue_id))
+        self.assertEqual({one.queue_id, two.queue_id}, {queue_id})
+        self.assertEqual(self.result(self.queue.entries(queue_id_of(two.entry_id))), [two])
+        for unknown in ("nonsense", "FFF", "F" * 40, ""):
+            self.assertEqual(self.result(self.queue.entries(QueueId(unknown))), [])
+
+    def test_what_the_sender_asked_of_reports_is_kept(self) -> None:
+        asked = (
+            evolve(recipient(0), notify=Notify.SUCCESS | Notify.DELAY, orcpt="rfc822;x+y@z.example"),
+            evolve(recipient(1, "y"), notify=Notify.NEVER),
+            recipient(2, "z"),
+        )
+        self.enqueue(*asked, envid="QQ314159 \u00fc", ret=Ret.HDRS, priority=-3)
+        (entry,) = self.claim()
+        self.assertEqual(entry.recipients, asked)
+        self.assertEqual((entry.envid, entry.ret, entry.priority), ("QQ314159 \u00fc", Ret.HDRS, -3))
+
+    def test_a_higher_priority_is_claimed_first_whatever_has_waited_longer(self) -> None:
+        usual = [self.enqueue(recipient(0, due=NOW - age)) for age in (30, 40)]
+        low, lower, high, higher = (self.enqueue(priority=priority) for priority in (-1, -2, 1, 2))
+        late = self.enqueue(recipient(0, due=NOW + 9), priority=9)
+        order = [higher, high, usual[1], usual[0], low, lower]
+        self.assertEqual([entry.entry_id for entry in self.claim(limit=3)], order[:3])
+        self.assertEqual([entry.entry_id for entry in self.claim(limit=2)], order[3:5])
+        self.assertEqual([entry.entry_id for entry in self.claim(now=NOW + 9)], [late, lower])
 
     # --- operators
 
     def test_held_entries_wait_until_they_are_released(self) -> None:
-        queue_id = self.enqueue()
-        self.assertEqual(self.result(self.queue.hold([queue_id, QueueId("nonsense")], True)), 1)
+        entry_id = self.enqueue()
+        self.assertEqual(self.result(self.queue.hold([entry_id, EntryId(7)], True)), 1)
         self.assertEqual(self.claim(), [])
-        self.assertTrue(self.result(self.queue.entry(queue_id)).held)
+        self.assertTrue(self.entry(entry_id).held)
         woken = self.woken
-        self.result(self.queue.hold([queue_id], False))
+        self.result(self.queue.hold([entry_id], False))
         self.assertEqual(self.woken, woken + 1)
         self.assertEqual(len(self.claim()), 1)
 
     def test_flush_makes_due_now(self) -> None:
         one, two = self.enqueue(recipient(0, due=NOW + 500)), self.enqueue(recipient(0, due=NOW + 600))
         self.assertEqual(self.result(self.queue.flush([two], NOW)), 1)
-        self.assertEqual([entry.queue_id for entry in self.claim()], [two])
+        self.assertEqual([entry.entry_id for entry in self.claim()], [two])
         self.assertEqual(self.result(self.queue.flush(None, NOW)), 2)
-        self.assertEqual([entry.queue_id for entry in self.claim()], [one])
+        self.assertEqual([entry.entry_id for entry in self.claim()], [one])
 
     def test_flush_and_release_count_what_they_did(self) -> None:
         one, two = self.enqueue(recipient(0, due=NOW + 500)), self.enqueue(recipient(0, due=NOW + 600))
@@ -385,12 +459,12 @@ class QueueContract(StoreTestCase):
         self.assertEqual(self.result(self.queue.hold([two], False)), 0)
         for chosen in ([one, two], None):
             self.assertEqual(self.result(self.queue.flush(chosen, NOW)), 1)
-        due = {entry.queue_id: entry.recipients[0].next_attempt for entry in self.result(self.queue.entries())}
+        due = {entry.entry_id: entry.recipients[0].next_attempt for entry in self.result(self.queue.entries())}
         self.assertEqual(due, {one: NOW + 500, two: NOW})
 
     def test_delete_removes_without_a_trace(self) -> None:
-        queue_id = self.enqueue()
-        self.assertEqual(self.result(self.queue.delete([queue_id, QueueId("FFF")])), 1)
+        entry_id = self.enqueue()
+        self.assertEqual(self.result(self.queue.delete([entry_id, EntryId(0xFFF)])), 1)
         self.assertEqual(self.result(self.queue.entries()), [])
         self.assert_sound()
 
@@ -399,7 +473,7 @@ class QueueContract(StoreTestCase):
         self.clock.advance(10)
         second = self.enqueue(recipient(0), recipient(1))
         entries = self.result(self.queue.entries())
-        self.assertEqual([entry.queue_id for entry in entries], [first, second])
+        self.assertEqual([entry.entry_id for entry in entries], [first, second])
         self.assertEqual([len(entry.recipients) for entry in entries], [1, 2])
 
 

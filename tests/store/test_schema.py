@@ -15,14 +15,23 @@ from pymailsuite.store.migrate import schema_steps, statements
 
 STEPS = schema_steps()
 STATEMENTS = [statement for text in STEPS.values() for statement in statements(text, SqliteEngine.schema_words)]
-TABLES = {
-    match[1]: match[2]
-    for statement in STATEMENTS
-    if (match := re.fullmatch(r"CREATE TABLE (\w+) \((.*)\)[^)]*", statement, re.DOTALL))
-}
-for statement in STATEMENTS:
-    if match := re.fullmatch(r"DROP TABLE (\w+)", statement):
-        del TABLES[match[1]]
+
+
+def declared() -> tuple[int, dict[str, str]]:
+    """How many tables were made and not dropped, and the body of each in its last form."""
+    number, tables = 0, {}
+    for statement in STATEMENTS:
+        number += statement.startswith("CREATE TABLE") - statement.startswith("DROP TABLE")
+        if match := re.fullmatch(r"CREATE TABLE (\w+) \((.*)\)[^)]*", statement, re.DOTALL):
+            tables[match[1]] = match[2]
+        elif match := re.fullmatch(r"ALTER TABLE (\w+) RENAME TO (\w+)", statement):
+            tables[match[2]] = tables.pop(match[1])
+        elif match := re.fullmatch(r"DROP TABLE (\w+)", statement):
+            del tables[match[1]]
+    return number, tables
+
+
+MADE, TABLES = declared()
 KEYED_BY = {
     # One account's mail.
     "account_state": "account_id",
@@ -35,12 +44,13 @@ KEYED_BY = {
     "change_log": "account_id",
     "changed_flags": "account_id",
     "send_as_grants": "account_id",
-    # Octets, and the queue, whose entries have the ids of their contents.
+    # Octets.
     "contents": "content_id",
     "content_chunks": "content_id",
     "staged_contents": "content_id",
-    "queue_entries": "content_id",
-    "queue_recipients": "content_id",
+    # The queue.
+    "queue_entries": "entry_id",
+    "queue_recipients": "entry_id",
     # What happened to a message goes by the id of its content too.
     "history": "story_id",
     # What is counted or gathered, by what.
@@ -90,9 +100,7 @@ def test_each_step_has_a_number_of_its_own() -> None:
 
 
 def test_every_table_is_declared() -> None:
-    forms = [" ".join(statement.split()[:2]) for statement in STATEMENTS]
-    made = forms.count("CREATE TABLE") - forms.count("DROP TABLE")
-    assert (made, set(TABLES)) == (len(TABLES), set(KEYED_BY))
+    assert (MADE, set(TABLES)) == (len(TABLES), set(KEYED_BY))
 
 
 @pytest.mark.parametrize("name", PER_ACCOUNT)
