@@ -56,6 +56,15 @@ class Notify(enum.Flag):
     FAILURE = 4
     DELAY = 8
 
+    @property
+    def parameter(self) -> str:
+        """The value of the NOTIFY parameter; empty if it was not given."""
+        return ",".join([one.name or "" for one in self])
+
+    def wants(self, kind: Notify) -> bool:
+        """Whether the sender is to be told of FAILURE or DELAY."""
+        return not self or kind in self
+
 
 class Ret(enum.Enum):
     """How much of the message a report of a failure returns. Source: RFC 3461 §4.3."""

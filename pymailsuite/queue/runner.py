@@ -31,15 +31,13 @@ from pymailsuite.interfaces import (
     RecipientState,
 )
 from pymailsuite.interfaces.history import HistoryEntry
-from pymailsuite.message.report import Action, RecipientReport, Report, typed_address
+from pymailsuite.queue.reporting import Reporting, WritesReports
 from pymailsuite.queue.schedule import (
     decide,
-    expires_at,
     hosts_that_took,
-    is_delay_to_report,
     wants_transaction_of_its_own,
 )
-from pymailsuite.values import MAX_CHUNK, EntryId
+from pymailsuite.values import EntryId
 
 log = Logger()
 
@@ -106,13 +104,6 @@ class Sends(Protocol):
 
     def close(self) -> Deferred[None]:
         """Delay what has not begun; fires when all has ended."""
-
-
-class WritesReports(Protocol):
-    """What makes messages of reports: :class:`pymailsuite.delivery.reports.ReportWriter`."""
-
-    async def write(self, report: Report) -> Acceptance | None:
-        """Staged for acceptance; None if there is nobody to tell."""
 
 
 class DeliversHere(Protocol):
@@ -184,11 +175,10 @@ class QueueRunner:
         history: RemembersAttempts | None = None,
     ) -> None:
         self._settings = settings
-        self._host_name = host_name
         self._store = store
         self._queue = store.queue
         self._relay = relay
-        self._reports = reports
+        self._reporting = Reporting(settings, host_name, store.read_content, reports, clock)
         self._clock = clock
         self._random = rng or random.Random()  # noqa: S311 (spreads retries)
         self._here = here
@@ -375,7 +365,7 @@ class QueueRunner:
         """Settle what an attempt, or the part of it that has ended, made of its recipients."""
         entry = ended.entry
         try:
-            decided, report = await self._report(entry, self._decide(entry, ended.outcomes))
+            decided, report = await self._reporting.report(entry, self._decide(entry, ended.outcomes))
             if report is not None and self._history is not None:
                 report = evolve(report, history=self._history.reported(entry, report))
             await self._settle(evolve(ended, outcomes=decided), report, more)
@@ -481,75 +471,3 @@ class QueueRunner:
                     raise
                 log.failure("{event} {queue_id}", event="queue.settle_broken", queue_id=entry.queue_id)
             await deferLater(self._clock, _SETTLE_AGAIN_S)
-
-    # --- reports
-
-    async def _report(self, entry: QueueEntry, outcomes: list[Outcome]) -> tuple[list[Outcome], Acceptance | None]:
-        """What the sender is to be told, if anything; a report that cannot be written now lets its recipients wait."""
-        if entry.reverse_path is None:
-            return outcomes, None
-        now = self._clock.seconds()
-        given_up = [outcome for outcome in outcomes if outcome.state is RecipientState.FAILED]
-        delayed = [] if given_up else [one for one in outcomes if is_delay_to_report(self._settings, entry, one, now)]
-        if not given_up and not delayed:
-            return outcomes, None
-        told = given_up or delayed
-        try:
-            acceptance = await self._reports.write(await self._describe(entry, told, now))
-        except Exception as error:
-            if isinstance(error, (MailError, CancelledError)):
-                log.warn(
-                    "{event} {queue_id} {reason}",
-                    event="queue.report_failed",
-                    queue_id=entry.queue_id,
-                    reason=_reason(error),
-                )
-            else:
-                log.failure("{event} {queue_id}", event="queue.report_failed", queue_id=entry.queue_id)
-            again = now + self._settings.retry_first
-            return [
-                evolve(one, state=RecipientState.DELAYED, next_attempt=again) if one in given_up else one
-                for one in outcomes
-            ], None
-        log.info(
-            "{event} {queue_id} to=<{sender}> action={action} recipients={count}",
-            event="queue.reported" if acceptance is not None else "queue.not_reported",
-            queue_id=entry.queue_id,
-            sender=str(entry.reverse_path),
-            action="failed" if given_up else "delayed",
-            count=len(told),
-        )
-        return [evolve(one, delay_reported=True) if one in delayed else one for one in outcomes], acceptance
-
-    async def _describe(self, entry: QueueEntry, told: Sequence[Outcome], now: float) -> Report:
-        assert entry.reverse_path is not None
-        size = min(entry.size, max(entry.header_size, self._settings.return_size), MAX_CHUNK)
-        original = await entry.read(self._store.read_content, 0, size)
-        by_position = {recipient.position: recipient for recipient in entry.recipients}
-        return Report(
-            reporting_mta=self._host_name,
-            queue_id=entry.queue_id,
-            arrival_date=entry.created_at,
-            reverse_path=entry.reverse_path,
-            recipients=tuple(
-                self._describe_recipient(entry, by_position[outcome.position], outcome, now) for outcome in told
-            ),
-            original=original,
-            header_size=min(entry.header_size, len(original)),
-            original_size=entry.size if len(original) < entry.size else 0,
-        )
-
-    def _describe_recipient(
-        self, entry: QueueEntry, recipient: QueuedRecipient, outcome: Outcome, now: float
-    ) -> RecipientReport:
-        given_up = outcome.state is RecipientState.FAILED
-        return RecipientReport(
-            recipient=recipient.address,
-            action=Action.FAILED if given_up else Action.DELAYED,
-            status=outcome.status,
-            diagnostic=outcome.reply,
-            remote_mta=outcome.host,
-            original_recipient=typed_address(recipient.original) if recipient.original is not None else "",
-            last_attempt=now,
-            will_retry_until=None if given_up else expires_at(self._settings, entry),
-        )

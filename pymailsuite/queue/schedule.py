@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from pymailsuite.config.sections.queue import QueueSettings
-from pymailsuite.interfaces import Outcome, QueuedRecipient, QueueEntry, RecipientState
+from pymailsuite.interfaces import Notify, Outcome, QueuedRecipient, QueueEntry, RecipientState
 
 EXPIRED_STATUS = "4.4.7"
 """Delivery time expired. Source: RFC 3463 §3.5."""
@@ -75,12 +75,20 @@ def wants_transaction_of_its_own(outcome: Outcome, took: Collection[str]) -> boo
     )
 
 
-def is_delay_to_report(settings: QueueSettings, entry: QueueEntry, outcome: Outcome, now: float) -> bool:
+def is_failure_to_report(recipient: QueuedRecipient, outcome: Outcome) -> bool:
+    """True if the sender, should there be one, is to be told that this recipient will not get the message."""
+    return outcome.state is RecipientState.FAILED and recipient.notify.wants(Notify.FAILURE)
+
+
+def is_delay_to_report(
+    settings: QueueSettings, entry: QueueEntry, recipient: QueuedRecipient, outcome: Outcome, now: float
+) -> bool:
     """True if the sender is to be told now that this recipient still waits."""
     return (
         outcome.state is RecipientState.DELAYED
         and not outcome.delay_reported
         and entry.reverse_path is not None
+        and recipient.notify.wants(Notify.DELAY)
         and settings.warn_after > 0
         and now - entry.created_at >= settings.warn_after
     )

@@ -266,12 +266,16 @@ class Relay:
         octets = attempt.octets
         await octets.prefetch()
         needs = await octets.needs_of(connection.extensions)
+        entry = attempt.entry
         envelope = MessageEnvelope(
-            reverse_path=attempt.entry.reverse_path,
+            reverse_path=entry.reverse_path,
             recipients=tuple((recipient.position, recipient.address) for recipient in batch),
             size=octets.size,
             eight_bit=needs.eight_bit,
             utf8_header=needs.utf8_header,
+            ret=entry.ret.value if entry.ret is not None else "",
+            envid=entry.envid,
+            dsn={one.position: (one.notify.parameter, one.orcpt) for one in batch if one.notify or one.orcpt},
         )
         try:
             return await connection.send_message(envelope, octets.content())

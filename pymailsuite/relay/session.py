@@ -13,7 +13,7 @@ from __future__ import annotations
 import enum
 from base64 import b64decode, b64encode
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import idna
@@ -72,7 +72,8 @@ class Rules:
 class MessageEnvelope:
     """What one transaction says before the content. ``recipients`` are (position, address).
 
-    ``eight_bit`` and ``utf8`` say what the content and the addresses truly need, not what the sender declared.
+    ``eight_bit`` and ``utf8`` say what the content and the addresses truly need, not what the sender declared. ``ret``,
+    ``envid`` and ``dsn`` (NOTIFY and ORCPT, by position) are told to servers that offer DSN. Source: RFC 3461 §5.2.1.
     """
 
     reverse_path: Address | None
@@ -80,6 +81,9 @@ class MessageEnvelope:
     size: int
     eight_bit: bool = False
     utf8_header: bool = False
+    ret: str = ""
+    envid: str = ""
+    dsn: Mapping[int, tuple[str, str]] = field(factory=dict)
 
 
 # --- events
@@ -326,15 +330,19 @@ class ClientSession:
         """Put the envelope's commands in line."""
         utf8 = _needs_utf8(envelope)
         reverse_path = envelope.reverse_path
+        dsn = "DSN" in self._extensions
         mail = mail_command(
             _sendable(reverse_path, utf8) if reverse_path is not None else None,
             size=envelope.size if "SIZE" in self._extensions else None,
             body="8BITMIME" if envelope.eight_bit else "",
             smtputf8=utf8,
+            ret=envelope.ret if dsn else "",
+            envid=envelope.envid if dsn else "",
         )
         self._later.append((mail, Wait.COMMAND, self._mail_answered))
         for position, address in envelope.recipients:
-            command = rcpt_command(_sendable(address, utf8))
+            notify, orcpt = envelope.dsn.get(position, ("", "")) if dsn else ("", "")
+            command = rcpt_command(_sendable(address, utf8), notify=notify, orcpt=orcpt, smtputf8=utf8)
             self._later.append((command, Wait.COMMAND, _bind(self._recipient_answered, position)))
         self._later.append((_DATA, Wait.DATA, self._data_answered))
 

@@ -190,12 +190,40 @@ def extensions(reply: Reply) -> dict[str, str]:
     return offered
 
 
+_NOT_IN_XTEXT: Final = re.compile(rb"[^!-*,-<>-~]")
+"""Octets that xtext has in hexadecimal. Source: RFC 3461 §4."""
+_NOT_IN_UNITEXT: Final = re.compile(r"[^!-*,-<>-\[\]-~\x80-\U0010ffff]")
+"""Characters that an address of type utf-8 has by their number. Source: RFC 6533 §3."""
+_NOT_IN_ASCII_UNITEXT: Final = re.compile(r"[^!-*,-<>-\[\]-~]")
+
+
+def _xtext(text: str) -> str:
+    encoded = _NOT_IN_XTEXT.sub(lambda found: b"+%02X" % found[0][0], text.encode("utf-8", "replace"))
+    return encoded.decode("ascii")
+
+
+def _original_recipient(typed: str, utf8: bool) -> str:
+    """ORCPT as a server is told; ``typed`` as it is decoded. ``utf8``: the server may be told more than ASCII."""
+    kind, _, address = typed.partition(";")
+    kind, address = kind.strip(), address.strip()
+    if kind.lower() != "utf-8":
+        return f"{kind};{_xtext(address)}"
+    by_number = _NOT_IN_UNITEXT if utf8 else _NOT_IN_ASCII_UNITEXT
+    return kind + ";" + by_number.sub(lambda found: f"\\x{{{ord(found[0]):02X}}}", address)
+
+
 def mail_command(
-    reverse_path: Address | None, *, size: int | None = None, body: str = "", smtputf8: bool = False
+    reverse_path: Address | None,
+    *,
+    size: int | None = None,
+    body: str = "",
+    smtputf8: bool = False,
+    ret: str = "",
+    envid: str = "",
 ) -> bytes:
     """``MAIL FROM`` with the parameters given; those not offered by the server are not to be given.
 
-    UnsendableAddress."""
+    ``envid`` is not encoded yet. UnsendableAddress."""
     parameters = ""
     if size is not None:
         parameters += f" SIZE={size}"
@@ -203,12 +231,19 @@ def mail_command(
         parameters += f" BODY={body}"
     if smtputf8:
         parameters += " SMTPUTF8"
+    if ret:
+        parameters += f" RET={ret}"
+    if envid:
+        parameters += f" ENVID={_xtext(envid)}"
     return f"MAIL FROM:<{'' if reverse_path is None else _path(reverse_path)}>{parameters}\r\n".encode()
 
 
-def rcpt_command(address: Address) -> bytes:
-    """``RCPT TO``. UnsendableAddress."""
-    return f"RCPT TO:<{_path(address)}>\r\n".encode()
+def rcpt_command(address: Address, *, notify: str = "", orcpt: str = "", smtputf8: bool = False) -> bytes:
+    """``RCPT TO``, as :func:`mail_command`; ``orcpt`` is not encoded yet. UnsendableAddress."""
+    parameters = f" NOTIFY={notify}" if notify else ""
+    if orcpt:
+        parameters += f" ORCPT={_original_recipient(orcpt, smtputf8)}"
+    return f"RCPT TO:<{_path(address)}>{parameters}\r\n".encode()
 
 
 def _path(address: Address) -> str:

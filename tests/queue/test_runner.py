@@ -27,12 +27,14 @@ from pymailsuite.interfaces import (
     Acceptance,
     Column,
     LocalRecipient,
+    Notify,
     Outcome,
     OutgoingEnvelope,
     QueuedRecipient,
     QueueEntry,
     RecipientState,
     RemoteRecipient,
+    Ret,
 )
 from pymailsuite.queue.presence import Presence
 from pymailsuite.queue.runner import QueueRunner
@@ -455,6 +457,63 @@ class ReportTests(QueueTestCase):
         recipient = self.status_blocks(self.report())[1]
         self.assertEqual(recipient["Status"], "5.1.2")
         self.assertEqual(self.internet.attempts, [])
+
+    def submit_asking(self, *recipients: QueuedRecipient, **asked: Any) -> None:
+        """A message whose sender asks something of reports."""
+        writer = self.store.new_content()
+        writer.write(HELLO)
+        envelope = OutgoingEnvelope(ANN, recipients, **asked)
+        content = self.successResultOf(writer.finish())
+        self.successResultOf(self.store.queue.accept(Acceptance(content, outgoing=(envelope,))))
+
+    @acceptance("S080")
+    def test_a_report_says_what_the_sender_called_the_message_and_the_recipient(self) -> None:
+        sink = self.host(script={"RCPT": "550 5.1.1 no such user"}, extensions=["DSN"])
+        self.runner.start()
+        orcpt = "rfc822;team@example.net"
+        bob = QueuedRecipient(0, BOB, "b.example", Address("alias", "example.org"), notify=Notify.FAILURE, orcpt=orcpt)
+        self.submit_asking(bob, envid="QQ 314159", ret=Ret.HDRS)
+        self.run_for()
+        self.assertEqual(sink.commands[2:3], ["RCPT TO:<bob@b.example> NOTIFY=FAILURE ORCPT=rfc822;team@example.net"])
+        self.assertIn(" RET=HDRS ENVID=QQ+20314159", sink.commands[1])
+        report = self.report()
+        message, recipient = self.status_blocks(report)
+        self.assertEqual(message["Original-Envelope-Id"], "QQ 314159")
+        self.assertEqual(recipient["Original-Recipient"], orcpt)
+        returned = report.get_payload(2)
+        self.assertEqual(returned.get_content_type(), "text/rfc822-headers")
+        self.assertNotIn("World", returned.as_string())
+
+    @acceptance("S080")
+    def test_only_what_the_sender_wants_to_know_is_told(self) -> None:
+        self.host(script={"RCPT": "550 5.1.1 no such user"})
+        self.runner.start()
+        asked = (Notify.NEVER, Notify.SUCCESS | Notify.DELAY, Notify.UNSAID, Notify.FAILURE)
+        self.submit_asking(
+            *[
+                QueuedRecipient(position, Address(f"r{position}", "b.example"), "b.example", notify=notify)
+                for position, notify in enumerate(asked)
+            ]
+        )
+        self.run_for()
+        told = [block["Final-Recipient"] for block in self.status_blocks(self.report())[1:]]
+        self.assertEqual(told, ["rfc822; r2@b.example", "rfc822; r3@b.example"])
+        self.assertEqual(self.queue(), [])
+
+    @acceptance("S080")
+    def test_a_delay_is_told_to_those_only_who_want_to_know(self) -> None:
+        self.host(script={"RCPT": "451 4.2.1 later"})
+        self.runner.start()
+        asked = (Notify.NEVER, Notify.FAILURE, Notify.DELAY)
+        self.submit_asking(
+            *[
+                QueuedRecipient(position, Address(f"r{position}", "b.example"), "b.example", notify=notify)
+                for position, notify in enumerate(asked)
+            ]
+        )
+        self.run_for(5 * HOUR, step=60)
+        told = [block["Final-Recipient"] for block in self.status_blocks(self.report())[1:]]
+        self.assertEqual(told, ["rfc822; r2@b.example"])
 
     @acceptance("S079")
     def test_nobody_is_told_of_a_report_that_fails(self) -> None:

@@ -85,11 +85,11 @@ class DecisionTests(SynchronousTestCase):
         self.assertEqual(outcome, evolve(LATER, state=RecipientState.FAILED, status="4.4.7"))
 
     def test_a_delay_is_reported_once_after_four_hours(self) -> None:
-        self.assertFalse(is_delay_to_report(self.settings, ENTRY, LATER, 1000.0 + 4 * HOUR - 1))
-        self.assertTrue(is_delay_to_report(self.settings, ENTRY, LATER, 1000.0 + 4 * HOUR))
+        self.assertFalse(is_delay_to_report(self.settings, ENTRY, BOB, LATER, 1000.0 + 4 * HOUR - 1))
+        self.assertTrue(is_delay_to_report(self.settings, ENTRY, BOB, LATER, 1000.0 + 4 * HOUR))
         told = decide(self.settings, ENTRY, evolve(BOB, delay_reported=True), LATER, 1000.0 + 5 * HOUR, 0.5)
-        self.assertFalse(is_delay_to_report(self.settings, ENTRY, told, 1000.0 + 5 * HOUR))
+        self.assertFalse(is_delay_to_report(self.settings, ENTRY, BOB, told, 1000.0 + 5 * HOUR))
 
     def test_nobody_is_told_of_a_delayed_report_or_where_warnings_are_off(self) -> None:
-        self.assertFalse(is_delay_to_report(self.settings, REPORT, LATER, 1e9))
-        self.assertFalse(is_delay_to_report(QueueSettings(warn_after=0), ENTRY, LATER, 1e9))
+        self.assertFalse(is_delay_to_report(self.settings, REPORT, BOB, LATER, 1e9))
+        self.assertFalse(is_delay_to_report(QueueSettings(warn_after=0), ENTRY, BOB, LATER, 1e9))

@@ -338,6 +338,28 @@ class TransactionTests(SessionTestCase):
         self.assertEqual(self.begin(envelope())[:5], b"RSET\r")
 
 
+class ReportParameterTests(SessionTestCase):
+    asked = MessageEnvelope(
+        ALICE, ((0, BOB), (1, CAROL)), 100, ret="FULL", envid="E=1", dsn={1: ("NEVER", "rfc822;list@a.example")}
+    )
+
+    def test_a_server_that_offers_dsn_is_told_what_the_sender_asked(self) -> None:
+        self.ready(b"250-mx.b.example\r\n250-PIPELINING\r\n250 DSN\r\n")
+        self.assertEqual(
+            self.begin(self.asked),
+            b"MAIL FROM:<alice@a.example> RET=FULL ENVID=E+3D1\r\n"
+            b"RCPT TO:<bob@b.example>\r\n"
+            b"RCPT TO:<carol@b.example> NOTIFY=NEVER ORCPT=rfc822;list@a.example\r\nDATA\r\n",
+        )
+
+    def test_another_is_not(self) -> None:
+        self.ready(b"250-mx.b.example\r\n250 PIPELINING\r\n")
+        self.assertEqual(
+            self.begin(self.asked),
+            b"MAIL FROM:<alice@a.example>\r\nRCPT TO:<bob@b.example>\r\nRCPT TO:<carol@b.example>\r\nDATA\r\n",
+        )
+
+
 class AbilityTests(SessionTestCase):
     def test_a_message_over_the_servers_limit_fails_unasked(self) -> None:
         self.ready()

@@ -113,6 +113,21 @@ class CommandTests(SynchronousTestCase):
         )
         self.assertEqual(rcpt_command(Address("a", "b.example")), b"RCPT TO:<a@b.example>\r\n")
 
+    def test_what_is_asked_of_reports_is_encoded(self):
+        self.assertEqual(
+            mail_command(None, ret="HDRS", envid="QQ 3=14+159"), b"MAIL FROM:<> RET=HDRS ENVID=QQ+203+3D14+2B159\r\n"
+        )
+        address = Address("a", "b.example")
+        for orcpt, utf8, parameter in (
+            ("rfc822;x+y@z.example", False, "rfc822;x+2By@z.example"),
+            ("RFC822; a b@z.example\r\nDATA", True, "RFC822;a+20b@z.example+0D+0ADATA"),
+            ("rfc822;zoë@z.example", False, "rfc822;zo+C3+AB@z.example"),
+            ("utf-8; zoë+x y@z.example", True, "utf-8;zoë\\x{2B}x\\x{20}y@z.example"),
+            ("utf-8;zoë\\@z.example", False, "utf-8;zo\\x{EB}\\x{5C}@z.example"),
+        ):
+            command = rcpt_command(address, notify="SUCCESS,DELAY", orcpt=orcpt, smtputf8=utf8)
+            self.assertEqual(command, f"RCPT TO:<a@b.example> NOTIFY=SUCCESS,DELAY ORCPT={parameter}\r\n".encode())
+
     def test_no_address_becomes_a_command_of_its_own(self):
         self.assertRaises(UnsendableAddress, rcpt_command, Address("a\r\nDATA", "b.example"))
         self.assertRaises(UnsendableAddress, mail_command, Address("a", "b.example\r\nQUIT"))

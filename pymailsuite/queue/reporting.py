@@ -1,0 +1,131 @@
+"""What senders are told of their messages in the queue: failures, and once that a message is delayed.
+
+Source: RFC 3461 §5.2 for what is asked for, RFC 3464 for what is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from attrs import evolve, frozen
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from pymailsuite.config.sections.queue import QueueSettings
+from pymailsuite.errors import MailError
+from pymailsuite.interfaces import Acceptance, Outcome, QueuedRecipient, QueueEntry, RecipientState, Ret
+from pymailsuite.message.report import Action, RecipientReport, Report, typed_address
+from pymailsuite.queue.schedule import expires_at, is_delay_to_report, is_failure_to_report
+from pymailsuite.values import MAX_CHUNK, ContentId
+
+log = Logger()
+
+
+class WritesReports(Protocol):
+    """What makes messages of reports: :class:`pymailsuite.delivery.reports.ReportWriter`."""
+
+    async def write(self, report: Report) -> Acceptance | None:
+        """Staged for acceptance; None if there is nobody to tell."""
+
+
+@frozen
+class Reporting:
+    """Makes the reports of outcomes. ``host_name`` is their Reporting-MTA."""
+
+    settings: QueueSettings
+    host_name: str
+    read_content: Callable[[ContentId, int, int], Deferred[bytes]]
+    writer: WritesReports
+    clock: IReactorTime
+
+    async def report(self, entry: QueueEntry, outcomes: list[Outcome]) -> tuple[list[Outcome], Acceptance | None]:
+        """What the sender is to be told, if anything; a report that cannot be written now lets its recipients wait."""
+        if entry.reverse_path is None or all(one.state is RecipientState.DELIVERED for one in outcomes):
+            return outcomes, None
+        now = self.clock.seconds()
+        by_position = {recipient.position: recipient for recipient in entry.recipients}
+        given_up = [one for one in outcomes if is_failure_to_report(by_position[one.position], one)]
+        delayed = []
+        if not given_up:
+            for one in outcomes:
+                if is_delay_to_report(self.settings, entry, by_position[one.position], one, now):
+                    delayed.append(one)
+        told = given_up or delayed
+        if not told:
+            return outcomes, None
+        try:
+            acceptance = await self.writer.write(await self._describe(entry, told, now))
+        except Exception as error:
+            if isinstance(error, (MailError, CancelledError)):
+                log.warn(
+                    "{event} {queue_id} {reason}",
+                    event="queue.report_failed",
+                    queue_id=entry.queue_id,
+                    reason=_reason(error),
+                )
+            else:
+                log.failure("{event} {queue_id}", event="queue.report_failed", queue_id=entry.queue_id)
+            again = now + self.settings.retry_first
+            return [
+                evolve(one, state=RecipientState.DELAYED, next_attempt=again) if one in given_up else one
+                for one in outcomes
+            ], None
+        log.info(
+            "{event} {queue_id} to=<{sender}> action={action} recipients={count}",
+            event="queue.reported" if acceptance is not None else "queue.not_reported",
+            queue_id=entry.queue_id,
+            sender=str(entry.reverse_path),
+            action="failed" if given_up else "delayed",
+            count=len(told),
+        )
+        return [evolve(one, delay_reported=True) if one in delayed else one for one in outcomes], acceptance
+
+    async def _describe(self, entry: QueueEntry, told: Sequence[Outcome], now: float) -> Report:
+        assert entry.reverse_path is not None
+        full = entry.ret is not Ret.HDRS
+        size = min(entry.size, max(entry.header_size, self.settings.return_size if full else 0), MAX_CHUNK)
+        original = await entry.read(self.read_content, 0, size)
+        by_position = {recipient.position: recipient for recipient in entry.recipients}
+        return Report(
+            reporting_mta=self.host_name,
+            queue_id=entry.queue_id,
+            arrival_date=entry.created_at,
+            reverse_path=entry.reverse_path,
+            recipients=tuple(
+                self._describe_recipient(entry, by_position[outcome.position], outcome, now) for outcome in told
+            ),
+            original=original,
+            header_size=min(entry.header_size, len(original)),
+            original_size=entry.size if len(original) < entry.size else 0,
+            full=full,
+            envelope_id=entry.envid,
+        )
+
+    def _describe_recipient(
+        self, entry: QueueEntry, recipient: QueuedRecipient, outcome: Outcome, now: float
+    ) -> RecipientReport:
+        given_up = outcome.state is RecipientState.FAILED
+        return RecipientReport(
+            recipient=recipient.address,
+            action=Action.FAILED if given_up else Action.DELAYED,
+            status=outcome.status,
+            diagnostic=outcome.reply,
+            remote_mta=outcome.host,
+            original_recipient=_original(recipient),
+            last_attempt=now,
+            will_retry_until=None if given_up else expires_at(self.settings, entry),
+        )
+
+
+def _original(recipient: QueuedRecipient) -> str:
+    """The address the sender gave: as the ORCPT parameter had it, or else as RCPT did, if that is another."""
+    if recipient.orcpt or recipient.original is None:
+        return recipient.orcpt
+    return typed_address(recipient.original)
+
+
+def _reason(error: BaseException) -> str:
+    """For the log; what is called off says nothing itself."""
+    return str(error) or "called off"
