@@ -26,9 +26,9 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.testing import StringTransport
 
 from pymailsuite.config.loader import settings_from
+from pymailsuite.delivery.assembly import make_planner
 from pymailsuite.delivery.history import HistoryRecorder
 from pymailsuite.delivery.intake import MessageIntake
-from pymailsuite.delivery.onward import OnwardMail
 from pymailsuite.directory import RecipientResolver
 from pymailsuite.directory.return_paths import ReturnPathResolver, ReturnPaths
 from pymailsuite.dns.resolver import Resolver
@@ -90,8 +90,8 @@ class Receiving:
         recipients = ReturnPathResolver(RecipientResolver(settings.directory, store.directory, clock), paths)
         history = HistoryRecorder(settings.history, store.history, clock)
         hostname = settings.server.hostname
-        onward = OnwardMail(settings.forwarding, settings.bounce_tags, paths, recipients, None)
-        intake = MessageIntake(store, settings.delivery, hostname, clock, hostname, onward, history)
+        planner = make_planner(settings, store, clock, recipients, paths)
+        intake = MessageIntake(store, settings.delivery, planner, hostname, clock, hostname, history)
         policies = make_chain(settings, resolver, store, clock)
         factory = SmtpFactory(
             settings.smtp, hostname, recipients, intake, clock, policies=policies, refusals=history, portal=None

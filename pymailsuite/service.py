@@ -25,10 +25,12 @@ from pymailsuite import __version__
 from pymailsuite.auth import AuthService, LoginThrottle, LoginWatch
 from pymailsuite.config.settings import Settings
 from pymailsuite.counters import Counters
+from pymailsuite.delivery.assembly import make_planner
 from pymailsuite.delivery.history import HistoryRecorder
 from pymailsuite.delivery.intake import MessageIntake
 from pymailsuite.delivery.late import LateDelivery
-from pymailsuite.delivery.onward import OnwardMail
+from pymailsuite.delivery.own_messages import OwnMessages
+from pymailsuite.delivery.plan import DeliveryPlanner
 from pymailsuite.delivery.reports import ReportWriter
 from pymailsuite.directory import RecipientResolver
 from pymailsuite.directory.account_names import AccountNames
@@ -179,6 +181,10 @@ class MailService(MultiService):
         self._refusal_counts = refusal_counts = RefusalCounts(
             reactor, settings.history.limits_window, settings.history.limits_addresses, self._history
         )
+        self._planner = self._make_planner(recipients, reactor)
+        self._reports = ReportWriter(
+            OwnMessages(self.store, self._planner, self._signer(reactor)), reactor, settings.queue.return_size
+        )
         self._queue_runner = self._make_queue_runner(recipients, reactor)
         queue = QueueService(self._queue_runner) if place.runs_queue else PresenceService(self._presence)
         self.tls = self._make_tls(owner, place.pem, reactor)
@@ -235,23 +241,35 @@ class MailService(MultiService):
             in_thread=partial(deferToThreadPool, reactor, reactor.getThreadPool()),
             signer=signer,
         )
-        reports = ReportWriter(self.store, recipients, reactor, settings.queue.return_size, signer)
-        here = LateDelivery(recipients, reactor)
+        reports = self._reports
+        here = LateDelivery(recipients, self._planner, self.store.read_content, reactor)
         return QueueRunner(
             settings.queue, hostname, self.store, relay, reports, here, self._presence, reactor, history=self._history
         )
 
-    def _make_intake(self, recipients: IRecipientResolver, reactor: Any) -> MessageIntake:
+    def _make_planner(self, recipients: IRecipientResolver, reactor: Any) -> DeliveryPlanner:
+        """What says what becomes of mail, through whatever door it comes."""
         settings = self.settings
-        hostname = settings.server.hostname
-        authserv_id = settings.policy.authserv_id or hostname
         sealer = None
         if settings.arc.seal and settings.dkim_sign.action != "off":
             ring = KeyRing(settings.dkim_sign, self.store.keys)
             in_thread = partial(deferToThreadPool, reactor, reactor.getThreadPool())
+            authserv_id = settings.policy.authserv_id or settings.server.hostname
             sealer = ForwardSealer(settings.arc, ring, self._resolver, authserv_id, reactor, in_thread)
-        onward = OnwardMail(settings.forwarding, settings.bounce_tags, self._paths, recipients, sealer)
-        return MessageIntake(self.store, settings.delivery, hostname, reactor, authserv_id, onward, self._history)
+        return make_planner(settings, self.store, reactor, recipients, self._paths, sealer)
+
+    def _make_intake(self, reactor: Any) -> MessageIntake:
+        settings = self.settings
+        return MessageIntake(
+            self.store,
+            settings.delivery,
+            self._planner,
+            settings.server.hostname,
+            reactor,
+            settings.policy.authserv_id,
+            self._history,
+            self._reports,
+        )
 
     def _signer(self, reactor: Any) -> OwnMailSigner | None:
         """Who signs our own reports: the keys that sign our users' mail."""
@@ -277,12 +295,12 @@ class MailService(MultiService):
     def _make_dmarc_reports(self, recipients: IRecipientResolver, reactor: Any) -> ReportSender:
         settings = self.settings
         hostname = settings.server.hostname
-        outgoing = Outgoing(self._make_intake(recipients, reactor), recipients, self._signer(reactor))
+        outgoing = Outgoing(self._make_intake(reactor), recipients, self._signer(reactor))
         in_thread = partial(deferToThreadPool, reactor, reactor.getThreadPool())
         return ReportSender(settings.dmarc, hostname, self.store.dmarc, self._resolver, outgoing, reactor, in_thread)
 
     def _make_failure_reports(self, recipients: IRecipientResolver, reactor: Any) -> FailureReportSender:
-        outgoing = Outgoing(self._make_intake(recipients, reactor), recipients, self._signer(reactor))
+        outgoing = Outgoing(self._make_intake(reactor), recipients, self._signer(reactor))
         return FailureReportSender(
             self.settings.dmarc,
             self.settings.server.hostname,
@@ -303,7 +321,7 @@ class MailService(MultiService):
     def _make_listening(self, recipients: IRecipientResolver, tls: ServerTls, reactor: Any) -> list[ListeningService]:
         settings = self.settings
         hostname = settings.server.hostname
-        intake = self._make_intake(recipients, reactor)
+        intake = self._make_intake(reactor)
 
         smtp_tls = tls.for_service(SMTP_TLS, session_tickets=settings.tls.mx_session_tickets)
         submission_tls, imap_tls, pop3_tls = map(tls.for_service, (SMTP_TLS, IMAP_TLS, POP3_TLS))

@@ -15,11 +15,12 @@ from pymailsuite.cli.moment import StandingClock
 from pymailsuite.cli.operation import ConfigFault, json_option, run_in_reactor, settings_of
 from pymailsuite.cli.output import print_json
 from pymailsuite.cli.resolver import resolver_of, resolver_option
-from pymailsuite.cli.story_text import recipient_text, ruling_lines
+from pymailsuite.cli.story_text import recipient_text, ruling_lines, step_text
 from pymailsuite.config.loader import settings_from
 from pymailsuite.config.settings import Settings
-from pymailsuite.delivery.history import recipient_facts
-from pymailsuite.delivery.intake import MessageIntake
+from pymailsuite.delivery.assembly import make_planner
+from pymailsuite.delivery.history import recipient_facts, step_facts
+from pymailsuite.delivery.incoming import ReceivingRules
 from pymailsuite.delivery.rehearsal import RecipientDoor, Rehearsed, rehearse
 from pymailsuite.directory import RecipientResolver
 from pymailsuite.directory.return_paths import ReturnPathResolver, ReturnPaths
@@ -72,21 +73,22 @@ def answer_of(rehearsed: Rehearsed, asked_about_recipients: bool) -> dict[str, A
     answer = _answer_of(rehearsed)
     if asked_about_recipients:
         answer["recipients"] = list(_recipient_rows(rehearsed))
+        answer["steps"] = [step_facts(note) for note in rehearsed.plan.notes] if rehearsed.plan is not None else []
     return answer
 
 
 def _recipient_rows(rehearsed: Rehearsed) -> Iterator[dict[str, Any]]:
     """As ``why`` has them, and those that would be refused."""
-    disposals = rehearsed.last.disposals
+    planned = rehearsed.plan.recipients if rehearsed.plan is not None else ()
     for recipient in rehearsed.recipients:
         if recipient.refusal:
             yield {"recipient": str(recipient.address), "reply": recipient.refusal, "policy": recipient.policy}
             continue
-        for one in recipient.resolved:
-            facts = recipient_facts(recipient.address, one, disposals.get(recipient.address))
-            if facts.pop("account_id", None) is not None and isinstance(one, LocalRecipient):
-                facts["account"] = one.login_name
-            yield facts
+        for one in planned:
+            for facts in recipient_facts(one) if one.given == recipient.address else ():
+                if facts.pop("account_id", None) is not None and isinstance(one.target, LocalRecipient):
+                    facts["account"] = one.target.login_name
+                yield facts
 
 
 def _answer_of(rehearsed: Rehearsed) -> dict[str, Any]:
@@ -144,8 +146,10 @@ def print_answer(answer: Mapping[str, Any]) -> None:
     if verdict["reply"]:
         click.echo(f"  {verdict['reply']}{_by(verdict['policy'])}")
     for row in answer.get("recipients", ()):
-        goes = f"{row['recipient']}: {row['reply']}{_by(row['policy'])}" if "reply" in row else recipient_text(row)
+        goes = f"{row['recipient']}: {row['reply']}{_by(row['policy'])}" if "policy" in row else recipient_text(row)
         click.echo(f"  recipient {goes}")
+    for row in answer.get("steps", ()):
+        click.echo(f"  step      {step_text(row)}")
     click.echo()
     click.echo(f"spf    {answer['spf']['result']} {answer['spf']['domain']}".rstrip())
     for row in answer["dkim"] or [{"result": "none"}]:
@@ -184,13 +188,14 @@ class _Explainer:
         # Objections to a client or a sender are said when there is a recipient.
         self._somebody = Address("somebody", hostname)
         self._door = _door(settings, store, clock) if knows_recipients else None
-        self._intake = MessageIntake(store, settings.delivery, hostname, clock, settings.policy.authserv_id)
+        authserv_id = settings.policy.authserv_id or hostname
+        self._rules = ReceivingRules(settings.delivery, hostname, authserv_id, clock.seconds)
 
     async def explain(self, question: Question, message: MessageFile) -> dict[str, Any]:
         door = self._door if question.recipients else None
         rehearsed = await rehearse(
             self._chain,
-            self._intake,
+            self._rules,
             question.peer,
             question.reverse_path,
             question.recipients or (self._somebody,),
@@ -205,7 +210,8 @@ def _door(settings: Settings, store: IMailStore, clock: Any) -> RecipientDoor:
     paths = ReturnPaths(settings.forwarding, settings.bounce_tags, store.secrets, clock, store.kept_paths)
     roles = RoleAddresses(settings.server.hostname, [settings.dmarc.report_from])
     directory = RecipientResolver(settings.directory, store.directory, clock, roles)
-    return RecipientDoor(ReturnPathResolver(directory, paths), settings.smtp.relay_denied)
+    resolver = ReturnPathResolver(directory, paths)
+    return RecipientDoor(resolver, settings.smtp.relay_denied, make_planner(settings, store, clock, resolver, paths))
 
 
 def _settings(config_file: Path | None) -> Settings:
@@ -269,10 +275,11 @@ def explain(
       verdict  action (accept, reject, tempfail), stage, policy, reply, score, fields that go in front of the message
       trace    who said what, what it counts as, and on what it rests
 
-    With --config it is a server's own answer: its rules, lists and accounts. Then there is one thing more:
+    With --config it is a server's own answer: its rules, lists and accounts. Then there are two things more:
 
     \b
       recipients  recipient, with account and mailbox, or the address it is sent on to; refused ones with reply, policy
+      steps       what delivery steps would decide: step, recipient, did, why
 
     With --batch each line of standard input is an object {"ip", "helo", "from", "to", "file"}, where "to" may be a
     list, and each line of the output such an answer, in the same order; or an object {"error"} if a line asks nothing

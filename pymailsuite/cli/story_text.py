@@ -35,6 +35,8 @@ def story_lines(told: Mapping[str, Any]) -> Iterator[str]:
         yield f"  message   <{told['message_id']}>, {told['size']} octets"
     for recipient in told.get("recipients", ()):
         yield f"  recipient {recipient_text(recipient)}"
+    for step in told.get("steps", ()):
+        yield f"  step      {step_text(step)}"
     for ruling in told.get("rulings", ()):
         for line in ruling_lines(ruling):
             yield f"  {line}"
@@ -70,6 +72,8 @@ def recipient_text(recipient: Mapping[str, Any]) -> str:
     text: str = recipient["recipient"]
     if recipient.get("disposal") == "discard":
         return f"{text}: thrown away, as a check wants it"
+    if "reply" in recipient:
+        return f"{text}: refused, {recipient['reply']}"
     if "mailbox" in recipient:
         return f"{text}: {_copy(recipient)}"
     if "address" in recipient:
@@ -89,6 +93,12 @@ def _copy(recipient: Mapping[str, Any]) -> str:
     if account is None or now is None or now == [recipient["mailbox"]]:
         return told
     return f"{told}, now in {', '.join(now)}" if now else f"{told}, expunged since"
+
+
+def step_text(step: Mapping[str, Any]) -> str:
+    """What a delivery step decided, of whom, and why."""
+    about = f" {step['recipient']}" if step["recipient"] else ""
+    return f"{step['step']}: {step['did']}{about}" + (f" ({step['why']})" if step["why"] else "")
 
 
 def ruling_lines(ruling: Mapping[str, Any]) -> Iterator[str]:

@@ -23,7 +23,8 @@ from zope.interface import implementer
 
 from pymailsuite.config.sections.history import HistorySettings
 from pymailsuite.errors import MailError
-from pymailsuite.interfaces import Acceptance, Delivery, LocalRecipient, Outcome, QueueEntry, RemoteRecipient
+from pymailsuite.interfaces import Acceptance, Delivery, LocalRecipient, Outcome, QueueEntry
+from pymailsuite.interfaces.delivery import DeliveryPlan, PlannedRecipient, StepNote
 from pymailsuite.interfaces.history import (
     HistoryEntry,
     HistoryKind,
@@ -32,10 +33,9 @@ from pymailsuite.interfaces.history import (
     Refused,
     TurnedAway,
 )
-from pymailsuite.interfaces.intake import NO_DISPOSALS
 from pymailsuite.interfaces.policy import Disposal, Ruling
 from pymailsuite.policy.rulings import ruling_facts, says_something
-from pymailsuite.values import Address, ContentId, Envelope, Peer, content_id_of, queue_id_of
+from pymailsuite.values import ContentId, Envelope, Peer, QueueId, SpecialUse, content_id_of, queue_id_of
 from pymailsuite.wire.addresses import address_key
 
 log = Logger()
@@ -90,18 +90,34 @@ def _rulings(rulings: Sequence[Ruling]) -> list[dict[str, Any]]:
     return [ruling_facts(ruling) for ruling in rulings if says_something(ruling)]
 
 
-def recipient_facts(
-    given: Address, one: LocalRecipient | RemoteRecipient, disposal: Disposal | None = None
-) -> dict[str, Any]:
-    """Where mail for the address ``given`` goes, or one copy of it."""
-    goes: dict[str, Any] = {"recipient": str(given)}
-    if one.address != given:
-        goes["address"] = str(one.address)
-    if disposal is not None:
-        goes["disposal"] = disposal.value
-    if isinstance(one, LocalRecipient) and disposal is not Disposal.DISCARD:
-        goes |= {"account_id": one.account_id, "mailbox": one.mailbox}
-    return goes
+def recipient_facts(one: PlannedRecipient) -> list[dict[str, Any]]:
+    """What a recipient gets: each copy and each address its mail is sent on to, or why there is none."""
+    named = {"recipient": str(one.given)}
+    target = one.target
+    if target is not None and target.address != one.given:
+        named["address"] = str(target.address)
+    if one.discarded:
+        return [{**named, "disposal": Disposal.DISCARD.value}]
+    if one.refusal is not None:
+        error = one.refusal
+        return [{**named, "reply": f"{error.smtp_code} {error.enhanced_code} {error.public}"}]
+    told: list[dict[str, Any]] = []
+    for placement in one.placements:
+        assert isinstance(target, LocalRecipient), "only accounts have mailboxes"
+        copy: dict[str, Any] = {**named, "account_id": target.account_id, "mailbox": placement.mailbox}
+        if placement.special_use is SpecialUse.JUNK:
+            copy["disposal"] = Disposal.JUNK.value
+        told.append(copy)
+    for transmission in one.transmissions:
+        on_to = {} if transmission.address == one.given else {"address": str(transmission.address)}
+        told.append({"recipient": str(one.given), **on_to})
+    return told
+
+
+def step_facts(note: StepNote) -> dict[str, str]:
+    """What a delivery step decided."""
+    about = "" if note.recipient is None else str(note.recipient)
+    return {"step": note.step, "recipient": about, "did": note.did, "why": note.why[:_TEXT_MAX]}
 
 
 @define
@@ -140,20 +156,21 @@ class HistoryRecorder(Service):
         content_id: ContentId,
         peer: Peer,
         envelope: Envelope,
-        recipients: Sequence[tuple[Address, Sequence[LocalRecipient | RemoteRecipient]]],
+        plan: DeliveryPlan,
         size: int,
         message_id: str,
         rulings: Sequence[Ruling],
-        disposals: Mapping[Address, Disposal] = NO_DISPOSALS,
     ) -> HistoryEntry | None:
-        """A message that is ours now, ``recipients`` as given, each with where it goes."""
+        """A message that is ours now, and what becomes of it."""
         told: list[dict[str, Any]] = []
         names = {peer.ip: None, message_id: None, str(envelope.reverse_path or ""): None}
-        for given, resolved in recipients:
-            names[str(given)] = None
-            for one in resolved:
-                names[str(one.address)] = None
-                told.append(recipient_facts(given, one, disposals.get(given)))
+        for one in plan.recipients:
+            facts_of_it = recipient_facts(one)
+            for facts in facts_of_it:
+                names[facts["recipient"]] = None
+                if "address" in facts:
+                    names[facts["address"]] = None
+            told += facts_of_it
         facts = {
             "peer": _peer_facts(peer),
             "sender": str(envelope.reverse_path or ""),
@@ -162,6 +179,8 @@ class HistoryRecorder(Service):
             "message_id": message_id,
             "rulings": _rulings(rulings),
         }
+        if plan.notes:
+            facts["steps"] = [step_facts(note) for note in plan.notes]
         return self._entry(HistoryKind.ACCEPTED, content_id, content_id, facts, tuple(names)[:_NAMES_MAX])
 
     def attempted(
@@ -193,14 +212,17 @@ class HistoryRecorder(Service):
 
     def reported(self, entry: QueueEntry, report: Acceptance) -> HistoryEntry | None:
         """A report of ours about ``entry``: a message of its own."""
-        recipient = str(entry.reverse_path or "")
+        return self.added(entry.queue_id, str(entry.reverse_path or ""), report)
+
+    def added(self, about: QueueId, recipient: str, report: Acceptance) -> HistoryEntry | None:
+        """A message of ours about another one, to ``recipient``."""
         copies = [{"recipient": recipient, "account_id": d.account_id, "mailbox": d.mailbox} for d in report.deliveries]
         relays = [
             {"recipient": recipient, "address": str(relay.address)}
             for envelope in report.outgoing
             for relay in envelope.recipients
         ]
-        facts = {"sender": "", "about": entry.queue_id, "recipients": [*copies, *relays], "size": report.content.size}
+        facts = {"sender": "", "about": about, "recipients": [*copies, *relays], "size": report.content.size}
         content_id = report.content.content_id
         return self._entry(HistoryKind.REPORT, content_id, content_id, facts, (recipient,))
 

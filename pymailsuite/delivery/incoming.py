@@ -7,7 +7,7 @@ is complete: what a user's message lacks is added, what claims to be ours is tak
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from attrs import frozen
@@ -17,9 +17,9 @@ from zope.interface import implementer
 
 from pymailsuite.config.sections.delivery import DeliverySettings
 from pymailsuite.errors import Refusal
-from pymailsuite.interfaces import IContentWriter, IIncomingMessage, LocalRecipient, RemoteRecipient
-from pymailsuite.interfaces.intake import NO_DISPOSALS
-from pymailsuite.interfaces.onward import IOnwardMessage
+from pymailsuite.interfaces import IContentWriter, IIncomingMessage, RemoteRecipient
+from pymailsuite.interfaces.delivery import NO_TAPS
+from pymailsuite.interfaces.intake import NO_DISPOSALS, GivenRecipients, Recipients
 from pymailsuite.interfaces.policy import Disposal, IMessageTap, ReceivedMessage, Ruling
 from pymailsuite.message.authentication_results import remove_own_fields
 from pymailsuite.message.completion import completed, lacks_from
@@ -28,9 +28,6 @@ from pymailsuite.values import Address, Envelope, Peer, QueueId, queue_id_of
 
 log = Logger()
 
-Resolved = Sequence[tuple[Address, Sequence[LocalRecipient | RemoteRecipient]]]
-"""Recipients as RCPT gave them, each with what it resolved to."""
-
 
 class TooManyHops(Refusal):
     """The message has been through so many hosts that it must be going in circles. Source: RFC 5321 §6.3."""
@@ -38,12 +35,6 @@ class TooManyHops(Refusal):
     smtp_code = 554
     enhanced_code = "5.4.6"
     text = "Too many hops: mail loop"
-
-
-class SentOnBefore(TooManyHops):
-    """An alias that sends the message on has sent it on already, and it has come back."""
-
-    text = "Mail loop: it has been sent on from here before"
 
 
 class NoAuthor(Refusal):
@@ -60,9 +51,11 @@ class HeaderTooLong(Refusal):
     text = "Message header too long"
 
 
-def _may_be_named(resolved: Sequence[LocalRecipient | RemoteRecipient]) -> bool:
+def _may_be_named(resolved: Recipients | None) -> bool:
     """Of an address that needs SMTPUTF8: False if it leads to one elsewhere that does not: it must not be made to."""
-    return not any(isinstance(target, RemoteRecipient) and target.address.local_part.isascii() for target in resolved)
+    return resolved is not None and not any(
+        isinstance(target, RemoteRecipient) and target.address.local_part.isascii() for target in resolved
+    )
 
 
 _HEADER_BEGINS: Final = re.compile(rb"[!-9;-~]+[ \t]*:|\r\n|>*From ").match
@@ -98,7 +91,7 @@ class ReceivingRules:
         author = envelope.reverse_path or (Address(local_part, domain) if local_part else None)
         return author if author is not None and (author.is_ascii or envelope.smtputf8) else None
 
-    def trace_of(self, queue_id: QueueId, envelope: Envelope, recipients: Resolved, peer: Peer) -> bytes:
+    def trace_of(self, queue_id: QueueId, envelope: Envelope, recipients: GivenRecipients, peer: Peer) -> bytes:
         """Our Received field. It names the recipient only if there is one: others' addresses are nobody's business
         (RFC 5321 §7.2)."""
         named: Sequence[Address] = ()
@@ -125,7 +118,7 @@ class Acceptor(Protocol):
 @implementer(IIncomingMessage)
 class IncomingMessage:
     """One message on its way into the store. Who accepts it finds here what has come so far: ``size`` octets, and the
-    ``header`` as policies are told of it. ``recipients`` are those that are to have it."""
+    ``header`` as policies are told of it. ``step_taps`` are those taps that delivery steps have asked for."""
 
     __slots__ = (
         "_acceptor",
@@ -138,11 +131,11 @@ class IncomingMessage:
         "_trace",
         "envelope",
         "header",
-        "onward",
         "peer",
         "queue_id",
         "recipients",
         "size",
+        "step_taps",
         "writer",
     )
 
@@ -152,10 +145,10 @@ class IncomingMessage:
         acceptor: Acceptor,
         writer: IContentWriter,
         envelope: Envelope,
-        recipients: Resolved,
+        recipients: GivenRecipients,
         peer: Peer,
         taps: Sequence[IMessageTap],
-        onward: IOnwardMessage | None = None,
+        step_taps: Mapping[str, IMessageTap] = NO_TAPS,
     ) -> None:
         self.queue_id: QueueId = queue_id_of(writer.content_id)
         self._rules = rules
@@ -164,8 +157,8 @@ class IncomingMessage:
         self.envelope = envelope
         self.recipients = recipients
         self.peer = peer
-        self._taps = list(taps)
-        self.onward = onward
+        self.step_taps = step_taps
+        self._taps = [*taps, *step_taps.values()]
         self._completes = rules.completes(peer)
         self._trace = rules.trace_of(self.queue_id, envelope, recipients, peer)
         self._refusal: Refusal | None = None
@@ -255,25 +248,8 @@ class IncomingMessage:
             )
             self._refuse(TooManyHops(cause=f"{hops} Received fields"))
             return b""
-        if self.onward is not None and not self._leave_out(self.onward.sent_before(header)):
-            self._refuse(SentOnBefore())
-            return b""
         clean = remove_own_fields(header, self._rules.authserv_id)
         return self._trace + (octets if clean is header else clean + octets[end:])
-
-    def _leave_out(self, sent_before: Collection[Address]) -> bool:
-        """Leave out recipients that have had the message before; False if nobody is left."""
-        for address in sent_before:
-            log.info(
-                "{event} {queue_id} from={ip} to=<{recipient}>",
-                event="delivery.came_back",
-                queue_id=self.queue_id,
-                ip=self.peer.ip,
-                recipient=str(address),
-            )
-        if sent_before:
-            self.recipients = [one for one in self.recipients if one[0] not in sent_before]
-        return bool(self.recipients)
 
     def _completed(self, header: bytes) -> bytes | None:
         """The header with what it lacks; None if it is refused for what cannot be added."""

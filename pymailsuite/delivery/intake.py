@@ -1,16 +1,17 @@
 """The door behind every way of accepting mail.
 
-:mod:`pymailsuite.delivery.incoming` takes a message's octets. When all are there, one
-:class:`~pymailsuite.interfaces.Acceptance` says everything the message must become, and the store does it in one
-transaction: local copies are in their mailboxes, remote recipients in the queue, and only then is the peer answered.
+:mod:`pymailsuite.delivery.incoming` takes a message's octets. When all are there, :mod:`pymailsuite.delivery.plan` says
+what the message becomes, and the store does that in one transaction: local copies are in their mailboxes, remote
+recipients in the queue, and only then is the peer answered.
 
 This is the hot path of the whole house: no coroutine, one callback, and the header alone is looked at.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from attrs import evolve
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
@@ -18,26 +19,17 @@ from zope.interface import implementer
 
 from pymailsuite.config.sections.delivery import DeliverySettings
 from pymailsuite.delivery.history import HistoryRecorder
-from pymailsuite.delivery.incoming import IncomingMessage, ReceivingRules, Resolved
+from pymailsuite.delivery.incoming import IncomingMessage, ReceivingRules
+from pymailsuite.delivery.own_messages import OwnMessages
+from pymailsuite.delivery.plan import DeliveryPlanner
+from pymailsuite.delivery.reports import ReportWriter
 from pymailsuite.errors import NoSuchAccount
-from pymailsuite.interfaces import (
-    Acceptance,
-    Delivery,
-    IIncomingMessage,
-    IMailStore,
-    IMessageIntake,
-    LocalRecipient,
-    QueuedRecipient,
-    RemoteRecipient,
-    StagedContent,
-)
-from pymailsuite.interfaces.intake import NO_DISPOSALS
-from pymailsuite.interfaces.onward import Departure, IOnwardMail, Way
-from pymailsuite.interfaces.policy import Disposal, IMessageTap, Ruling
-from pymailsuite.interfaces.queue import OutgoingEnvelope
-from pymailsuite.message.a_labels import a_labels
-from pymailsuite.message.trace import delivered_to_field, return_path_field
-from pymailsuite.values import Address, Envelope, Peer, QueueId, SpecialUse
+from pymailsuite.interfaces import Acceptance, IIncomingMessage, IMailStore, IMessageIntake, StagedContent
+from pymailsuite.interfaces.delivery import AddMessage, DeliveryMessage, DeliveryPlan, PlannedRecipient
+from pymailsuite.interfaces.intake import GivenRecipients
+from pymailsuite.interfaces.policy import Decision, Disposal, IMessageTap, Ruling
+from pymailsuite.message.report import Action, RecipientReport, Report
+from pymailsuite.values import Address, Envelope, Peer, QueueId
 
 
 class AccountGone(NoSuchAccount):
@@ -49,91 +41,39 @@ class AccountGone(NoSuchAccount):
     text = "A recipient's account has just gone, try again"
 
 
-def route_of(domain: str) -> str:
-    """What groups recipients that travel together: the domain in lower case, in A-labels (RFC 5891).
-
-    A domain that has no A-label form is its own route; relaying it will fail with a reason.
-    """
-    return a_labels(domain).lower()
-
-
-def local_deliveries(
-    reverse_path: Address | None,
-    recipients: Resolved,
-    prefix: bytes = b"",
-    disposals: Mapping[Address, Disposal] = NO_DISPOSALS,
-) -> tuple[Delivery, ...]:
-    """A copy for each account and mailbox, once, under the address that led to it first; ``prefix`` in all of them.
-
-    ``disposals`` send copies to the account's mailbox for junk instead.
-    """
-    targets: dict[tuple[int, str], Delivery] = {}
-    return_path = b""
-    for given, resolved in recipients:
-        for recipient in resolved:
-            if isinstance(recipient, LocalRecipient):
-                key = (recipient.account_id, recipient.mailbox)
-                if key not in targets:
-                    return_path = return_path or return_path_field(reverse_path)
-                    fields = return_path + delivered_to_field(given) + prefix
-                    use = SpecialUse.JUNK if disposals.get(given) is Disposal.JUNK else None
-                    targets[key] = Delivery(recipient.account_id, fields, recipient.mailbox, special_use=use)
-    return tuple(targets.values())
-
-
-def remote_recipients(recipients: Resolved, now: float, known: Collection[Address] = ()) -> tuple[QueuedRecipient, ...]:
-    """A queue row for each remote address but those ``known``, once, due at ``now`` (POSIX seconds)."""
-    rows: dict[Address, QueuedRecipient] = {}
-    for given, resolved in recipients:
-        for recipient in resolved:
-            if isinstance(recipient, RemoteRecipient) and recipient.address not in rows:
-                address = recipient.address
-                if address in known:
-                    continue
-                rows[address] = QueuedRecipient(
-                    position=len(rows),
-                    address=address,
-                    route=route_of(address.domain),
-                    original=None if given == address else given,
-                    next_attempt=now,
-                )
-    return tuple(rows.values())
-
-
 @implementer(IMessageIntake)
 class MessageIntake:
     """Opens messages whose recipients have been accepted; ``host_name`` is what our Received field says of us.
 
-    ``authserv_id`` is our name in Authentication-Results, of which nobody else may write any; empty: ``host_name``.
-    ``onward`` looks after what is sent on; None: it leaves as it came.
-    ``history`` is told what was accepted, if given.
+    ``planner`` says what becomes of them. ``authserv_id`` is our name in Authentication-Results, of which nobody else
+    may write any; empty: ``host_name``. ``history`` is told what was accepted, if given. ``reports`` writes those on
+    recipients that steps refuse; None: without signatures.
     """
 
     def __init__(
         self,
         store: IMailStore,
         settings: DeliverySettings,
+        planner: DeliveryPlanner,
         host_name: str,
         clock: IReactorTime,
         authserv_id: str = "",
-        onward: IOnwardMail | None = None,
         history: HistoryRecorder | None = None,
+        reports: ReportWriter | None = None,
     ) -> None:
         self.rules = ReceivingRules(settings, host_name, authserv_id or host_name, clock.seconds)
         self._accept: Callable[[Acceptance], Deferred[QueueId]] = store.queue.accept
         self._new_content = store.new_content
-        self._now = clock.seconds
-        self._onward = onward
+        self._planner = planner
+        self._reports = reports or ReportWriter(OwnMessages(store, planner), clock, 0)
         self._history = history
 
     def open(
-        self, envelope: Envelope, recipients: Resolved, peer: Peer, taps: Sequence[IMessageTap] = ()
+        self, envelope: Envelope, recipients: GivenRecipients, peer: Peer, taps: Sequence[IMessageTap] = ()
     ) -> IIncomingMessage:
         """Begin a message. Source of the trace fields: RFC 5321 §4.4."""
-        onward = self._onward.begin(envelope, recipients, peer) if self._onward is not None else None
-        if onward is not None:
-            taps = (*taps, *onward.taps)
-        return IncomingMessage(self.rules, self, self._new_content(), envelope, recipients, peer, taps, onward)
+        step_taps = self._planner.taps(envelope, recipients, peer)
+        return IncomingMessage(self.rules, self, self._new_content(), envelope, recipients, peer, taps, step_taps)
 
     def accept_received(
         self,
@@ -143,93 +83,112 @@ class MessageIntake:
         disposals: Mapping[Address, Disposal],
     ) -> Deferred[QueueId]:
         """One transaction for all that the message becomes."""
-        if message.onward is not None:
-            departing: Deferred[Departure] = message.onward.depart(prefix)
-            accepted = departing.addCallback(self._finish, message, prefix, rulings, disposals)
-        else:
-            departure = Departure((Way(message.envelope.reverse_path, prefix),))
-            try:
-                accepted = self._finish(departure, message, prefix, rulings, disposals)
-            except Exception:
-                accepted = fail()
+        told = DeliveryMessage(
+            message.queue_id, message.envelope, message.peer, message.size, message.header, message.step_taps
+        )
+        decision = Decision(None, tuple(rulings), prefix=prefix, disposals=disposals)
+        try:
+            plan = self._planner.plan(told, message.recipients, decision)
+            if isinstance(plan, Deferred):
+                accepted = plan.addCallback(self._finish, message, decision)
+            else:
+                accepted = self._finish(plan, message, decision)
+        except Exception:
+            accepted = fail()
         return accepted.addErrback(_not_accepted, message)
 
-    def _finish(
-        self,
-        departure: Departure,
-        message: IncomingMessage,
-        prefix: bytes,
-        rulings: Sequence[Ruling],
-        disposals: Mapping[Address, Disposal],
-    ) -> Deferred[QueueId]:
+    def _finish(self, plan: DeliveryPlan, message: IncomingMessage, decision: Decision) -> Deferred[QueueId]:
+        if plan.refused or plan.added:
+            return Deferred.fromCoroutine(self._finish_with_others(plan, message, decision))
         finished: Deferred[StagedContent] = message.writer.finish()
         if finished.called and isinstance(finished.result, StagedContent):
             # As it is with all but long messages: a callback would cost more than to look.
-            return self._commit(finished.result, departure, message, prefix, rulings, disposals)
-        return finished.addCallback(self._commit, departure, message, prefix, rulings, disposals)
+            return self._commit(finished.result, plan, message, decision)
+        return finished.addCallback(self._commit, plan, message, decision)
 
     def _commit(
         self,
         content: StagedContent,
-        departure: Departure,
+        plan: DeliveryPlan,
         message: IncomingMessage,
-        prefix: bytes,
-        rulings: Sequence[Ruling],
-        disposals: Mapping[Address, Disposal],
+        decision: Decision,
+        along: tuple[Acceptance, ...] = (),
     ) -> Deferred[QueueId]:
-        envelope, peer = message.envelope, message.peer
-        recipients = message.recipients
-        if disposals:
-            recipients = [one for one in recipients if disposals.get(one[0]) is not Disposal.DISCARD]
         history = None
         if self._history is not None:
             history = self._history.accepted(
                 content.content_id,
-                peer,
-                envelope,
-                message.recipients,
+                message.peer,
+                message.envelope,
+                plan,
                 message.size,
                 message.message_id,
-                rulings,
-                disposals,
+                decision.rulings,
             )
-        deliveries = local_deliveries(envelope.reverse_path, recipients, disposals=disposals)
-        return self._accept(
-            Acceptance(
-                content,
-                deliveries,
-                _outgoing(message, recipients, departure, self._now()),
-                history,
-                peer.grant,
-                prefix if deliveries else b"",
-            )
+        return self._accept(plan.acceptance(content, history, message.peer.grant, along))
+
+    # --- where more than the message itself is accepted
+
+    async def _finish_with_others(self, plan: DeliveryPlan, message: IncomingMessage, decision: Decision) -> QueueId:
+        """Accept the message together with those that steps have added, and with a report of what is refused.
+
+        There is one reply for all recipients: if all are refused, that; and if one of them is refused for now, the
+        message is, so that nobody gets it twice.
+        """
+        errors = [one.refusal for one in plan.refused if one.refusal is not None]
+        for error in errors:
+            if error.smtp_code < 500:
+                raise error
+        if errors and len(errors) == len(plan.recipients):
+            raise errors[0]
+        along = [await self._added(one, message) for one in plan.added]
+        if errors:
+            along.append(await self._reported(plan, message, decision))
+        content: StagedContent = await message.writer.finish()
+        queue_id: QueueId = await self._commit(
+            content, plan, message, decision, tuple([one for one in along if one is not None])
         )
+        return queue_id
+
+    async def _added(self, added: AddMessage, message: IncomingMessage) -> Acceptance | None:
+        """A message that a step has added; None if it can go to nobody."""
+        origin = f"added to {message.queue_id}"
+        _, acceptance = await self._reports.own_messages.prepare(added.octets, added.envelope, origin)
+        return self._told(message, " ".join(map(str, added.envelope.recipients)), acceptance)
+
+    async def _reported(self, plan: DeliveryPlan, message: IncomingMessage, decision: Decision) -> Acceptance | None:
+        """The report to the sender on recipients that are refused while others are not; None if there is nobody to
+        be told."""
+        sender = message.envelope.reverse_path
+        if sender is None:
+            return None
+        header = decision.prefix + message.header
+        now = self.rules.now()
+        report = Report(
+            reporting_mta=self.rules.host_name,
+            queue_id=message.queue_id,
+            arrival_date=now,
+            reverse_path=sender,
+            recipients=tuple([_recipient_report(one, now) for one in plan.refused]),
+            original=header,
+            header_size=len(header),
+            original_size=len(decision.prefix) + message.size,
+            full=False,
+        )
+        return self._told(message, str(sender), await self._reports.write(report))
+
+    def _told(self, message: IncomingMessage, to: str, acceptance: Acceptance | None) -> Acceptance | None:
+        """The acceptance, to be remembered as about the message."""
+        if acceptance is None or self._history is None:
+            return acceptance
+        return evolve(acceptance, history=self._history.added(message.queue_id, to, acceptance))
 
 
-def _outgoing(
-    message: IncomingMessage, recipients: Resolved, departure: Departure, now: float
-) -> tuple[OutgoingEnvelope, ...]:
-    """What is to leave: an envelope for each way that any of the recipients leaves on."""
-    envelope, peer = message.envelope, message.peer
-    ways, way_of = departure.ways, departure.way_of
-    outgoing = []
-    known: set[Address] = set()
-    for number, way in enumerate(ways):
-        leaving = [one for one in recipients if way_of.get(one[0], 0) == number] if len(ways) > 1 else recipients
-        relays = remote_recipients(leaving, now, known)
-        if relays:
-            known.update([relay.address for relay in relays])
-            outgoing.append(
-                OutgoingEnvelope(
-                    way.reverse_path,
-                    relays,
-                    way.prefix,
-                    origin=peer.login or peer.ip,
-                    body=envelope.body.value,
-                    smtputf8=envelope.smtputf8,
-                )
-            )
-    return tuple(outgoing)
+def _recipient_report(refused: PlannedRecipient, now: float) -> RecipientReport:
+    error = refused.refusal
+    assert error is not None, "refused for no reason"
+    said = f"{error.smtp_code} {error.enhanced_code} {error.public}"
+    return RecipientReport(refused.given, Action.FAILED, error.enhanced_code, said, last_attempt=now)
 
 
 def _not_accepted(failure: Failure, message: IncomingMessage) -> Failure:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from twisted.internet.defer import CancelledError
+from attrs import evolve
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from pymailsuite.delivery.intake import local_deliveries
-from pymailsuite.errors import MailError, Refusal
+from pymailsuite.delivery.plan import DeliveryPlanner
 from pymailsuite.interfaces import (
     Delivery,
     IRecipientResolver,
-    LocalRecipient,
     Outcome,
     QueuedRecipient,
     QueueEntry,
     RecipientState,
 )
+from pymailsuite.interfaces.delivery import DeliveryMessage, DeliveryPlan
+from pymailsuite.interfaces.policy import Decision
+from pymailsuite.values import MAX_CHUNK, BodyType, ContentId, Envelope, Peer
 
 log = Logger()
 
@@ -29,10 +31,20 @@ _REMEMBERED_MOST = 10_000
 
 
 class LateDelivery:
-    """Looks whether a route of the queue leads to ourselves by now, and delivers there."""
+    """Looks whether a route of the queue leads to ourselves by now, and delivers there.
 
-    def __init__(self, recipients: IRecipientResolver, clock: IReactorTime) -> None:
+    ``read_content`` is :meth:`IMailStore.read_content`."""
+
+    def __init__(
+        self,
+        recipients: IRecipientResolver,
+        planner: DeliveryPlanner,
+        read_content: Callable[[ContentId, int, int], Deferred[bytes]],
+        clock: IReactorTime,
+    ) -> None:
         self._recipients = recipients
+        self._planner = planner
+        self._read_content = read_content
         self._clock = clock
         self._elsewhere: dict[str, float] = {}
 
@@ -55,35 +67,20 @@ class LateDelivery:
     async def deliver(
         self, entry: QueueEntry, recipients: Sequence[QueuedRecipient]
     ) -> tuple[list[Outcome], list[Delivery]]:
-        """What becomes of recipients of ours, and the copies that are to be delivered with that."""
+        """What becomes of recipients of ours, and the copies that are to be delivered with that. Errors of the store
+        come through."""
         outcomes: list[Outcome] = []
         deliveries: list[Delivery] = []
+        header = await self._header_of(entry)
         for recipient in recipients:
             try:
-                resolved = await self._recipients.resolve(recipient.address)
+                plan = await self._plan(entry, header, recipient)
             except CancelledError:
                 outcome = Outcome(recipient.position, RecipientState.DELAYED, "4.3.0", "called off")
-            except Refusal as refusal:
-                outcome = Outcome(recipient.position, RecipientState.FAILED, refusal.enhanced_code, refusal.public)
-            except MailError as error:
-                outcome = Outcome(recipient.position, RecipientState.DELAYED, error.enhanced_code, error.public)
-            except Exception:
-                # One address that nobody can resolve must not keep the others waiting until they expire.
-                log.failure(
-                    "{event} {queue_id} to=<{recipient}>",
-                    event="delivery.resolve_broken",
-                    queue_id=entry.queue_id,
-                    recipient=str(recipient.address),
-                )
-                outcome = Outcome(recipient.position, RecipientState.DELAYED, "4.3.0", "internal error")
             else:
-                if all(isinstance(target, LocalRecipient) for target in resolved):
-                    deliveries += local_deliveries(entry.reverse_path, [(recipient.address, resolved)], entry.prefix)
-                    outcome = Outcome(recipient.position, RecipientState.DELIVERED, "2.0.0", "delivered here")
-                else:
-                    # A settling cannot put new recipients into the queue; the sender's next message takes the new way.
-                    text = "the address has become an alias that leads on to another host: send again"
-                    outcome = Outcome(recipient.position, RecipientState.FAILED, "5.3.5", text)
+                outcome = _outcome(recipient, plan)
+                if outcome.state is not RecipientState.DELAYED and not plan.outgoing:
+                    deliveries += [evolve(copy, prefix=copy.prefix + entry.prefix) for copy in plan.copies]
             outcomes.append(outcome)
             log.info(
                 "{event} {queue_id} to=<{recipient}> {state} status={status} reply={reply}",
@@ -95,3 +92,37 @@ class LateDelivery:
                 reply=outcome.reply,
             )
         return outcomes, deliveries
+
+    async def _header_of(self, entry: QueueEntry) -> bytes:
+        """The header that was received, ours in front of it left out."""
+        size = entry.header_size - len(entry.prefix)
+        pieces = [
+            await self._read_content(entry.content_id, start, min(start + MAX_CHUNK, size))
+            for start in range(0, size, MAX_CHUNK)
+        ]
+        return b"".join(pieces)
+
+    async def _plan(self, entry: QueueEntry, header: bytes, recipient: QueuedRecipient) -> DeliveryPlan:
+        envelope = Envelope(entry.reverse_path, (recipient.address,), BodyType(entry.body), entry.smtputf8)
+        size = entry.size - len(entry.prefix)
+        message = DeliveryMessage(
+            entry.queue_id, envelope, Peer(""), size, header, origin=entry.origin, from_queue=True
+        )
+        planned = self._planner.plan(message, [(recipient.address, None)], Decision())
+        plan: DeliveryPlan = await planned if isinstance(planned, Deferred) else planned
+        return plan
+
+
+def _outcome(recipient: QueuedRecipient, plan: DeliveryPlan) -> Outcome:
+    """What the plan for a recipient comes to."""
+    position = recipient.position
+    for refused in plan.refused:
+        error = refused.refusal
+        assert error is not None, "refused for no reason"
+        state = RecipientState.DELAYED if error.smtp_code < 500 else RecipientState.FAILED
+        return Outcome(position, state, error.enhanced_code, error.public)
+    if plan.outgoing:
+        # A settling cannot put new recipients into the queue; the sender's next message takes the new way.
+        text = "the address has become an alias that leads on to another host: send again"
+        return Outcome(position, RecipientState.FAILED, "5.3.5", text)
+    return Outcome(position, RecipientState.DELIVERED, "2.0.0", "delivered here" if plan.copies else "discarded here")

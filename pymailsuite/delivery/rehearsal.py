@@ -1,8 +1,8 @@
 """A message that is received without being received: what would be said of it, stage by stage.
 
-The chain is the server's, and so is the way recipients are resolved and a message's header is read; there is no
-connection, and in the end nothing is accepted. Unlike a server it does not stop at a refusal, so that all checks have
-their say.
+The chain is the server's, and so is the way recipients are resolved, a message's header is read, and its delivery is
+planned; there is no connection, and in the end nothing is accepted. Unlike a server it does not stop at a refusal, so
+that all checks have their say.
 """
 
 from __future__ import annotations
@@ -14,22 +14,23 @@ from attrs import define, field, frozen
 from twisted.internet.defer import Deferred, fail
 from zope.interface import implementer
 
-from pymailsuite.delivery.incoming import IncomingMessage
-from pymailsuite.delivery.intake import MessageIntake
+from pymailsuite.delivery.incoming import IncomingMessage, ReceivingRules
+from pymailsuite.delivery.plan import DeliveryPlanner
 from pymailsuite.errors import MailError, TemporaryFailure
 from pymailsuite.interfaces import IContentWriter, IRecipientResolver, RemoteRecipient, StagedContent
+from pymailsuite.interfaces.delivery import DeliveryMessage, DeliveryPlan
 from pymailsuite.interfaces.intake import Recipients, account_of, overrides_of
 from pymailsuite.interfaces.overrides import NO_OVERRIDES, RecipientOverrides
 from pymailsuite.interfaces.policy import Decision, IPolicyChain, MailTransaction, Ruling, Stage
 from pymailsuite.smtp import replies
-from pymailsuite.values import Address, ContentId, Envelope, Peer
+from pymailsuite.values import Address, ContentId, Envelope, Peer, QueueId
 
 _BEFORE_RECIPIENTS: Final = (Stage.CONNECT, Stage.HELO, Stage.MAIL)
 
 
 @implementer(IContentWriter)
 class _Nowhere:
-    """Where the octets go."""
+    """Where the octets go, and the message."""
 
     content_id = ContentId(0)
     size = 0
@@ -44,13 +45,19 @@ class _Nowhere:
     def abort(self) -> None:
         """Nothing to forget."""
 
+    def accept_received(self, *_: object) -> Deferred[QueueId]:
+        """Nothing is accepted."""
+        return fail(TemporaryFailure(cause="only a rehearsal"))
+
 
 @frozen
 class RecipientDoor:
-    """What a server knows of recipients; ``relay_denied`` is its reply code to strangers' mail for other hosts."""
+    """What a server knows of recipients; ``relay_denied`` is its reply code to strangers' mail for other hosts, and
+    ``planner`` says what becomes of mail for those that are let in."""
 
     resolver: IRecipientResolver
     relay_denied: str
+    planner: DeliveryPlanner
 
     async def open_for(self, address: Address) -> tuple[Recipients, str]:
         """What the address resolves to, and the reply that refuses it; empty if it is let in."""
@@ -82,13 +89,14 @@ class Rehearsed:
 
     ``refused_at`` is the stage whose refusal the client would have been told, None if the message would be accepted for
     any of the recipients. The decision of RCPT is that about the first refused one if none was let in, else about the
-    last.
+    last. ``plan`` is what would become of the message for those that are let in, None if nothing is known of them.
     """
 
     rulings: tuple[Ruling, ...]
     decisions: Mapping[Stage, Decision]
     refused_at: Stage | None
     recipients: tuple[RehearsedRecipient, ...] = ()
+    plan: DeliveryPlan | None = None
 
     def ruling(self, policy: str) -> Ruling | None:
         """The last one of a policy."""
@@ -152,14 +160,22 @@ class _Rehearsal:
         # Nobody would be asked about a message for nobody.
         self.known["recipients"] = tuple(let_in or addresses)
 
-    def ended(self) -> Rehearsed:
+    async def plan(self, planner: DeliveryPlanner, incoming: IncomingMessage) -> DeliveryPlan:
+        """What would become of the message, whatever was said of it."""
+        message = DeliveryMessage(incoming.queue_id, incoming.envelope, incoming.peer, incoming.size, incoming.header)
+        let_in = [(one.address, one.resolved) for one in self.recipients if not one.refusal]
+        planned = planner.plan(message, let_in, self.decisions[Stage.MESSAGE])
+        plan: DeliveryPlan = await planned if isinstance(planned, Deferred) else planned
+        return plan
+
+    def ended(self, plan: DeliveryPlan | None) -> Rehearsed:
         settled = self.decisions[Stage.MESSAGE].settled if self.refused_at in (None, Stage.MESSAGE) else ()
-        return Rehearsed(settled or tuple(self.rulings), self.decisions, self.refused_at, tuple(self.recipients))
+        return Rehearsed(settled or tuple(self.rulings), self.decisions, self.refused_at, tuple(self.recipients), plan)
 
 
 async def rehearse(
     chain: IPolicyChain,
-    intake: MessageIntake,
+    rules: ReceivingRules,
     peer: Peer,
     reverse_path: Address | None,
     recipients: Sequence[Address],
@@ -180,8 +196,9 @@ async def rehearse(
     await rehearsal.ask(Stage.DATA)
     taps = chain.taps(rehearsal.transaction(Stage.DATA))
     envelope = Envelope(reverse_path, tuple(recipients))
-    incoming = IncomingMessage(intake.rules, intake, _Nowhere(), envelope, (), peer, tuple(taps.values()))
+    nowhere = _Nowhere()
+    incoming = IncomingMessage(rules, nowhere, nowhere, envelope, (), peer, tuple(taps.values()))
     for chunk in chunks:
         incoming.write(chunk)
     await rehearsal.ask(Stage.MESSAGE, message=incoming.received(taps))
-    return rehearsal.ended()
+    return rehearsal.ended(None if door is None else await rehearsal.plan(door.planner, incoming))

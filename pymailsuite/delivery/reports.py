@@ -5,11 +5,9 @@ from __future__ import annotations
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from pymailsuite.delivery.intake import local_deliveries, remote_recipients
+from pymailsuite.delivery.own_messages import OwnMessages
 from pymailsuite.errors import Refusal
-from pymailsuite.interfaces import Acceptance, IContentWriter, IMailStore, IRecipientResolver
-from pymailsuite.interfaces.queue import OutgoingEnvelope
-from pymailsuite.interfaces.signing import ISigner
+from pymailsuite.interfaces import Acceptance
 from pymailsuite.message.report import Report, build_report, is_automatic_answer
 
 log = Logger()
@@ -18,22 +16,13 @@ log = Logger()
 class ReportWriter:
     """Makes acceptances of reports, for the caller to put into the transaction that the report speaks of.
 
-    ``return_octets`` is how much of the message a report returns; ``signer`` signs the reports, if given.
+    ``return_octets`` is how much of the message a report returns.
     """
 
-    def __init__(
-        self,
-        store: IMailStore,
-        recipients: IRecipientResolver,
-        clock: IReactorTime,
-        return_octets: int,
-        signer: ISigner | None = None,
-    ) -> None:
-        self._store = store
-        self._recipients = recipients
+    def __init__(self, own_messages: OwnMessages, clock: IReactorTime, return_octets: int) -> None:
+        self.own_messages = own_messages
         self._clock = clock
         self._return_octets = return_octets
-        self._signer = signer
 
     async def write(self, report: Report) -> Acceptance | None:
         """The report as a message from the null reverse-path, its octets staged.
@@ -50,37 +39,18 @@ class ReportWriter:
                 recipient=str(reverse_path),
             )
             return None
-        try:
-            resolved = await self._recipients.resolve(reverse_path)
-        except Refusal as refusal:
+        built = build_report(report, self._clock.seconds(), return_octets=self._return_octets)
+        plan, acceptance = await self.own_messages.prepare(built.octets, built.envelope, f"report on {report.queue_id}")
+        for one in plan.refused:
+            error = one.refusal
+            assert error is not None, "refused for no reason"
+            if not isinstance(error, Refusal):
+                raise error
             log.warn(
                 "{event} {queue_id} to=<{recipient}> {reason}",
                 event="delivery.report_unaddressable",
                 queue_id=report.queue_id,
                 recipient=str(reverse_path),
-                reason=str(refusal),
+                reason=str(error),
             )
-            return None
-        now = self._clock.seconds()
-        built = build_report(report, now, return_octets=self._return_octets)
-        signature: bytes = b"" if self._signer is None else await self._signer.sign(built.octets)
-        writer: IContentWriter = self._store.new_content()
-        try:
-            full = writer.write(built.octets)
-            if full is not None:
-                await full
-            content = await writer.finish()
-        except BaseException:
-            writer.abort()
-            raise
-        recipients = [(reverse_path, resolved)]
-        relays = remote_recipients(recipients, now)
-        envelope = OutgoingEnvelope(
-            None,
-            relays,
-            signature,
-            origin=f"report on {report.queue_id}",
-            body=built.envelope.body.value,
-            smtputf8=built.envelope.smtputf8,
-        )
-        return Acceptance(content, local_deliveries(None, recipients, signature), (envelope,) if relays else ())
+        return acceptance

@@ -17,6 +17,7 @@ from pymailsuite.directory.signed_paths import DAY_S, NotOurReturnPath
 from pymailsuite.directory.srs import SenderRewriting, is_rewritten
 from pymailsuite.errors import TemporaryFailure
 from pymailsuite.interfaces import IRecipientResolver
+from pymailsuite.interfaces.delivery import IReturnPaths
 from pymailsuite.interfaces.intake import Recipients
 from pymailsuite.interfaces.kept_paths import IKeptPaths
 from pymailsuite.interfaces.secrets import ISecretStore, Secret
@@ -48,6 +49,7 @@ def _fits(path: Address) -> bool:
     return len(path.quoted_local_part.encode("utf-8", "surrogatepass")) <= _LOCAL_PART_MAX
 
 
+@implementer(IReturnPaths)
 class ReturnPaths:
     """Signs with a secret of the store, and reads what was signed with those before it.
 

@@ -43,6 +43,9 @@ class RemoteRecipient:
 Recipients = tuple[LocalRecipient | RemoteRecipient, ...]
 """What one address resolves to."""
 
+GivenRecipients = Sequence[tuple[Address, Recipients | None]]
+"""Addresses as they were given, each with what it resolved to; None: nobody has looked it up yet."""
+
 
 def account_of(resolved: Recipients) -> Address | None:
     """The address of the one account that gets the mail; None if several do, or somebody elsewhere."""
@@ -96,11 +99,10 @@ class IMessageIntake(Interface):
 
     def open(
         envelope: Envelope,
-        recipients: Sequence[tuple[Address, Sequence[LocalRecipient | RemoteRecipient]]],
+        recipients: GivenRecipients,
         peer: Peer,
         taps: Sequence[IMessageTap] = (),
     ) -> IIncomingMessage:
-        """Begin a message whose recipients (as given, with what each resolved to) have been accepted; ``taps`` are to
-        hear it.
+        """Begin a message whose recipients have been accepted; ``taps`` are to hear it.
 
         Adds the Received field, and Return-Path and Delivered-To to local copies."""

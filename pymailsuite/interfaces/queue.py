@@ -194,6 +194,8 @@ class Acceptance:
     grant: LoginGrant | None = None
     """By which login it was submitted: that must be good still."""
     fields: bytes = field(default=b"", repr=False)
+    along: tuple[Acceptance, ...] = ()
+    """Messages of ours about this one: accepted in the same transaction."""
 
 
 class IQueueStore(Interface):

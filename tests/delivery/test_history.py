@@ -14,6 +14,7 @@ from pymailsuite.config.sections.history import HistorySettings
 from pymailsuite.delivery.history import HistoryRecorder
 from pymailsuite.errors import StoreUnavailable
 from pymailsuite.interfaces import LocalRecipient, RemoteRecipient
+from pymailsuite.interfaces.delivery import DeliveryPlan, Placement, PlannedRecipient, Transmission
 from pymailsuite.interfaces.history import HistoryEntry, HistoryKind, IRefusalRecord, Refused, TurnedAway
 from pymailsuite.interfaces.policy import Action, Effect, Ruling, Stage, Verdict
 from pymailsuite.values import AccountId, Address, ContentId, Envelope, Peer
@@ -134,10 +135,13 @@ class HistoryTests(SynchronousTestCase):
         self.assertEqual(len(self.store.entries), 1)
 
     def test_an_accepted_message_tells_where_it_goes(self) -> None:
-        here, there = LocalRecipient(AccountId(7), ANN), RemoteRecipient(BOB)
-        entry = self.recorder().accepted(
-            ContentId(5), Peer("192.0.2.1"), Envelope(None, (LIST,)), [(LIST, (here, there))], 3, "1@x", ()
+        plan = DeliveryPlan(
+            (
+                PlannedRecipient(LIST, LocalRecipient(AccountId(7), ANN), (Placement(),)),
+                PlannedRecipient(LIST, RemoteRecipient(BOB), (), (Transmission(BOB, None),)),
+            )
         )
+        entry = self.recorder().accepted(ContentId(5), Peer("192.0.2.1"), Envelope(None, (LIST,)), plan, 3, "1@x", ())
         assert entry is not None
         self.assertEqual((entry.story_id, entry.entry_id, entry.kind), (5, 5, HistoryKind.ACCEPTED))
         self.assertEqual(

@@ -12,12 +12,15 @@ from zope.interface.verify import verifyObject
 
 from pymailsuite.config.sections.delivery import DeliverySettings
 from pymailsuite.delivery.incoming import HeaderTooLong, NoAuthor, TooManyHops
-from pymailsuite.delivery.intake import MessageIntake, route_of
+from pymailsuite.delivery.intake import MessageIntake
+from pymailsuite.delivery.plan import route_of
 from pymailsuite.errors import NoSuchAccount
 from pymailsuite.interfaces import Column, IIncomingMessage, IMessageIntake, LocalRecipient, RemoteRecipient
+from pymailsuite.interfaces.delivery import IDeliveryStep
 from pymailsuite.values import ALL_UIDS, MAX_CHUNK, AccountId, Address, BodyType, Envelope, Peer, QueueId
 from pymailsuite.wire.line_ends import extra_octets
 from tests.acceptance import acceptance
+from tests.support.delivery import planner_for
 from tests.support.stores import make_account, make_store
 
 HELLO = b"From: ann@example.org\r\nSubject: hello\r\n\r\nWorld\r\n"
@@ -33,7 +36,11 @@ class IntakeTestCase(SynchronousTestCase):
         self.store = make_store(self.clock)
         self.ann = make_account(self.store, "ann@example.org").account_id
         self.bea = make_account(self.store, "bea@example.org").account_id
-        self.intake = MessageIntake(self.store, DeliverySettings(), "mx.example.org", self.clock)
+        self.use(DeliverySettings())
+
+    def use(self, settings: DeliverySettings, *steps: IDeliveryStep) -> None:
+        planner = planner_for(self.store, self.clock, *steps)
+        self.intake = MessageIntake(self.store, settings, planner, "mx.example.org", self.clock)
 
     def local(self, name: str, account_id: AccountId, mailbox: str = "INBOX") -> Given:
         address = Address(name, "example.org")
@@ -203,8 +210,7 @@ class LoopTests(IntakeTestCase):
         octets = b"".join(line + b"\r\n" for line in [b"A: b", *lines]) + b"\r\nReceived: body\r\n"
         hops = sum(line.lower().startswith(b"received:") for line in lines)
         for limit in (hops, hops - 1):
-            settings = DeliverySettings(max_received=limit)
-            self.intake = MessageIntake(self.store, settings, "mx.example.org", self.clock)
+            self.use(DeliverySettings(max_received=limit))
             message = self.open(self.local("ann", self.ann))
             for position in range(0, len(octets), size):
                 message.write(octets[position : position + size])
@@ -345,8 +351,7 @@ class CompletionTests(IntakeTestCase):
     HOST = Peer("192.0.2.9", esmtp=True, trusted=True)
 
     def configure(self, **settings: object) -> None:
-        section = DeliverySettings.model_validate(settings)
-        self.intake = MessageIntake(self.store, section, "mx.example.org", self.clock)
+        self.use(DeliverySettings.model_validate(settings))
 
     def hand_in(self, *pieces: bytes, peer: Peer = USER, **fields: object) -> tuple[bytes, bytes]:
         """What was stored of it behind our trace, and what was heard of it."""

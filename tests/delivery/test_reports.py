@@ -7,10 +7,9 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from pymailsuite.config.sections.directory import DirectorySettings
 from pymailsuite.config.sections.dkim import DkimSignSettings
+from pymailsuite.delivery.own_messages import OwnMessages
 from pymailsuite.delivery.reports import ReportWriter
-from pymailsuite.directory import RecipientResolver
 from pymailsuite.interfaces import Acceptance, Column
 from pymailsuite.interfaces.keys import StoredKey
 from pymailsuite.interfaces.signing import ISigner
@@ -20,6 +19,7 @@ from pymailsuite.policy.dkim.own_mail import OwnMailSigner
 from pymailsuite.values import ALL_UIDS, Address
 from tests.acceptance import acceptance
 from tests.policy.dkim.support import NOW, private_key, resolver, result_of, signing_key
+from tests.support.delivery import planner_for
 from tests.support.stores import make_account, make_store
 
 HEADER = b"From: ann@example.org\r\n\r\n"
@@ -35,8 +35,8 @@ class SignedReportTests(SynchronousTestCase):
         self.signer = OwnMailSigner(settings, KeyRing(settings, self.store.keys), self.clock, maybeDeferred)
 
     def report(self, reverse_path: Address, host: str = "mx.example.org") -> Acceptance:
-        recipients = RecipientResolver(DirectorySettings(), self.store.directory, self.clock)
-        writer = ReportWriter(self.store, recipients, self.clock, 1000, self.signer)
+        planner = planner_for(self.store, self.clock)
+        writer = ReportWriter(OwnMessages(self.store, planner, self.signer), self.clock, 1000)
         failed = RecipientReport(Address("bob", "b.example"), Action.FAILED, "5.1.1")
         report = Report(host, "1", NOW, reverse_path, (failed,), HEADER, len(HEADER))
         acceptance = self.successResultOf(Deferred.fromCoroutine(writer.write(report)))

@@ -20,6 +20,7 @@ from pymailsuite.wire.dots import has_bare_line_end
 from tests.acceptance import acceptance
 from tests.smtp.conversations import HOST, Server, ShellConversation
 from tests.smtp.test_senders import ALICE, LOGIN
+from tests.support.delivery import planner_for
 from tests.support.stores import fired, make_account, make_store
 
 BOB = "bob@mail.example"
@@ -38,7 +39,7 @@ class _WholeServer(Server):
             SubmissionSettings.model_validate(settings),
             clock=clock,
             resolver=RecipientResolver(section, directory, clock),
-            intake=MessageIntake(self.store, DeliverySettings(), HOST, clock),
+            intake=MessageIntake(self.store, DeliverySettings(), planner_for(self.store, clock), HOST, clock),
             rights=SenderRights(section, directory, self.store.send_as, clock),
         )
 

@@ -19,6 +19,7 @@ from pymailsuite.config.sections.queue import QueueSettings
 from pymailsuite.config.sections.relay import RelaySettings
 from pymailsuite.delivery.intake import MessageIntake
 from pymailsuite.delivery.late import LateDelivery
+from pymailsuite.delivery.own_messages import OwnMessages
 from pymailsuite.delivery.reports import ReportWriter
 from pymailsuite.directory.resolver import RecipientResolver
 from pymailsuite.dns.fake import FakeResolver
@@ -41,6 +42,7 @@ from pymailsuite.queue.runner import QueueRunner
 from pymailsuite.relay.relay import Relay
 from pymailsuite.values import ALL_UIDS, AccountId, Address, BodyType, EntryId, Envelope, Peer, QueueId
 from tests.acceptance import acceptance
+from tests.support.delivery import planner_for
 from tests.support.smtp_sink import CLOSE, SILENCE, MemoryInternet, SmtpSink
 from tests.support.stores import make_account, make_store
 
@@ -65,7 +67,8 @@ class QueueTestCase(SynchronousTestCase):
             a={"mx.b.example": ["192.0.2.1"], "mx.c.example": ["192.0.2.2"]},
         )
         self.recipients = RecipientResolver(DirectorySettings(), self.store.directory, self.internet)
-        self.intake = MessageIntake(self.store, DeliverySettings(), "mx.example.org", self.internet)
+        self.planner = planner_for(self.store, self.internet, recipients=self.recipients)
+        self.intake = MessageIntake(self.store, DeliverySettings(), self.planner, "mx.example.org", self.internet)
         self.runner = self.make_runner()
 
     def make_runner(
@@ -75,8 +78,8 @@ class QueueTestCase(SynchronousTestCase):
         relay = relay or Relay(
             RelaySettings(), "mx.example.org", self.resolver, self.store.read_content, self.internet, random.Random(1)
         )
-        reports = ReportWriter(store, self.recipients, self.internet, 1000)
-        here = LateDelivery(self.recipients, self.internet)
+        reports = ReportWriter(OwnMessages(store, self.planner), self.internet, 1000)
+        here = LateDelivery(self.recipients, self.planner, store.read_content, self.internet)
         presence = presence or Presence(Path(self.mktemp()), "mx.example.org")
         self.addCleanup(presence.leave)
         return QueueRunner(

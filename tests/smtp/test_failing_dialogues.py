@@ -20,7 +20,6 @@ from pymailsuite.config.sections.history import HistorySettings
 from pymailsuite.config.sections.smtp import SmtpSettings
 from pymailsuite.delivery.history import HistoryRecorder
 from pymailsuite.delivery.intake import MessageIntake
-from pymailsuite.delivery.onward import OnwardMail
 from pymailsuite.directory.resolver import RecipientResolver
 from pymailsuite.directory.return_paths import ReturnPathResolver, ReturnPaths
 from pymailsuite.directory.send_as import SenderRights
@@ -31,6 +30,7 @@ from pymailsuite.values import MAX_CHUNK, Address
 from tests.smtp.conversations import HOST, PASSWORD, USERS, Server, ShellConversation, settings_of
 from tests.smtp.policy_conversations import NOW_S, STRANGER, resolver_of
 from tests.support.cred import make_portal
+from tests.support.delivery import planner_for
 from tests.support.failures import failures
 from tests.support.interference import Call, Interference
 from tests.support.stores import fired, make_account, make_store
@@ -162,10 +162,12 @@ class FailingConversation:
         paths = ReturnPaths(forwarding, tags, self._store.secrets, self._clock, self._store.kept_paths)
         directory = RecipientResolver(DirectorySettings(), self._store.directory, self._clock)
         server.factory._resolver = resolver = ReturnPathResolver(directory, paths)
-        onward = OnwardMail(forwarding, tags, paths, resolver)
+        planner = planner_for(
+            self._store, self._clock, recipients=resolver, forwarding=forwarding, tags=tags, paths=paths
+        )
         history = HistoryRecorder(HistorySettings(), self._store.history, self._clock)
         server.factory._intake = intake = _Numbering(
-            MessageIntake(self._store, DeliverySettings(), HOST, self._clock, HOST, onward, history)
+            MessageIntake(self._store, DeliverySettings(), planner, HOST, self._clock, HOST, history)
         )
         self._ids = intake.ids
         interference.inside(self._store.database)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
-from pymailsuite.config.base import Section, Size
+from pymailsuite.config.base import Duration, Section, Size
 from pymailsuite.config.sections.smtp import Handing
 
 
@@ -28,3 +28,15 @@ class DeliverySettings(Section):
 
     max_received: int = 100
     """Received fields a message may carry; one with more is taken for a mail loop and refused with 554 5.4.6."""
+
+    steps: tuple[str, ...] = ()
+    """The delivery steps that say what becomes of a message, in this order; ``resolve`` is the first of them. Empty:
+    our own (``resolve``, ``junk``, ``forward``) and those that have a section in ``plugins``, in the order of the
+    positions they declare."""
+
+    step_timeout: Duration = Field(default=10.0, gt=0)
+    """How long a delivery step may take for one message. One that takes longer is passed over, as is one that fails:
+    the mail goes where the steps before it have sent it, an account's to its inbox."""
+
+    plugins: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Sections of delivery steps that are not ours, by the step's name, with options of their own."""

@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 from pymailsuite.config.sections.arc import ArcSettings
 from pymailsuite.interfaces.dns import IResolver
-from pymailsuite.interfaces.onward import ISealer, ISealingMessage
+from pymailsuite.interfaces.signing import ISealer, ISealingMessage
 from pymailsuite.policy.arc.results import ArcResult
 from pymailsuite.policy.arc.seal import MessageSealer, found_results
 from pymailsuite.policy.dkim.header import HeaderView, split_fields

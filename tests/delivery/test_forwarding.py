@@ -14,14 +14,14 @@ from pymailsuite.config.sections.delivery import DeliverySettings
 from pymailsuite.config.sections.directory import DirectorySettings
 from pymailsuite.config.sections.dkim import DkimSignSettings
 from pymailsuite.config.sections.forwarding import BounceTagSettings, ForwardingSettings
-from pymailsuite.delivery.incoming import SentOnBefore
 from pymailsuite.delivery.intake import MessageIntake
-from pymailsuite.delivery.onward import OnwardMail, mark_of
+from pymailsuite.delivery.steps.forward import ForwardStep, SentOnBefore, mark_of
 from pymailsuite.directory import RecipientResolver
 from pymailsuite.directory.return_paths import ReturnPathResolver, ReturnPaths
 from pymailsuite.interfaces import Column, QueueEntry, RemoteRecipient
+from pymailsuite.interfaces.delivery import IDeliveryStep, IReturnPaths
 from pymailsuite.interfaces.keys import StoredKey
-from pymailsuite.interfaces.onward import IOnwardMail, IOnwardMessage, ISealer, ISealingMessage
+from pymailsuite.interfaces.signing import ISealer, ISealingMessage
 from pymailsuite.policy.arc.results import ArcResult
 from pymailsuite.policy.arc.sealing import ForwardSealer
 from pymailsuite.policy.arc.verify import verify_arc
@@ -29,6 +29,7 @@ from pymailsuite.policy.dkim.key_ring import KeyRing
 from pymailsuite.values import ALL_UIDS, Address, Envelope, Peer
 from tests.acceptance import acceptance
 from tests.policy.dkim.support import MESSAGE, NOW, private_key, resolver, result_of, run, signed, signing_key
+from tests.support.delivery import planner_for
 from tests.support.stores import make_account, make_store
 
 SAM, ANN = Address("sam", "peer.example"), Address("ann", "example.org")
@@ -38,7 +39,7 @@ USER = Peer("192.0.2.2", login="ann@example.org")
 FOUND = b"Authentication-Results: mx.example.org;\r\n\tspf=pass smtp.mailfrom=sam@peer.example;\r\n\tdmarc=pass\r\n"
 
 
-class OnwardCase(SynchronousTestCase):
+class ForwardingCase(SynchronousTestCase):
     forwarding = ForwardingSettings()
     tags = BounceTagSettings()
 
@@ -54,15 +55,23 @@ class OnwardCase(SynchronousTestCase):
 
     def use(self, forwarding: dict[str, Any] | None = None, tags: dict[str, Any] | None = None, **arc: Any) -> None:
         rewriting, tagging = ForwardingSettings(**(forwarding or {})), BounceTagSettings(**(tags or {}))
-        paths = ReturnPaths(rewriting, tagging, self.store.secrets, self.clock, self.store.kept_paths)
+        self.paths = paths = ReturnPaths(rewriting, tagging, self.store.secrets, self.clock, self.store.kept_paths)
         directory = RecipientResolver(DirectorySettings(), self.store.directory, self.clock)
         self.recipients = ReturnPathResolver(directory, paths)
         ring = KeyRing(DkimSignSettings(), self.store.keys)
         self.dns = resolver(signing_key())
         self.sealer = ForwardSealer(ArcSettings(**arc), ring, self.dns, "mx.example.org", self.clock, maybeDeferred)
-        self.onward = OnwardMail(rewriting, tagging, paths, self.recipients, self.sealer)
+        self.planner = planner_for(
+            self.store,
+            self.clock,
+            recipients=self.recipients,
+            forwarding=rewriting,
+            tags=tagging,
+            paths=paths,
+            sealer=self.sealer,
+        )
         self.intake = MessageIntake(
-            self.store, DeliverySettings(), "mx.example.org", self.clock, "mx.example.org", self.onward
+            self.store, DeliverySettings(), self.planner, "mx.example.org", self.clock, "mx.example.org"
         )
 
     def take(
@@ -98,13 +107,13 @@ class OnwardCase(SynchronousTestCase):
         return [row[0] for row in rows]
 
 
-class ForwardingTests(OnwardCase):
+class ForwardingTests(ForwardingCase):
     def test_it_provides_the_interfaces(self) -> None:
-        verifyObject(IOnwardMail, self.onward)
+        step = ForwardStep(ForwardingSettings(), BounceTagSettings(), self.paths, self.recipients, self.sealer)
+        verifyObject(IDeliveryStep, step)
+        verifyObject(IReturnPaths, self.paths)
         verifyObject(ISealer, self.sealer)
         verifyObject(ISealingMessage, self.sealer.listen())
-        message = self.onward.begin(Envelope(SAM, (TEAM,)), [(TEAM, [RemoteRecipient(BOB)])], STRANGER)
-        verifyObject(IOnwardMessage, message)
 
     @acceptance("S076")
     def test_it_leaves_with_a_return_path_of_ours_and_a_seal_of_what_we_found(self) -> None:
@@ -221,7 +230,7 @@ class ForwardingTests(OnwardCase):
             self.assertTrue(self.leaving(entry).startswith(b"X-Forwarded-Mark: "))
 
 
-class BounceTagTests(OnwardCase):
+class BounceTagTests(ForwardingCase):
     @acceptance("S081")
     def test_own_mail_leaves_with_a_tag_that_leads_back(self) -> None:
         self.use(tags={"domains": ("example.org",)})

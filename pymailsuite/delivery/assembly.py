@@ -1,0 +1,67 @@
+"""From settings and plugins to a planner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from twisted.internet.interfaces import IReactorTime
+
+from pymailsuite.config.sections.delivery import DeliverySettings
+from pymailsuite.config.settings import Settings
+from pymailsuite.delivery.plan import DeliveryPlanner
+from pymailsuite.errors import ConfigError
+from pymailsuite.interfaces import IMailStore, IRecipientResolver
+from pymailsuite.interfaces.delivery import IDeliveryStep, IDeliveryStepFactory, IReturnPaths, StepContext
+from pymailsuite.interfaces.signing import ISealer
+from pymailsuite.plugins import make_plugin, plugins_by_name
+
+OUR_STEPS: Final = ("resolve", "junk", "forward")
+"""Those that run without a section of their own."""
+
+
+def make_planner(
+    settings: Settings,
+    store: IMailStore,
+    clock: IReactorTime,
+    recipients: IRecipientResolver,
+    return_paths: IReturnPaths,
+    sealer: ISealer | None = None,
+    factories: Iterable[IDeliveryStepFactory] | None = None,
+) -> DeliveryPlanner:
+    """The planner of all steps that are wanted; ``factories`` None: the plugins there are. ``sealer`` None: nothing
+    that is sent on is sealed. ConfigError if the settings name a step that does not exist."""
+    found: Mapping[str, IDeliveryStepFactory] = (
+        plugins_by_name(IDeliveryStepFactory) if factories is None else {one.name: one for one in factories}
+    )
+    steps: list[IDeliveryStep] = []
+    for name in _in_order(settings.delivery, found):
+        context = StepContext(
+            settings.delivery.plugins.get(name, {}),
+            settings,
+            settings.server.hostname,
+            store,
+            clock,
+            recipients,
+            return_paths,
+            sealer,
+        )
+        step = make_plugin(name, found[name].make, context)
+        if step is not None:
+            steps.append(step)
+    return DeliveryPlanner(steps, clock, settings.delivery.step_timeout)
+
+
+def _in_order(settings: DeliverySettings, found: Mapping[str, IDeliveryStepFactory]) -> Sequence[str]:
+    """The names of the steps that are wanted."""
+    for key, names in (("delivery.steps", settings.steps), ("delivery.plugins", settings.plugins)):
+        unknown = sorted(set(names) - set(found))
+        if unknown:
+            known = ", ".join(sorted(found))
+            raise ConfigError(f"{key}: no such step: {', '.join(unknown)} (there are {known})")
+    if not settings.steps:
+        wanted = [name for name in found if name in OUR_STEPS or name in settings.plugins]
+        return sorted(wanted, key=lambda name: (found[name].position, name))
+    if settings.steps[0] != OUR_STEPS[0] or len(set(settings.steps)) < len(settings.steps):
+        raise ConfigError("delivery.steps: resolve must be the first of them, and each can be there once")
+    return settings.steps

@@ -1,0 +1,55 @@
+"""Messages of our own making: reports, and what delivery steps add."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred
+
+from pymailsuite.delivery.plan import DeliveryPlanner
+from pymailsuite.interfaces import Acceptance, IContentWriter, IMailStore, StagedContent
+from pymailsuite.interfaces.delivery import DeliveryMessage, DeliveryPlan
+from pymailsuite.interfaces.policy import Decision
+from pymailsuite.interfaces.signing import ISigner
+from pymailsuite.values import MAX_CHUNK, Envelope, Peer, queue_id_of
+
+
+class OwnMessages:
+    """Makes acceptances of messages, for the caller to put into a transaction of its own. ``signer`` signs them, if
+    given."""
+
+    def __init__(self, store: IMailStore, planner: DeliveryPlanner, signer: ISigner | None = None) -> None:
+        self._store = store
+        self._planner = planner
+        self._signer = signer
+
+    async def prepare(self, octets: bytes, envelope: Envelope, origin: str) -> tuple[DeliveryPlan, Acceptance | None]:
+        """What becomes of a message, and its acceptance, the octets staged; None if nobody is to get it.
+
+        ``origin`` is what operators see it comes from. Temporary errors of the store come through.
+        """
+        signature: bytes = b"" if self._signer is None else await self._signer.sign(octets)
+        writer: IContentWriter = self._store.new_content()
+        try:
+            message = DeliveryMessage(
+                queue_id_of(writer.content_id),
+                envelope,
+                Peer(""),
+                len(octets),
+                octets[: octets.find(b"\r\n\r\n") + 4],
+                automatic=True,
+                origin=origin,
+            )
+            unresolved = [(address, None) for address in envelope.recipients]
+            planned = self._planner.plan(message, unresolved, Decision(prefix=signature))
+            plan: DeliveryPlan = await planned if isinstance(planned, Deferred) else planned
+            if not (plan.copies or plan.outgoing):
+                writer.abort()
+                return plan, None
+            for start in range(0, len(octets), MAX_CHUNK):
+                full = writer.write(octets[start : start + MAX_CHUNK])
+                if full is not None:
+                    await full
+            content: StagedContent = await writer.finish()
+        except BaseException:
+            writer.abort()
+            raise
+        return plan, plan.acceptance(content)

@@ -1,0 +1,1 @@
+"""The delivery steps of our own, a module each."""

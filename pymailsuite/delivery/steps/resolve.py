@@ -1,0 +1,71 @@
+"""Looks up where mail for a recipient goes, if that is not known yet.
+
+SMTP asks at RCPT, and the answer comes along. Reports, messages of other steps, and what has waited in the queue come
+with addresses alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+
+from pymailsuite.delivery.step import DeliveryStep
+from pymailsuite.errors import MailError, TemporaryFailure
+from pymailsuite.interfaces import IRecipientResolver
+from pymailsuite.interfaces.delivery import (
+    NOTHING,
+    Actions,
+    DeliveryAction,
+    DeliveryMessage,
+    PlannedRecipient,
+    Refuse,
+    Resolve,
+    StepContext,
+)
+from pymailsuite.interfaces.policy import Decision
+from pymailsuite.values import QueueId
+
+log = Logger()
+
+
+class ResolveStep(DeliveryStep):
+    """Asks the directory; what it refuses is refused."""
+
+    name = "resolve"
+
+    def __init__(self, resolver: IRecipientResolver) -> None:
+        self._resolver = resolver
+
+    def decide(
+        self, message: DeliveryMessage, recipients: tuple[PlannedRecipient, ...], decision: Decision
+    ) -> Actions | Deferred[Actions]:
+        for recipient in recipients:
+            if recipient.target is None:
+                return Deferred.fromCoroutine(self._resolve_all(message.queue_id, recipients))
+        return NOTHING
+
+    async def _resolve_all(self, queue_id: QueueId, recipients: Sequence[PlannedRecipient]) -> Actions:
+        return [await self._resolve(queue_id, one) for one in recipients if one.target is None]
+
+    async def _resolve(self, queue_id: QueueId, recipient: PlannedRecipient) -> DeliveryAction:
+        try:
+            return Resolve(recipient, await self._resolver.resolve(recipient.given))
+        except CancelledError:
+            raise
+        except MailError as error:
+            return Refuse(recipient, error)
+        except Exception:
+            # One address that nobody can look up must not keep the others waiting.
+            log.failure(
+                "{event} {queue_id} to=<{recipient}>",
+                event="delivery.resolve_broken",
+                queue_id=queue_id,
+                recipient=str(recipient.given),
+            )
+            return Refuse(recipient, TemporaryFailure("internal error"))
+
+
+def make_step(context: StepContext) -> ResolveStep:
+    return ResolveStep(context.recipients)
