@@ -173,8 +173,9 @@ class _Draft:
 
     def failed(self, step: str, failure: Failure) -> None:
         """A step has not done what it was there for. All stays as it is."""
-        reason = failure.getErrorMessage() or failure.type.__name__
-        told = {"event": "delivery.step_failed", "queue_id": self.message.queue_id, "step": step, "reason": reason}
+        reason = failure.getErrorMessage() or type(failure.value).__name__
+        queue_id = self.message.queue_id
+        told: dict[str, Any] = {"event": "delivery.step_failed", "queue_id": queue_id, "step": step, "reason": reason}
         text = "{event} {queue_id} {step}: {reason}; the mail goes where the steps before it have sent it"
         if failure.check(MailError, CancelledError, TimeoutError):
             log.warn(text, **told)
@@ -236,6 +237,7 @@ class _Draft:
                         placement.mailbox,
                         placement.flags,
                         placement.special_use,
+                        placement.internal_date,
                     )
             for each in one.transmissions:
                 address = each.address

@@ -28,13 +28,15 @@ from pymailsuite.values import (
 class Delivery:
     """One copy into one mailbox. ``prefix`` is this copy's own header lines (Return-Path, Delivered-To), CRLF ended.
 
-    ``special_use``: into the mailbox of this use instead, if the account has one."""
+    ``special_use``: into the mailbox of this use instead, if the account has one. ``internal_date`` is POSIX seconds;
+    None: when it is accepted."""
 
     account_id: AccountId
     prefix: bytes
     mailbox: str = "INBOX"
     flags: Flags = field(factory=Flags)
     special_use: SpecialUse | None = None
+    internal_date: float | None = None
 
 
 class RecipientState(enum.Enum):

@@ -39,15 +39,20 @@ Copy = tuple[Delivery, ContentId, int, int | None]
 
 @frozen
 class Accepting:
-    """A message to be accepted, when it came, and the ids of the entries it makes in the queue."""
+    """A message to be accepted, when it came, and the ids of the entries it makes in the queue; with what is accepted
+    along with it."""
 
     acceptance: Acceptance
     created_at: float
     entry_ids: tuple[EntryId, ...] = ()
+    along: tuple[Accepting, ...] = ()
 
 
 def accept_txn(txn: Transaction, items: Sequence[Accepting]) -> list[QueueId]:
-    """Store messages; their queue ids. NoSuchAccount, LoginEnded: nothing was."""
+    """Store messages, and what is accepted along with them; the queue ids of the former. NoSuchAccount, LoginEnded:
+    nothing was."""
+    queue_ids = [queue_id_of(item.acceptance.content.content_id) for item in items]
+    items = [each for item in items for each in (item, *item.along)]
     grants = {item.acceptance.grant for item in items if item.acceptance.grant is not None}
     if grants:
         check_grants_txn(txn, grants)
@@ -71,7 +76,7 @@ def accept_txn(txn: Transaction, items: Sequence[Accepting]) -> list[QueueId]:
     if queued:
         _enqueue_txn(txn, queued)
     insert_history_txn(txn, [item.acceptance.history for item in items if item.acceptance.history is not None])
-    return [queue_id_of(content.content_id) for content, *_ in contents]
+    return queue_ids
 
 
 def deliver_txn(txn: Transaction, copies: Sequence[Copy], now: float) -> None:
@@ -103,8 +108,9 @@ def deliver_txn(txn: Transaction, copies: Sequence[Copy], now: float) -> None:
             range(first_uid, first_uid + len(arrived)), arrived, sizes[key], strict=True
         ):
             keywords = keyword_text(delivery.flags.keywords) if delivery.flags.keywords else ""
-            row = (account_id, mailbox_id, uid, flags, keywords, modseq, content_id, size, now, now, delivery.prefix)
-            rows.append((*row, extra))
+            received_at = now if delivery.internal_date is None else delivery.internal_date
+            row = (account_id, mailbox_id, uid, flags, keywords, modseq, content_id, size)
+            rows.append((*row, received_at, now, delivery.prefix, extra))
     txn.insert("messages", MESSAGE_COLUMNS, rows)
     for account_id, modseq in modseqs.items():
         txn.announce(account_id, modseq)

@@ -102,7 +102,11 @@ def _entry(row: Row, recipients: Iterable[QueuedRecipient]) -> QueueEntry:
     )
 
 
-def _accounts(deliveries: Sequence[Delivery]) -> list[AccountId]:
+def _accounts(acceptance: Acceptance) -> list[AccountId]:
+    """Whose mail is changed by it, and by what is accepted along with it."""
+    deliveries = acceptance.deliveries
+    if acceptance.along:
+        deliveries = (*deliveries, *[delivery for each in acceptance.along for delivery in each.deliveries])
     return [delivery.account_id for delivery in deliveries]
 
 
@@ -152,19 +156,20 @@ class QueueStore:
             item = self._numbered(acceptance)
         except MailError:
             return fail()
-        function = self._accept_txn if acceptance.outgoing else accept_txn
-        return self._database.run_together("accept", function, item, _accounts(acceptance.deliveries))
+        function = self._accept_txn if acceptance.outgoing or acceptance.along else accept_txn
+        return self._database.run_together("accept", function, item, _accounts(acceptance))
 
     def _numbered(self, acceptance: Acceptance) -> Accepting:
         """The entries get their ids, by which the history is found too. StoreUnavailable if there is none to give."""
         now = self._clock.seconds()
+        along = tuple(map(self._numbered, acceptance.along)) if acceptance.along else ()
         if not acceptance.outgoing:
-            return Accepting(acceptance, now)
+            return Accepting(acceptance, now, (), along)
         entry_ids = tuple([EntryId(self._new_id()) for _ in acceptance.outgoing])
         if acceptance.history is not None:
             names = (*acceptance.history.names, *map(queue_id_of, entry_ids))
             acceptance = evolve(acceptance, history=evolve(acceptance.history, names=names))
-        return Accepting(acceptance, now, entry_ids)
+        return Accepting(acceptance, now, entry_ids, along)
 
     def _accept_txn(self, txn: Transaction, items: Sequence[Accepting]) -> list[QueueId]:
         txn.call_after(self.wake)
@@ -249,7 +254,9 @@ class QueueStore:
             return fail()
         now = self._clock.seconds()
         settlement = _Settlement(owner, entry_id, outcomes, deliveries, accepting, more, history, now)
-        accounts = _accounts([*deliveries, *(report.deliveries if report is not None else ())])
+        accounts = [delivery.account_id for delivery in deliveries]
+        if report is not None:
+            accounts += _accounts(report)
         return self._database.run_together("settle", self._settle_txn, settlement, accounts)
 
     def _settle_txn(self, txn: Transaction, settlements: Sequence[_Settlement]) -> list[None]:
@@ -285,7 +292,7 @@ class QueueStore:
                 ]
                 deliver_txn(txn, copies, settlement.now)
         reports = [one.report for one in settlements if one.report is not None]
-        if any(report.acceptance.outgoing for report in reports):
+        if any(report.acceptance.outgoing or report.along for report in reports):
             self._accept_txn(txn, reports)
         elif reports:
             accept_txn(txn, reports)
