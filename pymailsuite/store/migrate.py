@@ -9,10 +9,14 @@ from collections.abc import Callable, Mapping
 from importlib import resources
 from typing import Final
 
+from twisted.logger import Logger
+
 from pymailsuite.errors import ConfigError
 from pymailsuite.store.engines.base import Engine
 from pymailsuite.store.queue_moving import move_queue_txn
 from pymailsuite.store.transaction import Transaction
+
+log = Logger()
 
 _FILE_NAME = re.compile(r"(\d{4})_\w+\.sql")
 _COMMENT = re.compile(r"--[^\n]*")
@@ -45,7 +49,9 @@ def statements(text: str, words: Mapping[str, str]) -> list[str]:
 def migrate_txn(txn: Transaction, engine: Engine, now: float, upto: int | None = None) -> int:
     """Bring the schema up to a version, the newest if not said; the version. ConfigError if what is there is newer.
 
-    Several processes may start on an empty database at once: one does the work, the others find it done.
+    Several processes may start on an empty database at once: one does the work, the others find it done. All steps are
+    one transaction: whatever ends it leaves the store as it was, for the old release or for another try. What takes
+    long for a large store is no step, but done in pieces while the server runs.
     """
     txn.lock_schema()
     for statement in engine.own_statements:
@@ -62,6 +68,10 @@ def migrate_txn(txn: Transaction, engine: Engine, now: float, upto: int | None =
         raise ConfigError(f"the store's schema is version {found}; this release knows {known} and would damage it")
     for version, text in steps.items():
         if version not in applied and version <= (upto or known):
+            if found:
+                log.info(
+                    "{event} to version {version} of {newest}", event="store.upgrading", version=version, newest=known
+                )
             for statement in statements(text, engine.schema_words):
                 txn.execute(statement)
             if version in _IN_CODE:

@@ -13,14 +13,18 @@ import unittest
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from twisted.internet.task import Clock
 
 from pymailsuite.config.sections.store import StoreSection
+from pymailsuite.errors import MailError
 from pymailsuite.store import inline_store
+from pymailsuite.store.migrate import schema_steps
 from tests.store.upgrades.contents import PASSWORD, contents
 from tests.support import stores
+from tests.support.logs import captured_logs
 from tests.support.server import TunedServer, running
 from tests.support.stores import fired
 
@@ -115,6 +119,31 @@ class TableTests(UpgradeCase):
                 old = self.place(version)
                 self.upgrade(old)
                 self.assertEqual(self.tables(old), self.tables(new))
+
+
+class InterruptionTests(UpgradeCase):
+    def test_an_upgrade_that_is_cut_off_leaves_the_store_as_it_was(self) -> None:
+        steps = schema_steps()
+        for version in VERSIONS:
+            with self.subTest(version=version):
+                url = self.place(version)
+                before = self.tables(url)
+                for last in range(int(version) + 1, max(steps) + 1):
+                    cut_off = {number: text for number, text in steps.items() if number < last}
+                    cut_off[last] = steps[last] + "; SELECT nothing FROM nowhere"
+                    with mock.patch("pymailsuite.store.migrate.schema_steps", lambda steps=cut_off: steps):
+                        store = inline_store(StoreSection(), self.clock, url=url)
+                        with self.assertRaises(MailError):
+                            fired(store.open())
+                    self.assertEqual(self.tables(url), before)
+                self.upgrade(url)
+
+    def test_each_step_is_told(self) -> None:
+        url = self.place(VERSIONS[0])
+        with captured_logs() as events:
+            self.upgrade(url)
+        told = [event["version"] for event in events if event.get("event") == "store.upgrading"]
+        self.assertEqual(told, [version for version in schema_steps() if version > int(VERSIONS[0])])
 
 
 @pytest.mark.slow
