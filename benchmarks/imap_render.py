@@ -8,11 +8,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from pymailsuite.imap.fetch import compile_fetch
-from pymailsuite.imap.grammar import parse
 from pymailsuite.imap.values import Fetch
 from pymailsuite.interfaces import Column
 from pymailsuite.values import UidSet
+from tests.support.imap import compile_fetch, parse
 
 MESSAGES = 10_000
 OCTETS = b"Subject: a message\r\n\r\n" + b"0123456789abcdef" * 250

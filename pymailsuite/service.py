@@ -41,6 +41,7 @@ from pymailsuite.dns.judge import AddressJudge
 from pymailsuite.dns.resolver import Resolver
 from pymailsuite.errors import MailError
 from pymailsuite.imap.factory import ImapFactory
+from pymailsuite.imap.plugin import find_vocabulary
 from pymailsuite.interfaces import IMailStore, INoticeBus, IRecipientResolver
 from pymailsuite.listeners import HowMany, Listeners, ListeningService, Proxies, Sessions, SharedSockets
 from pymailsuite.notices import NoBus, NoticePoll, StoreBus, StoreOnBus
@@ -354,7 +355,10 @@ class MailService(MultiService):
                 "{event}: passwords are taken without TLS from this host's own addresses",
                 event="imap.plaintext_login_allowed",
             )
-        imap = ImapFactory(settings.imap, hostname, self.portal, self.store.notices, self.store, imap_tls, reactor)
+        vocabulary = find_vocabulary(settings.imap)
+        imap = ImapFactory(
+            settings.imap, hostname, self.portal, self.store.notices, self.store, vocabulary, imap_tls, reactor
+        )
         pop3 = Pop3Factory(
             settings.pop3,
             hostname,

@@ -9,10 +9,10 @@ from twisted.internet.interfaces import IReactorTime
 
 from pymailsuite.config.sections.imap import ImapSettings
 from pymailsuite.imap import replies
-from pymailsuite.imap.commands.append import Upload
 from pymailsuite.imap.idle_clients import IdleClients
 from pymailsuite.imap.protocol import ImapProtocol
 from pymailsuite.imap.shared import Shared
+from pymailsuite.imap.vocabulary import Vocabulary
 from pymailsuite.interfaces import IChangeNotices, IMailStore
 from pymailsuite.wire.shell import ConnectionLimits, ShellFactory
 
@@ -27,6 +27,7 @@ class ImapFactory(ShellFactory):
         portal: Portal,
         notices: IChangeNotices,
         store: IMailStore,
+        vocabulary: Vocabulary,
         tls_context: Any | None,
         reactor: IReactorTime,
     ) -> None:
@@ -35,7 +36,7 @@ class ImapFactory(ShellFactory):
         self._tls_context = tls_context
         self._idle_clients = IdleClients(settings.idle_keepalive, reactor)
         offers_tls = tls_context is not None
-        self.shared = Shared(settings, hostname, portal, notices, store, offers_tls=offers_tls, message_reader=Upload)
+        self.shared = Shared(settings, hostname, portal, notices, store, vocabulary, offers_tls=offers_tls)
 
     def make_protocol(self) -> ImapProtocol:
         """A protocol for a new connection."""

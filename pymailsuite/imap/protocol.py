@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Awaitable
+from typing import Any, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionClosed
@@ -17,6 +18,8 @@ from pymailsuite.imap.idle_clients import IdleClients
 from pymailsuite.imap.session import Doing, Session
 from pymailsuite.imap.shared import Shared
 from pymailsuite.wire.shell import ShellProtocol
+
+T = TypeVar("T")
 
 
 class ImapProtocol(ShellProtocol):
@@ -126,6 +129,15 @@ class ImapProtocol(ShellProtocol):
     def wait(self, delay_s: float) -> Deferred[None]:
         """A delay."""
         return deferLater(self._reactor, delay_s)
+
+    def within(self, timeout_s: float, work: Awaitable[T], too_slow: Exception) -> Deferred[T]:
+        """Work with a time limit."""
+
+        async def whole() -> T:
+            return await work
+
+        running = Deferred.fromCoroutine(whole())
+        return running.addTimeout(timeout_s, self._reactor, lambda _failure, _timeout_s: Failure(too_slow))
 
     # --- the pump
 

@@ -143,7 +143,7 @@ def list_line(
     )
 
 
-def status_line(name: str, values: Mapping[str, int]) -> bytes:
+def status_line(name: str, values: Mapping[str, int | str]) -> bytes:
     """``* STATUS`` for a mailbox, items in the order of ``values``."""
     items = " ".join(f"{item} {value}" for item, value in values.items())
     return b"* STATUS %b (%b)\r\n" % (mailbox(name), items.encode("ascii"))

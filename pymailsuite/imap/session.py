@@ -16,10 +16,11 @@ from twisted.internet.error import ConnectionClosed
 
 from pymailsuite.errors import LoginRefused, MailError, NoSuchMailbox, PeerError, StorageFull
 from pymailsuite.imap import replies, values
+from pymailsuite.imap.blame import ExtensionTooSlow
 from pymailsuite.imap.changes import changes_of
-from pymailsuite.imap.commands import RUN
 from pymailsuite.imap.context import LineReader, MessageReader
-from pymailsuite.imap.grammar import parse, parse_tag
+from pymailsuite.imap.declarations import ImapCommand
+from pymailsuite.imap.grammar import parse_tag
 from pymailsuite.imap.receiver import (
     CommandReceived,
     ContinuationNeeded,
@@ -35,7 +36,7 @@ from pymailsuite.imap.receiver import (
 from pymailsuite.imap.selected import View
 from pymailsuite.imap.shared import Log, Shared, Shell
 from pymailsuite.imap.snapshots import Snapshot
-from pymailsuite.imap.states import AFTER_LOGIN, STATES, State
+from pymailsuite.imap.states import AFTER_LOGIN, State
 from pymailsuite.interfaces import IImapAvatar, StoreResult
 from pymailsuite.values import ModSeq, UidSet
 
@@ -45,9 +46,6 @@ Doing = Coroutine[Deferred[Any], Any, None] | Deferred[None]
 
 _ASK_AGAIN_S: Final = 5.0
 """How long a client in IDLE waits for what it is owed when the store did not answer."""
-
-_HOLDS_NUMBERS: Final = (values.Fetch, values.Store, values.Search)
-"""Commands that name messages by number: no EXPUNGE in their replies. Source: RFC 3501 §7.4.1."""
 
 
 class Session:
@@ -455,32 +453,43 @@ class Session:
     async def _obey(self, pieces: tuple[bytes, ...]) -> None:
         tag = b"*"
         try:
-            command = parse(pieces)
+            vocabulary = self.shared.vocabulary
+            declared, command = vocabulary.parse(pieces)
             tag = command.tag.encode("ascii")
-            if self.state not in STATES[type(command)]:
+            if self.state not in declared.states:
                 raise PeerError("Command not allowed in this state")
-            result = await RUN[type(command)](self, command)
+            if declared in vocabulary.foreign:
+                result = await self._run_foreign(declared, command)
+            else:
+                result = await declared.run(self, command)
             self._bad_commands = 0
             if self.view is not None and (self.stale or self.view.owes_expunges):
                 # IDLE goes on until DONE, and what it has to tell may be told at once.
-                held = isinstance(command, _HOLDS_NUMBERS) and not command.uid
-                await self.sync_behind(expunges=not held)
+                await self.sync_behind(expunges=not declared.holds_numbers)
             if result is not None and self.state is not State.LOGOUT:
                 self.out.append(replies.completed(tag, result))
-                self._after(command)
+                if declared.after is not None:
+                    declared.after(self)
         except (CancelledError, GeneratorExit):
             raise
         except Exception as error:
             self._failed(self._tag_of(pieces) if tag == b"*" else tag, error)
         self.flush()
 
-    def _after(self, command: values.Command) -> None:
-        """Two commands have an effect only once their reply is on its way."""
-        if isinstance(command, values.Logout):
-            self.end_after_reply()
-        elif isinstance(command, values.StartTls):
-            self.flush()
-            self.shell.begin_tls()
+    async def _run_foreign(self, declared: ImapCommand, command: values.Command) -> bytes | None:
+        """A command of an extension of another package: its time is limited."""
+        extension = self.shared.vocabulary.foreign[declared]
+        too_slow = ExtensionTooSlow(cause=f"extension {extension}")
+        try:
+            return await self.shell.within(self.settings.extension_timeout, declared.run(self, command), too_slow)
+        except ExtensionTooSlow:
+            self.log.error(
+                "{event}: {command} of {extension} was called off",
+                event="imap.extension_too_slow",
+                command=declared.name,
+                extension=extension,
+            )
+            raise
 
     async def _guard(self, tag: bytes, doing: Awaitable[bytes | None]) -> None:
         """Await ``doing`` and say how it ended, if it has."""
@@ -508,7 +517,9 @@ class Session:
         """A message of an APPEND: take it or refuse it before its octets come."""
         reader = self._message_reader
         if reader is None:
-            reader = self._message_reader = self.shared.message_reader(self._tag_of(event.pieces))
+            make = self.shared.vocabulary.commands["APPEND"].message_reader
+            assert make is not None
+            reader = self._message_reader = make(self._tag_of(event.pieces))
         try:
             if self.state not in AFTER_LOGIN:
                 raise PeerError("Command not allowed in this state")

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from ipaddress import ip_address
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 import pymailsuite
-from pymailsuite import sasl
 from pymailsuite.config.sections.imap import ImapSettings
 from pymailsuite.errors import LimitReached
+from pymailsuite.imap.declarations import Standing
 from pymailsuite.imap.receiver import Limits
 from pymailsuite.imap.snapshots import Snapshots
+from pymailsuite.imap.vocabulary import Vocabulary
 from pymailsuite.interfaces import IChangeNotices, IMailStore
 from pymailsuite.wire.tally import Tally
 
-_ALWAYS = "IMAP4rev1 LITERAL+ ID ENABLE IDLE"
-_AFTER_LOGIN = (
-    "NAMESPACE CHILDREN UNSELECT UIDPLUS MOVE CONDSTORE ESEARCH BINARY WITHIN SPECIAL-USE CREATE-SPECIAL-USE "
-    "LIST-EXTENDED LIST-STATUS STATUS=SIZE MULTIAPPEND SAVEDATE"
-)
+T = TypeVar("T")
 
 
 class Log(Protocol):
@@ -96,6 +93,9 @@ class Shell(Protocol):
     def wait(self, delay_s: float) -> Awaitable[None]:
         """Done when so many seconds have passed."""
 
+    def within(self, timeout_s: float, work: Awaitable[T], too_slow: Exception) -> Awaitable[T]:
+        """What ``work`` ends with; it is called off after so many seconds, and ``too_slow`` raised."""
+
     def count_refusal(self, what: str, reply: bytes) -> None:
         """The client is refused something of which only the number is told."""
 
@@ -113,18 +113,17 @@ class Shared:
         portal: Portal,
         notices: IChangeNotices,
         store: IMailStore,
+        vocabulary: Vocabulary,
         *,
         offers_tls: bool,
-        message_reader: Callable[[bytes], Any],
     ) -> None:
-        """``message_reader`` makes the MessageReader of an APPEND with that tag."""
         self.settings = settings
         self.hostname = hostname
         self.portal = portal
         self.notices = notices
         self.store = store
+        self.vocabulary = vocabulary
         self.offers_tls = offers_tls
-        self.message_reader = message_reader
         self.before_login = Limits(
             settings.line_before_login, settings.literals_before_login, settings.literals_before_login
         )
@@ -156,21 +155,9 @@ class Shared:
         key = (logged_in, shell.secure, not logged_in and self.plaintext_allowed(shell))
         listed = self._capabilities.get(key)
         if listed is None:
-            listed = self._capabilities[key] = self._list_capabilities(*key)
+            standing = Standing(self.settings, self.offers_tls, shell.secure, plaintext=key[2], logged_in=logged_in)
+            listed = self._capabilities[key] = self.vocabulary.capabilities(standing)
         return listed
-
-    def _list_capabilities(self, logged_in: bool, secure: bool, plaintext: bool) -> bytes:
-        words = [_ALWAYS]
-        if logged_in:
-            words += [_AFTER_LOGIN, f"APPENDLIMIT={self.settings.message_size}"]
-        else:
-            words.append("SASL-IR")
-            if self.offers_tls and not secure:
-                words.append("STARTTLS")
-            if not plaintext:
-                words.append("LOGINDISABLED")
-            words += [f"AUTH={name}" for name in sasl.mechanisms(plaintext)]
-        return " ".join(words).encode("ascii")
 
 
 def _is_loopback(ip: str) -> bool:

@@ -15,9 +15,11 @@ from zope.interface import alsoProvides
 from pymailsuite.config.sections.imap import ImapSettings
 from pymailsuite.imap.factory import ImapFactory
 from pymailsuite.imap.protocol import ImapProtocol
+from pymailsuite.imap.vocabulary import Vocabulary
 from pymailsuite.interfaces import Account
 from pymailsuite.values import Flags, SystemFlag
 from tests.support.cred import make_portal
+from tests.support.imap import VOCABULARY
 from tests.support.stores import append, make_account, make_store
 from tests.support.transcripts import Transcript
 
@@ -113,7 +115,7 @@ class Client:
 class Server:
     """A factory with one account on a fresh store."""
 
-    def __init__(self, *, tls: Any = None, **settings: Any) -> None:
+    def __init__(self, *, tls: Any = None, vocabulary: Vocabulary | None = None, **settings: Any) -> None:
         self.clock = Clock()
         self.clock.advance(1_770_000_000)
         self.store = make_store(self.clock)
@@ -122,7 +124,14 @@ class Server:
         defaults: dict[str, Any] = {"plaintext_login": True, "failed_login_delay": 0, "id_version": False}
         self.settings = ImapSettings(**{**defaults, **settings})
         self.factory = ImapFactory(
-            self.settings, "mail.example.org", self.portal, self.store.notices, self.store, tls, self.clock
+            self.settings,
+            "mail.example.org",
+            self.portal,
+            self.store.notices,
+            self.store,
+            vocabulary or VOCABULARY,
+            tls,
+            self.clock,
         )
 
     @property

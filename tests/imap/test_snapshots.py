@@ -8,6 +8,7 @@ from pymailsuite.imap.flags import flag_state
 from pymailsuite.imap.snapshots import Snapshot, Snapshots
 from pymailsuite.values import AccountId, MailboxId, ModSeq
 from tests.imap.conversation import Server
+from tests.support.imap import VOCABULARY
 
 
 def snapshot(messages: int, taken_at: float = 0.0) -> Snapshot:
@@ -70,6 +71,7 @@ class Reopening(SynchronousTestCase):
             self.server.portal,
             self.server.store.notices,
             self.server.store,
+            VOCABULARY,
             None,
             self.server.clock,
         )

@@ -21,6 +21,7 @@ from pymailsuite.values import ALL_UIDS, AccountId, ModSeq
 from tests.imap.conversation import PASSWORD, USER, Client, message
 from tests.store.support import NOW, Bell, OnDisk
 from tests.support.cred import make_portal
+from tests.support.imap import VOCABULARY
 from tests.support.patience import PATIENCE_S, at_best
 
 MAILBOXES = 4_000
@@ -69,7 +70,8 @@ class TurnLengthTests(OnDisk):
         self.result(self.store.database.run("fill", lambda txn: _fill_txn(txn, ann.account_id)))
         settings = ImapSettings(plaintext_login=True, bad_commands=100)
         portal = make_portal({USER: PASSWORD}, self.store)
-        self.factory = ImapFactory(settings, "mail.example", portal, self.store.notices, self.store, None, self.bell)
+        notices = self.store.notices
+        self.factory = ImapFactory(settings, "mail.example", portal, notices, self.store, VOCABULARY, None, self.bell)
         gc.collect()
         gc.disable()
         self.addCleanup(gc.enable)

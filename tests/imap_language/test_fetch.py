@@ -13,12 +13,12 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from pymailsuite.imap import values as v
-from pymailsuite.imap.fetch import OctetsGone, Slice, compile_fetch, write_pieces
-from pymailsuite.imap.grammar import parse
+from pymailsuite.imap.fetch import OctetsGone, Slice, write_pieces
 from pymailsuite.interfaces import Column
 from pymailsuite.values import MAX_CHUNK, SystemFlag, UidSet
 from tests.acceptance import acceptance
 from tests.imap_language.rows import PREFIX, StoredMessage
+from tests.support.imap import compile_fetch, parse
 
 
 def crlf(text: str) -> bytes:
@@ -249,7 +249,7 @@ def test_the_values_of_a_plain_message() -> None:
 
 def test_save_date() -> None:
     assert value_of("SAVEDATE", PLAIN) == b'"17-Jul-1996 09:44:25 +0000"'
-    plan = compile_fetch((v.Datum.SAVEDATE,), uid=False, condstore=False)
+    plan = compile_fetch((v.FetchItem("SAVEDATE"),), uid=False, condstore=False)
     assert plan.render([(101, None)], number, UidSet()) == b"* 1 FETCH (SAVEDATE NIL)\r\n"
 
 

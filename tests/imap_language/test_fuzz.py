@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from pymailsuite.errors import PeerError
 from pymailsuite.imap import values as v
-from pymailsuite.imap.grammar import awaits_message, parse, parse_append, parse_tag
+from pymailsuite.imap.grammar import awaits_message, parse_tag
 from tests.imap_language.test_grammar import APPENDS, COMMANDS, FETCHES, SEARCHES, pieces
+from tests.support.imap import parse, parse_append
 
 SEEDS: list[list[bytes]] = [
     *(pieces(line) for line, _ in COMMANDS),

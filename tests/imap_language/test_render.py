@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from pymailsuite.imap import render
 from pymailsuite.imap import values as v
-from pymailsuite.imap.grammar import parse, parse_append
 from pymailsuite.values import SystemFlag
+from tests.support.imap import parse, parse_append
 
 
 def received(rendered: bytes) -> list[bytes]:

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from pymailsuite.imap import values as v
 from pymailsuite.imap.batch import Slice
-from pymailsuite.imap.grammar import parse
+from pymailsuite.imap.extensions.condstore import ByModSeq
+from pymailsuite.imap.extensions.within import ByAge
 from pymailsuite.imap.search import (
     VIEW_COLUMNS,
     SearchContext,
@@ -30,6 +31,7 @@ from pymailsuite.interfaces import Column, Steps, drained
 from pymailsuite.values import MAX_CHUNK, SystemFlag, UidSet
 from tests.acceptance import acceptance
 from tests.imap_language.rows import PREFIX, StoredMessage
+from tests.support.imap import parse
 
 DAY = 86400.0
 FEB_1 = 1580515200.0  # 1-Feb-2020 00:00 UTC
@@ -111,7 +113,7 @@ NUMBERS = {message.stored.uid: number for number, message in enumerate(MESSAGES,
 CONTEXT = SearchContext(NUMBERS.__getitem__, len(MESSAGES), 15, RECENT, NOW)
 
 
-def fulfils(message: Known, key: v.SearchKey) -> bool:
+def fulfils(message: Known, key: v.SearchProgram) -> bool:
     """The model."""
     stored = message.stored
     match key:
@@ -142,7 +144,7 @@ def fulfils(message: Known, key: v.SearchKey) -> bool:
                 v.DateRelation.ON: ours == date,
                 v.DateRelation.SINCE: ours >= date,
             }[relation]
-        case v.IsYounger(seconds):
+        case ByAge(seconds):
             return NOW - stored.internal_date <= seconds
         case v.IsLarger(octets):
             return len(stored.octets) > octets
@@ -156,7 +158,7 @@ def fulfils(message: Known, key: v.SearchKey) -> bool:
             return text.casefold() in message.body.casefold() or any(
                 text.casefold() in f"{name}: {value}".casefold() for name, value in message.headers.items()
             )
-        case v.HasModSeq(modseq):
+        case ByModSeq(modseq):
             return stored.modseq >= modseq
         case _:
             return True
@@ -182,7 +184,7 @@ def matches(plan: SearchPlan, messages: Sequence[StoredMessage]) -> list[int]:
     return sorted(found)
 
 
-def searched(program: v.SearchKey, is_long: bool = False) -> list[int]:
+def searched(program: v.SearchProgram, is_long: bool = False) -> list[int]:
     """What a search finds: by the whole plan, and by its stages in turn, which must be the same."""
     plan = compile_search(program)
     messages = [evolve(message.stored, is_long=is_long) for message in MESSAGES]
@@ -195,7 +197,7 @@ def searched(program: v.SearchKey, is_long: bool = False) -> list[int]:
     return found
 
 
-def program(line: str) -> v.SearchKey:
+def program(line: str) -> v.SearchProgram:
     command = parse([f"a SEARCH {line}".encode()])
     assert isinstance(command, v.Search)
     return command.program
@@ -293,24 +295,24 @@ NUMBER_SETS = st.builds(
     st.lists(st.tuples(st.integers(0, 17), st.integers(0, 17)), min_size=1, max_size=3).map(tuple),
     st.booleans(),
 )
-LEAVES: st.SearchStrategy[v.SearchKey] = st.one_of(
+LEAVES: st.SearchStrategy[v.SearchProgram] = st.one_of(
     st.builds(v.InNumbers, NUMBER_SETS),
     st.builds(v.HasFlag, st.sampled_from(list(SystemFlag))),
     st.builds(v.HasKeyword, st.sampled_from(["$junk", "nonjunk", "x", "$LABEL1"])),
     st.just(v.IsRecent()),
     st.just(v.AllOf()),
     st.builds(v.HasDate, st.sampled_from(v.DateKind), st.sampled_from(v.DateRelation), DATES),
-    st.builds(v.IsYounger, st.integers(1, 12 * 86400)),
+    st.builds(ByAge, st.integers(1, 12 * 86400)),
     st.builds(v.IsLarger, st.integers(0, 4000)),
     st.builds(v.IsSmaller, st.integers(0, 4000)),
-    st.builds(v.HasModSeq, st.integers(0, 13)),
+    st.builds(ByModSeq, st.integers(0, 13)),
     st.builds(
         v.HeaderHas, st.sampled_from(["from", "cc", "subject", "x-empty"]), st.sampled_from(["", "a", "anna", "ü"])
     ),
     st.builds(v.BodyHas, st.sampled_from(["tea", "é", "inner", "xx", "GRÜ"])),
     st.builds(v.TextHas, st.sampled_from(["tea", "anna", "köln", "inner"])),
 )
-PROGRAMS: st.SearchStrategy[v.SearchKey] = st.recursive(
+PROGRAMS: st.SearchStrategy[v.SearchProgram] = st.recursive(
     LEAVES,
     lambda keys: st.one_of(
         st.builds(v.Not, keys),
@@ -324,7 +326,7 @@ PROGRAMS: st.SearchStrategy[v.SearchKey] = st.recursive(
 @given(PROGRAMS, st.booleans())
 @settings(max_examples=400, deadline=None)
 @acceptance("S129")
-def test_any_program_finds_what_the_model_finds(key: v.SearchKey, is_long: bool) -> None:
+def test_any_program_finds_what_the_model_finds(key: v.SearchProgram, is_long: bool) -> None:
     assert searched(key, is_long) == [message.stored.uid for message in MESSAGES if fulfils(message, key)]
 
 

@@ -46,6 +46,9 @@ class ImapSettings(Section):
     idle_keepalive: Duration = Field(default=120.0, ge=0)
     """How often a client in IDLE is told ``* OK Still here``, which keeps address translators awake. 0: never."""
 
+    extension_timeout: Duration = Field(default=60.0, gt=0)
+    """How long a command may take that comes with an extension of another package; then it is called off: ``NO``."""
+
     write_timeout: Duration = Field(default=300.0, gt=0)
     """How long a client may leave a reply unread before the connection is cut."""
 

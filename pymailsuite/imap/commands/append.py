@@ -5,17 +5,36 @@ RFC 3501 §6.3.11, RFC 3502 (several at once), RFC 4315 (APPENDUID), RFC 7888 (l
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Final
+
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from pymailsuite.errors import LimitReached, MailError, MessageTooBig, NoSuchMailbox, PeerError
-from pymailsuite.imap import values
 from pymailsuite.imap.context import Context
-from pymailsuite.imap.grammar import parse_append
+from pymailsuite.imap.declarations import ImapCommand
+from pymailsuite.imap.grammar.mailboxes import parse_append
+from pymailsuite.imap.grammar.tokens import Cursor, Words
 from pymailsuite.imap.receiver import MessageOffered
 from pymailsuite.imap.replies import TryCreate
+from pymailsuite.imap.states import AFTER_LOGIN
+from pymailsuite.imap.values import DEFAULT_LIMITS, Append, GrammarLimits
 from pymailsuite.interfaces import IContentWriter, NewMessage
 from pymailsuite.values import MAX_CHUNK, UidSet
+
+
+def parse_offer(pieces: Sequence[bytes], words: Words, limits: GrammarLimits = DEFAULT_LIMITS) -> Append:
+    """The APPEND whose message literal comes after ``pieces``, which end with the space before its ``{n}``.
+
+    PeerError: not an APPEND, or more than ``limits`` allow.
+    """
+    cursor = Cursor(pieces, limits, words)
+    tag = cursor.tag()
+    cursor.space()
+    if cursor.word("a command") != "APPEND":
+        raise PeerError("Unexpected literal")
+    return parse_append(cursor, tag)
 
 
 class Upload:
@@ -29,13 +48,13 @@ class Upload:
         self._messages: list[NewMessage] = []
         self._writer: IContentWriter | None = None
         self._finished: list[IContentWriter] = []
-        self._command: values.Append | None = None
+        self._command: Append | None = None
         self._failure: Failure | None = None
 
     async def offer(self, context: Context, event: MessageOffered) -> None:
         """Prepare for one message more. Raises what the APPEND is refused with, before its octets come."""
         settings = context.settings
-        command = parse_append(event.pieces)
+        command = parse_offer(event.pieces, context.shared.vocabulary)
         if event.size > settings.message_size:
             raise MessageTooBig(f"Message is longer than {settings.message_size} octets")
         if not event.size:
@@ -110,3 +129,11 @@ class EmptyMessage(MailError):
     """RFC 3502 §6.3.11: a message of no octets takes the APPEND back."""
 
     text = "APPEND cancelled: a message of no octets"
+
+
+async def _without_message(_context: Context, _: Append) -> bytes:
+    raise PeerError("Expected the message as a literal")
+
+
+# The message passes through an Upload; a command that is complete without one has none.
+COMMANDS: Final = (ImapCommand("APPEND", AFTER_LOGIN, _without_message, parse_append, message_reader=Upload),)

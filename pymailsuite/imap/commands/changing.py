@@ -1,22 +1,28 @@
-"""STORE, EXPUNGE, UID EXPUNGE: flags, and the end of messages.
+"""STORE, EXPUNGE: flags, and the end of messages.
 
-RFC 3501 §6.4.3 and §6.4.6, RFC 4315 §2.1, RFC 7162 §3.1.3.
+RFC 3501 §6.4.3 and §6.4.6, RFC 7162 §3.1.3.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
+from typing import Final
 
 from pymailsuite.errors import ReadOnly
-from pymailsuite.imap import replies, values
+from pymailsuite.imap import replies
 from pymailsuite.imap.context import Context
+from pymailsuite.imap.declarations import ImapCommand
 from pymailsuite.imap.flags import FlagState
+from pymailsuite.imap.grammar.messages import parse_store
 from pymailsuite.imap.selected import Cut, Spans, View, joined
+from pymailsuite.imap.states import SELECTED
+from pymailsuite.imap.values import Command, Store
 from pymailsuite.interfaces import StoreResult
 from pymailsuite.values import SeqSet, UidSet
 
 
-async def store(context: Context, command: values.Store) -> bytes:
+async def _store(context: Context, command: Store) -> bytes:
     """RFC 3501 §6.4.6. What the client was not promised by its own command is told even with ``.SILENT``."""
     view = context.selected
     if view.read_only:
@@ -32,7 +38,7 @@ async def store(context: Context, command: values.Store) -> bytes:
     cut = Cut(spans)
     # RFC 3501 leaves open whether STORE is done as a whole; in steps it keeps nobody else waiting.
     while step := cut.take(context.settings.step_messages):
-        modified += await _store(context, view, command, step)
+        modified += await _store_some(context, view, command, step)
         gone |= view.owes_expunges and any(
             start <= place < stop for place in view.gone_places() for start, stop in step
         )
@@ -46,7 +52,7 @@ async def store(context: Context, command: values.Store) -> bytes:
     return b"OK STORE completed"
 
 
-async def _store(context: Context, view: View, command: values.Store, spans: Spans) -> UidSet:
+async def _store_some(context: Context, view: View, command: Store, spans: Spans) -> UidSet:
     """Change the flags of some messages and tell them; those that failed UNCHANGEDSINCE."""
     before = {place: view.states[place] for span in spans for place in range(*span)} if command.silent else {}
     result: StoreResult = await context.mail.store_flags(
@@ -64,7 +70,7 @@ async def _store(context: Context, view: View, command: values.Store, spans: Spa
     return result.modified
 
 
-def _surprising(view: View, command: values.Store, before: dict[int, FlagState], places: Iterable[int]) -> set[int]:
+def _surprising(view: View, command: Store, before: dict[int, FlagState], places: Iterable[int]) -> set[int]:
     """Places whose flags are not what the client must think they are: another session changed them meanwhile."""
     expected: dict[FlagState, tuple[int, frozenset[str]]] = {}
     found = set()
@@ -78,33 +84,29 @@ def _surprising(view: View, command: values.Store, before: dict[int, FlagState],
     return found
 
 
-async def expunge(context: Context, _: values.Expunge) -> bytes:
+async def _expunge(context: Context, _: Command) -> bytes:
     """RFC 3501 §6.4.3: of the messages the client knows of, those with ``\\Deleted``."""
     view = context.selected
     if view.read_only:
         raise ReadOnly()
     # A flag set by another session and not told here yet counts as well.
-    await _expunge(context, view, view.uids_of([(0, len(view))]) if len(view) else UidSet())
-    return _expunged(context, b"EXPUNGE")
+    return await expunge_some(context, view.uids_of([(0, len(view))]) if len(view) else UidSet(), b"EXPUNGE")
 
 
-async def uid_expunge(context: Context, command: values.UidExpunge) -> bytes:
-    """Of these messages only. Source: RFC 4315 §2.1."""
-    view = context.selected
-    if view.read_only:
-        raise ReadOnly()
-    await _expunge(context, view, view.uids_of(view.places(command.uids)))
-    return _expunged(context, b"UID EXPUNGE")
-
-
-async def _expunge(context: Context, view: View, uids: UidSet) -> None:
+async def expunge_some(context: Context, uids: UidSet, name: bytes) -> bytes:
+    """Expunge those of the selected mailbox's messages that have ``\\Deleted``, for the command of that name."""
     if uids:
+        view = context.selected
         gone: UidSet = await context.mail.expunge(view.mailbox_id, uids)
         view.note_expunged(gone)
     await context.sync_behind(expunges=True)
-
-
-def _expunged(context: Context, name: bytes) -> bytes:
     # RFC 7162 §3.2.7: a client that keeps modseqs learns up to which it has seen all changes.
     code = b"[HIGHESTMODSEQ %d] " % context.selected.modseq if context.condstore and context.view else b""
     return b"OK %b%b completed" % (code, name)
+
+
+COMMANDS: Final = (
+    ImapCommand("STORE", SELECTED, _store, parse_store, holds_numbers=True),
+    ImapCommand("UID STORE", SELECTED, _store, partial(parse_store, uid=True)),
+    ImapCommand("EXPUNGE", SELECTED, _expunge),
+)

@@ -1,65 +1,44 @@
-"""CAPABILITY, ID, ENABLE, LOGOUT, STARTTLS, LOGIN, AUTHENTICATE: the connection and who is at its other end.
+"""CAPABILITY, LOGOUT, STARTTLS, LOGIN, AUTHENTICATE: the connection and who is at its other end.
 
-RFC 3501 §6.1 and §6.2, RFC 2971, RFC 5161, RFC 4959.
+RFC 3501 §6.1 and §6.2, RFC 4959.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from twisted.cred.credentials import ICredentials
 from twisted.cred.error import UnauthorizedLogin
 
 from pymailsuite import sasl
 from pymailsuite.errors import LoginRefused, MailError, PeerError, TooManyFailedLogins
-from pymailsuite.imap import replies, values
+from pymailsuite.imap import replies
 from pymailsuite.imap.context import Context
-from pymailsuite.imap.render import string
+from pymailsuite.imap.declarations import ImapCommand
+from pymailsuite.imap.grammar.connection import parse_authenticate, parse_login
+from pymailsuite.imap.states import ANY, BEFORE_LOGIN
+from pymailsuite.imap.values import Authenticate, Command, Login
 from pymailsuite.interfaces import IImapAvatar
 from pymailsuite.values import Peer
 
 _MOST_DOUBLINGS = 4
 
 
-async def capability(context: Context, _: values.Capability) -> bytes:
+async def _capability(context: Context, _: Command) -> bytes:
     """RFC 3501 §6.1.1."""
     context.out.append(b"* CAPABILITY " + context.capabilities() + replies.CRLF)
     return b"OK CAPABILITY completed"
 
 
-async def identify(context: Context, command: values.Id) -> bytes:
-    """ID: what they say of themselves goes to the log, what we say is a setting. Source: RFC 2971."""
-    if command.params:
-        context.shell.log.info("{event} {fields}", event="imap.client_identified", fields=dict(command.params))
-    fields = context.shared.id_fields
-    listed = b" ".join([string(word.encode("utf-8")) for pair in fields.items() for word in pair])
-    context.out.append(b"* ID " + (b"(" + listed + b")" if listed else b"NIL") + replies.CRLF)
-    return b"OK ID completed"
-
-
-async def enable(context: Context, command: values.Enable) -> bytes:
-    """RFC 5161 §3.1: what is not known is passed over.
-
-    What was on already is named all the same: another command may have turned it on (RFC 7162 §3.1), and a client that
-    does not find it named believes that it is off (RFC 5161 §3.2).
-    """
-    enabled = b""
-    if "CONDSTORE" in command.names:
-        enabled = b" CONDSTORE"
-        context.use_condstore()
-    context.out.append(b"* ENABLED" + enabled + replies.CRLF)
-    return b"OK ENABLE completed"
-
-
-async def logout(context: Context, _: values.Logout) -> bytes:
+async def _logout(context: Context, _: Command) -> bytes:
     """BYE before OK. Source: RFC 3501 §6.1.3."""
     context.deselect()
     context.out.append(replies.bye("Logging out"))
     return b"OK LOGOUT completed"
 
 
-async def start_tls(context: Context, _: values.StartTls) -> bytes:
+async def _start_tls(context: Context, _: Command) -> bytes:
     """The session begins TLS once this answer is on its way. Source: RFC 3501 §6.2.1."""
     if context.shell.secure:
         raise PeerError("TLS is in use already")
@@ -68,14 +47,14 @@ async def start_tls(context: Context, _: values.StartTls) -> bytes:
     return b"OK Begin TLS negotiation now"
 
 
-async def login(context: Context, command: values.Login) -> bytes:
+async def _login(context: Context, command: Login) -> bytes:
     """RFC 3501 §6.2.3."""
     if not context.shared.plaintext_allowed(context.shell):
         raise replies.PrivacyRequired()
     return await _log_in(context, sasl.SaslPassword(command.user.encode("utf-8"), command.password), "LOGIN")
 
 
-async def authenticate(context: Context, command: values.Authenticate) -> bytes | None:
+async def _authenticate(context: Context, command: Authenticate) -> bytes | None:
     """RFC 3501 §6.2.2, with the initial response of RFC 4959."""
     allowed = context.shared.plaintext_allowed(context.shell)
     make = sasl.mechanisms(allowed).get(command.mechanism)
@@ -176,3 +155,23 @@ def _with_domain(credentials: ICredentials, domain: str) -> ICredentials:
     if domain and isinstance(credentials, sasl.SaslPassword) and b"@" not in credentials.username:
         return sasl.SaslPassword(credentials.username + b"@" + domain.encode("utf-8"), credentials.password)
     return credentials
+
+
+def _end(context: Context) -> None:
+    context.end_after_reply()
+
+
+def _begin_tls(context: Context) -> None:
+    context.flush()
+    context.shell.begin_tls()
+
+
+COMMANDS: Final = (
+    ImapCommand("CAPABILITY", ANY, _capability),
+    ImapCommand("LOGOUT", ANY, _logout, after=_end),
+)
+LOGIN_COMMANDS: Final = (
+    ImapCommand("STARTTLS", BEFORE_LOGIN, _start_tls, after=_begin_tls),
+    ImapCommand("AUTHENTICATE", BEFORE_LOGIN, _authenticate, parse_authenticate),
+    ImapCommand("LOGIN", BEFORE_LOGIN, _login, parse_login),
+)

@@ -19,25 +19,30 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from pymailsuite.errors import MailError, StorageFull
-from pymailsuite.imap import replies, values
+from pymailsuite.imap import replies
 from pymailsuite.imap.context import Context
+from pymailsuite.imap.declarations import ImapCommand
 from pymailsuite.imap.fetch import (
+    FLAGS,
+    MODSEQ,
+    UID,
     FetchPlan,
     Pieces,
     Response,
     Some,
     Unanswered,
-    compile_fetch,
     some_pieces,
     write_in_steps,
     write_pieces,
 )
+from pymailsuite.imap.grammar.fetch import parse_fetch
 from pymailsuite.imap.selected import Cut, Spans, View, joined
-from pymailsuite.imap.values import Datum
+from pymailsuite.imap.states import SELECTED
+from pymailsuite.imap.values import Fetch
 from pymailsuite.interfaces import MessageRow, Piece
 from pymailsuite.values import FlagChange, Flags, SystemFlag, UidSet
 
-_KNOWN: Final = frozenset({Datum.UID, Datum.FLAGS, Datum.MODSEQ})
+_KNOWN: Final = frozenset({UID, FLAGS, MODSEQ})
 """Data items that the view answers by itself."""
 
 _FIRST_MESSAGES: Final = 32
@@ -60,10 +65,10 @@ class _Batch:
     keywords: Collection[str]
 
 
-async def fetch(context: Context, command: values.Fetch) -> bytes:
+async def _fetch(context: Context, command: Fetch) -> bytes:
     """RFC 3501 §6.4.5."""
     view = context.selected
-    if command.changed_since is not None or Datum.MODSEQ in command.items:
+    if command.changed_since is not None or MODSEQ in command.items:
         context.use_condstore()
     spans = view.places(command.numbers)
     if command.changed_since is not None:
@@ -73,6 +78,7 @@ async def fetch(context: Context, command: values.Fetch) -> bytes:
     if _KNOWN.issuperset(command.items):
         await _say_known(context, view, command, spans)
         return b"OK FETCH completed"
+    compile_fetch = context.shared.vocabulary.compile_fetch
     plan = compile_fetch(command.items, uid=command.uid, condstore=command.changed_since is not None)
     told: Spans = []
     if plan.sets_seen and not view.read_only:
@@ -101,15 +107,15 @@ async def fetch(context: Context, command: values.Fetch) -> bytes:
     return b"OK FETCH completed"
 
 
-def _tell_flags(context: Context, command: values.Fetch, spans: Spans) -> None:
+def _tell_flags(context: Context, command: Fetch, spans: Spans) -> None:
     view = context.selected
     context.out.append(replies.fetched_flags(view, spans, uid=command.uid, modseq=context.condstore))
 
 
-async def _say_known(context: Context, view: View, command: values.Fetch, spans: Spans) -> None:
+async def _say_known(context: Context, view: View, command: Fetch, spans: Spans) -> None:
     items = command.items
-    uid, flags = command.uid or Datum.UID in items, Datum.FLAGS in items
-    modseq = command.changed_since is not None or Datum.MODSEQ in items
+    uid, flags = command.uid or UID in items, FLAGS in items
+    modseq = command.changed_since is not None or MODSEQ in items
     cut = Cut(spans)
     while piece := cut.take(_KNOWN_ROWS):
         context.out.append(replies.fetched_flags(view, piece, uid=uid, modseq=modseq, flags=flags))
@@ -249,3 +255,9 @@ class _Reading:
     def _read_octets(self, uid: int, start: int, stop: int) -> Deferred[bytes]:
         octets: Deferred[bytes] = self._context.mail.read_octets(self._view.mailbox_id, uid, start, stop)
         return octets
+
+
+COMMANDS: Final = (
+    ImapCommand("FETCH", SELECTED, _fetch, parse_fetch, holds_numbers=True),
+    ImapCommand("UID FETCH", SELECTED, _fetch, partial(parse_fetch, uid=True)),
+)

@@ -1,7 +1,6 @@
-"""LIST, LSUB, NAMESPACE: which mailboxes there are.
+"""LIST, LSUB: which mailboxes there are.
 
-RFC 3501 §6.3.8 and §6.3.9, RFC 5258 (options), RFC 3348 (children), RFC 6154 (special use), RFC 5819 (status),
-RFC 2342.
+RFC 3501 §6.3.8 and §6.3.9, RFC 5258 (options), RFC 3348 (children), RFC 6154 (special use).
 """
 
 from __future__ import annotations
@@ -9,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final
 
-from pymailsuite.imap import values
-from pymailsuite.imap.commands.mailboxes import status_reply
 from pymailsuite.imap.context import Context
+from pymailsuite.imap.declarations import ImapCommand
+from pymailsuite.imap.grammar.mailboxes import parse_list, parse_lsub
 from pymailsuite.imap.patterns import Patterns
 from pymailsuite.imap.render import list_line
+from pymailsuite.imap.states import AFTER_LOGIN
+from pymailsuite.imap.values import List, Lsub
 from pymailsuite.interfaces import Mailbox, Steps, drained
 from pymailsuite.values import DELIMITER
 
@@ -22,26 +23,22 @@ _MOST_AT_ONCE: Final = 200
 _NAMES_A_STEP: Final = 50
 
 
-async def namespace(context: Context, _: values.Namespace) -> bytes:
-    """One personal namespace without a prefix; others' and shared ones do not exist. Source: RFC 2342 §5."""
-    context.out.append(f'* NAMESPACE (("" "{DELIMITER}")) NIL NIL\r\n'.encode("ascii"))
-    return b"OK NAMESPACE completed"
-
-
-async def list_mailboxes(context: Context, command: values.List) -> bytes:
+async def _list_mailboxes(context: Context, command: List) -> bytes:
     """RFC 3501 §6.3.8 and RFC 5258 §3."""
     if command.patterns == ("",) and not command.selection:
         # A question about the delimiter, not about mailboxes.
         context.out.append(f'* LIST (\\Noselect) "{DELIMITER}" ""\r\n'.encode("ascii"))
         return b"OK LIST completed"
-    selection, returns = command.selection, command.returns
     mailboxes = {mailbox.name: mailbox for mailbox in await context.mail.mailboxes()}
     subscribed = frozenset[str]()
-    if "SUBSCRIBED" in selection | returns:
+    if "SUBSCRIBED" in command.selection or "SUBSCRIBED" in command.returns:
         subscribed = frozenset(await context.mail.subscriptions())
     await _say(context, len(mailboxes) + len(subscribed), _listed(context, command, mailboxes, subscribed))
-    if "HIGHESTMODSEQ" in command.status_items:
-        context.use_condstore()
+    options = context.shared.vocabulary.list_returns
+    for name, argument in command.returns.items():
+        asked = options[name].asked
+        if asked is not None:
+            asked(context, argument)
     return b"OK LIST completed"
 
 
@@ -51,11 +48,18 @@ async def _say(context: Context, count: int, work: Steps[list[bytes]]) -> None:
 
 
 def _listed(
-    context: Context, command: values.List, mailboxes: Mapping[str, Mailbox], subscribed: frozenset[str]
+    context: Context, command: List, mailboxes: Mapping[str, Mailbox], subscribed: frozenset[str]
 ) -> Steps[list[bytes]]:
-    selection, returns = command.selection, command.returns
+    selection = command.selection
+    vocabulary = context.shared.vocabulary
     matches = Patterns(command.reference, command.patterns)
-    wanted = _Wanted(selection, mailboxes, subscribed, matches)
+    conditions = {name: meets for name in selection if (meets := vocabulary.list_selections[name].meets) is not None}
+    wanted = _Wanted(conditions, mailboxes, subscribed, matches)
+    tellers = [
+        (line, argument)
+        for name, argument in command.returns.items()
+        if (line := vocabulary.list_returns[name].line) is not None
+    ]
     parents = yield from _levels_above(mailboxes)
     # RFC 5258 §3.1: a subscribed name need not exist to be listed.
     names = sorted(mailboxes.keys() | subscribed) if "SUBSCRIBED" in selection else list(mailboxes)
@@ -76,12 +80,12 @@ def _listed(
             attributes.append("\\Subscribed")
         out.append(list_line(name, attributes, child_info=child_info))
         # RFC 5819 §2: a name that is there for those below it alone was not asked about.
-        if "STATUS" in returns and is_wanted and mailbox is not None and mailbox.selectable:
-            out.append(status_reply(mailbox, command.status_items, context))
+        if tellers and is_wanted and mailbox is not None and mailbox.selectable:
+            out += [line(context, mailbox, argument) for line, argument in tellers]
     return out
 
 
-async def list_subscribed(context: Context, command: values.Lsub) -> bytes:
+async def _list_subscribed(context: Context, command: Lsub) -> bytes:
     """RFC 3501 §6.3.9: a level matched by ``%`` with a subscribed name below it is listed as ``\\Noselect``."""
     mailboxes = {mailbox.name: mailbox for mailbox in await context.mail.mailboxes()}
     subscribed = frozenset(await context.mail.subscriptions())
@@ -90,7 +94,7 @@ async def list_subscribed(context: Context, command: values.Lsub) -> bytes:
 
 
 def _listed_subscribed(
-    command: values.Lsub, mailboxes: Mapping[str, Mailbox], subscribed: frozenset[str]
+    command: Lsub, mailboxes: Mapping[str, Mailbox], subscribed: frozenset[str]
 ) -> Steps[list[bytes]]:
     matches = Patterns(command.reference, (command.pattern,))
     names = subscribed | (yield from _levels_above(subscribed)) if command.pattern.endswith("%") else subscribed
@@ -114,7 +118,7 @@ class _Wanted:
 
     def __init__(
         self,
-        selection: frozenset[str],
+        conditions: Mapping[str, Callable[[str, Mailbox | None, bool], bool]],
         mailboxes: Mapping[str, Mailbox],
         subscribed: frozenset[str],
         listed: Callable[[str], bool],
@@ -122,18 +126,15 @@ class _Wanted:
         self._mailboxes = mailboxes
         self._subscribed = subscribed
         self._listed = listed
-        self._options = selection & {"SUBSCRIBED", "SPECIAL-USE"}
+        self._conditions = conditions
         self._below: dict[str, set[str]] = {}
 
-    def _meets(self, name: str, option: str) -> bool:
-        if option == "SUBSCRIBED":
-            return name in self._subscribed
-        mailbox = self._mailboxes.get(name)
-        return mailbox is not None and mailbox.special_use is not None
+    def _meets(self, name: str, meets: Callable[[str, Mailbox | None, bool], bool]) -> bool:
+        return meets(name, self._mailboxes.get(name), name in self._subscribed)
 
     def __call__(self, name: str) -> bool:
         """True if the name meets all options."""
-        return all(self._meets(name, option) for option in self._options)
+        return all(self._meets(name, meets) for meets in self._conditions.values())
 
     def look_below(self) -> Steps[None]:
         """For RECURSIVEMATCH: learn which options the names below each name meet."""
@@ -141,8 +142,8 @@ class _Wanted:
         for place, inferior in enumerate(self._mailboxes.keys() | self._subscribed):
             if place % _NAMES_A_STEP == 0:
                 yield
-            met = {option for option in self._options if self._meets(inferior, option)}
-            if met == self._options and not self._listed(inferior):
+            met = {option for option, meets in self._conditions.items() if self._meets(inferior, meets)}
+            if len(met) == len(self._conditions) and not self._listed(inferior):
                 for level in _levels(inferior):
                     below.setdefault(level, set()).update(met)
 
@@ -186,3 +187,9 @@ def _levels_above(names: Collection[str]) -> Steps[set[str]]:
             yield
         above.update(_levels(name))
     return above
+
+
+COMMANDS: Final = (
+    ImapCommand("LIST", AFTER_LOGIN, _list_mailboxes, parse_list),
+    ImapCommand("LSUB", AFTER_LOGIN, _list_subscribed, parse_lsub),
+)

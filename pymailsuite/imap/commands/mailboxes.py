@@ -1,27 +1,31 @@
 """CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE, STATUS: mailboxes by name.
 
-RFC 3501 §6.3.3 to §6.3.10; RFC 6154 §3; RFC 7162 §3.1.7; RFC 7889; RFC 8438.
+RFC 3501 §6.3.3 to §6.3.10; RFC 6154 §3.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable
 from typing import Final
 
 from pymailsuite.errors import NoSuchMailbox
-from pymailsuite.imap import values
 from pymailsuite.imap.context import Context
+from pymailsuite.imap.declarations import ImapCommand, StatusItem
+from pymailsuite.imap.grammar.mailboxes import one_mailbox, parse_create, parse_rename, parse_status
 from pymailsuite.imap.render import status_line
+from pymailsuite.imap.states import AFTER_LOGIN
+from pymailsuite.imap.values import Create, Delete, Rename, Status, Subscribe, Unsubscribe
 from pymailsuite.interfaces import Mailbox
 
 
-async def create(context: Context, command: values.Create) -> bytes:
+async def _create(context: Context, command: Create) -> bytes:
     """RFC 3501 §6.3.3; the special use is RFC 6154 §3."""
-    await context.mail.create_mailbox(command.mailbox, command.special_use)
-    return b"OK CREATE completed"
+    mailbox: Mailbox = await context.mail.create_mailbox(command.mailbox, command.special_use)
+    codes = [code(mailbox) for code in context.shared.vocabulary.created]
+    return " ".join(["OK", *codes, "CREATE completed"]).encode("ascii")
 
 
-async def delete(context: Context, command: values.Delete) -> bytes:
+async def _delete(context: Context, command: Delete) -> bytes:
     """RFC 3501 §6.3.4. If it is the selected one, no mailbox is selected afterwards."""
     view = context.view
     if view is not None and (await context.mail.mailbox(command.mailbox)).mailbox_id == view.mailbox_id:
@@ -33,54 +37,72 @@ async def delete(context: Context, command: values.Delete) -> bytes:
     return b"OK DELETE completed"
 
 
-async def rename(context: Context, command: values.Rename) -> bytes:
+async def _rename(context: Context, command: Rename) -> bytes:
     """RFC 3501 §6.3.5. A session that has it selected goes on undisturbed."""
     await context.mail.rename_mailbox(command.old, command.new)
     return b"OK RENAME completed"
 
 
-async def subscribe(context: Context, command: values.Subscribe) -> bytes:
+async def _subscribe(context: Context, command: Subscribe) -> bytes:
     """RFC 3501 §6.3.6: the name need not exist."""
     await context.mail.subscribe(command.mailbox)
     return b"OK SUBSCRIBE completed"
 
 
-async def unsubscribe(context: Context, command: values.Unsubscribe) -> bytes:
+async def _unsubscribe(context: Context, command: Unsubscribe) -> bytes:
     """RFC 3501 §6.3.7."""
     await context.mail.unsubscribe(command.mailbox)
     return b"OK UNSUBSCRIBE completed"
 
 
-async def status(context: Context, command: values.Status) -> bytes:
+async def _status(context: Context, command: Status) -> bytes:
     """RFC 3501 §6.3.10, of a mailbox not selected or of the selected one."""
     mailbox = await context.mail.mailbox(command.mailbox)
     if not mailbox.selectable:
         raise NoSuchMailbox("Not a mailbox that can hold messages")
-    if "HIGHESTMODSEQ" in command.items:
-        context.use_condstore()
-    context.out.append(status_reply(mailbox, command.items, context))
+    note_items(context, command.items)
+    context.out.append(status_reply(context, mailbox, command.items))
     return b"OK STATUS completed"
 
 
-_ITEMS: Final[dict[str, Callable[[Mailbox], int]]] = {
-    "MESSAGES": lambda mailbox: mailbox.messages,
-    "UIDNEXT": lambda mailbox: mailbox.uid_next,
-    "UIDVALIDITY": lambda mailbox: mailbox.uid_validity,
-    "UNSEEN": lambda mailbox: mailbox.unseen,
-    "DELETED": lambda mailbox: mailbox.deleted,
-    "SIZE": lambda mailbox: mailbox.size,
-    "HIGHESTMODSEQ": lambda mailbox: mailbox.highest_modseq,
-    # UIDs given since the last claim: more than there are if some of them were expunged unseen.
-    "RECENT": lambda mailbox: max(0, min(mailbox.uid_next - mailbox.first_recent, mailbox.messages)),
-}
+def note_items(context: Context, items: Iterable[str]) -> None:
+    """A client has asked for these: for some that says more of it."""
+    for name in items:
+        asked = context.shared.vocabulary.status_items[name].asked
+        if asked is not None:
+            asked(context)
 
 
-def status_reply(mailbox: Mailbox, items: Sequence[str], context: Context) -> bytes:
-    """The STATUS line; of the selected mailbox ``\\Recent`` counts those this session has claimed."""
+def status_reply(context: Context, mailbox: Mailbox, items: Iterable[str]) -> bytes:
+    """The STATUS line."""
+    known = context.shared.vocabulary.status_items
+    return status_line(mailbox.name, {name: known[name].value(context, mailbox) for name in items})
+
+
+def _recent(context: Context, mailbox: Mailbox) -> int:
+    """Of the selected mailbox those that this session has claimed; else UIDs given since the last claim, which are more
+    than there are if some of them were expunged unseen."""
     view = context.view
-    # RFC 7889 §3.1: the limit is the same for all mailboxes.
-    limit = context.settings.message_size
-    found = {item: limit if item == "APPENDLIMIT" else _ITEMS[item](mailbox) for item in items}
-    if "RECENT" in found and view is not None and view.mailbox_id == mailbox.mailbox_id and not view.read_only:
-        found["RECENT"] = view.recent_count()
-    return status_line(mailbox.name, found)
+    if view is not None and view.mailbox_id == mailbox.mailbox_id and not view.read_only:
+        return view.recent_count()
+    return max(0, min(mailbox.uid_next - mailbox.first_recent, mailbox.messages))
+
+
+COMMANDS: Final = (
+    ImapCommand("CREATE", AFTER_LOGIN, _create, parse_create),
+    ImapCommand("DELETE", AFTER_LOGIN, _delete, one_mailbox(Delete)),
+    ImapCommand("RENAME", AFTER_LOGIN, _rename, parse_rename),
+    ImapCommand("SUBSCRIBE", AFTER_LOGIN, _subscribe, one_mailbox(Subscribe)),
+    ImapCommand("UNSUBSCRIBE", AFTER_LOGIN, _unsubscribe, one_mailbox(Unsubscribe)),
+    ImapCommand("STATUS", AFTER_LOGIN, _status, parse_status),
+)
+
+# status-att = "MESSAGES" / "RECENT" / "UIDNEXT" / "UIDVALIDITY" / "UNSEEN";  DELETED: RFC 9051 §6.3.11
+STATUS_ITEMS: Final = (
+    StatusItem("MESSAGES", lambda _, mailbox: mailbox.messages),
+    StatusItem("RECENT", _recent),
+    StatusItem("UIDNEXT", lambda _, mailbox: mailbox.uid_next),
+    StatusItem("UIDVALIDITY", lambda _, mailbox: mailbox.uid_validity),
+    StatusItem("UNSEEN", lambda _, mailbox: mailbox.unseen),
+    StatusItem("DELETED", lambda _, mailbox: mailbox.deleted),
+)

@@ -13,10 +13,11 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 
-from pymailsuite.imap import values
 from pymailsuite.imap.batch import Slice
 from pymailsuite.imap.context import Context
+from pymailsuite.imap.declarations import ImapCommand
 from pymailsuite.imap.flags import FlagState
+from pymailsuite.imap.grammar.search import parse_search
 from pymailsuite.imap.search import (
     LongMatch,
     SearchContext,
@@ -29,6 +30,8 @@ from pymailsuite.imap.search import (
     told_modseq,
 )
 from pymailsuite.imap.selected import View
+from pymailsuite.imap.states import SELECTED
+from pymailsuite.imap.values import AllOf, AnyOf, HasFlag, HasKeyword, Not, Search, SearchProgram
 from pymailsuite.interfaces import MessageRow, Piece, Steps, drained
 from pymailsuite.values import UidSet
 
@@ -40,25 +43,25 @@ _Found = tuple[list[int], list[tuple[int, LongMatch, Slice | bool]]]
 """What matches of a piece; and the long messages of it, with what is wanted of each, or the answer."""
 
 
-def _holds(key: values.SearchKey, state: FlagState) -> bool | None:
+def _holds(key: SearchProgram, state: FlagState) -> bool | None:
     """If a message with these flags matches; None if that takes more than its flags."""
     match key:
-        case values.HasFlag(flag):
+        case HasFlag(flag):
             return bool(state.system & flag)
-        case values.HasKeyword(keyword):
+        case HasKeyword(keyword):
             return keyword.lower() in state.keywords.lower().split()
-        case values.Not(inner):
+        case Not(inner):
             held = _holds(inner, state)
             return None if held is None else not held
-        case values.AllOf(keys) | values.AnyOf(keys):
+        case AllOf(keys) | AnyOf(keys):
             answers = [_holds(inner, state) for inner in keys]
             if None in answers:
                 return None
-            return all(answers) if isinstance(key, values.AllOf) else any(answers)
+            return all(answers) if isinstance(key, AllOf) else any(answers)
     return None
 
 
-def _by_flags(view: View, program: values.SearchKey, size: int) -> list[int] | None:
+def _by_flags(view: View, program: SearchProgram, size: int) -> list[int] | None:
     """What a search that is all about flags (UNSEEN, UNDELETED KEYWORD x) finds; None if it is about more.
 
     It is asked once for each combination of flags in use, which are few, not for each message; if they are not few
@@ -75,7 +78,7 @@ def _by_flags(view: View, program: values.SearchKey, size: int) -> list[int] | N
     return [uid for uid, state in zip(view.uids, view.states, strict=True) if answers[state]]
 
 
-async def search(context: Context, command: values.Search) -> bytes:
+async def _search(context: Context, command: Search) -> bytes:
     """RFC 3501 §6.4.4."""
     view = context.selected
     with_modseq = asks_modseq(command.program)
@@ -84,7 +87,7 @@ async def search(context: Context, command: values.Search) -> bytes:
     plan = compile_search(command.program)
     uids: Sequence[int] | None = _by_flags(view, command.program, plan.size)
     if uids is None:
-        uids = await _search(context, view, plan)
+        uids = await _search_view(context, view, plan)
     if len(uids) <= _MOST_SAID_AT_ONCE:
         context.out += drained(_reply(view, command, uids, with_modseq))
     else:
@@ -92,7 +95,7 @@ async def search(context: Context, command: values.Search) -> bytes:
     return b"OK SEARCH completed"
 
 
-async def _search(context: Context, view: View, plan: SearchPlan) -> Sequence[int]:
+async def _search_view(context: Context, view: View, plan: SearchPlan) -> Sequence[int]:
     recent: Any = view.recent
     known = SearchContext(
         numbers=view.number_of,
@@ -115,7 +118,7 @@ async def _search(context: Context, view: View, plan: SearchPlan) -> Sequence[in
     return uids
 
 
-def _reply(view: View, command: values.Search, uids: Sequence[int], with_modseq: bool) -> Steps[list[bytes]]:
+def _reply(view: View, command: Search, uids: Sequence[int], with_modseq: bool) -> Steps[list[bytes]]:
     numbers: list[int] = []
     modseqs: list[int] = []
     number_of: Callable[[int], int] = view.number_of
@@ -185,3 +188,9 @@ class _Scan:
                 self._mailbox_id, wanted.uid, wanted.start, wanted.stop, partial(next_slice, match)
             )
         return wanted
+
+
+COMMANDS: Final = (
+    ImapCommand("SEARCH", SELECTED, _search, parse_search, holds_numbers=True),
+    ImapCommand("UID SEARCH", SELECTED, _search, partial(parse_search, uid=True)),
+)

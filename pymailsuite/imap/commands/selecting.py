@@ -1,27 +1,30 @@
-"""SELECT, EXAMINE, NOOP, CHECK, CLOSE, UNSELECT, IDLE: a mailbox opened, watched and left.
+"""SELECT, EXAMINE, NOOP, CHECK, CLOSE: a mailbox opened, watched and left.
 
-RFC 3501 §6.1.2, §6.3.1, §6.3.2, §6.4.1, §6.4.2; RFC 3691; RFC 2177; RFC 7162 §3.1.2.
+RFC 3501 §6.1.2, §6.3.1, §6.3.2, §6.4.1, §6.4.2; RFC 7162 §3.1.2.
 """
 
 from __future__ import annotations
 
-from attrs import frozen
+from typing import Final
 
-from pymailsuite.errors import PeerError
-from pymailsuite.imap import replies, values
+from pymailsuite.imap import replies
 from pymailsuite.imap.context import Context
+from pymailsuite.imap.declarations import ImapCommand
+from pymailsuite.imap.grammar.mailboxes import opening
 from pymailsuite.imap.selected import View
+from pymailsuite.imap.states import AFTER_LOGIN, ANY, SELECTED
+from pymailsuite.imap.values import Command, Examine, Select
 from pymailsuite.interfaces import Mailbox, Selection
 from pymailsuite.values import SystemFlag
 
 
-async def select(context: Context, command: values.Select) -> bytes:
+async def _select(context: Context, command: Select) -> bytes:
     """RFC 3501 §6.3.1."""
     await _open(context, command.mailbox, command.condstore, read_only=False)
     return b"OK [READ-WRITE] SELECT completed"
 
 
-async def examine(context: Context, command: values.Examine) -> bytes:
+async def _examine(context: Context, command: Examine) -> bytes:
     """RFC 3501 §6.3.2: nothing changes, not even ``\\Recent``."""
     await _open(context, command.mailbox, command.condstore, read_only=True)
     return b"OK [READ-ONLY] EXAMINE completed"
@@ -51,6 +54,7 @@ async def _open(context: Context, name: str, condstore: bool, read_only: bool) -
         b"* OK [UIDVALIDITY %d] UIDs valid\r\n"
         b"* OK [UIDNEXT %d] Predicted next UID\r\n" % (mailbox.uid_validity, uid_next),
         replies.highest_modseq(view),
+        *[lines(context, mailbox) for lines in context.shared.vocabulary.opened],
     ]
 
 
@@ -81,19 +85,19 @@ async def _reopened(context: Context, name: str, read_only: bool) -> tuple[Mailb
     return mailbox, view
 
 
-async def noop(context: Context, _: values.Noop) -> bytes:
+async def _noop(context: Context, _: Command) -> bytes:
     """What is new is told with every command; this one asks the store even if nothing was announced (S131)."""
     await context.sync(expunges=True, ask=True)
     return b"OK NOOP completed"
 
 
-async def check(context: Context, _: values.Check) -> bytes:
+async def _check(context: Context, _: Command) -> bytes:
     """RFC 3501 §6.4.1: every change is on the disk before it is answered, so there is nothing else to do."""
     await context.sync(expunges=True, ask=True)
     return b"OK CHECK completed"
 
 
-async def close(context: Context, _: values.Close) -> bytes:
+async def _close(context: Context, _: Command) -> bytes:
     """Expunge without a word, and leave. Source: RFC 3501 §6.4.2."""
     view = context.selected
     if len(view) and not view.read_only and (context.stale or view.has_any(SystemFlag.DELETED)):
@@ -103,27 +107,10 @@ async def close(context: Context, _: values.Close) -> bytes:
     return b"OK CLOSE completed"
 
 
-async def unselect(context: Context, _: values.Unselect) -> bytes:
-    """Leave, and expunge nothing. Source: RFC 3691."""
-    context.deselect()
-    return b"OK UNSELECT completed"
-
-
-async def idle(context: Context, command: values.Idle) -> None:
-    """Until DONE the client is told what happens, as it happens. Source: RFC 2177."""
-    context.expect_line(_Idle(command.tag.encode("ascii")), idle=True)
-    context.out.append(b"+ idling\r\n")
-
-
-@frozen
-class _Idle:
-    """An IDLE that has begun."""
-
-    tag: bytes
-
-    async def take_line(self, context: Context, line: bytes) -> bytes:
-        """The end of it."""
-        del context
-        if line.strip(b" ").upper() != b"DONE":
-            raise PeerError("Expected DONE")
-        return b"OK IDLE completed"
+COMMANDS: Final = (
+    ImapCommand("SELECT", AFTER_LOGIN, _select, opening(Select)),
+    ImapCommand("EXAMINE", AFTER_LOGIN, _examine, opening(Examine)),
+    ImapCommand("NOOP", ANY, _noop),
+    ImapCommand("CHECK", SELECTED, _check),
+    ImapCommand("CLOSE", SELECTED, _close),
+)

@@ -6,28 +6,37 @@ much more than the message :func:`some_pieces` makes as much at a time as is to 
 """
 
 from pymailsuite.imap.batch import Slice
+from pymailsuite.imap.fetch.metadata import Text
 from pymailsuite.imap.fetch.plan import (
+    FLAGS,
+    MODSEQ,
+    UID,
+    FetchCompiler,
     FetchPlan,
     OctetsGone,
     Response,
     Some,
     Unanswered,
-    compile_fetch,
     some_pieces,
     write_in_steps,
     write_pieces,
 )
-from pymailsuite.imap.fetch.sections import Pieces
+from pymailsuite.imap.fetch.sections import Pieces, SectionItem
 
 __all__ = [
+    "FLAGS",
+    "MODSEQ",
+    "UID",
+    "FetchCompiler",
     "FetchPlan",
     "OctetsGone",
     "Pieces",
     "Response",
+    "SectionItem",
     "Slice",
     "Some",
+    "Text",
     "Unanswered",
-    "compile_fetch",
     "some_pieces",
     "write_in_steps",
     "write_pieces",

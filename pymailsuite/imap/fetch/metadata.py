@@ -6,7 +6,7 @@ that fill it: columns, or chains of maps in C over them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from itertools import repeat
 from operator import contains
 from typing import Any, Final, TypeAlias
@@ -14,8 +14,7 @@ from typing import Any, Final, TypeAlias
 from attrs import frozen
 
 from pymailsuite.imap.batch import Batch
-from pymailsuite.imap.render import DateTimes, date_time, flag_names
-from pymailsuite.imap.values import Datum
+from pymailsuite.imap.render import DateTimes, flag_names
 from pymailsuite.interfaces import Column
 
 Arguments: TypeAlias = Callable[[Batch], tuple[Iterable[Any], ...]]
@@ -42,7 +41,8 @@ class _FlagTexts(dict[tuple[int, str, bool], bytes]):
 _SYSTEM_TEXTS: Final = tuple(flag_names(bits) for bits in range(32))
 
 
-def _flags() -> Arguments:
+def flag_texts() -> Arguments:
+    """FLAGS, with a cache of its own."""
     texts = _FlagTexts()
 
     def arguments(batch: Batch) -> tuple[Iterable[Any], ...]:
@@ -56,38 +56,10 @@ def _flags() -> Arguments:
     return arguments
 
 
-def _internal_date() -> Arguments:
+def internal_dates() -> Arguments:
+    """INTERNALDATE, with a cache of its own."""
     dates = DateTimes()
     return lambda batch: dates.columns(batch[Column.INTERNAL_DATE])
-
-
-def _save_date() -> Arguments:
-    # NIL where the mailbox has no save date for the message: RFC 8514 §4.2
-    return lambda batch: ([b"NIL" if seconds is None else date_time(seconds) for seconds in batch[Column.SAVE_DATE]],)
-
-
-def _plain(column: Column) -> Callable[[], Arguments]:
-    return lambda: lambda batch: (batch[column],)
-
-
-# msg-att-dynamic and msg-att-static of RFC 3501 §9; MODSEQ: RFC 7162 §7; SAVEDATE: RFC 8514 §4.2
-_TEXTS: Final[Mapping[Datum, tuple[bytes, tuple[Column, ...], Callable[[], Arguments]]]] = {
-    Datum.UID: (b"UID %d", (Column.UID,), _plain(Column.UID)),
-    Datum.FLAGS: (b"FLAGS (%b)", (Column.SYSTEM_FLAGS, Column.KEYWORDS), _flags),
-    Datum.INTERNALDATE: (b"INTERNALDATE %b%b%b", (Column.INTERNAL_DATE,), _internal_date),
-    Datum.SIZE: (b"RFC822.SIZE %d", (Column.SIZE,), _plain(Column.SIZE)),
-    Datum.ENVELOPE: (b"ENVELOPE %b", (Column.ENVELOPE,), _plain(Column.ENVELOPE)),
-    Datum.BODY: (b"BODY %b", (Column.BODY,), _plain(Column.BODY)),
-    Datum.BODYSTRUCTURE: (b"BODYSTRUCTURE %b", (Column.BODYSTRUCTURE,), _plain(Column.BODYSTRUCTURE)),
-    Datum.MODSEQ: (b"MODSEQ (%d)", (Column.MODSEQ,), _plain(Column.MODSEQ)),
-    Datum.SAVEDATE: (b"SAVEDATE %b", (Column.SAVE_DATE,), _save_date),
-}
-
-
-def text_of(datum: Datum) -> Text:
-    """The item as one plan uses it, with caches of its own."""
-    template, columns, arguments = _TEXTS[datum]
-    return Text(template, columns, arguments())
 
 
 def constant(octets: bytes) -> Text:

@@ -16,14 +16,20 @@ from attrs import frozen
 
 from pymailsuite.errors import TemporaryFailure
 from pymailsuite.imap.batch import Batch, Slice, plain
-from pymailsuite.imap.fetch.metadata import MESSAGE_NUMBER, Text, constant, text_of
-from pymailsuite.imap.fetch.sections import Pieces, SectionItem, section_item
-from pymailsuite.imap.values import BinarySection, BodySection, Datum, FetchItem
+from pymailsuite.imap.fetch.metadata import MESSAGE_NUMBER, Text, constant
+from pymailsuite.imap.fetch.sections import Pieces, SectionItem
+from pymailsuite.imap.values import BinarySection, BinarySize, BodySection, FetchItem
 from pymailsuite.interfaces import Column, MessageRow, Steps
 from pymailsuite.values import SystemFlag
 
 Some: TypeAlias = tuple[list[bytes], Slice | None, bool]
 """Octets to write, a slice to read after that, and whether the response has ended."""
+
+
+UID: Final = FetchItem("UID")
+FLAGS: Final = FetchItem("FLAGS")
+MODSEQ: Final = FetchItem("MODSEQ")
+"""What a plan may tell though nobody has asked for it, or has to know whether it tells."""
 
 
 class OctetsGone(TemporaryFailure):
@@ -60,15 +66,15 @@ class FetchPlan:
     message may stand in its response; where these are many it ``is_wide``, and made piece by piece.
     """
 
-    def __init__(self, parts: Sequence[Text | SectionItem], sets_seen: bool, gives_flags: bool) -> None:
+    def __init__(self, parts: Sequence[Text | SectionItem], gives_flags: bool) -> None:
         self._parts = _joined(parts)
-        self.sets_seen = sets_seen
         self.gives_flags = gives_flags
         sections = [part for part in parts if not isinstance(part, Text)]
+        self.sets_seen = any(section.sets_seen for section in sections)
         self.copies = max(1, len(sections))
         self.is_wide = self.copies > _MOST_COPIES
         self.reads_octets = any(section.needs_octets for section in sections)
-        flags = (Column.SYSTEM_FLAGS,) if sets_seen else ()
+        flags = (Column.SYSTEM_FLAGS,) if self.sets_seen else ()
         wanted = chain((Column.UID,), *(part.columns for part in parts), flags)
         self.columns: tuple[Column, ...] = tuple(dict.fromkeys(wanted))
         self._octets_at = self.columns.index(Column.OCTETS) if self.reads_octets else 0
@@ -223,43 +229,51 @@ def _one_text(texts: Sequence[Text]) -> Text:
     return Text(b"".join(text.template for text in texts), columns, arguments)
 
 
-def compile_fetch(items: Sequence[FetchItem], *, uid: bool, condstore: bool) -> FetchPlan:
-    """The plan of a FETCH of ``items``.
-
-    ``uid``: it was UID FETCH, whose responses always give the UID (RFC 3501 §6.4.8). ``condstore``: responses always
-    give the mod-sequence, as after CHANGEDSINCE, or when the session is CONDSTORE-aware and ``\\Seen`` is being set
-    (RFC 7162 §3.1.4, §3.2).
+class FetchCompiler:
+    """Makes plans. ``part_of`` says how an item is rendered; each plan asks anew, for its parts may have caches.
 
     Plans are remembered: a client that reads one message after the other asks for the same of each.
     """
-    items = tuple(items)
-    # What may be of any length is not: it would be held for whoever asked for it once.
-    if len(items) > _ITEMS_REMEMBERED or any(isinstance(item, BodySection) and item.section.fields for item in items):
-        return _compiled(items, uid, condstore)
-    return _remembered(items, uid, condstore)
+
+    def __init__(self, part_of: Callable[[FetchItem], Text | SectionItem]) -> None:
+        self._part_of = part_of
+        self._remembered = lru_cache(_PLANS_REMEMBERED)(self._compiled)
+
+    def __call__(self, items: tuple[FetchItem, ...], *, uid: bool, condstore: bool) -> FetchPlan:
+        """The plan of a FETCH of ``items``.
+
+        ``uid``: it was UID FETCH, whose responses always give the UID (RFC 3501 §6.4.8). ``condstore``: responses
+        always give the mod-sequence, as after CHANGEDSINCE, or when the session is CONDSTORE-aware and ``\\Seen`` is
+        being set (RFC 7162 §3.1.4, §3.2).
+        """
+        # What may be of any length is not remembered: it would be held for whoever asked for it once.
+        if len(items) > _ITEMS_REMEMBERED or not all(map(_is_bounded, items)):
+            return self._compiled(items, uid, condstore)
+        return self._remembered(items, uid, condstore)
+
+    def _compiled(self, items: tuple[FetchItem, ...], uid: bool, condstore: bool) -> FetchPlan:
+        wanted = list(dict.fromkeys(items))
+        if uid and UID not in wanted:
+            wanted.insert(0, UID)
+        if condstore and MODSEQ not in wanted:
+            wanted.append(MODSEQ)
+        parts: list[Text | SectionItem] = [constant(b"* "), MESSAGE_NUMBER, constant(b" FETCH (")]
+        for place, item in enumerate(wanted):
+            if place:
+                parts.append(constant(b" "))
+            part = self._part_of(item)
+            if not isinstance(part, Text):
+                parts.append(constant(part.label + b" "))
+            parts.append(part)
+        parts.append(constant(b")\r\n"))
+        return FetchPlan(parts, FLAGS in wanted)
 
 
-def _compiled(items: tuple[FetchItem, ...], uid: bool, condstore: bool) -> FetchPlan:
-    wanted = list(dict.fromkeys(items))
-    if uid and Datum.UID not in wanted:
-        wanted.insert(0, Datum.UID)
-    if condstore and Datum.MODSEQ not in wanted:
-        wanted.append(Datum.MODSEQ)
-    parts: list[Text | SectionItem] = [constant(b"* "), MESSAGE_NUMBER, constant(b" FETCH (")]
-    for place, item in enumerate(wanted):
-        if place:
-            parts.append(constant(b" "))
-        if isinstance(item, Datum):
-            parts.append(text_of(item))
-        else:
-            section = section_item(item)
-            parts += constant(section.label + b" "), section
-    parts.append(constant(b")\r\n"))
-    sets_seen = any(isinstance(item, BodySection | BinarySection) and not item.peek for item in wanted)
-    return FetchPlan(parts, sets_seen, Datum.FLAGS in wanted)
-
-
-_remembered = lru_cache(_PLANS_REMEMBERED)(_compiled)
+def _is_bounded(item: FetchItem) -> bool:
+    argument = item.argument
+    if isinstance(argument, BodySection):
+        return not argument.section.fields
+    return argument is None or isinstance(argument, BinarySection | BinarySize)
 
 
 def some_pieces(pieces: Pieces, answer: bytes | None, most_octets: int) -> Steps[Some]:

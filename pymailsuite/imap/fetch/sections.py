@@ -29,11 +29,13 @@ _NIL: Final = b"NIL"
 
 
 class SectionItem(ABC):
-    """One such data item of a plan. ``needs_octets``: a message whose OCTETS is None needs :meth:`stream`."""
+    """One such data item of a plan. ``needs_octets``: a message whose OCTETS is None needs :meth:`stream`.
+    ``sets_seen``: who is told it has seen the message."""
 
     label: bytes
     columns: tuple[Column, ...]
     needs_octets = True
+    sets_seen = False
 
     @abstractmethod
     def literals(self, batch: Batch) -> tuple[Iterable[bytes], Iterable[bytes]]:
@@ -101,6 +103,7 @@ class _Header(SectionItem):
 
     def __init__(self, item: BodySection) -> None:
         self.label = _body_label(item)
+        self.sets_seen = not item.peek
         self._section = item.section
         self._partial = item.partial
 
@@ -129,6 +132,7 @@ class _Whole(SectionItem):
 
     def __init__(self, item: BodySection) -> None:
         self.label = _body_label(item)
+        self.sets_seen = not item.peek
         self._partial = item.partial
 
     def literals(self, batch: Batch) -> tuple[Iterable[bytes], Iterable[bytes]]:
@@ -154,6 +158,7 @@ class _Text(SectionItem):
 
     def __init__(self, item: BodySection) -> None:
         self.label = _body_label(item)
+        self.sets_seen = not item.peek
         self._partial = item.partial
 
     @staticmethod
@@ -191,6 +196,7 @@ class _Part(SectionItem):
 
     def __init__(self, item: BodySection) -> None:
         self.label = _body_label(item)
+        self.sets_seen = not item.peek
         self._section = item.section
         self._partial = item.partial
         self._kind = "HEADER" if item.section.fields else item.section.text.value
@@ -255,6 +261,7 @@ class _Binary(SectionItem):
         self._path = item.path
         self._is_size = isinstance(item, BinarySize)
         self._partial = None if isinstance(item, BinarySize) else item.partial
+        self.sets_seen = isinstance(item, BinarySection) and not item.peek
         self.label = b"%b[%b]%b" % (
             b"BINARY.SIZE" if self._is_size else b"BINARY",
             _path_text(item.path).encode("ascii"),

@@ -1,4 +1,4 @@
-"""FETCH. Source: RFC 3501 §6.4.5 and §9, RFC 3516 (BINARY), RFC 7162 (MODSEQ, CHANGEDSINCE), RFC 8514 (SAVEDATE)."""
+"""FETCH. Source: RFC 3501 §6.4.5 and §9, RFC 3516 (BINARY), RFC 7162 (CHANGEDSINCE)."""
 
 from __future__ import annotations
 
@@ -12,32 +12,21 @@ from pymailsuite.imap.values import (
     BinarySize,
     BodySection,
     Command,
-    Datum,
     Fetch,
     FetchItem,
     Section,
     SectionText,
 )
 
-_FAST: Final = (Datum.FLAGS, Datum.INTERNALDATE, Datum.SIZE)
-_MACROS: Final[dict[bytes, tuple[FetchItem, ...]]] = {
-    b"FAST": _FAST,
-    b"ALL": (*_FAST, Datum.ENVELOPE),
-    b"FULL": (*_FAST, Datum.ENVELOPE, Datum.BODY),
-}
-
-_ITEMS: Final[dict[bytes, FetchItem]] = {
-    **{datum.value.encode("ascii"): datum for datum in Datum},
-    b"RFC822": BodySection(name="RFC822"),
-    b"RFC822.HEADER": BodySection(Section(text=SectionText.HEADER), peek=True, name="RFC822.HEADER"),
-    b"RFC822.TEXT": BodySection(Section(text=SectionText.TEXT), name="RFC822.TEXT"),
-    # What clients of before RFC 3501 ask for; the reply names them as it did then.
-    b"RFC822.PEEK": BodySection(peek=True, name="RFC822"),
-    b"RFC822.TEXT.PEEK": BodySection(Section(text=SectionText.TEXT), peek=True, name="RFC822.TEXT"),
+_FAST: Final = tuple(map(FetchItem, ("FLAGS", "INTERNALDATE", "RFC822.SIZE")))
+_MACROS: Final[dict[str, tuple[FetchItem, ...]]] = {
+    "FAST": _FAST,
+    "ALL": (*_FAST, FetchItem("ENVELOPE")),
+    "FULL": (*_FAST, FetchItem("ENVELOPE"), FetchItem("BODY")),
 }
 
 # fetch-att: its name ends where a section, a space or the end of the list begins
-_NAME = re.compile(rb"[A-Za-z][A-Za-z0-9.]*+")
+_NAME = re.compile(rb"[A-Za-z][A-Za-z0-9.-]*+")
 # section-part = nz-number *("." nz-number)
 _PATH = re.compile(rb"[1-9][0-9]{0,9}(?:\.[1-9][0-9]{0,9})*+")
 # section-text = section-msgtext / "MIME"
@@ -81,26 +70,43 @@ def _modifiers(cursor: Cursor) -> int | None:
     return changed_since
 
 
-def _name(cursor: Cursor) -> bytes:
-    return cursor.match(_NAME, "a data item")[0].upper()
+def _name(cursor: Cursor) -> str:
+    return cursor.match(_NAME, "a data item")[0].decode("ascii").upper()
 
 
-def _item(cursor: Cursor, name: bytes) -> FetchItem:
-    # fetch-att =/ "BODY" section ["<" number "." nz-number ">"] / "BODY.PEEK" section [...]
-    # fetch-att =/ "BINARY" [".PEEK"] section-binary [partial] / "BINARY.SIZE" section-binary   ; RFC 3516 §7
-    if name in {b"BODY", b"BODY.PEEK"} and cursor.try_take(b"["):
-        section = _section(cursor)
-        return BodySection(section, name == b"BODY.PEEK", _partial(cursor))
-    if name in {b"BINARY", b"BINARY.PEEK", b"BINARY.SIZE"} and cursor.try_take(b"["):
-        path = _try_path(cursor)
-        cursor.take(b"]", "the end of the section")
-        if name == b"BINARY.SIZE":
-            return BinarySize(path)
-        return BinarySection(path, name == b"BINARY.PEEK", _partial(cursor))
-    item = _ITEMS.get(name)
-    if item is None:
+def _item(cursor: Cursor, name: str) -> FetchItem:
+    attribute = cursor.words.fetch_attributes.get(name)
+    if attribute is None:
         raise PeerError("Unknown data item")
-    return item
+    return FetchItem(name, attribute.parse(cursor))
+
+
+def parse_body(cursor: Cursor) -> BodySection | None:
+    """fetch-att =/ "BODY" section ["<" number "." nz-number ">"]; None: BODY alone."""
+    return BodySection(_section(cursor), False, _partial(cursor)) if cursor.try_take(b"[") else None
+
+
+def parse_body_peek(cursor: Cursor) -> BodySection:
+    """fetch-att =/ "BODY.PEEK" section ["<" number "." nz-number ">"]."""
+    cursor.take(b"[", "a section")
+    return BodySection(_section(cursor), True, _partial(cursor))
+
+
+def parse_binary(cursor: Cursor, peek: bool) -> BinarySection:
+    """fetch-att =/ "BINARY" [".PEEK"] section-binary [partial]   ; RFC 3516 §7."""
+    return BinarySection(_section_binary(cursor), peek, _partial(cursor))
+
+
+def parse_binary_size(cursor: Cursor) -> BinarySize:
+    """fetch-att =/ "BINARY.SIZE" section-binary   ; RFC 3516 §7."""
+    return BinarySize(_section_binary(cursor))
+
+
+def _section_binary(cursor: Cursor) -> tuple[int, ...]:
+    cursor.take(b"[", "a section")
+    path = _try_path(cursor)
+    cursor.take(b"]", "the end of the section")
+    return path
 
 
 def _try_path(cursor: Cursor) -> tuple[int, ...]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Collection
+from typing import Any, Final
 
 from pymailsuite.errors import PeerError
 from pymailsuite.imap.grammar.tokens import Cursor
@@ -22,15 +22,6 @@ from pymailsuite.imap.values import (
 )
 from pymailsuite.values import DELIMITER, SpecialUse
 
-# status-att = "MESSAGES" / "RECENT" / "UIDNEXT" / "UIDVALIDITY" / "UNSEEN"
-#   and HIGHESTMODSEQ (RFC 7162 §3.1.7), SIZE (RFC 8438), DELETED (RFC 9051 §6.3.11), APPENDLIMIT (RFC 7889 §3.1)
-STATUS_ITEMS: Final = frozenset(
-    {"MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "HIGHESTMODSEQ", "SIZE", "DELETED", "APPENDLIMIT"}
-)
-# list-select-base-opt = "SUBSCRIBED";  list-select-independent-opt = "REMOTE"   ; RFC 5258 §6, RFC 6154 §6
-_SELECTION: Final = frozenset({"SUBSCRIBED", "REMOTE", "RECURSIVEMATCH", "SPECIAL-USE"})
-# return-option = "SUBSCRIBED" / "CHILDREN" / "SPECIAL-USE" / status-option   ; RFC 5258 §6, RFC 6154 §6, RFC 5819 §4
-_RETURNS: Final = frozenset({"SUBSCRIBED", "CHILDREN", "SPECIAL-USE", "STATUS"})
 _USES: Final = {use.value.upper().encode("ascii"): use for use in SpecialUse}
 _USE_ATTRIBUTE = re.compile(rb'\\[^\x00-\x20\x7f-\xff(){%*"\\\]]++')
 
@@ -99,9 +90,10 @@ def parse_list(cursor: Cursor, tag: str) -> Command:
     cursor.space()
     selection = frozenset[str]()
     if cursor.sees(b"("):
-        selection = frozenset(_words(cursor, _SELECTION, "selection options"))
+        options = cursor.words.list_selections
+        selection = frozenset(_words(cursor, options, "selection options"))
         # RFC 5258 §3.1: RECURSIVEMATCH only together with an option that selects by itself.
-        if "RECURSIVEMATCH" in selection and not selection & {"SUBSCRIBED", "SPECIAL-USE"}:
+        if "RECURSIVEMATCH" in selection and not any(options[name].meets for name in selection):
             raise PeerError("RECURSIVEMATCH needs an option to modify")
         cursor.space()
     reference = cursor.list_reference()
@@ -113,23 +105,19 @@ def parse_list(cursor: Cursor, tag: str) -> Command:
             raise PeerError("Expected a mailbox pattern")
     else:
         patterns = (cursor.list_mailbox(),)
-    returns: list[str] = []
-    status_items: tuple[str, ...] = ()
+    returns: dict[str, Any] = {}
     if cursor.try_space():
         # list-return-opts = "RETURN" SP "(" [return-option *(SP return-option)] ")"
         if cursor.word("RETURN") != "RETURN":
             raise PeerError("Expected RETURN")
         cursor.space()
-        for _ in cursor.listed(len(_RETURNS), "return options"):
-            option = cursor.word("a return option")
-            if option not in _RETURNS:
+        known = cursor.words.list_returns
+        for _ in cursor.listed(len(known), "return options"):
+            name = cursor.word("a return option")
+            if name not in known:
                 raise PeerError("Unknown return option")
-            if option == "STATUS":
-                # status-option = "STATUS" SP "(" status-att *(SP status-att) ")"   ; RFC 5819 §4
-                cursor.space()
-                status_items = _status_items(cursor)
-            returns.append(option)
-    return List(tag, selection, reference, patterns, frozenset(returns), status_items)
+            returns[name] = known[name].parse(cursor)
+    return List(tag, selection, reference, patterns, returns)
 
 
 def parse_lsub(cursor: Cursor, tag: str) -> Command:
@@ -145,7 +133,7 @@ def parse_status(cursor: Cursor, tag: str) -> Command:
     cursor.space()
     mailbox = cursor.mailbox()
     cursor.space()
-    return Status(tag, mailbox, _status_items(cursor))
+    return Status(tag, mailbox, parse_status_items(cursor))
 
 
 def parse_append(cursor: Cursor, tag: str) -> Append:
@@ -169,14 +157,15 @@ def parse_append(cursor: Cursor, tag: str) -> Append:
     )
 
 
-def _status_items(cursor: Cursor) -> tuple[str, ...]:
-    items = tuple(dict.fromkeys(_words(cursor, STATUS_ITEMS, "status items")))
+def parse_status_items(cursor: Cursor) -> tuple[str, ...]:
+    """A list of status-att: "(" status-att *(SP status-att) ")"."""
+    items = tuple(dict.fromkeys(_words(cursor, cursor.words.status_items, "status items")))
     if not items:
         raise PeerError("Expected a status item")
     return items
 
 
-def _words(cursor: Cursor, known: frozenset[str], what: str) -> list[str]:
+def _words(cursor: Cursor, known: Collection[str], what: str) -> list[str]:
     words = []
     for _ in cursor.listed(2 * len(known), what):
         word = cursor.word("an option")

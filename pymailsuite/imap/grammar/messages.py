@@ -1,6 +1,6 @@
 """Commands about messages of the selected mailbox, FETCH and SEARCH apart.
 
-Source: RFC 3501 §6.4, RFC 4315 (UID EXPUNGE), RFC 6851 (MOVE), RFC 7162 (UNCHANGEDSINCE).
+Source: RFC 3501 §6.4, RFC 7162 (UNCHANGEDSINCE).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Final
 
 from pymailsuite.errors import PeerError
 from pymailsuite.imap.grammar.tokens import Cursor
-from pymailsuite.imap.values import Command, Copy, Move, Store, UidExpunge
+from pymailsuite.imap.values import Command, Copy, Store
 from pymailsuite.values import FlagChange
 
 # store-att-flags = (["+" / "-"] "FLAGS" [".SILENT"]) SP (flag-list / (flag *(SP flag)))
@@ -44,17 +44,3 @@ def parse_copy(cursor: Cursor, tag: str, uid: bool = False) -> Command:
     numbers = cursor.sequence_set(uid)
     cursor.space()
     return Copy(tag, numbers, cursor.mailbox(), uid)
-
-
-def parse_move(cursor: Cursor, tag: str, uid: bool = False) -> Command:
-    """move = "MOVE" SP sequence-set SP mailbox   ; RFC 6851 §5."""
-    cursor.space()
-    numbers = cursor.sequence_set(uid)
-    cursor.space()
-    return Move(tag, numbers, cursor.mailbox(), uid)
-
-
-def parse_uid_expunge(cursor: Cursor, tag: str) -> Command:
-    """uid-expunge = "UID" SP "EXPUNGE" SP sequence-set   ; RFC 4315 §4."""
-    cursor.space()
-    return UidExpunge(tag, cursor.sequence_set(uid=True))

@@ -15,10 +15,10 @@ import codecs
 import datetime
 import pkgutil
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from encodings import __path__ as _codec_modules
 from encodings.aliases import aliases as _codec_aliases
-from typing import Final
+from typing import Any, Final, Protocol
 
 from pymailsuite.errors import PeerError
 from pymailsuite.imap import mutf7
@@ -91,13 +91,45 @@ _LAST_SPACES = re.compile(rb" *+\Z")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
+class Words(Protocol):
+    """What clients may name, by its name: the tables of :class:`pymailsuite.imap.vocabulary.Vocabulary`.
+
+    A parser that looks up a declaration knows its type; cursors do not, since declarations know cursors.
+    """
+
+    @property
+    def fetch_attributes(self) -> Mapping[str, Any]:
+        """Of FETCH."""
+
+    @property
+    def search_keys(self) -> Mapping[str, Any]:
+        """Of SEARCH."""
+
+    @property
+    def search_returns(self) -> frozenset[str]:
+        """Of SEARCH RETURN."""
+
+    @property
+    def status_items(self) -> Mapping[str, Any]:
+        """Of STATUS."""
+
+    @property
+    def list_selections(self) -> Mapping[str, Any]:
+        """Of LIST."""
+
+    @property
+    def list_returns(self) -> Mapping[str, Any]:
+        """Of LIST RETURN."""
+
+
 class Cursor:
     """Reads one command's ``pieces`` (text and literals in turn, text first and last) from left to right."""
 
-    __slots__ = ("_at", "_index", "_pieces", "_text", "limits")
+    __slots__ = ("_at", "_index", "_pieces", "_text", "limits", "words")
 
-    def __init__(self, pieces: Sequence[bytes], limits: GrammarLimits) -> None:
+    def __init__(self, pieces: Sequence[bytes], limits: GrammarLimits, words: Words) -> None:
         self.limits = limits
+        self.words = words
         self._pieces = pieces
         self._index = 0
         self._text = pieces[0]

@@ -5,13 +5,17 @@ found. A stage that is ``view_only`` is matched on the selected view's rows. Mes
 are :meth:`SearchPlan.long_rows`; :func:`next_slice` leads :meth:`SearchPlan.match_long` through each.
 """
 
-from pymailsuite.imap.search.conditions import SearchContext
+from pymailsuite.imap.search.batch import SearchBatch, SearchContext
+from pymailsuite.imap.search.conditions import Condition, Cost
 from pymailsuite.imap.search.plan import VIEW_COLUMNS, LongMatch, SearchPlan, asks_modseq, compile_search, next_slice
 from pymailsuite.imap.search.replies import render_esearch, render_search, told_modseq
 
 __all__ = [
     "VIEW_COLUMNS",
+    "Condition",
+    "Cost",
     "LongMatch",
+    "SearchBatch",
     "SearchContext",
     "SearchPlan",
     "asks_modseq",

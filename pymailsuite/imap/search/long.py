@@ -6,7 +6,8 @@ from collections.abc import Generator, Sequence
 from typing import Final
 
 from pymailsuite.imap.batch import Slice, slices
-from pymailsuite.imap.search.conditions import Condition, SearchBatch, TextCondition
+from pymailsuite.imap.search.batch import SearchBatch
+from pymailsuite.imap.search.conditions import Condition, TextCondition
 from pymailsuite.message.fields import whole_fields
 from pymailsuite.message.parts import Part, PartKind
 from pymailsuite.message.search import PartDecoder, TextWindows, fold_text, header_text, is_readable

@@ -9,9 +9,11 @@ from operator import itemgetter
 from typing import Final, TypeAlias
 
 from pymailsuite.imap.batch import Slice
-from pymailsuite.imap.search.conditions import All, Condition, Cost, SearchBatch, SearchContext, condition_of
+from pymailsuite.imap.search.batch import SearchBatch, SearchContext
+from pymailsuite.imap.search.compiling import condition_of
+from pymailsuite.imap.search.conditions import All, Condition, Cost
 from pymailsuite.imap.search.long import search_long
-from pymailsuite.imap.values import AllOf, AnyOf, HasModSeq, Not, SearchKey
+from pymailsuite.imap.values import AllOf, AnyOf, Not, SearchProgram
 from pymailsuite.interfaces import Column, MessageRow, Steps
 
 VIEW_COLUMNS = (Column.UID, Column.SYSTEM_FLAGS, Column.KEYWORDS, Column.MODSEQ)
@@ -122,18 +124,18 @@ class SearchPlan:
         return bool(decision)
 
 
-def compile_search(program: SearchKey) -> SearchPlan:
+def compile_search(program: SearchProgram) -> SearchPlan:
     """The plan of a search."""
     return SearchPlan(condition_of(program))
 
 
-def asks_modseq(program: SearchKey) -> bool:
+def asks_modseq(program: SearchProgram) -> bool:
     """True if MODSEQ is among the keys: the reply then tells the highest mod-sequence found (RFC 7162 §3.1.5)."""
     if isinstance(program, AllOf | AnyOf):
         return any(map(asks_modseq, program.keys))
     if isinstance(program, Not):
         return asks_modseq(program.key)
-    return isinstance(program, HasModSeq)
+    return isinstance(program, Condition) and program.asks_modseq
 
 
 def next_slice(match: LongMatch, octets: bytes | None = None) -> Steps[Slice | bool]:

@@ -1,0 +1,51 @@
+"""ENABLE: a client says that it knows an extension. Source: RFC 5161."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from pymailsuite.errors import PeerError
+from pymailsuite.imap import replies
+from pymailsuite.imap.context import Context
+from pymailsuite.imap.declarations import ImapCommand, ImapExtension, always
+from pymailsuite.imap.grammar.tokens import Cursor
+from pymailsuite.imap.states import AFTER_LOGIN
+from pymailsuite.imap.values import Command
+
+_MOST_CAPABILITIES = 100
+"""In one ENABLE; far more than there are."""
+
+
+@frozen
+class Enable(Command):
+    """``names`` in upper case."""
+
+    names: tuple[str, ...]
+
+
+def _parse(cursor: Cursor, tag: str) -> Enable:
+    # command-any =/ "ENABLE" 1*(SP capability)   ; RFC 5161 §4
+    names: list[str] = []
+    while not names or not cursor.is_at_end():
+        cursor.space()
+        if len(names) == _MOST_CAPABILITIES:
+            raise PeerError("Too many capabilities")
+        names.append(cursor.word("a capability"))
+    return Enable(tag, tuple(names))
+
+
+async def _enable(context: Context, command: Enable) -> bytes:
+    """RFC 5161 §3.1: what is not known is passed over.
+
+    What was on already is named all the same: another command may have turned it on (RFC 7162 §3.1), and a client that
+    does not find it named believes that it is off (RFC 5161 §3.2).
+    """
+    enables = context.shared.vocabulary.enables
+    known = [name for name in dict.fromkeys(command.names) if name in enables]
+    for name in known:
+        enables[name](context)
+    context.out.append(" ".join(["* ENABLED", *known]).encode("ascii") + replies.CRLF)
+    return b"OK ENABLE completed"
+
+
+ENABLE = ImapExtension("ENABLE", always("ENABLE"), commands=(ImapCommand("ENABLE", AFTER_LOGIN, _enable, _parse),))

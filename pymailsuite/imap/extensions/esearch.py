@@ -1,0 +1,8 @@
+"""ESEARCH: what SEARCH is to tell of what it found. Source: RFC 4731. ``imap.search.replies`` makes the reply."""
+
+from __future__ import annotations
+
+from pymailsuite.imap.declarations import ImapExtension, after_login
+
+# search-return-opt = "MIN" / "MAX" / "ALL" / "COUNT"   ; RFC 4731 §3.1
+ESEARCH = ImapExtension("ESEARCH", after_login("ESEARCH"), search_returns=("MIN", "MAX", "ALL", "COUNT"))

@@ -1,0 +1,24 @@
+"""How to log in: STARTTLS, LOGINDISABLED, AUTH=, SASL-IR. Source: RFC 3501 §6.2, §7.2.1; RFC 4959."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pymailsuite import sasl
+from pymailsuite.imap.commands import connection
+from pymailsuite.imap.declarations import ImapExtension, Standing
+
+
+def _capabilities(standing: Standing) -> Iterable[str]:
+    if standing.logged_in:
+        return
+    yield "SASL-IR"
+    if standing.offers_tls and not standing.secure:
+        yield "STARTTLS"
+    if not standing.plaintext:
+        yield "LOGINDISABLED"
+    for mechanism in sasl.mechanisms(standing.plaintext):
+        yield f"AUTH={mechanism}"
+
+
+LOGINS = ImapExtension("logins", _capabilities, commands=connection.LOGIN_COMMANDS)

@@ -1,0 +1,61 @@
+"""MOVE: messages into another mailbox, each by itself. Source: RFC 6851."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from pymailsuite.errors import NoSuchMailbox, ReadOnly
+from pymailsuite.imap import replies
+from pymailsuite.imap.commands.copying import copyuid
+from pymailsuite.imap.context import Context
+from pymailsuite.imap.declarations import ImapCommand, ImapExtension, after_login
+from pymailsuite.imap.grammar.messages import parse_copy
+from pymailsuite.imap.selected import Cut, View
+from pymailsuite.imap.states import SELECTED
+from pymailsuite.imap.values import Copy
+from pymailsuite.interfaces import Copied
+from pymailsuite.values import UidSet
+
+
+async def _move(context: Context, command: Copy) -> bytes:
+    """RFC 6851 §3.1: COPYUID comes untagged, before the EXPUNGEs."""
+    view = context.selected
+    if view.read_only:
+        raise ReadOnly()
+    cut = Cut(view.places(command.numbers))
+    if cut.is_empty:
+        return b"OK Nothing to move"
+    # RFC 6851 §3.3: each message is moved or it is not; what was moved before an error has been told by then. UIDs, for
+    # places change with each step.
+    steps = []
+    while spans := cut.take(context.settings.step_messages):
+        steps.append(view.uids_of(spans))
+    for uids in steps:
+        await _move_some(context, view, uids, command.mailbox)
+        if context.view is not view:
+            break
+    # RFC 7162 §3.2.8 (as for EXPUNGE).
+    code = b"[HIGHESTMODSEQ %d] " % view.modseq if context.condstore else b""
+    return b"OK " + code + b"MOVE completed"
+
+
+async def _move_some(context: Context, view: View, uids: UidSet, target: str) -> None:
+    try:
+        moved: Copied = await context.mail.move(view.mailbox_id, uids, target)
+    except NoSuchMailbox as error:
+        raise replies.TryCreate(cause=error.public) from None
+    if moved.source:
+        context.out.append(b"* OK " + copyuid(moved) + b"Moved\r\n")
+        view.note_expunged(moved.source)
+    await context.sync_behind(expunges=True, ask=target == view.name)
+
+
+# move = "MOVE" SP sequence-set SP mailbox   ; RFC 6851 §5: as COPY
+MOVE = ImapExtension(
+    "MOVE",
+    after_login("MOVE"),
+    commands=(
+        ImapCommand("MOVE", SELECTED, _move, parse_copy),
+        ImapCommand("UID MOVE", SELECTED, _move, partial(parse_copy, uid=True)),
+    ),
+)

@@ -1,0 +1,22 @@
+"""SPECIAL-USE and CREATE-SPECIAL-USE: what mailboxes are for. Source: RFC 6154.
+
+LIST tells the special use in any case (``commands.listing``), and USE is a parameter of CREATE.
+"""
+
+from __future__ import annotations
+
+from pymailsuite.imap.declarations import ImapExtension, ListReturn, ListSelection, after_login
+from pymailsuite.interfaces import Mailbox
+
+
+def _has_use(_: str, mailbox: Mailbox | None, subscribed: bool) -> bool:
+    del subscribed
+    return mailbox is not None and mailbox.special_use is not None
+
+
+SPECIAL_USE = ImapExtension(
+    "SPECIAL-USE",
+    after_login("SPECIAL-USE", "CREATE-SPECIAL-USE"),
+    list_selections=(ListSelection("SPECIAL-USE", _has_use),),
+    list_returns=(ListReturn("SPECIAL-USE"),),
+)

@@ -1,0 +1,106 @@
+"""What an IMAP client can say, as frozen values: one class a command, and the parts commands are made of.
+
+The grammar makes them, the conversation obeys them. Everything is decoded: mailbox names are Unicode (modified UTF-7
+or UTF-8 undone, INBOX in upper case), atoms that are words of the protocol are upper case, dates are dates or POSIX
+seconds. Only passwords, SASL responses and header field names stay ``bytes``.
+"""
+
+from __future__ import annotations
+
+from pymailsuite.imap.values.commands import (
+    MATCHES_NOTHING,
+    Append,
+    Authenticate,
+    Command,
+    Copy,
+    Create,
+    Delete,
+    Examine,
+    Fetch,
+    List,
+    Login,
+    Lsub,
+    Rename,
+    Search,
+    Select,
+    Status,
+    Store,
+    Subscribe,
+    Unsubscribe,
+)
+from pymailsuite.imap.values.errors import BadMailboxName, UnknownCharset, UnknownEncoding, UnsupportedUse
+from pymailsuite.imap.values.fetch import BinarySection, BinarySize, BodySection, FetchItem, Section, SectionText
+from pymailsuite.imap.values.limits import DEFAULT_LIMITS, GrammarLimits
+from pymailsuite.imap.values.numbers import STAR, SequenceSet
+from pymailsuite.imap.values.search import (
+    AllOf,
+    AnyOf,
+    BodyHas,
+    ConditionKey,
+    DateKind,
+    DateRelation,
+    HasDate,
+    HasFlag,
+    HasKeyword,
+    HeaderHas,
+    InNumbers,
+    IsLarger,
+    IsRecent,
+    IsSmaller,
+    Not,
+    SearchProgram,
+    TextHas,
+)
+
+__all__ = [
+    "DEFAULT_LIMITS",
+    "MATCHES_NOTHING",
+    "STAR",
+    "AllOf",
+    "AnyOf",
+    "Append",
+    "Authenticate",
+    "BadMailboxName",
+    "BinarySection",
+    "BinarySize",
+    "BodyHas",
+    "BodySection",
+    "Command",
+    "ConditionKey",
+    "Copy",
+    "Create",
+    "DateKind",
+    "DateRelation",
+    "Delete",
+    "Examine",
+    "Fetch",
+    "FetchItem",
+    "GrammarLimits",
+    "HasDate",
+    "HasFlag",
+    "HasKeyword",
+    "HeaderHas",
+    "InNumbers",
+    "IsLarger",
+    "IsRecent",
+    "IsSmaller",
+    "List",
+    "Login",
+    "Lsub",
+    "Not",
+    "Rename",
+    "Search",
+    "SearchProgram",
+    "Section",
+    "SectionText",
+    "Select",
+    "SequenceSet",
+    "Status",
+    "Store",
+    "Subscribe",
+    "TextHas",
+    "UnknownCharset",
+    "UnknownEncoding",
+    "Unsubscribe",
+    "UnsupportedUse",
+]

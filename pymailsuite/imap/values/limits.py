@@ -1,0 +1,41 @@
+"""How much one command may hold."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from attrs import frozen
+
+
+@frozen
+class GrammarLimits:
+    """How much one command may hold. Beyond any of them the command is answered BAD.
+
+    The octets of a line and of its literals are bounded by the receiver, before the grammar sees them.
+    """
+
+    set_ranges: int = 20_000
+    """Ranges in one sequence set (a client that names every second of 40,000 messages is within it)."""
+    search_depth: int = 32
+    """NOT, OR and parentheses within each other in one SEARCH."""
+    search_keys: int = 1_000
+    """Keys in one SEARCH (a client that ORs 300 Message-IDs is within it)."""
+    fetch_items: int = 100
+    """Data items in one FETCH."""
+    header_fields: int = 200
+    """Field names in one ``HEADER.FIELDS`` list."""
+    section_depth: int = 100
+    """Numbers in one ``BODY[1.2.3]`` section."""
+    list_patterns: int = 100
+    """Patterns in one LIST."""
+    keywords: int = 100
+    """Keywords in one STORE or APPEND."""
+    keyword_octets: int = 100
+    """Octets of one keyword."""
+    mailbox_octets: int = 1_000
+    """Octets of a mailbox name on the wire."""
+    id_pairs: int = 30
+    """Field-value pairs of one ID (RFC 2971 §3.3)."""
+
+
+DEFAULT_LIMITS: Final = GrammarLimits()

@@ -1,0 +1,38 @@
+"""Sets of message numbers, as a client writes them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from attrs import frozen
+
+from pymailsuite.values import SeqSet, UidSet
+
+STAR: Final = 0
+"""Stands in a range for ``*``, the largest number in use; no message has the number 0."""
+
+
+@frozen
+class SequenceSet:
+    """A ``sequence-set`` as it was written: ranges in the order given, :data:`STAR` where ``*`` stood.
+
+    ``uid`` says what the numbers are. Source: RFC 3501 §9 (sequence-set).
+    """
+
+    ranges: tuple[tuple[int, int], ...]
+    uid: bool = False
+
+    def resolve(self, largest: int) -> SeqSet | UidSet:
+        """The numbers meant when ``largest`` is the largest in use (0: there is no message, and ``*`` is nothing).
+
+        ``n:*`` always holds ``largest``, even if n is greater; ``9:3`` is ``3:9``. Numbers above ``largest`` stay in
+        the set: whether they are an error (sequence numbers) or nothing (UIDs) is for the caller to say.
+        """
+        ranges = []
+        for first, last in self.ranges:
+            if STAR in (first, last):
+                if not largest:
+                    continue
+                first, last = first or largest, last or largest  # noqa: PLW2901
+            ranges.append((first, last) if first <= last else (last, first))
+        return UidSet(ranges) if self.uid else SeqSet(ranges)

@@ -1,0 +1,142 @@
+"""What SEARCH asks for, a value for each kind of key. Source: RFC 3501 §6.4.4."""
+
+from __future__ import annotations
+
+import datetime
+import enum
+from typing import TypeAlias
+
+from attrs import frozen
+
+from pymailsuite.imap.values.numbers import SequenceSet
+from pymailsuite.values import SystemFlag
+
+
+class DateKind(enum.Enum):
+    """Which date of a message a SEARCH key is about. Source: RFC 3501 §6.4.4, RFC 8514 §4.3."""
+
+    INTERNAL = ""
+    SENT = "SENT"
+    SAVED = "SAVED"
+
+
+class DateRelation(enum.Enum):
+    """How it must stand to the date given, time and zone disregarded."""
+
+    BEFORE = "BEFORE"
+    ON = "ON"
+    SINCE = "SINCE"
+
+
+@frozen
+class AllOf:
+    """All of the keys match; of none: every message (``ALL``)."""
+
+    keys: tuple[SearchProgram, ...] = ()
+
+
+@frozen
+class AnyOf:
+    """At least one of the keys matches (``OR``)."""
+
+    keys: tuple[SearchProgram, ...]
+
+
+@frozen
+class Not:
+    """The key does not match."""
+
+    key: SearchProgram
+
+
+@frozen
+class InNumbers:
+    """The message's sequence number, or UID, is in the set."""
+
+    numbers: SequenceSet
+
+
+@frozen
+class HasFlag:
+    """The system flag is set."""
+
+    flag: SystemFlag
+
+
+@frozen
+class HasKeyword:
+    """The keyword is set, whatever its case."""
+
+    keyword: str
+
+
+@frozen
+class IsRecent:
+    """``\\Recent`` is this session's."""
+
+
+@frozen
+class HasDate:
+    """The date is before, on or since ``date``. A message without that date matches nothing."""
+
+    kind: DateKind
+    relation: DateRelation
+    date: datetime.date
+
+
+@frozen
+class IsLarger:
+    """RFC822.SIZE is greater than ``octets``."""
+
+    octets: int
+
+
+@frozen
+class IsSmaller:
+    """RFC822.SIZE is less than ``octets``."""
+
+    octets: int
+
+
+@frozen
+class HeaderHas:
+    """A header field of that name (lower case) holds the text, both decoded; "" asks for the field alone."""
+
+    name: str
+    text: str
+
+
+@frozen
+class BodyHas:
+    """The body holds the text, decoded."""
+
+    text: str
+
+
+@frozen
+class TextHas:
+    """Header or body holds the text, decoded."""
+
+    text: str
+
+
+class ConditionKey:
+    """A key that is its own condition: what a key of an extension becomes. Derive from ``search.Condition``."""
+
+
+SearchProgram: TypeAlias = (
+    AllOf
+    | AnyOf
+    | Not
+    | InNumbers
+    | HasFlag
+    | HasKeyword
+    | IsRecent
+    | HasDate
+    | IsLarger
+    | IsSmaller
+    | HeaderHas
+    | BodyHas
+    | TextHas
+    | ConditionKey
+)

@@ -1,0 +1,170 @@
+"""All that clients can say, by name: the tables made of declarations, once for all sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, TypeVar
+
+from attrs import evolve, frozen
+
+from pymailsuite.errors import PeerError
+from pymailsuite.imap.blame import blamed, blamed_call, blamed_condition, blamed_part
+from pymailsuite.imap.declarations import (
+    Capabilities,
+    FetchAttribute,
+    ImapCommand,
+    ImapExtension,
+    ListReturn,
+    ListSelection,
+    SearchKey,
+    Standing,
+    StatusItem,
+)
+from pymailsuite.imap.fetch import FetchCompiler, SectionItem, Text
+from pymailsuite.imap.grammar.keys import KeyReader
+from pymailsuite.imap.grammar.tokens import Cursor
+from pymailsuite.imap.search import Condition
+from pymailsuite.imap.values import DEFAULT_LIMITS, Command, FetchItem, GrammarLimits, SearchProgram
+from pymailsuite.interfaces import Mailbox
+
+T = TypeVar("T")
+
+_UID: Final = "UID"
+
+
+@frozen
+class NameTaken:
+    """Two declarations of one name: that of ``extension`` is left out."""
+
+    what: str
+    name: str
+    extension: str
+    other: str
+
+
+class Vocabulary:
+    """The tables. ``foreign`` are the commands of other packages, with the names of their extensions; ``taken`` is what
+    was left out."""
+
+    def __init__(self, extensions: Iterable[ImapExtension], foreign: Iterable[ImapExtension] = ()) -> None:
+        """``extensions`` are ours; ``foreign`` those of other packages, which come after them and may fail."""
+        self.commands: dict[str, ImapCommand] = {}
+        self.fetch_attributes: dict[str, FetchAttribute] = {}
+        self.search_keys: dict[str, SearchKey] = {}
+        self.status_items: dict[str, StatusItem] = {}
+        self.list_selections: dict[str, ListSelection] = {}
+        self.list_returns: dict[str, ListReturn] = {}
+        self.enables: dict[str, Callable[[Any], None]] = {}
+        self.search_returns: frozenset[str] = frozenset()
+        self.opened: list[Callable[[Any, Mailbox], bytes]] = []
+        self.created: list[Callable[[Mailbox], str]] = []
+        self.foreign: dict[ImapCommand, str] = {}
+        self.taken: list[NameTaken] = []
+        self._capabilities: list[Capabilities] = []
+        self._declared_by: dict[tuple[str, str], str] = {}
+        for extension in extensions:
+            self._add(extension)
+        for extension in map(_blamed, foreign):
+            self._add(extension)
+            self.foreign |= dict.fromkeys(extension.commands, extension.name)
+        self.compile_fetch = FetchCompiler(self._part_of)
+
+    def _add(self, extension: ImapExtension) -> None:
+        self._capabilities.append(extension.capabilities)
+        self._fill("command", self.commands, extension, extension.commands)
+        self._fill("FETCH attribute", self.fetch_attributes, extension, extension.fetch_attributes)
+        self._fill("SEARCH key", self.search_keys, extension, extension.search_keys)
+        self._fill("STATUS item", self.status_items, extension, extension.status_items)
+        self._fill("LIST selection option", self.list_selections, extension, extension.list_selections)
+        self._fill("LIST return option", self.list_returns, extension, extension.list_returns)
+        for word, enable in extension.enables.items():
+            self._put("capability to ENABLE", self.enables, extension, word, enable)
+        self.search_returns |= set(extension.search_returns)
+        self.opened += [extension.opened] if extension.opened is not None else []
+        self.created += [extension.created] if extension.created is not None else []
+
+    def _fill(self, what: str, table: dict[str, T], extension: ImapExtension, declared: Sequence[Any]) -> None:
+        for one in declared:
+            self._put(what, table, extension, one.name.upper(), one)
+
+    def _put(self, what: str, table: dict[str, T], extension: ImapExtension, name: str, declared: T) -> None:
+        other = self._declared_by.setdefault((what, name), extension.name)
+        if name in table:
+            self.taken.append(NameTaken(what, name, extension.name, other))
+        else:
+            table[name] = declared
+
+    def _part_of(self, item: FetchItem) -> Text | SectionItem:
+        return self.fetch_attributes[item.name].part(item.argument)
+
+    def capabilities(self, standing: Standing) -> bytes:
+        """The capability list of a connection that stands so; a word that several extensions give is listed once."""
+        words = [word for capabilities in self._capabilities for word in capabilities(standing)]
+        return " ".join(dict.fromkeys(words)).encode("ascii")
+
+    def parse(self, pieces: Sequence[bytes], limits: GrammarLimits = DEFAULT_LIMITS) -> tuple[ImapCommand, Command]:
+        """The command that ``pieces`` say.
+
+        PeerError: not a command, or more than ``limits`` allow; UnknownCharset; UnsupportedUse.
+        """
+        cursor = Cursor(pieces, limits, self)
+        tag = cursor.tag()
+        cursor.space()
+        name = cursor.word("a command")
+        if name == _UID:
+            # uid = "UID" SP (copy / fetch / search / store)   ; RFC 3501 §9
+            cursor.space()
+            name = f"UID {cursor.word('a command')}"
+        declared = self.commands.get(name)
+        if declared is None:
+            raise PeerError("Unknown command")
+        command = declared.parse(cursor, tag)
+        cursor.end()
+        return declared, command
+
+
+def _blamed(extension: ImapExtension) -> ImapExtension:
+    """The same with its name in whatever it fails with."""
+    name = extension.name
+
+    def calling(call: Any) -> Any:
+        return None if call is None else blamed_call(name, call)
+
+    def command(declared: ImapCommand) -> ImapCommand:
+        async def run(context: Any, command: Any) -> bytes | None:
+            with blamed(name):
+                return await declared.run(context, command)
+
+        return evolve(declared, parse=calling(declared.parse), run=run, after=calling(declared.after))
+
+    def attribute(declared: FetchAttribute) -> FetchAttribute:
+        part = calling(declared.part)
+        return evolve(declared, parse=calling(declared.parse), part=lambda argument: blamed_part(name, part(argument)))
+
+    def key(declared: SearchKey) -> SearchKey:
+        parse = calling(declared.parse)
+
+        def parse_blamed(keys: KeyReader) -> SearchProgram:
+            program: SearchProgram = parse(keys)
+            return blamed_condition(name, program) if isinstance(program, Condition) else program
+
+        return declared if parse is None else evolve(declared, parse=parse_blamed)
+
+    return evolve(
+        extension,
+        capabilities=calling(extension.capabilities),
+        commands=tuple(map(command, extension.commands)),
+        fetch_attributes=tuple(map(attribute, extension.fetch_attributes)),
+        search_keys=tuple(map(key, extension.search_keys)),
+        status_items=tuple(
+            evolve(item, value=calling(item.value), asked=calling(item.asked)) for item in extension.status_items
+        ),
+        list_selections=tuple(evolve(option, meets=calling(option.meets)) for option in extension.list_selections),
+        list_returns=tuple(
+            evolve(option, parse=calling(option.parse), line=calling(option.line), asked=calling(option.asked))
+            for option in extension.list_returns
+        ),
+        enables={word: calling(enable) for word, enable in extension.enables.items()},
+        opened=calling(extension.opened),
+        created=calling(extension.created),
+    )
