@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 from typing import Any
 
 from attrs import field, frozen
+from twisted.plugin import IPlugin
+from zope.interface import Attribute, Interface, implementer
 
 from pymailsuite.config.sections.imap import ImapSettings
 from pymailsuite.imap.fetch import SectionItem, Text
@@ -136,12 +138,23 @@ def after_login(*words: str) -> Capabilities:
     return lambda standing: words if standing.logged_in else ()
 
 
+class IImapExtension(Interface):
+    """See :class:`ImapExtension`."""
+
+    name = Attribute("What it is called in the log.")
+
+
+@implementer(IPlugin, IImapExtension)
 @frozen(eq=False)
 class ImapExtension:
-    """Everything one extension brings, under a name for the log. Of two things of one name the first counts."""
+    """Everything one extension brings; a plugin is one of these. Of two things of one name the first counts.
+
+    ``position`` orders the capabilities of all extensions.
+    """
 
     name: str
     capabilities: Capabilities = field(default=always())
+    position: int = field(default=100, kw_only=True)
     commands: tuple[ImapCommand, ...] = ()
     fetch_attributes: tuple[FetchAttribute, ...] = ()
     search_keys: tuple[SearchKey, ...] = ()

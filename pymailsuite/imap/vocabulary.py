@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from operator import itemgetter
 from typing import Any, Final, TypeVar
 
 from attrs import evolve, frozen
@@ -60,17 +61,18 @@ class Vocabulary:
         self.created: list[Callable[[Mailbox], str]] = []
         self.foreign: dict[ImapCommand, str] = {}
         self.taken: list[NameTaken] = []
-        self._capabilities: list[Capabilities] = []
+        self._capabilities: list[tuple[int, Capabilities]] = []
         self._declared_by: dict[tuple[str, str], str] = {}
         for extension in extensions:
             self._add(extension)
         for extension in map(_blamed, foreign):
             self._add(extension)
             self.foreign |= dict.fromkeys(extension.commands, extension.name)
+        self._capabilities.sort(key=itemgetter(0))
         self.compile_fetch = FetchCompiler(self._part_of)
 
     def _add(self, extension: ImapExtension) -> None:
-        self._capabilities.append(extension.capabilities)
+        self._capabilities.append((extension.position, extension.capabilities))
         self._fill("command", self.commands, extension, extension.commands)
         self._fill("FETCH attribute", self.fetch_attributes, extension, extension.fetch_attributes)
         self._fill("SEARCH key", self.search_keys, extension, extension.search_keys)
@@ -99,7 +101,7 @@ class Vocabulary:
 
     def capabilities(self, standing: Standing) -> bytes:
         """The capability list of a connection that stands so; a word that several extensions give is listed once."""
-        words = [word for capabilities in self._capabilities for word in capabilities(standing)]
+        words = [word for _, capabilities in self._capabilities for word in capabilities(standing)]
         return " ".join(dict.fromkeys(words)).encode("ascii")
 
     def parse(self, pieces: Sequence[bytes], limits: GrammarLimits = DEFAULT_LIMITS) -> tuple[ImapCommand, Command]:

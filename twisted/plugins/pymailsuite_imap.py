@@ -1,5 +1,51 @@
 """Everything our IMAP server can do."""
 
-from pymailsuite.imap.plugin import ImapExtensions
+from pymailsuite.imap.extensions import (
+    APPENDLIMIT,
+    BINARY,
+    CHILDREN,
+    CONDSTORE,
+    ENABLE,
+    ESEARCH,
+    ID,
+    IDLE,
+    IMAP4REV1,
+    LIST_EXTENDED,
+    LIST_STATUS,
+    LITERAL_PLUS,
+    LOGINS,
+    MOVE,
+    MULTIAPPEND,
+    NAMESPACE,
+    SAVEDATE,
+    SPECIAL_USE,
+    STATUS_SIZE,
+    UIDPLUS,
+    UNSELECT,
+    WITHIN,
+)
 
-extensions = ImapExtensions("pymailsuite", "pymailsuite.imap.extensions.make_extensions")
+__all__ = [
+    "APPENDLIMIT",
+    "BINARY",
+    "CHILDREN",
+    "CONDSTORE",
+    "ENABLE",
+    "ESEARCH",
+    "ID",
+    "IDLE",
+    "IMAP4REV1",
+    "LIST_EXTENDED",
+    "LIST_STATUS",
+    "LITERAL_PLUS",
+    "LOGINS",
+    "MOVE",
+    "MULTIAPPEND",
+    "NAMESPACE",
+    "SAVEDATE",
+    "SPECIAL_USE",
+    "STATUS_SIZE",
+    "UIDPLUS",
+    "UNSELECT",
+    "WITHIN",
+]

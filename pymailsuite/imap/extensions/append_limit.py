@@ -18,4 +18,6 @@ def _limit(context: Context, _: Mailbox) -> int:
     return context.settings.message_size
 
 
-APPENDLIMIT = ImapExtension("APPENDLIMIT", _capabilities, status_items=(StatusItem("APPENDLIMIT", _limit),))
+APPENDLIMIT = ImapExtension(
+    "APPENDLIMIT", _capabilities, status_items=(StatusItem("APPENDLIMIT", _limit),), position=21
+)

@@ -16,4 +16,5 @@ BINARY = ImapExtension(
         FetchAttribute("BINARY.PEEK", section_item, partial(parse_binary, peek=True)),
         FetchAttribute("BINARY.SIZE", section_item, parse_binary_size),
     ),
+    position=13,
 )

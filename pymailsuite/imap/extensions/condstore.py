@@ -54,4 +54,5 @@ CONDSTORE = ImapExtension(
     search_keys=(SearchKey("MODSEQ", _mod_seq),),
     status_items=(StatusItem("HIGHESTMODSEQ", lambda _, mailbox: mailbox.highest_modseq, _use),),
     enables={"CONDSTORE": _use},
+    position=11,
 )

@@ -48,4 +48,6 @@ async def _enable(context: Context, command: Enable) -> bytes:
     return b"OK ENABLE completed"
 
 
-ENABLE = ImapExtension("ENABLE", always("ENABLE"), commands=(ImapCommand("ENABLE", AFTER_LOGIN, _enable, _parse),))
+ENABLE = ImapExtension(
+    "ENABLE", always("ENABLE"), commands=(ImapCommand("ENABLE", AFTER_LOGIN, _enable, _parse),), position=3
+)

@@ -51,4 +51,4 @@ async def _identify(context: Context, command: Id) -> bytes:
     return b"OK ID completed"
 
 
-ID = ImapExtension("ID", always("ID"), commands=(ImapCommand("ID", ANY, _identify, _parse),))
+ID = ImapExtension("ID", always("ID"), commands=(ImapCommand("ID", ANY, _identify, _parse),), position=2)

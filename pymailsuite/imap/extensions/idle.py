@@ -30,4 +30,4 @@ class _Idle:
         return b"OK IDLE completed"
 
 
-IDLE = ImapExtension("IDLE", always("IDLE"), commands=(ImapCommand("IDLE", AFTER_LOGIN, _idle),))
+IDLE = ImapExtension("IDLE", always("IDLE"), commands=(ImapCommand("IDLE", AFTER_LOGIN, _idle),), position=4)

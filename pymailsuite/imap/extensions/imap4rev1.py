@@ -34,4 +34,5 @@ IMAP4REV1 = ImapExtension(
     fetch_attributes=ATTRIBUTES,
     search_keys=KEYS,
     status_items=mailboxes.STATUS_ITEMS,
+    position=0,
 )

@@ -22,7 +22,7 @@ def _parse_status(cursor: Cursor) -> tuple[str, ...]:
     return parse_status_items(cursor)
 
 
-CHILDREN: Final = ImapExtension("CHILDREN", after_login("CHILDREN"), list_returns=(ListReturn("CHILDREN"),))
+CHILDREN: Final = ImapExtension("CHILDREN", after_login("CHILDREN"), list_returns=(ListReturn("CHILDREN"),), position=7)
 
 LIST_EXTENDED: Final = ImapExtension(
     "LIST-EXTENDED",
@@ -34,10 +34,12 @@ LIST_EXTENDED: Final = ImapExtension(
         ListSelection("RECURSIVEMATCH"),
     ),
     list_returns=(ListReturn("SUBSCRIBED"),),
+    position=16,
 )
 
 LIST_STATUS: Final = ImapExtension(
     "LIST-STATUS",
     after_login("LIST-STATUS"),
     list_returns=(ListReturn("STATUS", _parse_status, status_reply, note_items),),
+    position=17,
 )

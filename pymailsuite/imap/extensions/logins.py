@@ -21,4 +21,4 @@ def _capabilities(standing: Standing) -> Iterable[str]:
         yield f"AUTH={mechanism}"
 
 
-LOGINS = ImapExtension("logins", _capabilities, commands=connection.LOGIN_COMMANDS)
+LOGINS = ImapExtension("logins", _capabilities, commands=connection.LOGIN_COMMANDS, position=5)

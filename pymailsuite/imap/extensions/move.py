@@ -58,4 +58,5 @@ MOVE = ImapExtension(
         ImapCommand("MOVE", SELECTED, _move, parse_copy),
         ImapCommand("UID MOVE", SELECTED, _move, partial(parse_copy, uid=True)),
     ),
+    position=10,
 )

@@ -16,5 +16,5 @@ async def _namespace(context: Context, _: Command) -> bytes:
 
 
 NAMESPACE = ImapExtension(
-    "NAMESPACE", after_login("NAMESPACE"), commands=(ImapCommand("NAMESPACE", AFTER_LOGIN, _namespace),)
+    "NAMESPACE", after_login("NAMESPACE"), commands=(ImapCommand("NAMESPACE", AFTER_LOGIN, _namespace),), position=6
 )

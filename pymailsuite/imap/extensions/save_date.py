@@ -25,4 +25,5 @@ SAVEDATE = ImapExtension(
     fetch_attributes=(FetchAttribute("SAVEDATE", lambda _: Text(b"SAVEDATE %b", (Column.SAVE_DATE,), _save_dates)),),
     # RFC 8514 §4.3: every mailbox keeps save dates.
     search_keys=(*date_keys(DateKind.SAVED), SearchKey("SAVEDATESUPPORTED", bare=AllOf())),
+    position=20,
 )

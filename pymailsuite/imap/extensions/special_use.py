@@ -19,4 +19,5 @@ SPECIAL_USE = ImapExtension(
     after_login("SPECIAL-USE", "CREATE-SPECIAL-USE"),
     list_selections=(ListSelection("SPECIAL-USE", _has_use),),
     list_returns=(ListReturn("SPECIAL-USE"),),
+    position=15,
 )

@@ -5,5 +5,8 @@ from __future__ import annotations
 from pymailsuite.imap.declarations import ImapExtension, StatusItem, after_login
 
 STATUS_SIZE = ImapExtension(
-    "STATUS=SIZE", after_login("STATUS=SIZE"), status_items=(StatusItem("SIZE", lambda _, mailbox: mailbox.size),)
+    "STATUS=SIZE",
+    after_login("STATUS=SIZE"),
+    status_items=(StatusItem("SIZE", lambda _, mailbox: mailbox.size),),
+    position=18,
 )

@@ -35,5 +35,8 @@ async def _uid_expunge(context: Context, command: UidExpunge) -> bytes:
 
 
 UIDPLUS = ImapExtension(
-    "UIDPLUS", after_login("UIDPLUS"), commands=(ImapCommand("UID EXPUNGE", SELECTED, _uid_expunge, _parse),)
+    "UIDPLUS",
+    after_login("UIDPLUS"),
+    commands=(ImapCommand("UID EXPUNGE", SELECTED, _uid_expunge, _parse),),
+    position=9,
 )

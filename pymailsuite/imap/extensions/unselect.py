@@ -13,4 +13,6 @@ async def _unselect(context: Context, _: Command) -> bytes:
     return b"OK UNSELECT completed"
 
 
-UNSELECT = ImapExtension("UNSELECT", after_login("UNSELECT"), commands=(ImapCommand("UNSELECT", SELECTED, _unselect),))
+UNSELECT = ImapExtension(
+    "UNSELECT", after_login("UNSELECT"), commands=(ImapCommand("UNSELECT", SELECTED, _unselect),), position=8
+)

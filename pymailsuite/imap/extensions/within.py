@@ -38,4 +38,5 @@ WITHIN = ImapExtension(
     "WITHIN",
     capabilities=after_login("WITHIN"),
     search_keys=(SearchKey("OLDER", _older), SearchKey("YOUNGER", _younger)),
+    position=14,
 )
