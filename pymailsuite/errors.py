@@ -59,6 +59,10 @@ class ConfigError(MailError):
     text = "Configuration error"
 
 
+class MissingAbility(ConfigError):
+    """The settings ask for what this kind of store cannot do."""
+
+
 # --- the store ------------------------------------------------------------------------------------------------------
 
 

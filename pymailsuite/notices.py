@@ -15,6 +15,7 @@ from zope.interface import implementer
 from pymailsuite.interfaces import IMailStore
 from pymailsuite.interfaces.channel import MAX_TEXT, IStoreChannel
 from pymailsuite.interfaces.notices import MAX_PAYLOAD, INoticeBus
+from pymailsuite.interfaces.queue import IQueueStore
 from pymailsuite.periodic import PeriodicService
 from pymailsuite.values import AccountId, ModSeq
 
@@ -215,10 +216,11 @@ class StoreOnBus(Service):
         self._stops = [
             store.notices.carry(bus.publish_moved),
             bus.on_moved(store.notices.hear),
-            # What the bus tells us is not sent round again.
-            store.queue.subscribe(bus.publish_woke, heard=lambda: None),
-            bus.on_woke(store.queue.hear),
         ]
+        queue = store.ability(IQueueStore)
+        if queue is not None:
+            # What the bus tells us is not sent round again.
+            self._stops += [queue.subscribe(bus.publish_woke, heard=lambda: None), bus.on_woke(queue.hear)]
 
     def stopService(self) -> None:
         """No more."""

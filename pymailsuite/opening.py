@@ -10,9 +10,9 @@ from urllib.parse import quote
 
 from pymailsuite.config.settings import Settings
 from pymailsuite.errors import AlreadyExists, ConfigError
-from pymailsuite.interfaces import IMailStore
+from pymailsuite.interfaces import IDirectoryStore, IMailStore, StoreContext
 from pymailsuite.process import become_user
-from pymailsuite.store import mail_store
+from pymailsuite.store.schemes import store_at
 
 _FOLDER_MODE: Final = 0o750
 
@@ -24,22 +24,24 @@ def store_url(settings: Settings) -> str:
 
 def store_of(settings: Settings, reactor: Any) -> IMailStore:
     """The store these settings describe, not yet open. ConfigError if they name a kind there is not."""
-    return mail_store(
-        settings.store,
-        reactor,
-        url=store_url(settings),
-        scan_limits=settings.message.scan_limits(),
-        history_keep_s=settings.history.keep,
+    return store_at(
+        StoreContext(
+            store_url(settings), settings.store, reactor, settings.message.scan_limits(), settings.history.keep
+        )
     )
 
 
 async def add_configured_domains(store: IMailStore, settings: Settings) -> list[str]:
-    """Make ``[server] domains`` ours in an open store; those that were not yet."""
-    added = []
+    """Make ``[server] domains`` ours in an open store; those that were not yet. A directory that is only read has its
+    own."""
+    added: list[str] = []
+    directory = store.ability(IDirectoryStore)
+    if directory is None:
+        return added
     for name in settings.server.domains:
-        if await store.directory.domain(name) is None:
+        if await directory.domain(name) is None:
             try:
-                await store.directory.add_domain(name)
+                await directory.add_domain(name)
             except AlreadyExists:
                 # Another process on the same store was quicker.
                 continue

@@ -8,9 +8,9 @@ what is under way, the queue, the threads that hash, and at last the store.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from attrs import field, frozen
 from twisted.application.service import MultiService, Service
@@ -39,10 +39,20 @@ from pymailsuite.directory.roles import RoleAddresses
 from pymailsuite.directory.send_as import SenderRights
 from pymailsuite.dns.judge import AddressJudge
 from pymailsuite.dns.resolver import Resolver
-from pymailsuite.errors import MailError
+from pymailsuite.errors import ConfigError, MailError
 from pymailsuite.imap.factory import ImapFactory
 from pymailsuite.imap.plugin import find_vocabulary
 from pymailsuite.interfaces import IMailStore, INoticeBus, IRecipientResolver
+from pymailsuite.interfaces.channel import IStoreChannel
+from pymailsuite.interfaces.dmarc import IDmarcStore, IFailureStore
+from pymailsuite.interfaces.history import IHistoryStore
+from pymailsuite.interfaces.kept_paths import IKeptPaths
+from pymailsuite.interfaces.keys import IKeyStore
+from pymailsuite.interfaces.queue import IQueueStore
+from pymailsuite.interfaces.secrets import ISecretStore
+from pymailsuite.interfaces.send_as import ISendAsStore
+from pymailsuite.interfaces.state import IStateStore
+from pymailsuite.interfaces.store import IStoreUpkeep, needed
 from pymailsuite.listeners import HowMany, Listeners, ListeningService, Proxies, Sessions, SharedSockets
 from pymailsuite.notices import NoBus, NoticePoll, StoreBus, StoreOnBus
 from pymailsuite.opening import add_configured_domains, give_to, make_folder, store_of
@@ -111,6 +121,28 @@ class PresenceService(Service):
         self._presence.leave()
 
 
+_WITHOUT: Final[Mapping[type, str]] = {
+    IQueueStore: "no mail is taken in or sent on",
+    IStateStore: "each process counts failed logins for itself",
+    IStoreUpkeep: "nothing is swept",
+    IHistoryStore: "nobody will know what became of a message",
+}
+
+
+def _tell_what_is_missing(store: IMailStore, settings: Settings) -> None:
+    """What the store is not able to, and so the server is not. ConfigError if the settings ask for it."""
+    if not store.is_shared and settings.server.worker_count > 1:
+        raise ConfigError("server.workers: this kind of store is in one process and cannot be shared by several")
+    for interface, consequence in _WITHOUT.items():
+        if store.ability(interface) is None:
+            log.info(
+                "{event} {ability}: {consequence}",
+                event="store.ability_missing",
+                ability=interface.__name__,
+                consequence=consequence,
+            )
+
+
 @frozen
 class Place:
     """Where a server stands among the processes that work on one store; by default alone.
@@ -162,36 +194,53 @@ class MailService(MultiService):
 
         make_folder(settings.server.data_dir, owner)
         self.store: IMailStore = store_of(settings, reactor)
+        self._takes_mail = takes_mail = self.store.ability(IQueueStore) is not None
+        _tell_what_is_missing(self.store, settings)
         self._resolver = Resolver(settings.dns, reactor)
         self._judge = AddressJudge(settings.outgoing, settings.listeners, settings.relay.own_addresses)
         names = AccountNames(settings.directory.detail_separator, self.store.directory)
-        throttle = LoginThrottle(settings.throttle, self.store.state, reactor, names.key_of)
+        throttle = LoginThrottle(settings.throttle, self.store.ability(IStateStore), reactor, names.key_of)
         auth = AuthService(settings.auth, self.store, reactor, checkers, throttle)
         self.portal = auth.portal
-        self._paths = ReturnPaths(
-            settings.forwarding, settings.bounce_tags, self.store.secrets, reactor, self.store.kept_paths
-        )
         roles = RoleAddresses(settings.server.hostname, [settings.dmarc.report_from])
         directory = RecipientResolver(settings.directory, self.store.directory, reactor, roles)
-        recipients = ReturnPathResolver(directory, self._paths)
-        self._rights = SenderRights(settings.directory, self.store.directory, self.store.send_as, reactor)
+        recipients: IRecipientResolver = directory
+        self._rights: SenderRights | None = None
+        if takes_mail:
+            self._paths = ReturnPaths(
+                settings.forwarding,
+                settings.bounce_tags,
+                needed(self.store, ISecretStore),
+                reactor,
+                self.store.ability(IKeptPaths),
+            )
+            recipients = ReturnPathResolver(directory, self._paths)
+            grants = needed(self.store, ISendAsStore)
+            self._rights = SenderRights(settings.directory, self.store.directory, grants, reactor)
         self._presence = Presence(settings.server.data_dir / "queue", settings.server.hostname)
-        self._history = (
-            HistoryRecorder(settings.history, self.store.history, reactor) if settings.history.enabled else None
-        )
+        history = self.store.ability(IHistoryStore) if settings.history.enabled else None
+        self._history = None if history is None else HistoryRecorder(settings.history, history, reactor)
         self._refusal_counts = refusal_counts = RefusalCounts(
             reactor, settings.history.limits_window, settings.history.limits_addresses, self._history
         )
-        self._planner = self._make_planner(recipients, reactor)
-        self._reports = ReportWriter(
-            OwnMessages(self.store, self._planner, self._signer(reactor)), reactor, settings.queue.return_size
-        )
-        self._queue_runner = self._make_queue_runner(recipients, reactor)
-        queue = QueueService(self._queue_runner) if place.runs_queue else PresenceService(self._presence)
+        self._queue_runner: QueueRunner | None = None
+        queue: Service = PresenceService(self._presence)
+        if takes_mail:
+            self._planner = self._make_planner(recipients, reactor)
+            self._reports = ReportWriter(
+                OwnMessages(self.store, self._planner, self._signer(reactor)), reactor, settings.queue.return_size
+            )
+            self._queue_runner = self._make_queue_runner(recipients, reactor)
+            if place.runs_queue:
+                queue = QueueService(self._queue_runner)
         self.tls = self._make_tls(owner, place.pem, reactor)
         hostname = settings.server.hostname
         probe = RecipientProbe(settings.relay, hostname, self._resolver, reactor, judge=self._judge)
-        self._policies = make_chain(settings, self._resolver, self.store, reactor, probe=probe, rights=self._rights)
+        self._policies = (
+            make_chain(settings, self._resolver, self.store, reactor, probe=probe, rights=self._rights)
+            if takes_mail
+            else None
+        )
         self.listening = self._make_listening(recipients, self.tls, reactor)
         self.listeners = Listeners(reactor, self.listening, place.shared, place.how_many, self._proxies())
         factories = dict.fromkeys(
@@ -201,20 +250,23 @@ class MailService(MultiService):
             factory.refusal_counts = refusal_counts
             factory.handshake_timeout_s = settings.tls.handshake_timeout
         sessions = Sessions(factories, settings.upkeep.stop_grace, reactor)
-        sweeper = StoreSweeper(self.store.upkeep, settings.upkeep.sweep_interval if place.sweeps else 0, reactor)
         watch = TurnWatch(settings.upkeep.slow_turn, reactor)
         poll = NoticePoll(self.store, settings.notices.poll, reactor)
         login_watch = LoginWatch(auth.logins, self.store.directory, settings.auth.watch_interval, reactor)
         self.bus: Any = self._make_bus(place, poll, reactor)
         on_bus = StoreOnBus(self.store, self.bus)
-        before_mail: list[Any] = [watch, self.bus, on_bus, poll, refusal_counts, auth, login_watch, queue, sweeper]
+        before_mail: list[Any] = [watch, self.bus, on_bus, poll, refusal_counts, auth, login_watch, queue]
+        upkeep = self.store.ability(IStoreUpkeep)
+        if upkeep is not None:
+            interval_s = settings.upkeep.sweep_interval if place.sweeps else 0
+            before_mail.append(StoreSweeper(upkeep, interval_s, reactor))
         if self._history is not None:
             before_mail.insert(before_mail.index(refusal_counts), self._history)
         if place.sweeps:
             before_mail.append(self._make_listing_watch(reactor))
-        if settings.dmarc.reports:
+        if takes_mail and settings.dmarc.reports:
             before_mail.append(self._make_dmarc_reports(recipients, reactor))
-        if settings.dmarc.failure_reports:
+        if takes_mail and settings.dmarc.failure_reports:
             before_mail.append(self._make_failure_reports(recipients, reactor))
         if self._policies is not None:
             before_mail += [service for one in self._policies.installed for service in one.policy.services]
@@ -225,7 +277,7 @@ class MailService(MultiService):
 
     def _make_bus(self, place: Place, poll: NoticePoll, reactor: Any) -> INoticeBus:
         """Where the database carries words it carries them to everybody; else whoever started us may have a way."""
-        channel = self.store.channel
+        channel = self.store.ability(IStoreChannel)
         return place.bus if channel is None else StoreBus(channel, self.settings.workers.gather, reactor, poll.soon)
 
     def _make_queue_runner(self, recipients: IRecipientResolver, reactor: Any) -> QueueRunner:
@@ -253,7 +305,7 @@ class MailService(MultiService):
         settings = self.settings
         sealer = None
         if settings.arc.seal and settings.dkim_sign.action != "off":
-            ring = KeyRing(settings.dkim_sign, self.store.keys)
+            ring = KeyRing(settings.dkim_sign, self.store.ability(IKeyStore))
             in_thread = partial(deferToThreadPool, reactor, reactor.getThreadPool())
             authserv_id = settings.policy.authserv_id or settings.server.hostname
             sealer = ForwardSealer(settings.arc, ring, self._resolver, authserv_id, reactor, in_thread)
@@ -278,7 +330,7 @@ class MailService(MultiService):
         if settings.action == "off":
             return None
         in_thread = partial(deferToThreadPool, reactor, reactor.getThreadPool())
-        return OwnMailSigner(settings, KeyRing(settings, self.store.keys), reactor, in_thread)
+        return OwnMailSigner(settings, KeyRing(settings, self.store.ability(IKeyStore)), reactor, in_thread)
 
     def _make_listing_watch(self, reactor: Any) -> ListingWatch:
         settings = self.settings
@@ -298,15 +350,16 @@ class MailService(MultiService):
         hostname = settings.server.hostname
         outgoing = Outgoing(self._make_intake(reactor), recipients, self._signer(reactor))
         in_thread = partial(deferToThreadPool, reactor, reactor.getThreadPool())
-        return ReportSender(settings.dmarc, hostname, self.store.dmarc, self._resolver, outgoing, reactor, in_thread)
+        waiting = needed(self.store, IDmarcStore, "dmarc.reports")
+        return ReportSender(settings.dmarc, hostname, waiting, self._resolver, outgoing, reactor, in_thread)
 
     def _make_failure_reports(self, recipients: IRecipientResolver, reactor: Any) -> FailureReportSender:
         outgoing = Outgoing(self._make_intake(reactor), recipients, self._signer(reactor))
         return FailureReportSender(
             self.settings.dmarc,
             self.settings.server.hostname,
-            self.store.dmarc_failures,
-            self.store.state,
+            needed(self.store, IFailureStore, "dmarc.failure_reports"),
+            needed(self.store, IStateStore, "dmarc.failure_reports"),
             self._resolver,
             outgoing,
             reactor,
@@ -319,13 +372,17 @@ class MailService(MultiService):
             give_to(owner, settings.server.tls_dir)
         return ServerTls(settings.tls, files, reactor.seconds, pem)
 
-    def _make_listening(self, recipients: IRecipientResolver, tls: ServerTls, reactor: Any) -> list[ListeningService]:
-        settings = self.settings
+    def _make_smtp(self, recipients: IRecipientResolver, tls: ServerTls, reactor: Any) -> list[ListeningService]:
+        settings, listeners = self.settings, self.settings.listeners
         hostname = settings.server.hostname
+        if not self._takes_mail:
+            for name in ("smtp", "submission", "submissions"):
+                if name in listeners.model_fields_set and getattr(listeners, name):
+                    needed(self.store, IQueueStore, f"listeners.{name}")
+            return []
         intake = self._make_intake(reactor)
-
         smtp_tls = tls.for_service(SMTP_TLS, session_tickets=settings.tls.mx_session_tickets)
-        submission_tls, imap_tls, pop3_tls = map(tls.for_service, (SMTP_TLS, IMAP_TLS, POP3_TLS))
+        submission_tls = tls.for_service(SMTP_TLS)
 
         extensions = find_extensions()
 
@@ -350,25 +407,6 @@ class MailService(MultiService):
             )
 
         smtp, submission = smtp_factory(settings.smtp, smtp_tls), smtp_factory(settings.submission, submission_tls)
-        if settings.imap.plaintext_login:
-            log.warn(
-                "{event}: passwords are taken without TLS from this host's own addresses",
-                event="imap.plaintext_login_allowed",
-            )
-        vocabulary = find_vocabulary(settings.imap)
-        imap = ImapFactory(
-            settings.imap, hostname, self.portal, self.store.notices, self.store, vocabulary, imap_tls, reactor
-        )
-        pop3 = Pop3Factory(
-            settings.pop3,
-            hostname,
-            self.portal,
-            reactor,
-            self.store.state,
-            tls_context=pop3_tls,
-            owner=self._presence.owner,
-        )
-        listeners = settings.listeners
         return [
             ListeningService(
                 "smtp",
@@ -390,6 +428,33 @@ class MailService(MultiService):
                 submission_tls,
                 takes_mail_in=True,
             ),
+        ]
+
+    def _make_listening(self, recipients: IRecipientResolver, tls: ServerTls, reactor: Any) -> list[ListeningService]:
+        settings = self.settings
+        hostname = settings.server.hostname
+        imap_tls, pop3_tls = tls.for_service(IMAP_TLS), tls.for_service(POP3_TLS)
+        if settings.imap.plaintext_login:
+            log.warn(
+                "{event}: passwords are taken without TLS from this host's own addresses",
+                event="imap.plaintext_login_allowed",
+            )
+        vocabulary = find_vocabulary(settings.imap)
+        imap = ImapFactory(
+            settings.imap, hostname, self.portal, self.store.notices, self.store, vocabulary, imap_tls, reactor
+        )
+        pop3 = Pop3Factory(
+            settings.pop3,
+            hostname,
+            self.portal,
+            reactor,
+            needed(self.store, IStateStore, "pop3.login_delay") if settings.pop3.login_delay else None,
+            tls_context=pop3_tls,
+            owner=self._presence.owner,
+        )
+        listeners = settings.listeners
+        return [
+            *self._make_smtp(recipients, tls, reactor),
             ListeningService("imap", "listeners.imap", listeners.imap, imap),
             ListeningService("imaps", "listeners.imaps", listeners.imaps, imap, imap_tls),
             ListeningService("pop3", "listeners.pop3", listeners.pop3, pop3),
@@ -418,7 +483,8 @@ class MailService(MultiService):
 
     def look_for_departed(self) -> None:
         """A process on the same data folder has died: take over what it held."""
-        self._queue_runner.look_for_departed()
+        if self._queue_runner is not None:
+            self._queue_runner.look_for_departed()
 
     def tallies(self) -> dict[str, Tally]:
         """What is counted against a limit that holds for the whole machine, by a name of its own."""

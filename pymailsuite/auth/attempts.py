@@ -26,11 +26,12 @@ class _Own:
 
 
 class AttemptCounts:
-    """Adds to the shared counts; what they do not take is counted in memory, of ``most_own`` keys at most."""
+    """Adds to the shared counts, if there are any; what they do not take is counted in memory, of ``most_own`` keys at
+    most."""
 
     _log = Logger()
 
-    def __init__(self, shared: IStateStore, clock: IReactorTime, most_own: int) -> None:
+    def __init__(self, shared: IStateStore | None, clock: IReactorTime, most_own: int) -> None:
         self._shared = shared
         self._own: ExpiringMemory[StateKey, _Own] = ExpiringMemory(clock, most_own)
 
@@ -38,7 +39,8 @@ class AttemptCounts:
         """The count of each key. A store that cannot be read has none; its passwords cannot be proved either."""
         counted: Mapping[StateKey, Count] = {}
         try:
-            counted = await self._shared.counted(keys)
+            if self._shared is not None:
+                counted = await self._shared.counted(keys)
         except CancelledError:
             raise
         except MailError as error:
@@ -47,16 +49,18 @@ class AttemptCounts:
 
     async def add(self, keys: Sequence[StateKey], window_s: float) -> dict[StateKey, int]:
         """One more of each; what that makes them."""
-        try:
-            counted = await self._shared.add(keys, window_s, lasting=False)
-        except CancelledError:
-            raise
-        except MailError as error:
-            self._log.warn("{event}: {reason}", event="auth.failure_not_counted", reason=str(error))
-            for key in keys:
-                self._add_own(key, window_s)
-            return await self.totals(keys)
-        return {key: counted[key].total + self._own_total(key) for key in keys}
+        if self._shared is not None:
+            try:
+                counted = await self._shared.add(keys, window_s, lasting=False)
+            except CancelledError:
+                raise
+            except MailError as error:
+                self._log.warn("{event}: {reason}", event="auth.failure_not_counted", reason=str(error))
+            else:
+                return {key: counted[key].total + self._own_total(key) for key in keys}
+        for key in keys:
+            self._add_own(key, window_s)
+        return await self.totals(keys)
 
     def take_back(self, keys: Sequence[StateKey]) -> None:
         """One less of each; nobody waits for that."""
@@ -64,13 +68,15 @@ class AttemptCounts:
             own = self._own.get(key)
             if own is not None and own.total > 0:
                 own.total -= 1
-        self._unless_full(self._shared.take_back(keys))
+        if self._shared is not None:
+            self._unless_full(self._shared.take_back(keys))
 
     def forget(self, keys: Sequence[StateKey]) -> None:
         """Begin again at nothing; nobody waits for that."""
         for key in keys:
             self._own.forget(key)
-        self._unless_full(self._shared.delete(keys))
+        if self._shared is not None:
+            self._unless_full(self._shared.delete(keys))
 
     def _unless_full(self, done: Deferred[None]) -> None:
         done.addErrback(self._not_forgotten)

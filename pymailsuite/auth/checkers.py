@@ -23,7 +23,7 @@ from pymailsuite.auth.prover import PasswordProver
 from pymailsuite.config.sections.auth import AuthSettings
 from pymailsuite.directory.names import canonical_login, domain_forms, login_key
 from pymailsuite.errors import LoginRefused, MailError, TemporaryFailure
-from pymailsuite.interfaces import Account, Credentials, IDirectoryStore
+from pymailsuite.interfaces import Account, Credentials, IDirectory
 
 UNKNOWN_USER = "unknown user"
 BAD_PASSWORD = "bad password"  # noqa: S105 - a reason, not a password
@@ -65,7 +65,7 @@ class StoreChecker:
     _log = Logger()
     credentialInterfaces = (IUsernamePassword,)
 
-    def __init__(self, settings: AuthSettings, directory: IDirectoryStore, prover: PasswordProver) -> None:
+    def __init__(self, settings: AuthSettings, directory: IDirectory, prover: PasswordProver) -> None:
         self._default_domain = settings.default_domain
         self._directory = directory
         self._prover = prover

@@ -25,7 +25,7 @@ from pymailsuite.auth.password_file import PasswordFileChecker
 from pymailsuite.auth.prover import PasswordProver
 from pymailsuite.config.sections.auth import AuthSettings
 from pymailsuite.errors import ConfigError, TemporaryFailure
-from pymailsuite.interfaces import IDirectoryStore
+from pymailsuite.interfaces import IDirectory
 
 
 @frozen
@@ -33,7 +33,7 @@ class CheckerSurroundings:
     """What a checker of ours needs besides its argument string."""
 
     settings: AuthSettings
-    directory: IDirectoryStore
+    directory: IDirectory
     prover: PasswordProver
 
 

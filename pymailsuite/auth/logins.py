@@ -15,7 +15,7 @@ from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from pymailsuite.interfaces import IDirectoryStore
+from pymailsuite.interfaces import IDirectory
 from pymailsuite.periodic import PeriodicService
 from pymailsuite.values import AccountId, LoginGrant
 
@@ -93,7 +93,7 @@ class LoginWatch(PeriodicService):
     log = Logger()
     failed_event = "auth.watch_failed"
 
-    def __init__(self, logins: OpenLogins, directory: IDirectoryStore, interval_s: float, clock: IReactorTime) -> None:
+    def __init__(self, logins: OpenLogins, directory: IDirectory, interval_s: float, clock: IReactorTime) -> None:
         super().__init__("login watch", interval_s, clock)
         self._logins = logins
         self._directory = directory

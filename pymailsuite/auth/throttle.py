@@ -110,11 +110,12 @@ class LoginThrottle:
     def __init__(
         self,
         settings: ThrottleSettings,
-        counts: IStateStore,
+        counts: IStateStore | None,
         clock: IReactorTime,
         account_of: Callable[[str], Awaitable[str]] | None = None,
     ) -> None:
-        """``account_of`` says which account a name leads to; by default each is one of its own."""
+        """``counts`` None: this process counts for itself. ``account_of`` says which account a name leads to; by
+        default each is one of its own."""
         self._account_of = account_of
         self._settings = settings
         self._counts = AttemptCounts(counts, clock, settings.remembered)

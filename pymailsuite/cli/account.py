@@ -19,7 +19,8 @@ from pymailsuite.config.settings import Settings
 from pymailsuite.directory import canonical_login
 from pymailsuite.errors import NoSuchAccount
 from pymailsuite.interfaces import Account, IMailStore
-from pymailsuite.interfaces.directory import ChangeOverrides
+from pymailsuite.interfaces.directory import ChangeOverrides, IDirectoryStore
+from pymailsuite.interfaces.store import needed
 from pymailsuite.values import Address
 
 password_stdin_option = click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
@@ -78,7 +79,7 @@ def add(
     async def operation(store: IMailStore, settings: Settings) -> Account:
         refuse_faults(await alias_check(store, settings).account_faults(address), force)
         password_hash = PasswordHashes(settings.auth).hash(password) if password else ""
-        return await store.directory.add_account(login_of(address), password_hash, full_name)  # type: ignore[no-any-return]
+        return await needed(store, IDirectoryStore).add_account(login_of(address), password_hash, full_name)
 
     added = on_store(config_file, operation)
     print_done(f"added {added.login_name}", as_row(added), as_json)
@@ -95,7 +96,7 @@ def remove(address: Address, yes: bool, config_file: Path, as_json: bool) -> Non
         click.confirm(f"Remove {address} and all its mail?", abort=True, err=True)
 
     async def operation(store: IMailStore, settings: Settings) -> None:
-        await store.directory.remove_account(login_of(address))
+        await needed(store, IDirectoryStore).remove_account(login_of(address))
 
     on_store(config_file, operation)
     print_done(f"removed {login_of(address)}", {"removed": login_of(address)}, as_json)
@@ -126,7 +127,9 @@ def passwd(address: Address, password_stdin: bool, config_file: Path, as_json: b
 
     async def operation(store: IMailStore, settings: Settings) -> Account:
         changed = await account_of(store, address)
-        await store.directory.set_password_hash(changed.account_id, PasswordHashes(settings.auth).hash(password))
+        await needed(store, IDirectoryStore).set_password_hash(
+            changed.account_id, PasswordHashes(settings.auth).hash(password)
+        )
         return changed
 
     changed = on_store(config_file, operation)
@@ -136,7 +139,7 @@ def passwd(address: Address, password_stdin: bool, config_file: Path, as_json: b
 def _set_enabled(address: Address, enabled: bool, config_file: Path, as_json: bool) -> None:
     async def operation(store: IMailStore, settings: Settings) -> Account:
         found = await account_of(store, address)
-        await store.directory.set_enabled(found.account_id, enabled)
+        await needed(store, IDirectoryStore).set_enabled(found.account_id, enabled)
         return await account_of(store, address)
 
     changed = on_store(config_file, operation)
@@ -162,7 +165,7 @@ def disable(address: Address, config_file: Path, as_json: bool) -> None:
 
 
 async def _change_rules(store: IMailStore, address: Address, change: ChangeOverrides) -> Rules:
-    changed = await store.directory.change_account_overrides(login_of(address), change)
+    changed = await needed(store, IDirectoryStore).change_account_overrides(login_of(address), change)
     return changed.login_name, changed.overrides
 
 

@@ -13,6 +13,8 @@ from pymailsuite.cli.operation import AddressType, config_option, json_option, o
 from pymailsuite.cli.output import print_done, print_rows
 from pymailsuite.config.settings import Settings
 from pymailsuite.interfaces import Alias, IMailStore
+from pymailsuite.interfaces.directory import IDirectoryStore
+from pymailsuite.interfaces.store import needed
 from pymailsuite.values import Address
 
 
@@ -41,7 +43,7 @@ def set_alias(address: Address, targets: tuple[Address, ...], force: bool, confi
     async def operation(store: IMailStore, settings: Settings) -> Alias:
         check = alias_check(store, settings)
         refuse_faults(await check.alias_faults(address, targets), force)
-        return await store.directory.set_alias(await check.as_kept(address), targets)  # type: ignore[no-any-return]
+        return await needed(store, IDirectoryStore).set_alias(await check.as_kept(address), targets)
 
     changed = on_store(config_file, operation)
     row = as_row(changed)
@@ -56,7 +58,7 @@ def remove(address: Address, config_file: Path, as_json: bool) -> None:
     """Remove an alias."""
 
     async def operation(store: IMailStore, settings: Settings) -> None:
-        await store.directory.remove_alias(await alias_check(store, settings).as_kept(address))
+        await needed(store, IDirectoryStore).remove_alias(await alias_check(store, settings).as_kept(address))
 
     on_store(config_file, operation)
     print_done(f"removed {address}", {"removed": str(address)}, as_json)

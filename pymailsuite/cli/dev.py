@@ -26,6 +26,8 @@ from pymailsuite.config.settings import Settings
 from pymailsuite.directory import canonical_login
 from pymailsuite.errors import AlreadyExists
 from pymailsuite.interfaces import IMailStore
+from pymailsuite.interfaces.directory import IDirectoryStore
+from pymailsuite.interfaces.store import needed
 
 STANDARD_PORTS: Final = {
     "smtp": 25,
@@ -198,12 +200,12 @@ async def prepare_store(store: IMailStore, settings: Settings, accounts: Sequenc
     they keep: somebody may have set it."""
     for name in settings.server.domains:
         if await store.directory.domain(name) is None:
-            await store.directory.add_domain(name)
+            await needed(store, IDirectoryStore).add_domain(name)
     hashes = PasswordHashes(settings.auth)
     kept = []
     for account in accounts:
         try:
-            await store.directory.add_account(account.login_name, hashes.hash(account.password), "")
+            await needed(store, IDirectoryStore).add_account(account.login_name, hashes.hash(account.password), "")
         except AlreadyExists:
             found = await store.directory.credentials(account.login_name)
             if not hashes.verify(found.password_hash, account.password.encode()):

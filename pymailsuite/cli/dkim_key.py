@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from pymailsuite.cli.output import moment, print_done, print_json, print_rows
 from pymailsuite.config.settings import Settings
 from pymailsuite.errors import DnsFailure, Refusal
 from pymailsuite.interfaces import IMailStore, IResolver
-from pymailsuite.interfaces.keys import StoredKey
+from pymailsuite.interfaces.keys import IKeyStore, StoredKey
+from pymailsuite.interfaces.store import needed
 from pymailsuite.policy.dkim.keys import ED25519, RSA, KeyRecordError, key_name, parse_key_record
 from pymailsuite.policy.dkim.private_keys import (
     DEFAULT_RSA_BITS,
@@ -128,7 +130,7 @@ def add(
     stored = StoredKey(made.domain, made.selector, made.private.pem(), now)
 
     async def operation(store: IMailStore, settings: Settings) -> None:
-        await store.keys.add(stored)
+        await needed(store, IKeyStore).add(stored)
 
     on_store(config_file, operation)
     print_done(zone_line(made), as_row(stored, now), as_json)
@@ -141,8 +143,8 @@ def add(
 def list_keys(domain: str | None, config_file: Path, as_json: bool) -> None:
     """All keys, and what each is for now."""
 
-    async def operation(store: IMailStore, settings: Settings) -> list[StoredKey]:
-        return await store.keys.keys(None if domain is None else [domain])  # type: ignore[no-any-return]
+    async def operation(store: IMailStore, settings: Settings) -> Sequence[StoredKey]:
+        return await needed(store, IKeyStore).keys(None if domain is None else [domain])
 
     rows = [as_row(stored, time.time()) for stored in on_store(config_file, operation)]
     if as_json:
@@ -161,7 +163,7 @@ def activate(domain: str, selector: str, unpublished: bool, config_file: Path, a
     """Sign with a key from now on, and with no other of its kind for that domain. It must be in DNS."""
 
     async def operation(store: IMailStore, settings: Settings) -> StoredKey:
-        kept = {stored.selector: stored for stored in await store.keys.keys([domain])}
+        kept = {stored.selector: stored for stored in await needed(store, IKeyStore).keys([domain])}
         others: list[str] = []
         if selector in kept:
             private = load_private_key(kept[selector].private_key)
@@ -172,7 +174,7 @@ def activate(domain: str, selector: str, unpublished: bool, config_file: Path, a
                 for stored in kept.values()
                 if stored.selector != selector and load_private_key(stored.private_key).kind == private.kind
             ]
-        return await store.keys.activate(domain, selector, others, time.time())  # type: ignore[no-any-return]
+        return await needed(store, IKeyStore).activate(domain, selector, others, time.time())
 
     activated = on_store(config_file, operation)
     print_done(f"{selector} signs for {domain}", as_row(activated, time.time()), as_json)
@@ -212,7 +214,7 @@ def remove(domain: str, selector: str, config_file: Path, as_json: bool) -> None
     """Forget a key for good."""
 
     async def operation(store: IMailStore, settings: Settings) -> None:
-        await store.keys.remove(domain, selector)
+        await needed(store, IKeyStore).remove(domain, selector)
 
     on_store(config_file, operation)
     print_done(f"removed {selector} of {domain}", {"removed": selector, "domain": domain}, as_json)

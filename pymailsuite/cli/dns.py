@@ -24,7 +24,8 @@ from pymailsuite.dns.names import ascii_name
 from pymailsuite.dns.resolver import Resolver
 from pymailsuite.errors import ConfigError, DnsFailure, MailError
 from pymailsuite.interfaces import Domain
-from pymailsuite.interfaces.keys import StoredKey
+from pymailsuite.interfaces.keys import IKeyStore, StoredKey
+from pymailsuite.interfaces.store import needed
 from pymailsuite.opening import enter_data_folder, store_of
 from pymailsuite.policy.dkim.keys import key_name
 from pymailsuite.policy.dkim.private_keys import load_private_key, read_key_file
@@ -143,7 +144,7 @@ async def _in_store(settings: Settings, reactor: Any) -> _InStore:
     await store.open()
     try:
         domains: Sequence[Domain] = await store.directory.domains()
-        return _InStore([domain.name for domain in domains], await store.keys.keys())
+        return _InStore([domain.name for domain in domains], await needed(store, IKeyStore).keys())
     finally:
         await store.close()
 

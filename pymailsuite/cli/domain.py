@@ -15,7 +15,8 @@ from pymailsuite.config.sections.server import domain_name
 from pymailsuite.config.settings import Settings
 from pymailsuite.errors import NoSuchEntry
 from pymailsuite.interfaces import Domain, IMailStore
-from pymailsuite.interfaces.directory import ChangeOverrides
+from pymailsuite.interfaces.directory import ChangeOverrides, IDirectoryStore
+from pymailsuite.interfaces.store import needed
 from pymailsuite.values import Address
 
 
@@ -50,7 +51,7 @@ def add(name: str, config_file: Path, as_json: bool) -> None:
     """Take mail for a domain from now on."""
 
     async def operation(store: IMailStore, settings: Settings) -> Domain:
-        return await store.directory.add_domain(name)  # type: ignore[no-any-return]
+        return await needed(store, IDirectoryStore).add_domain(name)
 
     added = on_store(config_file, operation)
     print_done(f"added {added.name}", as_row(added), as_json)
@@ -64,7 +65,7 @@ def remove(name: str, config_file: Path, as_json: bool) -> None:
     """Take no more mail for a domain. Its accounts and aliases must be gone."""
 
     async def operation(store: IMailStore, settings: Settings) -> None:
-        await store.directory.remove_domain(name)
+        await needed(store, IDirectoryStore).remove_domain(name)
 
     on_store(config_file, operation)
     print_done(f"removed {name}", {"removed": name}, as_json)
@@ -94,7 +95,7 @@ def catch_all(name: str, target: Address | None, off: bool, config_file: Path, a
         raise click.UsageError("give either TARGET or --off")
 
     async def operation(store: IMailStore, settings: Settings) -> Domain:
-        return await store.directory.set_catch_all(name, target)  # type: ignore[no-any-return]
+        return await needed(store, IDirectoryStore).set_catch_all(name, target)
 
     changed = on_store(config_file, operation)
     text = f"mail for unknown addresses of {name} goes to {target}" if target else f"{name} refuses unknown addresses"
@@ -102,7 +103,7 @@ def catch_all(name: str, target: Address | None, off: bool, config_file: Path, a
 
 
 async def _change_rules(store: IMailStore, name: str, change: ChangeOverrides) -> Rules:
-    changed = await store.directory.change_domain_overrides(name, change)
+    changed = await needed(store, IDirectoryStore).change_domain_overrides(name, change)
     return changed.name, changed.overrides
 
 

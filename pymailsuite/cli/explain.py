@@ -28,7 +28,10 @@ from pymailsuite.directory.roles import RoleAddresses
 from pymailsuite.dns.resolver import Resolver
 from pymailsuite.errors import ConfigError, MailError
 from pymailsuite.interfaces import IMailStore, IResolver, LocalRecipient
+from pymailsuite.interfaces.kept_paths import IKeptPaths
 from pymailsuite.interfaces.policy import IPolicyChain, Stage
+from pymailsuite.interfaces.secrets import ISecretStore
+from pymailsuite.interfaces.store import IDryRuns, needed
 from pymailsuite.opening import add_configured_domains, enter_data_folder, store_of
 from pymailsuite.policy.assembly import make_chain
 from pymailsuite.policy.rulings import ruling_facts, says_something
@@ -207,7 +210,9 @@ class _Explainer:
 
 def _door(settings: Settings, store: IMailStore, clock: Any) -> RecipientDoor:
     """How the server itself finds out about recipients."""
-    paths = ReturnPaths(settings.forwarding, settings.bounce_tags, store.secrets, clock, store.kept_paths)
+    paths = ReturnPaths(
+        settings.forwarding, settings.bounce_tags, needed(store, ISecretStore), clock, needed(store, IKeptPaths)
+    )
     roles = RoleAddresses(settings.server.hostname, [settings.dmarc.report_from])
     directory = RecipientResolver(settings.directory, store.directory, clock, roles)
     resolver = ReturnPathResolver(directory, paths)
@@ -298,7 +303,9 @@ def explain(
         resolver = Resolver(settings.dns, reactor) if asked_of_config else resolver_of(server, reactor, remember=True)
         store = await _opened(settings, config_file, reactor, clock)
         try:
-            explainer = _Explainer(settings, store.in_vain(), resolver, clock, config_file is not None)
+            explainer = _Explainer(
+                settings, needed(store, IDryRuns).in_vain(), resolver, clock, config_file is not None
+            )
             if batch:
                 await answer_lines(lambda line: _answer_line(explainer, line))
                 return None

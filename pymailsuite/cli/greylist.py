@@ -16,7 +16,8 @@ from pymailsuite.config.sections.greylist import GreylistSettings
 from pymailsuite.config.settings import Settings
 from pymailsuite.dns.names import comparable_name
 from pymailsuite.interfaces import IMailStore
-from pymailsuite.interfaces.greylist import GreylistClient, GreylistEntry
+from pymailsuite.interfaces.greylist import GreylistClient, GreylistEntry, IGreylistStore
+from pymailsuite.interfaces.store import needed
 from pymailsuite.policy.greylist.clients import client_named
 
 _ENTRY_COLUMNS = ("client", "sender", "recipient", "first_seen", "passed_at", "expires_at")
@@ -71,9 +72,9 @@ def show(client: str | None, only_clients: bool, limit: int, config_file: Path, 
 
     async def operation(store: IMailStore, settings: Settings) -> Sequence[dict[str, Any]]:
         if only_clients:
-            return [_client_row(one) for one in await store.greylist.clients(limit)]
+            return [_client_row(one) for one in await needed(store, IGreylistStore).clients(limit)]
         name = None if client is None else _client(client, settings)
-        return [_entry_row(one) for one in await store.greylist.entries(name, limit)]
+        return [_entry_row(one) for one in await needed(store, IGreylistStore).entries(name, limit)]
 
     rows = on_store(config_file, operation)
     print_rows(rows, _CLIENT_COLUMNS if only_clients else _ENTRY_COLUMNS, as_json)
@@ -90,7 +91,7 @@ def allow(client: str, lasting: float, config_file: Path, as_json: bool) -> None
 
     async def operation(store: IMailStore, settings: Settings) -> str:
         name = _client(client, settings)
-        await store.greylist.allow(name, expires_at)
+        await needed(store, IGreylistStore).allow(name, expires_at)
         return name
 
     name = on_store(config_file, operation)
@@ -106,8 +107,8 @@ def forget(what: str, config_file: Path, as_json: bool) -> None:
 
     async def operation(store: IMailStore, settings: Settings) -> int:
         if "@" in what:
-            return await store.greylist.forget("", comparable_name(what))  # type: ignore[no-any-return]
-        return await store.greylist.forget(_client(what, settings), "")  # type: ignore[no-any-return]
+            return await needed(store, IGreylistStore).forget("", comparable_name(what))
+        return await needed(store, IGreylistStore).forget(_client(what, settings), "")
 
     forgotten = on_store(config_file, operation)
     if not forgotten:

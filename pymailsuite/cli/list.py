@@ -15,7 +15,8 @@ from pymailsuite.cli.operation import config_option, json_option, on_store
 from pymailsuite.cli.output import moment, print_done, print_rows
 from pymailsuite.config.settings import Settings
 from pymailsuite.interfaces import IMailStore
-from pymailsuite.interfaces.lists import EntryAction, ListEntry, ListVerdict
+from pymailsuite.interfaces.lists import EntryAction, IListStore, ListEntry, ListVerdict
+from pymailsuite.interfaces.store import needed
 from pymailsuite.policy.lists.entries import KINDS, entries_in_text, entry_of, scope_of
 
 scope_option = click.option(
@@ -85,7 +86,7 @@ def add(
     entry = _entry(value, allow, kind, scope, action, lasting, comment)
 
     async def operation(store: IMailStore, settings: Settings) -> None:
-        await store.lists.add([entry])
+        await needed(store, IListStore).add([entry])
 
     on_store(config_file, operation)
     print_done(f"{entry.verdict} {entry.kind} {entry.value}", as_row(entry), as_json)
@@ -102,7 +103,7 @@ def remove(value: str, kind: str | None, scope: str, config_file: Path, as_json:
     entry = _entry(value, False, kind, scope, "reject", 0)
 
     async def operation(store: IMailStore, settings: Settings) -> int:
-        return await store.lists.remove(entry.scope, entry.kind, entry.value)  # type: ignore[no-any-return]
+        return await needed(store, IListStore).remove(entry.scope, entry.kind, entry.value)
 
     if not on_store(config_file, operation):
         raise click.ClickException(f"nothing is said about {entry.kind} {entry.value}")
@@ -121,7 +122,7 @@ def show(scope: str | None, config_file: Path, as_json: bool) -> None:
         raise click.UsageError(str(error)) from None
 
     async def operation(store: IMailStore, settings: Settings) -> Sequence[ListEntry]:
-        return await store.lists.entries(wanted)  # type: ignore[no-any-return]
+        return await needed(store, IListStore).entries(wanted)
 
     rows = [as_row(entry) for entry in on_store(config_file, operation)]
     print_rows(rows, ["scope", "verdict", "kind", "value", "action", "expires_at", "comment"], as_json)
@@ -148,7 +149,7 @@ def import_(
         raise click.UsageError(str(error)) from None
 
     async def operation(store: IMailStore, settings: Settings) -> None:
-        await store.lists.add(entries)
+        await needed(store, IListStore).add(entries)
 
     on_store(config_file, operation)
     print_done(f"added {len(entries)}", {"added": len(entries)}, as_json)

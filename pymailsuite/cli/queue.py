@@ -15,6 +15,8 @@ from pymailsuite.cli.output import moment, print_done, print_facts, print_json, 
 from pymailsuite.config.settings import Settings
 from pymailsuite.errors import NoSuchEntry
 from pymailsuite.interfaces import IMailStore, QueuedRecipient, QueueEntry, RecipientState
+from pymailsuite.interfaces.queue import IQueueStore
+from pymailsuite.interfaces.store import needed
 from pymailsuite.values import MAX_CHUNK, Address, EntryId, QueueId, queue_id_of
 
 queue_ids_argument = click.argument("queue_ids", nargs=-1)
@@ -75,7 +77,7 @@ def list_entries(config_file: Path, as_json: bool) -> None:
     """All entries, oldest first."""
 
     async def operation(store: IMailStore, settings: Settings) -> list[QueueEntry]:
-        return await store.queue.entries()  # type: ignore[no-any-return]
+        return await needed(store, IQueueStore).entries()
 
     rows = [entry_row(entry) for entry in on_store(config_file, operation)]
     if not as_json:
@@ -95,7 +97,7 @@ def show(queue_id: str, headers: bool, message: bool, config_file: Path, as_json
     """An entry, or all of a message: the recipients, and what became of each so far."""
 
     async def operation(store: IMailStore, settings: Settings) -> list[QueueEntry]:
-        entries: list[QueueEntry] = await store.queue.entries(QueueId(queue_id.upper()))
+        entries: list[QueueEntry] = await needed(store, IQueueStore).entries(QueueId(queue_id.upper()))
         if not entries:
             raise NoSuchEntry(cause=queue_id)
         if headers or message:
@@ -135,11 +137,11 @@ class _Done:
 async def _chosen(store: IMailStore, queue_ids: Sequence[str], everything: bool) -> tuple[list[QueueEntry], int]:
     """The entries named that are there, each once, or all there are; and how many names are of none."""
     if everything:
-        return await store.queue.entries(), 0
+        return await needed(store, IQueueStore).entries(), 0
     found: dict[EntryId, QueueEntry] = {}
     missing = 0
     for queue_id in dict.fromkeys(name.upper() for name in queue_ids):
-        entries = await store.queue.entries(QueueId(queue_id))
+        entries = await needed(store, IQueueStore).entries(QueueId(queue_id))
         found |= {entry.entry_id: entry for entry in entries}
         missing += not entries
     return list(found.values()), missing
@@ -185,7 +187,7 @@ def flush(queue_ids: tuple[str, ...], everything: bool, config_file: Path, as_js
     """Try entries now instead of when they are due. Those that are held must be released first."""
 
     async def change(store: IMailStore, chosen: list[QueueEntry]) -> _Done:
-        flushed = await store.queue.flush([entry.entry_id for entry in chosen], time.time())
+        flushed = await needed(store, IQueueStore).flush([entry.entry_id for entry in chosen], time.time())
         return _Done(flushed, {"still_held": sum(entry.held for entry in chosen)})
 
     done = _change(queue_ids, everything, config_file, as_json, "flushed", change)
@@ -202,7 +204,7 @@ def hold(queue_ids: tuple[str, ...], everything: bool, config_file: Path, as_jso
     """Try entries no more until they are released."""
 
     async def change(store: IMailStore, chosen: list[QueueEntry]) -> _Done:
-        held = await store.queue.hold([entry.entry_id for entry in chosen], True)
+        held = await needed(store, IQueueStore).hold([entry.entry_id for entry in chosen], True)
         return _Done(held, {"held_before": sum(entry.held for entry in chosen)})
 
     _change(queue_ids, everything, config_file, as_json, "held", change)
@@ -217,7 +219,7 @@ def release(queue_ids: tuple[str, ...], everything: bool, config_file: Path, as_
     """Let held entries go on, when they are due; ``flush`` has them tried at once."""
 
     async def change(store: IMailStore, chosen: list[QueueEntry]) -> _Done:
-        released = await store.queue.hold([entry.entry_id for entry in chosen], False)
+        released = await needed(store, IQueueStore).hold([entry.entry_id for entry in chosen], False)
         return _Done(released, {"not_held": sum(not entry.held for entry in chosen)})
 
     _change(queue_ids, everything, config_file, as_json, "released", change)
@@ -235,6 +237,6 @@ def delete(queue_ids: tuple[str, ...], everything: bool, yes: bool, config_file:
         click.confirm("Delete without telling the senders?", abort=True, err=True)
 
     async def change(store: IMailStore, chosen: list[QueueEntry]) -> _Done:
-        return _Done(await store.queue.delete([entry.entry_id for entry in chosen]))
+        return _Done(await needed(store, IQueueStore).delete([entry.entry_id for entry in chosen]))
 
     _change(queue_ids, everything, config_file, as_json, "deleted", change)

@@ -13,7 +13,8 @@ from pymailsuite.cli.output import moment, print_done, print_rows
 from pymailsuite.config.settings import Settings
 from pymailsuite.dns.names import comparable_name
 from pymailsuite.interfaces import IMailStore
-from pymailsuite.interfaces.reputation import Event, IdentityKind, Reputation
+from pymailsuite.interfaces.reputation import Event, IdentityKind, IReputationStore, Reputation
+from pymailsuite.interfaces.store import needed
 from pymailsuite.policy.reputation.scoring import standing_of
 
 _COLUMNS = ("kind", "name", *(event.value for event in Event), "score", "first_seen")
@@ -49,7 +50,9 @@ def show(name: str, kind: str | None, limit: int, config_file: Path, as_json: bo
 
     async def operation(store: IMailStore, settings: Settings) -> Sequence[dict[str, Any]]:
         half_life_s = settings.reputation.half_life
-        found = await store.reputations.all(cast(IdentityKind | None, kind), comparable_name(name), half_life_s, limit)
+        found = await needed(store, IReputationStore).all(
+            cast(IdentityKind | None, kind), comparable_name(name), half_life_s, limit
+        )
         return [_row(one, settings) for one in found]
 
     print_rows(on_store(config_file, operation), _COLUMNS, as_json)
@@ -63,7 +66,7 @@ def forget(name: str, config_file: Path, as_json: bool) -> None:
     """Forget what is known of NAME: it begins anew, as somebody never seen."""
 
     async def operation(store: IMailStore, settings: Settings) -> int:
-        return await store.reputations.forget(comparable_name(name))  # type: ignore[no-any-return]
+        return await needed(store, IReputationStore).forget(comparable_name(name))
 
     if not on_store(config_file, operation):
         raise click.ClickException(f"nothing is known of {name}")

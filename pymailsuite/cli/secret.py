@@ -15,7 +15,9 @@ from pymailsuite.config.settings import Settings
 from pymailsuite.directory.return_paths import SECRET, secrets_kept_s
 from pymailsuite.errors import ConfigError
 from pymailsuite.interfaces import IMailStore
-from pymailsuite.interfaces.secrets import Secret
+from pymailsuite.interfaces.keys import IKeyStore
+from pymailsuite.interfaces.secrets import ISecretStore, Secret
+from pymailsuite.interfaces.store import needed
 from pymailsuite.store.encryption import add_encryption_key
 
 _NAMES: Final = {"return-paths": SECRET}
@@ -46,7 +48,7 @@ def list_secrets(config_file: Path, as_json: bool) -> None:
     async def operation(store: IMailStore, settings: Settings) -> list[dict[str, Any]]:
         rows = []
         for shown, name in _NAMES.items():
-            known: Sequence[Secret] = await store.secrets.secrets(name)
+            known: Sequence[Secret] = await needed(store, ISecretStore).secrets(name)
             rows += [as_row(shown, one) for one in known]
         return rows
 
@@ -63,7 +65,7 @@ def rotate(name: str, config_file: Path, as_json: bool) -> None:
 
     async def operation(store: IMailStore, settings: Settings) -> Secret:
         drop_before = time.time() - secrets_kept_s(settings.forwarding, settings.bounce_tags)
-        return await store.secrets.rotate(_NAMES[name], drop_before)  # type: ignore[no-any-return]
+        return await needed(store, ISecretStore).rotate(_NAMES[name], drop_before)
 
     made = on_store(config_file, operation)
     print_done(f"{name} are signed with a new secret", as_row(name, made), as_json)
@@ -97,7 +99,10 @@ def encrypt(config_file: Path, as_json: bool) -> None:
     async def operation(store: IMailStore, settings: Settings) -> dict[str, int]:
         if settings.store.encryption_keys is None:
             raise ConfigError("store.encryption_keys: there is no key to encrypt with")
-        return {"signing_keys": await store.keys.seal_anew(), "secrets": await store.secrets.seal_anew()}
+        return {
+            "signing_keys": await needed(store, IKeyStore).seal_anew(),
+            "secrets": await needed(store, ISecretStore).seal_anew(),
+        }
 
     done = on_store(config_file, operation)
     text = f"encrypted {done['signing_keys']} private keys and {done['secrets']} secrets"

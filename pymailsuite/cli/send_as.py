@@ -17,7 +17,8 @@ from pymailsuite.directory import canonical_login, domain_forms
 from pymailsuite.directory.send_as import grant_of
 from pymailsuite.errors import NoSuchAccount
 from pymailsuite.interfaces import Account, IMailStore
-from pymailsuite.interfaces.send_as import SendAsGrant
+from pymailsuite.interfaces.send_as import ISendAsStore, SendAsGrant
+from pymailsuite.interfaces.store import needed
 from pymailsuite.values import Address
 
 
@@ -63,7 +64,7 @@ def grant_send_as(account: Address, sender: SendAsGrant, config_file: Path, as_j
 
     async def operation(store: IMailStore, settings: Settings) -> Account:
         found = await _account_of(store, account)
-        await store.send_as.grant(found.account_id, sender)
+        await needed(store, ISendAsStore).grant(found.account_id, sender)
         return found
 
     found = on_store(config_file, operation)
@@ -80,7 +81,7 @@ def revoke_send_as(account: Address, sender: SendAsGrant, config_file: Path, as_
 
     async def operation(store: IMailStore, settings: Settings) -> Account:
         found = await _account_of(store, account)
-        await store.send_as.revoke(found.account_id, sender)
+        await needed(store, ISendAsStore).revoke(found.account_id, sender)
         return found
 
     found = on_store(config_file, operation)
@@ -96,9 +97,9 @@ def send_as(account: Address | None, config_file: Path, as_json: bool) -> None:
 
     async def operation(store: IMailStore, settings: Settings) -> Sequence[tuple[str, SendAsGrant]]:
         if account is None:
-            return await store.send_as.all_grants()  # type: ignore[no-any-return]
+            return await needed(store, ISendAsStore).all_grants()
         login_name = (await _account_of(store, account)).login_name
-        return [(login_name, grant) for grant in await store.send_as.grants_of(login_name)]
+        return [(login_name, grant) for grant in await needed(store, ISendAsStore).grants_of(login_name)]
 
     rows = [_row(login_name, grant) for login_name, grant in on_store(config_file, operation)]
     print_rows(rows, ["account", "send_as"], as_json)

@@ -16,7 +16,9 @@ from pymailsuite.cli.output import moment, print_json
 from pymailsuite.cli.story_text import story_lines
 from pymailsuite.config.settings import Settings
 from pymailsuite.interfaces import IMailStore, QueueEntry, RecipientState
-from pymailsuite.interfaces.history import Copy, HistoryEntry, HistoryKind, Story
+from pymailsuite.interfaces.history import Copy, HistoryEntry, HistoryKind, IHistoryStore, Story
+from pymailsuite.interfaces.queue import IQueueStore
+from pymailsuite.interfaces.store import needed
 from pymailsuite.values import AccountId, ContentId, QueueId, content_id_of, queue_id_of
 from pymailsuite.wire.addresses import address_key
 
@@ -46,15 +48,15 @@ async def stories_of(store: IMailStore, wanted: str, since: float, limit: int) -
     """The stories of a queue id, or of anything a story can be found by; the newest first."""
     content_id = content_of(wanted)
     if content_id is not None:
-        story = await store.history.story(content_id)
+        story = await needed(store, IHistoryStore).story(content_id)
         found = [story] if story is not None else await _of_entry(store, content_id, since, limit)
     else:
         name = wanted.strip().removeprefix("<").removesuffix(">")
-        found = list(await store.history.about(name, since, limit))
+        found = list(await needed(store, IHistoryStore).about(name, since, limit))
         network = _network(name)
         if network:
             # What was counted is counted for all of a network, under the last address that was seen of it.
-            others = await store.history.about(network, since, limit)
+            others = await needed(store, IHistoryStore).about(network, since, limit)
             stories = {story.story_id: story for story in (*found, *others)}
             found = [stories[story_id] for story_id in sorted(stories, reverse=True)[:limit]]
     return [await _told(store, story) for story in found]
@@ -63,10 +65,10 @@ async def stories_of(store: IMailStore, wanted: str, since: float, limit: int) -
 async def _of_entry(store: IMailStore, number: ContentId, since: float, limit: int) -> list[Story]:
     """The story of the message that has, or had, an entry of this id in the queue."""
     name = queue_id_of(number)
-    found = list(await store.history.about(name, since, limit))
+    found = list(await needed(store, IHistoryStore).about(name, since, limit))
     if not found:
-        entries: list[QueueEntry] = await store.queue.entries(name)
-        stories = [await store.history.story(entry.content_id) for entry in entries]
+        entries: list[QueueEntry] = await needed(store, IQueueStore).entries(name)
+        stories = [await needed(store, IHistoryStore).story(entry.content_id) for entry in entries]
         found = [story for story in stories if story is not None]
     return found
 
@@ -120,7 +122,7 @@ async def _with_copies(
         facts = dict(recipient)
         account_id = facts.pop("account_id", None)
         if account_id is not None:
-            copies: Sequence[Copy] = await store.history.copies(content_id, [AccountId(account_id)])
+            copies: Sequence[Copy] = await needed(store, IHistoryStore).copies(content_id, [AccountId(account_id)])
             facts["account"] = copies[0].login_name if copies else None
             facts["now"] = [copy.mailbox for copy in copies if copy.mailbox is not None]
         told.append(facts)
@@ -128,7 +130,7 @@ async def _with_copies(
 
 
 async def _waiting(store: IMailStore, queue_id: QueueId) -> list[dict[str, Any]]:
-    entries: list[QueueEntry] = await store.queue.entries(queue_id)
+    entries: list[QueueEntry] = await needed(store, IQueueStore).entries(queue_id)
     return [
         {
             "entry_id": queue_id_of(entry.entry_id),

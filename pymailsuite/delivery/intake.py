@@ -28,6 +28,8 @@ from pymailsuite.interfaces import Acceptance, IIncomingMessage, IMailStore, IMe
 from pymailsuite.interfaces.delivery import AddMessage, DeliveryMessage, DeliveryPlan, PlannedRecipient
 from pymailsuite.interfaces.intake import GivenRecipients
 from pymailsuite.interfaces.policy import Decision, Disposal, IMessageTap, Ruling
+from pymailsuite.interfaces.queue import IQueueStore
+from pymailsuite.interfaces.store import needed
 from pymailsuite.message.report import Action, RecipientReport, Report
 from pymailsuite.values import Address, Envelope, Peer, QueueId
 
@@ -62,7 +64,7 @@ class MessageIntake:
         reports: ReportWriter | None = None,
     ) -> None:
         self.rules = ReceivingRules(settings, host_name, authserv_id or host_name, clock.seconds)
-        self._accept: Callable[[Acceptance], Deferred[QueueId]] = store.queue.accept
+        self._accept: Callable[[Acceptance], Deferred[QueueId]] = needed(store, IQueueStore).accept
         self._new_content = store.new_content
         self._planner = planner
         self._reports = reports or ReportWriter(OwnMessages(store, planner), clock, 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from pymailsuite.directory.names import domain_forms, login_key
-from pymailsuite.interfaces import DirectoryRow, IDirectoryStore
+from pymailsuite.interfaces import DirectoryRow, IDirectory
 from pymailsuite.values import Address
 
 _MOST_STEPS: Final = 4
@@ -15,7 +15,7 @@ _MOST_STEPS: Final = 4
 class AccountNames:
     """Follows an alias that leads to one address, and takes off what stands behind ``detail_separator``."""
 
-    def __init__(self, detail_separator: str, directory: IDirectoryStore) -> None:
+    def __init__(self, detail_separator: str, directory: IDirectory) -> None:
         self._separator = detail_separator
         self._directory = directory
 

@@ -14,7 +14,7 @@ from pymailsuite.config.sections.directory import DirectorySettings
 from pymailsuite.directory.names import domain_forms
 from pymailsuite.directory.roles import RoleAddresses
 from pymailsuite.directory.routes import Route, Routes, key_of
-from pymailsuite.interfaces import IDirectoryStore
+from pymailsuite.interfaces import IDirectory
 from pymailsuite.values import Address
 
 
@@ -31,7 +31,7 @@ class AliasCheck:
     """Looks into ``directory``; ``roles`` are addresses that exist anyhow."""
 
     settings: DirectorySettings
-    directory: IDirectoryStore
+    directory: IDirectory
     roles: RoleAddresses = field(factory=RoleAddresses)
 
     async def alias_faults(self, address: Address, targets: Sequence[Address]) -> list[AliasFault]:

@@ -27,7 +27,7 @@ from pymailsuite.interfaces import (
     Account,
     DirectoryRow,
     Domain,
-    IDirectoryStore,
+    IDirectory,
     IRecipientResolver,
     LocalRecipient,
     RemoteRecipient,
@@ -98,7 +98,7 @@ class RecipientResolver:
     def __init__(
         self,
         settings: DirectorySettings,
-        directory: IDirectoryStore,
+        directory: IDirectory,
         clock: IReactorTime,
         roles: RoleAddresses = _NO_ROLES_AT_HOST,
     ) -> None:

@@ -10,7 +10,7 @@ from pymailsuite.config.sections.directory import DirectorySettings
 from pymailsuite.directory.names import canonical_domain, domain_forms
 from pymailsuite.directory.roles import POSTMASTER
 from pymailsuite.errors import NoSuchUser
-from pymailsuite.interfaces import DirectoryRow, IDirectoryStore
+from pymailsuite.interfaces import DirectoryRow, IDirectory
 from pymailsuite.values import Address
 
 
@@ -38,7 +38,7 @@ class Routes:
     """Reads them from ``directory``."""
 
     settings: DirectorySettings
-    directory: IDirectoryStore
+    directory: IDirectory
 
     async def route(self, address: Address) -> Route:
         """What is known of the address as it stands, or else without its detail."""

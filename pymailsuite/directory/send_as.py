@@ -17,7 +17,7 @@ from zope.interface import implementer
 from pymailsuite.config.sections.directory import DirectorySettings
 from pymailsuite.directory.routes import Route, Routes, key_of
 from pymailsuite.errors import NoSuchUser
-from pymailsuite.interfaces import IDirectoryStore
+from pymailsuite.interfaces import IDirectory
 from pymailsuite.interfaces.send_as import ISendAsStore, ISenderRights, SendAsGrant
 from pymailsuite.memory import ExpiringMemory
 from pymailsuite.values import Address
@@ -39,7 +39,7 @@ class SenderRights:
     """
 
     def __init__(
-        self, settings: DirectorySettings, directory: IDirectoryStore, grants: ISendAsStore, clock: IReactorTime
+        self, settings: DirectorySettings, directory: IDirectory, grants: ISendAsStore, clock: IReactorTime
     ) -> None:
         self._settings = settings
         self._routes = Routes(settings, directory)

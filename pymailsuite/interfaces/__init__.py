@@ -15,6 +15,7 @@ from pymailsuite.interfaces.directory import (
     Credentials,
     DirectoryRow,
     Domain,
+    IDirectory,
     IDirectoryStore,
     LoginEpochs,
 )
@@ -57,7 +58,15 @@ from pymailsuite.interfaces.queue import (
     Ret,
 )
 from pymailsuite.interfaces.state import Count, IExpiringState, IStateStore, StateKey
-from pymailsuite.interfaces.store import IChangeNotices, IMailStore, IStoreUpkeep
+from pymailsuite.interfaces.store import (
+    IChangeNotices,
+    IDryRuns,
+    IMailStore,
+    IStoreScheme,
+    IStoreUpkeep,
+    StoreContext,
+    needed,
+)
 
 __all__ = [
     "MAX_PAYLOAD",
@@ -78,7 +87,9 @@ __all__ = [
     "IAccountMail",
     "IChangeNotices",
     "IContentWriter",
+    "IDirectory",
     "IDirectoryStore",
+    "IDryRuns",
     "IExpiringState",
     "IImapAvatar",
     "IIncomingMessage",
@@ -91,6 +102,7 @@ __all__ = [
     "IRecipientResolver",
     "IResolver",
     "IStateStore",
+    "IStoreScheme",
     "IStoreUpkeep",
     "ISubmissionAvatar",
     "LocalRecipient",
@@ -114,6 +126,8 @@ __all__ = [
     "StagedContent",
     "StateKey",
     "Steps",
+    "StoreContext",
     "StoreResult",
     "drained",
+    "needed",
 ]

@@ -71,50 +71,27 @@ class Alias:
     targets: tuple[Address, ...]
 
 
-class IDirectoryStore(Interface):
-    """Domains, accounts and aliases. Names are matched in lower case."""
+@frozen
+class DirectoryRow:
+    """The answer of :meth:`IDirectory.route`.
 
-    def add_domain(name: str) -> Deferred[Domain]:
-        """AlreadyExists if it is there."""
+    ``domain`` None: not ours. Then the exact address, as alias targets or account, if there is one; the catch-all is
+    in ``domain`` and is not applied here.
+    """
 
-    def remove_domain(name: str) -> Deferred[None]:
-        """NoSuchEntry; Refusal while accounts or aliases in it remain."""
+    domain: Domain | None
+    account: Account | None = None
+    targets: tuple[Address, ...] = ()
 
-    def set_catch_all(name: str, target: Address | None) -> Deferred[Domain]:
-        """NoSuchEntry if the domain is not there."""
 
-    def change_domain_overrides(name: str, change: ChangeOverrides) -> Deferred[Domain]:
-        """Change what the domain wants otherwise of the checks; the domain as it is then. NoSuchEntry."""
+class IDirectory(Interface):
+    """Domains, accounts and aliases, to be looked up. Names are matched in lower case."""
 
     def domains() -> Deferred[list[Domain]]:
         """All, by name."""
 
     def domain(name: str) -> Deferred[Domain | None]:
         """One, or None."""
-
-    def add_account(login_name: str, password_hash: str, full_name: str) -> Deferred[Account]:
-        """Create the account with INBOX and the special-use mailboxes Drafts, Sent, Junk, Trash, Archive, subscribed.
-
-        AlreadyExists; NoSuchEntry if its domain is not there.
-        """
-
-    def remove_account(login_name: str) -> Deferred[None]:
-        """NoSuchAccount. The account's id is never used again; its mail becomes unreachable and is swept later."""
-
-    def set_password_hash(account_id: AccountId, password_hash: str) -> Deferred[None]:
-        """A new password: what was granted to logins with the old one ends. NoSuchAccount."""
-
-    def renew_password_hash(account_id: AccountId, old: str, new: str) -> Deferred[bool]:
-        """Another hash of the same password in place of ``old``; no login ends. False if ``old`` is there no longer."""
-
-    def set_enabled(account_id: AccountId, enabled: bool) -> Deferred[None]:
-        """With False all that was granted to its logins ends. NoSuchAccount."""
-
-    def login_epochs(account_ids: Sequence[AccountId]) -> Deferred[LoginEpochs]:
-        """Of these accounts, at one moment."""
-
-    def change_account_overrides(login_name: str, change: ChangeOverrides) -> Deferred[Account]:
-        """Change what the account wants otherwise of the checks; the account as it is then. NoSuchAccount."""
 
     def accounts(domain: str | None) -> Deferred[list[Account]]:
         """Those of one domain, or all, by login name."""
@@ -128,11 +105,12 @@ class IDirectoryStore(Interface):
     def credentials(login_name: str) -> Deferred[Credentials | None]:
         """One account with its password hash, or None."""
 
-    def set_alias(address: Address, targets: Sequence[Address]) -> Deferred[Alias]:
-        """Create or replace."""
+    def renew_password_hash(account_id: AccountId, old: str, new: str) -> Deferred[bool]:
+        """Another hash of the same password in place of ``old``; no login ends. False if ``old`` is there no longer, or
+        if the directory is only read."""
 
-    def remove_alias(address: Address) -> Deferred[None]:
-        """NoSuchEntry."""
+    def login_epochs(account_ids: Sequence[AccountId]) -> Deferred[LoginEpochs]:
+        """Of these accounts, at one moment."""
 
     def aliases(domain: str | None) -> Deferred[list[Alias]]:
         """Those of one domain, or all, by address."""
@@ -141,14 +119,41 @@ class IDirectoryStore(Interface):
         """All the directory knows of one address, in one read; what recipient resolution is built on."""
 
 
-@frozen
-class DirectoryRow:
-    """The answer of :meth:`IDirectoryStore.route`.
+class IDirectoryStore(IDirectory):
+    """A directory that operators change."""
 
-    ``domain`` None: not ours. Then the exact address, as alias targets or account, if there is one; the catch-all is
-    in ``domain`` and is not applied here.
-    """
+    def add_domain(name: str) -> Deferred[Domain]:
+        """AlreadyExists if it is there."""
 
-    domain: Domain | None
-    account: Account | None = None
-    targets: tuple[Address, ...] = ()
+    def remove_domain(name: str) -> Deferred[None]:
+        """NoSuchEntry; Refusal while accounts or aliases in it remain."""
+
+    def set_catch_all(name: str, target: Address | None) -> Deferred[Domain]:
+        """NoSuchEntry if the domain is not there."""
+
+    def change_domain_overrides(name: str, change: ChangeOverrides) -> Deferred[Domain]:
+        """Change what the domain wants otherwise of the checks; the domain as it is then. NoSuchEntry."""
+
+    def add_account(login_name: str, password_hash: str, full_name: str) -> Deferred[Account]:
+        """Create the account with INBOX and the special-use mailboxes Drafts, Sent, Junk, Trash, Archive, subscribed.
+
+        AlreadyExists; NoSuchEntry if its domain is not there.
+        """
+
+    def remove_account(login_name: str) -> Deferred[None]:
+        """NoSuchAccount. The account's id is never used again; its mail becomes unreachable and is swept later."""
+
+    def set_password_hash(account_id: AccountId, password_hash: str) -> Deferred[None]:
+        """A new password: what was granted to logins with the old one ends. NoSuchAccount."""
+
+    def set_enabled(account_id: AccountId, enabled: bool) -> Deferred[None]:
+        """With False all that was granted to its logins ends. NoSuchAccount."""
+
+    def change_account_overrides(login_name: str, change: ChangeOverrides) -> Deferred[Account]:
+        """Change what the account wants otherwise of the checks; the account as it is then. NoSuchAccount."""
+
+    def set_alias(address: Address, targets: Sequence[Address]) -> Deferred[Alias]:
+        """Create or replace."""
+
+    def remove_alias(address: Address) -> Deferred[None]:
+        """NoSuchEntry."""

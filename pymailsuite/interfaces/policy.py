@@ -11,21 +11,22 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Mapping
 from random import random
-from typing import Any
+from typing import Any, TypeVar
 
 from attrs import field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import Attribute, Interface
 
-from pymailsuite.errors import ConfigError
 from pymailsuite.interfaces.dns import IResolver
 from pymailsuite.interfaces.overrides import RecipientOverrides
 from pymailsuite.interfaces.send_as import ISenderRights
-from pymailsuite.interfaces.state import IExpiringState
-from pymailsuite.interfaces.store import IMailStore
+from pymailsuite.interfaces.state import IExpiringState, IStateStore
+from pymailsuite.interfaces.store import IMailStore, needed
 from pymailsuite.interfaces.transient import transient
 from pymailsuite.values import Address, BodyType, Peer, QueueId
+
+T = TypeVar("T")
 
 
 class Stage(enum.Enum):
@@ -316,16 +317,17 @@ class PolicyContext:
     probe: IRecipientProbe | None = None
     rights: ISenderRights | None = None
     """As whom users may send; None: as anybody."""
-    kept_state: IExpiringState | None = None
+    name: str = ""
+    """The policy's."""
+
+    def needs(self, interface: type[T]) -> T:
+        """An ability of the store. MissingAbility: then the policy is left out, or whoever wants it is told."""
+        return needed(self.store, interface, self.name)
 
     @property
     def state(self) -> IExpiringState:
-        """What the policy keeps for a time, the same on every node, under names of its own.
-
-        ConfigError if the store keeps nothing of that kind."""
-        if self.kept_state is None:
-            raise ConfigError("store.url: a policy keeps state, which this kind of store does not")
-        return self.kept_state
+        """What the policy keeps for a time, the same on every node, under names of its own. MissingAbility."""
+        return self.needs(IStateStore).namespace(f"policy:{self.name}")
 
 
 class IPolicyFactory(Interface):

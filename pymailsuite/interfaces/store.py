@@ -1,17 +1,22 @@
-"""The one transactional store, in its parts."""
+"""Stores: what every one gives, what some are able to, and how one is made from a URL."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
-from attrs import define, field
+from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
+from pymailsuite.errors import MissingAbility
 from pymailsuite.interfaces.content import IContentWriter
 from pymailsuite.interfaces.mail import IAccountMail
+from pymailsuite.message.limits import ScanLimits
 from pymailsuite.values import AccountId, ContentId, ModSeq
+
+T = TypeVar("T")
 
 
 class IChangeNotices(Interface):
@@ -69,44 +74,65 @@ class IStoreUpkeep(Interface):
         NoSuchMailbox, ConfigError if there is no such set. Reads files where it is called: for commands, not servers.
         """
 
+    def release_maildrops(owners: Iterable[str]) -> Deferred[int]:
+        """End the maildrop locks of processes that are known to be gone; how many.
+
+        The owner of a lock is its process's name, a colon, and what tells the process's sessions apart.
+        """
+
     def statistics() -> Deferred[Mapping[str, int]]:
         """Accounts, mailboxes, messages, content octets, queue entries, schema version."""
 
 
-class IMailStore(Interface):
-    """The one transactional store, in its parts."""
+class IDryRuns(Interface):
+    """A store that can be written to without effect."""
 
-    directory = Attribute("IDirectoryStore")
-    queue = Attribute("IQueueStore")
+    def in_vain() -> IMailStore:
+        """A view of the open store whose writes are answered as they would be, and undone. It is open already."""
+
+
+class IMailStore(Interface):
+    """What every store gives: accounts, their mail, and the octets of messages. All else is an ability.
+
+    Without IQueueStore among its abilities it takes no mail in: it is read by IMAP and POP3.
+    """
+
+    directory = Attribute("IDirectory")
     notices = Attribute("IChangeNotices")
-    upkeep = Attribute("IStoreUpkeep")
-    state = Attribute("IStateStore")
-    lists = Attribute("IListStore")
-    fetched_lists = Attribute("IFetchedLists")
-    channel = Attribute("IStoreChannel, or None if the database carries no words between processes")
+    is_shared = Attribute("False: what is in it is in one process, and others that open it see nothing of that")
     writes_in_turn = Attribute(
         "True: one transaction writes at a time, whichever process it is in, so that several gain nothing by writing"
     )
-    dmarc = Attribute("IDmarcStore")
-    dmarc_failures = Attribute("IFailureStore")
-    keys = Attribute("IKeyStore")
-    greylist = Attribute("IGreylistStore")
-    correspondents = Attribute("ICorrespondents")
-    secrets = Attribute("ISecretStore")
-    kept_paths = Attribute("IKeptPaths")
-    send_as = Attribute("ISendAsStore")
-    reputations = Attribute("IReputationStore")
-    marks = Attribute("IJunkMarks")
-    history = Attribute("IHistoryStore")
 
     def open() -> Deferred[None]:
-        """Connect, migrate the schema. ConfigError if the schema is newer than this code."""
+        """Connect, bring what is there up to date. ConfigError if it cannot be used as it is."""
 
     def close() -> Deferred[None]:
         """Finish what was asked, then close."""
 
-    def in_vain() -> IMailStore:
-        """A view of the open store whose writes are answered as they would be, and undone. It is open already."""
+    def ability(interface: type[T]) -> T | None:
+        """What provides an interface, from the beginning and for good; None if the store has no such ability.
+
+        Whoever puts the server together asks once, and leaves out what needs an ability that is missing, or says so:
+        :func:`needed`. The abilities that are asked for:
+
+        ===================================== ==========================================================
+        IDirectoryStore                       accounts, domains and aliases are changed by operators
+        IQueueStore                           mail comes in, and goes on to other hosts
+        IStateStore                           counts and what plugins keep
+        ISecretStore, IKeptPaths              return paths of forwarded mail, tags of bounces
+        IKeyStore                             keys that sign mail
+        ISendAsStore                          as whom users may send
+        IStoreUpkeep                          sweeping, verifying, bringing back
+        IStoreChannel                         words between processes
+        IHistoryStore                         what became of a message
+        IListStore, IFetchedLists             lists of senders
+        IGreylistStore, ICorrespondents       greylisting
+        IReputationStore, IJunkMarks          reputation of senders
+        IDmarcStore, IFailureStore            reports of DMARC
+        IDryRuns                              telling what would happen
+        ===================================== ==========================================================
+        """
 
     def modseqs(account_ids: Sequence[AccountId]) -> Deferred[Mapping[AccountId, ModSeq]]:
         """How far each of these accounts has moved on; one that is gone is left out."""
@@ -114,14 +140,42 @@ class IMailStore(Interface):
     def account_mail(account_id: AccountId) -> IAccountMail:
         """The mail of one account; cheap, holds nothing open."""
 
-    def release_maildrops(owners: Iterable[str]) -> Deferred[int]:
-        """End the maildrop locks of processes that are known to be gone; how many.
-
-        The owner of a lock is its process's name, a colon, and what tells the process's sessions apart.
-        """
-
     def new_content() -> IContentWriter:
         """A place to write one message to. StoreUnavailable, raised, if no id can be made just now."""
 
     def read_content(content_id: ContentId, start: int, stop: int) -> Deferred[bytes]:
         """Octets of a content (at most MAX_CHUNK of them), without any prefix: what relay sends."""
+
+
+def needed(store: IMailStore, interface: type[T], by: str = "") -> T:
+    """An ability that there is no doing without; ``by`` names the setting or part that needs it.
+
+    MissingAbility.
+    """
+    ability = store.ability(interface)
+    if ability is None:
+        raise MissingAbility(f"{by or 'store.url'}: this kind of store has no {interface.__name__}")
+    return ability
+
+
+@frozen
+class StoreContext:
+    """What a store is made from: ``url`` as it is in the settings, ``settings`` the section ``[store]``.
+
+    ``scan_limits`` is how far a store looks into messages, ``history_keep_s`` how long what happened is remembered.
+    """
+
+    url: str
+    settings: Any
+    reactor: Any
+    scan_limits: ScanLimits
+    history_keep_s: float
+
+
+class IStoreScheme(Interface):
+    """One kind of store: a Twisted plugin that provides IPlugin too."""
+
+    name = Attribute("The scheme of its URLs: what stands before the colon.")
+
+    def make(context: StoreContext) -> IMailStore:
+        """The store, not yet open; nothing is touched. ConfigError if the URL is none of it."""

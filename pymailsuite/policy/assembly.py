@@ -7,14 +7,16 @@ from random import random
 
 from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from pymailsuite.config.sections.policy import PolicySection, PolicySettings
 from pymailsuite.config.settings import Settings
-from pymailsuite.errors import ConfigError
+from pymailsuite.errors import ConfigError, MissingAbility
 from pymailsuite.interfaces import IMailStore, IResolver
 from pymailsuite.interfaces.policy import (
     Decision,
+    IPolicy,
     IPolicyFactory,
     IRecipientProbe,
     IVerdictRecord,
@@ -25,6 +27,8 @@ from pymailsuite.interfaces.send_as import ISenderRights
 from pymailsuite.plugins import make_plugin, plugins_by_name
 from pymailsuite.policy.chain import PolicyChain
 from pymailsuite.policy.plan import Installed
+
+log = Logger()
 
 
 def policy_factories() -> Mapping[str, IPolicyFactory]:
@@ -76,12 +80,23 @@ def make_chain(
                 chance,
                 probe,
                 rights,
-                store.state.namespace(f"policy:{name}"),
+                name,
             )
-            policy = make_plugin(name, found[name].make, context)
+            policy = _made(found[name], context)
             if policy is not None:
                 installed.append(Installed(policy, section))
     return PolicyChain(settings.policy, installed, authserv_id, clock, _told(installed, record)) if installed else None
+
+
+def _made(factory: IPolicyFactory, context: PolicyContext) -> IPolicy | None:
+    """The policy; None if it cannot be made, or if the store cannot carry it and nobody has asked for it."""
+    try:
+        return make_plugin(context.name, factory.make, context)
+    except MissingAbility as error:
+        if context.section.model_fields_set:
+            raise
+        log.info("{event} {reason}", event="policy.left_out", reason=error.public)
+        return None
 
 
 @implementer(IVerdictRecord)

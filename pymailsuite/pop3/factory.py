@@ -29,14 +29,15 @@ class Pop3Factory(ShellFactory):
         hostname: str,
         portal: Portal,
         reactor: IReactorTime,
-        counts: IStateStore,
+        counts: IStateStore | None,
         *,
         mechanisms: Mechanisms = sasl_mechanisms,
         tls_context: TlsContextFactory | None = None,
         owner: str = "",
     ) -> None:
-        """``portal`` gives avatars for IPop3Avatar. ``counts`` remembers logins for LOGIN-DELAY. ``tls_context`` None:
-        no STLS. ``owner`` names this process where its maildrop locks are released when it has died."""
+        """``portal`` gives avatars for IPop3Avatar. ``counts`` remembers logins for LOGIN-DELAY; None: there
+        is none. ``tls_context`` None: no STLS. ``owner`` names this process where its maildrop locks are released when
+        it has died."""
         limits = ConnectionLimits(settings.connections, settings.connections_per_address)
         super().__init__(reactor, limits, "pop3")
         self.service = Service(settings, hostname, tls_context is not None, mechanisms, owner or hostname)

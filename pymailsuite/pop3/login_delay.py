@@ -25,13 +25,13 @@ class LoginDelay:
 
     _log = Logger()
 
-    def __init__(self, delay_s: float, counts: IStateStore) -> None:
+    def __init__(self, delay_s: float, counts: IStateStore | None) -> None:
         self._delay_s = delay_s
         self._counts = counts
 
     async def check(self, account_id: AccountId) -> None:
         """LoggedInTooSoon, or the account may log in, and may not again while the window lasts that begins now."""
-        if not self._delay_s:
+        if not self._delay_s or self._counts is None:
             return
         key = StateKey(_KIND, str(account_id))
         try:

@@ -31,6 +31,8 @@ from pymailsuite.interfaces import (
     RecipientState,
 )
 from pymailsuite.interfaces.history import HistoryEntry
+from pymailsuite.interfaces.queue import IQueueStore
+from pymailsuite.interfaces.store import IStoreUpkeep, needed
 from pymailsuite.queue.reporting import Reporting, WritesReports
 from pymailsuite.queue.schedule import (
     decide,
@@ -176,7 +178,8 @@ class QueueRunner:
     ) -> None:
         self._settings = settings
         self._store = store
-        self._queue = store.queue
+        self._queue = needed(store, IQueueStore)
+        self._upkeep = needed(store, IStoreUpkeep)
         self._relay = relay
         self._reporting = Reporting(settings, host_name, store.read_content, reports, clock)
         self._clock = clock
@@ -271,7 +274,7 @@ class QueueRunner:
         departed = self._presence.departed()
         if departed:
             released = await self._queue.release_claims(departed)
-            maildrops = await self._store.release_maildrops(departed)
+            maildrops = await self._upkeep.release_maildrops(departed)
             log.info(
                 "{event} {count} and {maildrops} maildrops of {owners}",
                 event="queue.claims_released",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
 from twisted.internet.defer import Deferred
@@ -15,10 +15,22 @@ from zope.interface import implementer
 from pymailsuite.config.sections.store import StoreSection
 from pymailsuite.errors import ConfigError
 from pymailsuite.interfaces.channel import IStoreChannel
-from pymailsuite.interfaces.store import IMailStore
+from pymailsuite.interfaces.directory import IDirectoryStore
+from pymailsuite.interfaces.dmarc import IDmarcStore, IFailureStore
+from pymailsuite.interfaces.greylist import ICorrespondents, IGreylistStore
+from pymailsuite.interfaces.history import IHistoryStore
+from pymailsuite.interfaces.kept_paths import IKeptPaths
+from pymailsuite.interfaces.keys import IKeyStore
+from pymailsuite.interfaces.lists import IFetchedLists, IListStore
+from pymailsuite.interfaces.queue import IQueueStore
+from pymailsuite.interfaces.reputation import IJunkMarks, IReputationStore
+from pymailsuite.interfaces.secrets import ISecretStore
+from pymailsuite.interfaces.send_as import ISendAsStore
+from pymailsuite.interfaces.state import IStateStore
+from pymailsuite.interfaces.store import IDryRuns, IMailStore, IStoreUpkeep
 from pymailsuite.message.limits import ScanLimits
 from pymailsuite.message.scan import DEFAULT_LIMITS, StructureScanner, scan
-from pymailsuite.store.account_mail import AccountMail, release_maildrops_txn
+from pymailsuite.store.account_mail import AccountMail
 from pymailsuite.store.contents import ContentWriter, Scanning, read_content
 from pymailsuite.store.database import Database, InlineDatabase, ThreadedDatabase
 from pymailsuite.store.directory import DirectoryStore
@@ -51,10 +63,12 @@ from pymailsuite.values import AccountId, ContentId, ModSeq
 
 log = Logger()
 
+T = TypeVar("T")
+
 MESSAGE_SCAN = Scanning(StructureScanner, scan)
 
 
-@implementer(IMailStore)
+@implementer(IMailStore, IDryRuns)
 class MailStore:
     """The one transactional store, on any engine."""
 
@@ -70,6 +84,7 @@ class MailStore:
         self.channel = channel
         self.notices = ChangeNotices()
         self.database = make_database(self.notices)
+        self.is_shared = not self.database.engine.in_memory
         self.writes_in_turn = self.database.engine.writes_in_turn
         self._node = Node(self.database, clock)
         self.directory = DirectoryStore(self.database, clock)
@@ -93,6 +108,30 @@ class MailStore:
         self.upkeep = StoreUpkeep(self.database, clock, scanning, self.directory, self._next_id, history_keep_s)
         self._clock = clock
         self._scanning = scanning
+        self._abilities: dict[Any, Any] = {
+            IDirectoryStore: self.directory,
+            IQueueStore: self.queue,
+            IStateStore: self.state,
+            ISecretStore: self.secrets,
+            IKeptPaths: self.kept_paths,
+            IKeyStore: self.keys,
+            ISendAsStore: self.send_as,
+            IStoreUpkeep: self.upkeep,
+            IStoreChannel: channel,
+            IHistoryStore: self.history,
+            IListStore: self.lists,
+            IFetchedLists: self.fetched_lists,
+            IGreylistStore: self.greylist,
+            ICorrespondents: self.correspondents,
+            IReputationStore: self.reputations,
+            IJunkMarks: self.marks,
+            IDmarcStore: self.dmarc,
+            IFailureStore: self.dmarc_failures,
+            IDryRuns: self,
+        }
+
+    def ability(self, interface: type[T]) -> T | None:
+        return cast("T | None", self._abilities.get(interface))
 
     def open(self) -> Deferred[None]:
         now = self._clock.seconds()
@@ -130,10 +169,6 @@ class MailStore:
 
     def account_mail(self, account_id: AccountId) -> AccountMail:
         return AccountMail(self.database, self._clock, self._node.clock, account_id, self.marks, self._limits)
-
-    def release_maildrops(self, owners: Iterable[str]) -> Deferred[int]:
-        gone = sorted(set(owners))
-        return self.database.run("release maildrops", lambda txn: release_maildrops_txn(txn, gone))
 
     def new_content(self) -> ContentWriter:
         return ContentWriter(self.database, self._next_id(), self._scanning, self._clock)
@@ -173,7 +208,7 @@ _ENGINES: dict[str, Callable[[str, StoreSection], Engine]] = {
 def open_engine(url: str, settings: StoreSection) -> Engine:
     """The engine for a URL: ``sqlite:///path``, ``sqlite://`` for memory, or ``postgresql://...`` as libpq reads it.
 
-    ConfigError if there is none.
+    For what works on the database itself. ConfigError if it is none of these.
     """
     scheme = url.partition(":")[0]
     make = _ENGINES.get(scheme)

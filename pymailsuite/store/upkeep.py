@@ -9,7 +9,7 @@ All of it runs on the live store. Long work is cut into transactions of bounded 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from zope.interface import implementer
 from pymailsuite.interfaces.directory import IDirectoryStore
 from pymailsuite.interfaces.store import IStoreUpkeep, RestoredMail
 from pymailsuite.store import greylist, state, sweeping
+from pymailsuite.store.account_mail import release_maildrops_txn
 from pymailsuite.store.checks import REFERENCES, check_digests_txn, check_txn, chunks_txn
 from pymailsuite.store.contents import Scanning
 from pymailsuite.store.database import Database
@@ -169,6 +170,10 @@ class StoreUpkeep:
             while number := await self._database.run(f"sweep {kind}", step_txn):
                 dropped[kind] += number
         return dict(dropped)
+
+    def release_maildrops(self, owners: Iterable[str]) -> Deferred[int]:
+        gone = sorted(set(owners))
+        return self._database.run("release maildrops", lambda txn: release_maildrops_txn(txn, gone))
 
     # --- bringing back
 

@@ -12,7 +12,8 @@ from zope.interface import directlyProvides, implementer
 
 from pymailsuite.config.loader import settings_from
 from pymailsuite.dns.fake import FakeResolver
-from pymailsuite.errors import ConfigError
+from pymailsuite.errors import ConfigError, MissingAbility
+from pymailsuite.interfaces import IStateStore
 from pymailsuite.interfaces.policy import (
     Decision,
     IPolicy,
@@ -27,7 +28,7 @@ from pymailsuite.policy.chain import PolicyChain
 from pymailsuite.policy.plugin import PolicyPlugin
 from tests.support.logs import captured_logs
 from tests.support.policies import at, says
-from tests.support.stores import make_store
+from tests.support.stores import Without, make_store
 
 SERVER = {"hostname": "mail.example", "domains": ["example.org"], "data_dir": "/nowhere"}
 
@@ -57,6 +58,17 @@ class RecordingFactory:
         return self.function(self.name)  # type: ignore[no-any-return]
 
 
+@implementer(IPolicyFactory)
+@frozen
+class StatefulFactory:
+    """Makes a policy that keeps state."""
+
+    name: str
+
+    def make(self, context: PolicyContext) -> IPolicy:
+        return says(context.state.name)
+
+
 class AssemblyTests(SynchronousTestCase):
     """make_chain."""
 
@@ -80,10 +92,19 @@ class AssemblyTests(SynchronousTestCase):
         for number, name in enumerate(kept):
             self.assertEqual(self.successResultOf(kept[name].add("192.0.2.1", 60, number + 1)), number + 1)
 
-    def test_a_policy_that_keeps_state_needs_a_store_that_does(self) -> None:
-        unbound: Any = None
-        context = PolicyContext(unbound, unbound, "h", "h", FakeResolver(), unbound, Clock())
-        self.assertRaises(ConfigError, lambda: context.state)
+    def test_a_policy_that_the_store_cannot_carry_is_left_out_unless_it_is_asked_for(self) -> None:
+        store: Any = Without(make_store(), IStateStore)
+
+        def make(**tables: Any) -> PolicyChain | None:
+            settings = settings_from({"server": SERVER, **tables}, Path("mail.toml"))
+            factories = [RecordingFactory("helo", lambda name: says(name)), StatefulFactory("client_rates")]
+            return make_chain(settings, FakeResolver(), store, Clock(), factories=factories)
+
+        chain = make()
+        assert chain is not None
+        self.assertEqual([one.policy.name for one in chain.installed], ["helo"])
+        with self.assertRaisesRegex(MissingAbility, "client_rates: this kind of store has no IStateStore"):
+            make(client_rates={"action": "reject"})
 
     def test_the_order_is_the_settings_and_then_the_alphabet(self) -> None:
         order = {"order": ["iprev"]}

@@ -48,7 +48,7 @@ class StartCheckTests(StartCheckCase):
             ('[auth]\ncheckers = ["nonsense"]\n', "auth.checkers: there is no checker 'nonsense'"),
             (
                 '[store]\nurl = "nosql://here"\n',
-                "store.url: no store of the kind 'nosql'; known: postgres, postgresql, sqlite",
+                "store.url: no store of the kind 'nosql'; there are postgres, postgresql, sqlite",
             ),
             ('[smtp]\nhelp_file = "no.help"\n', "help_file: {}/no.help: No such file or directory"),
         ):

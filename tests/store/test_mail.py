@@ -403,7 +403,7 @@ class MailContract(StoreTestCase):
         other = self.account("bob@example.org")
         self.result(self.mail.lock_maildrop("mx:1:aa:session", 60))
         self.result(self.store.account_mail(other.account_id).lock_maildrop("mx:1:aab:session", 60))
-        self.assertEqual(self.result(self.store.release_maildrops(["mx:1:aa", "never there"])), 1)
+        self.assertEqual(self.result(self.store.upkeep.release_maildrops(["mx:1:aa", "never there"])), 1)
         self.result(self.mail.lock_maildrop("two", 60))
         self.failure(self.store.account_mail(other.account_id).lock_maildrop("two", 60), MaildropInUse)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -105,3 +105,17 @@ def append(store: MailStore, account: Account, mailbox: str, *messages: bytes, f
     appended = fired(store.account_mail(account.account_id).append(mailbox, new))
     assert isinstance(appended, Appended)
     return appended
+
+
+class Without:
+    """A store that lacks some abilities."""
+
+    def __init__(self, store: MailStore, *lacks: type) -> None:
+        self._store = store
+        self._lacks = lacks
+
+    def ability(self, interface: type) -> object | None:
+        return None if interface in self._lacks else self._store.ability(interface)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)

@@ -11,8 +11,8 @@ class StoreSection(Section):
     """Where mail is kept and how the database is driven."""
 
     url: str = ""
-    """The database: ``sqlite:///path/to/file`` or ``postgresql://user:password@host/database``. Empty:
-    ``store.sqlite`` in the data folder."""
+    """The database: ``sqlite:///path/to/file`` or ``postgresql://user:password@host/database``, or a URL whose
+    scheme a plugin knows. Empty: ``store.sqlite`` in the data folder."""
 
     encryption_keys: FilePath | None = None
     """A file of keys that private keys (DKIM) and secrets in the store are encrypted with: base64, one a line, the

@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from pymailsuite.config.sections.dkim import DkimSignSettings
+from pymailsuite.interfaces.keys import IKeyStore
 from pymailsuite.interfaces.policy import Action, IMessageTap, MailTransaction, PolicyContext, Verdict
 from pymailsuite.interfaces.send_as import ISenderRights
 from pymailsuite.message.originators import originators_of
@@ -99,4 +100,5 @@ def _unsigned(domain: str) -> Verdict:
 
 def make_policy(context: PolicyContext) -> DkimSignPolicy:
     """The policy as the chain wants it. ConfigError for a key file that cannot be used."""
-    return DkimSignPolicy(context.section, KeyRing(context.section, context.store.keys), context.clock, context.rights)
+    ring = KeyRing(context.section, context.store.ability(IKeyStore))
+    return DkimSignPolicy(context.section, ring, context.clock, context.rights)

@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from pymailsuite.config.sections.dmarc import DmarcSettings, WhatToDo
 from pymailsuite.dns.names import comparable_domain, is_below
 from pymailsuite.interfaces import IResolver
+from pymailsuite.interfaces.dmarc import IDmarcStore, IFailureStore
 from pymailsuite.interfaces.policy import (
     Action,
     Disposal,
@@ -215,9 +216,9 @@ def make_policy(context: PolicyContext) -> DmarcPolicy:
     notes: list[Callable[[MailTransaction, DmarcResult], None]] = []
     if settings.reports:
         tree_walk = settings.organizational == "tree_walk"
-        notes.append(ResultCollector(context.store.dmarc, settings.report_from, tree_walk, context.clock).note)
+        notes.append(ResultCollector(context.needs(IDmarcStore), settings.report_from, tree_walk, context.clock).note)
     if settings.failure_reports:
-        notes.append(FailureCollector(settings, context.store.dmarc_failures, context.clock).note)
+        notes.append(FailureCollector(settings, context.needs(IFailureStore), context.clock).note)
 
     def note(transaction: MailTransaction, result: DmarcResult) -> None:
         for each in notes:

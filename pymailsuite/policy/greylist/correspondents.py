@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
@@ -21,7 +19,7 @@ class CorrespondentsPolicy(Policy):
 
     name = "correspondents"
 
-    def __init__(self, settings: CorrespondentSettings, correspondents: Callable[[], ICorrespondents]) -> None:
+    def __init__(self, settings: CorrespondentSettings, correspondents: ICorrespondents) -> None:
         self._settings = settings
         self._correspondents = correspondents
 
@@ -30,7 +28,7 @@ class CorrespondentsPolicy(Policy):
         sender, recipients = transaction.reverse_path, transaction.recipients
         if transaction.peer.login and sender is not None and len(recipients) <= self._settings.recipients_max:
             others = {without_tag(recipient) for recipient in recipients}
-            noted = self._correspondents().note(without_tag(sender), others, self._settings.keep)
+            noted = self._correspondents.note(without_tag(sender), others, self._settings.keep)
             noted.addErrback(lambda failure: log.failure("{event}", failure, event="correspondents.not_noted"))
         return succeed(NO_OPINION)
 
@@ -46,5 +44,5 @@ def make_policy(context: PolicyContext) -> CorrespondentsPolicy | NobodyAsks:
     greylist = context.settings.greylist
     if greylist.action == "off" or not greylist.known_correspondents:
         return NobodyAsks()
-    store = context.store
-    return CorrespondentsPolicy(context.section, lambda: store.correspondents)
+    correspondents = context.needs(ICorrespondents)
+    return CorrespondentsPolicy(context.section, correspondents)

@@ -6,7 +6,7 @@ fails the chain goes on as if nothing had been said.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from twisted.internet.defer import Deferred, succeed
@@ -29,7 +29,7 @@ _ENHANCED_CODE: Final = "4.7.1"
 
 
 class GreylistPolicy(Policy):
-    """``greylist`` and ``correspondents`` are called for the store's parts, which may not be open when this is made."""
+    """Lets in, or asks to come back."""
 
     name = "greylist"
     # What lets in goes first; so does what is looked up for this recipient.
@@ -38,8 +38,8 @@ class GreylistPolicy(Policy):
     def __init__(
         self,
         settings: GreylistSettings,
-        greylist: Callable[[], IGreylistStore],
-        correspondents: Callable[[], ICorrespondents],
+        greylist: IGreylistStore,
+        correspondents: ICorrespondents,
     ) -> None:
         self._settings = settings
         self._greylist = greylist
@@ -76,7 +76,7 @@ class GreylistPolicy(Policy):
             recipient: tuple(Triplet(name, sender, plain_address(recipient)) for name in names)
             for recipient in recipients
         }
-        known = await self._greylist().look_up([triplet for triplets in asked.values() for triplet in triplets])
+        known = await self._greylist.look_up([triplet for triplets in asked.values() for triplet in triplets])
         judged = {recipient: judge(triplets, known, settings) for recipient, triplets in asked.items()}
         await self._let_in_correspondents(transaction.reverse_path, judged)
         return await self._answer(list(judged.values()), why)
@@ -88,13 +88,13 @@ class GreylistPolicy(Policy):
             return
         other = without_tag(sender)
         pairs = {recipient: (without_tag(recipient), other) for recipient in waiting}
-        known = await self._correspondents().knows(list(dict.fromkeys(pairs.values())))
+        known = await self._correspondents.knows(list(dict.fromkeys(pairs.values())))
         for recipient, pair in pairs.items():
             if pair in known:
                 del judged[recipient]
 
     async def _answer(self, judgements: Sequence[Judgement], why: Sequence[str]) -> Verdict:
-        settings, greylist = self._settings, self._greylist()
+        settings, greylist = self._settings, self._greylist
         new = [one.triplet for one in judgements if one.state is State.NEW]
         returned = [one.triplet for one in judgements if one.state is State.RETURNED]
         remembered = True
@@ -115,7 +115,7 @@ class GreylistPolicy(Policy):
             settings = self._settings
             triplets = [one.triplet for one in stale if one.state is State.KNOWN]
             clients = [one.triplet.client for one in stale if one.state is State.ALLOWED]
-            written = self._greylist().refresh(triplets, settings.keep, clients, settings.auto_allow_keep)
+            written = self._greylist.refresh(triplets, settings.keep, clients, settings.auto_allow_keep)
             written.addErrback(lambda failure: log.failure("{event}", failure, event="greylist.not_refreshed"))
 
 
@@ -149,5 +149,5 @@ def _asked_to_wait(judgement: Judgement, why: Sequence[str], remembered: bool) -
 
 def make_policy(context: PolicyContext) -> GreylistPolicy:
     """For the plugin."""
-    store = context.store
-    return GreylistPolicy(context.section, lambda: store.greylist, lambda: store.correspondents)
+    greylist, correspondents = context.needs(IGreylistStore), context.needs(ICorrespondents)
+    return GreylistPolicy(context.section, greylist, correspondents)

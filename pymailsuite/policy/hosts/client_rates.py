@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from twisted.internet.defer import Deferred, succeed
@@ -34,7 +34,7 @@ _BUDGET_SHARE: Final = 0.9
 
 @implementer(IConnectionRecord)
 class ClientRatesPolicy(Policy):
-    """``counts`` is called for the store's part; ``budget_s`` is how long a stage may take.
+    """``budget_s`` is how long a stage may take.
 
     Looking at errors costs a read at CONNECT, counting connections a write.
     """
@@ -44,7 +44,7 @@ class ClientRatesPolicy(Policy):
     def __init__(
         self,
         settings: ClientRatesSettings,
-        counts: Callable[[], IStateStore],
+        counts: IStateStore,
         clock: IReactorTime,
         budget_s: float,
     ) -> None:
@@ -61,7 +61,7 @@ class ClientRatesPolicy(Policy):
         return Deferred.fromCoroutine(self._connect(network))
 
     async def _connect(self, network: str) -> Verdict:
-        settings, counts = self._settings, self._counts()
+        settings, counts = self._settings, self._counts
         connections, faults = StateKey(_CONNECTIONS, network), StateKey(_FAULTS, network)
         found: dict[StateKey, Count] = {}
         if settings.connections:
@@ -90,11 +90,11 @@ class ClientRatesPolicy(Policy):
         """Nobody waits for it to be counted."""
         network = address_key(peer.ip)
         if network and self._settings.errors:
-            added = self._counts().add([StateKey(_FAULTS, network)], self._settings.window, faults)
+            added = self._counts.add([StateKey(_FAULTS, network)], self._settings.window, faults)
             added.addErrback(lambda failure: log.failure("{event}", failure, event="client_rates.not_counted"))
 
 
 def make_policy(context: PolicyContext) -> ClientRatesPolicy:
     """For the plugin."""
-    store = context.store
-    return ClientRatesPolicy(context.section, lambda: store.state, context.clock, context.settings.policy.budget)
+    state = context.needs(IStateStore)
+    return ClientRatesPolicy(context.section, state, context.clock, context.settings.policy.budget)

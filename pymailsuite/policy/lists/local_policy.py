@@ -12,7 +12,7 @@ from twisted.internet.threads import deferToThread
 from pymailsuite.config.sections.lists import ListSettings
 from pymailsuite.dns.judge import AddressJudge
 from pymailsuite.dns.names import comparable_domain
-from pymailsuite.interfaces.lists import ListEntry
+from pymailsuite.interfaces.lists import IFetchedLists, IListStore, ListEntry
 from pymailsuite.interfaces.policy import Action, Disposal, MailTransaction, PolicyContext, PolicyReply, Stage, Verdict
 from pymailsuite.policy.base import NO_OPINION, Policy
 from pymailsuite.policy.lists.entries import EntryIndex, Subject
@@ -100,10 +100,12 @@ def make_policy(context: PolicyContext) -> LocalListPolicy:
     settings: ListSettings = context.section
     clock: Any = context.clock
     fetcher = ListFetcher(clock, judge=AddressJudge(context.settings.outgoing))
-    sources: list[EntrySource] = [StoreSource(lambda: context.store.lists)]
+    lists = context.needs(IListStore)
+    sources: list[EntrySource] = [StoreSource(lists)]
     for source in settings.sources:
         if source.file is not None:
             sources.append(FileSource(source, source.file, deferToThread))
         else:
-            sources.append(UrlSource(source, lambda: context.store.fetched_lists, fetcher, deferToThread, clock))
+            fetched = context.needs(IFetchedLists)
+            sources.append(UrlSource(source, fetched, fetcher, deferToThread, clock))
     return LocalListPolicy(settings, EntrySources(sources, settings.refresh, clock), clock)

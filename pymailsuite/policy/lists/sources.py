@@ -47,14 +47,14 @@ class StoreSource:
 
     name = "store"
 
-    def __init__(self, store: Callable[[], IListStore]) -> None:
+    def __init__(self, store: IListStore) -> None:
         self._store = store
         self._revision = -1
         self.entries: Sequence[ListEntry] = ()
 
     async def look(self) -> bool:
         """Read them if there was a change. StoreUnavailable."""
-        store = self._store()
+        store = self._store
         revision = await store.revision()
         if revision == self._revision:
             return False
@@ -100,7 +100,7 @@ class UrlSource:
     def __init__(
         self,
         source: ListSource,
-        store: Callable[[], IFetchedLists],
+        store: IFetchedLists,
         fetcher: ListFetcher,
         in_thread: InThread,
         clock: IReactorTime,
@@ -125,7 +125,7 @@ class UrlSource:
         if self._next_at is not None and now < self._next_at:
             return False
         self._next_at = now
-        kept: FetchedList | None = await self._store().fetched(self._source.url)
+        kept: FetchedList | None = await self._store.fetched(self._source.url)
         is_new = await self._take(kept) if kept is not None else False
         next_at = kept.checked_at + self._source.interval if kept is not None else now
         if is_first or is_new or now < next_at:
@@ -136,7 +136,7 @@ class UrlSource:
         if kept is not None and now < kept.claimed_until:
             return False
         lease_s = min(_LEASE_S, self._source.interval)
-        if not await self._store().claim(self._source.url, self._source.interval, lease_s):
+        if not await self._store.claim(self._source.url, self._source.interval, lease_s):
             return False
         return await self._fetch(kept)
 
@@ -145,17 +145,17 @@ class UrlSource:
         is_taken = kept is not None and self._taken is not None and kept.version == self._taken.version
         fetched = await self._fetcher.fetch(self._source, kept if is_taken else None)
         if fetched is None:
-            await self._store().unchanged(url)
+            await self._store.unchanged(url)
         else:
             content = await self._in_thread(_checked_content, fetched.octets, self._source)
-            await self._store().keep(url, content, fetched.etag, fetched.last_modified)
-        now_kept: FetchedList | None = await self._store().fetched(url)
+            await self._store.keep(url, content, fetched.etag, fetched.last_modified)
+        now_kept: FetchedList | None = await self._store.fetched(url)
         return await self._take(now_kept) if now_kept is not None else False
 
     async def _take(self, kept: FetchedList) -> bool:
         """Use what is kept. Whether that changes anything. ListRefused."""
         if kept.version != self._seen:
-            content: FetchedContent | None = await self._store().content(self._source.url)
+            content: FetchedContent | None = await self._store.content(self._source.url)
             if content is None:
                 return False
             # Even if it is refused: the same list would be refused again at each look.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
@@ -21,9 +21,7 @@ log = Logger()
 class EventBuffer:
     """``store`` is called when there is something to write."""
 
-    def __init__(
-        self, settings: ReputationSettings, store: Callable[[], IReputationStore], clock: IReactorTime
-    ) -> None:
+    def __init__(self, settings: ReputationSettings, store: IReputationStore, clock: IReactorTime) -> None:
         self._settings = settings
         self._store = store
         self._clock = clock
@@ -47,7 +45,7 @@ class EventBuffer:
         events, self._events = self._events, Counter()
         if not events:
             return succeed(None)
-        written = self._store().add(events, self._settings.half_life)
+        written = self._store.add(events, self._settings.half_life)
         return written.addErrback(lambda failure: log.failure("{event}", failure, event="reputation.not_written"))
 
 

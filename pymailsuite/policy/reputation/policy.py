@@ -4,7 +4,6 @@ each message as the chain decides."""
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Final
 
 from twisted.internet.defer import Deferred, succeed
@@ -23,7 +22,7 @@ from pymailsuite.interfaces.policy import (
     Stage,
     Verdict,
 )
-from pymailsuite.interfaces.reputation import Event, Identity, IReputation, IReputationStore
+from pymailsuite.interfaces.reputation import Event, Identity, IJunkMarks, IReputation, IReputationStore
 from pymailsuite.policy.base import NO_OPINION, Policy
 from pymailsuite.policy.greylist.suspicion import is_refused_anyway, is_vouched_for
 from pymailsuite.policy.reputation.hearing import JunkListener
@@ -38,7 +37,7 @@ _NOT_OTHERS: Final = frozenset({"reputation", "greylist", "score"})
 
 @implementer(IVerdictRecord)
 class ReputationPolicy(Policy):
-    """``store`` is called for the store's part; ``budget_s`` is how long a stage may take."""
+    """``budget_s`` is how long a stage may take."""
 
     name = "reputation"
     after = ("spf", "dkim", "dmarc", "lists", "dnsbl", "greylist")
@@ -46,7 +45,7 @@ class ReputationPolicy(Policy):
     def __init__(
         self,
         settings: ReputationSettings,
-        store: Callable[[], IReputationStore],
+        store: IReputationStore,
         events: IReputation,
         clock: IReactorTime,
         budget_s: float,
@@ -75,7 +74,7 @@ class ReputationPolicy(Policy):
         asked = next((one for one in self._identities(transaction) if one.kind != "address"), None)
         if asked is None or (settings.first_time == "tarpit" and transaction.recipients):
             return NO_OPINION
-        store = self._store()
+        store = self._store
         reputation = (await store.look_up([asked], settings.half_life)).get(asked)
         remaining_s = settings.first_time_delay
         if reputation is not None:
@@ -105,7 +104,7 @@ class ReputationPolicy(Policy):
     async def _message(self, transaction: MailTransaction) -> Verdict:
         settings = self._settings
         identities = self._identities(transaction)
-        known = await self._store().look_up(identities, settings.half_life)
+        known = await self._store.look_up(identities, settings.half_life)
         standing = most_telling(identities, known, settings)
         if standing is None:
             return NO_OPINION
@@ -145,14 +144,11 @@ class ReputationPolicy(Policy):
 def make_policy(context: PolicyContext) -> ReputationPolicy:
     """For the plugin."""
     settings: ReputationSettings = context.section
-    store = context.store
-
-    def reputations() -> IReputationStore:
-        reputations: IReputationStore = store.reputations
-        return reputations
-
+    reputations = context.needs(IReputationStore)
     events = EventBuffer(settings, reputations, context.clock)
-    store.marks.subscribe(JunkListener(settings, events, context.authserv_id).heard)
+    marks = context.store.ability(IJunkMarks)
+    if marks is not None:
+        marks.subscribe(JunkListener(settings, events, context.authserv_id).heard)
     policy = ReputationPolicy(settings, reputations, events, context.clock, context.settings.policy.budget)
     policy.services = (LastEvents(events),)
     return policy

@@ -52,7 +52,7 @@ class GreylistPolicyTests(SynchronousTestCase):
 
     def policy(self, **options: Any) -> GreylistPolicy:
         settings = GreylistSettings(**{"action": "reject", "when": "always", **options})
-        policy = GreylistPolicy(settings, lambda: self.store.greylist, lambda: self.store.correspondents)
+        policy = GreylistPolicy(settings, self.store.greylist, self.store.correspondents)
         verifyObject(IPolicy, policy)
         return policy
 
@@ -204,7 +204,7 @@ class GreylistPolicyTests(SynchronousTestCase):
 
     @acceptance("S170")
     def test_somebody_whom_the_recipient_has_written_to_is_let_in(self) -> None:
-        heard = CorrespondentsPolicy(CorrespondentSettings(), lambda: self.store.correspondents)
+        heard = CorrespondentsPolicy(CorrespondentSettings(), self.store.correspondents)
         verifyObject(IPolicy, heard)
         for login, other in (("user@example.test", "a+x@client.example"), ("", "b@client.example")):
             local_part, _, domain = other.partition("@")

@@ -29,7 +29,7 @@ class ClientRatesTests(SynchronousTestCase):
 
     def policy(self, **options: Any) -> ClientRatesPolicy:
         settings = ClientRatesSettings(**{"action": "reject", **options})
-        policy = ClientRatesPolicy(settings, lambda: self.store.state, self.clock, 10.0)
+        policy = ClientRatesPolicy(settings, self.store.state, self.clock, 10.0)
         verifyObject(IPolicy, policy)
         verifyObject(IConnectionRecord, policy)
         return policy

@@ -106,7 +106,7 @@ class LocalListPolicyTests(SynchronousTestCase):
         self.policy = self.make_policy()
 
     def make_policy(self, **settings: Any) -> LocalListPolicy:
-        sources = EntrySources([StoreSource(lambda: self.store.lists)], 10, self.clock)
+        sources = EntrySources([StoreSource(self.store.lists)], 10, self.clock)
         policy = LocalListPolicy(ListSettings(**settings), sources, self.clock)
         verifyObject(IPolicy, policy)
         return policy
@@ -275,7 +275,7 @@ class FetchTests(SynchronousTestCase):
     def url_source(self, **options: Any) -> UrlSource:
         source = ListSource(name="far", url=URL, interval=3600, **options)
         fetcher = ListFetcher(self.clock, self.web)
-        return UrlSource(source, lambda: self.store.fetched_lists, fetcher, at_once, self.clock)
+        return UrlSource(source, self.store.fetched_lists, fetcher, at_once, self.clock)
 
     def look(self, source: Any) -> Any:
         return self.successResultOf(Deferred.fromCoroutine(source.look()))

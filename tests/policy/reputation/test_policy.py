@@ -103,15 +103,15 @@ class ReputationPolicyTests(SynchronousTestCase):
 
     def policy(self, **options: Any) -> ReputationPolicy:
         settings = ReputationSettings(**{"action": "reject", **options})
-        events = EventBuffer(settings, lambda: self.store.reputations, self.clock)
-        policy = ReputationPolicy(settings, lambda: self.store.reputations, events, self.clock, 10.0)
+        events = EventBuffer(settings, self.store.reputations, self.clock)
+        policy = ReputationPolicy(settings, self.store.reputations, events, self.clock, 10.0)
         verifyObject(IPolicy, policy)
         verifyObject(IVerdictRecord, policy)
         verifyObject(IReputation, events)
         return policy
 
     def test_what_is_gathered_is_written_when_the_server_stops(self) -> None:
-        events = EventBuffer(ReputationSettings(), lambda: self.store.reputations, self.clock)
+        events = EventBuffer(ReputationSettings(), self.store.reputations, self.clock)
         last = LastEvents(events)
         last.startService()
         events.note([DOMAIN], Event.ACCEPTED)
