@@ -7,7 +7,7 @@ from itertools import product
 from twisted.logger import Logger
 
 from pymailsuite.config.sections.imap import ImapSettings
-from pymailsuite.imap.declarations import IImapExtension, ImapExtension, Standing
+from pymailsuite.imap.extension import IImapExtension, ImapExtension, Standing
 from pymailsuite.imap.extensions import OURS
 from pymailsuite.imap.vocabulary import Vocabulary
 from pymailsuite.plugins import plugins_by_name

@@ -19,7 +19,7 @@ from pymailsuite.imap import replies, values
 from pymailsuite.imap.blame import ExtensionTooSlow
 from pymailsuite.imap.changes import changes_of
 from pymailsuite.imap.context import LineReader, MessageReader
-from pymailsuite.imap.declarations import ImapCommand
+from pymailsuite.imap.extension import ImapCommand
 from pymailsuite.imap.grammar import parse_tag
 from pymailsuite.imap.receiver import (
     CommandReceived,

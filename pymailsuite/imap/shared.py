@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 import pymailsuite
 from pymailsuite.config.sections.imap import ImapSettings
 from pymailsuite.errors import LimitReached
-from pymailsuite.imap.declarations import Standing
+from pymailsuite.imap.extension import Standing
 from pymailsuite.imap.receiver import Limits
 from pymailsuite.imap.snapshots import Snapshots
 from pymailsuite.imap.vocabulary import Vocabulary

@@ -10,7 +10,7 @@ from attrs import evolve, frozen
 
 from pymailsuite.errors import PeerError
 from pymailsuite.imap.blame import blamed, blamed_call, blamed_condition, blamed_part
-from pymailsuite.imap.declarations import (
+from pymailsuite.imap.extension import (
     Capabilities,
     FetchAttribute,
     ImapCommand,
@@ -22,7 +22,6 @@ from pymailsuite.imap.declarations import (
     StatusItem,
 )
 from pymailsuite.imap.fetch import FetchCompiler, SectionItem, Text
-from pymailsuite.imap.grammar.keys import KeyReader
 from pymailsuite.imap.grammar.tokens import Cursor
 from pymailsuite.imap.search import Condition
 from pymailsuite.imap.values import DEFAULT_LIMITS, Command, FetchItem, GrammarLimits, SearchProgram
@@ -143,14 +142,14 @@ def _blamed(extension: ImapExtension) -> ImapExtension:
         part = calling(declared.part)
         return evolve(declared, parse=calling(declared.parse), part=lambda argument: blamed_part(name, part(argument)))
 
+    def program(key: SearchProgram | None) -> Any:
+        return blamed_condition(name, key) if isinstance(key, Condition) else key
+
     def key(declared: SearchKey) -> SearchKey:
         parse = calling(declared.parse)
-
-        def parse_blamed(keys: KeyReader) -> SearchProgram:
-            program: SearchProgram = parse(keys)
-            return blamed_condition(name, program) if isinstance(program, Condition) else program
-
-        return declared if parse is None else evolve(declared, parse=parse_blamed)
+        return evolve(
+            declared, parse=None if parse is None else lambda keys: program(parse(keys)), bare=program(declared.bare)
+        )
 
     return evolve(
         extension,

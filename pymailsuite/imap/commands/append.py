@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 
 from pymailsuite.errors import LimitReached, MailError, MessageTooBig, NoSuchMailbox, PeerError
 from pymailsuite.imap.context import Context
-from pymailsuite.imap.declarations import ImapCommand
+from pymailsuite.imap.extension import ImapCommand
 from pymailsuite.imap.grammar.mailboxes import parse_append
 from pymailsuite.imap.grammar.tokens import Cursor, Words
 from pymailsuite.imap.receiver import MessageOffered

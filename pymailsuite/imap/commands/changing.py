@@ -12,7 +12,7 @@ from typing import Final
 from pymailsuite.errors import ReadOnly
 from pymailsuite.imap import replies
 from pymailsuite.imap.context import Context
-from pymailsuite.imap.declarations import ImapCommand
+from pymailsuite.imap.extension import ImapCommand
 from pymailsuite.imap.flags import FlagState
 from pymailsuite.imap.grammar.messages import parse_store
 from pymailsuite.imap.selected import Cut, Spans, View, joined

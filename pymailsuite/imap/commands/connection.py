@@ -15,7 +15,7 @@ from pymailsuite import sasl
 from pymailsuite.errors import LoginRefused, MailError, PeerError, TooManyFailedLogins
 from pymailsuite.imap import replies
 from pymailsuite.imap.context import Context
-from pymailsuite.imap.declarations import ImapCommand
+from pymailsuite.imap.extension import ImapCommand
 from pymailsuite.imap.grammar.connection import parse_authenticate, parse_login
 from pymailsuite.imap.states import ANY, BEFORE_LOGIN
 from pymailsuite.imap.values import Authenticate, Command, Login

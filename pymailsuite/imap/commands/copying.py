@@ -11,7 +11,7 @@ from typing import Final
 from pymailsuite.errors import LimitReached, NoSuchMailbox
 from pymailsuite.imap import replies
 from pymailsuite.imap.context import Context
-from pymailsuite.imap.declarations import ImapCommand
+from pymailsuite.imap.extension import ImapCommand
 from pymailsuite.imap.grammar.messages import parse_copy
 from pymailsuite.imap.states import SELECTED
 from pymailsuite.imap.values import Copy

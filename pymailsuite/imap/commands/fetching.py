@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 from pymailsuite.errors import MailError, StorageFull
 from pymailsuite.imap import replies
 from pymailsuite.imap.context import Context
-from pymailsuite.imap.declarations import ImapCommand
+from pymailsuite.imap.extension import ImapCommand
 from pymailsuite.imap.fetch import (
     FLAGS,
     MODSEQ,

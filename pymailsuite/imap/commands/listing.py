@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final
 
 from pymailsuite.imap.context import Context
-from pymailsuite.imap.declarations import ImapCommand
+from pymailsuite.imap.extension import ImapCommand
 from pymailsuite.imap.grammar.mailboxes import parse_list, parse_lsub
 from pymailsuite.imap.patterns import Patterns
 from pymailsuite.imap.render import list_line

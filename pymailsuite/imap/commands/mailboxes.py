@@ -10,7 +10,7 @@ from typing import Final
 
 from pymailsuite.errors import NoSuchMailbox
 from pymailsuite.imap.context import Context
-from pymailsuite.imap.declarations import ImapCommand, StatusItem
+from pymailsuite.imap.extension import ImapCommand, StatusItem
 from pymailsuite.imap.grammar.mailboxes import one_mailbox, parse_create, parse_rename, parse_status
 from pymailsuite.imap.render import status_line
 from pymailsuite.imap.states import AFTER_LOGIN

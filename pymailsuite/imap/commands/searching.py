@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 
 from pymailsuite.imap.batch import Slice
 from pymailsuite.imap.context import Context
-from pymailsuite.imap.declarations import ImapCommand
+from pymailsuite.imap.extension import ImapCommand
 from pymailsuite.imap.flags import FlagState
 from pymailsuite.imap.grammar.search import parse_search
 from pymailsuite.imap.search import (

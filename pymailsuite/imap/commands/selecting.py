@@ -9,7 +9,7 @@ from typing import Final
 
 from pymailsuite.imap import replies
 from pymailsuite.imap.context import Context
-from pymailsuite.imap.declarations import ImapCommand
+from pymailsuite.imap.extension import ImapCommand
 from pymailsuite.imap.grammar.mailboxes import opening
 from pymailsuite.imap.selected import View
 from pymailsuite.imap.states import AFTER_LOGIN, ANY, SELECTED

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pymailsuite.imap.context import Context
-from pymailsuite.imap.declarations import ImapExtension, Standing, StatusItem
+from pymailsuite.imap.extension import ImapExtension, Standing, StatusItem
 from pymailsuite.interfaces import Mailbox
 
 

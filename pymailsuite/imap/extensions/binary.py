@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from pymailsuite.imap.declarations import FetchAttribute, ImapExtension, after_login
+from pymailsuite.imap.extension import FetchAttribute, ImapExtension, after_login
 from pymailsuite.imap.fetch.sections import section_item
 from pymailsuite.imap.grammar.fetch import parse_binary, parse_binary_size
 

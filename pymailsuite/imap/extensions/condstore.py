@@ -12,7 +12,7 @@ from typing import Final
 from attrs import frozen
 
 from pymailsuite.imap.context import Context
-from pymailsuite.imap.declarations import ImapExtension, SearchKey, StatusItem, after_login, column_attribute
+from pymailsuite.imap.extension import ImapExtension, SearchKey, StatusItem, after_login, column_attribute
 from pymailsuite.imap.grammar.keys import KeyReader
 from pymailsuite.imap.search import Condition, SearchBatch
 from pymailsuite.imap.values import SearchProgram

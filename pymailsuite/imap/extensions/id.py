@@ -9,7 +9,7 @@ from attrs import frozen
 from pymailsuite.errors import PeerError
 from pymailsuite.imap import replies
 from pymailsuite.imap.context import Context
-from pymailsuite.imap.declarations import ImapCommand, ImapExtension, always
+from pymailsuite.imap.extension import ImapCommand, ImapExtension, always
 from pymailsuite.imap.grammar.tokens import Cursor
 from pymailsuite.imap.render import string
 from pymailsuite.imap.states import ANY

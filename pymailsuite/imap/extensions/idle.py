@@ -6,7 +6,7 @@ from attrs import frozen
 
 from pymailsuite.errors import PeerError
 from pymailsuite.imap.context import Context
-from pymailsuite.imap.declarations import ImapCommand, ImapExtension, always
+from pymailsuite.imap.extension import ImapCommand, ImapExtension, always
 from pymailsuite.imap.states import AFTER_LOGIN
 from pymailsuite.imap.values import Command
 

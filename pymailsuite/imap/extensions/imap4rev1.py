@@ -13,7 +13,7 @@ from pymailsuite.imap.commands import (
     searching,
     selecting,
 )
-from pymailsuite.imap.declarations import ImapExtension, always
+from pymailsuite.imap.extension import ImapExtension, always
 from pymailsuite.imap.fetch.attributes import ATTRIBUTES
 from pymailsuite.imap.search.keys import KEYS
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from pymailsuite.imap.commands.mailboxes import note_items, status_reply
-from pymailsuite.imap.declarations import ImapExtension, ListReturn, ListSelection, after_login
+from pymailsuite.imap.extension import ImapExtension, ListReturn, ListSelection, after_login
 from pymailsuite.imap.grammar.mailboxes import parse_status_items
 from pymailsuite.imap.grammar.tokens import Cursor
 from pymailsuite.interfaces import Mailbox

@@ -5,7 +5,7 @@ Literals that come unasked are read by the receiver, several messages of one APP
 
 from __future__ import annotations
 
-from pymailsuite.imap.declarations import ImapExtension, after_login, always
+from pymailsuite.imap.extension import ImapExtension, after_login, always
 
 LITERAL_PLUS = ImapExtension("LITERAL+", always("LITERAL+"), position=1)
 MULTIAPPEND = ImapExtension("MULTIAPPEND", after_login("MULTIAPPEND"), position=19)

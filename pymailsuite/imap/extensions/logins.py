@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from pymailsuite import sasl
 from pymailsuite.imap.commands import connection
-from pymailsuite.imap.declarations import ImapExtension, Standing
+from pymailsuite.imap.extension import ImapExtension, Standing
 
 
 def _capabilities(standing: Standing) -> Iterable[str]:

@@ -8,7 +8,7 @@ from pymailsuite.errors import NoSuchMailbox, ReadOnly
 from pymailsuite.imap import replies
 from pymailsuite.imap.commands.copying import copyuid
 from pymailsuite.imap.context import Context
-from pymailsuite.imap.declarations import ImapCommand, ImapExtension, after_login
+from pymailsuite.imap.extension import ImapCommand, ImapExtension, after_login
 from pymailsuite.imap.grammar.messages import parse_copy
 from pymailsuite.imap.selected import Cut, View
 from pymailsuite.imap.states import SELECTED

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pymailsuite.imap.context import Context
-from pymailsuite.imap.declarations import ImapCommand, ImapExtension, after_login
+from pymailsuite.imap.extension import ImapCommand, ImapExtension, after_login
 from pymailsuite.imap.states import AFTER_LOGIN
 from pymailsuite.imap.values import Command
 from pymailsuite.values import DELIMITER

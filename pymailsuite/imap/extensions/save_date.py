@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from pymailsuite.imap.batch import Batch
-from pymailsuite.imap.declarations import FetchAttribute, ImapExtension, SearchKey, after_login
+from pymailsuite.imap.extension import FetchAttribute, ImapExtension, SearchKey, after_login
 from pymailsuite.imap.fetch import Text
 from pymailsuite.imap.render import date_time
 from pymailsuite.imap.search.keys import date_keys

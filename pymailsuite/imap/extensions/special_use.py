@@ -5,7 +5,7 @@ LIST tells the special use in any case (``commands.listing``), and USE is a para
 
 from __future__ import annotations
 
-from pymailsuite.imap.declarations import ImapExtension, ListReturn, ListSelection, after_login
+from pymailsuite.imap.extension import ImapExtension, ListReturn, ListSelection, after_login
 from pymailsuite.interfaces import Mailbox
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pymailsuite.imap.declarations import ImapExtension, StatusItem, after_login
+from pymailsuite.imap.extension import ImapExtension, StatusItem, after_login
 
 STATUS_SIZE = ImapExtension(
     "STATUS=SIZE",

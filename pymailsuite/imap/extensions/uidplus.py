@@ -7,7 +7,7 @@ from attrs import frozen
 from pymailsuite.errors import ReadOnly
 from pymailsuite.imap.commands.changing import expunge_some
 from pymailsuite.imap.context import Context
-from pymailsuite.imap.declarations import ImapCommand, ImapExtension, after_login
+from pymailsuite.imap.extension import ImapCommand, ImapExtension, after_login
 from pymailsuite.imap.grammar.tokens import Cursor
 from pymailsuite.imap.states import SELECTED
 from pymailsuite.imap.values import Command, SequenceSet

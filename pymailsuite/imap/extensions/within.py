@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-from pymailsuite.imap.declarations import ImapExtension, SearchKey, after_login
+from pymailsuite.imap.extension import ImapExtension, SearchKey, after_login
 from pymailsuite.imap.grammar.keys import KeyReader
 from pymailsuite.imap.search import Condition, Cost, SearchBatch
 from pymailsuite.imap.values import Not, SearchProgram

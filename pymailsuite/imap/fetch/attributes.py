@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from pymailsuite.imap.declarations import FetchAttribute, column_attribute
+from pymailsuite.imap.extension import FetchAttribute, column_attribute
 from pymailsuite.imap.fetch.metadata import Arguments, Text, flag_texts, internal_dates
 from pymailsuite.imap.fetch.sections import SectionItem, section_item
 from pymailsuite.imap.grammar.fetch import parse_body, parse_body_peek

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from pymailsuite.imap.declarations import SearchKey
+from pymailsuite.imap.extension import SearchKey
 from pymailsuite.imap.grammar.keys import KeyReader
 from pymailsuite.imap.values import (
     AllOf,

@@ -1,8 +1,8 @@
-"""What extensions of IMAP are declared with: values that say what there is, where it is allowed and what it does.
+"""An extension of IMAP, declared once: values that say what there is, where it is allowed and what it does.
 
-Everything a client can say is declared so, the commands of RFC 3501 too. :mod:`pymailsuite.imap.vocabulary` makes of
-all declarations the tables by which the server reads commands, obeys them and lists its capabilities. Whoever writes an
-extension imports :mod:`pymailsuite.imap.extension`.
+Everything a client can say is declared so, the commands of RFC 3501 too. Ours are in :mod:`pymailsuite.imap.extensions`
+and are found as plugins, like those of other packages. :mod:`pymailsuite.imap.vocabulary` makes of all of them the
+tables by which the server reads commands, obeys them and lists its capabilities.
 """
 
 from __future__ import annotations
