@@ -204,6 +204,19 @@ def _merge(ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
     return tuple(merged)
 
 
+def _runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """The ranges of numbers that follow each other."""
+    ascending = iter(sorted(numbers))
+    for low in ascending:
+        high = low
+        for number in ascending:
+            if number > high + 1:
+                yield low, high
+                low = number  # noqa: PLW2901
+            high = number
+        yield low, high
+
+
 @frozen
 class NumberSet:
     """Ascending, disjoint, inclusive ranges of positive numbers; never expanded unless iterated.
@@ -237,7 +250,7 @@ class UidSet(NumberSet):
     @classmethod
     def of(cls, uids: Iterable[int]) -> UidSet:
         """The set that holds just these numbers."""
-        return cls((uid, uid) for uid in uids)
+        return cls(_runs(uids))
 
 
 class SeqSet(NumberSet):
@@ -246,7 +259,7 @@ class SeqSet(NumberSet):
     @classmethod
     def of(cls, numbers: Iterable[int]) -> SeqSet:
         """The set that holds just these numbers."""
-        return cls((number, number) for number in numbers)
+        return cls(_runs(numbers))
 
 
 UID_MAX: Final = Uid(2**32 - 1)

@@ -17,8 +17,8 @@ from typing import Final
 from pymailsuite.store.transaction import Transaction
 from pymailsuite.values import AccountId, MailboxId, ModSeq, UidSet
 
-BLOCK: Final = 32
-"""UIDs of a block: as many messages are read to find one flag; a STORE of n messages in a row writes n / 32 rows."""
+BLOCK: Final = 64
+"""UIDs of a block: as many messages are read to find one flag; a STORE of n messages in a row writes n / 64 rows."""
 
 CREATED: Final = "created"
 RENAMED: Final = "renamed"

@@ -67,9 +67,9 @@ def mailbox_changes_txn(
                 (*key, since),
             )
         else:
-            changed = txn.rows(
-                f"{_ARRIVED} UNION ALL {_REFLAGGED} ORDER BY uid", (*key, last_old, *key, since, last_old, since)
-            )
+            changed = txn.rows(f"{_REFLAGGED} UNION ALL {_ARRIVED}", (*key, since, last_old, since, *key, last_old))
+            # They come by modseqs of blocks, and so most often in order.
+            changed.sort()
         expunged = txn.rows(
             "SELECT uid FROM expunged WHERE account_id = ? AND mailbox_id = ? AND modseq > ?", (*key, since)
         )

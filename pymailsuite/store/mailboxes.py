@@ -124,6 +124,16 @@ def mailbox_of_id_txn(txn: Transaction, account_id: AccountId, mailbox_id: Mailb
     return mailbox_of_row(row)
 
 
+def highest_modseq_txn(txn: Transaction, account_id: AccountId, mailbox_id: MailboxId) -> ModSeq:
+    """When a mailbox last changed. NoSuchMailbox if it has been deleted."""
+    row = txn.row(
+        "SELECT highest_modseq FROM mailboxes WHERE account_id = ? AND mailbox_id = ?", (account_id, mailbox_id)
+    )
+    if row is None:
+        raise NoSuchMailbox()
+    return ModSeq(row[0])
+
+
 def inferiors_txn(txn: Transaction, account_id: AccountId, name: str) -> list[tuple[MailboxId, str]]:
     """Ids and names of all mailboxes below ``name``, by name."""
     below = name + DELIMITER

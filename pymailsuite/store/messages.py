@@ -16,7 +16,7 @@ from pymailsuite.store.mailboxes import (
     advance_txn,
     arrive_txn,
     depart_txn,
-    mailbox_of_id_txn,
+    highest_modseq_txn,
     open_mailbox_txn,
     reflag_txn,
 )
@@ -104,34 +104,40 @@ def store_flags_txn(
     ``check_keywords`` is told how many keywords a message is to have if these are more than before.
     """
     modseq = advance_txn(txn, account_id)
-    before = mailbox_of_id_txn(txn, account_id, mailbox_id).highest_modseq
+    before = highest_modseq_txn(txn, account_id, mailbox_id)
     select = f"SELECT {FLAG_COLUMNS} FROM messages"
     rows: list[FlagRow] = rows_of_txn(txn, select, account_id, mailbox_id, uids)
     apply = flag_change(change, flags)
-    results: dict[tuple[int, str], tuple[int, str]] = {}
-    altered: dict[tuple[int, str], list[int]] = {}
+    # What becomes of each combination of flags, and which messages have it; None: it stays as it is.
+    plans: dict[tuple[int, str], tuple[tuple[int, str], list[int] | None]] = {}
     answer: list[FlagRow] = []
     modified: list[int] = []
-    unseen = deleted = 0
     for row in rows:
         uid, system_flags, keywords, row_modseq = row
         if unchanged_since is not None and row_modseq > unchanged_since:
             modified.append(uid)
             continue
         old = (system_flags, keywords)
-        new = results.get(old)
-        if new is None:
-            new = results[old] = apply(system_flags, keywords)
+        plan = plans.get(old)
+        if plan is None:
+            new = apply(system_flags, keywords)
+            plan = plans[old] = (new, None if new == old else [])
             if len(new[1]) > len(keywords):
                 check_keywords(len(new[1].split()))
-        if new == old:
+        new, altered = plan
+        if altered is None:
             answer.append(row)
-            continue
-        altered.setdefault(new, []).append(uid)
-        answer.append((uid, *new, modseq))
-        unseen += (system_flags & _SEEN) - (new[0] & _SEEN)
-        deleted += (new[0] & _DELETED) - (system_flags & _DELETED)
-    changed = {new: UidSet.of(changed_uids) for new, changed_uids in altered.items()}
+        else:
+            altered.append(uid)
+            answer.append((uid, *new, modseq))
+    changed: dict[tuple[int, str], UidSet] = {}
+    unseen = deleted = 0
+    for (system_flags, _), (new, altered) in plans.items():
+        if altered is not None:
+            there = changed.get(new)
+            changed[new] = UidSet.of(altered if there is None else [*there, *altered])
+            unseen += len(altered) * ((system_flags & _SEEN) - (new[0] & _SEEN))
+            deleted += len(altered) * ((new[0] & _DELETED) - (system_flags & _DELETED))
     for (system_flags, keywords), changed_uids in changed.items():
         for condition, values in conditions(changed_uids):
             txn.execute(

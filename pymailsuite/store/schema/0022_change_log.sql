@@ -12,7 +12,7 @@ CREATE TABLE change_log (
 ) {clustered};
 CREATE INDEX change_log_age ON change_log (logged_at);
 
--- When the flags of messages last changed, for each 32 UIDs of a mailbox (block: the UID divided by 32) that such a
+-- When the flags of messages last changed, for each 64 UIDs of a mailbox (block: the UID divided by 64) that such a
 -- change has touched.
 CREATE TABLE changed_flags (
     account_id BIGINT NOT NULL,
