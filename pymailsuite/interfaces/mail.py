@@ -120,7 +120,7 @@ class AccountChanges:
     not told.
 
     With ``has_more`` there was too much for one answer: ask again since ``modseq``. A mailbox is told of as it is now,
-    so that a later answer may repeat what this one said already.
+    so that a later answer may repeat what this one said already, or call gone what none has told of.
 
     ``is_complete`` is False when the store does not remember all that happened since: read everything anew.
     """

@@ -54,7 +54,7 @@ class StoreSection(Section):
     account_subscriptions: int = Field(default=25_000, ge=10)
     """Names that a user may be subscribed to."""
 
-    account_changes: int = Field(default=50_000, ge=1000)
+    account_changes: int = Field(default=50_000, ge=100)
     """How many changes of a user's mailboxes and subscriptions are remembered, so that clients can catch up cheaply;
     the oldest are forgotten first."""
 
