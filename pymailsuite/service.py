@@ -295,7 +295,7 @@ class MailService(MultiService):
             signer=signer,
         )
         reports = self._reports
-        here = LateDelivery(recipients, self._planner, self.store.read_content, reactor)
+        here = LateDelivery(recipients, self._planner, self._reports.own_messages, self.store.read_content, reactor)
         return QueueRunner(
             settings.queue, hostname, self.store, relay, reports, here, self._presence, reactor, history=self._history
         )

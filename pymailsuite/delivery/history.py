@@ -23,14 +23,15 @@ from zope.interface import implementer
 
 from pymailsuite.config.sections.history import HistorySettings
 from pymailsuite.errors import MailError
-from pymailsuite.interfaces import Acceptance, Delivery, LocalRecipient, Outcome, QueueEntry
-from pymailsuite.interfaces.delivery import DeliveryPlan, PlannedRecipient, StepNote
+from pymailsuite.interfaces import Acceptance, DeliveredHere, LocalRecipient, Outcome, QueueEntry
+from pymailsuite.interfaces.delivery import DeliveryPlan, PlannedRecipient
 from pymailsuite.interfaces.history import (
     HistoryEntry,
     HistoryKind,
     IHistoryStore,
     IRefusalRecord,
     Refused,
+    StepNote,
     TurnedAway,
 )
 from pymailsuite.interfaces.policy import Disposal, Ruling
@@ -187,10 +188,10 @@ class HistoryRecorder(Service):
         self,
         entry: QueueEntry,
         outcomes: Sequence[Outcome],
-        deliveries: Sequence[Delivery],
+        here: DeliveredHere,
         report: Acceptance | None,
     ) -> HistoryEntry | None:
-        """An attempt that is about to be settled."""
+        """An attempt that is about to be settled; ``here`` of those of the recipients that turned out to be ours."""
         addresses = {recipient.position: recipient.address for recipient in entry.recipients}
         facts: dict[str, Any] = {
             "entry_id": queue_id_of(entry.entry_id),
@@ -205,9 +206,11 @@ class HistoryRecorder(Service):
                 }
                 for outcome in outcomes
             ],
-            "copies": [{"account_id": one.account_id, "mailbox": one.mailbox} for one in deliveries],
+            "copies": [{"account_id": one.account_id, "mailbox": one.mailbox} for one in here.deliveries],
             "report": "" if report is None else queue_id_of(report.content.content_id),
         }
+        if here.notes:
+            facts["steps"] = [step_facts(note) for note in here.notes]
         return self._entry(HistoryKind.ATTEMPT, entry.content_id, None, facts, ())
 
     def reported(self, entry: QueueEntry, report: Acceptance) -> HistoryEntry | None:

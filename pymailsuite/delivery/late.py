@@ -9,9 +9,10 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from pymailsuite.delivery.own_messages import OwnMessages
 from pymailsuite.delivery.plan import DeliveryPlanner
 from pymailsuite.interfaces import (
-    Delivery,
+    DeliveredHere,
     IRecipientResolver,
     Outcome,
     QueuedRecipient,
@@ -39,11 +40,13 @@ class LateDelivery:
         self,
         recipients: IRecipientResolver,
         planner: DeliveryPlanner,
+        own_messages: OwnMessages,
         read_content: Callable[[ContentId, int, int], Deferred[bytes]],
         clock: IReactorTime,
     ) -> None:
         self._recipients = recipients
         self._planner = planner
+        self._own_messages = own_messages
         self._read_content = read_content
         self._clock = clock
         self._elsewhere: dict[str, float] = {}
@@ -64,34 +67,48 @@ class LateDelivery:
         """True if :meth:`leads_here` would say no without asking anybody."""
         return self._elsewhere.get(route, 0.0) > self._clock.seconds()
 
-    async def deliver(
-        self, entry: QueueEntry, recipients: Sequence[QueuedRecipient]
-    ) -> tuple[list[Outcome], list[Delivery]]:
-        """What becomes of recipients of ours, and the copies that are to be delivered with that. Errors of the store
-        come through."""
-        outcomes: list[Outcome] = []
-        deliveries: list[Delivery] = []
+    async def deliver(self, entry: QueueEntry, recipients: Sequence[QueuedRecipient]) -> DeliveredHere:
+        """What becomes of recipients of ours. Errors of the store come through."""
         header = await self._header_of(entry)
-        for recipient in recipients:
-            try:
-                plan = await self._plan(entry, header, recipient)
-            except CancelledError:
-                outcome = Outcome(recipient.position, RecipientState.DELAYED, "4.3.0", "called off")
+        delivered = [await self._deliver(entry, header, recipient) for recipient in recipients]
+        return DeliveredHere(
+            tuple([outcome for one in delivered for outcome in one.outcomes]),
+            tuple([copy for one in delivered for copy in one.deliveries]),
+            tuple([envelope for one in delivered for envelope in one.outgoing]),
+            tuple([acceptance for one in delivered for acceptance in one.along]),
+            tuple([note for one in delivered for note in one.notes]),
+        )
+
+    async def _deliver(self, entry: QueueEntry, header: bytes, recipient: QueuedRecipient) -> DeliveredHere:
+        try:
+            plan = await self._plan(entry, header, recipient)
+            outcome = _outcome(recipient, plan)
+            if outcome.state is RecipientState.DELAYED:
+                # All of it is planned again, and so nobody has a part of it twice.
+                done = DeliveredHere((outcome,), notes=plan.notes)
             else:
-                outcome = _outcome(recipient, plan)
-                if outcome.state is not RecipientState.DELAYED and not plan.outgoing:
-                    deliveries += [evolve(copy, prefix=copy.prefix + entry.prefix) for copy in plan.copies]
-            outcomes.append(outcome)
-            log.info(
-                "{event} {queue_id} to=<{recipient}> {state} status={status} reply={reply}",
-                event="delivery.was_queued",
-                queue_id=entry.queue_id,
-                recipient=str(recipient.address),
-                state=outcome.state.value,
-                status=outcome.status,
-                reply=outcome.reply,
-            )
-        return outcomes, deliveries
+                origin = f"added to {entry.queue_id}"
+                prepared = [await self._own_messages.prepare(one.octets, one.envelope, origin) for one in plan.added]
+                done = DeliveredHere(
+                    (outcome,),
+                    tuple([evolve(copy, prefix=copy.prefix + entry.prefix) for copy in plan.copies]),
+                    plan.outgoing,
+                    tuple([acceptance for _, acceptance in prepared if acceptance is not None]),
+                    plan.notes,
+                )
+        except CancelledError:
+            outcome = Outcome(recipient.position, RecipientState.DELAYED, "4.3.0", "called off")
+            done = DeliveredHere((outcome,))
+        log.info(
+            "{event} {queue_id} to=<{recipient}> {state} status={status} reply={reply}",
+            event="delivery.was_queued",
+            queue_id=entry.queue_id,
+            recipient=str(recipient.address),
+            state=outcome.state.value,
+            status=outcome.status,
+            reply=outcome.reply,
+        )
+        return done
 
     async def _header_of(self, entry: QueueEntry) -> bytes:
         """The header that was received, ours in front of it left out."""
@@ -108,7 +125,7 @@ class LateDelivery:
         message = DeliveryMessage(
             entry.queue_id, envelope, Peer(""), size, header, origin=entry.origin, from_queue=True
         )
-        planned = self._planner.plan(message, [(recipient.address, None)], Decision())
+        planned = self._planner.plan(message, [(recipient.address, None)], Decision(prefix=entry.prefix))
         plan: DeliveryPlan = await planned if isinstance(planned, Deferred) else planned
         return plan
 
@@ -121,8 +138,10 @@ def _outcome(recipient: QueuedRecipient, plan: DeliveryPlan) -> Outcome:
         assert error is not None, "refused for no reason"
         state = RecipientState.DELAYED if error.smtp_code < 500 else RecipientState.FAILED
         return Outcome(position, state, error.enhanced_code, error.public)
-    if plan.outgoing:
-        # A settling cannot put new recipients into the queue; the sender's next message takes the new way.
-        text = "the address has become an alias that leads on to another host: send again"
-        return Outcome(position, RecipientState.FAILED, "5.3.5", text)
-    return Outcome(position, RecipientState.DELIVERED, "2.0.0", "delivered here" if plan.copies else "discarded here")
+    passed_on = [str(one.address) for envelope in plan.outgoing for one in envelope.recipients]
+    reply = "delivered here" if plan.copies or not passed_on else ""
+    if passed_on:
+        reply = f"{reply}{' and ' if reply else ''}sent on to {', '.join(passed_on)}"
+    elif not plan.copies:
+        reply = "discarded here"
+    return Outcome(position, RecipientState.DELIVERED, "2.0.0", reply)

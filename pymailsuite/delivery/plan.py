@@ -38,9 +38,9 @@ from pymailsuite.interfaces.delivery import (
     Refuse,
     Resolve,
     SendOn,
-    StepNote,
     Transmission,
 )
+from pymailsuite.interfaces.history import StepNote
 from pymailsuite.interfaces.intake import GivenRecipients
 from pymailsuite.interfaces.policy import Decision, IMessageTap
 from pymailsuite.interfaces.queue import OutgoingEnvelope

@@ -47,6 +47,7 @@ from pymailsuite.interfaces.mail import (
 from pymailsuite.interfaces.notices import MAX_PAYLOAD, INoticeBus
 from pymailsuite.interfaces.queue import (
     Acceptance,
+    DeliveredHere,
     Delivery,
     IQueueStore,
     Notify,
@@ -81,6 +82,7 @@ __all__ = [
     "Copied",
     "Count",
     "Credentials",
+    "DeliveredHere",
     "Delivery",
     "DirectoryRow",
     "Domain",

@@ -16,7 +16,7 @@ from zope.interface import Attribute, Interface
 
 from pymailsuite.errors import MailError
 from pymailsuite.interfaces.content import StagedContent
-from pymailsuite.interfaces.history import HistoryEntry
+from pymailsuite.interfaces.history import HistoryEntry, StepNote
 from pymailsuite.interfaces.intake import (
     GivenRecipients,
     IRecipientResolver,
@@ -233,16 +233,6 @@ class IDeliveryStepFactory(Interface):
 
 
 # --- what comes of it -----------------------------------------------------------------------------------------------
-
-
-@frozen
-class StepNote:
-    """What a step decided, and of whom: None for the whole message. ``did`` is a word for it, ``failed`` among them."""
-
-    step: str
-    recipient: Address | None
-    did: str
-    why: str = ""
 
 
 @frozen

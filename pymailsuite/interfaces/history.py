@@ -28,6 +28,17 @@ class HistoryKind(enum.Enum):
 
 
 @frozen
+class StepNote:
+    """What a delivery step decided, and of whom: None for the whole message. ``did`` is a word for it, ``failed`` among
+    them."""
+
+    step: str
+    recipient: Address | None
+    did: str
+    why: str = ""
+
+
+@frozen
 class HistoryEntry:
     """One thing that happened. A message's story has the id of its content; the first entry of a story has its id.
 

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, succeed
 from zope.interface import Interface
 
 from pymailsuite.interfaces.content import StagedContent
-from pymailsuite.interfaces.history import HistoryEntry
+from pymailsuite.interfaces.history import HistoryEntry, StepNote
 from pymailsuite.values import (
     AccountId,
     Address,
@@ -200,6 +200,18 @@ class Acceptance:
     """Messages of ours about this one: accepted in the same transaction."""
 
 
+@frozen
+class DeliveredHere:
+    """What became of recipients of an entry whose domain turned out to be ours, and what is done with that: copies, the
+    same message to others, and messages of our own ``along`` with it."""
+
+    outcomes: tuple[Outcome, ...] = ()
+    deliveries: tuple[Delivery, ...] = ()
+    outgoing: tuple[OutgoingEnvelope, ...] = ()
+    along: tuple[Acceptance, ...] = ()
+    notes: tuple[StepNote, ...] = ()
+
+
 class IQueueStore(Interface):
     """The queue's rows. A claimed entry belongs to its owner until settled or until its lease ends."""
 
@@ -227,8 +239,11 @@ class IQueueStore(Interface):
         report: Acceptance | None,
         more: bool = False,
         history: HistoryEntry | None = None,
+        outgoing: Sequence[OutgoingEnvelope] = (),
+        along: Sequence[Acceptance] = (),
     ) -> Deferred[None]:
-        """Record an attempt, deliver local copies and accept a report (DSN), all in one transaction; end the claim.
+        """Record an attempt, deliver local copies, put further envelopes of the same message into the queue, accept a
+        report (DSN) and what is accepted along with all this, in one transaction; end the claim.
 
         ``more``: some of the claimed recipients are still under way, and the claim is kept for them. An entry with no
         delayed recipient left is finished: its rows go. ``history`` is what is to be remembered of the attempt.

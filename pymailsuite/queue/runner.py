@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from attrs import evolve, frozen
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, DeferredQueue
@@ -23,7 +23,7 @@ from pymailsuite.config.sections.queue import QueueSettings
 from pymailsuite.errors import MailError, NoSuchAccount, NoSuchEntry
 from pymailsuite.interfaces import (
     Acceptance,
-    Delivery,
+    DeliveredHere,
     IMailStore,
     Outcome,
     QueuedRecipient,
@@ -44,34 +44,44 @@ from pymailsuite.values import EntryId
 log = Logger()
 
 
+_NOT_HERE: Final = DeliveredHere()
+
+
 @frozen
 class _Ended:
-    """What became of recipients of ``entry``. ``deliveries`` are copies for those of them that turned out to be ours,
-    at the positions ``here``."""
+    """What became of recipients of ``entry``; ``here`` of those of them that turned out to be ours."""
 
     entry: QueueEntry
     outcomes: Sequence[Outcome]
-    deliveries: Sequence[Delivery] = ()
-    here: frozenset[int] = frozenset()
+    here: DeliveredHere = _NOT_HERE
 
     def without_copies(self, again: float) -> _Ended:
         """Those that are ours wait until ``again``: the next attempt finds out whose account has gone."""
+        ours = {one.position for one in self.here.outcomes}
         outcomes = [
             evolve(one, state=RecipientState.DELAYED, status="4.2.1", reply=_ACCOUNT_GONE, next_attempt=again)
-            if one.position in self.here and one.state is RecipientState.DELIVERED
+            if one.position in ours and one.state is RecipientState.DELIVERED
             else one
             for one in self.outcomes
         ]
-        return evolve(self, outcomes=outcomes, deliveries=())
+        return evolve(self, outcomes=outcomes, here=_NOT_HERE)
 
 
 def _together(parts: Sequence[_Ended]) -> _Ended:
     """Routes of one entry that have ended: they have one report."""
+    if len(parts) == 1:
+        return parts[0]
+    here = [part.here for part in parts]
     return _Ended(
         parts[0].entry,
         [outcome for part in parts for outcome in part.outcomes],
-        [delivery for part in parts for delivery in part.deliveries],
-        frozenset().union(*[part.here for part in parts]),
+        DeliveredHere(
+            tuple([outcome for one in here for outcome in one.outcomes]),
+            tuple([delivery for one in here for delivery in one.deliveries]),
+            tuple([envelope for one in here for envelope in one.outgoing]),
+            tuple([acceptance for one in here for acceptance in one.along]),
+            tuple([note for one in here for note in one.notes]),
+        ),
     )
 
 
@@ -117,9 +127,7 @@ class DeliversHere(Protocol):
     async def leads_here(self, route: str) -> bool:
         """True if the domain has become ours."""
 
-    async def deliver(
-        self, entry: QueueEntry, recipients: Sequence[QueuedRecipient]
-    ) -> tuple[list[Outcome], list[Delivery]]:
+    async def deliver(self, entry: QueueEntry, recipients: Sequence[QueuedRecipient]) -> DeliveredHere:
         """What becomes of recipients of ours, and their copies."""
 
 
@@ -130,7 +138,7 @@ class RemembersAttempts(Protocol):
         self,
         entry: QueueEntry,
         outcomes: Sequence[Outcome],
-        deliveries: Sequence[Delivery],
+        here: DeliveredHere,
         report: Acceptance | None,
     ) -> HistoryEntry | None:
         """What is to be remembered of an attempt that is about to be settled."""
@@ -387,8 +395,8 @@ class QueueRunner:
         """An outcome for each recipient, whatever happens."""
         try:
             if not self._here.is_known_elsewhere(route) and await self._here.leads_here(route):
-                outcomes, deliveries = await self._here.deliver(entry, recipients)
-                return _Ended(entry, outcomes, deliveries, frozenset([one.position for one in outcomes]))
+                here = await self._here.deliver(entry, recipients)
+                return _Ended(entry, here.outcomes, here)
             return _Ended(entry, await self._relay.attempt(entry, route, recipients))
         except (MailError, CancelledError) as error:
             log.warn(
@@ -436,12 +444,22 @@ class QueueRunner:
         entry = ended.entry
         defects = 0
         while True:
-            outcomes, deliveries = ended.outcomes, ended.deliveries
+            outcomes, here = ended.outcomes, ended.here
             history = None
             if self._history is not None:
-                history = self._history.attempted(entry, outcomes, deliveries, report)
+                history = self._history.attempted(entry, outcomes, here, report)
             try:
-                await self._queue.settle(self._owner, entry.entry_id, outcomes, deliveries, report, more, history)
+                await self._queue.settle(
+                    self._owner,
+                    entry.entry_id,
+                    outcomes,
+                    here.deliveries,
+                    report,
+                    more,
+                    history,
+                    here.outgoing,
+                    here.along,
+                )
                 return
             except NoSuchEntry:
                 # Deleted by an operator meanwhile, or our lease ended and another has it.
@@ -449,7 +467,7 @@ class QueueRunner:
                 return
             except NoSuchAccount:
                 # Of a copy, or of a report, its account has just gone: neither may keep what hosts said from the disk.
-                if deliveries:
+                if here.deliveries or here.along:
                     ended = ended.without_copies(self._clock.seconds() + self._settings.retry_first)
                 elif report is not None:
                     report = None

@@ -74,7 +74,7 @@ def accept_txn(txn: Transaction, items: Sequence[Accepting]) -> list[QueueId]:
     insert_contents_txn(txn, contents, now)
     deliver_txn(txn, copies, now)
     if queued:
-        _enqueue_txn(txn, queued)
+        enqueue_txn(txn, queued)
     insert_history_txn(txn, [item.acceptance.history for item in items if item.acceptance.history is not None])
     return queue_ids
 
@@ -160,7 +160,7 @@ RECIPIENT_COLUMNS = (
 )
 
 
-def _enqueue_txn(txn: Transaction, queued: Sequence[tuple[EntryId, ContentId, OutgoingEnvelope, float]]) -> None:
+def enqueue_txn(txn: Transaction, queued: Sequence[tuple[EntryId, ContentId, OutgoingEnvelope, float]]) -> None:
     """Queue envelopes, each under its id, with its content and the time it came."""
     entries, recipients = [], []
     for entry_id, content_id, envelope, created_at in queued:

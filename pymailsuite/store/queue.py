@@ -23,12 +23,21 @@ from pymailsuite.interfaces.queue import (
     IQueueStore,
     Notify,
     Outcome,
+    OutgoingEnvelope,
     QueuedRecipient,
     QueueEntry,
     RecipientState,
     Ret,
 )
-from pymailsuite.store.acceptance import NO_DUE, RECIPIENT_COLUMNS, Accepting, Copy, accept_txn, deliver_txn
+from pymailsuite.store.acceptance import (
+    NO_DUE,
+    RECIPIENT_COLUMNS,
+    Accepting,
+    Copy,
+    accept_txn,
+    deliver_txn,
+    enqueue_txn,
+)
 from pymailsuite.store.clock import StoreClock
 from pymailsuite.store.contents import change_refs_txn
 from pymailsuite.store.database import Database
@@ -130,7 +139,8 @@ class _Settlement:
     entry_id: EntryId
     outcomes: Sequence[Outcome]
     deliveries: Sequence[Delivery]
-    report: Accepting | None
+    accepting: Sequence[Accepting]
+    queued: Sequence[tuple[EntryId, OutgoingEnvelope]]
     more: bool
     history: HistoryEntry | None
     now: float
@@ -247,16 +257,20 @@ class QueueStore:
         report: Acceptance | None,
         more: bool = False,
         history: HistoryEntry | None = None,
+        outgoing: Sequence[OutgoingEnvelope] = (),
+        along: Sequence[Acceptance] = (),
     ) -> Deferred[None]:
+        accepted = along if report is None else (report, *along)
         try:
-            accepting = None if report is None else self._numbered(report)
+            accepting = [self._numbered(each) for each in accepted]
+            queued = [(EntryId(self._new_id()), envelope) for envelope in outgoing]
         except MailError:
             return fail()
         now = self._clock.seconds()
-        settlement = _Settlement(owner, entry_id, outcomes, deliveries, accepting, more, history, now)
+        settlement = _Settlement(owner, entry_id, outcomes, deliveries, accepting, queued, more, history, now)
         accounts = [delivery.account_id for delivery in deliveries]
-        if report is not None:
-            accounts += _accounts(report)
+        for each in accepted:
+            accounts += _accounts(each)
         return self._database.run_together("settle", self._settle_txn, settlement, accounts)
 
     def _settle_txn(self, txn: Transaction, settlements: Sequence[_Settlement]) -> list[None]:
@@ -269,6 +283,15 @@ class QueueStore:
             return [None] * len(settlements)
         content_of = self._check_claims_txn(txn, by_id)
         finished, left = self._split_txn(txn, by_id)
+        for entry_id, settlement in by_id.items():
+            if settlement.queued:
+                # Before the entry goes, whose reference keeps the content.
+                content_id = content_of[entry_id]
+                change_refs_txn(txn, {content_id: len(settlement.queued)})
+                enqueue_txn(
+                    txn, [(new_id, content_id, envelope, settlement.now) for new_id, envelope in settlement.queued]
+                )
+                txn.call_after(self.wake)
         _remove_all_txn(txn, finished, [content_of[entry_id] for entry_id in finished])
         for entry_id in left:
             self._note_outcomes_txn(txn, entry_id, by_id[entry_id])
@@ -291,11 +314,11 @@ class QueueStore:
                     for delivery in settlement.deliveries
                 ]
                 deliver_txn(txn, copies, settlement.now)
-        reports = [one.report for one in settlements if one.report is not None]
-        if any(report.acceptance.outgoing or report.along for report in reports):
-            self._accept_txn(txn, reports)
-        elif reports:
-            accept_txn(txn, reports)
+        accepting = [each for one in settlements for each in one.accepting]
+        if any(each.acceptance.outgoing or each.along for each in accepting):
+            self._accept_txn(txn, accepting)
+        elif accepting:
+            accept_txn(txn, accepting)
         insert_history_txn(txn, [one.history for one in settlements if one.history is not None])
         return [None] * len(settlements)
 

@@ -21,6 +21,7 @@ from pymailsuite.delivery.intake import MessageIntake
 from pymailsuite.delivery.late import LateDelivery
 from pymailsuite.delivery.own_messages import OwnMessages
 from pymailsuite.delivery.reports import ReportWriter
+from pymailsuite.delivery.steps.forward import mark_of
 from pymailsuite.directory.resolver import RecipientResolver
 from pymailsuite.dns.fake import FakeResolver
 from pymailsuite.errors import StorageFull
@@ -78,8 +79,9 @@ class QueueTestCase(SynchronousTestCase):
         relay = relay or Relay(
             RelaySettings(), "mx.example.org", self.resolver, self.store.read_content, self.internet, random.Random(1)
         )
-        reports = ReportWriter(OwnMessages(store, self.planner), self.internet, 1000)
-        here = LateDelivery(self.recipients, self.planner, store.read_content, self.internet)
+        own_messages = OwnMessages(store, self.planner)
+        reports = ReportWriter(own_messages, self.internet, 1000)
+        here = LateDelivery(self.recipients, self.planner, own_messages, store.read_content, self.internet)
         presence = presence or Presence(Path(self.mktemp()), "mx.example.org")
         self.addCleanup(presence.leave)
         return QueueRunner(
@@ -332,6 +334,21 @@ class DeliveryTests(QueueTestCase):
         (report,) = self.inbox()
         self.assertIn("gone@late.example", report.as_string())
         self.assertNotIn("bea@late.example", report.as_string().partition("From: ann")[0])
+
+    def test_mail_for_a_domain_of_ours_by_now_is_planned_as_any_other(self) -> None:
+        """An alias that leads on, junk or not: what SMTP would make of it."""
+        team = Address("team", "late.example")
+        sink = self.host()
+        self.submit(team)
+        self.successResultOf(self.store.directory.add_domain("late.example"))
+        bea = make_account(self.store, "bea@late.example").account_id
+        self.successResultOf(self.store.directory.set_alias(team, [Address("bea", "late.example"), BOB]))
+        self.runner.start()
+        self.run_for()
+        self.assertEqual((self.queue(), len(self.inbox(bea)), len(self.inbox())), ([], 1, 0))
+        (message,) = sink.messages
+        self.assertEqual((message.recipients, message.reverse_path), (["bob@b.example"], "ann@example.org"))
+        self.assertTrue(message.content.startswith(f"X-Forwarded-Mark: {mark_of(team)}\r\n".encode()))
 
     def test_an_address_that_breaks_the_resolver_delays_itself_only(self) -> None:
         here, broken = Address("bea", "late.example"), Address("broken", "late.example")

@@ -301,6 +301,59 @@ class QueueContract(StoreTestCase):
         self.assertEqual(self.result(self.queue.entries()), [])
         self.assert_sound()
 
+    def test_settling_sends_the_same_message_to_others_and_accepts_messages_along_with_it(self) -> None:
+        entry_id = self.enqueue()
+        self.claim()
+        passed_on = OutgoingEnvelope(None, (recipient(0, "y"),), b"X: 1\r\n")
+        note = Acceptance(self.stage(b"Subject: note\r\n\r\n"), outgoing=(ENVELOPE,))
+        answer = Acceptance(
+            self.stage(b"Subject: answer\r\n\r\n"), (Delivery(self.ann.account_id, b""),), along=(note,)
+        )
+        woken = self.woken
+        settled = self.queue.settle(
+            "one",
+            entry_id,
+            [Outcome(0, RecipientState.DELIVERED)],
+            [Delivery(self.ann.account_id, b"")],
+            None,
+            outgoing=[passed_on],
+            along=[answer],
+        )
+        self.result(settled)
+        self.assertGreater(self.woken, woken)
+        octets = {}
+        for entry in self.claim():
+            octets[entry.recipients[0].address.local_part] = self.result(
+                entry.read(self.store.read_content, 0, entry.size)
+            )
+        self.assertEqual(octets, {"y": b"X: 1\r\n" + MESSAGE, "x": b"Subject: note\r\n\r\n"})
+        self.assertEqual(sorted(self.inbox_octets(self.ann.account_id)), [b"Subject: answer\r\n\r\n", MESSAGE])
+        self.assert_sound()
+
+    def test_what_is_accepted_along_with_a_message_is_accepted_with_it_or_not_at_all(self) -> None:
+        def note(account_id: AccountId) -> Acceptance:
+            return Acceptance(self.stage(b"Subject: note\r\n\r\n"), (Delivery(account_id, b""),))
+
+        for fails in (False, True):
+            along = (note(self.ann.account_id), *([note(AccountId(999))] if fails else ()))
+            accepted = self.queue.accept(Acceptance(self.stage(MESSAGE), outgoing=(ENVELOPE,), along=along))
+            if fails:
+                self.failure(accepted, NoSuchAccount)
+            else:
+                queue_id = self.result(accepted)
+                self.assertEqual(len(self.result(self.queue.entries(queue_id))), 1)
+        self.assertEqual(self.inbox_octets(self.ann.account_id), [b"Subject: note\r\n\r\n"])
+        self.assertEqual(len(self.result(self.queue.entries())), 1)
+        self.assert_sound()
+
+    def test_a_copy_may_have_an_internal_date_of_its_own(self) -> None:
+        deliveries = (Delivery(self.ann.account_id, b"", internal_date=NOW - 5000), Delivery(self.ann.account_id, b""))
+        self.result(self.queue.accept(Acceptance(self.stage(MESSAGE), deliveries)))
+        mail = self.store.account_mail(self.ann.account_id)
+        mailbox_id = self.result(mail.mailbox("INBOX")).mailbox_id
+        dates = self.result(mail.read_messages(mailbox_id, ALL_UIDS, (Column.INTERNAL_DATE, Column.SAVE_DATE), list))
+        self.assertEqual(dates, [(NOW - 5000, NOW), (NOW, NOW)])
+
     def test_a_settlement_of_some_keeps_the_claim_for_the_others(self) -> None:
         entry_id = self.enqueue(recipient(0), recipient(1, "y"), recipient(2, "z"))
         self.claim()
