@@ -15,7 +15,7 @@ OLDEST := .venv-oldest
 # What is tested on PostgreSQL again.
 ON_STORES := tests/store tests/smtp tests/pop3 tests/imap tests/queue tests/delivery tests/directory tests/relay tests/auth
 # What leans on the dependencies more than on our own code, and takes minutes.
-ON_OLDEST := tests/auth tests/cli tests/config tests/dns tests/imap tests/policy/dkim tests/pop3 tests/relay tests/service \
+ON_OLDEST := tests/auth tests/cli tests/config tests/dns tests/imap tests/policy/dkim tests/pop3 tests/relay tests/server \
 	tests/smtp tests/store tests/web tests/wire
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
 

@@ -20,12 +20,12 @@ from twisted.python.usage import UsageError
 from pymailsuite.config.loader import load_settings
 from pymailsuite.config.settings import Settings
 from pymailsuite.errors import ConfigError, MailError
-from pymailsuite.hang_up import HangUp
-from pymailsuite.logs import Descriptor, LogFile, log_observer
-from pymailsuite.opening import make_folder
-from pymailsuite.process import allow_many_files, share_one_heap, tell_ready
-from pymailsuite.service import MailService
-from pymailsuite.start_check import faults_of_store, warnings_of
+from pymailsuite.server.data_folder import make_folder
+from pymailsuite.server.logs import Descriptor, LogFile, log_observer
+from pymailsuite.server.process import allow_many_files, share_one_heap, tell_ready
+from pymailsuite.server.reload import ReloadOnHangup
+from pymailsuite.server.service import MailService
+from pymailsuite.server.start_check import faults_of_store, warnings_of
 from pymailsuite.workers import WorkersService
 from pymailsuite.workers.channel import LogPlace
 
@@ -126,7 +126,7 @@ def makeService(options: Options) -> IService:
         }
         if not has_parent:
             service = TwistdService(settings, reactor, **common)
-            HangUp(settings, options.read_settings, service.tls, reactor).setServiceParent(service)  # type: ignore[no-untyped-call]
+            ReloadOnHangup(settings, options.read_settings, service.tls, reactor).setServiceParent(service)  # type: ignore[no-untyped-call]
             return service
         return TwistdParent(
             settings,

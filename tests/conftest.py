@@ -29,7 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # Where it is set, each of the hundreds of processes that tests start would compile all of pymailsuite anew.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        # A shell starts what runs in the background deaf to Ctrl-C. The servers we start, and stop so, would be too.
+        # A protocol starts what runs in the background deaf to Ctrl-C. The servers we start, and stop so, would be too.
         signal.signal(signal.SIGINT, signal.default_int_handler)
     url = config.getoption(_OPTION)
     if not url:

@@ -33,7 +33,7 @@ LINES = (
     ("smtp", "pop3", "imap"),
     ("queue", "relay", "delivery", "web"),
     ("process",),
-    ("tls", "logs", "counters", "listeners", "notices", "opening", "upkeep"),
+    ("tls", "logs", "counters", "listeners", "notices", "opening", "maintenance"),
     ("hang_up",),
     ("service",),
     ("workers", "start_check"),

@@ -1,37 +1,37 @@
 """Who may log in: cred checkers, realm and avatars, password hashes."""
 
-from pymailsuite.auth.checkers import CheckerRow, ForeignChecker, StoreChecker
+from pymailsuite.auth.checkers import CheckerChain, ForeignChecker, StoreChecker
 from pymailsuite.auth.factories import (
     CheckerSurroundings,
     file_checker_factory,
     make_checkers,
     store_checker_factory,
 )
+from pymailsuite.auth.login_queue import LoginQueue, TooManyLogins
 from pymailsuite.auth.logins import LoginWatch, OpenLogins
 from pymailsuite.auth.password_file import PasswordFileChecker
+from pymailsuite.auth.password_verifier import PasswordVerifier
 from pymailsuite.auth.passwords import PasswordHashes, UnusableHash
-from pymailsuite.auth.prover import PasswordProver
 from pymailsuite.auth.realm import MailAvatar, MailRealm, make_portal
 from pymailsuite.auth.service import AuthService
 from pymailsuite.auth.threads import HashingThreads, Threads
 from pymailsuite.auth.throttle import LoginThrottle, ThrottledPortal
-from pymailsuite.auth.turns import LoginTurns, TooManyLogins
 
 __all__ = [
     "AuthService",
-    "CheckerRow",
+    "CheckerChain",
     "CheckerSurroundings",
     "ForeignChecker",
     "HashingThreads",
+    "LoginQueue",
     "LoginThrottle",
-    "LoginTurns",
     "LoginWatch",
     "MailAvatar",
     "MailRealm",
     "OpenLogins",
     "PasswordFileChecker",
     "PasswordHashes",
-    "PasswordProver",
+    "PasswordVerifier",
     "StoreChecker",
     "Threads",
     "ThrottledPortal",

@@ -18,8 +18,8 @@ from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from pymailsuite.auth.password_verifier import PasswordVerifier
 from pymailsuite.auth.passwords import UnusableHash
-from pymailsuite.auth.prover import PasswordProver
 from pymailsuite.config.sections.auth import AuthSettings
 from pymailsuite.directory.names import canonical_login, domain_forms, login_key
 from pymailsuite.errors import LoginRefused, MailError, TemporaryFailure
@@ -65,10 +65,10 @@ class StoreChecker:
     _log = Logger()
     credentialInterfaces = (IUsernamePassword,)
 
-    def __init__(self, settings: AuthSettings, directory: IDirectory, prover: PasswordProver) -> None:
+    def __init__(self, settings: AuthSettings, directory: IDirectory, password_verifier: PasswordVerifier) -> None:
         self._default_domain = settings.default_domain
         self._directory = directory
-        self._prover = prover
+        self._password_verifier = password_verifier
 
     def requestAvatarId(self, credentials: Any) -> Deferred[Any]:
         """An Account, or LoginRefused; TemporaryFailure if the store or the hashing threads are out of reach."""
@@ -79,12 +79,14 @@ class StoreChecker:
         forms = login_forms(login_name_of(credentials), self._default_domain)
         found = await self._find(forms)
         if found is None or not found.password_hash:
-            await self._prover.pretend(login_key(forms[0], ""), password)
+            await self._password_verifier.verify_nobody(login_key(forms[0], ""), password)
             raise LoginRefused(cause=UNKNOWN_USER if found is None else BAD_PASSWORD)
         account, stored = found.account, found.password_hash
         try:
             # What is remembered must not make a disabled account answer sooner than a wrong password does.
-            proved = await self._prover.prove(account.login_name, password, stored, remember=account.enabled)
+            proved = await self._password_verifier.verify(
+                account.login_name, password, stored, remember=account.enabled
+            )
         except UnusableHash as error:
             self._log.error(
                 "{event}: the stored hash of {login_name} cannot be used: {reason}",
@@ -97,7 +99,7 @@ class StoreChecker:
             raise LoginRefused(cause=BAD_PASSWORD)
         if not account.enabled:
             raise LoginRefused(cause=DISABLED)
-        if self._prover.hashes.is_stale(stored):
+        if self._password_verifier.hashes.is_stale(stored):
             await self._renew(found, password)
         return account
 
@@ -110,7 +112,7 @@ class StoreChecker:
         """Store a hash of today's parameters. The login is good whether or not that succeeds."""
         account = found.account
         try:
-            renewed = await self._prover.run(self._prover.hashes.hash, password)
+            renewed = await self._password_verifier.run(self._password_verifier.hashes.hash, password)
             # Hashing took a while: a password that was set meanwhile must stay.
             if not await self._directory.renew_password_hash(account.account_id, found.password_hash, renewed):
                 return
@@ -170,7 +172,7 @@ class ForeignChecker:
 
 
 @implementer(ICredentialsChecker)
-class CheckerRow:
+class CheckerChain:
     """Several checkers as one: the first to prove a password decides, and only after the last is a login refused.
 
     A checker of any origin may be in it. What it refuses with becomes LoginRefused; what it breaks with is logged, and

@@ -22,7 +22,7 @@ from zope.interface import Interface, implementer
 
 from pymailsuite.auth.checkers import ForeignChecker, StoreChecker
 from pymailsuite.auth.password_file import PasswordFileChecker
-from pymailsuite.auth.prover import PasswordProver
+from pymailsuite.auth.password_verifier import PasswordVerifier
 from pymailsuite.config.sections.auth import AuthSettings
 from pymailsuite.errors import ConfigError, TemporaryFailure
 from pymailsuite.interfaces import IDirectory
@@ -34,7 +34,7 @@ class CheckerSurroundings:
 
     settings: AuthSettings
     directory: IDirectory
-    prover: PasswordProver
+    password_verifier: PasswordVerifier
 
 
 class IDeclaredChecker(Interface):
@@ -60,7 +60,7 @@ class DeclaredStore(_Declaration):
 
     def bind(self, surroundings: CheckerSurroundings) -> ICredentialsChecker:
         """A StoreChecker."""
-        return StoreChecker(surroundings.settings, surroundings.directory, surroundings.prover)
+        return StoreChecker(surroundings.settings, surroundings.directory, surroundings.password_verifier)
 
 
 @implementer(IDeclaredChecker, ICredentialsChecker)
@@ -72,7 +72,7 @@ class DeclaredFile(_Declaration):
 
     def bind(self, surroundings: CheckerSurroundings) -> ICredentialsChecker:
         """A PasswordFileChecker."""
-        return PasswordFileChecker(self.path, surroundings.settings.default_domain, surroundings.prover)
+        return PasswordFileChecker(self.path, surroundings.settings.default_domain, surroundings.password_verifier)
 
 
 @implementer(ICheckerFactory, IPlugin)

@@ -19,8 +19,8 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from pymailsuite.auth.checkers import BAD_PASSWORD, UNKNOWN_USER, login_forms, login_name_of, password_of
+from pymailsuite.auth.password_verifier import PasswordVerifier
 from pymailsuite.auth.passwords import UnusableHash
-from pymailsuite.auth.prover import PasswordProver
 from pymailsuite.directory.names import login_key
 from pymailsuite.errors import LoginRefused, TemporaryFailure
 
@@ -56,10 +56,10 @@ class PasswordFileChecker:
     _log = Logger()
     credentialInterfaces = (IUsernamePassword,)
 
-    def __init__(self, path: Path, default_domain: str, prover: PasswordProver) -> None:
+    def __init__(self, path: Path, default_domain: str, password_verifier: PasswordVerifier) -> None:
         self._path = path
         self._default_domain = default_domain
-        self._prover = prover
+        self._password_verifier = password_verifier
         self._stamp: _Stamp | None = None
         self._hashes: dict[str, str] = {}
 
@@ -75,10 +75,10 @@ class PasswordFileChecker:
             if stored is not None:
                 break
         else:
-            await self._prover.pretend(login_key(given, self._default_domain), password)
+            await self._password_verifier.verify_nobody(login_key(given, self._default_domain), password)
             raise LoginRefused(cause=UNKNOWN_USER)
         try:
-            proved = await self._prover.prove(name, password, stored)
+            proved = await self._password_verifier.verify(name, password, stored)
         except UnusableHash as error:
             self._log.error(
                 "{event}: the hash of {login_name} in {path} cannot be used: {reason}",
@@ -94,7 +94,7 @@ class PasswordFileChecker:
 
     async def _refresh(self) -> None:
         try:
-            read = await self._prover.run(_read_if_changed, self._path, self._stamp)
+            read = await self._password_verifier.run(_read_if_changed, self._path, self._stamp)
         except (OSError, UnicodeDecodeError) as error:
             self._log.error("{event}: {reason}", event="auth.password_file_unreadable", reason=str(error))
             raise TemporaryFailure("Temporary authentication failure", cause=str(error)) from None

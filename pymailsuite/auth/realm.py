@@ -11,10 +11,10 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from pymailsuite.auth.checkers import DISABLED, UNKNOWN_USER, CheckerRow, log_refusal, login_forms
+from pymailsuite.auth.checkers import DISABLED, UNKNOWN_USER, CheckerChain, log_refusal, login_forms
+from pymailsuite.auth.login_queue import LoginQueue
 from pymailsuite.auth.logins import OpenLogins
 from pymailsuite.auth.throttle import LoginThrottle, ThrottledPortal
-from pymailsuite.auth.turns import LoginTurns
 from pymailsuite.config.sections.auth import AuthSettings
 from pymailsuite.errors import LoginRefused
 from pymailsuite.interfaces import (
@@ -96,7 +96,7 @@ def make_portal(
     settings: AuthSettings,
     store: IMailStore,
     checkers: Sequence[ICredentialsChecker],
-    throttle: tuple[LoginThrottle, LoginTurns] | None = None,
+    throttle: tuple[LoginThrottle, LoginQueue] | None = None,
     logins: OpenLogins | None = None,
 ) -> Portal:
     """A portal to the accounts of ``store``, which asks ``checkers`` in order, and ``throttle`` before them.
@@ -106,5 +106,5 @@ def make_portal(
     ``portal.login(credentials, None, IImapAvatar)`` fails with LoginRefused, or with TemporaryFailure if nothing can be
     proved just now; the text of neither depends on the reason.
     """
-    realm, row = MailRealm(settings, store, logins), [CheckerRow(checkers)]
+    realm, row = MailRealm(settings, store, logins), [CheckerChain(checkers)]
     return Portal(realm, row) if throttle is None else ThrottledPortal(realm, row, *throttle, settings.default_domain)

@@ -11,13 +11,13 @@ from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred
 
 from pymailsuite.auth.factories import CheckerSurroundings, make_checkers
+from pymailsuite.auth.login_queue import LoginQueue
 from pymailsuite.auth.logins import OpenLogins
+from pymailsuite.auth.password_verifier import PasswordVerifier
 from pymailsuite.auth.passwords import PasswordHashes
-from pymailsuite.auth.prover import PasswordProver
 from pymailsuite.auth.realm import make_portal
 from pymailsuite.auth.threads import HashingThreads
 from pymailsuite.auth.throttle import LoginThrottle
-from pymailsuite.auth.turns import LoginTurns
 from pymailsuite.config.sections.auth import AuthSettings
 from pymailsuite.interfaces import IMailStore
 
@@ -41,19 +41,19 @@ class AuthService(Service):
         self._threads = HashingThreads(reactor, settings.hash_threads, settings.hash_backlog)
         self.hashes: Final = PasswordHashes(settings)
         self.logins: Final = OpenLogins()
-        prover = PasswordProver(settings, self.hashes, self._threads, reactor)
-        surroundings = CheckerSurroundings(settings, store.directory, prover)
+        password_verifier = PasswordVerifier(settings, self.hashes, self._threads, reactor)
+        surroundings = CheckerSurroundings(settings, store.directory, password_verifier)
         self.portal: Final[Portal] = make_portal(
             settings,
             store,
             make_checkers(surroundings, further_checkers),
-            None if throttle is None else (throttle, self._make_turns(settings)),
+            None if throttle is None else (throttle, self._make_login_queue(settings)),
             self.logins,
         )
 
-    def _make_turns(self, settings: AuthSettings) -> LoginTurns:
+    def _make_login_queue(self, settings: AuthSettings) -> LoginQueue:
         # While the password of one is hashed, the next is looked for in the store.
-        return LoginTurns(2 * self._threads.size, settings.hash_backlog, settings.waiting_per_client)
+        return LoginQueue(2 * self._threads.size, settings.hash_backlog, settings.waiting_per_client)
 
     def hash_password(self, password: str) -> Deferred[str]:
         """A hash to store for a new password, made in a hashing thread."""

@@ -6,8 +6,8 @@ makes logins wait, for otherwise a stranger could lock an account. Whether there
 part. A name counts in one form, however it was written.
 
 An attempt is counted before its password is looked at, and what was right is taken back, so that many at once are no
-more tries than many one after the other. Passwords are proved in turns (``auth.turns``); one that was right from the
-same address before is a try of nobody's, and is proved at once: that costs one read, and no write.
+more tries than many one after the other. Passwords are proved in turns (``auth.login_queue``); one that was right from
+the same address before is a try of nobody's, and is proved at once: that costs one read, and no write.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from twisted.python.failure import Failure
 
 from pymailsuite.auth.attempts import AttemptCounts
 from pymailsuite.auth.checkers import password_of
-from pymailsuite.auth.turns import LoginTurns, Turn
+from pymailsuite.auth.login_queue import LoginQueue, QueuedLogin
 from pymailsuite.config.sections.throttle import ThrottleSettings
 from pymailsuite.directory.names import login_key
 from pymailsuite.errors import LoginRefused, MailError, TooManyFailedLogins
@@ -211,7 +211,7 @@ class ThrottledPortal(Portal):
     _log = Logger()
 
     def __init__(
-        self, realm: Any, checkers: Any, throttle: LoginThrottle, turns: LoginTurns, default_domain: str
+        self, realm: Any, checkers: Any, throttle: LoginThrottle, turns: LoginQueue, default_domain: str
     ) -> None:
         super().__init__(realm, checkers)
         self._throttle = throttle
@@ -236,7 +236,7 @@ class ThrottledPortal(Portal):
     async def _log_in(self, attempt: Attempt, password: bytes, ask: Callable[[], Deferred[Any]]) -> Any:
         throttle = self._throttle
         reservation: Reservation | None = None
-        turn: Turn | None = None
+        turn: QueuedLogin | None = None
         if not throttle.is_proved(attempt, password):
             turn = await self._turns.take(attempt.queue, attempt.name)
         try:
@@ -270,7 +270,7 @@ class ThrottledPortal(Portal):
         password: bytes,
         ask: Callable[[], Deferred[Any]],
         reservation: Reservation | None,
-        turn: Turn | None,
+        turn: QueuedLogin | None,
     ) -> Any:
         throttle = self._throttle
         try:

@@ -12,8 +12,8 @@ from pymailsuite.cli.output import print_json
 from pymailsuite.config.reference import toml_value
 from pymailsuite.config.show import EffectiveOption, effective_options
 from pymailsuite.errors import ConfigError
-from pymailsuite.opening import server_user
-from pymailsuite.start_check import faults_of_start, warnings_of
+from pymailsuite.server.data_folder import server_user
+from pymailsuite.server.start_check import faults_of_start, warnings_of
 
 file_argument = click.argument("file", type=click.Path(path_type=Path, dir_okay=False), required=False)
 

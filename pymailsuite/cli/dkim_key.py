@@ -27,7 +27,7 @@ from pymailsuite.policy.dkim.private_keys import (
     load_private_key,
 )
 from pymailsuite.policy.dkim.signature import signing_name
-from pymailsuite.policy.own.records import txt_strings
+from pymailsuite.policy.dns_setup.records import txt_strings
 
 
 class KeyFileType(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only

@@ -19,30 +19,30 @@ from pymailsuite.cli.operation import ConfigFault, config_option, json_option, r
 from pymailsuite.cli.output import print_json, print_rows
 from pymailsuite.cli.resolver import resolver_of, resolver_option
 from pymailsuite.config.settings import Settings
-from pymailsuite.dns.judge import AddressJudge
+from pymailsuite.dns.address_filter import AddressFilter
 from pymailsuite.dns.names import ascii_name
 from pymailsuite.dns.resolver import Resolver
 from pymailsuite.errors import ConfigError, DnsFailure, MailError
 from pymailsuite.interfaces import Domain
 from pymailsuite.interfaces.keys import IKeyStore, StoredKey
 from pymailsuite.interfaces.store import needed
-from pymailsuite.opening import enter_data_folder, store_of
 from pymailsuite.policy.dkim.keys import key_name
 from pymailsuite.policy.dkim.private_keys import load_private_key, read_key_file
-from pymailsuite.policy.lists.dns_lists import DnsLists
-from pymailsuite.policy.own.checking import Finding, RecordChecker, Status
-from pymailsuite.policy.own.host import HostChecker, certificate_finding, host_addresses
-from pymailsuite.policy.own.mta_sts import StsPolicyChecker
-from pymailsuite.policy.own.records import (
-    OwnFacts,
-    OwnRecord,
+from pymailsuite.policy.dns_setup.checking import Finding, RecordChecker, Status
+from pymailsuite.policy.dns_setup.host import HostChecker, certificate_finding, host_addresses
+from pymailsuite.policy.dns_setup.mta_sts import StsPolicyChecker
+from pymailsuite.policy.dns_setup.records import (
+    HostFacts,
     PublishedKey,
     Purpose,
+    ZoneRecord,
     mta_sts_policy,
-    own_records,
+    zone_records,
     zone_text,
 )
-from pymailsuite.policy.own.services import public_services
+from pymailsuite.policy.dns_setup.services import public_services
+from pymailsuite.policy.lists.dns_lists import DnsLists
+from pymailsuite.server.data_folder import enter_data_folder, store_of
 
 T = TypeVar("T")
 
@@ -66,11 +66,11 @@ def records(domain: str, look_up: bool, config_file: Path, server: str | None, a
     """The records to publish for DOMAIN, as lines of a zone file; with --check what is wrong with those live now."""
     settings = settings_of(config_file)
 
-    async def run(reactor: Any) -> tuple[list[OwnRecord], list[Finding]]:
+    async def run(reactor: Any) -> tuple[list[ZoneRecord], list[Finding]]:
         in_store = await _in_store(settings, reactor)
         resolver = _resolver(settings, server, reactor)
         addresses = await _addresses(settings, resolver)
-        wanted = own_records(domain, _facts(settings, addresses, domain, in_store.keys), settings.own_dns)
+        wanted = zone_records(domain, _facts(settings, addresses, domain, in_store.keys), settings.dns_setup)
         if not look_up:
             return wanted, []
         checker = RecordChecker(resolver, addresses, settings.server.hostname, reactor)
@@ -103,7 +103,7 @@ def check(domains: tuple[str, ...], out: str | None, config_file: Path, server: 
         resolver = _resolver(settings, server, reactor)
         lists = [one for one in settings.dnsbl.lists if one.kind == "ip"]
         host = HostChecker(resolver, settings.server.hostname, DnsLists(lists, resolver, reactor, _OUT_TIMEOUT_S))
-        findings = await host.check(settings.own_dns.addresses)
+        findings = await host.check(settings.dns_setup.addresses)
         findings.append(certificate_finding(certificate_of(settings), settings.server.hostname, time.time()))
         if out is not None:
             findings.append(await _way_out(out, reactor))
@@ -114,7 +114,7 @@ def check(domains: tuple[str, ...], out: str | None, config_file: Path, server: 
         wanted = [
             record
             for name in names
-            for record in own_records(name, _facts(settings, addresses, name, in_store.keys), settings.own_dns)
+            for record in zone_records(name, _facts(settings, addresses, name, in_store.keys), settings.dns_setup)
             if record.purpose not in (Purpose.ADDRESS, Purpose.REVERSE)
         ]
         findings.extend(await checker.check(list(dict.fromkeys(wanted))))
@@ -123,7 +123,7 @@ def check(domains: tuple[str, ...], out: str | None, config_file: Path, server: 
     _print_findings(_run(settings, run), as_json)
 
 
-def record_facts(record: OwnRecord) -> dict[str, Any]:
+def record_facts(record: ZoneRecord) -> dict[str, Any]:
     """A record as JSON shows it."""
     return {"name": record.name, "type": record.kind, "value": record.value, "optional": record.is_optional}
 
@@ -169,9 +169,11 @@ def _published_keys(settings: Settings, domain: str, stored: Sequence[StoredKey]
 async def _served_policies(
     domains: Sequence[str], settings: Settings, resolver: Resolver, reactor: Any
 ) -> list[Finding]:
-    if settings.own_dns.mta_sts == "none":
+    if settings.dns_setup.mta_sts == "none":
         return []
-    checker = StsPolicyChecker(resolver, settings.server.hostname, reactor, judge=AddressJudge(settings.outgoing))
+    checker = StsPolicyChecker(
+        resolver, settings.server.hostname, reactor, address_filter=AddressFilter(settings.outgoing)
+    )
     return [await checker.check(domain) for domain in domains]
 
 
@@ -202,16 +204,16 @@ def _resolver(settings: Settings, server: str | None, reactor: Any) -> Resolver:
 
 async def _addresses(settings: Settings, resolver: Resolver) -> list[str]:
     """Those our mail leaves from; none if DNS does not tell."""
-    if settings.own_dns.addresses:
-        return list(settings.own_dns.addresses)
+    if settings.dns_setup.addresses:
+        return list(settings.dns_setup.addresses)
     try:
         return await host_addresses(resolver, settings.server.hostname)
     except DnsFailure:
         return []
 
 
-def _facts(settings: Settings, addresses: Sequence[str], domain: str, stored: Sequence[StoredKey]) -> OwnFacts:
-    return OwnFacts(
+def _facts(settings: Settings, addresses: Sequence[str], domain: str, stored: Sequence[StoredKey]) -> HostFacts:
+    return HostFacts(
         settings.server.hostname,
         addresses,
         _published_keys(settings, domain, stored),
@@ -221,7 +223,7 @@ def _facts(settings: Settings, addresses: Sequence[str], domain: str, stored: Se
     )
 
 
-def _notes(domain: str, settings: Settings, records: Sequence[OwnRecord]) -> list[str]:
+def _notes(domain: str, settings: Settings, records: Sequence[ZoneRecord]) -> list[str]:
     """What zone files of this domain cannot say."""
     host = ascii_name(settings.server.hostname)
     notes = []
@@ -233,9 +235,9 @@ def _notes(domain: str, settings: Settings, records: Sequence[OwnRecord]) -> lis
     if certificate is not None and certificate.issuer != certificate.subject:
         issuer = certificate.issuer.rfc4514_string()
         notes.append(f"CAA records of {host} or above it, if there are any, must allow {issuer} (RFC 8659).")
-    if settings.own_dns.mta_sts != "none":
+    if settings.dns_setup.mta_sts != "none":
         notes += [f"https://mta-sts.{ascii_name(domain)}/.well-known/mta-sts.txt must say:"]
-        notes += [f"  {line}" for line in mta_sts_policy(host, settings.own_dns).splitlines()]
+        notes += [f"  {line}" for line in mta_sts_policy(host, settings.dns_setup).splitlines()]
     return notes
 
 

@@ -15,13 +15,13 @@ from pymailsuite.cli.moment import StandingClock
 from pymailsuite.cli.operation import ConfigFault, json_option, run_in_reactor, settings_of
 from pymailsuite.cli.output import print_json
 from pymailsuite.cli.resolver import resolver_of, resolver_option
-from pymailsuite.cli.story_text import recipient_text, ruling_lines, step_text
+from pymailsuite.cli.story_text import recipient_text, step_text, verdict_lines
 from pymailsuite.config.loader import settings_from
 from pymailsuite.config.settings import Settings
 from pymailsuite.delivery.assembly import make_planner
+from pymailsuite.delivery.dry_run import DryRunResult, RecipientCheck, dry_run
 from pymailsuite.delivery.history import recipient_facts, step_facts
 from pymailsuite.delivery.incoming import ReceivingRules
-from pymailsuite.delivery.rehearsal import RecipientDoor, Rehearsed, rehearse
 from pymailsuite.directory import RecipientResolver
 from pymailsuite.directory.return_paths import ReturnPathResolver, ReturnPaths
 from pymailsuite.directory.roles import RoleAddresses
@@ -32,10 +32,10 @@ from pymailsuite.interfaces.kept_paths import IKeptPaths
 from pymailsuite.interfaces.policy import IPolicyChain, Stage
 from pymailsuite.interfaces.secrets import ISecretStore
 from pymailsuite.interfaces.store import IDryRuns, needed
-from pymailsuite.opening import add_configured_domains, enter_data_folder, store_of
 from pymailsuite.policy.assembly import make_chain
-from pymailsuite.policy.rulings import ruling_facts, says_something
 from pymailsuite.policy.spf.values import client_address
+from pymailsuite.policy.verdict_facts import says_something, verdict_facts
+from pymailsuite.server.data_folder import add_configured_domains, enter_data_folder, store_of
 from pymailsuite.store import inline_store
 from pymailsuite.values import Address, Peer
 
@@ -71,19 +71,21 @@ def _address(text: str) -> Address | None:
 # --- what it prints
 
 
-def answer_of(rehearsed: Rehearsed, asked_about_recipients: bool) -> dict[str, Any]:
+def answer_of(dry_run_result: DryRunResult, asked_about_recipients: bool) -> dict[str, Any]:
     """The answer as JSON has it."""
-    answer = _answer_of(rehearsed)
+    answer = _answer_of(dry_run_result)
     if asked_about_recipients:
-        answer["recipients"] = list(_recipient_rows(rehearsed))
-        answer["steps"] = [step_facts(note) for note in rehearsed.plan.notes] if rehearsed.plan is not None else []
+        answer["recipients"] = list(_recipient_rows(dry_run_result))
+        answer["steps"] = (
+            [step_facts(note) for note in dry_run_result.plan.notes] if dry_run_result.plan is not None else []
+        )
     return answer
 
 
-def _recipient_rows(rehearsed: Rehearsed) -> Iterator[dict[str, Any]]:
+def _recipient_rows(dry_run_result: DryRunResult) -> Iterator[dict[str, Any]]:
     """As ``why`` has them, and those that would be refused."""
-    planned = rehearsed.plan.recipients if rehearsed.plan is not None else ()
-    for recipient in rehearsed.recipients:
+    planned = dry_run_result.plan.recipients if dry_run_result.plan is not None else ()
+    for recipient in dry_run_result.recipients:
         if recipient.refusal:
             yield {"recipient": str(recipient.address), "reply": recipient.refusal, "policy": recipient.policy}
             continue
@@ -94,17 +96,17 @@ def _recipient_rows(rehearsed: Rehearsed) -> Iterator[dict[str, Any]]:
                 yield facts
 
 
-def _answer_of(rehearsed: Rehearsed) -> dict[str, Any]:
-    spf = _evidence(rehearsed, "spf")
-    arc = _evidence(rehearsed, "arc")
-    dmarc = _evidence(rehearsed, "dmarc")
+def _answer_of(dry_run_result: DryRunResult) -> dict[str, Any]:
+    spf = _evidence(dry_run_result, "spf")
+    arc = _evidence(dry_run_result, "arc")
+    dmarc = _evidence(dry_run_result, "dmarc")
     return {
         "spf": {
             "result": spf.get("result", "none"),
             "domain": spf.get("domain", ""),
             "explanation": spf.get("explanation", ""),
         },
-        "dkim": [row for row in _evidence(rehearsed, "dkim").get("signatures", ()) if row["result"] != "none"],
+        "dkim": [row for row in _evidence(dry_run_result, "dkim").get("signatures", ()) if row["result"] != "none"],
         "arc": {name: arc.get(name, other) for name, other in (("result", "none"), ("instance", 0), ("reason", ""))},
         "dmarc": {
             "result": dmarc.get("result", "none"),
@@ -112,23 +114,23 @@ def _answer_of(rehearsed: Rehearsed) -> dict[str, Any]:
             "disposition": dmarc.get("disposition", "none"),
             "domain": dmarc.get("domain", ""),
         },
-        "verdict": verdict_of(rehearsed),
-        "trace": [ruling_facts(ruling) for ruling in rehearsed.rulings if says_something(ruling)],
+        "verdict": verdict_of(dry_run_result),
+        "trace": [verdict_facts(applied) for applied in dry_run_result.applied_verdicts if says_something(applied)],
     }
 
 
-def _evidence(rehearsed: Rehearsed, policy: str) -> Mapping[str, Any]:
-    ruling = rehearsed.ruling(policy)
-    return ruling.verdict.evidence if ruling is not None else {}
+def _evidence(dry_run_result: DryRunResult, policy: str) -> Mapping[str, Any]:
+    applied = dry_run_result.applied(policy)
+    return applied.verdict.evidence if applied is not None else {}
 
 
-def verdict_of(rehearsed: Rehearsed) -> dict[str, Any]:
+def verdict_of(dry_run_result: DryRunResult) -> dict[str, Any]:
     """What the client would be told, and what would stand in front of the message."""
-    stage = rehearsed.refused_at
-    decision = rehearsed.last if stage is None else rehearsed.decisions[stage]
-    policy, reply = decision.culprit, ""
+    stage = dry_run_result.refused_at
+    decision = dry_run_result.last if stage is None else dry_run_result.decisions[stage]
+    policy, reply = decision.decided_by, ""
     if stage is Stage.RCPT:
-        policy, reply = rehearsed.recipients[0].policy, rehearsed.recipients[0].refusal
+        policy, reply = dry_run_result.recipients[0].policy, dry_run_result.recipients[0].refusal
     elif decision.refusal is not None:
         refusal = decision.refusal
         reply = f"{refusal.code} {refusal.enhanced_code} {refusal.text}"
@@ -163,7 +165,7 @@ def print_answer(answer: Mapping[str, Any]) -> None:
     click.echo(f"dmarc  {words}" + (f", policy {dmarc['policy']}, {dmarc['disposition']}" if dmarc["policy"] else ""))
     click.echo()
     for row in answer["trace"]:
-        for line in ruling_lines(row):
+        for line in verdict_lines(row):
             click.echo(line)
     if verdict["fields"]:
         click.echo()
@@ -178,7 +180,7 @@ def _by(policy: str) -> str:
 
 
 class _Explainer:
-    """Rehearses messages with the policies that ``settings`` want; ``knows_recipients`` if the store is a server's."""
+    """Tries messages with the policies that ``settings`` want; ``knows_recipients`` if the store is a server's."""
 
     def __init__(
         self, settings: Settings, store: IMailStore, resolver: IResolver, clock: Any, knows_recipients: bool
@@ -190,25 +192,25 @@ class _Explainer:
         hostname = settings.server.hostname
         # Objections to a client or a sender are said when there is a recipient.
         self._somebody = Address("somebody", hostname)
-        self._door = _door(settings, store, clock) if knows_recipients else None
+        self._recipient_check = _recipient_check(settings, store, clock) if knows_recipients else None
         authserv_id = settings.policy.authserv_id or hostname
         self._rules = ReceivingRules(settings.delivery, hostname, authserv_id, clock.seconds)
 
     async def explain(self, question: Question, message: MessageFile) -> dict[str, Any]:
-        door = self._door if question.recipients else None
-        rehearsed = await rehearse(
+        recipient_check = self._recipient_check if question.recipients else None
+        dry_run_result = await dry_run(
             self._chain,
             self._rules,
             question.peer,
             question.reverse_path,
             question.recipients or (self._somebody,),
             message.chunks(),
-            door,
+            recipient_check,
         )
-        return answer_of(rehearsed, door is not None)
+        return answer_of(dry_run_result, recipient_check is not None)
 
 
-def _door(settings: Settings, store: IMailStore, clock: Any) -> RecipientDoor:
+def _recipient_check(settings: Settings, store: IMailStore, clock: Any) -> RecipientCheck:
     """How the server itself finds out about recipients."""
     paths = ReturnPaths(
         settings.forwarding, settings.bounce_tags, needed(store, ISecretStore), clock, needed(store, IKeptPaths)
@@ -216,7 +218,7 @@ def _door(settings: Settings, store: IMailStore, clock: Any) -> RecipientDoor:
     roles = RoleAddresses(settings.server.hostname, [settings.dmarc.report_from])
     directory = RecipientResolver(settings.directory, store.directory, clock, roles)
     resolver = ReturnPathResolver(directory, paths)
-    return RecipientDoor(resolver, settings.smtp.relay_denied, make_planner(settings, store, clock, resolver, paths))
+    return RecipientCheck(resolver, settings.smtp.relay_denied, make_planner(settings, store, clock, resolver, paths))
 
 
 def _settings(config_file: Path | None) -> Settings:
@@ -304,7 +306,7 @@ def explain(
         store = await _opened(settings, config_file, reactor, clock)
         try:
             explainer = _Explainer(
-                settings, needed(store, IDryRuns).in_vain(), resolver, clock, config_file is not None
+                settings, needed(store, IDryRuns).dry_run(), resolver, clock, config_file is not None
             )
             if batch:
                 await answer_lines(lambda line: _answer_line(explainer, line))

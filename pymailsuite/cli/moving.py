@@ -20,8 +20,8 @@ from pymailsuite.config.sections.store import StoreSection
 from pymailsuite.config.settings import Settings
 from pymailsuite.errors import MailError
 from pymailsuite.interfaces import IMailStore
-from pymailsuite.interfaces.store import IStoreUpkeep, needed
-from pymailsuite.opening import enter_data_folder, store_url
+from pymailsuite.interfaces.store import IStoreMaintenance, needed
+from pymailsuite.server.data_folder import enter_data_folder, store_url
 from pymailsuite.store.mail_store import open_engine
 from pymailsuite.store.moving import BackupFolder, back_up, copy_store, restore_store, verify_backup
 from pymailsuite.store.moving.session import StoreSession
@@ -264,7 +264,7 @@ def _restore_account(
     as_json: bool,
 ) -> None:
     async def operation(store: IMailStore, settings: Settings) -> Any:
-        return await needed(store, IStoreUpkeep).restore_mail(
+        return await needed(store, IStoreMaintenance).restore_mail(
             folder, at, login_of(account), mailbox, None if to is None else login_of(to), dry_run
         )
 

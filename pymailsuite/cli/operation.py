@@ -16,7 +16,7 @@ from pymailsuite.config.loader import load_settings
 from pymailsuite.config.settings import Settings
 from pymailsuite.errors import ConfigError, MailError
 from pymailsuite.interfaces import IMailStore
-from pymailsuite.opening import add_configured_domains, enter_data_folder, store_of
+from pymailsuite.server.data_folder import add_configured_domains, enter_data_folder, store_of
 from pymailsuite.values import Address
 
 T = TypeVar("T")

@@ -16,7 +16,7 @@ from pymailsuite.cli.operation import AddressType, config_option, json_option, o
 from pymailsuite.cli.output import print_done, print_facts, print_json
 from pymailsuite.config.settings import Settings
 from pymailsuite.interfaces import IMailStore
-from pymailsuite.interfaces.store import IStoreUpkeep, needed
+from pymailsuite.interfaces.store import IStoreMaintenance, needed
 from pymailsuite.values import Address
 
 
@@ -33,7 +33,7 @@ def verify(deep: bool, config_file: Path, as_json: bool) -> None:
     """Look for faults: counts, references, orphans. Exits with 1 if there are any."""
 
     async def operation(store: IMailStore, settings: Settings) -> Sequence[str]:
-        return await needed(store, IStoreUpkeep).verify(deep)
+        return await needed(store, IStoreMaintenance).verify(deep)
 
     faults = list(on_store(config_file, operation))
     if as_json:
@@ -48,7 +48,7 @@ def verify(deep: bool, config_file: Path, as_json: bool) -> None:
 
 def _counts(config_file: Path, as_json: bool, name: str, *arguments: Any) -> None:
     async def operation(store: IMailStore, settings: Settings) -> Mapping[str, int]:
-        return await getattr(needed(store, IStoreUpkeep), name)(*arguments)  # type: ignore[no-any-return]
+        return await getattr(needed(store, IStoreMaintenance), name)(*arguments)  # type: ignore[no-any-return]
 
     print_facts(on_store(config_file, operation), as_json)
 
@@ -88,7 +88,7 @@ def undelete(address: Address, since: float, mailbox: str | None, config_file: P
 
     async def operation(store: IMailStore, settings: Settings) -> int:
         account = await account_of(store, address)
-        return await needed(store, IStoreUpkeep).restore_expunged(account.account_id, since, mailbox)
+        return await needed(store, IStoreMaintenance).restore_expunged(account.account_id, since, mailbox)
 
     count = on_store(config_file, operation)
     print_done(f"restored {count} {'message' if count == 1 else 'messages'}", {"restored": count}, as_json)

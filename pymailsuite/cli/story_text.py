@@ -37,8 +37,8 @@ def story_lines(told: Mapping[str, Any]) -> Iterator[str]:
         yield f"  recipient {recipient_text(recipient)}"
     for step in told.get("steps", ()):
         yield f"  step      {step_text(step)}"
-    for ruling in told.get("rulings", ()):
-        for line in ruling_lines(ruling):
+    for applied in told.get("rulings", ()):
+        for line in verdict_lines(applied):
             yield f"  {line}"
     if told.get("left_out"):
         yield "  (what the checks found was too long to be kept)"
@@ -101,30 +101,30 @@ def step_text(step: Mapping[str, Any]) -> str:
     return f"{step['step']}: {step['did']}{about}" + (f" ({step['why']})" if step["why"] else "")
 
 
-def ruling_lines(ruling: Mapping[str, Any]) -> Iterator[str]:
+def verdict_lines(applied: Mapping[str, Any]) -> Iterator[str]:
     """Who said what, what it came to, and below that what it was looked at."""
-    about = f" about {ruling['recipient']}" if ruling["recipient"] else ""
-    yield f"at {ruling['stage']:8}{ruling['policy']}{about}: {_said(ruling)}; {ruling['reason']}"
+    about = f" about {applied['recipient']}" if applied["recipient"] else ""
+    yield f"at {applied['stage']:8}{applied['policy']}{about}: {_said(applied)}; {applied['reason']}"
     inputs = [
         f"{name}={value}"
-        for name, value in ruling["evidence"].items()
-        if isinstance(value, str | int | float) and value not in ("", ruling["reason"])
+        for name, value in applied["evidence"].items()
+        if isinstance(value, str | int | float) and value not in ("", applied["reason"])
     ]
     if inputs:
         yield f"           {', '.join(inputs)}"
 
 
-def _said(ruling: Mapping[str, Any]) -> str:
-    said, counts = ruling["said"], ruling["counts_as"]
-    text: str = _SAID.get(said, said) + _DISPOSALS.get(ruling.get("disposal", ""), "")
-    if said in ("pass", counts) and not ruling["score"]:
+def _said(applied: Mapping[str, Any]) -> str:
+    said, counts = applied["said"], applied["counts_as"]
+    text: str = _SAID.get(said, said) + _DISPOSALS.get(applied.get("disposal", ""), "")
+    if said in ("pass", counts) and not applied["score"]:
         return text
     if counts == "none":
         return f"{text}, not counted"
     if counts == "overruled":
-        return f"{text}, set aside ({ruling['set_aside']})" if ruling.get("set_aside") else f"{text}, set aside"
+        return f"{text}, set aside ({applied['set_aside']})" if applied.get("set_aside") else f"{text}, set aside"
     if counts == "score":
-        return f"{text}, counts {ruling['score']:g}"
+        return f"{text}, counts {applied['score']:g}"
     return f"{text}, counts as {counts}"
 
 

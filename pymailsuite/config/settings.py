@@ -7,12 +7,12 @@ from pydantic import Field
 from pymailsuite.config.base import Section
 from pymailsuite.config.sections.arc import ArcSettings
 from pymailsuite.config.sections.auth import AuthSettings
-from pymailsuite.config.sections.call_forward import CallForwardSettings
 from pymailsuite.config.sections.delivery import DeliverySettings
 from pymailsuite.config.sections.directory import DirectorySettings
 from pymailsuite.config.sections.dkim import DkimSettings, DkimSignSettings
 from pymailsuite.config.sections.dmarc import DmarcSettings
 from pymailsuite.config.sections.dns import DnsSettings
+from pymailsuite.config.sections.dns_setup import DnsSetupSettings
 from pymailsuite.config.sections.forwarding import BounceTagSettings, ForwardingSettings
 from pymailsuite.config.sections.greylist import CorrespondentSettings, GreylistSettings
 from pymailsuite.config.sections.history import HistorySettings
@@ -28,23 +28,23 @@ from pymailsuite.config.sections.imap import ImapSettings
 from pymailsuite.config.sections.listeners import ListenerSettings
 from pymailsuite.config.sections.lists import DnsblSettings, ListSettings
 from pymailsuite.config.sections.log import LogSettings
+from pymailsuite.config.sections.maintenance import MaintenanceSettings
 from pymailsuite.config.sections.message import MessageSettings
 from pymailsuite.config.sections.notices import NoticeSettings
 from pymailsuite.config.sections.outgoing import OutgoingSettings
-from pymailsuite.config.sections.own_dns import OwnDnsSettings
 from pymailsuite.config.sections.policy import PolicySettings
 from pymailsuite.config.sections.pop3 import Pop3Settings
 from pymailsuite.config.sections.queue import QueueSettings
 from pymailsuite.config.sections.relay import RelaySettings
 from pymailsuite.config.sections.reputation import ReputationSettings
 from pymailsuite.config.sections.require_signature import RequireSignatureSettings
+from pymailsuite.config.sections.sender_callout import SenderCalloutSettings
 from pymailsuite.config.sections.server import ServerSettings
 from pymailsuite.config.sections.smtp import SmtpMxSettings, SubmissionSettings
 from pymailsuite.config.sections.spf import SpfSettings
 from pymailsuite.config.sections.store import StoreSection
 from pymailsuite.config.sections.throttle import ThrottleSettings
 from pymailsuite.config.sections.tls import TlsSettings
-from pymailsuite.config.sections.upkeep import UpkeepSettings
 from pymailsuite.config.sections.web import WebSettings
 from pymailsuite.config.sections.workers import WorkerSettings
 
@@ -68,7 +68,7 @@ class Settings(Section):
     dkim_sign: DkimSignSettings = Field(default_factory=DkimSignSettings)
     arc: ArcSettings = Field(default_factory=ArcSettings)
     forwarding: ForwardingSettings = Field(default_factory=ForwardingSettings)
-    call_forward: CallForwardSettings = Field(default_factory=CallForwardSettings)
+    sender_callout: SenderCalloutSettings = Field(default_factory=SenderCalloutSettings)
     bounce_tags: BounceTagSettings = Field(default_factory=BounceTagSettings)
     helo: HeloSettings = Field(default_factory=HeloSettings)
     sender_domain: SenderDomainSettings = Field(default_factory=SenderDomainSettings)
@@ -84,7 +84,7 @@ class Settings(Section):
     outgoing: OutgoingSettings = Field(default_factory=OutgoingSettings)
     notices: NoticeSettings = Field(default_factory=NoticeSettings)
     dns: DnsSettings = Field(default_factory=DnsSettings)
-    own_dns: OwnDnsSettings = Field(default_factory=OwnDnsSettings)
+    dns_setup: DnsSetupSettings = Field(default_factory=DnsSetupSettings)
     dmarc: DmarcSettings = Field(default_factory=DmarcSettings)
     lists: ListSettings = Field(default_factory=ListSettings)
     require_signature: RequireSignatureSettings = Field(default_factory=RequireSignatureSettings)
@@ -94,6 +94,6 @@ class Settings(Section):
     reputation: ReputationSettings = Field(default_factory=ReputationSettings)
     spf: SpfSettings = Field(default_factory=SpfSettings)
     history: HistorySettings = Field(default_factory=HistorySettings)
-    upkeep: UpkeepSettings = Field(default_factory=UpkeepSettings)
+    maintenance: MaintenanceSettings = Field(default_factory=MaintenanceSettings)
     web: WebSettings = Field(default_factory=WebSettings)
     workers: WorkerSettings = Field(default_factory=WorkerSettings)

@@ -34,8 +34,8 @@ from pymailsuite.interfaces.history import (
     StepNote,
     TurnedAway,
 )
-from pymailsuite.interfaces.policy import Disposal, Ruling
-from pymailsuite.policy.rulings import ruling_facts, says_something
+from pymailsuite.interfaces.policy import AppliedVerdict, Disposal
+from pymailsuite.policy.verdict_facts import says_something, verdict_facts
 from pymailsuite.values import ContentId, Envelope, Peer, QueueId, SpecialUse, content_id_of, queue_id_of
 from pymailsuite.wire.addresses import address_key
 
@@ -62,12 +62,12 @@ def _as_json(facts: Mapping[str, Any]) -> str:
 
 
 def _text(facts: Mapping[str, Any], limit: int) -> str:
-    """As JSON; evidence, and then rulings, are left out where that would be too long."""
+    """As JSON; evidence, and then verdicts, are left out where that would be too long."""
     text = _as_json(facts)
     if len(text) <= limit:
         return text
     if facts.get("rulings"):
-        short = [{**ruling, "evidence": {}, "evidence_left_out": True} for ruling in facts["rulings"]]
+        short = [{**applied, "evidence": {}, "evidence_left_out": True} for applied in facts["rulings"]]
         text = _as_json({**facts, "rulings": short})
     if len(text) > limit:
         kept = {name: value for name, value in facts.items() if name in ("peer", "sender", "what", "reply", "policy")}
@@ -87,8 +87,8 @@ def _peer_facts(peer: Peer) -> dict[str, Any]:
     return {name: value for name, value in told.items() if value}
 
 
-def _rulings(rulings: Sequence[Ruling]) -> list[dict[str, Any]]:
-    return [ruling_facts(ruling) for ruling in rulings if says_something(ruling)]
+def _applied_verdicts(applied_verdicts: Sequence[AppliedVerdict]) -> list[dict[str, Any]]:
+    return [verdict_facts(applied) for applied in applied_verdicts if says_something(applied)]
 
 
 def recipient_facts(one: PlannedRecipient) -> list[dict[str, Any]]:
@@ -160,7 +160,7 @@ class HistoryRecorder(Service):
         plan: DeliveryPlan,
         size: int,
         message_id: str,
-        rulings: Sequence[Ruling],
+        applied_verdicts: Sequence[AppliedVerdict],
     ) -> HistoryEntry | None:
         """A message that is ours now, and what becomes of it."""
         told: list[dict[str, Any]] = []
@@ -178,7 +178,7 @@ class HistoryRecorder(Service):
             "recipients": told,
             "size": size,
             "message_id": message_id,
-            "rulings": _rulings(rulings),
+            "rulings": _applied_verdicts(applied_verdicts),
         }
         if plan.notes:
             facts["steps"] = [step_facts(note) for note in plan.notes]
@@ -273,7 +273,7 @@ class HistoryRecorder(Service):
             "recipients": [{"recipient": str(one)} for one in refusal.recipients],
             "reply": refusal.reply[:_TEXT_MAX],
             "policy": refusal.policy,
-            "rulings": _rulings(refusal.rulings),
+            "rulings": _applied_verdicts(refusal.applied_verdicts),
         }
         names = (refusal.peer.ip, str(refusal.reverse_path or ""), *map(str, refusal.recipients))[:_NAMES_MAX]
         # What a refused message was called while it came in is its story's name; nothing else has that id.

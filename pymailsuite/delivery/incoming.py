@@ -20,7 +20,7 @@ from pymailsuite.errors import Refusal
 from pymailsuite.interfaces import IContentWriter, IIncomingMessage, RemoteRecipient
 from pymailsuite.interfaces.delivery import NO_TAPS
 from pymailsuite.interfaces.intake import NO_DISPOSALS, GivenRecipients, Recipients
-from pymailsuite.interfaces.policy import Disposal, IMessageTap, ReceivedMessage, Ruling
+from pymailsuite.interfaces.policy import AppliedVerdict, Disposal, IMessageTap, ReceivedMessage
 from pymailsuite.message.authentication_results import remove_own_fields
 from pymailsuite.message.completion import completed, lacks_from
 from pymailsuite.message.trace import count_received, received_field
@@ -109,7 +109,7 @@ class Acceptor(Protocol):
         self,
         message: IncomingMessage,
         prefix: bytes,
-        rulings: Sequence[Ruling],
+        applied_verdicts: Sequence[AppliedVerdict],
         disposals: Mapping[Address, Disposal],
     ) -> Deferred[QueueId]:
         """As :meth:`IIncomingMessage.commit` says; all octets have been written, and nothing is wrong with them."""
@@ -287,7 +287,7 @@ class IncomingMessage:
     def commit(
         self,
         prefix: bytes = b"",
-        rulings: Sequence[Ruling] = (),
+        applied_verdicts: Sequence[AppliedVerdict] = (),
         disposals: Mapping[Address, Disposal] = NO_DISPOSALS,
     ) -> Deferred[QueueId]:
         """Fires with the queue id after the one transaction; HeaderTooLong, TooManyHops, or what the store refuses
@@ -295,7 +295,7 @@ class IncomingMessage:
         self._end()
         if self._refusal is not None:
             return fail(self._refusal)
-        return self._acceptor.accept_received(self, prefix, rulings, disposals)
+        return self._acceptor.accept_received(self, prefix, applied_verdicts, disposals)
 
     def abort(self) -> None:
         """Forget it; harmless at any time."""

@@ -18,19 +18,19 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pymailsuite.config.sections.delivery import DeliverySettings
+from pymailsuite.delivery.dsn import DsnWriter
 from pymailsuite.delivery.history import HistoryRecorder
 from pymailsuite.delivery.incoming import IncomingMessage, ReceivingRules
 from pymailsuite.delivery.own_messages import OwnMessages
 from pymailsuite.delivery.plan import DeliveryPlanner
-from pymailsuite.delivery.reports import ReportWriter
 from pymailsuite.errors import NoSuchAccount
 from pymailsuite.interfaces import Acceptance, IIncomingMessage, IMailStore, IMessageIntake, StagedContent
 from pymailsuite.interfaces.delivery import AddMessage, DeliveryMessage, DeliveryPlan, PlannedRecipient
 from pymailsuite.interfaces.intake import GivenRecipients
-from pymailsuite.interfaces.policy import Decision, Disposal, IMessageTap, Ruling
+from pymailsuite.interfaces.policy import AppliedVerdict, Decision, Disposal, IMessageTap
 from pymailsuite.interfaces.queue import IQueueStore
 from pymailsuite.interfaces.store import needed
-from pymailsuite.message.report import Action, RecipientReport, Report
+from pymailsuite.message.dsn import Action, Dsn, DsnRecipient
 from pymailsuite.values import Address, Envelope, Peer, QueueId
 
 
@@ -61,13 +61,13 @@ class MessageIntake:
         clock: IReactorTime,
         authserv_id: str = "",
         history: HistoryRecorder | None = None,
-        reports: ReportWriter | None = None,
+        reports: DsnWriter | None = None,
     ) -> None:
         self.rules = ReceivingRules(settings, host_name, authserv_id or host_name, clock.seconds)
         self._accept: Callable[[Acceptance], Deferred[QueueId]] = needed(store, IQueueStore).accept
         self._new_content = store.new_content
         self._planner = planner
-        self._reports = reports or ReportWriter(OwnMessages(store, planner), clock, 0)
+        self._reports = reports or DsnWriter(OwnMessages(store, planner), clock, 0)
         self._history = history
 
     def open(
@@ -81,14 +81,14 @@ class MessageIntake:
         self,
         message: IncomingMessage,
         prefix: bytes,
-        rulings: Sequence[Ruling],
+        applied_verdicts: Sequence[AppliedVerdict],
         disposals: Mapping[Address, Disposal],
     ) -> Deferred[QueueId]:
         """One transaction for all that the message becomes."""
         told = DeliveryMessage(
             message.queue_id, message.envelope, message.peer, message.size, message.header, message.step_taps
         )
-        decision = Decision(None, tuple(rulings), prefix=prefix, disposals=disposals)
+        decision = Decision(None, tuple(applied_verdicts), prefix=prefix, disposals=disposals)
         try:
             plan = self._planner.plan(told, message.recipients, decision)
             if isinstance(plan, Deferred):
@@ -125,7 +125,7 @@ class MessageIntake:
                 plan,
                 message.size,
                 message.message_id,
-                decision.rulings,
+                decision.applied_verdicts,
             )
         return self._accept(plan.acceptance(content, history, message.peer.grant, along))
 
@@ -166,7 +166,7 @@ class MessageIntake:
             return None
         header = decision.prefix + message.header
         now = self.rules.now()
-        report = Report(
+        report = Dsn(
             reporting_mta=self.rules.host_name,
             queue_id=message.queue_id,
             arrival_date=now,
@@ -186,11 +186,11 @@ class MessageIntake:
         return evolve(acceptance, history=self._history.added(message.queue_id, to, acceptance))
 
 
-def _recipient_report(refused: PlannedRecipient, now: float) -> RecipientReport:
+def _recipient_report(refused: PlannedRecipient, now: float) -> DsnRecipient:
     error = refused.refusal
     assert error is not None, "refused for no reason"
     said = f"{error.smtp_code} {error.enhanced_code} {error.public}"
-    return RecipientReport(refused.given, Action.FAILED, error.enhanced_code, said, last_attempt=now)
+    return DsnRecipient(refused.given, Action.FAILED, error.enhanced_code, said, last_attempt=now)
 
 
 def _not_accepted(failure: Failure, message: IncomingMessage) -> Failure:

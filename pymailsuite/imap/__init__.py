@@ -1,1 +1,1 @@
-"""IMAP, server side: a pure core, a file per command family, and a thin shell."""
+"""IMAP, server side: a pure core, a file per command family, and a thin protocol class."""

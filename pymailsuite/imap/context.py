@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from pymailsuite.config.sections.imap import ImapSettings
 from pymailsuite.imap.receiver import MessageOffered
 from pymailsuite.imap.selected import View
-from pymailsuite.imap.shared import Shared, Shell
+from pymailsuite.imap.shared import Connection, Shared
 from pymailsuite.imap.snapshots import Snapshot
 from pymailsuite.interfaces import IImapAvatar, StoreResult
 
@@ -54,7 +54,7 @@ class Context(Protocol):
 
     shared: Shared
     """What all sessions have in common."""
-    shell: Shell
+    connection: Connection
     """The connection."""
     out: list[bytes]
     """Untagged replies, which leave together with the completion."""

@@ -14,10 +14,10 @@ from pymailsuite.imap.protocol import ImapProtocol
 from pymailsuite.imap.shared import Shared
 from pymailsuite.imap.vocabulary import Vocabulary
 from pymailsuite.interfaces import IChangeNotices, IMailStore
-from pymailsuite.wire.shell import ConnectionLimits, ShellFactory
+from pymailsuite.wire.connection import ConnectionFactory, ConnectionLimits
 
 
-class ImapFactory(ShellFactory):
+class ImapFactory(ConnectionFactory):
     """``tls_context`` is what STARTTLS uses; None: it is not offered (or the listener has TLS from the start)."""
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The shell of a session: the only file here that touches a transport."""
+"""The protocol of a session: the only file here that touches a transport."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from pymailsuite.imap import replies
 from pymailsuite.imap.idle_clients import IdleClients
 from pymailsuite.imap.session import Doing, Session
 from pymailsuite.imap.shared import Shared
-from pymailsuite.wire.shell import ShellProtocol
+from pymailsuite.wire.connection import ConnectionProtocol
 
 T = TypeVar("T")
 
 
-class ImapProtocol(ShellProtocol):
+class ImapProtocol(ConnectionProtocol):
     """One connection. Pulls events from the receiver, one after the other, as the session is done with each."""
 
     log = Logger()
@@ -39,7 +39,7 @@ class ImapProtocol(ShellProtocol):
         self._farewell = ""
         self._waking: IDelayedCall | None = None
 
-    # --- what the shell calls
+    # --- what the protocol calls
 
     def connection_opened(self) -> None:
         """Greet."""

@@ -1,9 +1,9 @@
 """One client's conversation: events in, replies out, commands strictly one after the other.
 
-The session knows nothing of sockets. The shell asks it to take an event; where the answer needs the store, the session
-gives back a coroutine (or a Deferred) and is given no further event until that has ended. Replies gather in ``out`` and
-leave together, the completion last. What others do to the selected mailbox is told at the end of a command, or during
-IDLE (RFC 3501 §5.2): notices only mark the view as out of date, and the store says what happened.
+The session knows nothing of sockets. The protocol asks it to take an event; where the answer needs the store, the
+session gives back a coroutine (or a Deferred) and is given no further event until that has ended. Replies gather in
+``out`` and leave together, the completion last. What others do to the selected mailbox is told at the end of a command,
+or during IDLE (RFC 3501 §5.2): notices only mark the view as out of date, and the store says what happened.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from pymailsuite.imap.receiver import (
     MessageOffered,
 )
 from pymailsuite.imap.selected import View
-from pymailsuite.imap.shared import Log, Shared, Shell
+from pymailsuite.imap.shared import Connection, Log, Shared
 from pymailsuite.imap.snapshots import Snapshot
 from pymailsuite.imap.states import AFTER_LOGIN, State
 from pymailsuite.interfaces import IImapAvatar, StoreResult
@@ -49,7 +49,7 @@ _ASK_AGAIN_S: Final = 5.0
 
 
 class Session:
-    """One client. ``shell`` moves its octets, ``receiver`` reads them, ``shared`` is common to all clients."""
+    """One client. ``connection`` moves its octets, ``receiver`` reads them, ``shared`` is common to all clients."""
 
     __slots__ = (
         "_asks_later",
@@ -60,6 +60,7 @@ class Session:
         "_stop_notices",
         "avatar",
         "condstore",
+        "connection",
         "failed_logins",
         "is_idle",
         "log_out",
@@ -68,15 +69,14 @@ class Session:
         "receiver",
         "settings",
         "shared",
-        "shell",
         "state",
         "view",
     )
 
-    def __init__(self, shared: Shared, shell: Shell) -> None:
+    def __init__(self, shared: Shared, connection: Connection) -> None:
         self.shared = shared
         self.settings = shared.settings
-        self.shell = shell
+        self.connection = connection
         self.receiver = ImapReceiver(shared.before_login)
         self.state = State.NOT_AUTHENTICATED
         self.out: list[bytes] = []
@@ -98,12 +98,12 @@ class Session:
         self.failed_logins = 0
         self._bad_commands = 0
 
-    # --- what the shell calls
+    # --- what the protocol calls
 
     def greet(self) -> None:
         """The first line. Source: RFC 3501 §7.1.1."""
         greeting = replies.text(self.settings.greeting)
-        self.shell.send(b"* OK [CAPABILITY " + self.capabilities() + b"] " + greeting + replies.CRLF)
+        self.connection.send(b"* OK [CAPABILITY " + self.capabilities() + b"] " + greeting + replies.CRLF)
 
     def take(self, event: Event) -> Doing | None:
         """Answer an event: at once (None), or when what comes back is done."""
@@ -116,13 +116,13 @@ class Session:
             case LineReceived(line):
                 return self._take_line(line)
             case ContinuationNeeded():
-                self.shell.send(replies.CONTINUE)
+                self.connection.send(replies.CONTINUE)
             case MessageOffered():
                 return self._guard(self._tag_of(event.pieces), self._offered(event))
             case MessageEnded(rest):
                 reader, self._message_reader = self._message_reader, None
                 assert reader is not None
-                self.shell.set_deadline(None)
+                self.connection.set_deadline(None)
                 return self._guard(reader.tag, self._message_read(reader, rest))
             case LineRefused(pieces, beginning):
                 self._refuse(self._tag_of_line(pieces or (beginning,)), PeerError("Command line too long"))
@@ -140,7 +140,7 @@ class Session:
         """The account has moved on."""
         self._noticed = max(self._noticed, modseq)
         if self.is_idle:
-            self.shell.wake()
+            self.connection.wake()
 
     @property
     def stale(self) -> bool:
@@ -156,7 +156,7 @@ class Session:
         """Tell a client in IDLE what happened. Source: RFC 2177 §3."""
         if not await self.sync_behind(expunges=True):
             self._asks_later = True
-            self.shell.wake_later(_ASK_AGAIN_S)
+            self.connection.wake_later(_ASK_AGAIN_S)
         self.flush()
 
     def woken(self) -> None:
@@ -179,7 +179,7 @@ class Session:
             self.out.append(replies.bye(words))
         self.state = State.LOGOUT
         self.flush()
-        self.shell.close()
+        self.connection.close()
 
     def closed(self) -> None:
         """The connection is gone: give back what was taken."""
@@ -204,7 +204,7 @@ class Session:
     @property
     def log(self) -> Log:
         """Where the session writes to the log."""
-        return self.shell.log
+        return self.connection.log
 
     @property
     def mail(self) -> Any:
@@ -220,7 +220,7 @@ class Session:
 
     def capabilities(self) -> bytes:
         """As they stand now."""
-        return self.shared.capabilities(self.shell, logged_in=self.avatar is not None)
+        return self.shared.capabilities(self.connection, logged_in=self.avatar is not None)
 
     def logged_in(self, avatar: IImapAvatar, log_out: Callable[[], object]) -> None:
         """The portal has let the client in."""
@@ -228,8 +228,8 @@ class Session:
         self.log_out = log_out
         self.state = State.AUTHENTICATED
         self.receiver.limits = self.shared.after_login
-        self.shell.set_deadline(None)
-        avatar.on_ended(self.shell.withdraw)
+        self.connection.set_deadline(None)
+        avatar.on_ended(self.connection.withdraw)
 
     def use_condstore(self) -> None:
         """The client knows of modseqs: FETCH tells them from now on. Source: RFC 7162 §3.1.
@@ -249,34 +249,34 @@ class Session:
         """LOGOUT was answered."""
         self.state = State.LOGOUT
         self.flush()
-        self.shell.close()
+        self.connection.close()
 
     def flush(self) -> None:
-        """Hand what was said so far to the shell."""
+        """Hand what was said so far to the protocol."""
         if self.out:
-            self.shell.send_all(self.out)
+            self.connection.send_all(self.out)
             self.out.clear()
 
     async def drain(self) -> None:
         """Send what was said so far, and wait while the client does not read it."""
         self.flush()
-        waiting = self.shell.drained()
+        waiting = self.connection.drained()
         if waiting is not None:
-            self.shell.set_timeout(self.settings.write_timeout)
+            self.connection.set_timeout(self.settings.write_timeout)
             await waiting
 
     async def let_others_in(self) -> None:
         """As :meth:`drain`, and go on when other connections have had their turn."""
         await self.drain()
-        await self.shell.next_turn()
+        await self.connection.next_turn()
 
     def send_now(self, octets: bytes) -> Deferred[None] | None:
         """Send these after what was said so far; a Deferred: nothing more until the client has read."""
         self.flush()
-        self.shell.send(octets)
-        waiting = self.shell.drained()
+        self.connection.send(octets)
+        waiting = self.connection.drained()
         if waiting is not None:
-            self.shell.set_timeout(self.settings.write_timeout)
+            self.connection.set_timeout(self.settings.write_timeout)
         return waiting
 
     def send_part(self, octets: bytes) -> Deferred[None] | None:
@@ -288,7 +288,7 @@ class Session:
         """Close without another word."""
         self.state = State.LOGOUT
         self.out.clear()
-        self.shell.close()
+        self.connection.close()
 
     def watch(self) -> None:
         """A mailbox is about to be read: what happens to the account from now on is noticed."""
@@ -310,7 +310,7 @@ class Session:
         view, self.view = self.view, None
         if view is not None:
             shared = self.shared
-            snapshot = view.snapshot(self.shell.seconds())
+            snapshot = view.snapshot(self.connection.seconds())
             if snapshot is not None and self.avatar is not None:
                 shared.snapshots.keep(self.avatar.account.account_id, view.name, snapshot)
         if self.state is State.SELECTED:
@@ -320,7 +320,7 @@ class Session:
         """What a session that closed this mailbox has left behind."""
         assert self.avatar is not None
         shared = self.shared
-        return shared.snapshots.find(self.avatar.account.account_id, name, self.shell.seconds())
+        return shared.snapshots.find(self.avatar.account.account_id, name, self.connection.seconds())
 
     async def catch_up(self, *, claims: bool) -> None:
         """Bring a view that began with a snapshot up to date, before the client is told anything of it."""
@@ -391,12 +391,14 @@ class Session:
         try:
             await self.sync(expunges=expunges, ask=ask)
         except Exception as error:
-            if self.shell.closing:
+            if self.connection.closing:
                 raise
             if isinstance(error, (MailError, CancelledError)):
                 self.log.warn("{event}: {error}", event="imap.news_unanswered", error=str(error))
             else:
-                self.log.failure("{event}: {log_failure.value}", event="imap.news_failed", peer_ip=self.shell.peer_ip)
+                self.log.failure(
+                    "{event}: {log_failure.value}", event="imap.news_failed", peer_ip=self.connection.peer_ip
+                )
             if view is not None:
                 self._tell(view, expunges, [], 0, False)
             return False
@@ -481,7 +483,7 @@ class Session:
         extension = self.shared.vocabulary.foreign[declared]
         too_slow = ExtensionTooSlow(cause=f"extension {extension}")
         try:
-            return await self.shell.within(self.settings.extension_timeout, declared.run(self, command), too_slow)
+            return await self.connection.within(self.settings.extension_timeout, declared.run(self, command), too_slow)
         except ExtensionTooSlow:
             self.log.error(
                 "{event}: {command} of {extension} was called off",
@@ -530,7 +532,7 @@ class Session:
                 self.end("Literal too big")
             raise
         self.receiver.accept_message()
-        self.shell.set_deadline(self.settings.append_timeout)
+        self.connection.set_deadline(self.settings.append_timeout)
         if event.waits:
             self.out.append(replies.CONTINUE)
 
@@ -546,7 +548,7 @@ class Session:
             reader.abort()
             if self.avatar is not None:
                 # One that was refused before login leaves the deadline of that.
-                self.shell.set_deadline(None)
+                self.connection.set_deadline(None)
 
     # --- what went wrong
 
@@ -559,9 +561,13 @@ class Session:
         if self.mid_response:
             # A tagged line would become a part of the message that the client then keeps.
             if isinstance(error, MailError):
-                self.log.error("{event}: {error}", event="imap.response_cut", error=error, peer_ip=self.shell.peer_ip)
+                self.log.error(
+                    "{event}: {error}", event="imap.response_cut", error=error, peer_ip=self.connection.peer_ip
+                )
             else:
-                self.log.failure("{event}: {log_failure.value}", event="imap.response_cut", peer_ip=self.shell.peer_ip)
+                self.log.failure(
+                    "{event}: {log_failure.value}", event="imap.response_cut", peer_ip=self.connection.peer_ip
+                )
             self.fall_silent()
             return
         if isinstance(error, MailError):
@@ -571,7 +577,7 @@ class Session:
                 )
             self._refuse(tag, error)
             return
-        self.log.failure("{event}: {log_failure.value}", event="imap.command_failed", peer_ip=self.shell.peer_ip)
+        self.log.failure("{event}: {log_failure.value}", event="imap.command_failed", peer_ip=self.connection.peer_ip)
         self.out.append(replies.refused(tag, replies.ServerBug()))
 
     def _refuse(self, tag: bytes, error: MailError) -> None:

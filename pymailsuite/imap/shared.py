@@ -39,7 +39,7 @@ class Log(Protocol):
         """A defect, with its traceback: ``failure``, or the exception that is being handled."""
 
 
-class Shell(Protocol):
+class Connection(Protocol):
     """What a session asks of the connection it speaks over."""
 
     @property
@@ -146,16 +146,18 @@ class Shared:
         """One session less."""
         self.per_account.remove(str(account_id))
 
-    def plaintext_allowed(self, shell: Shell) -> bool:
+    def plaintext_allowed(self, connection: Connection) -> bool:
         """Whether a password may be sent as it is: nobody can listen, or it was allowed on purpose."""
-        return shell.secure or (self.settings.plaintext_login and _is_loopback(shell.peer_ip))
+        return connection.secure or (self.settings.plaintext_login and _is_loopback(connection.peer_ip))
 
-    def capabilities(self, shell: Shell, *, logged_in: bool) -> bytes:
+    def capabilities(self, connection: Connection, *, logged_in: bool) -> bytes:
         """The capability list as it stands for this connection."""
-        key = (logged_in, shell.secure, not logged_in and self.plaintext_allowed(shell))
+        key = (logged_in, connection.secure, not logged_in and self.plaintext_allowed(connection))
         listed = self._capabilities.get(key)
         if listed is None:
-            standing = Standing(self.settings, self.offers_tls, shell.secure, plaintext=key[2], logged_in=logged_in)
+            standing = Standing(
+                self.settings, self.offers_tls, connection.secure, plaintext=key[2], logged_in=logged_in
+            )
             listed = self._capabilities[key] = self.vocabulary.capabilities(standing)
         return listed
 

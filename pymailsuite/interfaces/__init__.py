@@ -7,6 +7,7 @@ Any store method may fail with :class:`~pymailsuite.errors.StoreUnavailable` or,
 :class:`~pymailsuite.errors.StorageFull`; that is not repeated below.
 """
 
+from pymailsuite.interfaces.bus import MAX_PAYLOAD, IChangeBus
 from pymailsuite.interfaces.content import IContentWriter, StagedContent
 from pymailsuite.interfaces.cred import IImapAvatar, IMailAvatar, IPop3Avatar, ISubmissionAvatar
 from pymailsuite.interfaces.directory import (
@@ -44,7 +45,6 @@ from pymailsuite.interfaces.mail import (
     StoreResult,
     drained,
 )
-from pymailsuite.interfaces.notices import MAX_PAYLOAD, INoticeBus
 from pymailsuite.interfaces.queue import (
     Acceptance,
     DeliveredHere,
@@ -63,8 +63,8 @@ from pymailsuite.interfaces.store import (
     IChangeNotices,
     IDryRuns,
     IMailStore,
+    IStoreMaintenance,
     IStoreScheme,
-    IStoreUpkeep,
     StoreContext,
     needed,
 )
@@ -87,6 +87,7 @@ __all__ = [
     "DirectoryRow",
     "Domain",
     "IAccountMail",
+    "IChangeBus",
     "IChangeNotices",
     "IContentWriter",
     "IDirectory",
@@ -98,14 +99,13 @@ __all__ = [
     "IMailAvatar",
     "IMailStore",
     "IMessageIntake",
-    "INoticeBus",
     "IPop3Avatar",
     "IQueueStore",
     "IRecipientResolver",
     "IResolver",
     "IStateStore",
+    "IStoreMaintenance",
     "IStoreScheme",
-    "IStoreUpkeep",
     "ISubmissionAvatar",
     "LocalRecipient",
     "LoginEpochs",

@@ -9,7 +9,7 @@ from attrs import field, frozen
 from twisted.internet.defer import Deferred
 from zope.interface import Interface
 
-from pymailsuite.interfaces.policy import Ruling
+from pymailsuite.interfaces.policy import AppliedVerdict
 from pymailsuite.values import AccountId, Address, ContentId, Peer, QueueId
 
 
@@ -94,7 +94,8 @@ class IHistoryStore(Interface):
 class Refused:
     """A refusal as a protocol tells of it. ``what`` is the name of the event in the log, ``reply`` what was said.
 
-    ``queue_id`` is there if a message had been begun; ``policy`` if a check refused, whose ruling is among ``rulings``.
+    ``queue_id`` is there if a message had been begun; ``policy`` if a check refused, whose verdict is among
+    ``applied_verdicts``.
     """
 
     what: str
@@ -104,7 +105,7 @@ class Refused:
     recipients: tuple[Address, ...] = ()
     policy: str = ""
     queue_id: QueueId | None = None
-    rulings: tuple[Ruling, ...] = ()
+    applied_verdicts: tuple[AppliedVerdict, ...] = ()
 
 
 @frozen

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
 from pymailsuite.interfaces.overrides import NO_OVERRIDES, RecipientOverrides
-from pymailsuite.interfaces.policy import Disposal, IMessageTap, ReceivedMessage, Ruling
+from pymailsuite.interfaces.policy import AppliedVerdict, Disposal, IMessageTap, ReceivedMessage
 from pymailsuite.values import AccountId, Address, Envelope, Peer, QueueId
 
 NO_DISPOSALS: Final[Mapping[Address, Disposal]] = {}
@@ -82,12 +82,15 @@ class IIncomingMessage(Interface):
         """What policies are told of the message, when all of it has been written; with the taps, by policy."""
 
     def commit(
-        prefix: bytes = b"", rulings: Sequence[Ruling] = (), disposals: Mapping[Address, Disposal] = NO_DISPOSALS
+        prefix: bytes = b"",
+        applied_verdicts: Sequence[AppliedVerdict] = (),
+        disposals: Mapping[Address, Disposal] = NO_DISPOSALS,
     ) -> Deferred[QueueId]:
         """Accept the message: fires after the commit. Any MailError is the reply.
 
-        ``prefix`` are header fields that go in front of it, each ended by CRLF, wherever it goes. ``rulings`` are what
-        the policies said, for the record; ``disposals`` say of recipients whose copies go elsewhere or nowhere.
+        ``prefix`` are header fields that go in front of it, each ended by CRLF, wherever it goes. ``applied_verdicts``
+        are what the policies said, for the record; ``disposals`` say of recipients whose copies go elsewhere or
+        nowhere.
         """
 
     def abort() -> None:

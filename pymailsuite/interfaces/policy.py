@@ -132,11 +132,11 @@ class Effect(enum.Enum):
 
 
 @transient
-class Ruling:
+class AppliedVerdict:
     """One policy's verdict, as it counted. ``seconds`` is how long it took; ``failure`` why there is none, if so.
 
-    ``recipient`` is the one it was about, at RCPT. ``score`` is what it adds. ``set_aside`` tells of an OVERRULED one
-    by whom it was."""
+    ``recipient`` is the one it was about, at RCPT. ``score`` is what it adds. ``overruled_by`` tells of an OVERRULED
+    one by whom it was."""
 
     policy: str
     stage: Stage
@@ -146,29 +146,29 @@ class Ruling:
     seconds: float = 0.0
     failure: str = ""
     recipient: Address | None = None
-    set_aside: str = ""
+    overruled_by: str = ""
 
 
 @transient
 class Decision:
     """What the chain says of one stage.
 
-    ``refusal`` None: go on. ``rulings`` are those of this stage, in the configured order; ``culprit`` names the policy
-    whose objection the refusal is, which may be one of an earlier stage. ``score`` is the transaction's so far.
-    ``hints`` are words to the client for the positive reply. ``prefix``, at MESSAGE, is what is to stand in front of
-    the message: our Authentication-Results and other fields of the verdicts, in wire form. ``disposals`` says for whom
-    it goes elsewhere, by recipient. ``settled``, at MESSAGE, are all rulings of the transaction as they have counted in
-    the end; empty where that is what each says itself, since none that objected was set aside.
+    ``refusal`` None: go on. ``applied_verdicts`` are those of this stage, in the configured order; ``decided_by`` names
+    the policy whose objection the refusal is, which may be one of an earlier stage. ``score`` is the transaction's so
+    far. ``hints`` are words to the client for the positive reply. ``prefix``, at MESSAGE, is what is to stand in front
+    of the message: our Authentication-Results and other fields of the verdicts, in wire form. ``disposals`` says for
+    whom it goes elsewhere, by recipient. ``final_verdicts``, at MESSAGE, are all verdicts of the transaction as they
+    have counted in the end; empty where that is what each says itself, since none that objected was set aside.
     """
 
     refusal: PolicyReply | None = None
-    rulings: tuple[Ruling, ...] = ()
-    culprit: str = ""
+    applied_verdicts: tuple[AppliedVerdict, ...] = ()
+    decided_by: str = ""
     score: float = 0.0
     hints: tuple[str, ...] = ()
     prefix: bytes = b""
     disposals: Mapping[Address, Disposal] = field(factory=dict)
-    settled: tuple[Ruling, ...] = ()
+    final_verdicts: tuple[AppliedVerdict, ...] = ()
 
 
 class IMessageTap(Interface):
@@ -203,8 +203,8 @@ class MailTransaction:
     connection. ``authserv_id`` is our name in Authentication-Results. ``submission``: the client hands in mail of its
     own. ``early_talker``: it spoke before it was greeted.
 
-    ``rulings`` are all so far, of connection, HELO and transaction; the chain fills ``verdicts`` from them, and
-    goes on to while policies answer: whoever runs after others sees what these have said.
+    ``applied_verdicts`` are all so far, of connection, HELO and transaction; the chain fills ``verdicts`` from them,
+    and goes on to while policies answer: whoever runs after others sees what these have said.
 
     ``account`` is the address of the one account that mail for ``recipient`` goes to; None if it goes to several, or
     elsewhere. ``overrides`` is what the directory says that recipients want otherwise, those without a wish left out.
@@ -222,7 +222,7 @@ class MailTransaction:
     message: ReceivedMessage | None = None
     verdicts: dict[str, Verdict] = field(factory=dict)
     early_talker: bool = False
-    rulings: tuple[Ruling, ...] = ()
+    applied_verdicts: tuple[AppliedVerdict, ...] = ()
     account: Address | None = None
     overrides: Mapping[Address, RecipientOverrides] = field(factory=dict)
     parameters: Mapping[str, Any] = field(factory=dict)
@@ -270,10 +270,10 @@ class IPolicy(Interface):
         different rules for this policy: there will be one answer for all of them, or none."""
 
 
-class Probed(enum.Enum):
+class ProbeResult(enum.Enum):
     """What a host said of an address."""
 
-    TAKEN = "taken"
+    ACCEPTED = "taken"
     REFUSED = "refused"
     UNKNOWN = "unknown"
     """Nothing, or not now."""
@@ -283,7 +283,7 @@ class Probed(enum.Enum):
 class ProbeAnswer:
     """``reply`` is what ``host`` said, or why nobody did."""
 
-    result: Probed
+    result: ProbeResult
     reply: str
     host: str = ""
 
@@ -358,7 +358,7 @@ class IPolicyChain(Interface):
         When it is cancelled, as nobody waits any more, so is what the policies have under way.
 
         At RCPT, what was held back of earlier stages is decided too: to be called even if nobody is asked at RCPT, once
-        any ruling of the transaction is not a PASS."""
+        any verdict of the transaction is not a PASS."""
 
     def taps(transaction: MailTransaction) -> Mapping[str, IMessageTap]:
         """What is to hear the message that DATA begins, by the policy's name."""

@@ -87,7 +87,7 @@ class IReputation(Interface):
 
 
 @frozen
-class JunkMark:
+class JunkReport:
     """A user has said of a message whether it is junk. ``prefix`` are the fields we put in front of it when it came,
     our Authentication-Results among them."""
 
@@ -95,9 +95,9 @@ class JunkMark:
     prefix: bytes
 
 
-class IJunkMarks(Interface):
+class IJunkFeedback(Interface):
     """Tells what users of this process say of messages, by moving them to or from the mailbox ``\\Junk`` and by the
     keywords ``$Junk`` and ``$NotJunk``."""
 
-    def subscribe(callback: Callable[[JunkMark], None]) -> None:
+    def subscribe(callback: Callable[[JunkReport], None]) -> None:
         """Call ``callback`` with each JunkMark, in the reactor thread, after the commit."""

@@ -49,7 +49,7 @@ class RestoredMail:
     account_made: bool = False
 
 
-class IStoreUpkeep(Interface):
+class IStoreMaintenance(Interface):
     """What operators do to a store."""
 
     def verify(deep: bool) -> Deferred[Sequence[str]]:
@@ -87,7 +87,7 @@ class IStoreUpkeep(Interface):
 class IDryRuns(Interface):
     """A store that can be written to without effect."""
 
-    def in_vain() -> IMailStore:
+    def dry_run() -> IMailStore:
         """A view of the open store whose writes are answered as they would be, and undone. It is open already."""
 
 
@@ -123,7 +123,7 @@ class IMailStore(Interface):
         ISecretStore, IKeptPaths              return paths of forwarded mail, tags of bounces
         IKeyStore                             keys that sign mail
         ISendAsStore                          as whom users may send
-        IStoreUpkeep                          sweeping, verifying, bringing back
+        IStoreMaintenance                          sweeping, verifying, bringing back
         IStoreChannel                         words between processes
         IHistoryStore                         what became of a message
         IListStore, IFetchedLists             lists of senders

@@ -21,17 +21,17 @@ from pymailsuite.config.sections.policy import PolicySettings
 from pymailsuite.errors import DnsFailure
 from pymailsuite.interfaces.policy import (
     Action,
+    AppliedVerdict,
     Decision,
     IMessageTap,
     IPolicyChain,
     IVerdictRecord,
     MailTransaction,
-    Ruling,
     Stage,
     Verdict,
 )
 from pymailsuite.policy.base import NO_OPINION
-from pymailsuite.policy.deciding import Deciding, verdict_of_failure
+from pymailsuite.policy.decision import DecisionRules, verdict_of_failure
 from pymailsuite.policy.plan import Asked, Installed, Plan, StagePlan, Standing, plan_for
 from pymailsuite.values import Peer
 
@@ -42,12 +42,12 @@ _LEAST_S: Final = 1.0
 """What a stage has in any case: not every policy asks those for whom the stages before have waited in vain."""
 
 
-def _seconds_spent(rulings: Sequence[Ruling]) -> float:
+def _seconds_spent(applied_verdicts: Sequence[AppliedVerdict]) -> float:
     """How long the client has waited at the stages that are over; of recipients, for the longest."""
     longest: dict[Stage, float] = {}
-    for ruling in rulings:
-        if ruling.seconds and ruling.seconds > longest.get(ruling.stage, 0.0):
-            longest[ruling.stage] = ruling.seconds
+    for applied in applied_verdicts:
+        if applied.seconds and applied.seconds > longest.get(applied.stage, 0.0):
+            longest[applied.stage] = applied.seconds
     return sum(longest.values())
 
 
@@ -69,13 +69,13 @@ class PolicyChain:
         self._settings = settings
         self._clock = clock
         policies = {one.policy.name: one.policy for one in self.installed}
-        self._deciding = Deciding(
+        self._decision_rules = DecisionRules(
             settings,
             {one.policy.name: one.section for one in self.installed},
             lambda name, transaction: policies[name].speaks_after_recipients(transaction),
         )
         self._plans: dict[Standing, Plan] = {
-            (known, trusted): plan_for(self.installed, (known, trusted), self._deciding.tells_recipients_apart)
+            (known, trusted): plan_for(self.installed, (known, trusted), self._decision_rules.tells_recipients_apart)
             for known, trusted in product((False, True), repeat=2)
         }
         self._told: set[Standing] = set()
@@ -104,21 +104,21 @@ class PolicyChain:
         stage = transaction.stage
         plan = self._plan_for(transaction.peer, transaction.submission)
         asked = plan.by_stage[stage]
-        if not (asked.order or transaction.rulings or transaction.overrides) and stage not in plan.stages:
+        if not (asked.order or transaction.applied_verdicts or transaction.overrides) and stage not in plan.stages:
             return succeed(_NO_OBJECTION)
-        run = _StageRun(self._deciding, transaction, asked, self._clock)
-        rulings = run.start()
-        if rulings is not None:
-            return succeed(self._decide(rulings, transaction))
+        run = _StageRun(self._decision_rules, transaction, asked, self._clock)
+        applied_verdicts = run.start()
+        if applied_verdicts is not None:
+            return succeed(self._decide(applied_verdicts, transaction))
         limit_s = self._settings.message_budget if stage is Stage.MESSAGE else self._settings.budget
-        budget_s = min(limit_s, max(limit_s - _seconds_spent(transaction.rulings), _LEAST_S))
+        budget_s = min(limit_s, max(limit_s - _seconds_spent(transaction.applied_verdicts), _LEAST_S))
         return run.wait(budget_s).addCallback(self._decide, transaction)
 
-    def _decide(self, rulings: Sequence[Ruling], transaction: MailTransaction) -> Decision:
-        decision = self._deciding.decide(transaction, rulings)
-        for ruling in rulings:
-            if ruling.verdict.action is not Action.PASS or ruling.failure:
-                _log_ruling(transaction, ruling)
+    def _decide(self, applied_verdicts: Sequence[AppliedVerdict], transaction: MailTransaction) -> Decision:
+        decision = self._decision_rules.decide(transaction, applied_verdicts)
+        for applied in applied_verdicts:
+            if applied.verdict.action is not Action.PASS or applied.failure:
+                _log_verdict(transaction, applied)
         if self.record is not None:
             self.record.note(transaction, decision)
         return decision
@@ -146,25 +146,25 @@ class PolicyChain:
         return found
 
 
-def _log_ruling(transaction: MailTransaction, ruling: Ruling) -> None:
+def _log_verdict(transaction: MailTransaction, applied: AppliedVerdict) -> None:
     peer = transaction.peer
     message = transaction.message
     log.info(
         "{event} {policy} at {stage}: {said}, counts as {effect}; {reason}{failure} (from {peer_ip})",
         event="policy.ruled",
-        policy=ruling.policy,
-        stage=ruling.stage.value,
-        said=ruling.verdict.action.value,
-        effect=ruling.effect.value,
-        score=ruling.score,
-        reason=ruling.verdict.reason,
-        failure=ruling.failure,
+        policy=applied.policy,
+        stage=applied.stage.value,
+        said=applied.verdict.action.value,
+        effect=applied.effect.value,
+        score=applied.score,
+        reason=applied.verdict.reason,
+        failure=applied.failure,
         peer_ip=peer.ip,
         helo=peer.helo,
         reverse_path=str(transaction.reverse_path or ""),
         recipient=str(transaction.recipient or ""),
         queue_id=message.queue_id if message is not None else "",
-        seconds=round(ruling.seconds, 3),
+        seconds=round(applied.seconds, 3),
     )
 
 
@@ -172,12 +172,12 @@ class _StageRun:
     """The policies of one stage, asked about one transaction."""
 
     __slots__ = (
+        "_applied_verdicts",
         "_asking",
         "_clock",
-        "_deciding",
+        "_decision_rules",
         "_done",
         "_plan",
-        "_rulings",
         "_timer",
         "_transaction",
         "_under_way",
@@ -185,37 +185,39 @@ class _StageRun:
         "_waiting",
     )
 
-    def __init__(self, deciding: Deciding, transaction: MailTransaction, plan: StagePlan, clock: IReactorTime) -> None:
-        self._deciding = deciding
+    def __init__(
+        self, decision_rules: DecisionRules, transaction: MailTransaction, plan: StagePlan, clock: IReactorTime
+    ) -> None:
+        self._decision_rules = decision_rules
         self._plan = plan
         self._clock = clock
         # Those who come after others see what these have said: the mapping is filled while the stage goes on.
         self._verdicts = transaction.verdicts
-        for ruling in transaction.rulings:
-            self._verdicts[ruling.policy] = ruling.verdict
+        for applied in transaction.applied_verdicts:
+            self._verdicts[applied.policy] = applied.verdict
         self._transaction = transaction
         self._waiting: Sequence[Asked] = plan.asked
         self._under_way: dict[str, tuple[Asked, float, Deferred[Verdict]]] = {}
-        self._rulings: dict[str, Ruling] = {}
+        self._applied_verdicts: dict[str, AppliedVerdict] = {}
         self._asking = False
         self._timer: IDelayedCall | None = None
-        self._done: Deferred[Sequence[Ruling]] | None = None
+        self._done: Deferred[Sequence[AppliedVerdict]] | None = None
 
-    def start(self) -> Sequence[Ruling] | None:
-        """The rulings, in the order of the policies, if all answers are there, as they are where look-ups are
+    def start(self) -> Sequence[AppliedVerdict] | None:
+        """The verdicts, in the order of the policies, if all answers are there, as they are where look-ups are
         remembered."""
         for one in self._plan.stuck:
             self._note(one, verdict_of_failure(one.section), 0.0, f"{one.name} waits for itself")
         self._ask_ready()
         return None if self._under_way else self._in_order()
 
-    def wait(self, budget_s: float) -> Deferred[Sequence[Ruling]]:
+    def wait(self, budget_s: float) -> Deferred[Sequence[AppliedVerdict]]:
         """The same once all answers are there, or the time is up."""
         self._timer = self._clock.callLater(budget_s, self._time_is_up, budget_s)
         self._done = Deferred(self._call_off)
         return self._done
 
-    def _call_off(self, done: Deferred[Sequence[Ruling]]) -> None:
+    def _call_off(self, done: Deferred[Sequence[AppliedVerdict]]) -> None:
         """Nobody waits any more, as the client has gone: nobody is asked, and nothing is noted of what was asked."""
         if self._timer is not None:
             self._timer.cancel()
@@ -291,9 +293,11 @@ class _StageRun:
     def _note(self, one: Asked, verdict: Verdict, seconds: float, failure: str = "") -> None:
         self._verdicts[one.name] = verdict
         if verdict is NO_OPINION and not failure:
-            self._rulings[one.name] = evolve(one.silence, seconds=seconds) if seconds else one.silence
+            self._applied_verdicts[one.name] = evolve(one.silence, seconds=seconds) if seconds else one.silence
         else:
-            self._rulings[one.name] = self._deciding.rule(one.name, self._transaction, verdict, seconds, failure)
+            self._applied_verdicts[one.name] = self._decision_rules.rule(
+                one.name, self._transaction, verdict, seconds, failure
+            )
 
     def _time_is_up(self, budget_s: float) -> None:
         """What is under way is called off; whoever then has nothing to say of its own has no opinion."""
@@ -301,7 +305,7 @@ class _StageRun:
         waited, self._waiting = self._waiting, ()
         for name, (one, _, answer) in list(self._under_way.items()):
             answer.cancel()
-            if self._under_way.pop(name, None) is not None or name not in self._rulings:
+            if self._under_way.pop(name, None) is not None or name not in self._applied_verdicts:
                 self._note(one, verdict_of_failure(one.section), budget_s, f"no answer within {budget_s:g} s")
         for one in waited:
             self._note(one, verdict_of_failure(one.section), 0.0, f"no time left of {budget_s:g} s")
@@ -312,6 +316,6 @@ class _StageRun:
         assert self._done is not None, "nobody was to be waited for"
         self._done.callback(self._in_order())
 
-    def _in_order(self) -> Sequence[Ruling]:
-        rulings = self._rulings
-        return [rulings[name] for name in self._plan.order]
+    def _in_order(self) -> Sequence[AppliedVerdict]:
+        applied_verdicts = self._applied_verdicts
+        return [applied_verdicts[name] for name in self._plan.order]

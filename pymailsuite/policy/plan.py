@@ -13,11 +13,11 @@ from attrs import frozen
 
 from pymailsuite.config.sections.policy import PolicySection
 from pymailsuite.interfaces.policy import (
+    AppliedVerdict,
     Effect,
     IConnectionRecord,
     IPolicy,
     MailTransaction,
-    Ruling,
     Stage,
 )
 from pymailsuite.policy.base import NO_OPINION, Policy
@@ -38,14 +38,14 @@ class Installed:
 class Asked:
     """A policy at one stage. ``ask`` is its method; that what it answers is a Deferred is for the chain to see.
 
-    ``after`` names those of the stage it comes after. ``silence`` is the ruling on no opinion, which is what most
+    ``after`` names those of the stage it comes after. ``silence`` is the verdict on no opinion, which is what most
     policies have most of the time."""
 
     name: str
     section: PolicySection
     ask: Callable[[MailTransaction], Any]
     after: frozenset[str]
-    silence: Ruling
+    silence: AppliedVerdict
 
 
 @frozen
@@ -109,7 +109,7 @@ def _stage_plan(installed: Sequence[Installed], stage: Stage) -> StagePlan:
             one.section,
             getattr(one.policy, stage.value),
             frozenset(one.policy.after).intersection(order),
-            Ruling(one.policy.name, stage, NO_OPINION, Effect.NONE),
+            AppliedVerdict(one.policy.name, stage, NO_OPINION, Effect.NONE),
         )
         for one in speaking
     ]

@@ -1,4 +1,4 @@
-"""POP3, server side: a pure core and a thin shell.
+"""POP3, server side: a pure core and a thin protocol class.
 
 RFC 1939 without APOP (which needs passwords in the clear on our side), CAPA (RFC 2449), STLS (RFC 2595), AUTH
 (RFC 5034), response codes (RFC 2449, RFC 3206), UTF8 and LANG (RFC 6856).

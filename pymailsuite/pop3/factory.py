@@ -15,10 +15,10 @@ from pymailsuite.pop3.protocol import Pop3Protocol
 from pymailsuite.pop3.replies import err
 from pymailsuite.pop3.requests import Mechanisms, Service
 from pymailsuite.sasl import mechanisms as sasl_mechanisms
-from pymailsuite.wire.shell import ConnectionLimits, ShellFactory, TlsContextFactory
+from pymailsuite.wire.connection import ConnectionFactory, ConnectionLimits, TlsContextFactory
 
 
-class Pop3Factory(ShellFactory):
+class Pop3Factory(ConnectionFactory):
     """Makes the connections of a POP3 listener. For implicit TLS (995) the listener wraps this factory in TLS."""
 
     log: ClassVar[Logger] = Logger()

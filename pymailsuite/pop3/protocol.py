@@ -1,4 +1,4 @@
-"""The shell of the POP3 server: octets, timers and Deferreds around the pure session.
+"""The protocol of the POP3 server: octets, timers and Deferreds around the pure session.
 
 Lines are pulled, one after the last is answered. Replies of a turn leave in one write, but never more than a bounded
 number of octets before the client has read what it was sent: pipelined commands are short and their replies long.
@@ -25,9 +25,9 @@ from pymailsuite.pop3.maildrop import Maildrop, open_maildrop
 from pymailsuite.pop3.requests import BeginTls, CloseMaildrop, HoldBack, LogIn, ReadMessage, Request, Service
 from pymailsuite.pop3.session import Pop3Session, State
 from pymailsuite.values import Peer
+from pymailsuite.wire.connection import TlsContextFactory
 from pymailsuite.wire.lines import LineBuffer, LineTooLong
-from pymailsuite.wire.pull import PullingProtocol, WhenLeft, nothing_more
-from pymailsuite.wire.shell import TlsContextFactory
+from pymailsuite.wire.pull import OnDisconnect, PullingProtocol, nothing_more
 
 _UNREAD_REPLIES: Final = 128 * 1024
 """Octets of replies after which it is asked whether the client keeps up."""
@@ -79,7 +79,7 @@ class Pop3Protocol(PullingProtocol[Request]):
         assert self._session is not None, "not connected"
         return self._session
 
-    # --- what the shell's base asks for
+    # --- what the protocol's base asks for
 
     def connection_opened(self) -> None:
         """Greet."""
@@ -249,7 +249,7 @@ class Pop3Protocol(PullingProtocol[Request]):
     def _log_in(self, request: LogIn) -> Request | None:
         peer = Peer(self.peer_ip, self.peer_port)
         login = self._portal.login(request.credentials, peer, IPop3Avatar)
-        return self.wait_for(login, partial(self._login_answered, request.mailbox), WhenLeft.CALL_OFF_AND_SETTLE)
+        return self.wait_for(login, partial(self._login_answered, request.mailbox), OnDisconnect.CANCEL_AND_SETTLE)
 
     def _login_answered(self, mailbox: str, answer: Any) -> Request | None:
         if not isinstance(answer, Failure):
@@ -259,7 +259,7 @@ class Pop3Protocol(PullingProtocol[Request]):
                 return None
             self._logout = logout
             opening = self._start(self._open_maildrop(avatar, mailbox))
-            return self.wait_for(opening, partial(self._maildrop_answered, avatar), WhenLeft.CALL_OFF_AND_SETTLE)
+            return self.wait_for(opening, partial(self._maildrop_answered, avatar), OnDisconnect.CANCEL_AND_SETTLE)
         if self.connection_ended:
             return None
         if answer.check(LoginRefused, LoginFailed) is not None:
@@ -384,7 +384,7 @@ class Pop3Protocol(PullingProtocol[Request]):
     def _close_maildrop(self, request: CloseMaildrop) -> Request | None:
         maildrop, self._maildrop = self._maildrop, None
         assert maildrop is not None, "logged in"
-        return self.wait_for(self._start(maildrop.finish(request.uids)), self._maildrop_closed, WhenLeft.SETTLE)
+        return self.wait_for(self._start(maildrop.finish(request.uids)), self._maildrop_closed, OnDisconnect.SETTLE)
 
     def _maildrop_closed(self, answer: Any) -> Request | None:
         if isinstance(answer, Failure):

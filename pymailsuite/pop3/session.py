@@ -40,7 +40,7 @@ from pymailsuite.sasl import (
     encode_challenge,
 )
 from pymailsuite.values import UidSet
-from pymailsuite.wire.dots import DotEncoder, dot_stuff
+from pymailsuite.wire.dot_stuffing import DotEncoder, dot_stuff
 from pymailsuite.wire.line_ends import LineEndEncoder, with_crlf
 
 _LONGEST_DELAY: Final = 16
@@ -59,7 +59,7 @@ class State(enum.Enum):
 class Pop3Session:
     """The conversation of one connection.
 
-    ``outgoing`` collects replies and ``notes`` what to log, for the shell to take away; ``ended`` is True once the
+    ``outgoing`` collects replies and ``notes`` what to log, for the protocol to take away; ``ended`` is True once the
     connection is to be closed after the replies have been sent.
     """
 

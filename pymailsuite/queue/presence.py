@@ -37,8 +37,8 @@ class Presence:
         os.write(self._file, self.owner.encode())
         unnamed.rename(path)
 
-    def departed(self) -> list[str]:
-        """The owners that are not there any more, until :meth:`forget_departed`. OSError as :meth:`enter`."""
+    def dead_owners(self) -> list[str]:
+        """The owners that are not there any more, until :meth:`forget_dead_owners`. OSError as :meth:`enter`."""
         for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
             if path != self._own_path and path not in self._departed:
                 self._look_at(path)
@@ -57,7 +57,7 @@ class Presence:
             return
         self._departed[path] = descriptor, os.pread(descriptor, 1024, 0).decode("utf-8", "replace")
 
-    def forget_departed(self) -> None:
+    def forget_dead_owners(self) -> None:
         """What those that are gone held is free: their files may go."""
         for path, (descriptor, _) in self._departed.items():
             path.unlink(missing_ok=True)

@@ -16,17 +16,17 @@ from twisted.logger import Logger
 from pymailsuite.config.sections.queue import QueueSettings
 from pymailsuite.errors import MailError
 from pymailsuite.interfaces import Acceptance, Outcome, QueuedRecipient, QueueEntry, RecipientState, Ret
-from pymailsuite.message.report import Action, RecipientReport, Report, typed_address
+from pymailsuite.message.dsn import Action, Dsn, DsnRecipient, typed_address
 from pymailsuite.queue.schedule import expires_at, is_delay_to_report, is_failure_to_report
 from pymailsuite.values import MAX_CHUNK, ContentId
 
 log = Logger()
 
 
-class WritesReports(Protocol):
-    """What makes messages of reports: :class:`pymailsuite.delivery.reports.ReportWriter`."""
+class DsnMaker(Protocol):
+    """What makes messages of reports: :class:`pymailsuite.delivery.dsn.DsnWriter`."""
 
-    async def write(self, report: Report) -> Acceptance | None:
+    async def write(self, report: Dsn) -> Acceptance | None:
         """Staged for acceptance; None if there is nobody to tell."""
 
 
@@ -37,7 +37,7 @@ class Reporting:
     settings: QueueSettings
     host_name: str
     read_content: Callable[[ContentId, int, int], Deferred[bytes]]
-    writer: WritesReports
+    writer: DsnMaker
     clock: IReactorTime
 
     async def report(self, entry: QueueEntry, outcomes: list[Outcome]) -> tuple[list[Outcome], Acceptance | None]:
@@ -82,13 +82,13 @@ class Reporting:
         )
         return [evolve(one, delay_reported=True) if one in delayed else one for one in outcomes], acceptance
 
-    async def _describe(self, entry: QueueEntry, told: Sequence[Outcome], now: float) -> Report:
+    async def _describe(self, entry: QueueEntry, told: Sequence[Outcome], now: float) -> Dsn:
         assert entry.reverse_path is not None
         full = entry.ret is not Ret.HDRS
         size = min(entry.size, max(entry.header_size, self.settings.return_size if full else 0), MAX_CHUNK)
         original = await entry.read(self.read_content, 0, size)
         by_position = {recipient.position: recipient for recipient in entry.recipients}
-        return Report(
+        return Dsn(
             reporting_mta=self.host_name,
             queue_id=entry.queue_id,
             arrival_date=entry.created_at,
@@ -105,9 +105,9 @@ class Reporting:
 
     def _describe_recipient(
         self, entry: QueueEntry, recipient: QueuedRecipient, outcome: Outcome, now: float
-    ) -> RecipientReport:
+    ) -> DsnRecipient:
         given_up = outcome.state is RecipientState.FAILED
-        return RecipientReport(
+        return DsnRecipient(
             recipient=recipient.address,
             action=Action.FAILED if given_up else Action.DELAYED,
             status=outcome.status,

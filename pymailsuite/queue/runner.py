@@ -32,8 +32,8 @@ from pymailsuite.interfaces import (
 )
 from pymailsuite.interfaces.history import HistoryEntry
 from pymailsuite.interfaces.queue import IQueueStore
-from pymailsuite.interfaces.store import IStoreUpkeep, needed
-from pymailsuite.queue.reporting import Reporting, WritesReports
+from pymailsuite.interfaces.store import IStoreMaintenance, needed
+from pymailsuite.queue.reporting import DsnMaker, Reporting
 from pymailsuite.queue.schedule import (
     decide,
     hosts_that_took,
@@ -108,7 +108,7 @@ _DEFECTS_MAX = 3
 """Settlings of one attempt that may end in a way nobody foresaw."""
 
 
-class Sends(Protocol):
+class MessageSender(Protocol):
     """What sends mail on: :class:`pymailsuite.relay.relay.Relay`."""
 
     async def attempt(self, entry: QueueEntry, route: str, recipients: Sequence[QueuedRecipient]) -> list[Outcome]:
@@ -118,7 +118,7 @@ class Sends(Protocol):
         """Delay what has not begun; fires when all has ended."""
 
 
-class DeliversHere(Protocol):
+class LocalDelivery(Protocol):
     """What delivers to ourselves: :class:`pymailsuite.delivery.late.LateDelivery`."""
 
     def is_known_elsewhere(self, route: str) -> bool:
@@ -131,7 +131,7 @@ class DeliversHere(Protocol):
         """What becomes of recipients of ours, and their copies."""
 
 
-class RemembersAttempts(Protocol):
+class AttemptRecorder(Protocol):
     """What makes entries of attempts: :class:`pymailsuite.delivery.history.HistoryRecorder`."""
 
     def attempted(
@@ -147,7 +147,7 @@ class RemembersAttempts(Protocol):
         """What is to be remembered of a report."""
 
 
-class KnowsOwners(Protocol):
+class ClaimOwners(Protocol):
     """Who we are, and who is gone: :class:`pymailsuite.queue.presence.Presence`."""
 
     owner: str
@@ -155,10 +155,10 @@ class KnowsOwners(Protocol):
     def enter(self) -> None:
         """Be there."""
 
-    def departed(self) -> list[str]:
+    def dead_owners(self) -> list[str]:
         """The owners that are gone."""
 
-    def forget_departed(self) -> None:
+    def forget_dead_owners(self) -> None:
         """Their claims are ended."""
 
     def leave(self) -> None:
@@ -176,18 +176,18 @@ class QueueRunner:
         settings: QueueSettings,
         host_name: str,
         store: IMailStore,
-        relay: Sends,
-        reports: WritesReports,
-        here: DeliversHere,
-        presence: KnowsOwners,
+        relay: MessageSender,
+        reports: DsnMaker,
+        here: LocalDelivery,
+        presence: ClaimOwners,
         clock: IReactorTime,
         rng: random.Random | None = None,
-        history: RemembersAttempts | None = None,
+        history: AttemptRecorder | None = None,
     ) -> None:
         self._settings = settings
         self._store = store
         self._queue = needed(store, IQueueStore)
-        self._upkeep = needed(store, IStoreUpkeep)
+        self._maintenance = needed(store, IStoreMaintenance)
         self._relay = relay
         self._reporting = Reporting(settings, host_name, store.read_content, reports, clock)
         self._clock = clock
@@ -238,7 +238,7 @@ class QueueRunner:
         """Something may be due: look soon. Cheap; many calls are one look."""
         self._look_soon(told=True)
 
-    def look_for_departed(self) -> None:
+    def look_for_dead_owners(self) -> None:
         """A process beside us has died: what it held may be free."""
         self._departures_due = True
         self.wake()
@@ -261,7 +261,7 @@ class QueueRunner:
         wait_s = self._settings.poll
         try:
             if self._departures_due:
-                await self._release_departed()
+                await self._release_dead_owners()
             # Nobody told us: a read finds out for less than a claim, which is a write.
             left_s = 0.0 if told else await self._time_to_wait()
             wait_s = max(left_s if left_s > 0 else await self._claim_all(), _SHORTEST_WAIT_S)
@@ -277,20 +277,20 @@ class QueueRunner:
         elif self._running:
             self._set_timer(wait_s, self._poll)
 
-    async def _release_departed(self) -> None:
+    async def _release_dead_owners(self) -> None:
         """Those that share our data folder and have died: what they held is free at once."""
-        departed = self._presence.departed()
-        if departed:
-            released = await self._queue.release_claims(departed)
-            maildrops = await self._upkeep.release_maildrops(departed)
+        dead_owners = self._presence.dead_owners()
+        if dead_owners:
+            released = await self._queue.release_claims(dead_owners)
+            maildrops = await self._maintenance.release_maildrops(dead_owners)
             log.info(
                 "{event} {count} and {maildrops} maildrops of {owners}",
                 event="queue.claims_released",
                 count=released,
                 maildrops=maildrops,
-                owners=", ".join(departed),
+                owners=", ".join(dead_owners),
             )
-        self._presence.forget_departed()
+        self._presence.forget_dead_owners()
         self._departures_due = False
 
     async def _claim_all(self) -> float:

@@ -20,7 +20,7 @@ from zope.interface import implementer
 
 from pymailsuite.config.sections.relay import RelaySettings
 from pymailsuite.errors import TemporaryFailure
-from pymailsuite.relay.proof import ProvingConnection, objection
+from pymailsuite.relay.host_verification import VerifyingConnection, verification_problem
 from pymailsuite.relay.route import Destination
 from pymailsuite.relay.session import (
     ClientSession,
@@ -35,8 +35,8 @@ from pymailsuite.relay.session import (
     Wait,
 )
 from pymailsuite.values import MAX_CHUNK
-from pymailsuite.wire.dots import DotEncoder
-from pymailsuite.wire.shell import ShellProtocol
+from pymailsuite.wire.connection import ConnectionProtocol
+from pymailsuite.wire.dot_stuffing import DotEncoder
 
 ReadContent = Callable[[int, int], Deferred[bytes]]
 """Gives octets ``start`` to ``stop`` of a message's content, at most MAX_CHUNK of them."""
@@ -87,14 +87,14 @@ class _ClientTls:
         self._host = host
 
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
-        connection = ProvingConnection(self._context, None)
+        connection = VerifyingConnection(self._context, None)
         connection.set_app_data(tlsProtocol)
         if not isIPAddress(self._host) and not isIPv6Address(self._host):  # RFC 6066 §3: names only
             connection.set_tlsext_host_name(self._host.encode("ascii"))
         return connection
 
 
-class RelayConnection(ShellProtocol):
+class RelayConnection(ConnectionProtocol):
     """One connection to ``destination``. ``established`` fires with it once a message may be sent, or fails with
     HostUnavailable; ``ended`` is called once when it is gone."""
 
@@ -178,7 +178,7 @@ class RelayConnection(ShellProtocol):
             self._session.quit()
             self.in_turn(self._act)
 
-    # --- the shell
+    # --- the protocol
 
     def log_opened(self) -> None:
         self.log.info(
@@ -226,7 +226,7 @@ class RelayConnection(ShellProtocol):
         """What keeps us from believing that the host is the one it must be, if it must be one."""
         if not self._names:
             return ""
-        return objection(self.transport.getHandle(), self._names, self._settings.relayhost_keys)
+        return verification_problem(self.transport.getHandle(), self._names, self._settings.relayhost_keys)
 
     def timed_out(self) -> None:
         if self._session.idle:

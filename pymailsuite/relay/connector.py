@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from pymailsuite.config.sections.relay import RelaySettings
 from pymailsuite.memory import ExpiringMemory
 from pymailsuite.relay.connection import HostUnavailable, RelayConnection, TlsFailed, client_tls_context
-from pymailsuite.relay.proof import proving_context
+from pymailsuite.relay.host_verification import verifying_context
 from pymailsuite.relay.route import Destination, Target
 from pymailsuite.relay.session import HostProblem, Rules
 
@@ -65,7 +65,7 @@ class Connector:
         self._helo_name = helo_name
         self._reactor = reactor
         self._tls_context: SSL.Context = client_tls_context()
-        self._proving_context = proving_context(settings.relayhost_ca) if settings.relayhost else None
+        self._verifying_context = verifying_context(settings.relayhost_ca) if settings.relayhost else None
         self._plaintext: ExpiringMemory[Target, bool] = ExpiringMemory(reactor, _PLAINTEXT_TARGETS)
 
     def connect(self, destination: Destination, ended: Callable[[RelayConnection], None]) -> Deferred[RelayConnection]:
@@ -103,7 +103,7 @@ class Connector:
             login=settings.relayhost_login if destination.log_in else "",
             password=settings.relayhost_password.get_secret_value() if destination.log_in else "",
         )
-        context = self._proving_context if destination.names else self._tls_context
+        context = self._verifying_context if destination.names else self._tls_context
         assert context is not None
         connection = RelayConnection(self._reactor, destination, rules, settings, context, ended)
         try:

@@ -18,16 +18,16 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pymailsuite.config.sections.relay import RelaySettings
-from pymailsuite.dns.judge import AddressJudge
+from pymailsuite.dns.address_filter import AddressFilter
 from pymailsuite.errors import MailError
 from pymailsuite.interfaces import IResolver
-from pymailsuite.interfaces.policy import IRecipientProbe, ProbeAnswer, Probed
+from pymailsuite.interfaces.policy import IRecipientProbe, ProbeAnswer, ProbeResult
 from pymailsuite.relay.connector import endpoint_of
 from pymailsuite.relay.route import Routes, Target, Unroutable
 from pymailsuite.smtp.client import BadReply, Reply, ReplyReader, mail_command, rcpt_command
 from pymailsuite.values import Address
 
-_NO_HOST: Final = ProbeAnswer(Probed.UNKNOWN, "no host to ask")
+_NO_HOST: Final = ProbeAnswer(ProbeResult.UNKNOWN, "no host to ask")
 
 
 class ProbeSession:
@@ -52,21 +52,21 @@ class ProbeSession:
             if reply.positive:
                 self._sent += 1
                 return self._commands[self._sent - 1]
-            self._end(Probed.UNKNOWN, str(reply))
+            self._end(ProbeResult.UNKNOWN, str(reply))
         elif reply.positive:
-            self._end(Probed.TAKEN, str(reply))
+            self._end(ProbeResult.ACCEPTED, str(reply))
         else:
             # 4yz is greylisting as often as not. RFC 7504: 521 and 556 are about the host.
             refuses = reply.permanent and reply.code not in (521, 556) and not reply.enhanced.startswith("5.7.")
-            self._end(Probed.REFUSED if refuses else Probed.UNKNOWN, str(reply))
+            self._end(ProbeResult.REFUSED if refuses else ProbeResult.UNKNOWN, str(reply))
         return b"QUIT\r\n"
 
     def lost(self, why: str) -> None:
         """The connection is gone, or of no use."""
         if self.answer is None:
-            self._end(Probed.UNKNOWN, why)
+            self._end(ProbeResult.UNKNOWN, why)
 
-    def _end(self, result: Probed, said: str) -> None:
+    def _end(self, result: ProbeResult, said: str) -> None:
         self.answer = ProbeAnswer(result, said, self._host)
 
 
@@ -121,13 +121,13 @@ class RecipientProbe:
         resolver: IResolver,
         reactor: IReactorTime,
         rng: random.Random | None = None,
-        judge: AddressJudge | None = None,
+        address_filter: AddressFilter | None = None,
     ) -> None:
         self._settings = settings
         self._host_name = host_name
         direct = settings.model_copy(update={"relayhost": ""})
         # Only shares load among equal hosts.
-        self._routes = Routes(direct, resolver, (host_name,), rng or random.Random(), judge)  # noqa: S311
+        self._routes = Routes(direct, resolver, (host_name,), rng or random.Random(), address_filter)  # noqa: S311
         self._reactor = reactor
 
     def probe(self, address: Address, hosts: int) -> Deferred[ProbeAnswer]:
@@ -140,12 +140,12 @@ class RecipientProbe:
             targets = await self._routes.find(domain)
             for target in targets[:hosts]:
                 answer = await self._ask_host(target, Address(address.local_part, domain))
-                if answer.result is not Probed.UNKNOWN:
+                if answer.result is not ProbeResult.UNKNOWN:
                     break
         except Unroutable as reason:
-            return ProbeAnswer(Probed.UNKNOWN, reason.text)
+            return ProbeAnswer(ProbeResult.UNKNOWN, reason.text)
         except (idna.IDNAError, MailError) as error:
-            return ProbeAnswer(Probed.UNKNOWN, str(error))
+            return ProbeAnswer(ProbeResult.UNKNOWN, str(error))
         return answer
 
     async def _ask_host(self, target: Target, address: Address) -> ProbeAnswer:
@@ -155,5 +155,5 @@ class RecipientProbe:
         except CancelledError:
             raise
         except (ConnectError, ConnectingCancelledError, OSError) as error:
-            return ProbeAnswer(Probed.UNKNOWN, f"cannot connect: {error}", target.host)
+            return ProbeAnswer(ProbeResult.UNKNOWN, f"cannot connect: {error}", target.host)
         return await protocol.answered

@@ -18,20 +18,20 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from pymailsuite.config.sections.relay import RelaySettings
-from pymailsuite.dns.judge import AddressJudge
+from pymailsuite.dns.address_filter import AddressFilter
 from pymailsuite.errors import MailError
 from pymailsuite.interfaces import IResolver, Outcome, QueuedRecipient, QueueEntry, RecipientState
 from pymailsuite.interfaces.signing import ISigner
 from pymailsuite.message.seven_bits import NotConvertible
 from pymailsuite.relay.connection import HostUnavailable, RelayConnection
 from pymailsuite.relay.connector import Connector
+from pymailsuite.relay.delivery_status import NO_REPLY, DeliveryStatus
 from pymailsuite.relay.octets import PREFETCH, Converter, InThread, Octets, stored_octets
 from pymailsuite.relay.pool import ConnectionPool
 from pymailsuite.relay.route import Destination, Routes, Target, Unroutable
 from pymailsuite.relay.session import Finished, HostProblem, MessageEnvelope, Unfit
-from pymailsuite.relay.verdict import NO_REPLY, Verdict
 from pymailsuite.values import ContentId
-from pymailsuite.wire.dots import BareLineEnd
+from pymailsuite.wire.dot_stuffing import BareLineEnd
 
 log = Logger()
 
@@ -56,7 +56,7 @@ class _Attempt:
     host: str = ""
     outcomes: list[Outcome] = field(factory=list)
 
-    def settle(self, verdicts: dict[int, Verdict]) -> None:
+    def settle(self, verdicts: dict[int, DeliveryStatus]) -> None:
         """Note the verdicts; the others still wait."""
         still = []
         for recipient in self.waiting:
@@ -67,7 +67,7 @@ class _Attempt:
                 self.end(recipient, verdict)
         self.waiting = still
 
-    def settle_all(self, verdict: Verdict) -> None:
+    def settle_all(self, verdict: DeliveryStatus) -> None:
         """The same for all that wait."""
         for recipient in self.waiting:
             self.end(recipient, verdict)
@@ -103,7 +103,7 @@ class _Attempt:
         """All hosts have been asked. Where one could not be used, it may be the one that takes the message later."""
         others = [(host, problem) for host, problem in self.problems.items() if host not in self.reached]
         problem_host, problem = (others or list(self.problems.items()) or [(self.host, _NO_HOST)])[-1]
-        waits = Verdict(RecipientState.DELAYED, problem.status, problem.reply)
+        waits = DeliveryStatus(RecipientState.DELAYED, problem.status, problem.reply)
         for recipient in self.waiting:
             unfit, host = self.unfit.get(recipient.position, (None, ""))
             if others or unfit is None:
@@ -114,7 +114,7 @@ class _Attempt:
                 self.end(recipient, unfit.verdict)
         self.waiting = []
 
-    def end(self, recipient: QueuedRecipient, verdict: Verdict) -> None:
+    def end(self, recipient: QueuedRecipient, verdict: DeliveryStatus) -> None:
         """The last word on a recipient, for this attempt."""
         self.outcomes.append(Outcome(recipient.position, verdict.state, verdict.status, verdict.reply, self.host))
         reverse_path = self.entry.reverse_path
@@ -131,8 +131,8 @@ class _Attempt:
 
 
 class Relay:
-    """The SMTP client side. ``host_name`` is our own name: said in EHLO, and known in MX lists. ``judge`` says no to
-    addresses; None: one with the usual settings.
+    """The SMTP client side. ``host_name`` is our own name: said in EHLO, and known in MX lists. ``address_filter`` says
+    no to addresses; None: one with the usual settings.
 
     ``read_content`` is :meth:`pymailsuite.interfaces.IMailStore.read_content`; ``reactor`` is IReactorTCP as well.
     ``in_thread`` calls a function in a thread; None: at once, here. ``signer`` signs again what has been converted.
@@ -147,7 +147,7 @@ class Relay:
         reactor: IReactorTime,
         rng: random.Random | None = None,
         own_names: Iterable[str] = (),
-        judge: AddressJudge | None = None,
+        address_filter: AddressFilter | None = None,
         in_thread: InThread | None = None,
         signer: ISigner | None = None,
     ) -> None:
@@ -155,7 +155,7 @@ class Relay:
         self._converter = Converter(settings.convert_size, in_thread, signer)
         self._read_content = read_content
         # Only shares load among equal hosts.
-        self._routes = Routes(settings, resolver, (host_name, *own_names), rng or random.Random(), judge)  # noqa: S311
+        self._routes = Routes(settings, resolver, (host_name, *own_names), rng or random.Random(), address_filter)  # noqa: S311
         self._pool = ConnectionPool(settings, Connector(settings, host_name, reactor).connect, reactor)
 
     def close(self) -> Deferred[None]:
@@ -171,15 +171,15 @@ class Relay:
             await self._go(attempt, route)
         except CancelledError:
             # By whomever: those who have it already must not get it again.
-            attempt.settle_all(Verdict(RecipientState.DELAYED, "4.3.0", "called off"))
+            attempt.settle_all(DeliveryStatus(RecipientState.DELAYED, "4.3.0", "called off"))
         except MailError as error:
-            attempt.settle_all(Verdict(RecipientState.DELAYED, "4.3.0", error.public))
+            attempt.settle_all(DeliveryStatus(RecipientState.DELAYED, "4.3.0", error.public))
         except Exception:
             # Those who have it already must not get it again: what is known of them stands.
             log.failure(
                 "{event} {queue_id} {route}", event="relay.attempt_broken", queue_id=entry.queue_id, route=route
             )
-            attempt.settle_all(Verdict(RecipientState.DELAYED, "4.3.0", "internal error"))
+            attempt.settle_all(DeliveryStatus(RecipientState.DELAYED, "4.3.0", "internal error"))
         return attempt.outcomes
 
     async def _go(self, attempt: _Attempt, route: str) -> None:
@@ -187,7 +187,7 @@ class Relay:
         try:
             targets = await self._routes.find(route)
         except Unroutable as reason:
-            attempt.settle_all(Verdict(reason.state, reason.status, reason.text))
+            attempt.settle_all(DeliveryStatus(reason.state, reason.status, reason.text))
             return
         if attempt.octets.size <= PREFETCH:
             await attempt.octets.prefetch()
@@ -280,7 +280,7 @@ class Relay:
         try:
             return await connection.send_message(envelope, octets.content())
         except BareLineEnd as error:
-            attempt.settle_all(Verdict(RecipientState.FAILED, "5.6.0", str(error)))
+            attempt.settle_all(DeliveryStatus(RecipientState.FAILED, "5.6.0", str(error)))
             return None
 
 

@@ -3,8 +3,8 @@
 Source: RFC 5321 §5.1, RFC 7505 (null MX). What DNS answers decides between three ends: hosts to try, a definite no
 (the message fails), or no answer (the message waits): :class:`Unroutable` says which.
 
-What a domain or an address literal leads to is judged (:mod:`pymailsuite.dns.judge`): addresses we do not connect to
-count as none. What the settings say is gone by, but never to ourselves.
+What a domain or an address literal leads to is judged (:mod:`pymailsuite.dns.address_filter`): addresses we do not
+connect to count as none. What the settings say is gone by, but never to ourselves.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from attrs import frozen
 from twisted.internet.defer import Deferred
 
 from pymailsuite.config.sections.relay import NextHop, RelaySettings, parse_next_hop
-from pymailsuite.dns.judge import AddressJudge
+from pymailsuite.dns.address_filter import AddressFilter
+from pymailsuite.dns.gather import gather_all
 from pymailsuite.dns.names import address_of_literal, ascii_name
-from pymailsuite.dns.together import together
 from pymailsuite.errors import DnsFailure
 from pymailsuite.interfaces import Answer, IResolver, MxRecord, RecipientState
 
@@ -97,7 +97,8 @@ def cut_at_ourselves(
 
 
 class Routes:
-    """Finds targets. ``own_names`` is what this host calls itself; ``judge`` None: one with the usual settings."""
+    """Finds targets. ``own_names`` is what this host calls itself; ``address_filter`` None: one with the usual
+    settings."""
 
     def __init__(
         self,
@@ -105,13 +106,13 @@ class Routes:
         resolver: IResolver,
         own_names: Iterable[str],
         rng: random.Random,
-        judge: AddressJudge | None = None,
+        address_filter: AddressFilter | None = None,
     ) -> None:
         self._settings = settings
         self._resolver = resolver
         self._random = rng
         self._own_names = {name.lower().rstrip(".") for name in (*own_names, *settings.own_names)}
-        self._judge = judge or AddressJudge(own_addresses=settings.own_addresses)
+        self._address_filter = address_filter or AddressFilter(own_addresses=settings.own_addresses)
         self._relayhost = parse_next_hop(settings.relayhost) if settings.relayhost else None
         self._by_domain = {domain: parse_next_hop(text) for domain, text in settings.routes.items()}
 
@@ -162,19 +163,19 @@ class Routes:
         if not addresses:
             raise Unroutable(RecipientState.DELAYED, "4.4.4", f"{hop.host} has no address")
         targets = [Target(hop.host, address, hop.port) for address in addresses]
-        others = [target for target in targets if not self._judge.is_ourselves(target.ip, target.port)]
+        others = [target for target in targets if not self._address_filter.is_ourselves(target.ip, target.port)]
         if not others:
             raise Unroutable(RecipientState.DELAYED, "4.4.6", f"{hop.host} is ourselves: mail for {domain} loops")
         return others
 
     def _literal_target(self, domain: str, hop: NextHop, ip: str) -> Target:
-        judge = self._judge
+        address_filter = self._address_filter
         if self._is_of_the_settings(hop):
-            if judge.is_ourselves(ip, hop.port):
+            if address_filter.is_ourselves(ip, hop.port):
                 raise Unroutable(RecipientState.DELAYED, "4.4.6", f"{hop.host} is ourselves: mail for {domain} loops")
-        elif judge.is_ourselves(ip, hop.port):
+        elif address_filter.is_ourselves(ip, hop.port):
             raise Unroutable(RecipientState.FAILED, "5.4.6", f"mail for {domain} loops back to us")
-        elif objection := judge.objection(ip):
+        elif objection := address_filter.objection(ip):
             raise Unroutable(RecipientState.FAILED, "5.4.6", f"mail is not sent to {ip}: it is {objection}")
         return Target(hop.host, ip, hop.port)
 
@@ -193,7 +194,7 @@ class Routes:
             # RFC 5321 §5.1: without MX the domain itself is the host, as if with preference 0.
             records = [MxRecord(0, hop.host)]
         ordered = by_preference((record for record in records if record.exchange), self._random)[:_EXCHANGES_MAX]
-        found = await together(Deferred.fromCoroutine(self._addresses(record.exchange)) for record in ordered)
+        found = await gather_all(Deferred.fromCoroutine(self._addresses(record.exchange)) for record in ordered)
         failed = [addresses for addresses in found if isinstance(addresses, DnsFailure)]
         objections: list[str] = []
         exchanges = [
@@ -206,7 +207,7 @@ class Routes:
         usable = cut_at_ourselves(
             exchanges,
             self._own_names,
-            lambda host, address: self._judge.is_ourselves(address, self._port_of(host, hop)),
+            lambda host, address: self._address_filter.is_ourselves(address, self._port_of(host, hop)),
         )
         if not usable:
             raise Unroutable(RecipientState.FAILED, "5.4.6", f"mail for {domain} loops back to us")
@@ -234,7 +235,7 @@ class Routes:
             return addresses
         good = []
         for address in addresses:
-            objection = self._judge.objection(address)
+            objection = self._address_filter.objection(address)
             if objection:
                 objections.append(f"{record.exchange} [{address}] is {objection}")
             else:

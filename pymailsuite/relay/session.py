@@ -2,7 +2,7 @@
 
 A session is a line of commands that still want their reply. Each command was put in with what is to be done when its
 reply comes, so pipelining is nothing special: with it the commands of an envelope leave together, without it one by
-one. The shell feeds octets, sends what ``take_output`` gives, and does what the events say.
+one. The protocol feeds octets, sends what ``take_output`` gives, and does what the events say.
 
 Anything wrong with the server as such (its greeting, its EHLO, a 421, TLS) is no verdict on any recipient: the session
 ends with a :class:`HostProblem` and another host, or a later attempt, may do better.
@@ -21,7 +21,7 @@ from attrs import evolve, field, frozen
 
 from pymailsuite.errors import PeerError
 from pymailsuite.interfaces import RecipientState
-from pymailsuite.relay.verdict import NO_REPLY, Verdict, refusal_of, status_of, verdict_of
+from pymailsuite.relay.delivery_status import NO_REPLY, DeliveryStatus, delivery_status_of, refusal_of, status_of
 from pymailsuite.sasl import ClientMechanism, choose_client_mechanism
 from pymailsuite.smtp.client import (
     BadReply,
@@ -38,7 +38,7 @@ _DATA: Final = b"DATA\r\n"
 
 
 class Wait(enum.StrEnum):
-    """What the session waits for; the shell knows how long."""
+    """What the session waits for; the protocol knows how long."""
 
     GREETING = "greeting"
     COMMAND = "command"
@@ -110,7 +110,7 @@ class Unfit:
 
     ``takes_seven_bits``: the message would do in 7 bits."""
 
-    verdict: Verdict
+    verdict: DeliveryStatus
     takes_seven_bits: bool = False
 
 
@@ -120,7 +120,7 @@ class Finished:
 
     So may those in ``unfit``, of whom nothing was said to the host; their verdicts stand if no other takes them."""
 
-    verdicts: dict[int, Verdict]
+    verdicts: dict[int, DeliveryStatus]
     problem: HostProblem | None = None
     unfit: dict[int, Unfit] = field(factory=dict)
 
@@ -153,14 +153,14 @@ class ClientSession:
         self._extensions: dict[str, str] = {}
         self._knows_ehlo = True
         self._envelope: MessageEnvelope | None = None
-        self._verdicts: dict[int, Verdict] = {}
+        self._verdicts: dict[int, DeliveryStatus] = {}
         self._unfit: dict[int, Unfit] = {}
         self._accepted: list[int] = []
         self._sending = False
         self._content_sent = False
         self._needs_reset = False
 
-    # --- what the shell asks
+    # --- what the protocol asks
 
     @property
     def waiting_for(self) -> Wait:
@@ -320,7 +320,7 @@ class ClientSession:
             self._plan(envelope)
         except UnsendableAddress as error:
             self._later.clear()
-            verdict = Verdict(RecipientState.FAILED, error.enhanced_code, str(error))
+            verdict = DeliveryStatus(RecipientState.FAILED, error.enhanced_code, str(error))
             self._verdicts.update((position, verdict) for position, _ in envelope.recipients)
             self._finish()
         else:
@@ -346,7 +346,7 @@ class ClientSession:
             self._later.append((command, Wait.COMMAND, _bind(self._recipient_answered, position)))
         self._later.append((_DATA, Wait.DATA, self._data_answered))
 
-    def _unnameable(self, envelope: MessageEnvelope) -> tuple[dict[int, Verdict], dict[int, Unfit]]:
+    def _unnameable(self, envelope: MessageEnvelope) -> tuple[dict[int, DeliveryStatus], dict[int, Unfit]]:
         """Recipients whose address no server, or not this one, can be told; the others need not suffer for that."""
         verdicts, unfit = {}, {}
         may_be_utf8 = "SMTPUTF8" in self._extensions or _needs_utf8(evolve(envelope, recipients=()))
@@ -357,7 +357,7 @@ class ClientSession:
                 try:
                     rcpt_command(address)
                 except UnsendableAddress as error:
-                    verdicts[position] = Verdict(RecipientState.FAILED, error.enhanced_code, str(error))
+                    verdicts[position] = DeliveryStatus(RecipientState.FAILED, error.enhanced_code, str(error))
         return verdicts, unfit
 
     def _unfit_for(self, envelope: MessageEnvelope) -> Unfit | None:
@@ -365,7 +365,7 @@ class ClientSession:
         limit = self._extensions.get("SIZE", "")
         if limit.isdigit() and 0 < int(limit) < envelope.size:
             text = f"message of {envelope.size} octets, server takes {limit}"
-            return Unfit(Verdict(RecipientState.FAILED, "5.3.4", text))
+            return Unfit(DeliveryStatus(RecipientState.FAILED, "5.3.4", text))
         if "SMTPUTF8" not in self._extensions and _needs_utf8(envelope):
             # RFC 6531 §3.2: who wrote it in UTF-8 asked for it to go so; it is not written again.
             return self._lacks("SMTPUTF8", "6.7")
@@ -377,9 +377,9 @@ class ClientSession:
         """A server that does not know EHLO now may do so later: some that are overloaded fall back to that."""
         if not self._knows_ehlo:
             text = f"server knows HELO only, and the message needs {extension}"
-            return Unfit(Verdict(RecipientState.DELAYED, f"4.{detail}", text), takes_seven_bits)
+            return Unfit(DeliveryStatus(RecipientState.DELAYED, f"4.{detail}", text), takes_seven_bits)
         text = f"server does not offer {extension}, which the message needs"
-        return Unfit(Verdict(RecipientState.FAILED, f"5.{detail}", text), takes_seven_bits)
+        return Unfit(DeliveryStatus(RecipientState.FAILED, f"5.{detail}", text), takes_seven_bits)
 
     def _send_later(self) -> None:
         """Send the next command of the envelope; with PIPELINING all of them (RFC 2920)."""
@@ -405,7 +405,7 @@ class ClientSession:
             self._accepted.append(position)
         elif (reply.code == 552 and reply.enhanced in {"", "5.5.3"}) or (reply.code == 452 and not reply.enhanced):
             # RFC 5321 §4.5.3.1.10: "too many recipients", and the same in an old server's words.
-            self._verdicts[position] = Verdict(RecipientState.DELAYED, "4.5.3", str(reply))
+            self._verdicts[position] = DeliveryStatus(RecipientState.DELAYED, "4.5.3", str(reply))
         else:
             self._verdicts[position] = refusal_of(reply)
         if not self._accepted and self._later and self._later[0][0] is _DATA:
@@ -434,7 +434,7 @@ class ClientSession:
         self._expected.append((Wait.FINAL, self._content_answered))
 
     def _content_answered(self, reply: Reply) -> None:
-        verdict = verdict_of(reply)
+        verdict = delivery_status_of(reply)
         self._verdicts.update((position, verdict) for position in self._accepted)
 
     def _finish(self, problem: HostProblem | None = None) -> None:
@@ -468,7 +468,7 @@ class ClientSession:
         if self._content_sent:
             # The reply to the final dot is lost. To try elsewhere at once would double the message if the server has
             # it; a later attempt may double it too, but losing it is worse (RFC 1047).
-            doubt = Verdict(RecipientState.DELAYED, problem.status, f"{NO_REPLY}: {problem.reply}")
+            doubt = DeliveryStatus(RecipientState.DELAYED, problem.status, f"{NO_REPLY}: {problem.reply}")
             for position in self._accepted:
                 self._verdicts.setdefault(position, doubt)
         self._finish(problem)

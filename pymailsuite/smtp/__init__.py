@@ -1,4 +1,4 @@
-"""SMTP: the server as a pure core in a thin shell, and the core of a client.
+"""SMTP: the server as a pure core in a thin protocol class, and the core of a client.
 
 ``factory.py`` is what a listener needs; ``receiver.py`` and ``session.py`` are the core; ``client.py`` is the other
 side.

@@ -16,7 +16,15 @@ from pymailsuite.errors import MailError, TemporaryFailure
 from pymailsuite.interfaces.history import Refused
 from pymailsuite.interfaces.intake import Recipients, account_of, overrides_of
 from pymailsuite.interfaces.overrides import NO_OVERRIDES, RecipientOverrides
-from pymailsuite.interfaces.policy import Action, Decision, MailTransaction, PolicyReply, ReceivedMessage, Ruling, Stage
+from pymailsuite.interfaces.policy import (
+    Action,
+    AppliedVerdict,
+    Decision,
+    MailTransaction,
+    PolicyReply,
+    ReceivedMessage,
+    Stage,
+)
 from pymailsuite.sasl import ServerMechanism
 from pymailsuite.smtp import replies
 from pymailsuite.smtp.extension import Command, Parameter
@@ -32,7 +40,7 @@ _NO_PARAMETERS: Mapping[str, Any] = {}
 class Conversation:
     """The state of one connection, and how to say something.
 
-    ``outgoing`` collects replies and ``notes`` what to log, for the shell to take away; ``ended`` is True once the
+    ``outgoing`` collects replies and ``notes`` what to log, for the protocol to take away; ``ended`` is True once the
     connection is to be closed after the replies have been sent. ``faults`` counts refusals for good.
     """
 
@@ -58,8 +66,8 @@ class Conversation:
         self._awaiting: Command | None = None
         self._queue_id: QueueId | None = None
         self._resolved: Recipients = ()
-        self._connection_rulings: tuple[Ruling, ...] = ()
-        self._hello_rulings: tuple[Ruling, ...] = ()
+        self._connection_verdicts: tuple[AppliedVerdict, ...] = ()
+        self._hello_verdicts: tuple[AppliedVerdict, ...] = ()
         self._stages = _NOBODY_ASKED
         self._peer_changed()
         self._then: Callable[[Decision], Request | None] | None = None
@@ -71,7 +79,7 @@ class Conversation:
         self._pending_recipient: Address | None = None
         self.parameters: Mapping[str, Any] = _NO_PARAMETERS
         self._recipient_parameters: dict[Address, Mapping[str, Any]] = {}
-        self._rulings: tuple[Ruling, ...] = ()
+        self._applied_verdicts: tuple[AppliedVerdict, ...] = ()
         self._overrides: dict[Address, RecipientOverrides] = {}
 
     @property
@@ -153,7 +161,7 @@ class Conversation:
         """What is to be logged, and recorded if it is a refusal; ``decision`` is the one that refused, if one did."""
         peer = self._peer
         if decision is not None:
-            more["policy"] = decision.culprit
+            more["policy"] = decision.decided_by
         fields = {
             "peer_ip": peer.ip,
             "helo": peer.helo,
@@ -172,22 +180,24 @@ class Conversation:
     def _refused(self, event: str, octets: bytes, decision: Decision | None) -> Refused:
         asked = event == "smtp.recipient_refused" and self._pending_recipient is not None
         recipients = (self._pending_recipient,) if asked else tuple([address for address, _ in self._recipients])
-        known, said = self._all_rulings(), () if decision is None else decision.rulings
-        if decision is not None and decision.settled:
-            known, said = decision.settled, ()
-        rulings = (*known, *[ruling for ruling in said if not any(ruling is other for other in known)])
+        known, said = self._all_verdicts(), () if decision is None else decision.applied_verdicts
+        if decision is not None and decision.final_verdicts:
+            known, said = decision.final_verdicts, ()
+        applied_verdicts = (*known, *[applied for applied in said if not any(applied is other for other in known)])
         if asked:
             # What was said of others is no part of this story.
-            rulings = tuple([one for one in rulings if one.recipient in (None, self._pending_recipient)])
+            applied_verdicts = tuple(
+                [one for one in applied_verdicts if one.recipient in (None, self._pending_recipient)]
+            )
         return Refused(
             event.partition(".")[2],
             self._peer,
             text_of(octets),
             self._reverse_path,
             tuple(filter(None, recipients)),
-            "" if decision is None else decision.culprit,
+            "" if decision is None else decision.decided_by,
             self._queue_id if event == "smtp.refused" else None,
-            rulings,
+            applied_verdicts,
         )
 
     def _extension_failed(self, declared: Command | Parameter, failure: Failure | None = None) -> None:
@@ -207,12 +217,12 @@ class Conversation:
         if policies is not None:
             self._stages = policies.stages_for(self._peer, self.service.submission)
 
-    def _all_rulings(self) -> tuple[Ruling, ...]:
-        return (*self._connection_rulings, *self._hello_rulings, *self._rulings)
+    def _all_verdicts(self) -> tuple[AppliedVerdict, ...]:
+        return (*self._connection_verdicts, *self._hello_verdicts, *self._applied_verdicts)
 
     def _anything_said(self) -> bool:
         """Whether any policy has had more than nothing to say of what goes on."""
-        return any(ruling.verdict.action is not Action.PASS for ruling in self._all_rulings())
+        return any(applied.verdict.action is not Action.PASS for applied in self._all_verdicts())
 
     def _transaction(
         self, stage: Stage, recipient: Address | None = None, message: ReceivedMessage | None = None
@@ -232,7 +242,7 @@ class Conversation:
             recipients=tuple([address for address, _ in self._recipients]),
             message=message,
             early_talker=self._early_talker,
-            rulings=self._all_rulings(),
+            applied_verdicts=self._all_verdicts(),
             account=None if recipient is None else account_of(self._resolved),
             overrides=self._overrides,
             recipient_parameters=self._recipient_parameters,

@@ -22,10 +22,10 @@ from pymailsuite.smtp.peer_names import PeerNames
 from pymailsuite.smtp.protocol import SmtpProtocol
 from pymailsuite.smtp.replies import reply
 from pymailsuite.smtp.requests import Mechanisms, Service
-from pymailsuite.wire.shell import ConnectionLimits, ShellFactory, TlsContextFactory
+from pymailsuite.wire.connection import ConnectionFactory, ConnectionLimits, TlsContextFactory
 
 
-class SmtpFactory(ShellFactory):
+class SmtpFactory(ConnectionFactory):
     """Makes the connections of an SMTP listener.
 
     The section says which kind it is: :class:`SmtpMxSettings` takes mail from other servers,

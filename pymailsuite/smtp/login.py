@@ -113,7 +113,7 @@ class LoginCommands(Conversation):
         self.state = State.READY
         self._peer = evolve(self._peer, login=account.login_name, grant=account.grant)
         # What was ruled of a stranger is not held against a user.
-        self._connection_rulings = self._hello_rulings = ()
+        self._connection_verdicts = self._hello_verdicts = ()
         self._peer_changed()
         self.say(replies.LOGGED_IN)
 

@@ -1,4 +1,4 @@
-"""The shell of the SMTP server: octets, timers and Deferreds around the pure session.
+"""The protocol of the SMTP server: octets, timers and Deferreds around the pure session.
 
 Events are pulled, so nothing is looked at before its meaning is settled. An answer that is there already is used at
 once, in the same turn: a whole pipelined message costs one write when nothing has to be waited for.
@@ -42,8 +42,8 @@ from pymailsuite.smtp.requests import (
 from pymailsuite.smtp.session import SmtpSession
 from pymailsuite.smtp.states import State
 from pymailsuite.values import Peer
-from pymailsuite.wire.pull import PullingProtocol, WhenLeft
-from pymailsuite.wire.shell import TlsContextFactory
+from pymailsuite.wire.connection import TlsContextFactory
+from pymailsuite.wire.pull import OnDisconnect, PullingProtocol
 
 _FORMATS: Final = {
     "smtp.accepted": "{event} {queue_id} from {reverse_path} at {peer_ip}, {recipients} recipients, {size} octets",
@@ -102,7 +102,7 @@ class SmtpProtocol(PullingProtocol[Request]):
         self._taps: Mapping[str, IMessageTap] = {}
         self._logout: Callable[[], object] | None = None
 
-    # --- what the shell's base asks for
+    # --- what the protocol's base asks for
 
     def connection_opened(self) -> None:
         """Greet."""
@@ -327,10 +327,10 @@ class SmtpProtocol(PullingProtocol[Request]):
             incoming, self._incoming = self._incoming, None
             assert incoming is not None, "no message was begun"
             try:
-                committed = incoming.commit(request.prefix, request.rulings, request.disposals)
+                committed = incoming.commit(request.prefix, request.applied_verdicts, request.disposals)
             except Exception:
                 return self._message_committed(incoming, Failure())
-            return self.wait_for(committed, partial(self._message_committed, incoming), WhenLeft.SETTLE)
+            return self.wait_for(committed, partial(self._message_committed, incoming), OnDisconnect.SETTLE)
         if isinstance(request, CheckSenders):
             assert self._service.rights is not None, "users are asked about only where their rights are known"
             refused = self._service.rights.not_allowed(request.login_name, request.addresses)
@@ -349,7 +349,7 @@ class SmtpProtocol(PullingProtocol[Request]):
         if isinstance(request, LogIn):
             assert self._portal is not None, "AUTH is offered only where there is a portal"
             answer = self._portal.login(request.credentials, Peer(self.peer_ip, self.peer_port), ISubmissionAvatar)
-            return self.wait_for(answer, self._login_answered, WhenLeft.CALL_OFF_AND_SETTLE)
+            return self.wait_for(answer, self._login_answered, OnDisconnect.CANCEL_AND_SETTLE)
         if isinstance(request, AwaitReply):
             request.answer.addTimeout(self._settings.extension_timeout, self._reactor)
             return self.wait_for(request.answer, self._extension_replied)
@@ -418,7 +418,7 @@ class SmtpProtocol(PullingProtocol[Request]):
             pause = incoming.write(octets)
         except Exception:
             return self._text_written(Failure())
-        return None if pause is None else self.wait_for(pause, self._text_written, WhenLeft.DROP)
+        return None if pause is None else self.wait_for(pause, self._text_written, OnDisconnect.DROP)
 
     def _text_written(self, answer: Any) -> Request | None:
         if isinstance(answer, Failure):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from pymailsuite.errors import MailError, MessageTooBig, Refusal
-from pymailsuite.wire.dots import BareLineEnd, DotDecoder
+from pymailsuite.wire.dot_stuffing import BareLineEnd, DotDecoder
 from pymailsuite.wire.lines import LineBuffer, LineTooLong
 
 

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from pymailsuite.config.sections.smtp import SmtpMxSettings, SmtpSettings
 from pymailsuite.interfaces.history import IRefusalRecord, Refused
 from pymailsuite.interfaces.intake import Recipients
-from pymailsuite.interfaces.policy import Disposal, IPolicyChain, MailTransaction, Ruling
+from pymailsuite.interfaces.policy import AppliedVerdict, Disposal, IPolicyChain, MailTransaction
 from pymailsuite.interfaces.send_as import ISenderRights
 from pymailsuite.interfaces.transient import transient
 from pymailsuite.sasl import ServerMechanism
@@ -99,11 +99,11 @@ class CheckPolicy:
 class CommitMessage:
     """All of the text is there; answer with ``message_committed`` or ``message_refused``.
 
-    ``prefix`` are fields that go in front of it, ``rulings`` what the policies said, ``disposals``
+    ``prefix`` are fields that go in front of it, ``applied_verdicts`` what the policies said, ``disposals``
     for whom it goes elsewhere."""
 
     prefix: bytes = b""
-    rulings: tuple[Ruling, ...] = ()
+    applied_verdicts: tuple[AppliedVerdict, ...] = ()
     disposals: Mapping[Address, Disposal] = field(factory=dict)
 
 

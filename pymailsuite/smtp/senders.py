@@ -13,7 +13,7 @@ from typing import Final
 from pymailsuite.errors import MailError, Refusal
 from pymailsuite.interfaces.policy import ReceivedMessage
 from pymailsuite.message.originators import originators_of
-from pymailsuite.policy.deciding import is_listed
+from pymailsuite.policy.decision import is_listed
 from pymailsuite.smtp import replies
 from pymailsuite.smtp.conversation import Conversation
 from pymailsuite.smtp.requests import CheckSenders, DropMessage, Request, Service

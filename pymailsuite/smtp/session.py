@@ -80,7 +80,7 @@ class SmtpSession(TransactionCommands, LoginCommands):
         return None
 
     def _connection_decided(self, decision: Decision) -> None:
-        self._connection_rulings = decision.rulings
+        self._connection_verdicts = decision.applied_verdicts
         refusal = decision.refusal
         if refusal is None:
             self._welcome()
@@ -229,7 +229,7 @@ class SmtpSession(TransactionCommands, LoginCommands):
             self.refuse(replies.HELO_NEEDS_DOMAIN)
             return None
         self._peer = evolve(self._peer, helo=parse_helo(argument), esmtp=esmtp)
-        self._hello_rulings = ()
+        self._hello_verdicts = ()
         self._forget_transaction()
         self.state = State.READY
         if Stage.HELO in self._stages:
@@ -238,14 +238,14 @@ class SmtpSession(TransactionCommands, LoginCommands):
         return None
 
     def _hello_decided(self, decision: Decision) -> None:
-        # Whoever may yet log in is heard first; the rulings are not forgotten.
+        # Whoever may yet log in is heard first; the verdicts are not forgotten.
         if decision.refusal is not None and (self._peer.login or not self.offered_mechanisms()):
             self.state = State.START
             octets = self._refusal(decision.refusal)
             self._note("smtp.hello_refused", octets, decision)
             self.refuse(octets)
             return
-        self._hello_rulings = decision.rulings
+        self._hello_verdicts = decision.applied_verdicts
         self._greet_back(decision.hints)
 
     def _greet_back(self, hints: tuple[str, ...]) -> None:
@@ -296,7 +296,7 @@ class SmtpSession(TransactionCommands, LoginCommands):
         self.secure = True
         peer = self._peer
         self._peer = Peer(ip=peer.ip, port=peer.port, rdns=peer.rdns, trusted=peer.trusted)
-        self._hello_rulings = ()
+        self._hello_verdicts = ()
         self._peer_changed()
         self._forget_transaction()
         self.state = State.START

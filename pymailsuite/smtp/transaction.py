@@ -93,7 +93,7 @@ class TransactionCommands(SenderChecks):
             self._forget_transaction()
             self.refuse(octets)
             return
-        self._rulings = decision.rulings
+        self._applied_verdicts = decision.applied_verdicts
         self.state = State.MAIL
         self.say(replies.with_hints(replies.SENDER_OK, decision.hints))
 
@@ -167,7 +167,7 @@ class TransactionCommands(SenderChecks):
         if decision.refusal is not None:
             self._refuse_recipient(address, self._refusal(decision.refusal), decision)
             return
-        self._rulings += decision.rulings
+        self._applied_verdicts += decision.applied_verdicts
         self._take_recipient(address, self._resolved, replies.with_hints(replies.RECIPIENT_OK, decision.hints))
 
     def _take_recipient(self, address: Address, resolved: Recipients, octets: bytes) -> None:
@@ -204,7 +204,7 @@ class TransactionCommands(SenderChecks):
         return self._begin_message()
 
     def _data_decided(self, decision: Decision) -> Request | None:
-        self._rulings += decision.rulings
+        self._applied_verdicts += decision.applied_verdicts
         if decision.refusal is not None:
             self._errors += 1
             self._end_transaction("smtp.refused", self._refusal(decision.refusal), decision)
@@ -243,7 +243,7 @@ class TransactionCommands(SenderChecks):
         return self._ask_about_message(message)
 
     def _ask_about_message(self, message: ReceivedMessage | None) -> Request:
-        if Stage.MESSAGE in self._stages or self._rulings or self._hello_rulings or self._connection_rulings:
+        if Stage.MESSAGE in self._stages or self._applied_verdicts or self._hello_verdicts or self._connection_verdicts:
             return self._check(Stage.MESSAGE, self._message_decided, message=message)
         return CommitMessage()
 
@@ -252,8 +252,8 @@ class TransactionCommands(SenderChecks):
             self._errors += 1
             self._end_transaction("smtp.refused", self._refusal(decision.refusal), decision)
             return DropMessage()
-        rulings = decision.settled or (*self._all_rulings(), *decision.rulings)
-        return CommitMessage(decision.prefix, rulings, decision.disposals)
+        applied_verdicts = decision.final_verdicts or (*self._all_verdicts(), *decision.applied_verdicts)
+        return CommitMessage(decision.prefix, applied_verdicts, decision.disposals)
 
     def message_committed(self, queue_id: QueueId) -> None:
         """The message is on stable storage: from here on it is our responsibility (RFC 5321 §4.2.5)."""

@@ -26,13 +26,13 @@ from pymailsuite.interfaces.mail import (
     Steps,
     StoreResult,
 )
-from pymailsuite.interfaces.reputation import JunkMark
+from pymailsuite.interfaces.reputation import JunkReport
 from pymailsuite.store import changes, mailboxes, reading
 from pymailsuite.store import messages as message_rows
 from pymailsuite.store.clock import StoreClock
 from pymailsuite.store.database import Database
+from pymailsuite.store.junk_feedback import JunkFeedback, keyword_reports_txn, keyword_said, moved_reports_txn
 from pymailsuite.store.limits import UserLimits
-from pymailsuite.store.marks import JunkMarks, keyword_marks_txn, keyword_said, moved_marks_txn
 from pymailsuite.store.transaction import Transaction
 from pymailsuite.values import (
     ALL_UIDS,
@@ -61,11 +61,11 @@ class AccountMail:
         clock: IReactorTime,
         lease_clock: StoreClock,
         account_id: AccountId,
-        marks: JunkMarks,
+        junk_feedback: JunkFeedback,
         limits: UserLimits,
     ) -> None:
         self.account_id = account_id
-        self._marks = marks
+        self._junk_feedback = junk_feedback
         self._limits = limits
         self._database = database
         self._clock = clock
@@ -265,11 +265,11 @@ class AccountMail:
         flags: Flags,
         unchanged_since: ModSeq | None,
     ) -> Deferred[StoreResult]:
-        said = keyword_said(change, flags) if self._marks.wanted else ""
+        said = keyword_said(change, flags) if self._junk_feedback.wanted else ""
 
         def store_txn(txn: Transaction) -> StoreResult:
             if said:
-                self._tell_txn(txn, keyword_marks_txn(txn, self.account_id, mailbox_id, uids, said))
+                self._tell_txn(txn, keyword_reports_txn(txn, self.account_id, mailbox_id, uids, said))
             result = message_rows.store_flags_txn(
                 txn, self.account_id, mailbox_id, uids, change, flags, unchanged_since, self._limits.check_keywords
             )
@@ -279,9 +279,9 @@ class AccountMail:
 
         return self._run("store flags", store_txn)
 
-    def _tell_txn(self, txn: Transaction, marks: tuple[JunkMark, ...]) -> None:
-        if marks:
-            txn.call_after(self._marks.told, marks)
+    def _tell_txn(self, txn: Transaction, junk_feedback: tuple[JunkReport, ...]) -> None:
+        if junk_feedback:
+            txn.call_after(self._junk_feedback.told, junk_feedback)
 
     def expunge(self, mailbox_id: MailboxId, uids: UidSet) -> Deferred[UidSet]:
         return self._remove("expunge", mailbox_id, uids, only_deleted=True)
@@ -321,8 +321,8 @@ class AccountMail:
     ) -> Copied:
         copied = transfer_txn(txn, self.account_id, mailbox_id, uids, target, now)
         self._check_arrived_txn(txn, target, copied.target)
-        if self._marks.wanted:
-            self._tell_txn(txn, moved_marks_txn(txn, self.account_id, mailbox_id, target, copied))
+        if self._junk_feedback.wanted:
+            self._tell_txn(txn, moved_reports_txn(txn, self.account_id, mailbox_id, target, copied))
         return copied
 
     def append(self, mailbox: str, messages: Sequence[NewMessage]) -> Deferred[Appended]:

@@ -228,7 +228,7 @@ class ThreadedDatabase(Database):
             self._start(f"store-writer-{number}", partial(self._write_loop, writer))
         for number in range(self.settings.reader_threads):
             self._start(f"store-reader-{number}", self._read_loop)
-        self._start("store-tender", self._tend_loop)
+        self._start("store-tender", self._maintenance_loop)
         return result
 
     def _open_failed(self, reason: Failure) -> Deferred[Any]:
@@ -344,7 +344,7 @@ class ThreadedDatabase(Database):
                 self._committed.set()
             if self._gap_wanted:
                 self._gap_wanted = False
-                self._tend_between(worker)
+                self._maintain_between(worker)
         worker.close()
 
     def _take_group(self, writer: _Writer) -> list[Job]:
@@ -368,15 +368,15 @@ class ThreadedDatabase(Database):
             pass
         return jobs
 
-    def _tend_between(self, worker: Worker) -> None:
+    def _maintain_between(self, worker: Worker) -> None:
         try:
-            self.engine.tend_between(worker.connection)
+            self.engine.maintain_between(worker.connection)
         except Exception as error:
-            self._tending_failed(error)
+            self._maintenance_failed(error)
 
-    def _tending_failed(self, error: Exception) -> None:
+    def _maintenance_failed(self, error: Exception) -> None:
         """A full disk keeps the log from being emptied too; that is tried again, and harms nobody meanwhile."""
-        if self.engine.trouble(error) is None:
+        if self.engine.error_kind(error) is None:
             log.failure("{event}", event="store.tending_failed")
         else:
             log.warn("{event}: {error}", event="store.tending_failed", error=error)
@@ -399,12 +399,12 @@ class ThreadedDatabase(Database):
             job = queue.take_after(job)
         worker.close()
 
-    def _tend_loop(self) -> None:
+    def _maintenance_loop(self) -> None:
         while not self._closing.wait(self.settings.sqlite_checkpoint_interval):
             self._committed.wait()
             self._committed.clear()
             try:
-                self._gap_wanted = self.engine.tend()
+                self._gap_wanted = self.engine.maintain()
             except Exception as error:
-                self._tending_failed(error)
-        self.engine.stop_tending()
+                self._maintenance_failed(error)
+        self.engine.stop_maintenance()

@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from pymailsuite.errors import StorageFull, StoreUnavailable
-from pymailsuite.store.engines.base import CommitUnknown, Connection, Cursor, Engine, Trouble
+from pymailsuite.store.engines.base import CommitUnknown, Connection, Cursor, Engine, ErrorKind
 from pymailsuite.store.locks import lock_accounts_txn
 from pymailsuite.store.outage import Outage
 from pymailsuite.store.transaction import Transaction
@@ -31,7 +31,7 @@ _LONGEST_PAUSE_S = 1.0
 _TURN_S = 0.03
 """How long a read in steps goes on before it is the turn of others."""
 
-_LEAVES_OTHERS = frozenset({None, Trouble.DEFECT, Trouble.RACED})
+_LEAVES_OTHERS = frozenset({None, ErrorKind.DEFECT, ErrorKind.CONFLICT})
 """What goes wrong with one function and leaves the rest of its group as it was."""
 
 
@@ -156,18 +156,18 @@ class _TransactionLostError(Exception):
 
 def mail_error(engine: Engine, error: BaseException, description: str) -> BaseException:
     """What the asker is told for ``error``: an error of the database becomes one with a wire form, and is logged."""
-    trouble = engine.trouble(error)
-    if trouble is None:
+    error_kind = engine.error_kind(error)
+    if error_kind is None:
         return error
     log.error(
         "{event} {description}: {trouble.value}: {error}",
         event="store.failed",
         description=description,
-        trouble=trouble,
+        trouble=error_kind,
         error=error,
     )
     cause = f"{description}: {error}"
-    mapped = StorageFull(cause=cause) if trouble is Trouble.FULL else StoreUnavailable(cause=cause)
+    mapped = StorageFull(cause=cause) if error_kind is ErrorKind.FULL else StoreUnavailable(cause=cause)
     mapped.__cause__ = error
     return mapped
 
@@ -226,11 +226,11 @@ class Worker:
         """Leave the transaction; and the connection too if ``error`` says that it cannot be trusted."""
         if self._connection is None:
             return
-        lost = self._engine.trouble(error) in {Trouble.LOST, Trouble.AWAY}
+        lost = self._engine.error_kind(error) in {ErrorKind.LOST, ErrorKind.UNAVAILABLE}
         try:
             self._connection.rollback()
         except Exception as second:
-            if self._engine.trouble(second) is None:
+            if self._engine.error_kind(second) is None:
                 raise
             lost = True
         if lost and not self._engine.in_memory:
@@ -238,12 +238,12 @@ class Worker:
 
     def _try_again(self, error: BaseException, deadline: float, in_doubt: bool = False) -> bool:
         """Wait a little after ``error``, if it passes and there is time."""
-        trouble = self._engine.trouble(error)
-        if trouble is Trouble.AWAY:
+        error_kind = self._engine.error_kind(error)
+        if error_kind is ErrorKind.UNAVAILABLE:
             self._outage.goes_on(error, self._pause_s)
             if not in_doubt:
                 deadline = self._outage.deadline(deadline)
-        elif trouble is not Trouble.BUSY:
+        elif error_kind is not ErrorKind.BUSY:
             return False
         left = deadline - time.monotonic()
         if left <= 0 or self._stopping.is_set():
@@ -355,7 +355,7 @@ class Worker:
                     doubt, deadline = actual, time.monotonic() + busy_limit_s
                 if self._try_again(actual, deadline, in_doubt=doubt is not None):
                     continue
-                if self._engine.trouble(actual) is Trouble.FULL and len(jobs) > 1 and doubt is None:
+                if self._engine.error_kind(actual) is ErrorKind.FULL and len(jobs) > 1 and doubt is None:
                     return self._write_each_alone(jobs, busy_limit_s)
                 for job in jobs:
                     job.failure = Failure(mail_error(self._engine, actual, job.description))
@@ -430,7 +430,7 @@ class Worker:
                 job.result = result
             self._commit(txn, effects)
         except Exception as error:
-            if self._engine.trouble(error) not in _LEAVES_OTHERS:
+            if self._engine.error_kind(error) not in _LEAVES_OTHERS:
                 raise
             txn.forget_since(mark)
             self.connection.rollback()
@@ -446,13 +446,13 @@ class Worker:
                 job.result = job.function(txn, [job.item])[0] if job.together else job.function(txn)
                 self._commit(txn, effects)
             except BaseException as error:
-                trouble = self._engine.trouble(error)
-                if trouble not in _LEAVES_OTHERS:
+                error_kind = self._engine.error_kind(error)
+                if error_kind not in _LEAVES_OTHERS:
                     raise
                 txn.forget_since(mark)
                 effects.clear()
                 self.connection.rollback()
-                if trouble is Trouble.RACED and not raced:
+                if error_kind is ErrorKind.CONFLICT and not raced:
                     self.connection.begin_write()
                     continue
                 job.failure = Failure(mail_error(self._engine, error, job.description))
@@ -468,7 +468,7 @@ class Worker:
             except _TransactionLostError:
                 raise
             except BaseException as error:
-                if self._engine.trouble(error) is Trouble.RACED and not raced:
+                if self._engine.error_kind(error) is ErrorKind.CONFLICT and not raced:
                     continue
                 job.failure = Failure(mail_error(self._engine, error, job.description))
             return
@@ -493,7 +493,7 @@ class Worker:
             result = function()
             connection.release_savepoint()
         except BaseException as error:
-            if self._engine.trouble(error) not in _LEAVES_OTHERS or not connection.in_transaction:
+            if self._engine.error_kind(error) not in _LEAVES_OTHERS or not connection.in_transaction:
                 raise _TransactionLostError from error
             txn.forget_since(mark)
             self._sure(connection.return_to_savepoint)

@@ -23,11 +23,11 @@ from pymailsuite.interfaces.kept_paths import IKeptPaths
 from pymailsuite.interfaces.keys import IKeyStore
 from pymailsuite.interfaces.lists import IFetchedLists, IListStore
 from pymailsuite.interfaces.queue import IQueueStore
-from pymailsuite.interfaces.reputation import IJunkMarks, IReputationStore
+from pymailsuite.interfaces.reputation import IJunkFeedback, IReputationStore
 from pymailsuite.interfaces.secrets import ISecretStore
 from pymailsuite.interfaces.send_as import ISendAsStore
 from pymailsuite.interfaces.state import IStateStore
-from pymailsuite.interfaces.store import IDryRuns, IMailStore, IStoreUpkeep
+from pymailsuite.interfaces.store import IDryRuns, IMailStore, IStoreMaintenance
 from pymailsuite.message.limits import ScanLimits
 from pymailsuite.message.scan import DEFAULT_LIMITS, StructureScanner, scan
 from pymailsuite.store.account_mail import AccountMail
@@ -36,18 +36,19 @@ from pymailsuite.store.database import Database, InlineDatabase, ThreadedDatabas
 from pymailsuite.store.directory import DirectoryStore
 from pymailsuite.store.dmarc import DmarcStore
 from pymailsuite.store.dmarc_failures import FailureStore
-from pymailsuite.store.dry import DryDatabase
+from pymailsuite.store.dry_run import DryRunDatabase
 from pymailsuite.store.encryption import Encryption, missing_keys_txn, read_encryption
 from pymailsuite.store.engines.base import Engine
 from pymailsuite.store.engines.sqlite import SqliteEngine
 from pymailsuite.store.fetched_lists import FetchedListStore
 from pymailsuite.store.greylist import Correspondents, GreylistStore
 from pymailsuite.store.history import DEFAULT_KEEP_S, HistoryStore
+from pymailsuite.store.junk_feedback import JunkFeedback
 from pymailsuite.store.kept_paths import KeptPathStore
 from pymailsuite.store.keys import KeyStore
 from pymailsuite.store.limits import UserLimits
 from pymailsuite.store.lists import ListStore
-from pymailsuite.store.marks import JunkMarks
+from pymailsuite.store.maintenance import StoreMaintenance
 from pymailsuite.store.migrate import migrate_txn
 from pymailsuite.store.modseqs import read_modseqs
 from pymailsuite.store.node import Beat, Node
@@ -58,7 +59,6 @@ from pymailsuite.store.secrets import SecretStore
 from pymailsuite.store.send_as import SendAsStore
 from pymailsuite.store.state import StateStore
 from pymailsuite.store.transaction import Transaction
-from pymailsuite.store.upkeep import StoreUpkeep
 from pymailsuite.values import AccountId, ContentId, ModSeq
 
 log = Logger()
@@ -97,7 +97,7 @@ class MailStore:
         self.greylist = GreylistStore(self.database, self._node.clock)
         self.correspondents = Correspondents(self.database, self._node.clock)
         self.reputations = ReputationStore(self.database, self._node.clock)
-        self.marks = JunkMarks()
+        self.junk_feedback = JunkFeedback()
         self._limits = UserLimits(self.database.settings)
         self._encryption = encryption or Encryption()
         self.keys = KeyStore(self.database, self._encryption)
@@ -105,7 +105,9 @@ class MailStore:
         self.kept_paths = KeptPathStore(self.database)
         self.send_as = SendAsStore(self.database)
         self.history = HistoryStore(self.database, self._next_id)
-        self.upkeep = StoreUpkeep(self.database, clock, scanning, self.directory, self._next_id, history_keep_s)
+        self.maintenance = StoreMaintenance(
+            self.database, clock, scanning, self.directory, self._next_id, history_keep_s
+        )
         self._clock = clock
         self._scanning = scanning
         self._abilities: dict[Any, Any] = {
@@ -116,7 +118,7 @@ class MailStore:
             IKeptPaths: self.kept_paths,
             IKeyStore: self.keys,
             ISendAsStore: self.send_as,
-            IStoreUpkeep: self.upkeep,
+            IStoreMaintenance: self.maintenance,
             IStoreChannel: channel,
             IHistoryStore: self.history,
             IListStore: self.lists,
@@ -124,7 +126,7 @@ class MailStore:
             IGreylistStore: self.greylist,
             ICorrespondents: self.correspondents,
             IReputationStore: self.reputations,
-            IJunkMarks: self.marks,
+            IJunkFeedback: self.junk_feedback,
             IDmarcStore: self.dmarc,
             IFailureStore: self.dmarc_failures,
             IDryRuns: self,
@@ -159,16 +161,16 @@ class MailStore:
         await self._node.leave()
         await self.database.close()
 
-    def in_vain(self) -> MailStore:
+    def dry_run(self) -> MailStore:
         return MailStore(
-            lambda notices: DryDatabase(self.database), self._clock, self._scanning, encryption=self._encryption
+            lambda notices: DryRunDatabase(self.database), self._clock, self._scanning, encryption=self._encryption
         )
 
     def modseqs(self, account_ids: Sequence[AccountId]) -> Deferred[Mapping[AccountId, ModSeq]]:
         return read_modseqs(self.database, account_ids)
 
     def account_mail(self, account_id: AccountId) -> AccountMail:
-        return AccountMail(self.database, self._clock, self._node.clock, account_id, self.marks, self._limits)
+        return AccountMail(self.database, self._clock, self._node.clock, account_id, self.junk_feedback, self._limits)
 
     def new_content(self) -> ContentWriter:
         return ContentWriter(self.database, self._next_id(), self._scanning, self._clock)

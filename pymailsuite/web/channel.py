@@ -18,7 +18,7 @@ from twisted.web.http import HTTPChannel
 _BAD: Final = b"This is no request that can be answered.\n"
 
 
-class HangUp(Protocol):
+class ReloadOnHangup(Protocol):
     """A connection too many: closed at once, before a handshake costs anything."""
 
     def connectionMade(self) -> None:

@@ -11,8 +11,8 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 from attrs import frozen
 
-from pymailsuite.policy.foreign_xml import BadXmlError, read_xml
-from pymailsuite.policy.own.records import Service
+from pymailsuite.policy.dns_setup.records import Service
+from pymailsuite.policy.untrusted_xml import BadXmlError, read_xml
 
 _RESPONSE: Final = "http://schemas.microsoft.com/exchange/autodiscover/responseschema/2006"
 _ACCOUNT: Final = "http://schemas.microsoft.com/exchange/autodiscover/outlook/responseschema/2006a"

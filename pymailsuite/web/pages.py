@@ -11,10 +11,10 @@ from typing import Final
 from attrs import frozen
 from twisted.internet.defer import Deferred
 
-from pymailsuite.config.sections.own_dns import OwnDnsSettings
+from pymailsuite.config.sections.dns_setup import DnsSetupSettings
 from pymailsuite.dns.names import ascii_name
 from pymailsuite.interfaces import IRecipientResolver
-from pymailsuite.policy.own.records import mta_sts_policy
+from pymailsuite.policy.dns_setup.records import mta_sts_policy
 from pymailsuite.web.client_settings import (
     BadRequestError,
     Offer,
@@ -70,7 +70,7 @@ class Pages:
 
     hostname: str
     offers: Sequence[Offer]
-    own_dns: OwnDnsSettings
+    dns_setup: DnsSetupSettings
     recipients: IRecipientResolver
 
     def answer(self, request: PageRequest) -> Deferred[Page]:
@@ -94,9 +94,9 @@ class Pages:
     async def _mta_sts(self, request: PageRequest) -> Page:
         """The policy of the domain in the name of the host that was asked. Source: RFC 8461 §3.2."""
         prefix, _, domain = request.host.partition(".")
-        if self.own_dns.mta_sts == "none" or prefix.lower() != "mta-sts" or not await self._is_ours(domain):
+        if self.dns_setup.mta_sts == "none" or prefix.lower() != "mta-sts" or not await self._is_ours(domain):
             return NOT_FOUND
-        return Page(200, mta_sts_policy(self.hostname, self.own_dns).encode())
+        return Page(200, mta_sts_policy(self.hostname, self.dns_setup).encode())
 
     async def _autoconfig(self, request: PageRequest) -> Page:
         domain = request.address.rpartition("@")[2]

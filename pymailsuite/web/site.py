@@ -15,7 +15,7 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from pymailsuite.config.sections.web import WebSettings
 from pymailsuite.errors import MailError
-from pymailsuite.web.channel import Channel, HangUp
+from pymailsuite.web.channel import Channel, ReloadOnHangup
 from pymailsuite.web.pages import FAILED, NO_PROXY, TOO_LONG, UNCLEAR, Page, PageRequest, Pages
 from pymailsuite.wire.addresses import address_key
 from pymailsuite.wire.refusal_counts import RefusalCounts
@@ -56,7 +56,7 @@ class WebFactory(Site):
         key, settings = address_key(ip), self.settings
         if self.tally[""] >= settings.connections or (key and self.tally[key] >= settings.connections_per_address):
             self._refusal_counts.note("https", "too_many_connections", ip, b"")
-            return HangUp()
+            return ReloadOnHangup()
         channel: Any = super().buildProtocol(addr)  # type: ignore[no-untyped-call]
         channel.key = key
         for each in {"", key}:

@@ -10,18 +10,18 @@ from typing import Final
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 
-class Step(enum.IntEnum):
+class Deadline(enum.IntEnum):
     """What a deadline is for."""
 
-    SILENCE = 0
+    IDLE = 0
     """To be heard of at all: set anew by what the peer sends."""
-    WHOLE = 1
+    TOTAL = 1
     """To be done with all of what it is at; nothing it sends moves this."""
     HANDSHAKE = 2
     """To complete the TLS handshake."""
 
 
-_NONE: Final = (None,) * len(Step)
+_NONE: Final = (None,) * len(Deadline)
 
 
 class Deadlines:
@@ -32,7 +32,7 @@ class Deadlines:
 
     __slots__ = ("_clock", "_passed", "_rings_at", "_seconds", "_timer", "_until")
 
-    def __init__(self, clock: IReactorTime, passed: Callable[[Step], object]) -> None:
+    def __init__(self, clock: IReactorTime, passed: Callable[[Deadline], object]) -> None:
         self._clock = clock
         self._seconds = clock.seconds
         self._passed = passed
@@ -40,7 +40,7 @@ class Deadlines:
         self._rings_at = inf
         self._until: list[float | None] = [*_NONE]
 
-    def set(self, step: Step, timeout_s: float | None) -> None:
+    def set(self, step: Deadline, timeout_s: float | None) -> None:
         """The peer has that many seconds from now, or for ever."""
         if timeout_s is None:
             self._until[step] = None
@@ -67,7 +67,7 @@ class Deadlines:
     def _rang(self) -> None:
         self._timer = None
         self._rings_at = inf
-        running = [(until, step) for step, until in zip(Step, self._until, strict=True) if until is not None]
+        running = [(until, step) for step, until in zip(Deadline, self._until, strict=True) if until is not None]
         if not running:
             return
         (until, step), *later = sorted(running)

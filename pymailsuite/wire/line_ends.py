@@ -8,7 +8,7 @@ the same result however the octets are cut. Both work on whole pieces, never lin
 
 from __future__ import annotations
 
-from pymailsuite.wire.dots import has_bare_line_end
+from pymailsuite.wire.dot_stuffing import has_bare_line_end
 
 _CRLF = b"\r\n"
 

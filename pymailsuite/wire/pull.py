@@ -1,4 +1,4 @@
-"""A shell whose core is pulled: it is given one event at a time, and none while an answer is pending.
+"""A protocol whose core is pulled: it is given one event at a time, and none while an answer is pending.
 
 Replies so stay in the order of their commands. An answer that is there already is used at once, in the same turn.
 """
@@ -15,24 +15,24 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from pymailsuite.errors import MailError, TemporaryFailure
-from pymailsuite.wire.shell import ShellProtocol
+from pymailsuite.wire.connection import ConnectionProtocol
 
 R = TypeVar("R")
 """What the core asks for."""
 
 
-class CalledOff(TemporaryFailure):
+class RequestCancelled(TemporaryFailure):
     """What was asked for is not to be had just now."""
 
     text = "Service stopping, try again later"
 
 
-class WhenLeft(enum.Enum):
+class OnDisconnect(enum.Enum):
     """What becomes of an answer that is pending when the peer leaves."""
 
-    CALL_OFF = enum.auto()
+    CANCEL = enum.auto()
     """It is called off, and what comes of it is dropped."""
-    CALL_OFF_AND_SETTLE = enum.auto()
+    CANCEL_AND_SETTLE = enum.auto()
     """It is called off, and settled as it ends: something may have to be given back."""
     DROP = enum.auto()
     """It goes on, and what comes of it is dropped."""
@@ -40,8 +40,8 @@ class WhenLeft(enum.Enum):
     """It goes on and is settled: it counts whoever hears of it."""
 
 
-_NOBODY_ASKS = frozenset({WhenLeft.CALL_OFF, WhenLeft.DROP})
-_CALLED_OFF = frozenset({WhenLeft.CALL_OFF, WhenLeft.CALL_OFF_AND_SETTLE})
+_NOBODY_ASKS = frozenset({OnDisconnect.CANCEL, OnDisconnect.DROP})
+_CALLED_OFF = frozenset({OnDisconnect.CANCEL, OnDisconnect.CANCEL_AND_SETTLE})
 
 
 class InternalFailure(TemporaryFailure):
@@ -50,12 +50,12 @@ class InternalFailure(TemporaryFailure):
     text = "Internal error, try again later"
 
 
-class PullingProtocol(ShellProtocol, Generic[R]):
+class PullingProtocol(ConnectionProtocol, Generic[R]):
     """One connection. A protocol that derives from it sets ``_pumping`` while it pulls, and pulls nothing while
     ``_waiting``.
 
     A ``settle`` takes the answer, or a Failure; what it returns is the core's next request, or None. Once the
-    connection is gone there is nobody to settle anything for: see :class:`WhenLeft`."""
+    connection is gone there is nobody to settle anything for: see :class:`OnDisconnect`."""
 
     failed_event: ClassVar[str] = "connection.request_failed"
 
@@ -65,7 +65,7 @@ class PullingProtocol(ShellProtocol, Generic[R]):
         self._waiting = False
         self._pumping = False
         self._answer: tuple[Any] | None = None
-        self._pending: tuple[Deferred[Any], WhenLeft] | None = None
+        self._pending: tuple[Deferred[Any], OnDisconnect] | None = None
         self._delay: IDelayedCall | None = None
 
     def pump(self, request: R | None = None, acted: bool = False) -> None:
@@ -76,28 +76,28 @@ class PullingProtocol(ShellProtocol, Generic[R]):
         raise NotImplementedError
 
     def wait_for(
-        self, answer: Deferred[Any], settle: Callable[[Any], R | None], when_left: WhenLeft | None = None
+        self, answer: Deferred[Any], settle: Callable[[Any], R | None], on_disconnect: OnDisconnect | None = None
     ) -> R | None:
         """Go on with ``settle`` when the answer, or a Failure, is there; at once if it is there already.
 
-        ``when_left`` says what becomes of it if the peer has left meanwhile; by default it is called off.
+        ``on_disconnect`` says what becomes of it if the peer has left meanwhile; by default it is called off.
         """
         if self._pumping and answer.called and not answer.paused and not isinstance(answer.result, Failure):
             # As most answers are: a callback would cost more than all else that is done here.
             return settle(answer.result)
-        when_left = when_left or WhenLeft.CALL_OFF
+        on_disconnect = on_disconnect or OnDisconnect.CANCEL
         self._waiting = True
-        self._pending = (answer, when_left)
-        answer.addBoth(self._answered, settle, when_left)
+        self._pending = (answer, on_disconnect)
+        answer.addBoth(self._answered, settle, on_disconnect)
         if self._answer is None:
             return None
         (result,), self._answer = self._answer, None
         return settle(result)
 
-    def _answered(self, result: object, settle: Callable[[Any], R | None], when_left: WhenLeft) -> None:
+    def _answered(self, result: object, settle: Callable[[Any], R | None], on_disconnect: OnDisconnect) -> None:
         self._waiting = False
         self._pending = None
-        if self.connection_ended and when_left in _NOBODY_ASKS:
+        if self.connection_ended and on_disconnect in _NOBODY_ASKS:
             if isinstance(result, Failure) and result.check(CancelledError, ConnectionClosed) is None:
                 self.error_of(result)
         elif self._pumping:
@@ -136,8 +136,8 @@ class PullingProtocol(ShellProtocol, Generic[R]):
             self._delay.cancel()
         self._delay = None
         if self._pending is not None:
-            answer, when_left = self._pending
-            if when_left in _CALLED_OFF:
+            answer, on_disconnect = self._pending
+            if on_disconnect in _CALLED_OFF:
                 answer.cancel()
 
     def error_of(self, failure: Failure) -> MailError:
@@ -146,7 +146,7 @@ class PullingProtocol(ShellProtocol, Generic[R]):
             return failure.value
         if isinstance(failure.value, CancelledError):
             # By somebody else than us, as when a part of the server stops that was to answer.
-            return CalledOff()
+            return RequestCancelled()
         self.log.failure("{event}: {log_failure.value}", failure=failure, event=self.failed_event, peer_ip=self.peer_ip)
         return InternalFailure(cause=failure.getErrorMessage())
 

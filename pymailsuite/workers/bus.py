@@ -6,15 +6,15 @@ from collections.abc import Mapping
 
 from zope.interface import implementer
 
-from pymailsuite.interfaces import INoticeBus
-from pymailsuite.notices import Hearing, checked
+from pymailsuite.bus.change_bus import BusSubscriptions, checked_payload
+from pymailsuite.interfaces import IChangeBus
 from pymailsuite.values import AccountId, ModSeq
 from pymailsuite.wire.tally import Tally
-from pymailsuite.workers.outbox import News, Outbox
+from pymailsuite.workers.outbox import BusUpdate, Outbox
 
 
-@implementer(INoticeBus)
-class WorkerBus(Hearing):
+@implementer(IChangeBus)
+class WorkerBus(BusSubscriptions):
     """Says and hears everything over the channel to the parent."""
 
     def __init__(self, outbox: Outbox) -> None:
@@ -22,18 +22,18 @@ class WorkerBus(Hearing):
         self._outbox = outbox
         self._tallies: dict[str, Tally] = {}
 
-    def publish_moved(self, moved: Mapping[AccountId, ModSeq]) -> None:
+    def publish_changes(self, moved: Mapping[AccountId, ModSeq]) -> None:
         if self.running:
-            self._outbox.add_moved(moved)
+            self._outbox.add_changes(moved)
 
-    def publish_woke(self) -> None:
+    def publish_queue_due(self) -> None:
         if self.running:
-            self._outbox.add_woke()
+            self._outbox.add_queue_due()
 
     def publish(self, topic: str, payload: bytes) -> None:
-        checked(payload)
+        checked_payload(payload)
         if self.running:
-            self._outbox.add_word(topic, payload)
+            self._outbox.add_message(topic, payload)
 
     def share(self, tallies: Mapping[str, Tally]) -> None:
         """Count together with the other workers from now on. Nothing may have been counted yet."""
@@ -41,7 +41,7 @@ class WorkerBus(Hearing):
             self._tallies[name] = tally
             tally.on_change = lambda key, name=name, tally=tally: self._outbox.set_count(name, key, tally.here[key])
 
-    def take(self, news: News) -> None:
+    def take(self, news: BusUpdate) -> None:
         """The parent tells us."""
         for name, counts in news.counts.items():
             if name in self._tallies:
@@ -49,8 +49,8 @@ class WorkerBus(Hearing):
         if not self.running:
             return
         if news.moved:
-            self.heard_moved(news.moved)
+            self.received_changes(news.moved)
         if news.woke:
-            self.heard_woke()
+            self.received_queue_due()
         for topic, payload in news.words:
-            self.heard(topic, payload)
+            self.received(topic, payload)

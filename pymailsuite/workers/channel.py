@@ -1,7 +1,8 @@
 """The private channel between the parent and one worker: AMP over a socket pair.
 
-The parent's first word is the :class:`Welcome`, which the worker reads before it has a reactor: four octets of length,
-then a pickle. Both ends are the same program of the same user, and nobody else has the socket. What follows is AMP.
+The parent's first word is the :class:`StartupMessage`, which the worker reads before it has a reactor: four octets of
+length, then a pickle. Both ends are the same program of the same user, and nobody else has the socket. What follows is
+AMP.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pymailsuite.config.settings import Settings
-from pymailsuite.listeners import SharedSockets
-from pymailsuite.tls import Pem
+from pymailsuite.server.listeners import SharedSockets
+from pymailsuite.server.tls import Pem
 from pymailsuite.values import AccountId, ModSeq
-from pymailsuite.workers.outbox import Counts, News, Outbox
+from pymailsuite.workers.outbox import BusUpdate, Counts, Outbox
 
 _LENGTH_OCTETS: Final = 4
 
@@ -45,7 +46,7 @@ class LogPlace:
 
 
 @frozen
-class Welcome:
+class StartupMessage:
     """All that a worker is told before it begins."""
 
     number: int
@@ -66,18 +67,18 @@ class Welcome:
         return self.number <= self.intake
 
 
-def pack(welcome: Welcome) -> bytes:
+def pack(startup: StartupMessage) -> bytes:
     """As it is sent."""
-    octets = pickle.dumps(welcome)
+    octets = pickle.dumps(startup)
     return len(octets).to_bytes(_LENGTH_OCTETS, "big") + octets
 
 
-def read_welcome(channel: socket.socket) -> Welcome:
+def read_startup_message(channel: socket.socket) -> StartupMessage:
     """Read it, waiting. EOFError if the parent is gone."""
     length = int.from_bytes(_read(channel, _LENGTH_OCTETS), "big")
-    welcome = pickle.loads(_read(channel, length))  # noqa: S301 (our parent made it)
-    assert isinstance(welcome, Welcome)
-    return welcome
+    startup = pickle.loads(_read(channel, length))  # noqa: S301 (our parent made it)
+    assert isinstance(startup, StartupMessage)
+    return startup
 
 
 def _read(channel: socket.socket, count: int) -> bytes:
@@ -118,7 +119,7 @@ class Tell(_OneWay):
     ]
 
 
-def boxes(news: News) -> Iterator[dict[str, Any]]:
+def boxes(news: BusUpdate) -> Iterator[dict[str, Any]]:
     """The arguments of as many :class:`Tell` as it takes."""
     if news.moved or news.woke:
         items = iter(news.moved.items())
@@ -135,13 +136,13 @@ def boxes(news: News) -> Iterator[dict[str, Any]]:
             yield {"counts": json.dumps({tally: count_part}).encode()}
 
 
-def news_of(box: Mapping[str, Any]) -> News:
+def news_of(box: Mapping[str, Any]) -> BusUpdate:
     """What the arguments of one :class:`Tell` say."""
     numbers = array("q", box.get("moved") or b"")
     moved = {AccountId(numbers[at]): ModSeq(numbers[at + 1]) for at in range(0, len(numbers), 2)}
     words = tuple((word["topic"], word["payload"]) for word in box.get("words") or ())
     counts: Counts = json.loads(box["counts"]) if box.get("counts") else {}
-    return News(moved, bool(box.get("woke")), words, counts)
+    return BusUpdate(moved, bool(box.get("woke")), words, counts)
 
 
 # --- ends -------------------------------------------------------------------------------------------------------------
@@ -153,14 +154,14 @@ class End(AMP):
 
     transport: Any
 
-    def __init__(self, heard: Callable[[News], None], lost: Callable[[], None]) -> None:
+    def __init__(self, heard: Callable[[BusUpdate], None], lost: Callable[[], None]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._heard = heard
         self._lost = lost
         self.outbox: Outbox | None = None
         """Held while the other end does not read."""
 
-    def tell(self, news: News) -> None:
+    def tell(self, news: BusUpdate) -> None:
         """Send news."""
         for box in boxes(news):
             self.callRemote(Tell, **box)  # type: ignore[no-untyped-call]
@@ -203,14 +204,14 @@ class ParentEnd(End):
 
     def __init__(
         self,
-        welcome: bytes,
+        startup: bytes,
         serving: Callable[[], None],
         failed: Callable[[str], None],
-        heard: Callable[[News], None],
+        heard: Callable[[BusUpdate], None],
         lost: Callable[[], None],
     ) -> None:
         super().__init__(heard, lost)
-        self._welcome = welcome
+        self._welcome = startup
         self._serving = serving
         self._failed = failed
 

@@ -6,11 +6,11 @@ from typing import Final
 
 from twisted.logger import Logger
 
-from pymailsuite.workers.outbox import Counts, News, Outbox
+from pymailsuite.workers.outbox import BusUpdate, Counts, Outbox
 
 log = Logger()
 
-DEPARTED: Final = "workers.departed"
+DEAD_OWNERS: Final = "workers.departed"
 """The topic on which workers are told that one of them is gone, and may have left something behind."""
 
 
@@ -36,20 +36,20 @@ class Hub:
         self._take_counts(outbox, {tally: dict.fromkeys(keys, 0) for tally, keys in counts.items()})
         del self._counts[outbox]
         for other in self._counts:
-            other.add_word(DEPARTED, b"")
+            other.add_message(DEAD_OWNERS, b"")
 
-    def heard(self, sender: Outbox, news: News) -> None:
+    def heard(self, sender: Outbox, news: BusUpdate) -> None:
         """Tell the others what one says."""
         if sender not in self._counts:
             return
         for other in self._counts:
             if other is not sender:
                 if news.moved:
-                    other.add_moved(news.moved)
+                    other.add_changes(news.moved)
                 if news.woke:
-                    other.add_woke()
+                    other.add_queue_due()
                 for topic, payload in news.words:
-                    other.add_word(topic, payload)
+                    other.add_message(topic, payload)
         self._take_counts(sender, news.counts)
 
     def _take_counts(self, sender: Outbox, counts: Counts) -> None:

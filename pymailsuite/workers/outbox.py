@@ -17,7 +17,7 @@ Counts = dict[str, dict[str, int]]
 
 
 @frozen
-class News:
+class BusUpdate:
     """What travels together."""
 
     moved: Mapping[AccountId, ModSeq] = field(factory=dict)
@@ -34,7 +34,7 @@ class Outbox:
     never dropped: there is one for each key, and a limit would be wrong for good.
     """
 
-    def __init__(self, send: Callable[[News], None], gather_s: float, limit: int, clock: IReactorTime) -> None:
+    def __init__(self, send: Callable[[BusUpdate], None], gather_s: float, limit: int, clock: IReactorTime) -> None:
         self._send = send
         self._gather_s = gather_s
         self._limit = limit
@@ -52,7 +52,7 @@ class Outbox:
         self._words: list[tuple[str, bytes]] = []
         self._counts: Counts = {}
 
-    def add_moved(self, moved: Mapping[AccountId, ModSeq]) -> None:
+    def add_changes(self, moved: Mapping[AccountId, ModSeq]) -> None:
         """Accounts moved on; the last modseq of each is sent."""
         kept = self._moved
         for account_id, modseq in moved.items():
@@ -62,12 +62,12 @@ class Outbox:
                 kept[account_id] = modseq
         self._send_soon()
 
-    def add_woke(self) -> None:
+    def add_queue_due(self) -> None:
         """Queue rows became due."""
         self._woke = True
         self._send_soon()
 
-    def add_word(self, topic: str, payload: bytes) -> None:
+    def add_message(self, topic: str, payload: bytes) -> None:
         """Something else."""
         if self._has_room():
             self._words.append((topic, payload))
@@ -110,7 +110,7 @@ class Outbox:
     def _send_now(self) -> None:
         self._timer = None
         self._not_before = self._clock.seconds() + self._gather_s
-        news = News(self._moved, self._woke, tuple(self._words), self._counts)
+        news = BusUpdate(self._moved, self._woke, tuple(self._words), self._counts)
         self._clear()
         self._send(news)
 

@@ -22,11 +22,11 @@ from twisted.python.failure import Failure
 from pymailsuite import __version__
 from pymailsuite.config.settings import Settings
 from pymailsuite.errors import ConfigError
-from pymailsuite.listeners import BoundPorts
-from pymailsuite.process import tell_supervisor
-from pymailsuite.service import MailService, Place
-from pymailsuite.tls import Pem
-from pymailsuite.workers.channel import LogPlace, Welcome
+from pymailsuite.server.listeners import BoundPorts
+from pymailsuite.server.process import tell_supervisor
+from pymailsuite.server.service import MailService, ProcessRole
+from pymailsuite.server.tls import Pem
+from pymailsuite.workers.channel import LogPlace, StartupMessage
 from pymailsuite.workers.group import WorkerGroup, WorkersFailed
 from pymailsuite.workers.hub import Hub
 from pymailsuite.workers.share import intake_count, share_of
@@ -153,12 +153,12 @@ class WorkersService(Service):
         reading = self._ports.sockets(service for service in server.listening if not service.takes_mail_in)
         pem: Pem = server.tls.pem
 
-        def welcome_of(number: int) -> Welcome:
+        def startup_message_of(number: int) -> StartupMessage:
             reactor = type(self._reactor).__module__
             there = sockets if number <= intake else reading
-            return Welcome(number, share, self._auth, there, pem, self._log_place, reactor, intake)
+            return StartupMessage(number, share, self._auth, there, pem, self._log_place, reactor, intake)
 
-        spawner = Spawner(welcome_of, self._hub, settings.workers, settings.notices, self._reactor)
+        spawner = Spawner(startup_message_of, self._hub, settings.workers, settings.notices, self._reactor)
         return WorkerGroup(count, spawner.start, settings.workers, self._reactor)
 
     def reload(self) -> None:
@@ -190,8 +190,8 @@ class WorkersService(Service):
 
     async def _replace_workers(self) -> None:
         settings = self._read_settings()
-        place = Place(pem=self._server.tls.pem)
-        server = MailService(settings, self._reactor, checkers=self._checkers, place=place)
+        role = ProcessRole(pem=self._server.tls.pem)
+        server = MailService(settings, self._reactor, checkers=self._checkers, role=role)
         await server.prepare_store()
         self._ports.bind(server.listening)
         group = self._make_group(server)

@@ -19,15 +19,15 @@ from twisted.python.failure import Failure
 from twisted.python.reflect import namedAny
 
 from pymailsuite.errors import ConfigError, MailError
-from pymailsuite.logs import Descriptor, LogFile, log_observer
-from pymailsuite.process import share_one_heap
-from pymailsuite.service import MailService, Place
+from pymailsuite.server.logs import Descriptor, LogFile, log_observer
+from pymailsuite.server.process import share_one_heap
+from pymailsuite.server.service import MailService, ProcessRole
+from pymailsuite.workers.affinity import ConnectionAffinity, OwnLoad
 from pymailsuite.workers.bus import WorkerBus
-from pymailsuite.workers.channel import End, Failed, LogPlace, Serving, Welcome, read_welcome
-from pymailsuite.workers.gathering import Gathering, OwnLoad
-from pymailsuite.workers.hub import DEPARTED
+from pymailsuite.workers.channel import End, Failed, LogPlace, Serving, StartupMessage, read_startup_message
+from pymailsuite.workers.hub import DEAD_OWNERS
 from pymailsuite.workers.orphan import end_with_parent
-from pymailsuite.workers.outbox import News, Outbox
+from pymailsuite.workers.outbox import BusUpdate, Outbox
 from pymailsuite.workers.spawn import CHANNEL
 
 log = Logger()
@@ -36,8 +36,8 @@ log = Logger()
 class Worker:
     """The server of one worker, and the channel to the parent. ``code`` is what the process is to exit with."""
 
-    def __init__(self, welcome: Welcome, channel: socket.socket, reactor: Any) -> None:
-        self._welcome = welcome
+    def __init__(self, startup: StartupMessage, channel: socket.socket, reactor: Any) -> None:
+        self._welcome = startup
         self._channel = channel
         self._reactor = reactor
         self._end = End(self._heard, self._lost)
@@ -62,23 +62,23 @@ class Worker:
         service.startService()
 
     def _make_service(self, outbox: Outbox) -> MailService:
-        welcome = self._welcome
+        startup = self._welcome
         self._bus = WorkerBus(outbox)
         load = OwnLoad(self._reactor.seconds, time.process_time)
-        gathering = Gathering(welcome.number, welcome.intake, welcome.settings.workers.together, load)
+        affinity = ConnectionAffinity(startup.number, startup.intake, startup.settings.workers.together, load)
         service = MailService(
-            welcome.settings,
+            startup.settings,
             self._reactor,
-            checkers=[makeChecker(description) for description in welcome.auth],
+            checkers=[makeChecker(description) for description in startup.auth],
             on_ready=lambda: self._say(Serving),
             on_failure=self._failed,
-            place=Place(
+            role=ProcessRole(
                 self._bus,
-                welcome.sockets,
-                sweeps=welcome.number == 1,
-                runs_queue=welcome.takes_mail_in,
-                pem=welcome.pem,
-                how_many=gathering.how_many,
+                startup.sockets,
+                sweeps=startup.number == 1,
+                runs_queue=startup.takes_mail_in,
+                pem=startup.pem,
+                accept_quota=affinity.accept_quota,
             ),
         )
         self._bus.share(service.tallies())
@@ -99,11 +99,11 @@ class Worker:
         # In a turn of its own, in which what was said has left.
         self._reactor.callLater(0, self._stop)
 
-    def _heard(self, news: News) -> None:
+    def _heard(self, news: BusUpdate) -> None:
         if self._bus is not None:
             self._bus.take(news)
-        if self._service is not None and any(topic == DEPARTED for topic, _ in news.words):
-            self._service.look_for_departed()
+        if self._service is not None and any(topic == DEAD_OWNERS for topic, _ in news.words):
+            self._service.look_for_dead_owners()
 
     def _lost(self) -> None:
         """The parent is gone: nobody would replace us or tell us to end."""
@@ -121,14 +121,14 @@ def _factory_of(end: End) -> Factory:
     return Factory.forProtocol(make)
 
 
-def observer_of(welcome: Welcome) -> ILogObserver:
+def observer_of(startup: StartupMessage) -> ILogObserver:
     """Where this worker logs to."""
-    place: LogPlace = welcome.log
-    if place.logger:
-        named = namedAny(place.logger)()
+    role: LogPlace = startup.log
+    if role.logger:
+        named = namedAny(role.logger)()
         return named if ILogObserver.providedBy(named) else LegacyLogObserverWrapper(named)
-    target = Descriptor(shared=True) if place.file is None else LogFile(place.file)
-    return log_observer(welcome.settings.log, target, welcome.number)
+    target = Descriptor(shared=True) if role.file is None else LogFile(role.file)
+    return log_observer(startup.settings.log, target, startup.number)
 
 
 def main() -> int:
@@ -138,19 +138,19 @@ def main() -> int:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with socket.socket(fileno=CHANNEL) as channel:
         try:
-            welcome = read_welcome(channel)
+            startup = read_startup_message(channel)
         except EOFError:
             return 1
-        for descriptor in (CHANNEL, *(shared.descriptor for shared in welcome.sockets.values())):
+        for descriptor in (CHANNEL, *(shared.descriptor for shared in startup.sockets.values())):
             os.set_inheritable(descriptor, False)
-        end_with_parent(channel, welcome.settings.workers.orphan_limit)
+        end_with_parent(channel, startup.settings.workers.orphan_limit)
         share_one_heap()
-        importlib.import_module(welcome.reactor).install()
-        globalLogBeginner.beginLoggingTo([observer_of(welcome)])
+        importlib.import_module(startup.reactor).install()
+        globalLogBeginner.beginLoggingTo([observer_of(startup)])
         from twisted.internet import reactor
 
         channel.setblocking(False)
-        worker = Worker(welcome, channel, reactor)
+        worker = Worker(startup, channel, reactor)
         reactor.callWhenRunning(worker.begin)
         reactor.run()
     return worker.code

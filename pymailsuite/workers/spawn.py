@@ -17,8 +17,8 @@ from twisted.python.failure import Failure
 
 from pymailsuite.config.sections.notices import NoticeSettings
 from pymailsuite.config.sections.workers import WorkerSettings
-from pymailsuite.listeners import SharedSocket
-from pymailsuite.workers.channel import ParentEnd, Welcome, pack
+from pymailsuite.server.listeners import SharedSocket
+from pymailsuite.workers.channel import ParentEnd, StartupMessage, pack
 from pymailsuite.workers.group import Slot
 from pymailsuite.workers.hub import Hub
 from pymailsuite.workers.outbox import Outbox
@@ -42,9 +42,9 @@ def environment() -> Mapping[str, str]:
 
 @frozen
 class Spawner:
-    """Starts the processes of one group. ``welcome_of`` makes what a worker is told from its number."""
+    """Starts the processes of one group. ``startup_message_of`` makes what a worker is told from its number."""
 
-    welcome_of: Callable[[int], Welcome]
+    startup_message_of: Callable[[int], StartupMessage]
     hub: Hub
     workers: WorkerSettings
     notices: NoticeSettings
@@ -52,30 +52,30 @@ class Spawner:
 
     def start(self, slot: Slot) -> WorkerProcess:
         """Start one. OSError if the system does not let us."""
-        welcome = self.welcome_of(slot.number)
+        startup = self.startup_message_of(slot.number)
         ours, theirs = socket.socketpair()
         with ours, theirs, open(os.devnull, "rb") as nothing:
             descriptors = {0: nothing.fileno(), 1: 1, 2: 2, CHANNEL: theirs.fileno()}
             there = {}
-            for number, (key, shared) in enumerate(welcome.sockets.items(), CHANNEL + 1):
+            for number, (key, shared) in enumerate(startup.sockets.items(), CHANNEL + 1):
                 descriptors[number] = shared.descriptor
                 there[key] = SharedSocket(number, shared.family)
             process = WorkerProcess(slot)
             arguments = command()
             self.reactor.spawnProcess(process, arguments[0], arguments, environment(), childFDs=descriptors)
             ours.setblocking(False)
-            factory = Factory.forProtocol(lambda: self._end(slot, process, evolve(welcome, sockets=there)))
+            factory = Factory.forProtocol(lambda: self._end(slot, process, evolve(startup, sockets=there)))
             # The descriptor is duplicated.
             self.reactor.adoptStreamConnection(ours.fileno(), socket.AF_UNIX, factory)
         return process
 
-    def _end(self, slot: Slot, process: WorkerProcess, welcome: Welcome) -> ParentEnd:
+    def _end(self, slot: Slot, process: WorkerProcess, startup: StartupMessage) -> ParentEnd:
         def serving() -> None:
             self.hub.join(outbox)
             process.tell(slot.serving)
 
         end = ParentEnd(
-            pack(welcome),
+            pack(startup),
             serving,
             lambda reason: process.tell(slot.failed, reason),
             lambda news: self.hub.heard(outbox, news),

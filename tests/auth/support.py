@@ -3,7 +3,7 @@
 from twisted.internet.defer import Deferred, execute, fail
 from twisted.internet.task import Clock
 
-from pymailsuite.auth import CheckerSurroundings, PasswordHashes, PasswordProver, StoreChecker
+from pymailsuite.auth import CheckerSurroundings, PasswordHashes, PasswordVerifier, StoreChecker
 from pymailsuite.config.sections.auth import AuthSettings
 from pymailsuite.sasl import SaslPassword
 
@@ -46,12 +46,12 @@ class Surroundings:
         self.clock = Clock()
         self.threads = InlineThreads()
         self.hashes = PasswordHashes(self.settings)
-        self.prover = PasswordProver(self.settings, self.hashes, self.threads, self.clock)
+        self.password_verifier = PasswordVerifier(self.settings, self.hashes, self.threads, self.clock)
         self.directory = directory
-        self.all = CheckerSurroundings(self.settings, directory, self.prover)
+        self.all = CheckerSurroundings(self.settings, directory, self.password_verifier)
 
     def store_checker(self):
-        return StoreChecker(self.settings, self.directory, self.prover)
+        return StoreChecker(self.settings, self.directory, self.password_verifier)
 
 
 def credentials(name, password):

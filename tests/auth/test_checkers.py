@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from pymailsuite.auth import CheckerRow, ForeignChecker, PasswordHashes
+from pymailsuite.auth import CheckerChain, ForeignChecker, PasswordHashes
 from pymailsuite.config.sections.auth import AuthSettings
 from pymailsuite.errors import LoginRefused, StoreUnavailable, TemporaryFailure
 from tests.acceptance import acceptance
@@ -152,7 +152,7 @@ class StoreCheckerTests(SynchronousTestCase):
 
     def test_password_set_while_renewing_stays(self):
         new = HASHES.hash("new")
-        hashing = self.checker._prover.hashes
+        hashing = self.checker._password_verifier.hashes
 
         class Interrupted:
             def hash(_, password):
@@ -162,7 +162,7 @@ class StoreCheckerTests(SynchronousTestCase):
             def __getattr__(_, name):
                 return getattr(hashing, name)
 
-        self.patch(self.checker._prover, "hashes", Interrupted())
+        self.patch(self.checker._password_verifier, "hashes", Interrupted())
         self.login("old@mail.example", "secret")
         self.assertEqual(self.stored("old@mail.example"), new)
 
@@ -193,7 +193,7 @@ class Answers:
 class CheckerRowTests(SynchronousTestCase):
     def ask(self, *answers, name="alice", password="hunter2"):
         self.checkers = [Answers(answer) for answer in answers]
-        row = CheckerRow(self.checkers)
+        row = CheckerChain(self.checkers)
         verifyObject(ICredentialsChecker, row)
         return row.requestAvatarId(credentials(name, password))
 

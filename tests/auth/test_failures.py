@@ -10,8 +10,8 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from pymailsuite.auth.login_queue import LoginQueue
 from pymailsuite.auth.throttle import Attempt, LoginThrottle, ThrottledPortal
-from pymailsuite.auth.turns import LoginTurns
 from pymailsuite.config.sections.throttle import ThrottleSettings
 from pymailsuite.directory.account_names import AccountNames
 from pymailsuite.errors import LoginRefused, MailError, StorageFull, StoreUnavailable
@@ -42,7 +42,7 @@ class Login:
         settings = ThrottleSettings(exempt_networks=(), slow_after=1)
         names = AccountNames("+", store.directory)
         self.throttle = LoginThrottle(settings, store.state, self.clock, names.key_of)
-        self.turns = LoginTurns(at_once=AT_ONCE, waiting=10, waiting_per_client=5)
+        self.turns = LoginQueue(at_once=AT_ONCE, waiting=10, waiting_per_client=5)
         self.portal = ThrottledPortal(self.inner.realm, [self.inner.checker], self.throttle, self.turns, "mail.example")
         for _ in range(3):
             self.begin(b"wrong", ELSEWHERE).addErrback(lambda _: None)

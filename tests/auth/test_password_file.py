@@ -39,7 +39,7 @@ class PasswordFileCheckerTests(SynchronousTestCase):
         self.addCleanup(folder.cleanup)
         self.path = Path(folder.name) / "passwords"
         self.write("alice@mail.example:" + self.world.hashes.hash("wonderland"), 1)
-        self.checker = PasswordFileChecker(self.path, "mail.example", self.world.prover)
+        self.checker = PasswordFileChecker(self.path, "mail.example", self.world.password_verifier)
 
     def write(self, text, time):
         self.path.write_text(text + "\n")

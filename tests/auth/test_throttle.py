@@ -7,8 +7,8 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from pymailsuite.auth.login_queue import LoginQueue
 from pymailsuite.auth.throttle import Attempt, LoginThrottle, ThrottledPortal
-from pymailsuite.auth.turns import LoginTurns
 from pymailsuite.config.sections.store import StoreSection
 from pymailsuite.config.sections.throttle import ThrottleSettings
 from pymailsuite.directory.account_names import AccountNames
@@ -39,7 +39,7 @@ class ThrottleTests(SynchronousTestCase):
         names = AccountNames("+", self.store.directory)
         throttle = LoginThrottle(options, self.store.state, self.clock, names.key_of)
         self.checker = inner.checker
-        turns = LoginTurns(at_once=4, waiting=1000, waiting_per_client=200)
+        turns = LoginQueue(at_once=4, waiting=1000, waiting_per_client=200)
         return ThrottledPortal(inner.realm, [inner.checker], throttle, turns, "mail.example")
 
     def log_in(

@@ -18,7 +18,7 @@ from pymailsuite.cli.main import root
 from pymailsuite.config.loader import load_settings
 from pymailsuite.config.settings import Settings
 from pymailsuite.interfaces import IMailStore
-from pymailsuite.opening import store_url
+from pymailsuite.server.data_folder import store_url
 from pymailsuite.store import inline_store
 
 NOW = 1_770_000_000.0

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from pymailsuite.policy.dkim.keys import ED25519
 from pymailsuite.policy.dkim.private_keys import generate_key, write_key_file
 from tests.acceptance import acceptance
-from tests.policy.own.test_records import make_certificate
+from tests.policy.dns_setup.test_records import make_certificate
 from tests.support import commands
 from tests.support.dns import ZoneServer
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from pymailsuite.cli.story_text import recipient_text, ruling_lines, story_lines
+from pymailsuite.cli.story_text import recipient_text, story_lines, verdict_lines
 
 RULING: dict[str, Any] = {
     "stage": "mail",
@@ -37,12 +37,12 @@ class StoryTextTests(SynchronousTestCase):
             ({"said": "accept", "counts_as": "accept"}, "vouches for it"),
             ({"said": "tag", "counts_as": "tag", "disposal": "junk"}, "marks it, for the mailbox of junk"),
         ):
-            (line,) = ruling_lines({**RULING, **change})
+            (line,) = verdict_lines({**RULING, **change})
             self.assertEqual(line, f"at mail    spf: {words}; not theirs")
 
     def test_what_it_was_looked_at_stands_below(self) -> None:
         evidence = {"result": "fail", "empty": "", "reason": "not theirs", "trace": [{"more": 1}]}
-        self.assertEqual(list(ruling_lines({**RULING, "evidence": evidence}))[1].strip(), "result=fail")
+        self.assertEqual(list(verdict_lines({**RULING, "evidence": evidence}))[1].strip(), "result=fail")
 
     def test_a_copy_is_told_with_where_it_is_now(self) -> None:
         for change, words in (

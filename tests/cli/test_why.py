@@ -87,9 +87,9 @@ class WhyTests(WhyCase):
         self.assertEqual((story["kind"], story["policy"]), ("refused", "spf"))
         self.assertEqual(story["peer"]["helo"], "mx.strict.example")
         self.assertTrue(story["reply"].startswith("550 5.7.23 SPF MAIL FROM check failed"), story["reply"])
-        (ruling,) = [one for one in story["rulings"] if one["policy"] == "spf"]
-        self.assertEqual(ruling["evidence"]["result"], "fail")
-        self.assertIn("v=spf1 ip4:198.51.100.7 -all", json.dumps(ruling["evidence"]["trace"]))
+        (applied,) = [one for one in story["rulings"] if one["policy"] == "spf"]
+        self.assertEqual(applied["evidence"]["result"], "fail")
+        self.assertIn("v=spf1 ip4:198.51.100.7 -all", json.dumps(applied["evidence"]["trace"]))
         told = self.why("ANN@example.test")
         self.assertIn("recipient refused", told)
         self.assertIn("(by spf)", told)

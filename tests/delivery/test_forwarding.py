@@ -15,7 +15,7 @@ from pymailsuite.config.sections.directory import DirectorySettings
 from pymailsuite.config.sections.dkim import DkimSignSettings
 from pymailsuite.config.sections.forwarding import BounceTagSettings, ForwardingSettings
 from pymailsuite.delivery.intake import MessageIntake
-from pymailsuite.delivery.steps.forward import ForwardStep, SentOnBefore, mark_of
+from pymailsuite.delivery.steps.forward import ForwardStep, SentOnBefore, forwarded_mark
 from pymailsuite.directory import RecipientResolver
 from pymailsuite.directory.return_paths import ReturnPathResolver, ReturnPaths
 from pymailsuite.interfaces import Column, QueueEntry, RemoteRecipient
@@ -152,7 +152,7 @@ class ForwardingTests(ForwardingCase):
     @acceptance("S076")
     def test_what_comes_back_to_the_same_alias_is_a_loop(self) -> None:
         octets = self.leaving(self.taken(TEAM))
-        self.assertIn(f"X-Forwarded-Mark: {mark_of(TEAM)}\r\n".encode(), octets)
+        self.assertIn(f"X-Forwarded-Mark: {forwarded_mark(TEAM)}\r\n".encode(), octets)
         self.assertNotIn(b"team@", octets.partition(b"Received:")[0])
         self.failureResultOf(self.take(TEAM, octets=octets), SentOnBefore)
         self.assertEqual(len(self.inbox()), 1)
@@ -182,22 +182,24 @@ class ForwardingTests(ForwardingCase):
             self.successResultOf(self.take(*addresses, octets=signed()))
             entries = self.successResultOf(self.store.queue.entries())
             self.successResultOf(self.store.queue.delete([entry.entry_id for entry in entries]))
-            ways = {entry.recipients[0].address.domain: entry for entry in entries}
-            self.assertEqual([len(way.recipients) for way in ways.values()], [1, 1, 1])
-            self.assertEqual(ways["c.example"].reverse_path, SAM)
+            envelopes = {entry.recipients[0].address.domain: entry for entry in entries}
+            self.assertEqual([len(way.recipients) for way in envelopes.values()], [1, 1, 1])
+            self.assertEqual(envelopes["c.example"].reverse_path, SAM)
             self.assertTrue(
-                self.leaving(ways["c.example"]).startswith(f"X-Forwarded-Mark: {mark_of(plain)}\r\n".encode())
+                self.leaving(envelopes["c.example"]).startswith(
+                    f"X-Forwarded-Mark: {forwarded_mark(plain)}\r\n".encode()
+                )
             )
             for target, alias in (("b.example", TEAM), ("d.example", other)):
-                path = ways[target].reverse_path
+                path = envelopes[target].reverse_path
                 assert path is not None
                 self.assertEqual(path.domain, alias.domain)
                 self.assertEqual(self.successResultOf(self.recipients.resolve(path)), (RemoteRecipient(SAM),))
-                octets = self.leaving(ways[target])
-                self.assertIn(f"X-Forwarded-Mark: {mark_of(alias)}\r\n".encode(), octets)
-                self.assertNotIn(mark_of(plain).encode(), octets)
+                octets = self.leaving(envelopes[target])
+                self.assertIn(f"X-Forwarded-Mark: {forwarded_mark(alias)}\r\n".encode(), octets)
+                self.assertNotIn(forwarded_mark(plain).encode(), octets)
                 self.assertEqual(self.chain(octets).status.value if alias is TEAM else "pass", "pass")
-                self.assertEqual(ways[target].size, len(octets))
+                self.assertEqual(envelopes[target].size, len(octets))
 
     def test_a_seal_that_breaks_keeps_nobody_waiting(self) -> None:
         def broken(*args: Any) -> None:

@@ -16,7 +16,7 @@ from pymailsuite.errors import StoreUnavailable
 from pymailsuite.interfaces import LocalRecipient, RemoteRecipient
 from pymailsuite.interfaces.delivery import DeliveryPlan, Placement, PlannedRecipient, Transmission
 from pymailsuite.interfaces.history import HistoryEntry, HistoryKind, IRefusalRecord, Refused, TurnedAway
-from pymailsuite.interfaces.policy import Action, Effect, Ruling, Stage, Verdict
+from pymailsuite.interfaces.policy import Action, AppliedVerdict, Effect, Stage, Verdict
 from pymailsuite.values import AccountId, Address, ContentId, Envelope, Peer
 
 ANN, BOB, LIST = Address("ann", "example.test"), Address("bob", "far.example"), Address("list", "example.test")
@@ -66,9 +66,11 @@ class HistoryTests(SynchronousTestCase):
     def test_refusals_are_written_together(self) -> None:
         recorder = self.recorder()
         verifyObject(IRefusalRecord, recorder)
-        ruling = Ruling("spf", Stage.MAIL, Verdict(Action.REJECT, "not theirs", evidence={"a": 1}), Effect.REJECT)
+        applied = AppliedVerdict(
+            "spf", Stage.MAIL, Verdict(Action.REJECT, "not theirs", evidence={"a": 1}), Effect.REJECT
+        )
         for _ in range(3):
-            recorder.refused(self.refusal(policy="spf", rulings=(ruling,)))
+            recorder.refused(self.refusal(policy="spf", applied_verdicts=(applied,)))
         self.assertEqual(self.store.entries, [])
         self.clock.advance(1)
         self.assertEqual((self.store.writes, len(self.store.entries)), (1, 3))
@@ -155,10 +157,10 @@ class HistoryTests(SynchronousTestCase):
 
     def test_evidence_that_is_too_long_or_no_json_does_no_harm(self) -> None:
         recorder = self.recorder(facts_max=1000)
-        long = Ruling("spf", Stage.MAIL, Verdict(evidence={"x": "y" * 5000}), Effect.NONE)
-        odd = Ruling("odd", Stage.MAIL, Verdict(evidence={"x": object(), "s": "\udcff\0"}), Effect.NONE)
-        for ruling in (long, odd):
-            recorder.refused(self.refusal(rulings=(ruling,)))
+        long = AppliedVerdict("spf", Stage.MAIL, Verdict(evidence={"x": "y" * 5000}), Effect.NONE)
+        odd = AppliedVerdict("odd", Stage.MAIL, Verdict(evidence={"x": object(), "s": "\udcff\0"}), Effect.NONE)
+        for applied in (long, odd):
+            recorder.refused(self.refusal(applied_verdicts=(applied,)))
         self.clock.advance(1)
         self.assertTrue(self.store.facts[0]["rulings"][0]["evidence_left_out"])
         self.assertEqual(self.store.facts[1]["rulings"][0]["evidence"]["s"], "\udcff\0")

@@ -249,7 +249,9 @@ class ReturnPathTests(SynchronousTestCase):
         self.failureResultOf(Deferred.fromCoroutine(self.paths.restored(later)), NotOurReturnPath)
 
     def sweep(self, dropped: int) -> None:
-        self.assertEqual(self.successResultOf(self.store.upkeep.sweep(self.clock.seconds())).get("state", 0), dropped)
+        self.assertEqual(
+            self.successResultOf(self.store.maintenance.sweep(self.clock.seconds())).get("state", 0), dropped
+        )
 
     def test_who_sends_again_costs_no_write(self) -> None:
         long = Address("x" * 64, "sender.example")

@@ -10,8 +10,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from pymailsuite.config.sections.call_forward import CallForwardSettings
 from pymailsuite.config.sections.dmarc import DmarcSettings
+from pymailsuite.config.sections.sender_callout import SenderCalloutSettings
 from pymailsuite.dns.fake import FakeResolver
 from pymailsuite.interfaces.policy import (
     Action,
@@ -19,13 +19,13 @@ from pymailsuite.interfaces.policy import (
     MailTransaction,
     MethodResult,
     ProbeAnswer,
-    Probed,
+    ProbeResult,
     ReceivedMessage,
     Stage,
     Verdict,
 )
-from pymailsuite.policy.call_forward import CallForwardPolicy
 from pymailsuite.policy.dmarc.policy import DmarcPolicy
+from pymailsuite.policy.sender_callout import SenderCalloutPolicy
 from pymailsuite.values import Address, Peer, QueueId
 from tests.support.policies import at
 
@@ -77,13 +77,15 @@ class _Probe:
 
     def probe(self, address: Address, hosts: int) -> Deferred[ProbeAnswer]:
         self.asked.append(address)
-        return succeed(ProbeAnswer(Probed.REFUSED if address.local_part == "no" else Probed.TAKEN, "", "mx"))
+        return succeed(
+            ProbeAnswer(ProbeResult.REFUSED if address.local_part == "no" else ProbeResult.ACCEPTED, "", "mx")
+        )
 
 
 class RememberedTests(SynchronousTestCase):
     def test_made_up_senders_push_nobody_out_of_what_is_remembered(self) -> None:
         probe = _Probe()
-        policy = CallForwardPolicy(CallForwardSettings(cache_entries=600), probe, (), Clock())
+        policy = SenderCalloutPolicy(SenderCalloutSettings(cache_entries=600), probe, (), Clock())
 
         def action(local_part: str, domain: str) -> Action:
             asked = policy.data(at(Stage.DATA, reverse_path=Address(local_part, domain)))

@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.acceptance import acceptance
 from tests.imap.conversation import Server
-from tests.imap.test_shell import logged_in
+from tests.imap.test_protocol import logged_in
 from tests.message.test_envelope import assert_nested
 from tests.support.stores import append
 

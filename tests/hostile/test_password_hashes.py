@@ -9,7 +9,7 @@ import pytest
 from twisted.internet.task import Clock
 
 from pymailsuite.config.loader import load_settings
-from pymailsuite.opening import store_url
+from pymailsuite.server.data_folder import store_url
 from pymailsuite.store import inline_store
 from tests.auth.test_passwords import MALFORMED, TOO_DEAR
 from tests.hostile.base import HostileTestCase

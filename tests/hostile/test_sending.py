@@ -7,7 +7,7 @@ import re
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pymailsuite.wire.dots import BareLineEnd, DotEncoder
+from pymailsuite.wire.dot_stuffing import BareLineEnd, DotEncoder
 from tests.acceptance import acceptance
 
 _PIECES = st.lists(

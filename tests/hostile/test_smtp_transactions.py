@@ -8,7 +8,7 @@ import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
 from pymailsuite.config.sections.smtp import SmtpMxSettings, SubmissionSettings
-from tests.smtp.conversations import PASSWORD, Server, ShellConversation
+from tests.smtp.conversations import PASSWORD, Server, WireConversation
 
 ODD = {
     "nothing": b"",
@@ -59,12 +59,12 @@ class StateTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.server = Server()
 
-    def begun(self, *more: str) -> ShellConversation:
+    def begun(self, *more: str) -> WireConversation:
         wire = self.server.connect()
         wire.say("EHLO client.example", "MAIL FROM:<a@client.example> BODY=8BITMIME SMTPUTF8", *more)
         return wire
 
-    def assert_nothing_is_left(self, wire: ShellConversation) -> None:
+    def assert_nothing_is_left(self, wire: WireConversation) -> None:
         """No sender, no recipient, no parameter: and a message goes through."""
         self.assertEqual(wire.say("DATA")[:4], "503 ")
         self.assertEqual(wire.say("RCPT TO:<bob@mail.example>")[:4], "503 ")

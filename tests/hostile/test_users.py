@@ -16,9 +16,9 @@ from pymailsuite.directory import RecipientResolver
 from pymailsuite.directory.send_as import SenderRights
 from pymailsuite.interfaces import Column
 from pymailsuite.values import ALL_UIDS, Address
-from pymailsuite.wire.dots import has_bare_line_end
+from pymailsuite.wire.dot_stuffing import has_bare_line_end
 from tests.acceptance import acceptance
-from tests.smtp.conversations import HOST, Server, ShellConversation
+from tests.smtp.conversations import HOST, Server, WireConversation
 from tests.smtp.test_senders import ALICE, LOGIN
 from tests.support.delivery import planner_for
 from tests.support.stores import fired, make_account, make_store
@@ -53,7 +53,7 @@ class _WholeServer(Server):
 class UserTests(SynchronousTestCase):
     def start(self, **settings: object) -> None:
         self.server = _WholeServer(**settings)
-        self.conversation: ShellConversation = self.server.connect(secure=True)
+        self.conversation: WireConversation = self.server.connect(secure=True)
         self.conversation.say("EHLO client.example", LOGIN)
 
     def send(self, text: bytes, reverse_path: str = ALICE) -> str:

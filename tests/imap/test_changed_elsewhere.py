@@ -93,7 +93,7 @@ class ChangedElsewhere(SynchronousTestCase):
         fired(mail.remove_messages(box, UidSet.of([1])))
         self.server.deliver(4, mailbox="work/one")
         fired(mail.store_flags(box, UidSet.of([3]), FlagChange.ADD, Flags(SystemFlag.FLAGGED), None))
-        fired(self.server.store.upkeep.sweep(self.server.clock.seconds() + 200 * DAY))
+        fired(self.server.store.maintenance.sweep(self.server.clock.seconds() + 200 * DAY))
         self.assertFalse(fired(mail.mailbox_changes(box, session.view.modseq)).is_complete)  # type: ignore[attr-defined]
         self.assertEqual(
             self.watching.command("NOOP"),

@@ -6,7 +6,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.imap.conversation import PASSWORD, USER, Client, Server, message
-from tests.imap.test_shell import spoil
+from tests.imap.test_protocol import spoil
 
 BYE = b"* BYE Your login has ended: log in again\r\n"
 

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from pymailsuite.errors import StorageFull, StoreUnavailable
 from pymailsuite.values import MAX_CHUNK
 from tests.imap.conversation import Client, Conversation, Server
-from tests.imap.test_shell import spoil
+from tests.imap.test_protocol import spoil
 from tests.support.failures import Defect, failures
 from tests.support.interference import Call, Interference, failing, held
 from tests.support.stores import append, fired

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from pymailsuite.errors import StoreUnavailable
 from pymailsuite.interfaces import Column, NewMessage
 from tests.imap.conversation import Client, Server, message
-from tests.imap.test_shell import BIG, logged_in, spoil
+from tests.imap.test_protocol import BIG, logged_in, spoil
 from tests.support.stores import append, fired, stage
 
 LONG = b"Subject: long\r\n\r\n" + b"y" * BIG

@@ -8,7 +8,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.imap.conversation import PASSWORD, USER, Client, Server
-from tests.imap.test_shell import logged_in
+from tests.imap.test_protocol import logged_in
 
 LONG = b"x" * 70_000
 PLAIN = base64.b64encode(f"\0{USER}\0{PASSWORD}".encode())

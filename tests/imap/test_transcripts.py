@@ -6,6 +6,6 @@ from tests.imap.conversation import Conversation
 from tests.support.transcripts import transcripts
 
 
-@transcripts("imap", core=lambda _, transcript: Conversation(transcript), shell=lambda _, t: Conversation(t))
+@transcripts("imap", core=lambda _, transcript: Conversation(transcript), protocol=lambda _, t: Conversation(t))
 class Transcripts(SynchronousTestCase):
     """What is said, line by line."""

@@ -16,6 +16,7 @@ from pymailsuite.errors import DnsFailure
 from pymailsuite.interfaces.overrides import NO_OVERRIDES, RecipientOverrides
 from pymailsuite.interfaces.policy import (
     Action,
+    AppliedVerdict,
     Decision,
     Effect,
     IPolicy,
@@ -24,7 +25,6 @@ from pymailsuite.interfaces.policy import (
     MethodResult,
     PolicyReply,
     ReceivedMessage,
-    Ruling,
     Stage,
     Verdict,
 )
@@ -93,19 +93,19 @@ class AskingTests(ChainTestCase):
         self.assertEqual([len(one.asked) for one in (first, second, third)], [1, 1, 0])
         self.clock.advance(2)
         slow.callback(Verdict(reason="one"))
-        rulings = self.successResultOf(decided).rulings
+        applied_verdicts = self.successResultOf(decided).applied_verdicts
         self.assertEqual(
-            [(one.policy, one.verdict.reason) for one in rulings],
+            [(one.policy, one.verdict.reason) for one in applied_verdicts],
             [("third", "one"), ("first", "one"), ("second", "two")],
         )
-        self.assertEqual(rulings[1].seconds, 2)
+        self.assertEqual(applied_verdicts[1].seconds, 2)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_those_that_wait_for_each_other_have_no_opinion(self) -> None:
         chain = chain_of(says("one", after=("two",), mail=rejecting()), says("two", after=("one",), mail=rejecting()))
         decision = self.decide(chain, at(Stage.MAIL))
         self.assertIsNone(decision.refusal)
-        self.assertTrue(all(ruling.failure for ruling in decision.rulings))
+        self.assertTrue(all(applied.failure for applied in decision.applied_verdicts))
 
     def test_an_answer_that_comes_while_others_are_asked_is_not_missed(self) -> None:
         slow: Deferred[Verdict] = Deferred()
@@ -117,7 +117,7 @@ class AskingTests(ChainTestCase):
         first, third = says("first", mail=slow), says("third", mail=wake)
         second = says("second", after=("first",), mail=lambda t: Verdict(reason=t.verdicts["first"].reason))
         decision = self.decide(chain_of(first, second, third, clock=self.clock), at(Stage.MAIL))
-        self.assertEqual([ruling.verdict.reason for ruling in decision.rulings], ["one", "one", ""])
+        self.assertEqual([applied.verdict.reason for applied in decision.applied_verdicts], ["one", "one", ""])
         self.assertEqual(len(second.asked), 1)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
@@ -133,14 +133,14 @@ class AskingTests(ChainTestCase):
         chain = chain_of(said, waker, says("first", mail=slow), says("second", mail=slower), clock=self.clock)
         decided = chain.check(at(Stage.MAIL))
         slow.callback(Verdict())
-        self.assertEqual(self.successResultOf(decided).rulings[0].verdict.reason, "two")
+        self.assertEqual(self.successResultOf(decided).applied_verdicts[0].verdict.reason, "two")
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_verdicts_of_earlier_stages_are_at_hand(self) -> None:
         later = says("later", message=Verdict())
         chain = chain_of(says("early", helo=Verdict(reason="seen")), later)
         helo = self.decide(chain, at(Stage.HELO))
-        self.decide(chain, at(Stage.MESSAGE, rulings=helo.rulings))
+        self.decide(chain, at(Stage.MESSAGE, applied_verdicts=helo.applied_verdicts))
         self.assertEqual(later.asked[0].verdicts["early"].reason, "seen")
 
 
@@ -156,9 +156,10 @@ class TimeTests(ChainTestCase):
         self.assertNoResult(decided)
         self.clock.advance(0.2)
         decision = self.successResultOf(decided)
-        self.assertEqual(decision.culprit, "quick")
+        self.assertEqual(decision.decided_by, "quick")
         self.assertEqual(
-            (decision.rulings[0].failure, decision.rulings[0].effect), ("no answer within 7 s", Effect.NONE)
+            (decision.applied_verdicts[0].failure, decision.applied_verdicts[0].effect),
+            ("no answer within 7 s", Effect.NONE),
         )
         self.assertEqual(len(cancelled), 1)
 
@@ -168,13 +169,13 @@ class TimeTests(ChainTestCase):
             clock=self.clock,
             budget=7,
         )
-        rulings: tuple[Ruling, ...] = ()
+        applied_verdicts: tuple[AppliedVerdict, ...] = ()
         for stage, patience_s in ((Stage.CONNECT, 7), (Stage.HELO, 1), (Stage.MAIL, 1)):
-            decided = chain.check(at(stage, rulings=rulings))
+            decided = chain.check(at(stage, applied_verdicts=applied_verdicts))
             self.clock.advance(patience_s - 0.1)
             self.assertNoResult(decided)
             self.clock.advance(0.1)
-            rulings += self.successResultOf(decided).rulings
+            applied_verdicts += self.successResultOf(decided).applied_verdicts
 
     def test_a_policy_that_is_called_off_may_say_what_that_means(self) -> None:
         slow: Deferred[Verdict] = Deferred()
@@ -183,7 +184,7 @@ class TimeTests(ChainTestCase):
         decided = chain.check(at(Stage.RCPT))
         self.clock.advance(7)
         decision = self.successResultOf(decided)
-        self.assertEqual((decision.culprit, decision.refusal.text), ("slow", "not known in time"))
+        self.assertEqual((decision.decided_by, decision.refusal.text), ("slow", "not known in time"))
 
     def test_the_message_has_a_budget_of_its_own(self) -> None:
         chain = chain_of(says("slow", message=Deferred()), clock=self.clock, budget=7, message_budget=20)
@@ -230,21 +231,21 @@ class DecidingTests(ChainTestCase):
         chain = chain_of(says("one", mail=rejecting()), sections={"one": HELD})
         mail = self.decide(chain, at(Stage.MAIL))
         self.assertIsNone(mail.refusal)
-        rcpt = self.decide(chain, at(Stage.RCPT, recipient=ANN, rulings=mail.rulings))
-        self.assertEqual((rcpt.refusal.text, rcpt.culprit, rcpt.rulings), ("go away", "one", ()))
+        rcpt = self.decide(chain, at(Stage.RCPT, recipient=ANN, applied_verdicts=mail.applied_verdicts))
+        self.assertEqual((rcpt.refusal.text, rcpt.decided_by, rcpt.applied_verdicts), ("go away", "one", ()))
 
     def test_a_final_objection_is_told_before_one_for_now_and_the_first_before_others(self) -> None:
         chain = chain_of(
             says("a", mail=Verdict(Action.TEMPFAIL)), says("b", mail=rejecting("b")), says("c", mail=rejecting("c"))
         )
-        self.assertEqual(self.decide(chain, at(Stage.MAIL)).culprit, "b")
+        self.assertEqual(self.decide(chain, at(Stage.MAIL)).decided_by, "b")
 
     def test_who_is_known_to_be_good_is_not_objected_to_but_by_those_excepted(self) -> None:
         policies = says("good", connect=Verdict(Action.ACCEPT)), says("bad", mail=rejecting())
         for options, refused in (({}, False), ({"accept_except": ("bad",)}, True)):
             chain = chain_of(*policies, **options)
             connect = self.decide(chain, at(Stage.CONNECT))
-            mail = self.decide(chain, at(Stage.MAIL, rulings=connect.rulings))
+            mail = self.decide(chain, at(Stage.MAIL, applied_verdicts=connect.applied_verdicts))
             self.assertEqual(mail.refusal is not None, refused)
 
     def test_a_recipient_vouches_for_itself_alone(self) -> None:
@@ -255,12 +256,12 @@ class DecidingTests(ChainTestCase):
             says("list", rcpt=vouch), says("bad", message=rejecting(), helo=rejecting()), sections={"bad": HELD}
         )
         helo = self.decide(chain, at(Stage.HELO))
-        ann = self.decide(chain, at(Stage.RCPT, recipient=ANN, rulings=helo.rulings))
-        bob = self.decide(chain, at(Stage.RCPT, recipient=BOB, rulings=helo.rulings))
+        ann = self.decide(chain, at(Stage.RCPT, recipient=ANN, applied_verdicts=helo.applied_verdicts))
+        bob = self.decide(chain, at(Stage.RCPT, recipient=BOB, applied_verdicts=helo.applied_verdicts))
         self.assertEqual((ann.refusal is None, bob.refusal is None), (True, False))
-        one = at(Stage.MESSAGE, recipients=(ANN,), rulings=ann.rulings)
+        one = at(Stage.MESSAGE, recipients=(ANN,), applied_verdicts=ann.applied_verdicts)
         self.assertIsNone(self.decide(chain, one).refusal)
-        two = at(Stage.MESSAGE, recipients=(ANN, BOB), rulings=ann.rulings + bob.rulings)
+        two = at(Stage.MESSAGE, recipients=(ANN, BOB), applied_verdicts=ann.applied_verdicts + bob.applied_verdicts)
         self.assertIsNotNone(self.decide(chain, two).refusal)
 
     def test_scores_add_up_to_a_field_and_to_a_refusal(self) -> None:
@@ -269,10 +270,10 @@ class DecidingTests(ChainTestCase):
         message = ReceivedMessage(QueueId("1"), 1, b"")
         for limit, refused in ((12.5, False), (12, True)):
             chain = chain_of(*policies, sections=sections, tag_score=12, reject_score=limit)
-            rulings: Any = ()
+            applied_verdicts: Any = ()
             for stage in (Stage.CONNECT, Stage.MAIL):
-                rulings += self.decide(chain, at(stage, rulings=rulings)).rulings
-            ending = at(Stage.MESSAGE, rulings=rulings, recipients=(ANN,), message=message)
+                applied_verdicts += self.decide(chain, at(stage, applied_verdicts=applied_verdicts)).applied_verdicts
+            ending = at(Stage.MESSAGE, applied_verdicts=applied_verdicts, recipients=(ANN,), message=message)
             decision = self.decide(chain, ending)
             self.assertEqual((decision.score, decision.refusal is not None), (12, refused))
             if not refused:
@@ -285,7 +286,7 @@ class DecidingTests(ChainTestCase):
         )
         chain = chain_of(says("a", connect=seen), says("b", message=Verdict(Action.TAG, fields=(b"X-Tag: b\r\n",))))
         connect = self.decide(chain, at(Stage.CONNECT))
-        decision = self.decide(chain, at(Stage.MESSAGE, rulings=connect.rulings))
+        decision = self.decide(chain, at(Stage.MESSAGE, applied_verdicts=connect.applied_verdicts))
         self.assertEqual(
             decision.prefix,
             b"Received-SPF: pass\r\nX-Tag: b\r\n"
@@ -305,7 +306,7 @@ class DecidingTests(ChainTestCase):
             ):
                 decision = self.decide(chain, at(Stage.RCPT, recipient=ANN))
                 self.assertIsNone(decision.refusal, exempt)
-                self.assertEqual(decision.rulings[0].verdict.action, Action.REJECT)
+                self.assertEqual(decision.applied_verdicts[0].verdict.action, Action.REJECT)
 
     def test_recipients_with_other_rules_get_messages_of_their_own(self) -> None:
         lax = Address("lax", "example.org")
@@ -331,7 +332,7 @@ class DecidingTests(ChainTestCase):
         chain = chain_of(says("one", mail=rejecting()), recipients=general)
         mail = self.decide(chain, at(Stage.MAIL))
         for stored, refused in (({}, False), ({ANN: RecipientOverrides(actions={"one": "reject"})}, True)):
-            asked = at(Stage.RCPT, recipient=ANN, rulings=mail.rulings, overrides=stored)
+            asked = at(Stage.RCPT, recipient=ANN, applied_verdicts=mail.applied_verdicts, overrides=stored)
             self.assertEqual(self.decide(chain, asked).refusal is not None, refused)
 
     def test_recipients_with_other_rules_in_the_directory_get_messages_of_their_own(self) -> None:
@@ -355,12 +356,12 @@ class DecidingTests(ChainTestCase):
             ({"message": rejecting()}, {"nobody": "off"}, False),
         ):
             chain = chain_of(says("one", **answers))
-            rulings = self.decide(chain, at(Stage.MAIL)).rulings
+            applied_verdicts = self.decide(chain, at(Stage.MAIL)).applied_verdicts
             asked = at(
                 Stage.RCPT,
                 recipient=ANN,
                 recipients=(BOB,),
-                rulings=rulings,
+                applied_verdicts=applied_verdicts,
                 overrides={ANN: RecipientOverrides(actions=actions)},
             )
             refusal = self.decide(chain, asked).refusal
@@ -373,10 +374,14 @@ class DecidingTests(ChainTestCase):
         unrelated = RecipientOverrides(actions={"other": "off"})
         for overrides in ({}, {ANN: unrelated, BOB: unrelated}):
             for recipients, score in (((ANN,), 1.0), ((ANN, BOB), 3.0), ((BOB, ANN), 3.0)):
-                rulings: tuple[Ruling, ...] = ()
+                applied_verdicts: tuple[AppliedVerdict, ...] = ()
                 for recipient in recipients:
-                    rulings += self.decide(chain, at(Stage.RCPT, recipient=recipient, rulings=rulings)).rulings
-                message = at(Stage.MESSAGE, recipients=recipients, rulings=rulings, overrides=overrides)
+                    applied_verdicts += self.decide(
+                        chain, at(Stage.RCPT, recipient=recipient, applied_verdicts=applied_verdicts)
+                    ).applied_verdicts
+                message = at(
+                    Stage.MESSAGE, recipients=recipients, applied_verdicts=applied_verdicts, overrides=overrides
+                )
                 decision = self.decide(chain, message)
                 self.assertEqual((decision.score, decision.refusal is not None), (score, score > 2), recipients)
 
@@ -387,14 +392,17 @@ class DecidingTests(ChainTestCase):
             (chain_of(objecting), stored, "ann@example.org wants one=off"),
             (chain_of(objecting, says("two", helo=Verdict(Action.ACCEPT))), {}, "two vouches"),
         ):
-            rulings = (*self.decide(chain, at(Stage.HELO)).rulings, *self.decide(chain, at(Stage.MAIL)).rulings)
-            message = at(Stage.MESSAGE, recipients=(ANN,), rulings=rulings, overrides=overrides)
+            applied_verdicts = (
+                *self.decide(chain, at(Stage.HELO)).applied_verdicts,
+                *self.decide(chain, at(Stage.MAIL)).applied_verdicts,
+            )
+            message = at(Stage.MESSAGE, recipients=(ANN,), applied_verdicts=applied_verdicts, overrides=overrides)
             decision = self.decide(chain, message)
             self.assertIsNone(decision.refusal)
-            (one,) = [ruling for ruling in decision.settled if ruling.effect is Effect.OVERRULED]
-            self.assertEqual((one.policy, one.stage, one.set_aside), ("one", Stage.MAIL, words))
+            (one,) = [applied for applied in decision.final_verdicts if applied.effect is Effect.OVERRULED]
+            self.assertEqual((one.policy, one.stage, one.overruled_by), ("one", Stage.MAIL, words))
         chain = chain_of(says("one", message=Verdict()))
-        self.assertEqual(self.decide(chain, at(Stage.MESSAGE, recipients=(ANN,))).settled, ())
+        self.assertEqual(self.decide(chain, at(Stage.MESSAGE, recipients=(ANN,))).final_verdicts, ())
 
     def test_nobody_is_asked_about_recipients_where_all_have_the_same_rules(self) -> None:
         chain = chain_of(says("one", message=rejecting()))
@@ -411,11 +419,13 @@ class DecidingTests(ChainTestCase):
         mail = self.decide(chain, at(Stage.MAIL))
         for name, refused in (("ann@example.org", False), ("strict@example.org", True), ("x@example.net", True)):
             recipient = Address(*name.split("@"))
-            rcpt = self.decide(chain, at(Stage.RCPT, recipient=recipient, rulings=mail.rulings))
+            rcpt = self.decide(chain, at(Stage.RCPT, recipient=recipient, applied_verdicts=mail.applied_verdicts))
             self.assertEqual(rcpt.refusal is not None, refused, name)
-            message = self.decide(chain, at(Stage.MESSAGE, recipients=(recipient,), rulings=mail.rulings))
+            message = self.decide(
+                chain, at(Stage.MESSAGE, recipients=(recipient,), applied_verdicts=mail.applied_verdicts)
+            )
             self.assertEqual(message.refusal is not None, refused, name)
-        mixed = at(Stage.MESSAGE, recipients=(BOB, ANN), rulings=mail.rulings)
+        mixed = at(Stage.MESSAGE, recipients=(BOB, ANN), applied_verdicts=mail.applied_verdicts)
         self.assertIsNone(self.decide(chain, mixed).refusal)
 
     def test_refusals_lead_to_the_page_that_explains_them(self) -> None:
@@ -434,7 +444,7 @@ class DecidingTests(ChainTestCase):
                 self.noted: list[Any] = []
 
             def note(self, transaction: MailTransaction, decision: Decision) -> None:
-                self.noted.append((transaction.stage, decision.culprit))
+                self.noted.append((transaction.stage, decision.decided_by))
 
         record: Any = Record()
         chain = chain_of(says("one", mail=rejecting()), record=record)

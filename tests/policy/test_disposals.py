@@ -20,11 +20,13 @@ DISCARD = Verdict(Action.TAG, disposal=Disposal.DISCARD)
 class DisposalTests(SynchronousTestCase):
     def disposals(self, *policies: Policy, **options: Any) -> Mapping[Address, Disposal]:
         chain = chain_of(*policies, **options)
-        rulings: tuple[Any, ...] = ()
+        applied_verdicts: tuple[Any, ...] = ()
         for recipient in (ANN, BOB):
-            asked = at(Stage.RCPT, recipient=recipient, rulings=rulings)
-            rulings += self.successResultOf(chain.check(asked)).rulings
-        found = self.successResultOf(chain.check(at(Stage.MESSAGE, recipients=(ANN, BOB), rulings=rulings)))
+            asked = at(Stage.RCPT, recipient=recipient, applied_verdicts=applied_verdicts)
+            applied_verdicts += self.successResultOf(chain.check(asked)).applied_verdicts
+        found = self.successResultOf(
+            chain.check(at(Stage.MESSAGE, recipients=(ANN, BOB), applied_verdicts=applied_verdicts))
+        )
         return dict(found.disposals)
 
     def test_one_about_the_message_is_for_all_and_the_graver_counts(self) -> None:

@@ -14,7 +14,7 @@ from pymailsuite.dns.names import comparable_address, comparable_domain, compara
 from pymailsuite.interfaces.policy import Action, MailTransaction, MethodResult, ReceivedMessage, Stage, Verdict
 from pymailsuite.policy.author import author_of
 from pymailsuite.policy.bounce_tags import BounceTagPolicy
-from pymailsuite.policy.deciding import is_listed
+from pymailsuite.policy.decision import is_listed
 from pymailsuite.policy.dmarc.policy import DmarcPolicy
 from pymailsuite.policy.dmarc.reports.collecting import is_about_reports
 from pymailsuite.policy.greylist.senders import compared_sender

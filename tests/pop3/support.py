@@ -1,4 +1,4 @@
-"""POP3 sessions on a store in memory: the core alone, and the shell on a transport in memory."""
+"""POP3 sessions on a store in memory: the core alone, and the protocol on a transport in memory."""
 
 import tomllib
 
@@ -86,7 +86,7 @@ class World:
 
     def connect(self, ip="127.0.0.1", tls=False):
         """A new connection."""
-        return ShellConversation(self, ip, tls)
+        return WireConversation(self, ip, tls)
 
     def logged_in(self):
         """A new connection that Alice has logged in on."""
@@ -95,8 +95,8 @@ class World:
         return conversation
 
 
-class ShellConversation:
-    """A connection through the shell."""
+class WireConversation:
+    """A connection through the protocol."""
 
     def __init__(self, world, ip="127.0.0.1", tls=False):
         self.world = world

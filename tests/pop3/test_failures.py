@@ -7,7 +7,7 @@ import re
 import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.pop3.support import ShellConversation, world_of
+from tests.pop3.support import WireConversation, world_of
 from tests.support.failures import failures
 from tests.support.interference import Call, Interference
 from tests.support.transcripts import Transcript
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.sqlite
 _REPLY = re.compile(rb"(?:\+OK|-ERR|\+ )[^\r\n]*\r\n(?:(?!\+OK|-ERR|\+ )(?:(?!\.\r\n)[^\n]*\n)*\.\r\n)?")
 
 
-class FailingConversation(ShellConversation):
+class FailingConversation(WireConversation):
     """Its store and portal are interfered with, once its set-up is over."""
 
     def __init__(self, transcript: Transcript, interference: Interference) -> None:

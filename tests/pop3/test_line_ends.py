@@ -107,7 +107,7 @@ class Retrieving(SynchronousTestCase):
             world.mail.store_flags(world.mailbox.mailbox_id, ALL_UIDS, FlagChange.ADD, Flags(SystemFlag.DELETED), None)
         )
         fired(world.mail.expunge(world.mailbox.mailbox_id, ALL_UIDS))
-        fired(world.store.upkeep.restore_expunged(world.alice.account_id, 0.0, None))
+        fired(world.store.maintenance.restore_expunged(world.alice.account_id, 0.0, None))
         counts = fired(
             world.mail.read_messages(world.mailbox.mailbox_id, ALL_UIDS, (Column.UID, Column.EXTRA_OCTETS), list)
         )

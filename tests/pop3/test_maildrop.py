@@ -1,4 +1,4 @@
-"""The lock of a maildrop, through the shell."""
+"""The lock of a maildrop, through the protocol."""
 
 from twisted.trial.unittest import SynchronousTestCase
 

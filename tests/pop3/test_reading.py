@@ -1,4 +1,4 @@
-"""RETR and TOP through the shell: reading ahead, long messages, slow readers, failures on the way."""
+"""RETR and TOP through the protocol: reading ahead, long messages, slow readers, failures on the way."""
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -194,7 +194,7 @@ class RetrTests(SynchronousTestCase):
     def test_message_whose_octets_are_gone_is_refused(self):
         self.start(MESSAGES["one"])
         fired(self.world.mail.remove_messages(self.world.mailbox.mailbox_id, UidSet.of([1])))
-        fired(self.world.store.upkeep.sweep(self.world.clock.seconds() + 400 * 86400))
+        fired(self.world.store.maintenance.sweep(self.world.clock.seconds() + 400 * 86400))
         self.assertEqual(self.retr(1), b"-ERR message is gone\r\n")
 
 

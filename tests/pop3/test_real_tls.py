@@ -14,7 +14,7 @@ from twisted.trial.unittest import TestCase
 from pymailsuite.config.sections.pop3 import Pop3Settings
 from pymailsuite.config.sections.tls import TlsSettings
 from pymailsuite.pop3 import Pop3Factory
-from pymailsuite.tls import POP3_TLS, ServerTls, certificate_files
+from pymailsuite.server.tls import POP3_TLS, ServerTls, certificate_files
 from tests.acceptance import acceptance
 from tests.pop3.support import HOST, MESSAGES, PASSWORDS, World
 from tests.pop3.test_reading import message

@@ -2,7 +2,7 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.pop3.support import CoreConversation, ShellConversation, world_of
+from tests.pop3.support import CoreConversation, WireConversation, world_of
 from tests.support.transcripts import transcripts
 
 
@@ -10,17 +10,17 @@ def _core(case, transcript):
     return CoreConversation(world_of(transcript))
 
 
-def _shell(case, transcript):
+def _protocol(case, transcript):
     world = world_of(transcript)
     (where,) = transcript.arguments("from") or ["127.0.0.1"]
-    return ShellConversation(world, ip=where, tls=bool(transcript.arguments("tls")))
+    return WireConversation(world, ip=where, tls=bool(transcript.arguments("tls")))
 
 
-@transcripts("pop3", core=_core, shell=_shell)
+@transcripts("pop3", core=_core, protocol=_protocol)
 class Pop3Transcripts(SynchronousTestCase):
     pass
 
 
-@transcripts("pop3_connection", shell=_shell)
+@transcripts("pop3_connection", protocol=_protocol)
 class Pop3ConnectionTranscripts(SynchronousTestCase):
     pass

@@ -17,10 +17,10 @@ from pymailsuite.config.sections.delivery import DeliverySettings
 from pymailsuite.config.sections.directory import DirectorySettings
 from pymailsuite.config.sections.queue import QueueSettings
 from pymailsuite.config.sections.relay import RelaySettings
+from pymailsuite.delivery.dsn import DsnWriter
 from pymailsuite.delivery.intake import MessageIntake
 from pymailsuite.delivery.late import LateDelivery
 from pymailsuite.delivery.own_messages import OwnMessages
-from pymailsuite.delivery.reports import ReportWriter
 from pymailsuite.delivery.steps.forward import mark_of
 from pymailsuite.directory.resolver import RecipientResolver
 from pymailsuite.dns.fake import FakeResolver
@@ -80,7 +80,7 @@ class QueueTestCase(SynchronousTestCase):
             RelaySettings(), "mx.example.org", self.resolver, self.store.read_content, self.internet, random.Random(1)
         )
         own_messages = OwnMessages(store, self.planner)
-        reports = ReportWriter(own_messages, self.internet, 1000)
+        reports = DsnWriter(own_messages, self.internet, 1000)
         here = LateDelivery(self.recipients, self.planner, own_messages, store.read_content, self.internet)
         presence = presence or Presence(Path(self.mktemp()), "mx.example.org")
         self.addCleanup(presence.leave)
@@ -738,7 +738,7 @@ class ResilienceTests(QueueTestCase):
         alive, second = Presence(folder, "mx.example.org"), Presence(folder, "mx.example.org")
         alive.enter()
         second.enter()
-        self.assertEqual((alive.departed(), second.departed()), ([], []))
+        self.assertEqual((alive.dead_owners(), second.dead_owners()), ([], []))
         alive.leave()
         second.leave()
         self.assertEqual(list(folder.iterdir()), [])

@@ -26,7 +26,7 @@ from pymailsuite.values import MAX_CHUNK, Address, ContentId, QueueId
 from tests.acceptance import acceptance
 from tests.support.smtp_sink import CLOSE, SILENCE, MemoryInternet, SmtpSink
 
-DELIVERED, WAITING, FAILED = RecipientState.DELIVERED, RecipientState.DELAYED, RecipientState.FAILED
+DELIVERED, DELAYED, FAILED = RecipientState.DELIVERED, RecipientState.DELAYED, RecipientState.FAILED
 HELLO = b"Subject: hello\r\n\r\nWorld\r\n"
 EIGHT_BIT = "Subject: x\r\n\r\nGrüße\r\n".encode()
 
@@ -103,7 +103,7 @@ class AttemptTests(RelayTestCase):
             {"RCPT no@b.example": "550 5.1.1 unknown", "RCPT later@b.example": "450 4.2.1 busy"},
         )
         outcomes = self.attempt(self.entry("no@b.example", "later@b.example", "yes@b.example"))
-        self.assertEqual(self.states(outcomes), [(FAILED, "5.1.1"), (WAITING, "4.2.1"), (DELIVERED, "2.0.0")])
+        self.assertEqual(self.states(outcomes), [(FAILED, "5.1.1"), (DELAYED, "4.2.1"), (DELIVERED, "2.0.0")])
         self.assertEqual(sink.messages[0].recipients, ["yes@b.example"])
         self.assertEqual(outcomes[0].reply, "550 5.1.1 unknown")
 
@@ -138,10 +138,10 @@ class AttemptTests(RelayTestCase):
             self.internet.unplug("192.0.2.2", 25)
             lone = self.make_relay()
             (outcome,) = self.attempt(self.entry(), lone)
-            self.assertEqual(outcome.state, WAITING)
+            self.assertEqual(outcome.state, DELAYED)
 
     def test_when_no_host_can_be_reached_the_message_waits(self) -> None:
-        self.assertEqual(self.states(self.attempt(self.entry())), [(WAITING, "4.4.1")])
+        self.assertEqual(self.states(self.attempt(self.entry())), [(DELAYED, "4.4.1")])
 
     def test_a_dead_host_is_left_alone_for_a_while(self) -> None:
         self.attempt(self.entry("bob@one.example"))
@@ -175,7 +175,7 @@ class AttemptTests(RelayTestCase):
             self.internet.pass_time(limit_s - 200, step=20)
             self.assertNoResult(attempt)
             self.internet.pass_time(202, step=20)
-            self.assertEqual(self.states(self.successResultOf(attempt)), [(WAITING, "4.4.2")], command)
+            self.assertEqual(self.states(self.successResultOf(attempt)), [(DELAYED, "4.4.2")], command)
             self.assertEqual(sink.open, [])
 
     def test_octets_that_drip_in_renew_no_limit(self) -> None:
@@ -189,7 +189,7 @@ class AttemptTests(RelayTestCase):
                     break
                 sink.open[0].transport.write(bytes([octet]))
                 self.internet.pass_time(10, step=10)
-            self.assertEqual(self.states(self.successResultOf(attempt)), [(WAITING, "4.4.2")], command)
+            self.assertEqual(self.states(self.successResultOf(attempt)), [(DELAYED, "4.4.2")], command)
             self.assertEqual(sink.open, [])
 
     def test_a_reply_of_many_lines_has_the_time_of_one(self) -> None:
@@ -199,7 +199,7 @@ class AttemptTests(RelayTestCase):
         while sink.open:
             sink.open[0].transport.write(b"250-more\r\n")
             self.internet.pass_time(20, step=20)
-        self.assertEqual(self.states(self.successResultOf(attempt)), [(WAITING, "4.4.2")])
+        self.assertEqual(self.states(self.successResultOf(attempt)), [(DELAYED, "4.4.2")])
         self.assertLess(self.internet.seconds(), 400)
 
     def test_a_transaction_has_an_end_however_steadily_the_host_goes_on(self) -> None:
@@ -210,7 +210,7 @@ class AttemptTests(RelayTestCase):
         while sink.open:
             sink.open[0].transport.write(b"250 2.1.5 ok\r\n")
             self.internet.pass_time(100, step=50)
-        self.assertEqual(self.states(self.successResultOf(attempt)), [(WAITING, "4.4.2")] * 50)
+        self.assertEqual(self.states(self.successResultOf(attempt)), [(DELAYED, "4.4.2")] * 50)
         self.assertLess(self.internet.seconds(), 1300)
 
     def test_replies_that_end_in_lf_alone_are_read(self) -> None:
@@ -227,7 +227,7 @@ class AttemptTests(RelayTestCase):
     def test_a_lost_reply_to_the_dot_waits_and_is_not_tried_elsewhere(self) -> None:
         self.host("192.0.2.1", {".": CLOSE})
         second = self.host("192.0.2.2")
-        self.assertEqual(self.states(self.attempt(self.entry())), [(WAITING, "4.4.2")])
+        self.assertEqual(self.states(self.attempt(self.entry())), [(DELAYED, "4.4.2")])
         self.assertEqual(second.connections, 0)
 
     def test_what_the_first_host_said_of_some_stands_when_the_rest_goes_elsewhere(self) -> None:
@@ -320,7 +320,7 @@ class ContentTests(RelayTestCase):
                 lambda *a, b=broken, r=reads: next(r, None) or b(*a),
                 self.internet,
             )
-            self.assertEqual(self.states(self.attempt(entry, relay)), [(WAITING, "4.3.0")])
+            self.assertEqual(self.states(self.attempt(entry, relay)), [(DELAYED, "4.3.0")])
             self.assertEqual((sink.messages, sink.open), ([], []))
 
     def test_what_one_host_said_stands_when_something_breaks_afterwards(self) -> None:
@@ -334,7 +334,7 @@ class ContentTests(RelayTestCase):
 
         self.patch(RelayConnection, "send_message", breaks_the_second_time)
         outcomes = self.attempt(self.entry("x@one.example", "y@one.example"), relay)
-        self.assertEqual(self.states(outcomes), [(DELIVERED, "2.0.0"), (WAITING, "4.3.0")])
+        self.assertEqual(self.states(outcomes), [(DELIVERED, "2.0.0"), (DELAYED, "4.3.0")])
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
         self.assertEqual(len(sink.messages), 1)
 
@@ -359,7 +359,7 @@ class ContentTests(RelayTestCase):
     @acceptance("S051")
     def test_a_message_that_its_sender_has_signed_is_not_converted(self) -> None:
         signed = b"DKIM-Signature: v=1; d=a.example\r\n" + EIGHT_BIT
-        for script, outcome in (({}, (FAILED, "5.6.3")), ({"EHLO": "502 what?"}, (WAITING, "4.6.3"))):
+        for script, outcome in (({}, (FAILED, "5.6.3")), ({"EHLO": "502 what?"}, (DELAYED, "4.6.3"))):
             self.setUp()
             sink = self.host("192.0.2.3", script, extensions=[])
             (result,) = self.attempt(self.entry("bob@one.example", octets=signed, body="8BITMIME"))
@@ -422,7 +422,7 @@ class ContentTests(RelayTestCase):
     def test_where_the_others_cannot_be_reached_the_message_waits_for_them(self) -> None:
         signed = b"DKIM-Signature: v=1; d=a.example\r\n" + EIGHT_BIT
         self.host("192.0.2.1", extensions=[])
-        self.assertEqual(self.states(self.attempt(self.entry(octets=signed))), [(WAITING, "4.4.1")])
+        self.assertEqual(self.states(self.attempt(self.entry(octets=signed))), [(DELAYED, "4.4.1")])
         self.host("192.0.2.2", extensions=["SIZE 10"])
         self.assertEqual(self.states(self.attempt(self.entry(octets=signed), self.make_relay())), [(FAILED, "5.3.4")])
 
@@ -437,7 +437,7 @@ class ContentTests(RelayTestCase):
     def test_a_converted_message_that_cannot_be_sent_now_waits(self) -> None:
         self.host("192.0.2.3", {"RCPT": CLOSE}, extensions=[])
         (outcome,) = self.attempt(self.entry("bob@one.example", octets=EIGHT_BIT))
-        self.assertEqual((outcome.state, outcome.status), (WAITING, "4.4.2"))
+        self.assertEqual((outcome.state, outcome.status), (DELAYED, "4.4.2"))
 
     def test_a_recipient_that_needs_smtputf8_does_not_keep_the_message_from_the_others(self) -> None:
         sink = self.host("192.0.2.3", extensions=["8BITMIME"])
@@ -450,7 +450,7 @@ class ContentTests(RelayTestCase):
         second = self.host("192.0.2.2")
         entry = self.entry()
         (outcome,) = self.attempt(entry)
-        self.assertEqual((outcome.state, outcome.host), (WAITING, "mx1.b.example"))
+        self.assertEqual((outcome.state, outcome.host), (DELAYED, "mx1.b.example"))
         told = evolve(entry.recipients[0], last_status=outcome.status, last_reply=outcome.reply, last_host=outcome.host)
         (outcome,) = self.attempt(evolve(entry, recipients=(told,)))
         self.assertEqual((outcome.state, outcome.host), (DELIVERED, "mx2.b.example"))
@@ -495,7 +495,7 @@ class LeavingTests(RelayTestCase):
             self.setUp()
             sink = self.host("192.0.2.3", {step: [CLOSE, {"GREETING": "220 hi"}.get(step, "250 ok")]})
             outcomes = self.attempt(self.entry("bob@one.example", "sue@one.example"))
-            self.assertEqual([outcome.state for outcome in outcomes], [WAITING] * 2, step)
+            self.assertEqual([outcome.state for outcome in outcomes], [DELAYED] * 2, step)
             self.assertEqual(sink.messages, [])
             self.nothing_is_left(sink)
 
@@ -506,7 +506,7 @@ class LeavingTests(RelayTestCase):
             attempt = self.begin(self.entry("bob@one.example"))
             self.internet.flush()
             attempt.cancel()
-            self.assertEqual(self.states(self.successResultOf(attempt)), [(WAITING, "4.3.0")])
+            self.assertEqual(self.states(self.successResultOf(attempt)), [(DELAYED, "4.3.0")])
             self.internet.flush()
             self.nothing_is_left(sink)
             self.assertEqual([command for command in sink.commands if command == "QUIT"], [], step)
@@ -527,7 +527,7 @@ class LeavingTests(RelayTestCase):
         self.internet.flush()
         self.assertEqual(len(pieces), 1)
         attempt.cancel()
-        self.assertEqual(self.states(self.successResultOf(attempt)), [(WAITING, "4.3.0")])
+        self.assertEqual(self.states(self.successResultOf(attempt)), [(DELAYED, "4.3.0")])
         pieces[0].callback(octets[MAX_CHUNK:])
         self.internet.flush()
         self.assertEqual(len(sink.messages), 0)
@@ -547,7 +547,7 @@ class LeavingTests(RelayTestCase):
             sink = self.host("192.0.2.3")
             entry = self.entry("bob@one.example", octets=octets)
             first = self.attempt(entry)
-            expected = (DELIVERED, "2.0.0") if len(reads) <= number else (WAITING, "4.3.0")
+            expected = (DELIVERED, "2.0.0") if len(reads) <= number else (DELAYED, "4.3.0")
             self.assertEqual(self.states(first), [expected])
             reads += [0] * 10
             self.assertEqual(self.states(self.attempt(entry)), [(DELIVERED, "2.0.0")])
@@ -619,7 +619,7 @@ class ReuseTests(RelayTestCase):
         self.assertEqual(sink.connections, 4)
 
     def test_all_who_wait_for_a_dead_host_hear_of_it_at_once(self) -> None:
-        self.assertEqual(self.many(50, self.make_relay(connections_per_host=2)), [WAITING] * 50)
+        self.assertEqual(self.many(50, self.make_relay(connections_per_host=2)), [DELAYED] * 50)
         self.assertEqual(len(self.internet.attempts), 2)
 
     def test_nobody_waits_for_ever_for_a_host_whose_connections_are_all_in_use(self) -> None:
@@ -627,10 +627,10 @@ class ReuseTests(RelayTestCase):
         self.host("192.0.2.3", {"MAIL": SILENCE})
         first, second = (self.begin(self.entry("bob@one.example"), relay) for _ in range(2))
         self.internet.pass_time(70)
-        self.assertEqual(self.states(self.successResultOf(second)), [(WAITING, "4.4.5")])
+        self.assertEqual(self.states(self.successResultOf(second)), [(DELAYED, "4.4.5")])
         self.assertNoResult(first)
         self.internet.pass_time(240, step=10)
-        self.assertEqual(self.states(self.successResultOf(first)), [(WAITING, "4.4.2")])
+        self.assertEqual(self.states(self.successResultOf(first)), [(DELAYED, "4.4.2")])
 
     def test_closing_does_not_wait_for_hosts_that_do_not_greet_or_answer_at_all(self) -> None:
         sink = self.host("192.0.2.3", {"GREETING": SILENCE})
@@ -641,7 +641,7 @@ class ReuseTests(RelayTestCase):
         self.internet.flush()
         self.successResultOf(closed)
         for attempt in attempts:
-            self.assertEqual(self.states(self.successResultOf(attempt)), [(WAITING, "4.3.2")])
+            self.assertEqual(self.states(self.successResultOf(attempt)), [(DELAYED, "4.3.2")])
         self.assertEqual(sink.open, [])
 
     def test_closing_cuts_what_does_not_end(self) -> None:
@@ -653,7 +653,7 @@ class ReuseTests(RelayTestCase):
         self.assertNoResult(closed)
         self.internet.pass_time(2)
         self.successResultOf(closed)
-        self.assertEqual(self.states(self.successResultOf(attempt)), [(WAITING, "4.4.2")])
+        self.assertEqual(self.states(self.successResultOf(attempt)), [(DELAYED, "4.4.2")])
         self.assertEqual(sink.open, [])
 
     def test_closing_takes_leave_and_delays_what_still_waits(self) -> None:
@@ -663,4 +663,4 @@ class ReuseTests(RelayTestCase):
         self.internet.flush()
         self.successResultOf(closed)
         self.assertEqual((sink.open, sink.commands[-1]), ([], "QUIT"))
-        self.assertEqual(self.states(self.attempt(self.entry("bob@one.example"))), [(WAITING, "4.3.2")])
+        self.assertEqual(self.states(self.attempt(self.entry("bob@one.example"))), [(DELAYED, "4.3.2")])

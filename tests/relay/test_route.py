@@ -12,8 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from pymailsuite.config.sections.listeners import ListenerSettings
 from pymailsuite.config.sections.outgoing import OutgoingSettings
 from pymailsuite.config.sections.relay import NextHop, RelaySettings, parse_next_hop
+from pymailsuite.dns.address_filter import AddressFilter
 from pymailsuite.dns.fake import FakeResolver
-from pymailsuite.dns.judge import AddressJudge
 from pymailsuite.interfaces import MxRecord, RecipientState
 from pymailsuite.relay.route import Routes, Target, Unroutable, by_preference
 from tests.acceptance import acceptance
@@ -61,8 +61,8 @@ ZONE: dict[str, Any] = {
 class RoutesTests(SynchronousTestCase):
     def routes(self, outgoing: OutgoingSettings | None = None, **settings: Any) -> Routes:
         options = {"own_addresses": ("192.0.2.99",), **settings}
-        judge = AddressJudge(outgoing, ListenerSettings(), ["192.0.2.99"], lambda ip: ip == "192.0.2.98")
-        return Routes(RelaySettings(**options), FakeResolver(**ZONE), ["us.example."], random.Random(1), judge)
+        address_filter = AddressFilter(outgoing, ListenerSettings(), ["192.0.2.99"], lambda ip: ip == "192.0.2.98")
+        return Routes(RelaySettings(**options), FakeResolver(**ZONE), ["us.example."], random.Random(1), address_filter)
 
     def find(self, domain: str, **settings: Any) -> list[str]:
         found = self.successResultOf(Deferred.fromCoroutine(self.routes(**settings).find(domain)))

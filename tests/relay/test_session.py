@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from pymailsuite.interfaces import RecipientState
+from pymailsuite.relay.delivery_status import DeliveryStatus
 from pymailsuite.relay.session import (
     ClientSession,
     Event,
@@ -18,11 +19,10 @@ from pymailsuite.relay.session import (
     Unusable,
     Wait,
 )
-from pymailsuite.relay.verdict import Verdict
 from pymailsuite.values import Address
 from tests.acceptance import acceptance
 
-DELIVERED, WAITING, FAILED = RecipientState.DELIVERED, RecipientState.DELAYED, RecipientState.FAILED
+DELIVERED, DELAYED, FAILED = RecipientState.DELIVERED, RecipientState.DELAYED, RecipientState.FAILED
 ALICE, BOB, CAROL = Address("alice", "a.example"), Address("bob", "b.example"), Address("carol", "b.example")
 FULL = b"250-mx.b.example\r\n250-PIPELINING\r\n250-SIZE 1000\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n"
 
@@ -236,7 +236,7 @@ class TransactionTests(SessionTestCase):
         self.assertEqual(self.events(), [SendContent()])
         self.session.content_sent()
         self.server(b"250 2.0.0 queued\r\n")
-        verdict = Verdict(DELIVERED, "2.0.0", "250 2.0.0 queued")
+        verdict = DeliveryStatus(DELIVERED, "2.0.0", "250 2.0.0 queued")
         self.assertEqual(self.finished(), Finished({0: verdict, 1: verdict}))
         self.assertTrue(self.session.idle)
 
@@ -263,9 +263,9 @@ class TransactionTests(SessionTestCase):
         self.assertEqual(
             self.finished().verdicts,
             {
-                0: Verdict(FAILED, "5.1.1", "550 5.1.1 unknown"),
-                1: Verdict(WAITING, "4.2.1", "451 4.2.1 later"),
-                2: Verdict(DELIVERED, "2.0.0", "250 ok"),
+                0: DeliveryStatus(FAILED, "5.1.1", "550 5.1.1 unknown"),
+                1: DeliveryStatus(DELAYED, "4.2.1", "451 4.2.1 later"),
+                2: DeliveryStatus(DELIVERED, "2.0.0", "250 ok"),
             },
         )
 
@@ -276,7 +276,7 @@ class TransactionTests(SessionTestCase):
             self.server(b"550 5.7.1 not you\r\n")
             if hello is FULL:
                 self.server(b"503 no\r\n503 no\r\n503 no\r\n")
-            verdict = Verdict(FAILED, "5.7.1", "550 5.7.1 not you")
+            verdict = DeliveryStatus(FAILED, "5.7.1", "550 5.7.1 not you")
             self.assertEqual(self.finished().verdicts, {0: verdict, 1: verdict})
 
     def test_data_accepted_after_all_recipients_were_refused_is_ended_with_a_dot(self) -> None:
@@ -307,7 +307,7 @@ class TransactionTests(SessionTestCase):
         self.ready()
         self.begin(envelope())
         self.server(b"250 ok\r\n250 ok\r\n451 4.3.0 trouble\r\n")
-        self.assertEqual(self.finished().verdicts, {0: Verdict(WAITING, "4.3.0", "451 4.3.0 trouble")})
+        self.assertEqual(self.finished().verdicts, {0: DeliveryStatus(DELAYED, "4.3.0", "451 4.3.0 trouble")})
 
     def test_a_message_refused_at_its_end_is_the_verdict_of_the_accepted(self) -> None:
         self.ready()
@@ -316,20 +316,20 @@ class TransactionTests(SessionTestCase):
         self.events()
         self.session.content_sent()
         self.server(b"554 5.7.1 spam\r\n")
-        self.assertEqual(self.finished().verdicts, {0: Verdict(FAILED, "5.7.1", "554 5.7.1 spam")})
+        self.assertEqual(self.finished().verdicts, {0: DeliveryStatus(FAILED, "5.7.1", "554 5.7.1 spam")})
 
     def test_552_without_a_status_at_rcpt_means_too_many_recipients(self) -> None:
         self.ready()
         self.begin(envelope(BOB, CAROL))
         self.server(b"250 ok\r\n552 too many\r\n552 5.2.2 full\r\n503 no\r\n")
         verdicts = self.finished().verdicts
-        self.assertEqual([verdicts[0].state, verdicts[1].state], [WAITING, FAILED])
+        self.assertEqual([verdicts[0].state, verdicts[1].state], [DELAYED, FAILED])
 
     def test_a_success_out_of_place_is_no_verdict_to_give_up_on(self) -> None:
         self.ready()
         self.begin(envelope())
         self.server(b"354 what?\r\n250 ok\r\n503 no\r\n")
-        self.assertEqual(self.finished().verdicts[0].state, WAITING)
+        self.assertEqual(self.finished().verdicts[0].state, DELAYED)
 
     def test_an_address_with_a_line_end_is_never_sent(self) -> None:
         self.ready()
@@ -417,7 +417,7 @@ class LossTests(SessionTestCase):
         self.events()
         self.session.content_sent()
         self.session.fail(self.LOST)
-        self.assertEqual(self.finished().verdicts[0].state, WAITING)
+        self.assertEqual(self.finished().verdicts[0].state, DELAYED)
 
     def test_421_to_the_final_dot_is_a_verdict_and_the_end_of_the_session(self) -> None:
         self.ready()
@@ -427,7 +427,7 @@ class LossTests(SessionTestCase):
         self.session.content_sent()
         self.server(b"421 4.3.2 no\r\n")
         finished = self.finished()
-        self.assertEqual(finished.verdicts, {0: Verdict(WAITING, "4.3.2", "421 4.3.2 no")})
+        self.assertEqual(finished.verdicts, {0: DeliveryStatus(DELAYED, "4.3.2", "421 4.3.2 no")})
         self.assertIsNotNone(finished.problem)
         self.assertFalse(self.session.idle)
 
@@ -437,7 +437,7 @@ class LossTests(SessionTestCase):
         self.server(b"250 ok\r\n250 ok\r\n354 go\r\n")
         self.events()
         self.server(b"552 5.3.4 too big\r\n")
-        self.assertEqual(self.finished().verdicts, {0: Verdict(FAILED, "5.3.4", "552 5.3.4 too big")})
+        self.assertEqual(self.finished().verdicts, {0: DeliveryStatus(FAILED, "5.3.4", "552 5.3.4 too big")})
 
     def test_failing_again_is_harmless(self) -> None:
         self.ready()

@@ -119,13 +119,13 @@ class Server:
         rules = ProxyRules(lambda ip: in_networks(ip, proxies), required=False, timeout_s=5.0)
         self.entrance = ProxiedFactory(self.factory, rules, self.clock, lambda ip, why: None)
 
-    def connect(self, ip: str = "192.0.2.7", secure: bool = False) -> ShellConversation:
+    def connect(self, ip: str = "192.0.2.7", secure: bool = False) -> WireConversation:
         """A new connection."""
-        return ShellConversation(self, ip, secure)
+        return WireConversation(self, ip, secure)
 
 
-class ShellConversation:
-    """A connection through the shell."""
+class WireConversation:
+    """A connection through the protocol."""
 
     def __init__(self, server: Server, ip: str = "192.0.2.7", secure: bool = False) -> None:
         self.server = server
@@ -209,7 +209,7 @@ class CoreConversation:
         return self.session.ended
 
     def act(self, name: str, argument: str) -> None:
-        """As of the shell's; the core has no clock but for held-back answers."""
+        """As of the protocol's; the core has no clock but for held-back answers."""
         if name == "advance":
             if self._held_back_s is not None and float(argument) >= self._held_back_s:
                 self._held_back_s = None
@@ -293,7 +293,7 @@ def core(case: Any, transcript: Transcript) -> CoreConversation:
     return CoreConversation(settings_of(transcript), _ip_of(transcript), bool(transcript.arguments("tls")))
 
 
-def shell(case: Any, transcript: Transcript) -> ShellConversation:
-    """For ``transcripts(shell=...)``."""
+def protocol(case: Any, transcript: Transcript) -> WireConversation:
+    """For ``transcripts(protocol=...)``."""
     server = Server(settings_of(transcript))
     return server.connect(_ip_of(transcript), secure=bool(transcript.arguments("tls")))

@@ -26,7 +26,7 @@ from twisted.internet.task import Clock
 from pymailsuite.config.loader import settings_from
 from pymailsuite.dns.fake import FakeResolver
 from pymailsuite.policy.assembly import make_chain, policy_factories
-from tests.smtp.conversations import HOST, Server, ShellConversation
+from tests.smtp.conversations import HOST, Server, WireConversation
 from tests.support.stores import make_store
 from tests.support.transcripts import Transcript
 
@@ -80,7 +80,7 @@ class PolicyConversation:
         """``connect``, ``added``, and what any conversation knows."""
         if name == "connect":
             self._ip = argument or self._ip
-            self._connection: ShellConversation = self._server.connect(self._ip)
+            self._connection: WireConversation = self._server.connect(self._ip)
         elif name == "added":
             prefix = self._server.intake.committed[-1].prefix.decode()
             assert argument in prefix.replace("\r\n\t", " "), prefix
@@ -88,6 +88,6 @@ class PolicyConversation:
             self._connection.act(name, argument)
 
 
-def shell(case: Any, transcript: Transcript) -> PolicyConversation:
-    """For ``transcripts(shell=...)``."""
+def protocol(case: Any, transcript: Transcript) -> PolicyConversation:
+    """For ``transcripts(protocol=...)``."""
     return PolicyConversation(transcript)

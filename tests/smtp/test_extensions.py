@@ -24,7 +24,7 @@ from pymailsuite.smtp.grammar import ArgumentRefused
 from pymailsuite.smtp.replies import reply
 from pymailsuite.smtp.states import State
 from pymailsuite.values import Address
-from tests.smtp.conversations import Server, ShellConversation
+from tests.smtp.conversations import Server, WireConversation
 from tests.support.logs import captured_logs
 
 GREETED = reply(250, "2.0.0", "Good day")
@@ -47,7 +47,7 @@ def _number(context: Any, value: str) -> int:
 
 
 class ExtensionCase(SynchronousTestCase):
-    def start(self, *extensions: SmtpExtension, hello: str = "EHLO client.example") -> ShellConversation:
+    def start(self, *extensions: SmtpExtension, hello: str = "EHLO client.example") -> WireConversation:
         """A conversation with these and ours, after HELO or EHLO."""
         self.server = Server(SmtpMxSettings(extension_timeout="5s"), extensions=Extensions((*_ours(), *extensions)))
         conversation = self.server.connect("127.0.0.1")

@@ -27,7 +27,7 @@ from pymailsuite.dns.fake import FakeResolver
 from pymailsuite.policy.assembly import make_chain, policy_factories
 from pymailsuite.smtp.peer_names import PeerNames
 from pymailsuite.values import MAX_CHUNK, Address
-from tests.smtp.conversations import HOST, PASSWORD, USERS, Server, ShellConversation, settings_of
+from tests.smtp.conversations import HOST, PASSWORD, USERS, Server, WireConversation, settings_of
 from tests.smtp.policy_conversations import NOW_S, STRANGER, resolver_of
 from tests.support.cred import make_portal
 from tests.support.delivery import planner_for
@@ -171,7 +171,7 @@ class FailingConversation:
         )
         self._ids = intake.ids
         interference.inside(self._store.database)
-        self._connections: list[ShellConversation] = []
+        self._connections: list[WireConversation] = []
         self._said: list[bytes] = []
         self._ip = (transcript.arguments("ip") or [self.default_ip])[0]
         self._connect(secure=bool(transcript.arguments("tls")))

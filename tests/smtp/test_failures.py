@@ -14,7 +14,7 @@ from pymailsuite.config.sections.policy import PolicySection
 from pymailsuite.config.sections.smtp import SmtpMxSettings, SubmissionSettings
 from pymailsuite.errors import StorageFull, StoreUnavailable
 from pymailsuite.interfaces.policy import Stage, Verdict
-from tests.smtp.conversations import Server, ShellConversation
+from tests.smtp.conversations import Server, WireConversation
 from tests.support.logs import captured_logs
 from tests.support.policies import chain_of, says
 
@@ -38,14 +38,14 @@ def once(target: Any, name: str, answer: Callable[[], Any]) -> None:
 class FailureTests(SynchronousTestCase):
     """The reply is one of class 4, nothing is kept, and the next transaction is as if nothing had been."""
 
-    def start(self, **more: Any) -> ShellConversation:
+    def start(self, **more: Any) -> WireConversation:
         self.server = Server(SmtpMxSettings(), **more)
         conversation = self.server.connect()
         conversation.say(EHLO)
         return conversation
 
     def assert_fails_once(
-        self, conversation: ShellConversation, *, lines: tuple[str, ...] = (), error: Exception
+        self, conversation: WireConversation, *, lines: tuple[str, ...] = (), error: Exception
     ) -> None:
         """A transaction goes wrong in one place, and the next one does not."""
         replies = conversation.say(*(lines or (MAIL, RCPT, "DATA", "one", ".", "RSET"))).splitlines()
@@ -132,7 +132,7 @@ class FailureTests(SynchronousTestCase):
 class AbsenceTests(SynchronousTestCase):
     """The client leaves while somebody is asked: that is called off, and nothing is done for nobody."""
 
-    def asking(self, stage: str, answer: Any) -> ShellConversation:
+    def asking(self, stage: str, answer: Any) -> WireConversation:
         """A conversation in which policies are being asked at this stage; another policy waits for their answer."""
         self.later: list[Stage] = []
 
@@ -150,7 +150,7 @@ class AbsenceTests(SynchronousTestCase):
         conversation.say(EHLO, MAIL, RCPT, "DATA", "text", ".", "NOOP")
         return conversation
 
-    def leave(self, conversation: ShellConversation) -> list[Any]:
+    def leave(self, conversation: WireConversation) -> list[Any]:
         with captured_logs() as events:
             conversation.protocol.connectionLost(Failure(ConnectionDone()))
         return events

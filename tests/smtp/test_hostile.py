@@ -5,7 +5,7 @@ import itertools
 from twisted.trial.unittest import SynchronousTestCase
 
 from pymailsuite.config.sections.smtp import SmtpMxSettings, SubmissionSettings
-from pymailsuite.wire.dots import has_bare_line_end
+from pymailsuite.wire.dot_stuffing import has_bare_line_end
 from tests.acceptance import acceptance
 from tests.smtp.conversations import Server
 from tests.smtp.test_protocol import ENVELOPE, codes

@@ -15,7 +15,7 @@ from pymailsuite.interfaces.history import Refused
 from pymailsuite.interfaces.overrides import RecipientOverrides
 from pymailsuite.interfaces.policy import Action, Effect, MailTransaction, PolicyReply, Stage, Verdict
 from tests.acceptance import acceptance
-from tests.smtp.conversations import Server, ShellConversation
+from tests.smtp.conversations import Server, WireConversation
 from tests.support.logs import captured_logs
 from tests.support.policies import ListeningPolicy, chain_of, rejecting, says
 
@@ -26,7 +26,7 @@ HELD = PolicySection()
 class PolicyTestCase(SynchronousTestCase):
     """A server with policies."""
 
-    def start(self, *policies: Any, settings: Any = None, ip: str = "192.0.2.7", **options: Any) -> ShellConversation:
+    def start(self, *policies: Any, settings: Any = None, ip: str = "192.0.2.7", **options: Any) -> WireConversation:
         self.policies = policies
         self.server = Server(settings, policies=None)
         chain = chain_of(*policies, clock=self.server.clock, **options)
@@ -146,7 +146,7 @@ class MemoryTests(PolicyTestCase):
         conversation.say("EHLO client.example")
         for commands in ((MAIL, RCPT), ("RSET", MAIL, RCPT), ("EHLO b.example", MAIL, RCPT)):
             conversation.say(*commands)
-            stages = [ruling.stage for ruling in last.asked[-1].rulings]
+            stages = [applied.stage for applied in last.asked[-1].applied_verdicts]
             self.assertEqual(stages, [Stage.CONNECT, Stage.HELO, Stage.MAIL])
 
     def test_starttls_forgets_what_was_ruled_of_the_name(self) -> None:
@@ -155,7 +155,7 @@ class MemoryTests(PolicyTestCase):
         conversation.say("EHLO client.example", "STARTTLS")
         conversation.act("tls", "")
         conversation.say("EHLO client.example")
-        self.assertEqual([ruling.stage for ruling in helo.asked[-1].rulings], [Stage.CONNECT])
+        self.assertEqual([applied.stage for applied in helo.asked[-1].applied_verdicts], [Stage.CONNECT])
 
     def test_who_logs_in_is_no_stranger_any_more(self) -> None:
         policy = says("one", connect=rejecting(), helo=rejecting(), mail=rejecting())
@@ -223,7 +223,7 @@ class Refusals:
 class RefusalTests(PolicyTestCase):
     """What the record is told."""
 
-    def begin(self, *policies: Any, settings: Any = None) -> ShellConversation:
+    def begin(self, *policies: Any, settings: Any = None) -> WireConversation:
         record: Any = Refusals()
         self.record = record
         chain = chain_of(*policies, sections={one.name: HELD for one in policies})
@@ -242,7 +242,7 @@ class RefusalTests(PolicyTestCase):
         (story,) = self.record.told
         self.assertEqual([str(one) for one in story.recipients], ["bob@mail.example"])
         self.assertEqual(
-            [(one.policy, one.verdict.reason) for one in story.rulings], [("mail", "seen"), ("rcpt", "no")]
+            [(one.policy, one.verdict.reason) for one in story.applied_verdicts], [("mail", "seen"), ("rcpt", "no")]
         )
 
     def test_whoever_passes_a_limit_is_told_of(self) -> None:
@@ -262,7 +262,7 @@ class RefusalTests(PolicyTestCase):
         self.assertEqual([line[:3] for line in replies.splitlines()], ["250", "250", "550", "354", "250"])
         (message,) = self.server.intake.committed
         self.assertEqual(
-            [(one.policy, one.effect, one.set_aside) for one in message.rulings],
+            [(one.policy, one.effect, one.overruled_by) for one in message.applied_verdicts],
             [("one", Effect.OVERRULED, "alice@mail.example wants one=off")],
         )
 
@@ -272,7 +272,7 @@ class ProxyTests(PolicyTestCase):
 
     NETWORKS = (ip_network("127.0.0.0/8"),)
 
-    def behind(self, **options: Any) -> ShellConversation:
+    def behind(self, **options: Any) -> WireConversation:
         self.policy = says("one", connect=Verdict())
         settings = SmtpMxSettings(proxy_protocol=self.NETWORKS, **options)
         return self.start(self.policy, settings=settings, ip="127.0.0.1")

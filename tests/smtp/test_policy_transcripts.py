@@ -6,6 +6,6 @@ from tests.smtp import policy_conversations
 from tests.support.transcripts import transcripts
 
 
-@transcripts("smtp_policies", shell=policy_conversations.shell)
+@transcripts("smtp_policies", protocol=policy_conversations.protocol)
 class PolicyTranscriptTests(SynchronousTestCase):
     """A test for each dialogue."""

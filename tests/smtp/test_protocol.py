@@ -1,4 +1,4 @@
-"""The shell of the SMTP server: answers that come late, peers that go early, and what is logged."""
+"""The protocol of the SMTP server: answers that come late, peers that go early, and what is logged."""
 
 from attrs import evolve
 from twisted.internet.defer import Deferred

@@ -18,7 +18,7 @@ from pymailsuite.smtp.receiver import (
     TextLineTooLong,
     TextRefused,
 )
-from pymailsuite.wire.dots import BareLineEnd
+from pymailsuite.wire.dot_stuffing import BareLineEnd
 
 
 def events_of(receiver):

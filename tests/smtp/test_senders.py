@@ -17,7 +17,7 @@ from pymailsuite.errors import StoreUnavailable
 from pymailsuite.interfaces.send_as import ISenderRights
 from pymailsuite.values import Address
 from tests.acceptance import acceptance
-from tests.smtp.conversations import PASSWORD, Server, ShellConversation
+from tests.smtp.conversations import PASSWORD, Server, WireConversation
 
 ALICE = "alice@mail.example"
 LOGIN = "AUTH PLAIN " + base64.b64encode("\0".join(("", ALICE, PASSWORD)).encode()).decode()
@@ -64,7 +64,7 @@ class SenderTests(SynchronousTestCase):
     def start(self, settings: SmtpSettings | None = None, ip: str = "192.0.2.7", login: bool = True) -> None:
         """A new connection to a new server."""
         self.server = Server(settings or SubmissionSettings(), rights=self.rights)
-        self.conversation: ShellConversation = self.server.connect(ip, secure=True)
+        self.conversation: WireConversation = self.server.connect(ip, secure=True)
         self.conversation.output()
         self.conversation.say("EHLO client.example")
         if login:

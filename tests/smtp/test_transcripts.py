@@ -6,6 +6,6 @@ from tests.smtp import conversations
 from tests.support.transcripts import transcripts
 
 
-@transcripts("smtp", core=conversations.core, shell=conversations.shell)
+@transcripts("smtp", core=conversations.core, protocol=conversations.protocol)
 class TranscriptTests(SynchronousTestCase):
     """A test for each dialogue and each way of running it."""

@@ -86,7 +86,7 @@ class StoreTestCase(SynchronousTestCase):
 
     def assert_sound(self) -> None:
         """Nothing is wrong with the store, down to the octets."""
-        self.assertEqual(self.result(self.store.upkeep.verify(True)), [])
+        self.assertEqual(self.result(self.store.maintenance.verify(True)), [])
 
 
 class InMemory(StoreTestCase):

@@ -10,10 +10,10 @@ from pathlib import Path
 from pymailsuite.errors import ConfigError, MailError
 from pymailsuite.store.migrate import migrate_txn
 from pymailsuite.store.moving.backup import BackupResult, back_up
+from pymailsuite.store.moving.backup_set import MANIFEST, BackupFolder
+from pymailsuite.store.moving.pack_file import facts_of, places_in
 from pymailsuite.store.moving.progress import NoProgress, Progress
-from pymailsuite.store.moving.restoring import MODSEQ_GAP, UID_GAP, RestoreResult, restore_store
-from pymailsuite.store.moving.segments import facts_of, places_in
-from pymailsuite.store.moving.sets import MANIFEST, BackupFolder
+from pymailsuite.store.moving.restore_store import MODSEQ_GAP, UID_GAP, RestoreResult, restore_store
 from pymailsuite.store.moving.source import LEFT_BEHIND
 from pymailsuite.store.moving.verifying import verify_backup
 from pymailsuite.store.tables import declared_tables
@@ -30,10 +30,10 @@ class BackupContract(MovingCase):
         self.backup = BackupFolder(self.folder / "backup")
 
     def back_up(
-        self, progress: Progress | None = None, *, keep: int | None = None, segment_octets: int = 1 << 20
+        self, progress: Progress | None = None, *, keep: int | None = None, pack_file_octets: int = 1 << 20
     ) -> BackupResult:
         with self.session(self.source_url, writable=False) as source:
-            return back_up(source, self.backup, progress or NoProgress(), keep=keep, segment_octets=segment_octets)
+            return back_up(source, self.backup, progress or NoProgress(), keep=keep, pack_file_octets=pack_file_octets)
 
     def restore(
         self, name: str = "", progress: Progress | None = None, *, exact: bool = True, url: str = ""
@@ -47,7 +47,7 @@ class BackupContract(MovingCase):
 
     def saved_octets(self) -> int:
         """Octets of messages in all segments."""
-        return sum(place.size for place in places_in(self.backup.segments, self.backup.segment_names()))
+        return sum(place.size for place in places_in(self.backup.segments, self.backup.pack_file_names()))
 
     # --- sets
 
@@ -59,7 +59,7 @@ class BackupContract(MovingCase):
         self.append("INBOX", 4)
         mail = self.store.account_mail(self.ann.account_id)
         fired(mail.remove_messages(fired(mail.mailbox("Archive")).mailbox_id, ALL_UIDS))
-        fired(self.store.upkeep.sweep(self.clock.seconds() + 30 * 86400))
+        fired(self.store.maintenance.sweep(self.clock.seconds() + 30 * 86400))
         second = self.digests(self.source_url)
         two = self.back_up()
         self.assertEqual((one.faults, two.faults), ([], []))
@@ -69,7 +69,7 @@ class BackupContract(MovingCase):
             url, restored = self.restore(result.name)
             self.assertEqual((restored.is_complete, restored.faults), (True, []))
             self.assertEqual(self.digests(url), expected)
-            self.assertEqual(fired(self.open_store(url).upkeep.verify(True)), [])
+            self.assertEqual(fired(self.open_store(url).maintenance.verify(True)), [])
 
     def test_every_table_of_the_schema_is_in_a_set(self) -> None:
         self.back_up()
@@ -90,7 +90,7 @@ class BackupContract(MovingCase):
         for number in range(3):
             self.append("INBOX", 3)
             for phase in ("messages", "accounts", "queue_recipients"):
-                self.back_up(Hook(phase, look), segment_octets=1000)
+                self.back_up(Hook(phase, look), pack_file_octets=1000)
             self.assertEqual(len(self.backup.set_names()), 3 * (number + 1))
         look()
         for one in self.backup.all_sets():
@@ -107,22 +107,22 @@ class BackupContract(MovingCase):
             mail = self.store.account_mail(self.ann.account_id)
             fired(mail.remove_messages(fired(mail.mailbox("Archive")).mailbox_id, ALL_UIDS))
             self.append("Sent", 2)
-            fired(self.store.upkeep.sweep(self.clock.seconds() + 30 * 86400))
+            fired(self.store.maintenance.sweep(self.clock.seconds() + 30 * 86400))
 
         for phase in ("messages", "contents", "account_state", "messages"):
             self.back_up(Hook(phase, change, 1))
             url, restored = self.restore()
             self.assertEqual((restored.is_complete, restored.faults), (True, []))
-            self.assertEqual(fired(self.open_store(url).upkeep.verify(True)), [])
+            self.assertEqual(fired(self.open_store(url).maintenance.verify(True)), [])
 
     def test_a_run_that_was_cut_off_leaves_no_set_and_nothing_is_written_twice(self) -> None:
         self.something_of_everything()
         self.append("INBOX", 30)
         for phase, steps in (("messages", 15), ("messages", 30), ("accounts", 0), ("subscriptions", 0)):
             with self.assertRaises(CutOffError):
-                self.back_up(Hook(phase, cut_off, steps), segment_octets=2000)
+                self.back_up(Hook(phase, cut_off, steps), pack_file_octets=2000)
             self.assertEqual(self.backup.set_names(), [])
-        result = self.back_up(segment_octets=2000)
+        result = self.back_up(pack_file_octets=2000)
         self.assertEqual(self.saved_octets(), result.octets)
         self.assertEqual(list(self.backup.path.rglob("*.partial")), [])
         url, _ = self.restore()
@@ -135,10 +135,10 @@ class BackupContract(MovingCase):
             self.append("Drafts", 2)
             names.append(self.back_up(keep=2).name)
             fired(mail.remove_messages(fired(mail.mailbox("Drafts")).mailbox_id, ALL_UIDS))
-            fired(self.store.upkeep.sweep(self.clock.seconds() + 30 * 86400))
+            fired(self.store.maintenance.sweep(self.clock.seconds() + 30 * 86400))
         self.assertEqual(self.backup.set_names(), names[-2:])
         named = {segment for one in self.backup.all_sets() for segment in one.manifest.segments}
-        self.assertEqual(set(self.backup.segment_names()), named)
+        self.assertEqual(set(self.backup.pack_file_names()), named)
         self.assertEqual(len(named), 2)
         self.assertEqual(verify_backup(self.backup, NoProgress()), [])
 
@@ -172,8 +172,8 @@ class BackupContract(MovingCase):
 
         folder = self.backup.sets / name
         damages: list[tuple[Callable[[Path], None], Path]] = [
-            (flip, self.backup.segments / self.backup.segment_names()[0]),
-            (cut, self.backup.segments / self.backup.segment_names()[0]),
+            (flip, self.backup.segments / self.backup.pack_file_names()[0]),
+            (cut, self.backup.segments / self.backup.pack_file_names()[0]),
             (flip, folder / "messages.jsonl.gz"),
             (cut, folder / "places.jsonl.gz"),
             (Path.unlink, folder / "accounts.jsonl.gz"),
@@ -227,7 +227,7 @@ class BackupContract(MovingCase):
         changes = fired(mail.mailbox_changes(after.mailbox_id, seen.highest_modseq))
         self.assertEqual([row[0] for row in changes.changed], [row[0] for row in rows])
         self.assertTrue(all(entry.held for entry in fired(restored.queue.entries())))
-        self.assertEqual(fired(restored.upkeep.verify(True)), [])
+        self.assertEqual(fired(restored.maintenance.verify(True)), [])
 
     def test_a_restore_that_was_cut_off_goes_on(self) -> None:
         self.something_of_everything()
@@ -268,7 +268,7 @@ class BackupContract(MovingCase):
         dry_run: bool = False,
     ) -> tuple[dict[str, int], int]:
         """Messages that came back, by mailbox, and how many were there."""
-        done = fired(self.store.upkeep.restore_mail(self.backup.path, None, login_name, mailbox, to, dry_run))
+        done = fired(self.store.maintenance.restore_mail(self.backup.path, None, login_name, mailbox, to, dry_run))
         return done.messages, done.there
 
     def texts(self, mailbox: str, login_name: str = "ann@example.org") -> list[bytes]:
@@ -282,7 +282,7 @@ class BackupContract(MovingCase):
         mail = self.store.account_mail(self.ann.account_id)
         fired(mail.remove_messages(fired(mail.mailbox(mailbox)).mailbox_id, ALL_UIDS))
         if swept:
-            fired(self.store.upkeep.sweep(self.clock.seconds() + 30 * 86400))
+            fired(self.store.maintenance.sweep(self.clock.seconds() + 30 * 86400))
 
     @acceptance("S201")
     def test_lost_messages_come_back_and_the_others_are_not_doubled(self) -> None:
@@ -300,8 +300,8 @@ class BackupContract(MovingCase):
             self.assertGreaterEqual(planned[1], there)
             self.assertEqual(self.texts("Archive"), texts["Archive"])
             self.assertEqual(self.restore_mail()[0], {})
-            self.assertEqual(fired(self.store.upkeep.restore_expunged(self.ann.account_id, 0.0, "Archive")), 0)
-            self.assertEqual(fired(self.store.upkeep.verify(True)), [])
+            self.assertEqual(fired(self.store.maintenance.restore_expunged(self.ann.account_id, 0.0, "Archive")), 0)
+            self.assertEqual(fired(self.store.maintenance.verify(True)), [])
 
     def test_one_mailbox_comes_back_into_another_account(self) -> None:
         self.something_of_everything()
@@ -312,7 +312,7 @@ class BackupContract(MovingCase):
         self.assertEqual(self.restore_mail(mailbox="Archive", to="carol@example.org"), ({"Archive": len(texts)}, 0))
         self.assertEqual(self.texts("Archive", "carol@example.org"), texts)
         self.assertEqual(self.texts("INBOX"), [])
-        self.assertEqual(fired(self.store.upkeep.verify(True)), [])
+        self.assertEqual(fired(self.store.maintenance.verify(True)), [])
 
     def test_a_removed_account_and_its_mailboxes_are_made_again(self) -> None:
         self.something_of_everything()
@@ -320,11 +320,11 @@ class BackupContract(MovingCase):
         self.back_up()
         fired(self.store.directory.set_password_hash(self.ann.account_id, "lost"))
         fired(self.store.directory.remove_account("ann@example.org"))
-        fired(self.store.upkeep.sweep(self.clock.seconds() + 30 * 86400))
+        fired(self.store.maintenance.sweep(self.clock.seconds() + 30 * 86400))
         self.restore_mail()
         self.assertEqual({name: self.texts(name) for name in texts}, texts)
         self.assertNotEqual(fired(self.store.directory.credentials("ann@example.org")).password_hash, "lost")
-        self.assertEqual(fired(self.store.upkeep.verify(True)), [])
+        self.assertEqual(fired(self.store.maintenance.verify(True)), [])
 
     def test_what_the_set_does_not_have_is_an_error(self) -> None:
         self.back_up()
@@ -347,7 +347,7 @@ class BackupContract(MovingCase):
         inbox = self.texts("INBOX")
         self.restore_mail(mailbox="Archive")
         self.assertEqual((self.texts("Archive"), self.texts("INBOX")), (texts, inbox))
-        self.assertEqual(fired(self.store.upkeep.verify(True)), [])
+        self.assertEqual(fired(self.store.maintenance.verify(True)), [])
 
 
 class BackupOfSqliteTests(BackupContract):

@@ -238,7 +238,7 @@ class ReplayContract(StoreTestCase):
         self.result(self.mail.unsubscribe(self.dice.choice(["Sent", self.some_name()])))
 
     def restore(self) -> None:
-        self.result(self.store.upkeep.restore_expunged(self.ann.account_id, self.clock.seconds() - 5, None))
+        self.result(self.store.maintenance.restore_expunged(self.ann.account_id, self.clock.seconds() - 5, None))
 
     def rebuild(self) -> None:
         def spoil_txn(txn: Transaction) -> None:
@@ -248,10 +248,10 @@ class ReplayContract(StoreTestCase):
             )
 
         self.result(self.store.database.run("spoil", spoil_txn))
-        self.assertEqual(self.result(self.store.upkeep.rebuild())["mailboxes_changed"], 1)
+        self.assertEqual(self.result(self.store.maintenance.rebuild())["mailboxes_changed"], 1)
 
     def sweep(self) -> None:
-        self.result(self.store.upkeep.sweep(self.clock.seconds() + 180 * DAY - 20))
+        self.result(self.store.maintenance.sweep(self.clock.seconds() + 180 * DAY - 20))
 
 
 class ReplayInMemoryTests(ReplayContract, InMemory):
@@ -379,9 +379,9 @@ class LogContract(StoreTestCase):
         self.result(self.mail.remove_messages(INBOX_ID, ALL_UIDS))
         self.result(self.mail.subscribe("a"))
         floor = self.now()
-        self.result(self.store.upkeep.sweep(NOW + 8 * DAY))
+        self.result(self.store.maintenance.sweep(NOW + 8 * DAY))
         self.assertTrue(self.since(ModSeq(0)).is_complete)
-        self.result(self.store.upkeep.sweep(NOW + 181 * DAY))
+        self.result(self.store.maintenance.sweep(NOW + 181 * DAY))
         self.assertFalse(self.since(ModSeq(floor - 1)).is_complete)
         self.assertTrue(self.since(floor).is_complete)
         self.assertFalse(self.result(self.mail.mailbox_changes(INBOX_ID, inbox.highest_modseq)).is_complete)
@@ -397,9 +397,9 @@ class LogContract(StoreTestCase):
         self.result(self.mail.store_flags(INBOX_ID, ALL_UIDS, FlagChange.ADD, SEEN, None))
         self.assertEqual(blocks(), [0, 1, 2, 3])
         self.result(self.mail.remove_messages(INBOX_ID, UidSet([(1, BLOCK + 5)])))
-        self.result(self.store.upkeep.sweep(NOW + 8 * DAY))
+        self.result(self.store.maintenance.sweep(NOW + 8 * DAY))
         self.assertEqual(blocks(), [0, 1, 2, 3])
-        self.result(self.store.upkeep.sweep(NOW + 181 * DAY))
+        self.result(self.store.maintenance.sweep(NOW + 181 * DAY))
         self.assertEqual(blocks(), [1, 2, 3])
         made = self.result(self.mail.create_mailbox("b", None))
         self.result(self.mail.copy(INBOX_ID, UidSet.of([BLOCK * 2]), "b"))

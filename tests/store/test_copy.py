@@ -45,7 +45,7 @@ class CopyContract(MovingCase):
         self.assert_is_copy()
         self.assertTrue(all(self.digests(self.source_url)[name].rows for name in ("messages", "expunged", "aliases")))
         moved = self.open_store(self.target_url)
-        self.assertEqual(fired(moved.upkeep.verify(True)), [])
+        self.assertEqual(fired(moved.maintenance.verify(True)), [])
         self.assertEqual(fired(moved.account_mail(self.ann.account_id).mailboxes()), numbers)
 
     def test_what_was_cut_off_goes_on_where_it_was(self) -> None:
@@ -102,7 +102,7 @@ class CopyContract(MovingCase):
 
         def change() -> None:
             self.append("Sent", 2)
-            fired(self.store.upkeep.sweep(self.clock.seconds() + 30 * 86400))
+            fired(self.store.maintenance.sweep(self.clock.seconds() + 30 * 86400))
 
         self.assertEqual(self.copy(Hook("messages", change, 1)).faults, [])
         self.assert_is_copy()

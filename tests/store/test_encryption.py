@@ -110,7 +110,7 @@ class StoreTests(SynchronousTestCase):
         kept = b"".join(self.kept(store))
         for octets in (KEY.private_key, secret.octets, old.octets):
             self.assertNotIn(octets, kept)
-        self.assertEqual([KEY], fired(store.in_vain().keys.keys()))
+        self.assertEqual([KEY], fired(store.dry_run().keys.keys()))
 
     def test_a_server_that_runs_finds_the_key_that_others_encrypt_with_by_now(self) -> None:
         self.write_keys(OLD)

@@ -125,10 +125,10 @@ class GreylistContract(StoreTestCase):
         self.passed(ONE)
         self.result(self.store.correspondents.note("a@x.example", ["b@y.example"], 1000))
         self.clock.advance(1000)
-        self.assertEqual(self.result(self.store.upkeep.sweep(self.clock.seconds())), {"greylist": 1, "state": 1})
+        self.assertEqual(self.result(self.store.maintenance.sweep(self.clock.seconds())), {"greylist": 1, "state": 1})
         self.assertEqual(list(self.look_up(ONE, TWO).entries), [ONE])
         self.clock.advance(6000)
-        self.assertEqual(self.result(self.store.upkeep.sweep(self.clock.seconds()))["greylist"], 2)
+        self.assertEqual(self.result(self.store.maintenance.sweep(self.clock.seconds()))["greylist"], 2)
 
     def test_another_node_sees_the_same(self) -> None:
         if not isinstance(self, OnDisk):
@@ -168,7 +168,7 @@ class BoundedGreylistTests(InMemory):
         for triplet in triplets:
             self.result(self.store.greylist.begin([triplet], 1000, 10))
             self.clock.advance(1)
-        self.assertEqual(self.result(self.store.upkeep.sweep(self.clock.seconds()))["greylist_surplus"], 3)
+        self.assertEqual(self.result(self.store.maintenance.sweep(self.clock.seconds()))["greylist_surplus"], 3)
         self.assertEqual(set(self.result(self.store.greylist.look_up(triplets)).entries), set(triplets[3:]))
 
 

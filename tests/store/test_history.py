@@ -83,13 +83,13 @@ class HistoryContract(StoreTestCase):
         self.clock.advance(15 * DAY_S)
         new = self.entry("a@b.example")
         self.result(self.store.history.add([new]))
-        dropped = self.result(self.store.upkeep.sweep(self.clock.seconds()))
+        dropped = self.result(self.store.maintenance.sweep(self.clock.seconds()))
         self.assertEqual(dropped["history"], 2)
         self.assertEqual(self.found("a@b.example"), [new.story_id])
 
     def test_what_a_dry_run_writes_is_undone(self) -> None:
         entry = self.entry("a@b.example")
-        self.result(self.store.in_vain().history.add([entry]))
+        self.result(self.store.dry_run().history.add([entry]))
         self.assertEqual(self.found("a@b.example"), [])
 
 

@@ -83,7 +83,7 @@ class NodeTests(OnDisk):
     def test_a_living_process_keeps_its_number(self) -> None:
         for _ in range(20):
             self.clock.advance(120)
-            self.result(self.store.upkeep.statistics())
+            self.result(self.store.maintenance.statistics())
             while self.store._node._timer is None:
                 self.bell.run_calls(0.05)
                 self.bell.advance(0)

@@ -32,7 +32,7 @@ class KeptPathsContract(StoreTestCase):
     def test_what_is_over_is_swept(self) -> None:
         for number in range(3):
             self.result(self.store.kept_paths.keep(str(number), SAM, NOW + number, NOW))
-        self.assertEqual(self.result(self.store.upkeep.sweep(NOW + 1))["state"], 2)
+        self.assertEqual(self.result(self.store.maintenance.sweep(NOW + 1))["state"], 2)
         self.assertEqual(self.result(self.store.kept_paths.kept("2", NOW)), SAM)
 
 

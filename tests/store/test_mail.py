@@ -20,7 +20,7 @@ from pymailsuite.interfaces import (
     IDirectoryStore,
     IMailStore,
     IQueueStore,
-    IStoreUpkeep,
+    IStoreMaintenance,
     NewMessage,
 )
 from pymailsuite.message.scan import scan
@@ -56,7 +56,7 @@ class MailContract(StoreTestCase):
         verifyObject(IDirectoryStore, self.store.directory)
         verifyObject(IQueueStore, self.store.queue)
         verifyObject(IChangeNotices, self.store.notices)
-        verifyObject(IStoreUpkeep, self.store.upkeep)
+        verifyObject(IStoreMaintenance, self.store.maintenance)
         verifyObject(IAccountMail, self.mail)
         verifyObject(IContentWriter, self.store.new_content())
 
@@ -232,7 +232,7 @@ class MailContract(StoreTestCase):
         writer.abort()
         writer.abort()
         self.append(self.ann, "INBOX", ONE)
-        self.result(self.store.upkeep.sweep(NOW + 10 * 86400))
+        self.result(self.store.maintenance.sweep(NOW + 10 * 86400))
         self.assert_sound()
 
     # --- flags
@@ -403,7 +403,7 @@ class MailContract(StoreTestCase):
         other = self.account("bob@example.org")
         self.result(self.mail.lock_maildrop("mx:1:aa:session", 60))
         self.result(self.store.account_mail(other.account_id).lock_maildrop("mx:1:aab:session", 60))
-        self.assertEqual(self.result(self.store.upkeep.release_maildrops(["mx:1:aa", "never there"])), 1)
+        self.assertEqual(self.result(self.store.maintenance.release_maildrops(["mx:1:aa", "never there"])), 1)
         self.result(self.mail.lock_maildrop("two", 60))
         self.failure(self.store.account_mail(other.account_id).lock_maildrop("two", 60), MaildropInUse)
 

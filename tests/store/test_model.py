@@ -198,7 +198,7 @@ class ModelContract(StoreTestCase):
         """What comes back is compared by number only, then taken over as it is."""
         before = sum(len(box.messages) for box in self.boxes.values())
         since = self.clock.seconds() - self.dice.randint(0, 20)
-        restored = self.result(self.store.upkeep.restore_expunged(self.ann.account_id, since, "INBOX"))
+        restored = self.result(self.store.maintenance.restore_expunged(self.ann.account_id, since, "INBOX"))
         rows = self.result(self.mail.select("INBOX", True)).rows
         box = self.boxes["INBOX"]
         for uid, bits, keywords, _ in rows:

@@ -17,7 +17,7 @@ from pymailsuite.config.sections.store import StoreSection
 from pymailsuite.errors import AlreadyExists, ConfigError, StoreUnavailable
 from pymailsuite.interfaces import Acceptance, Account, Column, Delivery
 from pymailsuite.store import MailStore, inline_store, mail_store
-from pymailsuite.store.engines.base import Trouble
+from pymailsuite.store.engines.base import ErrorKind
 from pymailsuite.store.engines.postgres import PostgresConnection, PostgresEngine, numbered
 from pymailsuite.store.mailboxes import advance_txn
 from pymailsuite.store.transaction import Transaction
@@ -105,7 +105,7 @@ class ManyWritersTests(OnPostgres):
         ann, bob = self.account("ann@example.org"), self.account("bob@example.org")
         other = self.open_store()
         slow: list[str] = []
-        self.patch(PostgresEngine, "trouble", _noting(slow, PostgresEngine.trouble))
+        self.patch(PostgresEngine, "trouble", _noting(slow, PostgresEngine.error_kind))
         for _ in range(20):
             waiting: list[Deferred[Any]] = []
             for store, order in ((self.store, (ann, bob)), (other, (bob, ann))):
@@ -154,14 +154,14 @@ class ManyWritersTests(OnPostgres):
             self.result(deferred)
 
 
-def _noting(noted: list[str], plain: Callable[..., Trouble | None]) -> Callable[..., Trouble | None]:
-    def trouble(engine: PostgresEngine, error: BaseException) -> Trouble | None:
+def _noting(noted: list[str], plain: Callable[..., ErrorKind | None]) -> Callable[..., ErrorKind | None]:
+    def error_kind(engine: PostgresEngine, error: BaseException) -> ErrorKind | None:
         found = plain(engine, error)
         if found is not None:
             noted.append(str(error))
         return found
 
-    return trouble
+    return error_kind
 
 
 class CommitInDoubtTests(OnPostgres):

@@ -95,7 +95,7 @@ class QueueContract(StoreTestCase):
         self.assertEqual(self.inbox_octets(bob.account_id), [MESSAGE])
         self.assertEqual(self.result(self.queue.entries()), [])
         self.assertEqual(self.woken, 0)
-        self.assertEqual(self.result(self.store.upkeep.statistics())["content_octets"], len(MESSAGE))
+        self.assertEqual(self.result(self.store.maintenance.statistics())["content_octets"], len(MESSAGE))
         self.assert_sound()
 
     def prefixes(self, account_id: AccountId) -> set[bytes]:
@@ -135,9 +135,9 @@ class QueueContract(StoreTestCase):
         self.assertEqual(self.prefixes(self.ann.account_id), {prefix})
         self.assertEqual(self.inbox_octets(bob.account_id)[0], FOUND + MESSAGE)
         self.result(mail.remove_messages(self.result(mail.mailbox("Junk")).mailbox_id, ALL_UIDS))
-        self.assertEqual(self.result(self.store.upkeep.restore_expunged(self.ann.account_id, 0.0, "Junk")), 3)
+        self.assertEqual(self.result(self.store.maintenance.restore_expunged(self.ann.account_id, 0.0, "Junk")), 3)
         self.assertEqual(self.inbox_octets(self.ann.account_id, "Junk")[0], prefix + FOUND + MESSAGE)
-        self.result(self.store.upkeep.rebuild())
+        self.result(self.store.maintenance.rebuild())
         self.assert_sound()
 
     def test_a_copy_that_is_delivered_later_has_the_shared_fields_once(self) -> None:
@@ -266,7 +266,7 @@ class QueueContract(StoreTestCase):
         (entry,) = self.claim()
         self.result(self.queue.settle("one", entry_id, [Outcome(0, RecipientState.DELIVERED, "2.0.0")], [], None))
         self.assertEqual(self.result(self.queue.entries(queue_id_of(entry_id))), [])
-        self.assertEqual(self.result(self.store.upkeep.sweep(NOW))["contents"], 1)
+        self.assertEqual(self.result(self.store.maintenance.sweep(NOW))["contents"], 1)
         self.failure(self.store.read_content(entry.content_id, 0, 10), NoSuchEntry)
         self.assert_sound()
 
@@ -452,7 +452,7 @@ class QueueContract(StoreTestCase):
         self.result(self.queue.delete([four.entry_id]))
         self.assertEqual(self.result(self.queue.entries()), [])
         self.assert_sound()
-        self.result(self.store.upkeep.sweep(NOW + 1e6))
+        self.result(self.store.maintenance.sweep(NOW + 1e6))
         self.failure(self.store.read_content(one.content_id, 0, 1000), NoSuchEntry)
 
     def test_an_id_names_an_entry_or_all_of_a_message(self) -> None:

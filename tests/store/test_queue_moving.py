@@ -118,7 +118,7 @@ class MovingTests(unittest.TestCase):
         store = inline_store(settings, clock, url=self.url)
         fired(store.open())
         self.addCleanup(lambda: fired(store.close()))
-        self.assertEqual(fired(store.upkeep.verify(True)), [])
+        self.assertEqual(fired(store.maintenance.verify(True)), [])
         return store
 
     def entries(self, store: MailStore) -> list[QueueEntry]:
@@ -198,7 +198,7 @@ class MovingTests(unittest.TestCase):
         claimed: Any = fired(store.queue.claim("two", NOW + 60, 60.0, 10))
         self.assertEqual([entry.entry_id for entry in claimed], [entry.entry_id for entry in entries])
         fired(store.queue.delete([entry.entry_id for entry in entries]))
-        self.assertEqual(fired(store.upkeep.verify(True)), [])
+        self.assertEqual(fired(store.maintenance.verify(True)), [])
 
     def test_thousands_move_and_each_keeps_its_recipients(self) -> None:
         ids = [

@@ -65,7 +65,7 @@ class ReputationContract(StoreTestCase):
         self.add(GOOD, Event.ACCEPTED)
         self.clock.advance(self.settings.reputation_time + 1)
         self.add(BAD, Event.REFUSED)
-        self.assertEqual(self.result(self.store.upkeep.sweep(self.clock.seconds()))["reputations"], 1)
+        self.assertEqual(self.result(self.store.maintenance.sweep(self.clock.seconds()))["reputations"], 1)
         self.assertIsNone(self.look_up(GOOD))
 
 

@@ -81,7 +81,7 @@ class CountsContract(StoreTestCase):
         self.result(self.store.state.add([ADDRESS], 60))
         self.result(self.store.state.add([LOGIN], 600))
         self.clock.advance(61)
-        self.assertEqual(self.result(self.store.upkeep.sweep(self.clock.seconds()))["state"], 1)
+        self.assertEqual(self.result(self.store.maintenance.sweep(self.clock.seconds()))["state"], 1)
         self.assertEqual(list(self.result(self.store.state.counted([ADDRESS, LOGIN]))), [LOGIN])
 
 
@@ -174,7 +174,7 @@ class OctetsContract(StoreTestCase):
         for number in range(5):
             self.result(night.put(str(number), b"", 100 - number))
             self.result(self.store.state.add([StateKey("login.name", str(number))], 60))
-        self.assertEqual(self.result(self.store.upkeep.sweep(self.clock.seconds()))["state_surplus"], 2)
+        self.assertEqual(self.result(self.store.maintenance.sweep(self.clock.seconds()))["state_surplus"], 2)
         self.assertEqual(sorted(self.result(night.get_many(map(str, range(5))))), ["0", "1", "2"])
         counted = self.result(self.store.state.counted([StateKey("login.name", str(n)) for n in range(5)]))
         self.assertEqual(len(counted), 5)
@@ -184,7 +184,7 @@ class OctetsContract(StoreTestCase):
         rows = [("policy:night", str(number), b"", NOW + number % 2 * 100) for number in range(1200)]
         self.result(self.store.database.run("put", lambda txn: put_txn(txn, rows)))
         self.result(state.put(LOGIN, b"", 1000))
-        dropped = self.result(self.store.upkeep.sweep(NOW + 50))
+        dropped = self.result(self.store.maintenance.sweep(NOW + 50))
         self.assertEqual((dropped["state"], dropped["state_surplus"]), (600, 597))
         self.assertEqual(self.result(state.get(LOGIN)), b"")
 
@@ -261,7 +261,7 @@ class OlderStoreTests(SynchronousTestCase):
         self.assertEqual(result(store.kept_paths.kept("token", NOW)), Address(local_part, "peer.example"))
         pairs = [("ann@x.example", "bob@y.example"), ("bob@y.example", "ann@x.example")]
         self.assertEqual(result(store.correspondents.knows(pairs)), {pairs[0]})
-        self.assertEqual(result(store.upkeep.sweep(later))["state"], 3)
+        self.assertEqual(result(store.maintenance.sweep(later))["state"], 3)
 
 
 class CountsInMemoryTests(CountsContract, InMemory):

@@ -54,7 +54,7 @@ class PasswordTable:
         """Answer those that wait, and later ones at once again."""
         held, self._held = self._held or [], None
         for waiting, credentials in held:
-            self._judge(credentials).chainDeferred(waiting)
+            self._address_filter(credentials).chainDeferred(waiting)
 
     def requestAvatarId(self, credentials: Any) -> Deferred[Any]:
         """The login name as text, or LoginRefused."""
@@ -62,9 +62,9 @@ class PasswordTable:
             waiting: Deferred[Any] = Deferred()
             self._held.append((waiting, credentials))
             return waiting
-        return self._judge(credentials)
+        return self._address_filter(credentials)
 
-    def _judge(self, credentials: Any) -> Deferred[Any]:
+    def _address_filter(self, credentials: Any) -> Deferred[Any]:
         name = credentials.username.decode("utf-8", "backslashreplace")
         self.asked.append(name)
         password = self.passwords.get(name.lower())

@@ -65,7 +65,7 @@ Make = Callable[[Transcript, Interference], FailingConversation]
 
 
 @frozen
-class Way:
+class ForwardedEnvelope:
     """How a call fails: by an error, or by an answer that is held until the peer has left or the call is called off."""
 
     name: str
@@ -80,13 +80,13 @@ class Defect(Exception):
 
 
 WAYS: Final = (
-    Way("store away", StoreUnavailable),
-    Way("disk full", StorageFull),
-    Way("defect", Defect),
-    Way("peer leaves", leaves=True),
-    Way("peer leaves and it is done all the same", leaves=True, is_done=True),
-    Way("called off"),
-    Way("called off and done all the same", is_done=True),
+    ForwardedEnvelope("store away", StoreUnavailable),
+    ForwardedEnvelope("disk full", StorageFull),
+    ForwardedEnvelope("defect", Defect),
+    ForwardedEnvelope("peer leaves", leaves=True),
+    ForwardedEnvelope("peer leaves and it is done all the same", leaves=True, is_done=True),
+    ForwardedEnvelope("called off"),
+    ForwardedEnvelope("called off and done all the same", is_done=True),
 )
 
 
@@ -108,7 +108,7 @@ class Playing:
         self._interference = interference
         self.sent = b""
 
-    def play(self, captured: dict[str, str], way: Way) -> None:
+    def play(self, captured: dict[str, str], way: ForwardedEnvelope) -> None:
         """Say all the client says, until the connection ends or a call is held by which it is to leave."""
         conversation = self._conversation
         outgoing = b""
@@ -127,13 +127,13 @@ class Playing:
                 self._call_off(way)
         self._send(outgoing, way)
 
-    def _send(self, octets: bytes, way: Way) -> None:
+    def _send(self, octets: bytes, way: ForwardedEnvelope) -> None:
         if octets and not self._conversation.ended():
             self.sent += octets
             self._conversation.receive(octets)
             self._call_off(way)
 
-    def _call_off(self, way: Way) -> None:
+    def _call_off(self, way: ForwardedEnvelope) -> None:
         held_answer = self._interference.held
         if self._is_waiting and not way.leaves:
             assert held_answer is not None
@@ -199,7 +199,7 @@ def _play_with(
     captured: dict[str, str],
     exempt: Exempt,
     call: Call,
-    way: Way,
+    way: ForwardedEnvelope,
 ) -> None:
     error = None if way.make_error is None else way.make_error()
     with captured_logs() as events:

@@ -17,7 +17,7 @@ from pymailsuite.interfaces import (
     RemoteRecipient,
 )
 from pymailsuite.interfaces.overrides import NO_OVERRIDES, RecipientOverrides
-from pymailsuite.interfaces.policy import IMessageTap, ReceivedMessage, Ruling
+from pymailsuite.interfaces.policy import AppliedVerdict, IMessageTap, ReceivedMessage
 from pymailsuite.values import AccountId, Address, ContentId, Envelope, Peer, QueueId, queue_id_of
 
 
@@ -34,7 +34,7 @@ class RecordedMessage:
         self.committed = False
         self.aborted = False
         self.prefix = b""
-        self.rulings: tuple[Ruling, ...] = ()
+        self.applied_verdicts: tuple[AppliedVerdict, ...] = ()
         self.taps: tuple[IMessageTap, ...] = ()
         self._intake = intake
 
@@ -56,12 +56,12 @@ class RecordedMessage:
         octets = self.octets
         return ReceivedMessage(self.queue_id, len(octets), octets[: octets.find(b"\r\n\r\n") + 4], taps)
 
-    def commit(self, prefix: bytes = b"", rulings: Any = (), disposals: Any = ()) -> Deferred[QueueId]:
+    def commit(self, prefix: bytes = b"", applied_verdicts: Any = (), disposals: Any = ()) -> Deferred[QueueId]:
         """Fires at once, or with what the test put into ``intake.commit_answers``."""
         assert not self.aborted, "committed after it was aborted"
         self.committed = True
         self.prefix = prefix
-        self.rulings = tuple(rulings)
+        self.applied_verdicts = tuple(applied_verdicts)
         answer = self._intake.commit_answers.pop(0) if self._intake.commit_answers else None
         if isinstance(answer, Exception):
             return fail(answer)

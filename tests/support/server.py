@@ -19,7 +19,7 @@ from twisted.internet.task import Clock
 from pymailsuite.cli.dev import configuration, dev, prepare_store, toml_text, twistd_command
 from pymailsuite.cli.dev import free_port_base as find_port_base
 from pymailsuite.config.loader import load_settings
-from pymailsuite.opening import store_url
+from pymailsuite.server.data_folder import store_url
 from pymailsuite.store import inline_store
 from tests.support.stores import fired
 

@@ -22,7 +22,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 from twisted.test.iosim import FakeTransport, IOPump, connect
 
-from pymailsuite.wire.dots import DotDecoder
+from pymailsuite.wire.dot_stuffing import DotDecoder
 from pymailsuite.wire.lines import LineBuffer
 
 CLOSE = "(close)"

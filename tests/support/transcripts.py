@@ -1,4 +1,4 @@
-"""Dialogues as plain text, run three ways: core whole, core octet by octet, and through the shell.
+"""Dialogues as plain text, run three ways: core whole, core octet by octet, and through the protocol.
 
     # acceptance: S028
     # RFC 5321 §4.1.4: RCPT before MAIL is out of order
@@ -218,20 +218,20 @@ def transcripts(
     room: str,
     *,
     core: Callable[[Any, Transcript], Conversation] | None = None,
-    shell: Callable[[Any, Transcript], Conversation],
+    protocol: Callable[[Any, Transcript], Conversation],
 ) -> Callable[[Case], Case]:
     """Give a test class a test for each transcript of ``tests/transcripts/ROOM`` and each way of running it.
 
-    ``core`` and ``shell`` make the conversation; they are called with the test case and the transcript.
+    ``core`` and ``protocol`` make the conversation; they are called with the test case and the transcript.
     """
 
     def decorate(case: Case) -> Case:
-        ways: list[tuple[str, Callable[[Any, Transcript], Conversation], Callable[[bytes], Iterable[bytes]]]] = []
+        envelopes: list[tuple[str, Callable[[Any, Transcript], Conversation], Callable[[bytes], Iterable[bytes]]]] = []
         if core is not None:
-            ways += [("core_whole", core, whole), ("core_octet_by_octet", core, octet_by_octet)]
-        ways += [("shell", shell, whole)]
+            envelopes += [("core_whole", core, whole), ("core_octet_by_octet", core, octet_by_octet)]
+        envelopes += [("shell", protocol, whole)]
         for transcript in load(FOLDER / room):
-            for way, make, cut in ways:
+            for way, make, cut in envelopes:
                 _add_test(case, transcript, way, make, cut)
         return case
 

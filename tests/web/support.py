@@ -5,9 +5,9 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 
 from pymailsuite.config.sections.directory import DirectorySettings
-from pymailsuite.config.sections.own_dns import OwnDnsSettings
+from pymailsuite.config.sections.dns_setup import DnsSetupSettings
 from pymailsuite.directory import RecipientResolver
-from pymailsuite.policy.own.records import Service
+from pymailsuite.policy.dns_setup.records import Service
 from pymailsuite.web import Pages, offers_of
 from tests.support.directory import MemoryDirectory
 
@@ -34,4 +34,4 @@ def outlook_request(address: str, schema: str = "2006a") -> bytes:
 def make_pages(directory: MemoryDirectory) -> Pages:
     """Pages of mx.example.com; whose domains are in ``directory``."""
     resolver = RecipientResolver(DirectorySettings(), directory, Clock())
-    return Pages("mx.example.com", OFFERS, OwnDnsSettings(), resolver)
+    return Pages("mx.example.com", OFFERS, DnsSetupSettings(), resolver)

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from pymailsuite.config.sections.directory import DirectorySettings
-from pymailsuite.config.sections.own_dns import OwnDnsSettings
+from pymailsuite.config.sections.dns_setup import DnsSetupSettings
 from pymailsuite.config.sections.web import WebSettings
 from pymailsuite.directory.resolver import RecipientResolver
 from pymailsuite.errors import StorageFull, StoreUnavailable
@@ -49,7 +49,7 @@ class Dialogue:
         pages = Pages(
             "mx.example.com",
             OFFERS,
-            OwnDnsSettings(),
+            DnsSetupSettings(),
             RecipientResolver(DirectorySettings(), store.directory, self.clock),
         )
         self.factory = WebFactory(WebSettings(), pages, self.clock, RefusalCounts(self.clock, 60.0, 10, None))

@@ -8,56 +8,56 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import alsoProvides
 
-from pymailsuite.wire.deadlines import Deadlines, Step
-from pymailsuite.wire.shell import ConnectionLimits
-from tests.wire.test_shell import EchoFactory, Transport
+from pymailsuite.wire.connection import ConnectionLimits
+from pymailsuite.wire.deadlines import Deadline, Deadlines
+from tests.wire.test_connection import EchoFactory, Transport
 
 
 class DeadlinesTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
-        self.passed: list[tuple[float, Step]] = []
+        self.passed: list[tuple[float, Deadline]] = []
         self.deadlines = Deadlines(self.clock, lambda step: self.passed.append((self.clock.seconds(), step)))
 
     def run_for(self, seconds: int) -> None:
         self.clock.pump([1.0] * seconds)
 
     def test_each_passes_once_at_its_time(self) -> None:
-        for step, timeout_s in ((Step.WHOLE, 5.0), (Step.SILENCE, 3.0), (Step.HANDSHAKE, 9.0)):
+        for step, timeout_s in ((Deadline.TOTAL, 5.0), (Deadline.IDLE, 3.0), (Deadline.HANDSHAKE, 9.0)):
             self.deadlines.set(step, timeout_s)
         self.run_for(20)
-        self.assertEqual(self.passed, [(3, Step.SILENCE), (5, Step.WHOLE), (9, Step.HANDSHAKE)])
+        self.assertEqual(self.passed, [(3, Deadline.IDLE), (5, Deadline.TOTAL), (9, Deadline.HANDSHAKE)])
 
     def test_one_that_is_moved_on_does_not_move_another(self) -> None:
-        self.deadlines.set(Step.WHOLE, 5.0)
+        self.deadlines.set(Deadline.TOTAL, 5.0)
         for _ in range(10):
-            self.deadlines.set(Step.SILENCE, 3.0)
+            self.deadlines.set(Deadline.IDLE, 3.0)
             self.run_for(1)
-        self.assertEqual(self.passed, [(5, Step.WHOLE)])
+        self.assertEqual(self.passed, [(5, Deadline.TOTAL)])
 
     def test_one_that_is_lifted_does_not_pass(self) -> None:
-        self.deadlines.set(Step.WHOLE, 5.0)
-        self.deadlines.set(Step.SILENCE, 7.0)
-        self.deadlines.set(Step.WHOLE, None)
+        self.deadlines.set(Deadline.TOTAL, 5.0)
+        self.deadlines.set(Deadline.IDLE, 7.0)
+        self.deadlines.set(Deadline.TOTAL, None)
         self.run_for(20)
-        self.assertEqual(self.passed, [(7, Step.SILENCE)])
+        self.assertEqual(self.passed, [(7, Deadline.IDLE)])
 
     def test_a_shorter_one_is_kept_whatever_the_timer_was_set_to(self) -> None:
-        self.deadlines.set(Step.WHOLE, 20.0)
-        self.deadlines.set(Step.SILENCE, 10.0)
+        self.deadlines.set(Deadline.TOTAL, 20.0)
+        self.deadlines.set(Deadline.IDLE, 10.0)
         self.run_for(1)
-        self.deadlines.set(Step.SILENCE, 3.0)
+        self.deadlines.set(Deadline.IDLE, 3.0)
         self.run_for(4)
         # After it has rung, and again with nothing left for it to ring for.
-        self.deadlines.set(Step.SILENCE, 2.0)
-        self.deadlines.set(Step.WHOLE, None)
+        self.deadlines.set(Deadline.IDLE, 2.0)
+        self.deadlines.set(Deadline.TOTAL, None)
         self.run_for(30)
-        self.deadlines.set(Step.SILENCE, 5.0)
+        self.deadlines.set(Deadline.IDLE, 5.0)
         self.run_for(10)
         self.assertEqual([at for at, _ in self.passed], [4, 7, 40])
 
     def test_one_timer_serves_all_and_none_is_left(self) -> None:
-        for step in Step:
+        for step in Deadline:
             self.deadlines.set(step, 5.0)
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
         self.deadlines.stop()

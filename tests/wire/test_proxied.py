@@ -11,9 +11,9 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from pymailsuite.wire.connection import ConnectionLimits
 from pymailsuite.wire.proxied import ProxiedFactory, ProxyRules
-from pymailsuite.wire.shell import ConnectionLimits
-from tests.wire.test_shell import EchoFactory, Transport
+from tests.wire.test_connection import EchoFactory, Transport
 
 V1 = b"PROXY TCP4 203.0.113.9 192.0.2.1 4711 25\r\n"
 V2_LOCAL = b"\r\n\r\n\x00\r\nQUIT\n" + struct.pack("!BBH", 0x20, 0, 0)

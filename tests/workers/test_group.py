@@ -7,14 +7,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from pymailsuite.config.sections.workers import WorkerSettings
-from pymailsuite.interfaces import INoticeBus
+from pymailsuite.interfaces import IChangeBus
 from pymailsuite.values import AccountId, ModSeq
 from pymailsuite.wire.tally import Tally
 from pymailsuite.workers.bus import WorkerBus
 from pymailsuite.workers.channel import boxes, news_of
 from pymailsuite.workers.group import Slot, State, WorkerGroup, WorkersFailed
-from pymailsuite.workers.hub import DEPARTED, Hub
-from pymailsuite.workers.outbox import News, Outbox
+from pymailsuite.workers.hub import DEAD_OWNERS, Hub
+from pymailsuite.workers.outbox import BusUpdate, Outbox
 
 
 class FakeProcess:
@@ -195,20 +195,20 @@ class OutboxTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.sent: list[News] = []
+        self.sent: list[BusUpdate] = []
         self.outbox = Outbox(self.sent.append, 0.02, 3, self.clock)
 
     def test_one_turn_is_sent_at_its_end_with_the_last_modseq_of_each_account(self) -> None:
-        self.outbox.add_moved({AccountId(1): ModSeq(5), AccountId(2): ModSeq(1)})
-        self.outbox.add_moved({AccountId(1): ModSeq(6)})
-        self.outbox.add_woke()
+        self.outbox.add_changes({AccountId(1): ModSeq(5), AccountId(2): ModSeq(1)})
+        self.outbox.add_changes({AccountId(1): ModSeq(6)})
+        self.outbox.add_queue_due()
         self.assertEqual(self.sent, [])
         self.clock.advance(0)
-        self.assertEqual(self.sent, [News({AccountId(1): ModSeq(6), AccountId(2): ModSeq(1)}, True)])
+        self.assertEqual(self.sent, [BusUpdate({AccountId(1): ModSeq(6), AccountId(2): ModSeq(1)}, True)])
 
     def test_what_follows_closely_waits_and_travels_together(self) -> None:
         for number in range(1, 5):
-            self.outbox.add_moved({AccountId(1): ModSeq(number)})
+            self.outbox.add_changes({AccountId(1): ModSeq(number)})
             self.clock.advance(0.005)
         self.clock.advance(0.02)
         self.assertEqual([news.moved[AccountId(1)] for news in self.sent], [1, 4])
@@ -216,9 +216,9 @@ class OutboxTests(SynchronousTestCase):
     def test_a_reader_that_does_not_read_costs_a_bounded_number_of_notices_and_no_count(self) -> None:
         self.outbox.hold()
         for number in range(10):
-            self.outbox.add_moved({AccountId(number): ModSeq(1)})
+            self.outbox.add_changes({AccountId(number): ModSeq(1)})
             self.outbox.set_count("smtp", str(number), 1)
-        self.outbox.add_word("word", b"lost")
+        self.outbox.add_message("word", b"lost")
         self.clock.advance(1)
         self.assertEqual(self.sent, [])
         self.outbox.release()
@@ -228,7 +228,7 @@ class OutboxTests(SynchronousTestCase):
         self.assertEqual(self.outbox.dropped, 8)
 
     def test_closed_it_sends_no_more(self) -> None:
-        self.outbox.add_woke()
+        self.outbox.add_queue_due()
         self.outbox.close()
         self.clock.advance(1)
         self.assertEqual((self.sent, self.clock.getDelayedCalls()), ([], []))
@@ -238,7 +238,7 @@ class ChannelTests(SynchronousTestCase):
     """News as boxes of AMP."""
 
     def test_what_is_said_is_heard_however_much_it_is(self) -> None:
-        news = News(
+        news = BusUpdate(
             {AccountId(number): ModSeq(number * 2) for number in range(10_000)},
             True,
             tuple((f"topic{number}", bytes([number % 256]) * 2048) for number in range(60)),
@@ -265,12 +265,12 @@ class HubTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.hub = Hub()
-        self.sent: list[list[News]] = [[], [], []]
+        self.sent: list[list[BusUpdate]] = [[], [], []]
         self.outboxes = [Outbox(sent.append, 0, 100, self.clock) for sent in self.sent]
         for outbox in self.outboxes:
             self.hub.join(outbox)
 
-    def say(self, number: int, news: News) -> None:
+    def say(self, number: int, news: BusUpdate) -> None:
         self.hub.heard(self.outboxes[number], news)
         self.clock.advance(0)
 
@@ -280,32 +280,32 @@ class HubTests(SynchronousTestCase):
         return told[-1] if told else 0
 
     def test_the_others_hear_it_and_the_speaker_does_not(self) -> None:
-        news = News({AccountId(1): ModSeq(2)}, True, (("word", b"x"),))
+        news = BusUpdate({AccountId(1): ModSeq(2)}, True, (("word", b"x"),))
         self.say(0, news)
         self.assertEqual(self.sent, [[], [news], [news]])
 
     def test_each_is_told_what_all_others_have(self) -> None:
-        self.say(0, News(counts={"smtp": {"": 3}}))
-        self.say(1, News(counts={"smtp": {"": 4}}))
+        self.say(0, BusUpdate(counts={"smtp": {"": 3}}))
+        self.say(1, BusUpdate(counts={"smtp": {"": 4}}))
         self.assertEqual([self.counts(number, "smtp", "") for number in range(3)], [4, 3, 7])
-        self.say(0, News(counts={"smtp": {"": 0}}))
+        self.say(0, BusUpdate(counts={"smtp": {"": 0}}))
         self.assertEqual([self.counts(number, "smtp", "") for number in range(3)], [4, 0, 4])
 
     def test_one_that_joins_is_told_how_things_stand(self) -> None:
-        self.say(0, News(counts={"smtp": {"": 3, "192.0.2.1": 1}}))
-        late: list[News] = []
+        self.say(0, BusUpdate(counts={"smtp": {"": 3, "192.0.2.1": 1}}))
+        late: list[BusUpdate] = []
         self.hub.join(Outbox(late.append, 0, 100, self.clock))
         self.clock.advance(0)
         self.assertEqual([news.counts for news in late], [{"smtp": {"": 3, "192.0.2.1": 1}}])
 
     def test_what_one_that_is_gone_counted_is_gone_and_the_others_are_told(self) -> None:
-        self.say(0, News(counts={"smtp": {"": 3}}))
+        self.say(0, BusUpdate(counts={"smtp": {"": 3}}))
         self.hub.leave(self.outboxes[0])
         self.hub.leave(self.outboxes[0])
         self.clock.advance(0)
         self.assertEqual(self.counts(1, "smtp", ""), 0)
-        self.assertEqual([word for news in self.sent[1] for word in news.words], [(DEPARTED, b"")])
-        self.say(0, News(woke=True))
+        self.assertEqual([word for news in self.sent[1] for word in news.words], [(DEAD_OWNERS, b"")])
+        self.say(0, BusUpdate(woke=True))
         self.assertFalse(any(news.woke for news in self.sent[1]))
 
 
@@ -314,22 +314,22 @@ class BusTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.sent: list[News] = []
+        self.sent: list[BusUpdate] = []
         self.bus = WorkerBus(Outbox(self.sent.append, 0, 100, self.clock))
         self.bus.startService()  # type: ignore[no-untyped-call]
 
     def test_it_is_one(self) -> None:
-        verifyObject(INoticeBus, self.bus)
+        verifyObject(IChangeBus, self.bus)
 
     def test_what_is_published_is_sent_while_it_runs(self) -> None:
-        self.bus.publish_moved({AccountId(1): ModSeq(2)})
-        self.bus.publish_woke()
+        self.bus.publish_changes({AccountId(1): ModSeq(2)})
+        self.bus.publish_queue_due()
         self.bus.publish("word", b"x")
         self.clock.advance(0)
         self.bus.stopService()  # type: ignore[no-untyped-call]
-        self.bus.publish_woke()
+        self.bus.publish_queue_due()
         self.clock.advance(0)
-        self.assertEqual(self.sent, [News({AccountId(1): ModSeq(2)}, True, (("word", b"x"),))])
+        self.assertEqual(self.sent, [BusUpdate({AccountId(1): ModSeq(2)}, True, (("word", b"x"),))])
 
     def test_limits_count_what_the_others_have(self) -> None:
         tally = Tally()
@@ -337,8 +337,8 @@ class BusTests(SynchronousTestCase):
         tally.add("192.0.2.1")
         self.clock.advance(0)
         self.assertEqual(self.sent[-1].counts, {"smtp": {"192.0.2.1": 1}})
-        self.bus.take(News(counts={"smtp": {"192.0.2.1": 4}, "unknown": {"x": 1}}))
+        self.bus.take(BusUpdate(counts={"smtp": {"192.0.2.1": 4}, "unknown": {"x": 1}}))
         self.assertEqual(tally["192.0.2.1"], 5)
-        self.bus.take(News(counts={"smtp": {"192.0.2.1": 0}}))
+        self.bus.take(BusUpdate(counts={"smtp": {"192.0.2.1": 0}}))
         tally.remove("192.0.2.1")
         self.assertEqual(tally["192.0.2.1"], 0)

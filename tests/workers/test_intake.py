@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from pymailsuite.config.settings import Settings
 from pymailsuite.wire.tally import Tally
-from pymailsuite.workers.gathering import Gathering, OwnLoad
+from pymailsuite.workers.affinity import ConnectionAffinity, OwnLoad
 from pymailsuite.workers.share import intake_count, share_of
 from tests.support.patience import until
 from tests.support.server import TunedServer
@@ -60,7 +60,7 @@ class GatheringTests(SynchronousTestCase):
             tally.here[""] = count
             tally.set_elsewhere({"": sum(counts) - count})
             load = OwnLoad(self.clock.seconds, lambda: self.used_s)
-            if Gathering(number, len(counts), together, load).how_many(tally):
+            if ConnectionAffinity(number, len(counts), together, load).accept_quota(tally):
                 found.append(number)
         return found
 
@@ -83,15 +83,15 @@ class GatheringTests(SynchronousTestCase):
 
     def test_one_that_is_busy_leaves_it_to_the_others_until_it_has_time_again(self) -> None:
         load = OwnLoad(self.clock.seconds, lambda: self.used_s)
-        gathering = Gathering(1, 3, 4, load)
-        self.assertEqual(gathering.how_many(Tally()), 4)
+        affinity = ConnectionAffinity(1, 3, 4, load)
+        self.assertEqual(affinity.accept_quota(Tally()), 4)
         self.clock.advance(2.0)
         self.used_s += 1.9
-        self.assertEqual(gathering.how_many(Tally()), 0)
+        self.assertEqual(affinity.accept_quota(Tally()), 0)
         self.clock.advance(0.5)
-        self.assertEqual(gathering.how_many(Tally()), 0)
+        self.assertEqual(affinity.accept_quota(Tally()), 0)
         self.clock.advance(1.0)
-        self.assertEqual(gathering.how_many(Tally()), 4)
+        self.assertEqual(affinity.accept_quota(Tally()), 4)
 
 
 class IntakeTests(WorkersCase):

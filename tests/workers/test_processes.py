@@ -164,7 +164,7 @@ class KillTests(WorkersCase):
     def setUp(self) -> None:
         super().setUp()
         self.server = TunedServer(
-            self.folder, ["ann", "bob"], {"upkeep": {"stop_grace": 3600.0}, "workers": {"stop_limit": 3600.0}},
+            self.folder, ["ann", "bob"], {"maintenance": {"stop_grace": 3600.0}, "workers": {"stop_limit": 3600.0}},
             "--workers", "2",
         )  # fmt: skip
 

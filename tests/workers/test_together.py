@@ -181,8 +181,8 @@ class TogetherTests(WorkersCase):
                             session.append(f"{number} {step}")
                         case 2:
                             if session.exists:
-                                place = chance.randint(1, session.exists)
-                                session.command(f"STORE {place} +FLAGS (\\Seen)")
+                                role = chance.randint(1, session.exists)
+                                session.command(f"STORE {role} +FLAGS (\\Seen)")
                         case 3:
                             if session.exists > 5:
                                 session.command(f"STORE {chance.randint(1, session.exists)} +FLAGS (\\Deleted)")

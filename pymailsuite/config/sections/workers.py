@@ -39,8 +39,8 @@ class WorkerSettings(Section):
     """How long a worker may take until it serves; then it is killed, and has failed."""
 
     stop_limit: Duration = Field(default=60.0, gt=0)
-    """How long a worker that was told to end may take, ``upkeep.stop_grace`` and mail on its way out included; then it
-    is killed."""
+    """How long a worker that was told to end may take, ``maintenance.stop_grace`` and mail on its way out included;
+    then it is killed."""
 
     orphan_limit: Duration = Field(default=1.0, ge=0)
     """How long a worker whose parent was killed may take to end in good order; then it just ends, so that the ports are

@@ -37,12 +37,12 @@ from pymailsuite.interfaces.delivery import (
 from pymailsuite.interfaces.intake import GivenRecipients
 from pymailsuite.interfaces.policy import Decision, IMessageTap
 from pymailsuite.interfaces.signing import ISealer, ISealingMessage
-from pymailsuite.policy.deciding import is_listed
+from pymailsuite.policy.decision import is_listed
 from pymailsuite.values import Address, Envelope, Peer
 
 log = Logger()
 
-MARK: Final = "X-Forwarded-Mark"
+FORWARDED_MARK: Final = "X-Forwarded-Mark"
 """The field that tells for which addresses we have sent a message on, in digests: they may be nobody's business."""
 _MARKS: Final = re.compile(rb"^x-forwarded-mark[ \t]*+:([^\n]*+\n?(?:[ \t][^\n]*+\n?)*+)", re.IGNORECASE | re.MULTILINE)
 
@@ -53,7 +53,7 @@ class SentOnBefore(TooManyHops):
     text = "Mail loop: it has been sent on from here before"
 
 
-def mark_of(address: Address) -> str:
+def forwarded_mark(address: Address) -> str:
     """The digest that stands for an address."""
     text = comparable_address(address.local_part, address.domain).encode("utf-8", "surrogatepass")
     return hashlib.blake2b(text, digest_size=9, person=b"forwarded").hexdigest()
@@ -110,7 +110,7 @@ class ForwardStep(DeliveryStep):
     def _decide(
         self, message: DeliveryMessage, recipients: Sequence[PlannedRecipient], decision: Decision
     ) -> Actions | Deferred[Actions]:
-        marks = {one.given: mark_of(one.given) for one in recipients if _leads_on(one)}
+        marks = {one.given: forwarded_mark(one.given) for one in recipients if _leads_on(one)}
         came_back = _sent_before(message.header, marks) if marks else frozenset()
         leaving = [one for one in recipients if one.transmissions and one.given not in came_back]
         tagged = self._is_tagged(message)
@@ -188,7 +188,7 @@ class _Leaving:
         """``domain`` is in whose name it leaves, empty for what is not changed."""
         reverse_path = await self._reverse_path(domain)
         marks = dict.fromkeys([self.marks[one.given] for one in recipients if one.given in self.marks])
-        mark = f"{MARK}: {' '.join(marks)}\r\n".encode() if marks else b""
+        mark = f"{FORWARDED_MARK}: {' '.join(marks)}\r\n".encode() if marks else b""
         front = await self._seal(domain) + mark if domain else mark
         sender = self.message.envelope.reverse_path
         if not front and reverse_path == sender:

@@ -40,7 +40,7 @@ async def _logout(context: Context, _: Command) -> bytes:
 
 async def _start_tls(context: Context, _: Command) -> bytes:
     """The session begins TLS once this answer is on its way. Source: RFC 3501 §6.2.1."""
-    if context.shell.secure:
+    if context.connection.secure:
         raise PeerError("TLS is in use already")
     if not context.shared.offers_tls:
         raise PeerError("TLS is not offered")
@@ -49,14 +49,14 @@ async def _start_tls(context: Context, _: Command) -> bytes:
 
 async def _login(context: Context, command: Login) -> bytes:
     """RFC 3501 §6.2.3."""
-    if not context.shared.plaintext_allowed(context.shell):
+    if not context.shared.plaintext_allowed(context.connection):
         raise replies.PrivacyRequired()
     return await _log_in(context, sasl.SaslPassword(command.user.encode("utf-8"), command.password), "LOGIN")
 
 
 async def _authenticate(context: Context, command: Authenticate) -> bytes | None:
     """RFC 3501 §6.2.2, with the initial response of RFC 4959."""
-    allowed = context.shared.plaintext_allowed(context.shell)
+    allowed = context.shared.plaintext_allowed(context.connection)
     make = sasl.mechanisms(allowed).get(command.mechanism)
     if make is None:
         if command.mechanism in sasl.mechanisms(True):
@@ -103,27 +103,27 @@ class Exchange:
 
 async def _log_in(context: Context, credentials: ICredentials, mechanism: str) -> bytes:
     """Ask the portal; RFC 5530 AUTHENTICATIONFAILED for every reason a login can fail for, after a delay."""
-    shared, shell = context.shared, context.shell
+    shared, connection = context.shared, context.connection
     credentials = _with_domain(credentials, shared.settings.default_domain)
     name = getattr(credentials, "username", b"").decode("utf-8", "replace")
-    peer = Peer(ip=shell.peer_ip, port=shell.peer_port, tls=shell.tls_description())
+    peer = Peer(ip=connection.peer_ip, port=connection.peer_port, tls=connection.tls_description())
     try:
         answer: tuple[Any, Any, Callable[[], object]] = await shared.portal.login(credentials, peer, IImapAvatar)
     except (LoginRefused, UnauthorizedLogin) as error:
-        shell.log.info(
+        connection.log.info(
             "{event} {login} from {peer_ip}",
             event="imap.login_refused",
             login=name,
             mechanism=mechanism,
-            peer_ip=shell.peer_ip,
+            peer_ip=connection.peer_ip,
             cause=error.cause if isinstance(error, MailError) else "",
         )
         refusal = TooManyFailedLogins() if isinstance(error, TooManyFailedLogins) else LoginRefused()
-        shell.count_refusal("login_refused", refusal.public.encode())
+        connection.count_refusal("login_refused", refusal.public.encode())
         await _let_wait(context)
         raise refusal from None
     _, avatar, log_out = answer
-    if shell.closing:
+    if connection.closing:
         log_out()
         raise LoginRefused(cause="the client left before the login was done")
     try:
@@ -132,12 +132,12 @@ async def _log_in(context: Context, credentials: ICredentials, mechanism: str) -
         log_out()
         raise
     context.logged_in(avatar, log_out)
-    shell.log.info(
+    connection.log.info(
         "{event} {login} from {peer_ip}",
         event="imap.logged_in",
         login=avatar.account.login_name,
         mechanism=mechanism,
-        peer_ip=shell.peer_ip,
+        peer_ip=connection.peer_ip,
         tls=peer.tls,
     )
     return b"OK [CAPABILITY " + context.capabilities() + b"] Logged in"
@@ -148,7 +148,7 @@ async def _let_wait(context: Context) -> None:
     context.failed_logins += 1
     delay_s = settings.failed_login_delay * 2 ** min(context.failed_logins - 1, _MOST_DOUBLINGS)
     if delay_s:
-        await context.shell.wait(delay_s)
+        await context.connection.wait(delay_s)
 
 
 def _with_domain(credentials: ICredentials, domain: str) -> ICredentials:
@@ -163,7 +163,7 @@ def _end(context: Context) -> None:
 
 def _begin_tls(context: Context) -> None:
     context.flush()
-    context.shell.begin_tls()
+    context.connection.begin_tls()
 
 
 COMMANDS: Final = (

@@ -236,7 +236,7 @@ class _Reading:
         """One message has no response; those of the others are not to fail with it."""
         error = unanswered.error
         if not isinstance(error, MailError):
-            self._context.shell.log.failure(
+            self._context.connection.log.failure(
                 "{event} of uid {uid}: {log_failure.value}",
                 Failure(error),
                 event="imap.response_failed",

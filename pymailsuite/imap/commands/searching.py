@@ -102,7 +102,7 @@ async def _search_view(context: Context, view: View, plan: SearchPlan) -> Sequen
         largest_number=len(view),
         largest_uid=view.uids[-1] if len(view) else 0,
         recent=recent,
-        now=context.shell.seconds(),
+        now=context.connection.seconds(),
     )
     uids: Sequence[int] = view.uids
     for stage in plan.stages:

@@ -13,7 +13,7 @@ from pymailsuite.interfaces.policy import Action, IMessageTap, MailTransaction, 
 from pymailsuite.policy.arc.results import ChainStatus
 from pymailsuite.policy.arc.verify import ChainVerifier
 from pymailsuite.policy.base import NO_OPINION, Policy
-from pymailsuite.policy.promptly import promptly
+from pymailsuite.policy.coroutines import start_coroutine
 
 
 class ArcPolicy(Policy):
@@ -36,7 +36,7 @@ class ArcPolicy(Policy):
         tap.finish()
         if tap.is_unsealed:
             return succeed(NO_OPINION)
-        return promptly(self._message(transaction, tap))
+        return start_coroutine(self._message(transaction, tap))
 
     async def _message(self, transaction: MailTransaction, tap: ChainVerifier) -> Verdict:
         result = await tap.result(self._resolver, self._clock.seconds(), self._clock)

@@ -21,9 +21,9 @@ from pymailsuite.policy.arc.sets import (
     read_sets,
 )
 from pymailsuite.policy.dkim.header import Field, HeaderView, canonical_field
-from pymailsuite.policy.dkim.hearing import HeardMessage
 from pymailsuite.policy.dkim.key_lookup import Found, look_up_keys, usable_keys
 from pymailsuite.policy.dkim.keys import key_name
+from pymailsuite.policy.dkim.message_tap import HashingTap
 from pymailsuite.policy.dkim.results import DkimStatus
 from pymailsuite.policy.dkim.signature import (
     ALGORITHMS,
@@ -104,7 +104,7 @@ def sealed_octets(view: HeaderView, sets: Sequence[ArcSet]) -> bytes:
     return b"".join(parts)
 
 
-class ChainVerifier(HeardMessage):
+class ChainVerifier(HashingTap):
     """Hears one message, then answers for its chain. ``write`` it all, ``finish`` it, then ask for the ``result``.
 
     ``also`` are body hashes that somebody else wants of it."""

@@ -18,9 +18,9 @@ from pymailsuite.interfaces.policy import (
     Verdict,
 )
 from pymailsuite.policy.base import NO_OPINION, Policy
+from pymailsuite.policy.coroutines import start_coroutine
 from pymailsuite.policy.dkim.results import DkimResult, DkimStatus, best
 from pymailsuite.policy.dkim.verify import MessageVerifier
-from pymailsuite.policy.promptly import promptly
 
 # RFC 7372 §3.1: no passing DKIM signature found.
 _REFUSED: Final = PolicyReply(550, "5.7.20", "No valid DKIM signature")
@@ -41,7 +41,7 @@ class DkimPolicy(Policy):
         return MessageVerifier(self._settings)
 
     def message(self, transaction: MailTransaction) -> Deferred[Verdict]:
-        return promptly(self._message(transaction))
+        return start_coroutine(self._message(transaction))
 
     async def _message(self, transaction: MailTransaction) -> Verdict:
         tap: Any = transaction.message.taps.get(self.name) if transaction.message is not None else None

@@ -15,7 +15,7 @@ from attrs import frozen
 from pymailsuite.config.sections.dkim import DkimSignSettings
 from pymailsuite.policy.author import author_of
 from pymailsuite.policy.dkim.header import HeaderView, canonical_field
-from pymailsuite.policy.dkim.hearing import HeardMessage
+from pymailsuite.policy.dkim.message_tap import HashingTap
 from pymailsuite.policy.dkim.private_keys import SigningKey
 from pymailsuite.policy.dkim.tags import base64_text, render_field
 
@@ -81,7 +81,7 @@ class SigningRules:
 DEFAULT_RULES: Final = SigningRules.of(DkimSignSettings())
 
 
-class MessageSigner(HeardMessage):
+class MessageSigner(HashingTap):
     """Hears one message, then signs it. ``write`` it all, ``finish`` it, then ask for ``fields``.
 
     ``has_no_key`` is asked about the author's domain once it is known: if no key will sign for it, the body need not be

@@ -19,10 +19,10 @@ from pymailsuite.interfaces.policy import Action, IMessageTap, MailTransaction, 
 from pymailsuite.interfaces.send_as import ISenderRights
 from pymailsuite.message.originators import originators_of
 from pymailsuite.policy.base import NO_OPINION, Policy
-from pymailsuite.policy.deciding import is_listed
+from pymailsuite.policy.coroutines import start_coroutine
+from pymailsuite.policy.decision import is_listed
 from pymailsuite.policy.dkim.key_ring import KeyRing
 from pymailsuite.policy.dkim.sign import MessageSigner, SigningRules
-from pymailsuite.policy.promptly import promptly
 from pymailsuite.values import Peer
 
 _ANY: Final = "*"
@@ -56,7 +56,7 @@ class DkimSignPolicy(Policy):
         tap: Any = transaction.message.taps.get(self.name) if transaction.message is not None else None
         if not isinstance(tap, MessageSigner):
             return succeed(NO_OPINION)
-        return promptly(self._sign(tap, transaction.peer))
+        return start_coroutine(self._sign(tap, transaction.peer))
 
     def _has_no_key(self, domain: str) -> bool:
         return self._ring.has_none_for(domain, self._clock.seconds())

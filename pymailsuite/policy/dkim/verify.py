@@ -15,9 +15,9 @@ from pymailsuite.config.sections.dkim import DkimSettings
 from pymailsuite.interfaces.dns import IResolver
 from pymailsuite.interfaces.transient import transient
 from pymailsuite.policy.dkim.header import Field, HeaderView, canonical_field
-from pymailsuite.policy.dkim.hearing import HeardMessage
 from pymailsuite.policy.dkim.key_lookup import Found, look_up_keys, usable_keys
 from pymailsuite.policy.dkim.keys import KeyRecord, key_name
+from pymailsuite.policy.dkim.message_tap import HashingTap
 from pymailsuite.policy.dkim.results import DkimResult, DkimStatus
 from pymailsuite.policy.dkim.signature import Signature, SignatureError, described, read_signature, tags_of
 from pymailsuite.policy.dkim.tags import without_signature
@@ -35,7 +35,7 @@ class _Claim:
     signature: Signature
 
 
-class MessageVerifier(HeardMessage):
+class MessageVerifier(HashingTap):
     """Hears one message, then answers for its signatures.
 
     ``write`` it all, ``finish`` it, then ask for the ``results``.

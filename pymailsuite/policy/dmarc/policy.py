@@ -29,6 +29,7 @@ from pymailsuite.memory import ExpiringMemory
 from pymailsuite.policy.author import Author, author_of
 from pymailsuite.policy.base import Policy
 from pymailsuite.policy.bimi import bimi_result
+from pymailsuite.policy.coroutines import start_coroutine
 from pymailsuite.policy.dmarc.discovery import Discovery
 from pymailsuite.policy.dmarc.evaluation import DmarcResult, Override, evaluate
 from pymailsuite.policy.dmarc.overrides import sealed_override
@@ -36,7 +37,6 @@ from pymailsuite.policy.dmarc.record import Disposition
 from pymailsuite.policy.dmarc.reports.collecting import ResultCollector
 from pymailsuite.policy.dmarc.reports.failures import FailureCollector
 from pymailsuite.policy.organizational import domain_of
-from pymailsuite.policy.promptly import promptly
 
 _REFUSED: Final = "5.7.1"
 _LATER: Final = "4.7.1"
@@ -85,7 +85,7 @@ class DmarcPolicy(Policy):
         """The verdict on a message that has come in whole."""
         if transaction.message is None:
             return super().message(transaction)
-        return promptly(self._message(transaction, transaction.message))
+        return start_coroutine(self._message(transaction, transaction.message))
 
     async def _message(self, transaction: MailTransaction, message: ReceivedMessage) -> Verdict:
         settings = self._settings

@@ -33,16 +33,16 @@ class CorrespondentsPolicy(Policy):
         return succeed(NO_OPINION)
 
 
-class NobodyAsks(Policy):
+class InactiveCorrespondentsPolicy(Policy):
     """In its place where nobody would ask for what is remembered."""
 
     name = "correspondents"
 
 
-def make_policy(context: PolicyContext) -> CorrespondentsPolicy | NobodyAsks:
+def make_policy(context: PolicyContext) -> CorrespondentsPolicy | InactiveCorrespondentsPolicy:
     """For the plugin."""
     greylist = context.settings.greylist
     if greylist.action == "off" or not greylist.known_correspondents:
-        return NobodyAsks()
+        return InactiveCorrespondentsPolicy()
     correspondents = context.needs(ICorrespondents)
     return CorrespondentsPolicy(context.section, correspondents)

@@ -17,7 +17,7 @@ from pymailsuite.interfaces.greylist import ICorrespondents, IGreylistStore, Tri
 from pymailsuite.interfaces.policy import Action, MailTransaction, PolicyContext, PolicyReply, Verdict
 from pymailsuite.policy.base import NO_OPINION, Policy
 from pymailsuite.policy.greylist.clients import client_names
-from pymailsuite.policy.greylist.judging import Judgement, State, judge
+from pymailsuite.policy.greylist.evaluation import GreylistResult, State, evaluate
 from pymailsuite.policy.greylist.senders import compared_sender, plain_address, without_tag
 from pymailsuite.policy.greylist.suspicion import is_refused_anyway, is_vouched_for, suspicions_about
 from pymailsuite.values import Address
@@ -77,13 +77,13 @@ class GreylistPolicy(Policy):
             for recipient in recipients
         }
         known = await self._greylist.look_up([triplet for triplets in asked.values() for triplet in triplets])
-        judged = {recipient: judge(triplets, known, settings) for recipient, triplets in asked.items()}
-        await self._let_in_correspondents(transaction.reverse_path, judged)
-        return await self._answer(list(judged.values()), why)
+        evaluated = {recipient: evaluate(triplets, known, settings) for recipient, triplets in asked.items()}
+        await self._let_in_correspondents(transaction.reverse_path, evaluated)
+        return await self._answer(list(evaluated.values()), why)
 
-    async def _let_in_correspondents(self, sender: Address | None, judged: dict[Address, Judgement]) -> None:
+    async def _let_in_correspondents(self, sender: Address | None, evaluated: dict[Address, GreylistResult]) -> None:
         """Takes those out that wait for mail of somebody they have written to."""
-        waiting = {recipient for recipient, judgement in judged.items() if not judgement.admits}
+        waiting = {recipient for recipient, outcome in evaluated.items() if not outcome.admits}
         if not (waiting and sender is not None and self._settings.known_correspondents):
             return
         other = without_tag(sender)
@@ -91,25 +91,25 @@ class GreylistPolicy(Policy):
         known = await self._correspondents.knows(list(dict.fromkeys(pairs.values())))
         for recipient, pair in pairs.items():
             if pair in known:
-                del judged[recipient]
+                del evaluated[recipient]
 
-    async def _answer(self, judgements: Sequence[Judgement], why: Sequence[str]) -> Verdict:
+    async def _answer(self, outcomes: Sequence[GreylistResult], why: Sequence[str]) -> Verdict:
         settings, greylist = self._settings, self._greylist
-        new = [one.triplet for one in judgements if one.state is State.NEW]
-        returned = [one.triplet for one in judgements if one.state is State.RETURNED]
+        new = [one.triplet for one in outcomes if one.state is State.NEW]
+        returned = [one.triplet for one in outcomes if one.state is State.RETURNED]
         remembered = True
         if new:
             remembered = await greylist.begin(new, settings.retry_window, settings.waiting_per_client)
         if returned:
             await greylist.passed(returned, settings.keep, settings.auto_allow_keep)
-        self._refresh([one for one in judgements if one.stale])
-        waiting = [one for one in judgements if not one.admits]
+        self._refresh([one for one in outcomes if one.stale])
+        waiting = [one for one in outcomes if not one.admits]
         if not waiting:
-            return _admitted(judgements)
+            return _admitted(outcomes)
         last = max(waiting, key=lambda one: one.wait_s)
         return _asked_to_wait(last, why, remembered)
 
-    def _refresh(self, stale: Sequence[Judgement]) -> None:
+    def _refresh(self, stale: Sequence[GreylistResult]) -> None:
         """Nobody waits for it: what is lost is a day of an entry's time."""
         if stale:
             settings = self._settings
@@ -119,30 +119,30 @@ class GreylistPolicy(Policy):
             written.addErrback(lambda failure: log.failure("{event}", failure, event="greylist.not_refreshed"))
 
 
-def _evidence(judgement: Judgement) -> dict[str, object]:
-    triplet = judgement.triplet
+def _evidence(outcome: GreylistResult) -> dict[str, object]:
+    triplet = outcome.triplet
     return {
-        "state": judgement.state.value,
+        "state": outcome.state.value,
         "client": triplet.client,
         "sender": triplet.sender,
         "recipient": triplet.recipient,
     }
 
 
-def _admitted(judgements: Sequence[Judgement]) -> Verdict:
-    if not judgements:
+def _admitted(outcomes: Sequence[GreylistResult]) -> Verdict:
+    if not outcomes:
         return NO_OPINION
-    first = judgements[0]
+    first = outcomes[0]
     return Verdict(reason=f"{first.state.value}: {first.triplet.client}", evidence=_evidence(first))
 
 
-def _asked_to_wait(judgement: Judgement, why: Sequence[str], remembered: bool) -> Verdict:
-    evidence = {**_evidence(judgement), "seconds": judgement.wait_s, "why": list(why), "remembered": remembered}
-    triplet = judgement.triplet
+def _asked_to_wait(outcome: GreylistResult, why: Sequence[str], remembered: bool) -> Verdict:
+    evidence = {**_evidence(outcome), "seconds": outcome.wait_s, "why": list(why), "remembered": remembered}
+    triplet = outcome.triplet
     return Verdict(
         Action.TEMPFAIL,
-        f"{judgement.state.value}: {triplet.client} for {triplet.recipient} ({', '.join(why)})",
-        reply=PolicyReply(_CODE, _ENHANCED_CODE, f"Greylisted, try again in {judgement.wait_s} s"),
+        f"{outcome.state.value}: {triplet.client} for {triplet.recipient} ({', '.join(why)})",
+        reply=PolicyReply(_CODE, _ENHANCED_CODE, f"Greylisted, try again in {outcome.wait_s} s"),
         evidence=evidence,
     )
 

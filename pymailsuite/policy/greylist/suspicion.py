@@ -10,7 +10,7 @@ from pymailsuite.policy.greylist.clients import evidence_of, looks_dynamic
 def suspicions_about(transaction: MailTransaction, settings: GreylistSettings) -> tuple[str, ...]:
     """The settings' suspicions that there are. A look-up that failed is none, and so is a check that is off."""
     verdicts = transaction.verdicts
-    score = sum(ruling.score for ruling in transaction.rulings if ruling.effect is Effect.SCORE)
+    score = sum(applied.score for applied in transaction.applied_verdicts if applied.effect is Effect.SCORE)
     found = {
         "no_name": evidence_of(verdicts, "iprev").get("result") in ("fail", "permerror"),
         "dynamic_name": looks_dynamic(verdicts),
@@ -23,7 +23,7 @@ def suspicions_about(transaction: MailTransaction, settings: GreylistSettings) -
 def is_vouched_for(transaction: MailTransaction) -> bool:
     """Whether a list lets this transaction in, or one of lists of good hosts (DNSWL) knows the client."""
     # Of this stage there are only verdicts yet; and of a policy that speaks at several stages only the last is there.
-    said = [*(ruling.verdict for ruling in transaction.rulings), *transaction.verdicts.values()]
+    said = [*(applied.verdict for applied in transaction.applied_verdicts), *transaction.verdicts.values()]
     return any(
         verdict.action is Action.ACCEPT
         or any(result.method == "dnswl" and result.result == "pass" for result in verdict.results)
@@ -33,4 +33,4 @@ def is_vouched_for(transaction: MailTransaction) -> bool:
 
 def is_refused_anyway(transaction: MailTransaction) -> bool:
     """Whether a refusal for good waits to be told: what will not come in need not be remembered."""
-    return any(ruling.effect is Effect.REJECT for ruling in transaction.rulings)
+    return any(applied.effect is Effect.REJECT for applied in transaction.applied_verdicts)

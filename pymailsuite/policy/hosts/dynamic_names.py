@@ -57,10 +57,10 @@ class DynamicNamesPolicy(Policy):
             names = known.evidence["names"]
             if known.evidence.get("result") == "temperror":
                 return succeed(NO_OPINION)
-            return succeed(self._judge(ip, names if isinstance(names, list) else []))
-        return self._resolver.ptr(ip).addCallback(lambda answer: self._judge(ip, answer.records))
+            return succeed(self._address_filter(ip, names if isinstance(names, list) else []))
+        return self._resolver.ptr(ip).addCallback(lambda answer: self._address_filter(ip, answer.records))
 
-    def _judge(self, ip: str, names: Sequence[str]) -> Verdict:
+    def _address_filter(self, ip: str, names: Sequence[str]) -> Verdict:
         if not names:
             return self._objection(ip, "", "no name") if self._settings.without_name else NO_OPINION
         for name in names:

@@ -12,7 +12,7 @@ from pymailsuite.errors import DnsFailure
 from pymailsuite.interfaces import IResolver
 from pymailsuite.interfaces.policy import Action, MailTransaction, MethodResult, PolicyContext, PolicyReply, Verdict
 from pymailsuite.policy.base import NO_OPINION, Policy
-from pymailsuite.policy.promptly import promptly
+from pymailsuite.policy.coroutines import start_coroutine
 
 _NAMES_TRIED: Final = 10
 """PTR records looked at: an address may have any number of them."""
@@ -37,7 +37,7 @@ class IprevPolicy(Policy):
             address = ipaddress.ip_address(transaction.peer.ip)
         except ValueError:
             return succeed(NO_OPINION)
-        looked_up = promptly(self._look_up(address))
+        looked_up = start_coroutine(self._look_up(address))
         if not looked_up.called:
             looked_up.addTimeout(self._budget_s, self._clock)
         return looked_up.addErrback(

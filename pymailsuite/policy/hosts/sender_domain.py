@@ -15,13 +15,13 @@ from twisted.internet.defer import CancelledError, Deferred, TimeoutError, succe
 from twisted.internet.interfaces import IReactorTime
 
 from pymailsuite.config.sections.hosts import SenderDomainSettings
-from pymailsuite.dns.judge import AddressJudge
+from pymailsuite.dns.address_filter import AddressFilter
 from pymailsuite.dns.names import address_of_literal, comparable_domain
 from pymailsuite.errors import DnsFailure
 from pymailsuite.interfaces import Answer, IResolver
 from pymailsuite.interfaces.policy import Action, MailTransaction, PolicyContext, PolicyReply, Verdict
 from pymailsuite.policy.base import NO_OPINION, Policy
-from pymailsuite.policy.promptly import promptly
+from pymailsuite.policy.coroutines import start_coroutine
 
 _BUDGET_SHARE: Final = 0.9
 """The look-ups end before the chain gives them up, so that a slow name server is an answer and not no opinion."""
@@ -41,7 +41,7 @@ _UNKNOWN_YET: Final = PolicyReply(451, "4.1.8", "Sender domain cannot be looked 
 
 class SenderDomainPolicy(Policy):
     """``own_domains`` are not looked up; look-ups take ``budget_s`` together at most. A domain all of whose addresses
-    the judge objects to could not be answered."""
+    the address filter objects to could not be answered."""
 
     name = "sender_domain"
 
@@ -52,9 +52,9 @@ class SenderDomainPolicy(Policy):
         own_domains: Collection[str],
         budget_s: float,
         clock: IReactorTime,
-        judge: AddressJudge | None = None,
+        address_filter: AddressFilter | None = None,
     ) -> None:
-        self._judge = judge or AddressJudge()
+        self._address_filter = address_filter or AddressFilter()
         self._settings = settings
         self._resolver = resolver
         self._own_domains = frozenset(map(comparable_domain, own_domains))
@@ -73,7 +73,7 @@ class SenderDomainPolicy(Policy):
             return succeed(_refused(domain, objection))
         if is_literal:
             return succeed(NO_OPINION)
-        looked_up: Deferred[Verdict] = promptly(self._look_up(domain))
+        looked_up: Deferred[Verdict] = start_coroutine(self._look_up(domain))
         if not looked_up.called:
             looked_up.addTimeout(self._budget_s, self._clock)
         return looked_up.addErrback(
@@ -86,7 +86,7 @@ class SenderDomainPolicy(Policy):
         if not self._settings.allow_address_literals:
             return _LITERAL
         ip = address_of_literal(domain)
-        return _NOWHERE if ip is None or self._judge.objection(ip) else None
+        return _NOWHERE if ip is None or self._address_filter.objection(ip) else None
 
     async def _look_up(self, domain: str) -> Verdict:
         answer: Answer = await self._resolver.mx(domain)
@@ -128,7 +128,7 @@ class SenderDomainPolicy(Policy):
         return bool(ipv4.records or ipv6.records), self._is_any_good(ipv6.records)
 
     def _is_any_good(self, addresses: Sequence[str]) -> bool:
-        return not all(map(self._judge.objection, addresses))
+        return not all(map(self._address_filter.objection, addresses))
 
 
 def _formal_objection(domain: str) -> PolicyReply | None:
@@ -163,7 +163,7 @@ def make_policy(context: PolicyContext) -> SenderDomainPolicy:
     """For the plugin."""
     settings = context.settings
     budget_s = settings.policy.budget * _BUDGET_SHARE
-    judge = AddressJudge(settings.outgoing)
+    address_filter = AddressFilter(settings.outgoing)
     return SenderDomainPolicy(
-        context.section, context.resolver, settings.server.domains, budget_s, context.clock, judge
+        context.section, context.resolver, settings.server.domains, budget_s, context.clock, address_filter
     )

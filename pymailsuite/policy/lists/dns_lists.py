@@ -16,7 +16,7 @@ from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
 
 from pymailsuite.config.sections.lists import DnsList, ListAction
-from pymailsuite.dns.together import together
+from pymailsuite.dns.gather import gather_all
 from pymailsuite.errors import DnsFailure
 from pymailsuite.interfaces import IResolver
 from pymailsuite.policy.lists.codes import CodeFilter, addresses
@@ -88,7 +88,7 @@ class DnsLists:
         if not questions:
             return succeed([])
         deadline = self._clock.seconds() + self._budget_s
-        found = together(
+        found = gather_all(
             Deferred.fromCoroutine(self._ask(number, name, label, ip, deadline)) for number, name, label in questions
         )
         return found.addCallback(lambda listings: [listing for listing in listings if listing is not None])

@@ -104,7 +104,8 @@ class DnsListPolicy(Policy):
 
     def _is_cleared(self, transaction: MailTransaction) -> bool:
         return any(
-            ruling.policy == self.name and ruling.verdict.evidence.get(_CLEARED) for ruling in transaction.rulings
+            applied.policy == self.name and applied.verdict.evidence.get(_CLEARED)
+            for applied in transaction.applied_verdicts
         )
 
 

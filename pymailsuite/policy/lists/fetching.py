@@ -14,7 +14,7 @@ from twisted.web.error import Error as WebError
 from twisted.web.http_headers import Headers
 
 from pymailsuite.config.sections.lists import ListSource
-from pymailsuite.dns.judge import AddressJudge, JudgedReactor
+from pymailsuite.dns.address_filter import AddressFilter, FilteredReactor
 from pymailsuite.errors import TemporaryFailure
 from pymailsuite.interfaces.lists import FetchedList, ListEntry
 from pymailsuite.policy.lists.entries import entries_in_text
@@ -47,15 +47,15 @@ class ListFetcher:
     """Fetches over HTTP. ``agent`` is an IAgent, the reactor's own if None; that one does not connect to addresses the
     judge objects to, unless the address of a list names them itself."""
 
-    def __init__(self, reactor: Any, agent: Any = None, judge: AddressJudge | None = None) -> None:
+    def __init__(self, reactor: Any, agent: Any = None, address_filter: AddressFilter | None = None) -> None:
         self._clock: IReactorTime = reactor
-        self._judge = judge or AddressJudge()
+        self._address_filter = address_filter or AddressFilter()
         self._agent = agent
 
     def _agent_for(self, url: bytes) -> Any:
         if self._agent is not None:
             return self._agent
-        judged = JudgedReactor(self._clock, self._judge, _named_addresses(url))
+        judged = FilteredReactor(self._clock, self._address_filter, _named_addresses(url))
         return RedirectAgent(Agent(judged, connectTimeout=TIMEOUT_S / 2))
 
     async def fetch(self, source: ListSource, known: FetchedList | None = None) -> Fetched | None:

@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.threads import deferToThread
 
 from pymailsuite.config.sections.lists import ListSettings
-from pymailsuite.dns.judge import AddressJudge
+from pymailsuite.dns.address_filter import AddressFilter
 from pymailsuite.dns.names import comparable_domain
 from pymailsuite.interfaces.lists import IFetchedLists, IListStore, ListEntry
 from pymailsuite.interfaces.policy import Action, Disposal, MailTransaction, PolicyContext, PolicyReply, Stage, Verdict
@@ -99,7 +99,7 @@ def make_policy(context: PolicyContext) -> LocalListPolicy:
     """The policy as the chain wants it."""
     settings: ListSettings = context.section
     clock: Any = context.clock
-    fetcher = ListFetcher(clock, judge=AddressJudge(context.settings.outgoing))
+    fetcher = ListFetcher(clock, address_filter=AddressFilter(context.settings.outgoing))
     lists = context.needs(IListStore)
     sources: list[EntrySource] = [StoreSource(lists)]
     for source in settings.sources:

@@ -22,12 +22,12 @@ from pymailsuite.interfaces.policy import (
     Stage,
     Verdict,
 )
-from pymailsuite.interfaces.reputation import Event, Identity, IJunkMarks, IReputation, IReputationStore
+from pymailsuite.interfaces.reputation import Event, Identity, IJunkFeedback, IReputation, IReputationStore
 from pymailsuite.policy.base import NO_OPINION, Policy
 from pymailsuite.policy.greylist.suspicion import is_refused_anyway, is_vouched_for
-from pymailsuite.policy.reputation.hearing import JunkListener
+from pymailsuite.policy.reputation.event_buffer import EventBuffer, EventFlush
 from pymailsuite.policy.reputation.identities import identities_in, results_in
-from pymailsuite.policy.reputation.noting import EventBuffer, LastEvents
+from pymailsuite.policy.reputation.junk_feedback import JunkFeedbackListener
 from pymailsuite.policy.reputation.scoring import most_telling
 
 _BUDGET_SHARE: Final = 0.9
@@ -123,8 +123,10 @@ class ReputationPolicy(Policy):
 
     def _identities(self, transaction: MailTransaction, decision: Decision | None = None) -> tuple[Identity, ...]:
         """What was verified in earlier stages and, as far as it is there, in this one."""
-        said = [ruling.verdict for ruling in transaction.rulings]
-        said += transaction.verdicts.values() if decision is None else [one.verdict for one in decision.rulings]
+        said = [applied.verdict for applied in transaction.applied_verdicts]
+        said += (
+            transaction.verdicts.values() if decision is None else [one.verdict for one in decision.applied_verdicts]
+        )
         return identities_in(results_in(said), transaction.peer.ip, self._settings)
 
     # --- what became of it
@@ -137,7 +139,7 @@ class ReputationPolicy(Policy):
         if refusal is None:
             if transaction.stage is Stage.MESSAGE:
                 self._events.note(self._identities(transaction, decision), Event.ACCEPTED)
-        elif refusal.code >= 500 and decision.culprit not in _NOT_OTHERS:
+        elif refusal.code >= 500 and decision.decided_by not in _NOT_OTHERS:
             self._events.note(self._identities(transaction, decision), Event.REFUSED)
 
 
@@ -146,9 +148,9 @@ def make_policy(context: PolicyContext) -> ReputationPolicy:
     settings: ReputationSettings = context.section
     reputations = context.needs(IReputationStore)
     events = EventBuffer(settings, reputations, context.clock)
-    marks = context.store.ability(IJunkMarks)
-    if marks is not None:
-        marks.subscribe(JunkListener(settings, events, context.authserv_id).heard)
+    junk_feedback = context.store.ability(IJunkFeedback)
+    if junk_feedback is not None:
+        junk_feedback.subscribe(JunkFeedbackListener(settings, events, context.authserv_id).heard)
     policy = ReputationPolicy(settings, reputations, events, context.clock, context.settings.policy.budget)
-    policy.services = (LastEvents(events),)
+    policy.services = (EventFlush(events),)
     return policy

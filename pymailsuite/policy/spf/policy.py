@@ -16,12 +16,12 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from pymailsuite.config.sections.spf import SpfSettings
-from pymailsuite.dns.together import together
+from pymailsuite.dns.gather import gather_all
 from pymailsuite.interfaces import IResolver
 from pymailsuite.interfaces.policy import Action, MailTransaction, PolicyContext, PolicyReply, Verdict
 from pymailsuite.memory import ExpiringMemory
 from pymailsuite.policy.base import NO_OPINION, Policy
-from pymailsuite.policy.promptly import promptly
+from pymailsuite.policy.coroutines import start_coroutine
 from pymailsuite.policy.spf.evaluator import SpfChecker
 from pymailsuite.policy.spf.facts import as_facts, method_result
 from pymailsuite.policy.spf.received_spf import received_spf_field
@@ -96,7 +96,7 @@ class SpfPolicy(Policy):
             known = self._remembered.get(subject)
             if known is not None:
                 return succeed(self._verdict_of(known, None if sender is None else sender.local_part))
-        looked_up = promptly(self._look_up(transaction))
+        looked_up = start_coroutine(self._look_up(transaction))
         return looked_up.addErrback(self._called_off, transaction).addCallback(self._noted, transaction)
 
     def _called_off(self, failure: Failure, transaction: MailTransaction) -> _Found:
@@ -126,7 +126,7 @@ class SpfPolicy(Policy):
             identity=Identity.MAIL_FROM,
         )
         queries = [query] if self._settings.helo == "off" else [greeting, query]
-        *helos, evaluation = await together(map(self._checker.check, queries))
+        *helos, evaluation = await gather_all(map(self._checker.check, queries))
         return _Found.of(evaluation, helos[0] if helos else None)
 
     def _verdict(self, found: _Found, local_part: str | None) -> Verdict:

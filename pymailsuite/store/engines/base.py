@@ -9,16 +9,16 @@ from typing import Any, ClassVar, Protocol
 from pymailsuite.interfaces.channel import IStoreChannel
 
 
-class Trouble(enum.Enum):
+class ErrorKind(enum.Enum):
     """What an error of the database means for the requests that met it."""
 
     FULL = "full"
     """No room on the disk: nothing was stored; the same may succeed later."""
     BUSY = "busy"
     """Another process was in the way: nothing was stored; try again at once."""
-    RACED = "raced"
+    CONFLICT = "raced"
     """Another transaction was quicker: the same function finds what that one left, and may answer otherwise."""
-    AWAY = "away"
+    UNAVAILABLE = "away"
     """The database cannot be reached just now. Nothing was stored, unless :class:`CommitUnknown` says more; another
     connection may do."""
     LOST = "lost"
@@ -167,20 +167,20 @@ class Engine(Protocol):
         It may be sent only with the next one that is waited for, or with the commit; its error comes from there then.
         """
 
-    def trouble(self, error: BaseException) -> Trouble | None:
+    def error_kind(self, error: BaseException) -> ErrorKind | None:
         """What an exception means; None if it is not an error of the database."""
 
     def channel(self, reactor: Any) -> IStoreChannel | None:
         """What carries words between all processes that have the database open; None if it cannot."""
 
-    def tend(self) -> bool:
+    def maintain(self) -> bool:
         """Called now and then in a thread of its own while there are commits.
 
-        True asks for :meth:`tend_between` on the writing connection, between two transactions.
+        True asks for :meth:`maintain_between` on the writing connection, between two transactions.
         """
 
-    def tend_between(self, connection: Connection) -> None:
+    def maintain_between(self, connection: Connection) -> None:
         """What must be done while nothing is being written."""
 
-    def stop_tending(self) -> None:
-        """The store is closing: called in the thread that called :meth:`tend`."""
+    def stop_maintenance(self) -> None:
+        """The store is closing: called in the thread that called :meth:`maintain`."""

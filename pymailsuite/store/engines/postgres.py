@@ -36,26 +36,26 @@ from psycopg.types.string import StrDumperUnknown
 from pymailsuite.config.sections.store import StoreSection
 from pymailsuite.errors import ConfigError
 from pymailsuite.interfaces.channel import IStoreChannel
-from pymailsuite.store.engines.base import CommitUnknown, Connection, Cursor, Trouble
+from pymailsuite.store.engines.base import CommitUnknown, Connection, Cursor, ErrorKind
 from pymailsuite.store.engines.postgres_channel import PostgresChannel
 
 _STATEMENTS_KEPT = 400
 _UNUSED_MARKS_KEPT_S = 7 * 86400.0
 
-_TROUBLES: dict[str, Trouble] = {
-    "23505": Trouble.RACED,  # unique_violation
-    "25P03": Trouble.AWAY,  # idle_in_transaction_session_timeout
-    "40001": Trouble.BUSY,  # serialization_failure
-    "40P01": Trouble.BUSY,  # deadlock_detected
-    "53100": Trouble.FULL,  # disk_full
-    "53200": Trouble.BUSY,  # out_of_memory
-    "53300": Trouble.AWAY,  # too_many_connections
-    "55P03": Trouble.BUSY,  # lock_not_available
-    "57P01": Trouble.AWAY,  # admin_shutdown
-    "57P02": Trouble.AWAY,  # crash_shutdown
-    "57P03": Trouble.AWAY,  # cannot_connect_now
-    "57P05": Trouble.AWAY,  # idle_session_timeout
-    "58P01": Trouble.AWAY,  # undefined_file: what is left of a server whose files went
+_ERROR_KINDS: dict[str, ErrorKind] = {
+    "23505": ErrorKind.CONFLICT,  # unique_violation
+    "25P03": ErrorKind.UNAVAILABLE,  # idle_in_transaction_session_timeout
+    "40001": ErrorKind.BUSY,  # serialization_failure
+    "40P01": ErrorKind.BUSY,  # deadlock_detected
+    "53100": ErrorKind.FULL,  # disk_full
+    "53200": ErrorKind.BUSY,  # out_of_memory
+    "53300": ErrorKind.UNAVAILABLE,  # too_many_connections
+    "55P03": ErrorKind.BUSY,  # lock_not_available
+    "57P01": ErrorKind.UNAVAILABLE,  # admin_shutdown
+    "57P02": ErrorKind.UNAVAILABLE,  # crash_shutdown
+    "57P03": ErrorKind.UNAVAILABLE,  # cannot_connect_now
+    "57P05": ErrorKind.UNAVAILABLE,  # idle_session_timeout
+    "58P01": ErrorKind.UNAVAILABLE,  # undefined_file: what is left of a server whose files went
 }
 _DONE = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK)
 
@@ -429,27 +429,27 @@ class PostgresEngine:
         assert isinstance(cursor, PostgresCursor)
         cursor.send(sql, values)
 
-    def trouble(self, error: BaseException) -> Trouble | None:
+    def error_kind(self, error: BaseException) -> ErrorKind | None:
         if isinstance(error, CommitUnknown):
-            return Trouble.AWAY
+            return ErrorKind.UNAVAILABLE
         if not isinstance(error, psycopg.Error):
             return None
         state = error.sqlstate
         if state is None:
             # libpq's own: no server, or no longer. What psycopg itself refuses is a DataError, ProgrammingError, ...
-            return Trouble.AWAY if isinstance(error, psycopg.OperationalError) else Trouble.DEFECT
+            return ErrorKind.UNAVAILABLE if isinstance(error, psycopg.OperationalError) else ErrorKind.DEFECT
         if state.startswith("08"):
-            return Trouble.AWAY
-        return _TROUBLES.get(state, Trouble.DEFECT)
+            return ErrorKind.UNAVAILABLE
+        return _ERROR_KINDS.get(state, ErrorKind.DEFECT)
 
     def channel(self, reactor: Any) -> IStoreChannel | None:
         return PostgresChannel(partial(psycopg.connect, self._conninfo, autocommit=True), reactor)
 
-    def tend(self) -> bool:
+    def maintain(self) -> bool:
         return False
 
-    def tend_between(self, connection: Connection) -> None:
+    def maintain_between(self, connection: Connection) -> None:
         """Nothing: the server looks after itself."""
 
-    def stop_tending(self) -> None:
+    def stop_maintenance(self) -> None:
         """Nothing."""

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 from pymailsuite.config.sections.store import StoreSection
 from pymailsuite.errors import ConfigError
 from pymailsuite.interfaces.channel import IStoreChannel
-from pymailsuite.store.engines.base import Connection, Cursor, Trouble
+from pymailsuite.store.engines.base import Connection, Cursor, ErrorKind
 
 _BUSY_WAIT_S = 2.0
 _FIRST_WAIT_S, _WAIT_FACTOR, _LONGEST_WAIT_S = 0.0003, 1.05, 0.01
@@ -28,17 +28,17 @@ _STATEMENTS_KEPT = 400
 _ASK_EVERY = 200_000
 """Instructions of SQLite's machine, a few milliseconds, after which it is asked whether the answer is still wanted."""
 
-_TROUBLES: dict[int, Trouble] = {
-    sqlite3.SQLITE_FULL: Trouble.FULL,
-    sqlite3.SQLITE_BUSY: Trouble.BUSY,
-    sqlite3.SQLITE_LOCKED: Trouble.BUSY,
-    sqlite3.SQLITE_PROTOCOL: Trouble.BUSY,
-    sqlite3.SQLITE_IOERR: Trouble.LOST,
-    sqlite3.SQLITE_CORRUPT: Trouble.LOST,
-    sqlite3.SQLITE_NOTADB: Trouble.LOST,
-    sqlite3.SQLITE_CANTOPEN: Trouble.LOST,
-    sqlite3.SQLITE_READONLY: Trouble.LOST,
-    sqlite3.SQLITE_NOMEM: Trouble.LOST,
+_ERROR_KINDS: dict[int, ErrorKind] = {
+    sqlite3.SQLITE_FULL: ErrorKind.FULL,
+    sqlite3.SQLITE_BUSY: ErrorKind.BUSY,
+    sqlite3.SQLITE_LOCKED: ErrorKind.BUSY,
+    sqlite3.SQLITE_PROTOCOL: ErrorKind.BUSY,
+    sqlite3.SQLITE_IOERR: ErrorKind.LOST,
+    sqlite3.SQLITE_CORRUPT: ErrorKind.LOST,
+    sqlite3.SQLITE_NOTADB: ErrorKind.LOST,
+    sqlite3.SQLITE_CANTOPEN: ErrorKind.LOST,
+    sqlite3.SQLITE_READONLY: ErrorKind.LOST,
+    sqlite3.SQLITE_NOMEM: ErrorKind.LOST,
 }
 
 
@@ -233,16 +233,16 @@ class SqliteEngine:
     def send(self, cursor: Cursor, sql: str, values: Sequence[Any]) -> None:
         cursor.execute(sql, values)
 
-    def trouble(self, error: BaseException) -> Trouble | None:
+    def error_kind(self, error: BaseException) -> ErrorKind | None:
         if not isinstance(error, sqlite3.Error):
             return None
         code = getattr(error, "sqlite_errorcode", None)
         if code is None:
-            return Trouble.DEFECT
-        trouble = _TROUBLES.get(code & 0xFF, Trouble.DEFECT)
-        if trouble is Trouble.LOST and self._space_left() < _LOW_SPACE:
-            return Trouble.FULL
-        return trouble
+            return ErrorKind.DEFECT
+        error_kind = _ERROR_KINDS.get(code & 0xFF, ErrorKind.DEFECT)
+        if error_kind is ErrorKind.LOST and self._space_left() < _LOW_SPACE:
+            return ErrorKind.FULL
+        return error_kind
 
     def _space_left(self) -> int:
         """Octets free on the file system; SQLite reports some failures for want of space as plain I/O errors."""
@@ -257,21 +257,21 @@ class SqliteEngine:
     def channel(self, reactor: Any) -> IStoreChannel | None:
         return None
 
-    def tend(self) -> bool:
+    def maintain(self) -> bool:
         if self._tending is None:
             self._tending = self.connect()
         try:
             _, frames, _ = self._tending.checkpoint()
         except sqlite3.Error:
-            self.stop_tending()  # a new connection next time
+            self.stop_maintenance()  # a new connection next time
             raise
         return frames * self._settings.sqlite_page_size > self._settings.sqlite_wal_limit
 
-    def tend_between(self, connection: Connection) -> None:
+    def maintain_between(self, connection: Connection) -> None:
         assert isinstance(connection, SqliteConnection)
         connection.checkpoint_alone()
 
-    def stop_tending(self) -> None:
+    def stop_maintenance(self) -> None:
         if self._tending is not None:
             self._tending.close()
             self._tending = None

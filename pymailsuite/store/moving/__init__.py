@@ -10,10 +10,10 @@ added later moves along by itself.
 """
 
 from pymailsuite.store.moving.backup import back_up
+from pymailsuite.store.moving.backup_set import BackupFolder, BackupSet
 from pymailsuite.store.moving.copying import copy_store
 from pymailsuite.store.moving.progress import Progress
-from pymailsuite.store.moving.restoring import restore_store
-from pymailsuite.store.moving.sets import BackupFolder, BackupSet
+from pymailsuite.store.moving.restore_store import restore_store
 from pymailsuite.store.moving.verifying import verify_backup
 
 __all__ = ["BackupFolder", "BackupSet", "Progress", "back_up", "copy_store", "restore_store", "verify_backup"]

@@ -1,10 +1,10 @@
 """A backup of a store in use.
 
-First the octets that no set has yet are written to segments, in many short transactions. Then one transaction sees the
-store at one moment: its tables are written out, and the octets of what came in since the first pass began. So a set is
-one moment, whole; no long transaction keeps the database from tidying up; nobody who writes is waited for or waits.
+First the octets that no set has yet are written to pack files, in many short transactions. Then one transaction sees
+the store at one moment: its tables are written out, and the octets of what came in since the first pass began. So a set
+is one moment, whole; no long transaction keeps the database from tidying up; nobody who writes is waited for or waits.
 
-A run that was cut off leaves whole segments behind; the next one takes them over.
+A run that was cut off leaves whole pack files behind; the next one takes them over.
 """
 
 # ruff: noqa: S608
@@ -23,10 +23,7 @@ from typing import Final
 from attrs import define, field, frozen
 
 from pymailsuite.errors import ConfigError
-from pymailsuite.store.moving.progress import Progress
-from pymailsuite.store.moving.segments import FileFacts, Place, SegmentWriter, facts_of, places_in, run_of
-from pymailsuite.store.moving.session import StoreSession, identity_txn, schema_version_txn
-from pymailsuite.store.moving.sets import (
+from pymailsuite.store.moving.backup_set import (
     PLACES,
     BackupFolder,
     BackupSet,
@@ -37,13 +34,16 @@ from pymailsuite.store.moving.sets import (
     TableFile,
     set_name,
 )
+from pymailsuite.store.moving.pack_file import FileFacts, PackFileWriter, Place, facts_of, places_in, run_of
+from pymailsuite.store.moving.progress import Progress
+from pymailsuite.store.moving.session import StoreSession, identity_txn, schema_version_txn
 from pymailsuite.store.moving.source import CONTENTS, GROUP_OCTETS, LEFT_BEHIND, StoreSource
 from pymailsuite.store.tables import Table, declared_tables
 from pymailsuite.store.transaction import Transaction
 from pymailsuite.values import ContentId, queue_id_of
 
-SEGMENT_OCTETS: Final = 64 * 2**20
-"""A segment is begun anew when it would grow past this."""
+PACK_FILE_OCTETS: Final = 64 * 2**20
+"""A pack file is begun anew when it would grow past this."""
 
 _CONTENTS_AT_ONCE = 500
 
@@ -72,7 +72,7 @@ def back_up(
     progress: Progress,
     *,
     keep: int | None = None,
-    segment_octets: int = SEGMENT_OCTETS,
+    pack_file_octets: int = PACK_FILE_OCTETS,
 ) -> BackupResult:
     """Add a set to a folder, which is made if it is not there; then drop all but the newest ``keep`` sets.
 
@@ -82,7 +82,7 @@ def back_up(
     version, identity = source.read("look at the store", lambda txn: (schema_version_txn(txn), identity_txn(txn)))
     folder.make()
     with folder.locked():
-        run = _Run(source, folder, progress, version, identity, segment_octets)
+        run = _Run(source, folder, progress, version, identity, pack_file_octets)
         run.save_contents()
         name, manifest = run.write_set()
         dropped = folder.keep(keep) if keep else (0, 0)
@@ -95,7 +95,7 @@ def back_up(
 
 @define
 class _Known:
-    """Contents whose octets are in segments already, asked for by ascending id."""
+    """Contents whose octets are in pack files already, asked for by ascending id."""
 
     places: Iterator[Place]
     _next: Place | None = field(init=False)
@@ -119,7 +119,7 @@ class _Run:
         progress: Progress,
         version: int,
         identity: str,
-        segment_octets: int,
+        pack_file_octets: int,
     ) -> None:
         self._source = source
         self._folder = folder
@@ -132,14 +132,14 @@ class _Run:
         if self._last is not None and self._last.manifest.store != identity:
             raise ConfigError(f"{folder.path} has backups of another store; each store needs a folder of its own")
         named = {name for one in sets for name in one.manifest.segments}
-        self._left_over = [name for name in folder.segment_names() if name not in named]
-        self._segment_octets = segment_octets
+        self._left_over = [name for name in folder.pack_file_names() if name not in named]
+        self._pack_file_octets = pack_file_octets
         self._writer = self._new_writer()
         self._written: dict[str, FileFacts] = {}
         self._faults: list[str] = []
 
-    def _new_writer(self) -> SegmentWriter:
-        return SegmentWriter(self._folder.segments, set_name(time.time()), self._segment_octets)
+    def _new_writer(self) -> PackFileWriter:
+        return PackFileWriter(self._folder.segments, set_name(time.time()), self._pack_file_octets)
 
     def _end_pass(self) -> None:
         """Ids ascend in what one writer writes, so each pass has its own."""
@@ -148,7 +148,7 @@ class _Run:
         self._writer = self._new_writer()
 
     def _known(self) -> _Known:
-        """From the last set, and from segments that no set names yet: of runs that were cut off, and of this one."""
+        """From the last set, and from pack files that no set names yet: of runs that were cut off, and of this one."""
         streams = [self._last.places()] if self._last is not None else []
         unnamed = [*self._left_over, *self._written]
         streams += [places_in(self._folder.segments, list(names)) for _, names in groupby(unnamed, key=run_of)]
@@ -157,7 +157,7 @@ class _Run:
     # --- octets, in many transactions
 
     def save_contents(self) -> None:
-        """Write the octets that are in no segment."""
+        """Write the octets that are in no pack file."""
         known = self._known()
         total = self._source.read(
             "count octets", lambda txn: txn.value(f"SELECT COALESCE(SUM(size), 0) FROM {CONTENTS}")
@@ -220,13 +220,13 @@ class _Run:
             new_octets=sum(number for segment, number in octets.items() if segment not in before),
             tables=tables,
             files=new.facts(),
-            segments={name: self._segment_facts(name, before) for name in sorted(octets)},
+            segments={name: self._pack_file_facts(name, before) for name in sorted(octets)},
             faults=self._faults,
         )
         new.complete(manifest)
         return new.name, manifest
 
-    def _segment_facts(self, name: str, before: dict[str, FileFacts]) -> FileFacts:
+    def _pack_file_facts(self, name: str, before: dict[str, FileFacts]) -> FileFacts:
         return before.get(name) or self._written.get(name) or facts_of(self._folder.segments / name)
 
     def _write_tables_txn(self, txn: Transaction) -> tuple[NewSet, float, dict[str, TableFacts], dict[str, int]]:
@@ -250,7 +250,7 @@ class _Run:
         return file.close()
 
     def _write_places(self, source: StoreSource, new: NewSet) -> dict[str, int]:
-        """List where the octets of each content lie; how many octets of these there are in each segment."""
+        """List where the octets of each content lie; how many octets of these there are in each pack file."""
         table = self._tables[CONTENTS]
         names = table.column_names
         take = itemgetter(names.index("content_id"), names.index("size"), names.index("digest"))

@@ -22,7 +22,7 @@ from attrs import frozen
 
 from pymailsuite.errors import ConfigError
 from pymailsuite.store.checks import check_digests_txn, check_txn
-from pymailsuite.store.moving.filling import CONTENTS_AT_ONCE, Filled, Filling
+from pymailsuite.store.moving.bulk_load import CONTENTS_AT_ONCE, BulkLoad, BulkLoadResult
 from pymailsuite.store.moving.progress import Progress
 from pymailsuite.store.moving.rows import Digest, batch_txn, digest_txn
 from pymailsuite.store.moving.session import HalfMade, StoreSession, identity_txn, schema_version_txn
@@ -69,7 +69,7 @@ def copy_store(source: StoreSession, target: StoreSession, progress: Progress, *
         return CopyResult(time.time(), is_whole, True, 0, 0, seconds, sorted(found - in_both), sorted(in_both))
     half_made = HalfMade(target, version, identity, "a copy", now)
     resumed = half_made.begin()
-    filling = Filling(target, tables, progress)
+    filling = BulkLoad(target, tables, progress)
     _add_contents(source, target, tables[CONTENTS], filling, progress)
 
     def second_pass_txn(txn: Transaction) -> tuple[float, Mapping[str, Digest]]:
@@ -88,7 +88,7 @@ def copy_store(source: StoreSession, target: StoreSession, progress: Progress, *
     is_current = not faults and not is_in_use and state_now == state
     if is_current:
         half_made.finish()
-    done: Filled = filling.done
+    done: BulkLoadResult = filling.done
     seconds = time.monotonic() - started
     return CopyResult(taken_at, is_current, resumed, done.rows, done.octets, seconds, faults, sorted(inherited))
 
@@ -142,7 +142,7 @@ def _state_txn(txn: Transaction, tables: Mapping[str, Table]) -> dict[str, Diges
 
 
 def _add_contents(
-    source: StoreSession, target: StoreSession, table: Table, filling: Filling, progress: Progress
+    source: StoreSession, target: StoreSession, table: Table, filling: BulkLoad, progress: Progress
 ) -> None:
     """The first pass: contents in the order of their ids, which is that of time, from the last one that is there."""
     after: int = target.read(

@@ -52,8 +52,8 @@ class StoreSession:
         self._worker.write([job], self._busy_limit_s)
         outcome = cast("T", self._outcome(job))
         if time.monotonic() > self._tended + _TEND_EVERY_S:
-            if self.engine.tend():
-                self.engine.tend_between(self._worker.connection)
+            if self.engine.maintain():
+                self.engine.maintain_between(self._worker.connection)
             self._tended = time.monotonic()
         return outcome
 
@@ -69,7 +69,7 @@ class StoreSession:
 
     def close(self) -> None:
         """Let go of the database."""
-        self.engine.stop_tending()
+        self.engine.stop_maintenance()
         self._worker.close()
 
 

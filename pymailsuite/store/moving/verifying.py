@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from pymailsuite.store.moving.backup_set import BackupFolder, BackupSet
+from pymailsuite.store.moving.pack_file import BackupFault, FileFacts, facts_of
 from pymailsuite.store.moving.progress import Progress
-from pymailsuite.store.moving.segments import BackupFault, FileFacts, facts_of
-from pymailsuite.store.moving.sets import BackupFolder, BackupSet
 
 
 def verify_backup(folder: BackupFolder, progress: Progress) -> list[str]:

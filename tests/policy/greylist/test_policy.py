@@ -12,11 +12,11 @@ from zope.interface.verify import verifyObject
 from pymailsuite.config.sections.greylist import CorrespondentSettings, GreylistSettings
 from pymailsuite.interfaces.policy import (
     Action,
+    AppliedVerdict,
     Effect,
     IPolicy,
     MailTransaction,
     MethodResult,
-    Ruling,
     Stage,
     Verdict,
 )
@@ -33,9 +33,11 @@ OTHER = Address("other", "example.test")
 DELAY_S = 120
 
 
-def ruling(policy: str, stage: Stage, verdict: Verdict, effect: Effect = Effect.NONE, score: float = 0.0) -> Ruling:
+def applied(
+    policy: str, stage: Stage, verdict: Verdict, effect: Effect = Effect.NONE, score: float = 0.0
+) -> AppliedVerdict:
     """One as the chain would have made it."""
-    return Ruling(policy, stage, verdict, effect, score)
+    return AppliedVerdict(policy, stage, verdict, effect, score)
 
 
 def found(policy: str, **evidence: Any) -> Verdict:
@@ -154,16 +156,16 @@ class GreylistPolicyTests(SynchronousTestCase):
 
     @acceptance("S170", "S167")
     def test_who_is_vouched_for_is_neither_asked_nor_remembered(self) -> None:
-        allowed = ruling("lists", Stage.CONNECT, Verdict(Action.ACCEPT), Effect.ACCEPT)
-        self.assertEqual(self.ask(rulings=(allowed,)), Verdict())
+        allowed = applied("lists", Stage.CONNECT, Verdict(Action.ACCEPT), Effect.ACCEPT)
+        self.assertEqual(self.ask(applied_verdicts=(allowed,)), Verdict())
         self.assertEqual(self.ask(verdicts={"lists": Verdict(Action.ACCEPT)}), Verdict())
         good = Verdict(results=(MethodResult("dnswl", "pass"),))
-        self.assertEqual(self.ask(rulings=(ruling("dnsbl", Stage.CONNECT, good),)), Verdict())
+        self.assertEqual(self.ask(applied_verdicts=(applied("dnsbl", Stage.CONNECT, good),)), Verdict())
         self.assertEqual(self.count(), 0)
 
     def test_what_is_refused_anyway_is_not_remembered(self) -> None:
-        refused = ruling("dnsbl", Stage.CONNECT, Verdict(Action.REJECT), Effect.REJECT)
-        self.assertEqual(self.ask(rulings=(refused,)), Verdict())
+        refused = applied("dnsbl", Stage.CONNECT, Verdict(Action.REJECT), Effect.REJECT)
+        self.assertEqual(self.ask(applied_verdicts=(refused,)), Verdict())
         self.assertEqual(self.count(), 0)
 
     def test_only_suspicious_clients_are_asked_unless_all_are(self) -> None:
@@ -181,8 +183,8 @@ class GreylistPolicyTests(SynchronousTestCase):
             ("spf", found("spf", result="none", domain="client.example"), "no_spf_pass"),
         ):
             self.assertEqual(self.ask(policy, verdicts={**fine, name: verdict}).evidence["why"], [why])
-        listed = ruling("dnsbl", Stage.CONNECT, Verdict(Action.SCORE), Effect.SCORE, 1.5)
-        self.assertEqual(self.ask(policy, verdicts=fine, rulings=(listed,)).evidence["why"], ["score"])
+        listed = applied("dnsbl", Stage.CONNECT, Verdict(Action.SCORE), Effect.SCORE, 1.5)
+        self.assertEqual(self.ask(policy, verdicts=fine, applied_verdicts=(listed,)).evidence["why"], ["score"])
         for name in ("iprev", "spf"):
             failed = {**fine, name: found(name, result="temperror")}
             self.assertEqual(self.ask(policy, verdicts=failed), Verdict(), "a failed look-up is no suspicion")

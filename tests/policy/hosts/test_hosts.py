@@ -239,7 +239,7 @@ class IprevTests(HostsTestCase):
             chain_of(policies[1], sections={"dynamic_names": section}, help_url="https://help.example"),
         ):
             decision = self.successResultOf(chain.check(at(Stage.CONNECT)))
-            refused = next(r for r in decision.rulings if r.policy == "dynamic_names")
+            refused = next(r for r in decision.applied_verdicts if r.policy == "dynamic_names")
             self.assertEqual(refused.verdict.action, Action.REJECT)
             self.assertIn("see https://help.example", decision.refusal.text)
 

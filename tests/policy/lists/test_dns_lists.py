@@ -15,6 +15,7 @@ from pymailsuite.dns.fake import FakeResolver
 from pymailsuite.errors import ConfigError
 from pymailsuite.interfaces.policy import (
     Action,
+    AppliedVerdict,
     Effect,
     IMessageTap,
     IPolicy,
@@ -22,7 +23,6 @@ from pymailsuite.interfaces.policy import (
     PolicyContext,
     PolicyReply,
     ReceivedMessage,
-    Ruling,
     Stage,
     Verdict,
 )
@@ -169,7 +169,7 @@ class DnsListPolicyTests(SynchronousTestCase):
         )
         later = MailTransaction(Stage.MAIL, Peer(CLIENT, helo="x"), "m", reverse_path=Address("joe", "www.bad.example"))
         self.assertEqual(self.successResultOf(policy.mail(later)).action, Action.REJECT)
-        later = evolve(later, rulings=(Ruling("dnsbl", Stage.CONNECT, verdict, Effect.NONE),))
+        later = evolve(later, applied_verdicts=(AppliedVerdict("dnsbl", Stage.CONNECT, verdict, Effect.NONE),))
         self.assertEqual(self.successResultOf(policy.mail(later)).action, Action.PASS)
         self.assertEqual(self.connect(self.policy(block, good | {"action": "accept"})).action, Action.ACCEPT)
 

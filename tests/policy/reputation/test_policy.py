@@ -12,6 +12,7 @@ from zope.interface.verify import verifyObject
 from pymailsuite.config.sections.reputation import ReputationSettings
 from pymailsuite.interfaces.policy import (
     Action,
+    AppliedVerdict,
     Decision,
     Effect,
     IPolicy,
@@ -19,13 +20,12 @@ from pymailsuite.interfaces.policy import (
     MailTransaction,
     MethodResult,
     PolicyReply,
-    Ruling,
     Stage,
     Verdict,
 )
 from pymailsuite.interfaces.reputation import Event, Identity, IReputation, Reputation
+from pymailsuite.policy.reputation.event_buffer import EventBuffer, EventFlush
 from pymailsuite.policy.reputation.identities import identities_in
-from pymailsuite.policy.reputation.noting import EventBuffer, LastEvents
 from pymailsuite.policy.reputation.policy import ReputationPolicy
 from pymailsuite.policy.reputation.scoring import standing_of
 from tests.acceptance import acceptance
@@ -39,9 +39,9 @@ SPF = MethodResult("spf", "pass", properties=(("smtp.mailfrom", "News@mail.clien
 REFUSED = PolicyReply(550, "5.7.1", "no")
 
 
-def ruled(policy: str, *results: MethodResult, stage: Stage = Stage.MAIL) -> Ruling:
+def ruled(policy: str, *results: MethodResult, stage: Stage = Stage.MAIL) -> AppliedVerdict:
     """One with results and without an objection."""
-    return Ruling(policy, stage, Verdict(results=results), Effect.NONE)
+    return AppliedVerdict(policy, stage, Verdict(results=results), Effect.NONE)
 
 
 class IdentityTests(SynchronousTestCase):
@@ -112,7 +112,7 @@ class ReputationPolicyTests(SynchronousTestCase):
 
     def test_what_is_gathered_is_written_when_the_server_stops(self) -> None:
         events = EventBuffer(ReputationSettings(), self.store.reputations, self.clock)
-        last = LastEvents(events)
+        last = EventFlush(events)
         last.startService()
         events.note([DOMAIN], Event.ACCEPTED)
         self.assertIsNone(self.known())
@@ -121,7 +121,7 @@ class ReputationPolicyTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def transaction(self, stage: Stage = Stage.MESSAGE, **known: Any) -> MailTransaction:
-        return at(stage, **{"rulings": (ruled("spf", SPF),), **known})
+        return at(stage, **{"applied_verdicts": (ruled("spf", SPF),), **known})
 
     def known(self, identity: Identity = DOMAIN) -> Reputation | None:
         return self.successResultOf(self.store.reputations.look_up([identity], 30 * 86400.0)).get(identity)
@@ -136,7 +136,7 @@ class ReputationPolicyTests(SynchronousTestCase):
         for _ in range(3):
             policy.note(transaction, Decision())
         policy.note(self.transaction(Stage.RCPT), Decision())
-        policy.note(self.transaction(Stage.RCPT), Decision(REFUSED, culprit="dnsbl"))
+        policy.note(self.transaction(Stage.RCPT), Decision(REFUSED, decided_by="dnsbl"))
         self.assertIsNone(self.known(), "nothing is written at once")
         self.clock.advance(10)
         for identity in (ADDRESS, DOMAIN, NETWORK):
@@ -146,9 +146,9 @@ class ReputationPolicyTests(SynchronousTestCase):
 
     def test_refusals_for_now_and_by_reputation_itself_are_not_held_against_anybody(self) -> None:
         policy = self.policy()
-        policy.note(self.transaction(), Decision(PolicyReply(451, "4.7.1", "later"), culprit="spf"))
-        for culprit in ("reputation", "greylist", "score"):
-            policy.note(self.transaction(), Decision(REFUSED, culprit=culprit))
+        policy.note(self.transaction(), Decision(PolicyReply(451, "4.7.1", "later"), decided_by="spf"))
+        for decided_by in ("reputation", "greylist", "score"):
+            policy.note(self.transaction(), Decision(REFUSED, decided_by=decided_by))
         for peer in (evolve(STRANGER, login="ann@example.test"), evolve(STRANGER, trusted=True)):
             policy.note(self.transaction(peer=peer), Decision())
         policy.note(self.transaction(submission=True), Decision())
@@ -175,7 +175,7 @@ class ReputationPolicyTests(SynchronousTestCase):
 
     def test_who_is_not_verified_has_only_its_network(self) -> None:
         self.note(DOMAIN, Event.REFUSED, 30)
-        self.assertEqual(self.successResultOf(self.policy().message(self.transaction(rulings=()))), Verdict())
+        self.assertEqual(self.successResultOf(self.policy().message(self.transaction(applied_verdicts=()))), Verdict())
 
     @acceptance("S162")
     def test_a_first_time_sender_is_asked_back_once(self) -> None:
@@ -189,7 +189,7 @@ class ReputationPolicyTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(policy.rcpt(asked)).evidence["seconds"], 1)
         self.clock.advance(0.5)
         self.assertEqual(self.successResultOf(policy.rcpt(asked)), Verdict())
-        bounce = self.transaction(Stage.RCPT, reverse_path=None, rulings=())
+        bounce = self.transaction(Stage.RCPT, reverse_path=None, applied_verdicts=())
         self.assertEqual(self.successResultOf(policy.rcpt(bounce)), Verdict())
 
     def test_a_first_time_sender_is_kept_waiting_within_the_budget(self) -> None:

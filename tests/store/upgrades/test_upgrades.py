@@ -96,9 +96,9 @@ class UpgradeCase(unittest.TestCase):
         store = inline_store(StoreSection(), self.clock, url=url)
         fired(store.open())
         try:
-            self.assertEqual(fired(store.upkeep.verify(True)), [])
-            fired(store.upkeep.rebuild())
-            self.assertEqual(fired(store.upkeep.verify(True)), [])
+            self.assertEqual(fired(store.maintenance.verify(True)), [])
+            fired(store.maintenance.rebuild())
+            self.assertEqual(fired(store.maintenance.verify(True)), [])
         finally:
             fired(store.close())
 

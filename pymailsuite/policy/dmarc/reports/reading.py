@@ -18,7 +18,7 @@ from pymailsuite.message.scan import scan
 from pymailsuite.message.structure import decode_parts
 from pymailsuite.message.transfer import decode_base64, decode_transfer
 from pymailsuite.policy.dmarc.reports.unpacking import BadReportError, documents, is_known
-from pymailsuite.policy.foreign_xml import BadXmlError, RefusedXmlError, read_xml
+from pymailsuite.policy.untrusted_xml import BadXmlError, RefusedXmlError, read_xml
 
 _ELEMENTS_MAX: Final = 2_000_000
 _DEPTH_MAX: Final = 16

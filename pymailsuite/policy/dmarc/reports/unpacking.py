@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from io import BytesIO
 from typing import Final
 
-from pymailsuite.policy.foreign_xml import is_xml
+from pymailsuite.policy.untrusted_xml import is_xml
 
 XML_MAX: Final = 64 * 1024 * 1024
 """Octets of a report after unpacking, and of the file before."""

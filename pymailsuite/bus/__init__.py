@@ -1,0 +1,1 @@
+"""Change notices between the processes that work on one store."""

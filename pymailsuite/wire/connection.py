@@ -1,0 +1,599 @@
+"""The protocol around a pure protocol core: the part that moves octets, time and TLS, alike for all text protocols.
+
+A turn is one call into the protocol, by the reactor (octets came) or by a Deferred (an answer is there). What is sent
+during a turn leaves in one write at its end: a reply cut into small segments waits for the peer's delayed ACK. A core
+that waits for an answer leaves the octets unread, and once too many of them have gathered the transport is paused.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, ClassVar, ParamSpec
+
+from attrs import frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import (
+    IAddress,
+    IHalfCloseableProtocol,
+    IHandshakeListener,
+    IOpenSSLServerConnectionCreator,
+    IPushProducer,
+    IReactorTime,
+    ISSLTransport,
+    ITCPTransport,
+)
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.tcp import Connection
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from pymailsuite.wire.addresses import address_key
+from pymailsuite.wire.busy import GRACE_S, BusyProtocol
+from pymailsuite.wire.deadlines import Deadline, Deadlines
+from pymailsuite.wire.refusal_counts import RefusalCounts, log_refusal
+from pymailsuite.wire.tally import Tally
+from pymailsuite.wire.turns import COMMANDS_IN_TURN, Turns
+
+P = ParamSpec("P")
+
+TlsContextFactory = IOpenSSLServerConnectionCreator | Any
+"""What ``startTLS`` takes: an IOpenSSLServerConnectionCreator, or an older ``ContextFactory``."""
+
+_SEND_LIMIT = 1024 * 1024
+"""Octets offered to the kernel at once. Twisted's own limit, an eighth of it, costs a long reply a turn of the reactor
+for each piece; a kernel takes what it has room for."""
+
+_FULL_READ = Connection.bufferSize
+_BULK_READ = 256 * 1024
+"""Octets asked of the kernel at once when the peer has filled a read of Twisted's size: it is sending a long text, and
+each read of it costs a turn of the reactor. Others' reads stay small."""
+
+_WITHDRAWN_S = 2.0
+"""Seconds for what is under way, and for the last reply, once the peer's login has ended."""
+
+_UNSENT_REPLIES = 64
+"""Replies of one turn after which it is asked whether the peer reads what it is sent."""
+
+
+@implementer(IHalfCloseableProtocol, IHandshakeListener, IPushProducer)
+class ConnectionProtocol(Protocol):
+    """One connection. A protocol derives from it, overrides the methods of the first group and calls the others."""
+
+    log: ClassVar[Logger] = Logger()
+    protocol_name: str = "wire"
+
+    max_unread = 64 * 1024
+    """Unread octets at which the peer is made to wait. The buffer may pass it by one read of the transport."""
+
+    factory: ConnectionFactory | None = None
+    transport: Any = None  # an ITCPTransport, or TLS over one
+
+    def __init__(self, reactor: IReactorTime) -> None:
+        self._reactor = reactor
+        self._out: list[bytes] = []
+        self._socket: Connection | None = None
+        self._in_turn = False
+        self._turns = Turns(reactor)
+        self._deadlines = Deadlines(reactor, self._deadline_passed)
+        self._closing = False
+        self._reading_held = False
+        self._output_paused = False
+        self._drain_waiters: list[Deferred[None]] = []
+        self._opened_at = 0.0
+        self.connection_ended = False
+        self.input_over = False
+        self.withdrawn = False
+        """True once the peer's login has ended: nothing more is done for it."""
+        self.peer_ip = ""
+        self.peer_port = 0
+        self.counted_as = ""
+        self.secure = False
+        """True once TLS has been begun."""
+
+    # --- what a protocol provides
+
+    def connection_opened(self) -> None:
+        """The connection is there; greet."""
+
+    def octets_received(self, octets: bytes) -> None:
+        """Octets from the peer. Not called again once the connection is being closed."""
+        raise NotImplementedError
+
+    def drop_unread(self) -> int:
+        """Throw away what was received and not acted on, and all state from before TLS; how many octets."""
+        raise NotImplementedError
+
+    def secured(self) -> None:
+        """The TLS handshake is complete."""
+
+    def timed_out(self) -> None:
+        """The peer was silent for too long: say so and close."""
+        self.close()
+
+    def input_ended(self) -> None:
+        """The peer will send no more; it may still read. A protocol that owes it an answer closes after that."""
+        self.close()
+
+    def shut_down(self) -> None:
+        """The server stops: say so and close, at once or when what is under way has been answered."""
+        self.close()
+
+    def login_ended(self) -> None:
+        """What the peer's login was granted has been taken away: say so and close, and do nothing more for it.
+
+        Where an answer is pending, once that is there; ``withdrawn`` says so until then.
+        """
+        self.close()
+
+    def turn_failed(self, failure: Failure) -> None:
+        """An unexpected exception ended a turn; it is logged already. Say so to the peer and go on or close."""
+        self.abort()
+
+    def connection_closed(self, reason: Failure) -> None:
+        """The connection is gone: abandon what was under way."""
+
+    def log_opened(self) -> None:
+        """Write down that the connection is there."""
+        self.log.info(
+            "{event} {protocol} from {peer_ip}",
+            event="connection.opened",
+            protocol=self.protocol_name,
+            peer_ip=self.peer_ip,
+            peer_port=self.peer_port,
+            tls=self.secure,
+        )
+
+    def log_closed(self, seconds: float, reason: Failure) -> None:
+        """Write down that it is gone, after that many seconds."""
+        self.log.info(
+            "{event} {protocol} from {peer_ip}",
+            event="connection.closed",
+            protocol=self.protocol_name,
+            peer_ip=self.peer_ip,
+            peer_port=self.peer_port,
+            seconds=seconds,
+            reason=reason.getErrorMessage(),
+        )
+
+    # --- what a protocol calls
+
+    def send(self, octets: bytes) -> None:
+        """Send octets, at the end of the turn or, outside of one, at once."""
+        self._out.append(octets)
+        if not self._in_turn:
+            self.flush()
+
+    def send_all(self, pieces: list[bytes]) -> None:
+        """Send many pieces as one."""
+        self._out += pieces
+        if not self._in_turn:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand everything sent so far to the transport, in one write."""
+        out = self._out
+        if out:
+            octets = out[0] if len(out) == 1 else b"".join(out)
+            out.clear()
+            if not self.connection_ended:
+                if self._socket is not None:
+                    octets = _send_now(self._socket, octets)
+                if octets:
+                    self.transport.write(octets)
+
+    def in_turn(self, call: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Run ``call`` as one turn: its output leaves in one write, and what it fails with is logged and answered.
+
+        For callbacks of Deferreds. Within a turn it just calls.
+        """
+        if self._in_turn:
+            call(*args, **kwargs)
+            return
+        self._in_turn = True
+        self._turns.left = COMMANDS_IN_TURN
+        try:
+            call(*args, **kwargs)
+        except Exception:
+            self._turn_failed()
+        finally:
+            self._in_turn = False
+        if self._out:
+            self.flush()
+
+    def _turn_failed(self) -> None:
+        failure = Failure()
+        self.log.failure(
+            "{event}: {log_failure.value}",
+            failure=failure,
+            event="connection.failed",
+            protocol=self.protocol_name,
+            peer_ip=self.peer_ip,
+        )
+        self.turn_failed(failure)
+
+    def drained(self) -> Deferred[None] | None:
+        """None if the peer keeps up with us; else a Deferred that fires when it has read enough for more to be sent.
+
+        After a large piece: ``send``, then wait for this. It fails with the connection's end.
+        """
+        self.flush()
+        if not self._output_paused or self.connection_ended:
+            return None
+        waiter: Deferred[None] = Deferred(self._drain_waiters.remove)
+        self._drain_waiters.append(waiter)
+        return waiter
+
+    def peer_lags(self) -> Deferred[None] | None:
+        """As ``drained``; cheap enough to be asked before each command.
+
+        Commands are short and their replies may be long: a peer that sends the ones and does not read the others must
+        be kept waiting, or we would hold all of its replies.
+        """
+        if not self._output_paused and len(self._out) < _UNSENT_REPLIES:
+            return None
+        return self.drained()
+
+    def turn_is_over(self) -> Deferred[None] | None:
+        """None: go on with the next command, before each of which this is to be asked. A Deferred: enough of them have
+        been answered in this turn; it fires in a later one, or fails with the connection's end."""
+        return self._turns.spend()
+
+    def next_turn(self) -> Deferred[None]:
+        """For what takes long: fires when others have had their turn, or fails with the connection's end."""
+        self.flush()
+        return self._turns.next()
+
+    def count_refusal(self, what: str, reply: bytes) -> None:
+        """The peer is refused something of which only the number is told; ``what`` is a name as of an event."""
+        if self.factory is not None:
+            self.factory.count_refusal(what, self.peer_ip, reply)
+
+    def set_timeout(self, timeout_s: float | None) -> None:
+        """The peer may be silent for that many seconds from now, or for ever; then ``timed_out`` is called."""
+        if not self._closing and not self.connection_ended:
+            self._deadlines.set(Deadline.IDLE, timeout_s)
+
+    def set_deadline(self, timeout_s: float | None) -> None:
+        """The peer has that many seconds for all of what it is at (logging in, a message), or no such limit any more.
+
+        Nothing that it sends moves this, so it cannot hold the connection by an octet now and then. Then ``timed_out``
+        is called, as when it is silent for too long.
+        """
+        if not self._closing and not self.connection_ended and not self.withdrawn:
+            self._deadlines.set(Deadline.TOTAL, timeout_s)
+
+    def _deadline_passed(self, step: Deadline) -> None:
+        if self._closing or self.withdrawn:
+            self.abort()
+        elif step is Deadline.HANDSHAKE:
+            # There is no way yet to tell the peer anything.
+            self.log.info(
+                "{event} {protocol} from {peer_ip}",
+                event="connection.handshake_timed_out",
+                protocol=self.protocol_name,
+                peer_ip=self.peer_ip,
+            )
+            self.abort()
+        else:
+            self.in_turn(self.timed_out)
+
+    def _begin_handshake(self) -> None:
+        if self.factory is not None:
+            self._deadlines.set(Deadline.HANDSHAKE, self.factory.handshake_timeout_s)
+
+    def withdraw(self) -> None:
+        """The peer's login has ended: it is told so and goes, within a moment, whatever is under way."""
+        if self.connection_ended or self.withdrawn:
+            return
+        self.withdrawn = True
+        self._deadlines.set(Deadline.TOTAL, _WITHDRAWN_S)
+        if not self._closing:
+            self.in_turn(self.login_ended)
+
+    def hold_reading(self, unread: int) -> None:
+        """An answer is pending and ``unread`` octets wait for it: stop reading if those are too many."""
+        if unread > self.max_unread and not self._reading_held and not self.input_over:
+            self._reading_held = True
+            self.transport.pauseProducing()
+
+    def release_reading(self) -> None:
+        """Read on; harmless if reading goes on anyway."""
+        if self._reading_held and not self.connection_ended:
+            self._reading_held = False
+            self.transport.resumeProducing()
+
+    def start_tls(self, context_factory: TlsContextFactory) -> int:
+        """Begin TLS once what was sent has left. Everything received in clear and not acted on is dropped before.
+
+        Answers how many octets that was. Source: RFC 3207 §4.2, RFC 3501 §6.2.1, RFC 2595 §4.
+        """
+        self.flush()
+        dropped = self.drop_unread()
+        self.secure = True
+        self._socket = None
+        self._begin_handshake()
+        self.transport.startTLS(context_factory)
+        if dropped:
+            self.log.warn(
+                "{event}: {octets} octets after the STARTTLS command thrown away",
+                event="connection.plaintext_dropped",
+                protocol=self.protocol_name,
+                peer_ip=self.peer_ip,
+                octets=dropped,
+            )
+        return dropped
+
+    def tls_description(self) -> str:
+        """Protocol and cipher, for example ``TLSv1.3 TLS_AES_256_GCM_SHA384``; empty without TLS."""
+        if not self.secure or self.connection_ended:
+            return ""
+        connection = self.transport.getHandle()
+        cipher = connection.get_cipher_name()
+        return f"{connection.get_protocol_version_name()} {cipher}" if cipher else ""
+
+    def close(self) -> None:
+        """Close once everything sent has left; cut the connection if the peer does not take it in time."""
+        if self._closing or self.connection_ended:
+            return
+        self.flush()
+        self.set_deadline(None)
+        self.set_timeout(GRACE_S)
+        self._closing = True
+        # A transport waits for its producer before it closes.
+        self.transport.unregisterProducer()
+        # One that does not read does not see the peer's end of TLS either.
+        self.release_reading()
+        self.transport.loseConnection()
+
+    def abort(self) -> None:
+        """Cut the connection now."""
+        self._closing = True
+        self._out.clear()
+        if not self.connection_ended:
+            self.transport.abortConnection()
+
+    @property
+    def closing(self) -> bool:
+        """True once the connection is being closed or is gone."""
+        return self._closing or self.connection_ended
+
+    # --- what the reactor calls
+
+    def connectionMade(self) -> None:
+        """Take the peer's name, turn Nagle's delay off, greet."""
+        transport = self.transport
+        self.secure = ISSLTransport.providedBy(transport)
+        if ITCPTransport.providedBy(transport):
+            transport.setTcpNoDelay(True)
+        if isinstance(transport, Connection) and not self.secure:
+            self._socket = transport
+            transport.SEND_LIMIT = _SEND_LIMIT
+        peer = transport.getPeer()
+        self.peer_ip = _peer_ip(peer)
+        self.peer_port = getattr(peer, "port", 0)
+        self._opened_at = self._reactor.seconds()
+        transport.registerProducer(self, True)
+        self.log_opened()
+        if self.secure:
+            self._begin_handshake()
+        self.in_turn(self.connection_opened)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Octets came: one turn."""
+        if len(data) >= _FULL_READ and self._socket is not None:
+            self._socket.bufferSize = _BULK_READ
+        if self._closing:
+            return
+        if self._in_turn:
+            # Only a transport within our own call stack (a test's, or TLS that is just beginning) does this.
+            self.octets_received(data)
+            return
+        self._in_turn = True
+        self._turns.left = COMMANDS_IN_TURN
+        try:
+            self.octets_received(data)
+        except Exception:
+            self._turn_failed()
+        finally:
+            self._in_turn = False
+        if self._out:
+            self.flush()
+
+    def handshakeCompleted(self) -> None:
+        """TLS is established."""
+        self.secure = True
+        self._deadlines.set(Deadline.HANDSHAKE, None)
+        self.in_turn(self.secured)
+
+    def readConnectionLost(self) -> None:
+        """The peer has shut down its sending side."""
+        self.input_over = True
+        self._reading_held = False
+        if not self._closing:
+            self.in_turn(self.input_ended)
+
+    def writeConnectionLost(self) -> None:
+        """Our sending side was shut down; we never ask for that."""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Stop all clocks and tell the protocol."""
+        self.connection_ended = True
+        self._deadlines.stop()
+        self._out.clear()
+        self.log_closed(round(self._reactor.seconds() - self._opened_at, 3), reason)
+        try:
+            self.connection_closed(reason)
+        finally:
+            self._turns.stop(reason)
+            waiters, self._drain_waiters = self._drain_waiters, []
+            for waiter in waiters:
+                waiter.errback(reason)
+            if self.factory is not None:
+                self.factory.connection_ended(self)
+
+    # --- IPushProducer: the transport tells whether the peer keeps up
+
+    def pauseProducing(self) -> None:
+        """The transport's buffer is full."""
+        self._output_paused = True
+
+    def resumeProducing(self) -> None:
+        """The transport's buffer has been emptied."""
+        self._output_paused = False
+        waiters, self._drain_waiters = self._drain_waiters, []
+        for waiter in waiters:
+            waiter.callback(None)
+
+    def stopProducing(self) -> None:
+        """The connection is going; ``connectionLost`` follows."""
+
+
+def _send_now(connection: Connection, octets: bytes) -> bytes:
+    """Give octets to the kernel in this very turn; what it did not take is the answer.
+
+    A transport's ``write`` only asks the reactor for a turn of its own: two system calls to ask and to take back, and a
+    wait. Nothing of that is needed for a reply to a peer that reads.
+    """
+    if connection.dataBuffer or connection._tempDataLen or connection.disconnecting:
+        return octets
+    sent = connection.writeSomeData(octets)
+    if not isinstance(sent, int):
+        return octets  # the connection is lost, as the transport will find out when it tries
+    return b"" if sent == len(octets) else octets[sent:]
+
+
+def _peer_ip(peer: IAddress | None) -> str:
+    """The address as text; of an IPv4 peer of a dual-stack socket, the IPv4 address. Empty for a UNIX socket."""
+    ip: str = getattr(peer, "host", "")
+    return ip[7:] if ip.startswith("::ffff:") and "." in ip else ip.partition("%")[0]
+
+
+@frozen
+class ConnectionLimits:
+    """How many connections a factory serves at once, in all and for one address (IPv6: one /64).
+
+    This host's own addresses are not limited: behind them a webmail or a TLS proxy speaks for all its users.
+    """
+
+    in_all: int = 2000
+    per_address: int = 50
+    per_minute: int = 0
+    """New connections of one address in a minute; 0: any number."""
+
+
+class ConnectionFactory(Factory):
+    """Makes the protocols of one listener and counts them. A protocol's factory derives from it."""
+
+    log: ClassVar[Logger] = Logger()
+    noisy = False
+    refusal_counts: RefusalCounts | None = None
+    """Where refusals are counted that come before any conversation; None: each is logged."""
+    handshake_timeout_s: float | None = None
+    """How long a peer may take for the whole TLS handshake; None: as long as for what it has to say."""
+
+    def __init__(self, reactor: IReactorTime, limits: ConnectionLimits, protocol_name: str = "wire") -> None:
+        self.reactor = reactor
+        self.limits = limits
+        self.protocol_name = protocol_name
+        self.tally = Tally()
+        """Connections by address; under ``""`` all there are."""
+        self._open: set[ConnectionProtocol] = set()
+        self._this_minute: Counter[str] = Counter()
+        self._minute_began = 0.0
+        self._emptied: list[Deferred[None]] = []
+
+    @property
+    def connections(self) -> int:
+        """Connections being served."""
+        return len(self._open)
+
+    def make_protocol(self) -> ConnectionProtocol:
+        """A protocol for a new connection."""
+        raise NotImplementedError
+
+    def busy_reply(self) -> bytes:
+        """What a connection too many is told, in the protocol's own words."""
+        raise NotImplementedError
+
+    def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
+        """A protocol, or one that says we are busy."""
+        key = address_key(_peer_ip(addr))
+        tally = self.tally
+        if tally[""] >= self.limits.in_all or self._is_one_too_many(key):
+            return BusyProtocol(self.reactor, self.too_many(_peer_ip(addr)))
+        protocol = self.make_protocol()
+        protocol.factory = self
+        self._open.add(protocol)
+        tally.add("")
+        self._count(protocol, key)
+        return protocol
+
+    def _is_one_too_many(self, key: str) -> bool:
+        if not key:
+            return False
+        limits = self.limits
+        if limits.per_minute:
+            now = self.reactor.seconds()
+            if now - self._minute_began >= 60.0:
+                self._this_minute.clear()
+                self._minute_began = now
+            self._this_minute[key] += 1
+            if self._this_minute[key] > limits.per_minute:
+                return True
+        return self.tally[key] >= limits.per_address
+
+    def too_many(self, ip: str) -> bytes:
+        """What a connection too many is told; it is counted."""
+        reply = self.busy_reply()
+        self.count_refusal("too_many_connections", ip, reply)
+        return reply
+
+    def count_refusal(self, what: str, ip: str, reply: bytes) -> None:
+        """Somebody is refused something of which only the number is told."""
+        if self.refusal_counts is not None:
+            self.refusal_counts.note(self.protocol_name, what, ip, reply)
+        else:
+            log_refusal(self.protocol_name, what, ip, reply)
+
+    def _count(self, protocol: ConnectionProtocol, key: str) -> None:
+        protocol.counted_as = key
+        if key:
+            self.tally.add(key)
+
+    def _count_no_more(self, protocol: ConnectionProtocol) -> None:
+        key, protocol.counted_as = protocol.counted_as, ""
+        if key:
+            self.tally.remove(key)
+
+    def shut_down(self) -> Deferred[None]:
+        """Let every connection answer what is under way and close. Fires when none is left; cancel to wait no longer.
+
+        The listener is to be stopped first.
+        """
+        emptied: Deferred[None] = Deferred(self._emptied.remove)
+        self._emptied.append(emptied)
+        for protocol in list(self._open):
+            protocol.in_turn(protocol.shut_down)
+        self._tell_if_empty()
+        return emptied
+
+    def cut_all(self) -> None:
+        """Cut the connections that are left."""
+        for protocol in list(self._open):
+            protocol.abort()
+
+    def _tell_if_empty(self) -> None:
+        if not self._open:
+            emptied, self._emptied = self._emptied, []
+            for waiting in emptied:
+                waiting.callback(None)
+
+    def connection_ended(self, protocol: ConnectionProtocol) -> None:
+        """A protocol of ours has lost its connection."""
+        if protocol in self._open:
+            self._open.remove(protocol)
+            self.tally.remove("")
+            self._count_no_more(protocol)
+        self._tell_if_empty()
