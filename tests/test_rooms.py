@@ -23,7 +23,7 @@ GROUND_IMPORTS = ("errors", "values", "interfaces", "config.base", "message.stru
 
 LINES = (
     ("wire", "message", "periodic", "memory", "plugins"),
-    ("dns",),
+    ("dns", "bus"),
     ("config",),
     ("store",),
     ("directory",),
@@ -32,11 +32,8 @@ LINES = (
     ("policy",),
     ("smtp", "pop3", "imap"),
     ("queue", "relay", "delivery", "web"),
-    ("process",),
-    ("tls", "logs", "counters", "listeners", "notices", "opening", "maintenance"),
-    ("hang_up",),
-    ("service",),
-    ("workers", "start_check"),
+    ("server",),
+    ("workers",),
     ("tap",),
     ("cli",),
     ("__main__",),

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from pymailsuite.config.former_names import former_sections, renamed
 from pymailsuite.config.settings import Settings
 from pymailsuite.errors import ConfigError
 
@@ -19,6 +20,15 @@ def load_settings(path: Path) -> Settings:
 
     Unknown keys, wrong types, missing settings, a missing or unreadable file and bad TOML are faults.
     """
+    return settings_from(_read(path), path)
+
+
+def former_names_in(path: Path) -> list[str]:
+    """A line for each section of a file that goes by a name of an earlier release. ConfigError as above."""
+    return list(former_sections(_read(path)))
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -26,14 +36,17 @@ def load_settings(path: Path) -> Settings:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 (octet {error.start})") from None
     try:
-        tables = tomllib.loads(text)
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not TOML: {error}") from None
-    return settings_from(tables, path)
 
 
 def settings_from(tables: Mapping[str, Any], path: Path) -> Settings:
     """The settings that tables as TOML gives them hold; ``path`` is the file they come from. ConfigError as above."""
+    try:
+        tables = renamed(tables)
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}") from None
     # Strict, so that "25" is no number and 1 is not true; as JSON, in which strict still lets a list be a tuple.
     octets = json.dumps(tables, default=str)
     try:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from pymailsuite.config.base import Section
 
 PolicyAction = Literal["reject", "tempfail", "score", "log", "off"]
+
+FORMER_POLICIES: Final = {"call_forward": "sender_callout"}
+"""The names that policies have today by those of earlier releases, which stores still hold."""
 
 
 class RecipientOverrides(Section):
@@ -19,6 +22,12 @@ class RecipientOverrides(Section):
 
     reject_score: float | None = Field(default=None, ge=0)
     """In place of the general one."""
+
+    @field_validator("actions")
+    @classmethod
+    def _by_names_of_today(cls, actions: dict[str, PolicyAction]) -> dict[str, PolicyAction]:
+        former = {FORMER_POLICIES[name]: action for name, action in actions.items() if name in FORMER_POLICIES}
+        return former | {name: action for name, action in actions.items() if name not in FORMER_POLICIES}
 
     def over(self, general: RecipientOverrides) -> RecipientOverrides:
         """Both: what is said here goes before what ``general`` says."""

@@ -17,6 +17,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
+from pymailsuite.config.loader import former_names_in
 from pymailsuite.config.settings import Settings
 from pymailsuite.config.show import effective_options, without_password
 from pymailsuite.errors import ConfigError, MailError
@@ -54,11 +55,13 @@ def faults_of_store(settings: Settings, user: tuple[int, int] | None, patience_s
 
 
 def warnings_of(settings: Settings, path: Path) -> list[str]:
-    """What a start would take, and an operator would not want: secrets in a configuration file that others can read."""
+    """What a start would take, and an operator would not want: secrets in a configuration file that others can read,
+    and sections that go by names of earlier releases."""
+    warnings = [f"{path}: {line}" for line in former_names_in(path)]
     secrets = [option.key for option in effective_options(settings) if option.is_secret]
-    if not secrets or not path.stat().st_mode & stat.S_IROTH:
-        return []
-    return [f"{path} can be read by everybody, and there are secrets in it: {', '.join(secrets)}"]
+    if secrets and path.stat().st_mode & stat.S_IROTH:
+        warnings.append(f"{path} can be read by everybody, and there are secrets in it: {', '.join(secrets)}")
+    return warnings
 
 
 def _parts_faults(settings: Settings) -> Iterator[str]:
