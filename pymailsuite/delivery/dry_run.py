@@ -8,10 +8,12 @@ that all checks have their say.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from os import SEEK_END
+from tempfile import SpooledTemporaryFile
 from typing import Any, Final
 
 from attrs import define, field, frozen
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
 from pymailsuite.delivery.incoming import IncomingMessage, ReceivingRules
@@ -22,28 +24,48 @@ from pymailsuite.interfaces.delivery import DeliveryMessage, DeliveryPlan
 from pymailsuite.interfaces.intake import Recipients, account_of, overrides_of
 from pymailsuite.interfaces.overrides import NO_OVERRIDES, RecipientOverrides
 from pymailsuite.interfaces.policy import AppliedVerdict, Decision, IPolicyChain, MailTransaction, Stage
+from pymailsuite.message.scan import StructureScanner
+from pymailsuite.message.structure import MessageStructure
 from pymailsuite.smtp import replies
-from pymailsuite.values import Address, ContentId, Envelope, Peer, QueueId
+from pymailsuite.values import MAX_CHUNK, Address, ContentId, Envelope, Peer, QueueId
 
 _BEFORE_RECIPIENTS: Final = (Stage.CONNECT, Stage.HELO, Stage.MAIL)
 
 
 @implementer(IContentWriter)
 class _Nowhere:
-    """Where the octets go, and the message."""
+    """Where the octets go, a long message into a file that has no name; and the message."""
 
     content_id = ContentId(0)
-    size = 0
     whole_lines = False
 
+    def __init__(self) -> None:
+        self.size = 0
+        self._octets = SpooledTemporaryFile(MAX_CHUNK)  # noqa: SIM115
+        self._scanner = StructureScanner()
+        self._structure: MessageStructure | None = None
+
     def write(self, octets: bytes) -> Deferred[None] | None:
+        self.size += len(octets)
+        self._octets.seek(0, SEEK_END)
+        self._octets.write(octets)
+        self._scanner.feed(octets)
         return None
+
+    def read(self, start: int, stop: int) -> Deferred[bytes]:
+        self._octets.seek(start)
+        return succeed(self._octets.read(max(0, min(stop - start, MAX_CHUNK))))
+
+    def structure(self) -> MessageStructure:
+        if self._structure is None:
+            self._structure = self._scanner.finish()
+        return self._structure
 
     def finish(self) -> Deferred[StagedContent]:
         return fail(TemporaryFailure(cause="only a rehearsal"))
 
     def abort(self) -> None:
-        """Nothing to forget."""
+        self._octets.close()
 
     def accept_received(self, *_: object) -> Deferred[QueueId]:
         """Nothing is accepted."""
@@ -209,6 +231,10 @@ async def dry_run(
     nowhere = _Nowhere()
     incoming = IncomingMessage(rules, nowhere, nowhere, envelope, (), peer, tuple(taps.values()))
     for chunk in chunks:
-        incoming.write(chunk)
+        pause = incoming.write(chunk)
+        if pause is not None:
+            await pause
     await run.ask(Stage.MESSAGE, message=incoming.received(taps))
-    return run.ended(None if recipient_check is None else await run.plan(recipient_check.planner, incoming))
+    ended = run.ended(None if recipient_check is None else await run.plan(recipient_check.planner, incoming))
+    incoming.abort()
+    return ended

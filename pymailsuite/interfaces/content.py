@@ -45,6 +45,14 @@ class IContentWriter(Interface):
         The Deferred fails if a chunk could not be stored; the writer is then aborted.
         """
 
+    def read(start: int, stop: int) -> Deferred[bytes]:
+        """Octets ``start`` to ``stop`` (exclusive, at most MAX_CHUNK of them) of those written so far; short past their
+        end. Has fired already if they are still in memory. Fails once the writer is aborted; not to be asked after
+        ``finish``."""
+
+    def structure() -> MessageStructure:
+        """Complete the scan, and what it found. Nothing may be written afterwards."""
+
     def finish() -> Deferred[StagedContent]:
         """Complete the scan and hand over; the message is not yet in any mailbox. Nothing may be written afterwards."""
 

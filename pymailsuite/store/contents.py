@@ -61,12 +61,15 @@ class ContentWriter:
         self._failure: Failure | None = None
         self._closed = False
         self._paused: Deferred[None] | None = None
+        self._settling: list[Deferred[None]] = []
+        """Fire when no chunk is in flight any more."""
+        self._structure: MessageStructure | None = None
         self._finished: Deferred[StagedContent] | None = None
 
     def write(self, octets: bytes) -> Deferred[None] | None:
         if self._failure is not None:
             return fail(self._failure)
-        assert not self._closed, "written to after it was finished"
+        assert not self._closed and self._structure is None, "written to after it was finished"
         self._digest.update(octets)
         self.size += len(octets)
         self._pieces.append(octets)
@@ -128,9 +131,48 @@ class ContentWriter:
         if self._in_flight == 0:
             if self._failure is not None:
                 self._unstage()
+            if self._settling:
+                settling, self._settling = self._settling, []
+                for waiting in settling:
+                    waiting.callback(None)
             if self._finished is not None:
                 finished, self._finished = self._finished, None
                 self._hand_over(finished)
+
+    def read(self, start: int, stop: int) -> Deferred[bytes]:
+        if self._failure is not None:
+            return fail(self._failure)
+        assert not self._closed, "read after it was finished"
+        stop = min(stop, start + MAX_CHUNK)
+        in_store = self._chunks * MAX_CHUNK
+        if start >= in_store:
+            return succeed(self._joined()[max(0, start - in_store) : max(0, stop - in_store)])
+        if self._in_flight:
+            settled: Deferred[None] = Deferred()
+            self._settling.append(settled)
+            return settled.addCallback(lambda _: self.read(start, stop))
+        content_id, tail = self.content_id, self._joined()[: max(0, stop - in_store)]
+
+        def read_txn(txn: Transaction) -> bytes:
+            return read_octets_txn(txn, content_id, start, min(stop, in_store)) + tail
+
+        return self._database.read("read staged content", read_txn)
+
+    def _joined(self) -> bytes:
+        """What is not in the store yet, now in one piece."""
+        if len(self._pieces) != 1:
+            self._pieces = [b"".join(self._pieces)]
+        return self._pieces[0]
+
+    def structure(self) -> MessageStructure:
+        if self._structure is None:
+            tail = self._joined()
+            if self._scanner is None:
+                self._structure = self._scanning.whole(tail)
+            else:
+                self._scanner.feed(tail)
+                self._structure = self._scanner.finish()
+        return self._structure
 
     def finish(self) -> Deferred[StagedContent]:
         assert not self._closed, "finished before"
@@ -146,19 +188,15 @@ class ContentWriter:
         if self._failure is not None:
             finished.errback(self._failure)
             return
-        tail = b"".join(self._pieces)
-        self._pieces.clear()
+        tail = self._joined()
         try:
-            if self._scanner is None:
-                structure = self._scanning.whole(tail)
-            else:
-                self._scanner.feed(tail)
-                structure = self._scanner.finish()
+            structure = self.structure()
         except Exception:
             finished.errback(Failure())
             return
         if not self.whole_lines:
             self._count_extra(tail)
+        self._pieces.clear()
         finished.callback(
             StagedContent(
                 self.content_id,

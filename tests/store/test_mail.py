@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+
+from twisted.internet.defer import CancelledError
 from zope.interface.verify import verifyObject
 
 from pymailsuite.errors import (
@@ -11,6 +14,7 @@ from pymailsuite.errors import (
     NoSuchAccount,
     NoSuchMailbox,
     Refusal,
+    StoreUnavailable,
 )
 from pymailsuite.interfaces import (
     Column,
@@ -59,6 +63,47 @@ class MailContract(StoreTestCase):
         verifyObject(IStoreMaintenance, self.store.maintenance)
         verifyObject(IAccountMail, self.mail)
         verifyObject(IContentWriter, self.store.new_content())
+
+    # --- content on its way in
+
+    def test_what_is_being_written_can_be_read_and_its_structure_is_known_before_it_is_accepted(self) -> None:
+        """Whether it lies in memory, in the store or on its way there, and whatever the cut."""
+        octets = b"Subject: x\r\n\r\n" + bytes(range(256)) * (MAX_CHUNK * 5 // 512)
+        for pieces in ([octets[:900]], [octets], [octets[at : at + 70_001] for at in range(0, len(octets), 70_001)]):
+            writer, whole = self.store.new_content(), b"".join(pieces)
+            for piece in pieces:
+                writer.write(piece)
+            for start, stop in (
+                (0, 10),
+                (500, MAX_CHUNK + 400),
+                (MAX_CHUNK - 3, MAX_CHUNK + 3),
+                (len(whole) - 7, 1 << 40),
+            ):
+                wanted = whole[start : min(stop, start + MAX_CHUNK)]
+                self.assertEqual(self.result(writer.read(start, stop)), wanted)
+            self.assertEqual(self.result(writer.read(len(whole) + 5, len(whole) + 9)), b"")
+            structure = writer.structure()
+            self.assertEqual(structure, scan(whole))
+            self.assertEqual(self.result(writer.read(5, 25)), whole[5:25])
+            content = self.result(writer.finish())
+            self.assertEqual((content.structure, content.size), (structure, len(whole)))
+            self.assertEqual(content.digest, sha256(whole).digest())
+            message = NewMessage(content)
+            self.result(self.mail.append("INBOX", [message]))
+        self.assertEqual(self.result(self.store.maintenance.verify(True)), [])
+
+    def test_reading_ends_when_what_is_written_is_given_up(self) -> None:
+        writer = self.store.new_content()
+        writer.write(b"x" * (3 * MAX_CHUNK))
+        reading = writer.read(0, 5)
+        called_off = writer.read(0, 5)
+        called_off.addErrback(lambda reason: reason.trap(CancelledError) and None)
+        called_off.cancel()
+        writer.abort()
+        self.failure(writer.read(0, 5), StoreUnavailable)
+        reading.addErrback(lambda reason: reason.trap(StoreUnavailable) and None)
+        self.result(reading)
+        self.result(called_off)
 
     # --- mailboxes
 
