@@ -188,9 +188,11 @@ class ContentWriter:
         if self._failure is not None:
             finished.errback(self._failure)
             return
-        tail = self._joined()
+        tail = self._joined() if len(self._pieces) != 1 else self._pieces[0]
         try:
-            structure = self.structure()
+            # Most messages are scanned here: nobody has asked before, and a call would cost more than to look.
+            is_whole = self._structure is None and self._scanner is None
+            structure = self._scanning.whole(tail) if is_whole else self.structure()
         except Exception:
             finished.errback(Failure())
             return
