@@ -20,10 +20,10 @@ from pymailsuite.delivery.incoming import IncomingMessage, ReceivingRules
 from pymailsuite.delivery.plan import DeliveryPlanner
 from pymailsuite.errors import MailError, TemporaryFailure
 from pymailsuite.interfaces import IContentWriter, IRecipientResolver, RemoteRecipient, StagedContent
-from pymailsuite.interfaces.delivery import DeliveryMessage, DeliveryPlan
+from pymailsuite.interfaces.delivery import NO_TAPS, DeliveryMessage, DeliveryPlan
 from pymailsuite.interfaces.intake import Recipients, account_of, overrides_of
 from pymailsuite.interfaces.overrides import NO_OVERRIDES, RecipientOverrides
-from pymailsuite.interfaces.policy import AppliedVerdict, Decision, IPolicyChain, MailTransaction, Stage
+from pymailsuite.interfaces.policy import AppliedVerdict, Decision, IMessageTap, IPolicyChain, MailTransaction, Stage
 from pymailsuite.message.scan import StructureScanner
 from pymailsuite.message.structure import MessageStructure
 from pymailsuite.smtp import replies
@@ -70,6 +70,14 @@ class _Nowhere:
     def accept_received(self, *_: object) -> Deferred[QueueId]:
         """Nothing is accepted."""
         return fail(TemporaryFailure(cause="only a rehearsal"))
+
+    def new_content(self) -> IContentWriter:
+        """Nothing is changed."""
+        return _Nowhere()
+
+    def step_taps(self, message: IncomingMessage) -> Mapping[str, IMessageTap]:
+        """Nobody hears it again."""
+        return NO_TAPS
 
 
 @frozen

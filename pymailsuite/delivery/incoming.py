@@ -7,22 +7,30 @@ is complete: what a user's message lacks is added, what claims to be ours is tak
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Protocol
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Final, Protocol
 
-from attrs import frozen
+from attrs import evolve, frozen
 from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from pymailsuite.config.sections.delivery import DeliverySettings
+from pymailsuite.delivery.hearing import Listeners
+from pymailsuite.delivery.restaging import new_body, signature_fields, stage_anew, staged_body
 from pymailsuite.errors import Refusal
 from pymailsuite.interfaces import IContentWriter, IIncomingMessage, RemoteRecipient
+from pymailsuite.interfaces.content import IReadableMessage
 from pymailsuite.interfaces.delivery import NO_TAPS
+from pymailsuite.interfaces.edits import NO_EDITS, Edits
 from pymailsuite.interfaces.intake import NO_DISPOSALS, GivenRecipients, Recipients
 from pymailsuite.interfaces.policy import AppliedVerdict, Disposal, IMessageTap, ReceivedMessage
 from pymailsuite.message.authentication_results import remove_own_fields
 from pymailsuite.message.completion import completed, lacks_from
+from pymailsuite.message.header_edits import edited_header
+from pymailsuite.message.parts import Part, PartTable, decode_parts
+from pymailsuite.message.reading import part_octets, part_texts
 from pymailsuite.message.trace import count_received, received_field
 from pymailsuite.values import Address, Envelope, Peer, QueueId, queue_id_of
 
@@ -70,12 +78,12 @@ _FIRST_LINE_MAX: Final = 998
 @frozen
 class ReceivingRules:
     """What holds for every message that comes in. ``host_name`` is what our Received field says of us, ``authserv_id``
-    our name in Authentication-Results, of which nobody else may write any. ``now`` answers POSIX seconds."""
+    our name in Authentication-Results, of which nobody else may write any. ``clock`` tells POSIX seconds."""
 
     settings: DeliverySettings
     host_name: str
     authserv_id: str
-    now: Callable[[], float]
+    clock: IReactorTime
 
     def completes(self, peer: Peer) -> bool:
         """Whether a message of this peer is handed in, to be completed."""
@@ -99,7 +107,9 @@ class ReceivingRules:
             given, resolved = recipients[0]
             if given.local_part.isascii() or _may_be_named(resolved):
                 named = (given,)
-        return received_field(peer, self.host_name, queue_id, self.now(), recipients=named, smtputf8=envelope.smtputf8)
+        return received_field(
+            peer, self.host_name, queue_id, self.clock.seconds(), recipients=named, smtputf8=envelope.smtputf8
+        )
 
 
 class Acceptor(Protocol):
@@ -111,11 +121,19 @@ class Acceptor(Protocol):
         prefix: bytes,
         applied_verdicts: Sequence[AppliedVerdict],
         disposals: Mapping[Address, Disposal],
+        edits: Edits,
     ) -> Deferred[QueueId]:
-        """As :meth:`IIncomingMessage.commit` says; all octets have been written, and nothing is wrong with them."""
+        """As :meth:`IIncomingMessage.commit` says; all octets have been written, and nothing is wrong with them. What
+        ``edits`` want of the message and its envelope has been done."""
+
+    def new_content(self) -> IContentWriter:
+        """A place for a message that is staged anew."""
+
+    def step_taps(self, message: IncomingMessage) -> Mapping[str, IMessageTap]:
+        """What is to hear it, when it is staged anew, on behalf of delivery steps."""
 
 
-@implementer(IIncomingMessage)
+@implementer(IIncomingMessage, IReadableMessage)
 class IncomingMessage:
     """One message on its way into the store. Who accepts it finds here what has come so far: ``size`` octets, and the
     ``header`` as policies are told of it. ``step_taps`` are those taps that delivery steps have asked for."""
@@ -123,6 +141,7 @@ class IncomingMessage:
     __slots__ = (
         "_acceptor",
         "_completes",
+        "_heard",
         "_pending",
         "_refusal",
         "_rules",
@@ -158,9 +177,12 @@ class IncomingMessage:
         self.recipients = recipients
         self.peer = peer
         self.step_taps = step_taps
-        self._taps = [*taps, *step_taps.values()]
+        hearing = (*taps, *step_taps.values()) if step_taps else taps
+        self._taps = Listeners(hearing, self.queue_id, rules.clock, rules.settings.tap_time) if hearing else None
         self._completes = rules.completes(peer)
         self._trace = rules.trace_of(self.queue_id, envelope, recipients, peer)
+        # Fires when those who hear the message have heard what came last; None: they have.
+        self._heard: Deferred[None] | None = None
         self._refusal: Refusal | None = None
         # The header is held back until it is complete; None once it has gone on.
         self._pending: bytes | None = b""
@@ -180,22 +202,15 @@ class IncomingMessage:
     def write(self, octets: bytes) -> Deferred[None] | None:
         """Pass the octets on, behind our trace field. A message we shall refuse is no longer stored, only read."""
         self.size += len(octets)
-        if self._taps and not (self._completes and self._pending is not None):
-            self._tell_taps(octets)
+        if self._taps is not None and not (self._completes and self._pending is not None):
+            self._heard = self._taps.tell(octets)
         if self._pending is not None:
             octets = self._behind_header(self._pending + octets)
-        if not octets or self._refusal is not None:
-            return None
-        return self.writer.write(octets)
-
-    def _tell_taps(self, octets: bytes) -> None:
-        for tap in list(self._taps):
-            try:
-                tap.write(octets)
-            except Exception:
-                # What its policy then says is for it to know; the message goes on.
-                log.failure("{event} {queue_id}", event="delivery.tap_failed", queue_id=self.queue_id)
-                self._taps.remove(tap)
+        pause = None if not octets or self._refusal is not None else self.writer.write(octets)
+        if self._heard is None:
+            return pause
+        heard, self._heard = self._heard, None
+        return heard if pause is None else heard.addCallback(lambda _: pause)
 
     def _behind_header(self, octets: bytes) -> bytes:
         """What may go on of the beginning of the message: nothing until its header is there."""
@@ -223,7 +238,7 @@ class IncomingMessage:
                 return b""
             octets = b"%b\r\n%b" % (added, octets)
             self.header = octets[: len(added) + 2]
-            self._tell_taps(octets)
+            self._tell_completed(octets)
             return self._trace + octets
         return b"%b\r\n%b" % (self._trace, octets) if octets else self._trace
 
@@ -235,7 +250,7 @@ class IncomingMessage:
             if whole is None:
                 return b""
             octets, end = whole + octets[end:], len(whole)
-            self._tell_taps(octets)
+            self._tell_completed(octets)
         header = self.header = octets[:end]
         hops = count_received(header)
         if hops > self._rules.settings.max_received:
@@ -257,7 +272,12 @@ class IncomingMessage:
         if author is None and lacks_from(header) and (self.peer.login or self._rules.settings.missing_from == "refuse"):
             self._refuse(NoAuthor())
             return None
-        return completed(header, self._rules.now(), self._rules.host_name, author)
+        return completed(header, self._rules.clock.seconds(), self._rules.host_name, author)
+
+    def _tell_completed(self, octets: bytes) -> None:
+        """The beginning of a message that has been completed, for those who hear it."""
+        if self._taps is not None:
+            self._heard = self._taps.tell(octets)
 
     def _refuse(self, refusal: Refusal) -> None:
         self._refusal = refusal
@@ -282,21 +302,104 @@ class IncomingMessage:
     def received(self, taps: Mapping[str, IMessageTap]) -> ReceivedMessage:
         """What policies are told of it."""
         self._end()
-        return ReceivedMessage(self.queue_id, self.size, self.header, taps)
+        return ReceivedMessage(self.queue_id, self.size, self.header, taps, self)
+
+    # --- reading it
+
+    def read(self, start: int, stop: int) -> Deferred[bytes]:
+        """As the interface says. A message that will be refused cannot be read."""
+        return self.writer.read(start, stop) if self._refusal is None else fail(self._refusal)
+
+    def parts(self) -> PartTable:
+        """As the interface says; raises what the message will be refused with."""
+        if self._refusal is not None:
+            raise self._refusal
+        return decode_parts(self.writer.structure().parts)
+
+    def text(self, part: Part) -> AsyncIterator[str]:
+        """As the interface says."""
+        return part_texts(self.read, part)
+
+    def decoded(self, part: Part) -> AsyncIterator[bytes]:
+        """As the interface says."""
+        return part_octets(self.read, part)
+
+    # --- its end
 
     def commit(
         self,
         prefix: bytes = b"",
         applied_verdicts: Sequence[AppliedVerdict] = (),
         disposals: Mapping[Address, Disposal] = NO_DISPOSALS,
+        edits: Edits = NO_EDITS,
     ) -> Deferred[QueueId]:
         """Fires with the queue id after the one transaction; HeaderTooLong, TooManyHops, or what the store refuses
         with."""
         self._end()
         if self._refusal is not None:
             return fail(self._refusal)
-        return self._acceptor.accept_received(self, prefix, applied_verdicts, disposals)
+        if edits is not NO_EDITS:
+            return Deferred.fromCoroutine(self._commit_changed(prefix, applied_verdicts, disposals, edits))
+        return self._acceptor.accept_received(self, prefix, applied_verdicts, disposals, edits)
+
+    async def _commit_changed(
+        self,
+        prefix: bytes,
+        applied_verdicts: Sequence[AppliedVerdict],
+        disposals: Mapping[Address, Disposal],
+        edits: Edits,
+    ) -> QueueId:
+        if edits.sender is not None:
+            self.envelope = evolve(self.envelope, reverse_path=edits.sender.reverse_path)
+        if edits.added or edits.removed:
+            kept = [one for one in self.recipients if one[0] not in edits.removed]
+            there = {address for address, _ in kept}
+            self.recipients = [*kept, *[(address, None) for address in edits.added if address not in there]]
+            self.envelope = evolve(self.envelope, recipients=tuple([address for address, _ in self.recipients]))
+        if edits.restages:
+            await self._stage_anew(edits)
+            prefix = signature_fields(edits.signatures, self.header) + prefix
+        return await self._acceptor.accept_received(self, prefix, applied_verdicts, disposals, edits)
+
+    async def _stage_anew(self, edits: Edits) -> None:
+        """Put the message as it is to be in the place of the one that came. It has another queue id then."""
+        rules, old = self._rules, self.writer
+        # Where nothing was a header, an empty line follows our trace.
+        body_start = len(self._trace) + (len(remove_own_fields(self.header, rules.authserv_id)) or len(b"\r\n"))
+        writer = self._acceptor.new_content()
+        queue_id = queue_id_of(writer.content_id)
+        header = edited_header(self.header, edits.header)
+        trace = rules.trace_of(queue_id, self.envelope, self.recipients, self.peer)
+        front = trace + remove_own_fields(header, rules.authserv_id)
+        self.step_taps = self._acceptor.step_taps(self)
+        hearing: list[Any] = [*self.step_taps.values()]
+        if edits.body is None:
+            body = staged_body(old, body_start)
+            writer.whole_lines = old.whole_lines
+        else:
+            body = new_body(edits.body, rules.clock, rules.settings.tap_time, self.queue_id)
+            for signature in edits.signatures:
+                signature.hear_anew()
+                hearing.append(signature)
+        try:
+            listeners = Listeners(hearing, queue_id, rules.clock, rules.settings.tap_time)
+            await stage_anew(writer, front, header, body, listeners)
+        except BaseException:
+            writer.abort()
+            raise
+        log.info(
+            "{event} {queue_id}, now {new_queue_id}, {size} octets",
+            event="delivery.changed",
+            queue_id=self.queue_id,
+            new_queue_id=queue_id,
+            size=writer.size,
+        )
+        old.abort()
+        self.writer, self.queue_id, self.header, self._trace = writer, queue_id, header, trace
+        self.size = writer.size - len(trace)
 
     def abort(self) -> None:
         """Forget it; harmless at any time."""
+        if self._taps is not None:
+            self._taps.call_off()
         self.writer.abort()

@@ -24,8 +24,16 @@ from pymailsuite.delivery.incoming import IncomingMessage, ReceivingRules
 from pymailsuite.delivery.own_messages import OwnMessages
 from pymailsuite.delivery.plan import DeliveryPlanner
 from pymailsuite.errors import NoSuchAccount
-from pymailsuite.interfaces import Acceptance, IIncomingMessage, IMailStore, IMessageIntake, StagedContent
+from pymailsuite.interfaces import (
+    Acceptance,
+    IContentWriter,
+    IIncomingMessage,
+    IMailStore,
+    IMessageIntake,
+    StagedContent,
+)
 from pymailsuite.interfaces.delivery import AddMessage, DeliveryMessage, DeliveryPlan, PlannedRecipient
+from pymailsuite.interfaces.edits import Edits
 from pymailsuite.interfaces.intake import GivenRecipients
 from pymailsuite.interfaces.policy import AppliedVerdict, Decision, Disposal, IMessageTap
 from pymailsuite.interfaces.queue import IQueueStore
@@ -63,9 +71,9 @@ class MessageIntake:
         history: HistoryRecorder | None = None,
         reports: DsnWriter | None = None,
     ) -> None:
-        self.rules = ReceivingRules(settings, host_name, authserv_id or host_name, clock.seconds)
+        self.rules = ReceivingRules(settings, host_name, authserv_id or host_name, clock)
         self._accept: Callable[[Acceptance], Deferred[QueueId]] = needed(store, IQueueStore).accept
-        self._new_content = store.new_content
+        self.new_content: Callable[[], IContentWriter] = store.new_content
         self._planner = planner
         self._reports = reports or DsnWriter(OwnMessages(store, planner), clock, 0)
         self._history = history
@@ -75,7 +83,11 @@ class MessageIntake:
     ) -> IIncomingMessage:
         """Begin a message. Source of the trace fields: RFC 5321 §4.4."""
         step_taps = self._planner.taps(envelope, recipients, peer)
-        return IncomingMessage(self.rules, self, self._new_content(), envelope, recipients, peer, taps, step_taps)
+        return IncomingMessage(self.rules, self, self.new_content(), envelope, recipients, peer, taps, step_taps)
+
+    def step_taps(self, message: IncomingMessage) -> Mapping[str, IMessageTap]:
+        """What is to hear the message, staged anew, on behalf of delivery steps."""
+        return self._planner.taps(message.envelope, message.recipients, message.peer)
 
     def accept_received(
         self,
@@ -83,12 +95,13 @@ class MessageIntake:
         prefix: bytes,
         applied_verdicts: Sequence[AppliedVerdict],
         disposals: Mapping[Address, Disposal],
+        edits: Edits,
     ) -> Deferred[QueueId]:
         """One transaction for all that the message becomes."""
         told = DeliveryMessage(
             message.queue_id, message.envelope, message.peer, message.size, message.header, message.step_taps
         )
-        decision = Decision(None, tuple(applied_verdicts), prefix=prefix, disposals=disposals)
+        decision = Decision(None, tuple(applied_verdicts), prefix=prefix, disposals=disposals, edits=edits)
         try:
             plan = self._planner.plan(told, message.recipients, decision)
             if isinstance(plan, Deferred):
@@ -165,7 +178,7 @@ class MessageIntake:
         if sender is None:
             return None
         header = decision.prefix + message.header
-        now = self.rules.now()
+        now = self.rules.clock.seconds()
         report = Dsn(
             reporting_mta=self.rules.host_name,
             queue_id=message.queue_id,

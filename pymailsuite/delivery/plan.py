@@ -211,8 +211,8 @@ class _Draft:
         self.recipients = tuple([after for one in self.recipients for after in changed.get(id(one), (one,))])
         self.concerned = tuple([one for one in self.recipients if one.refusal is None and not one.discarded])
         self.added += added
-        # To look an address up is nothing to tell of.
-        self.notes += [note for note in notes if note.did != "resolved"]
+        # To look an address up is nothing to tell of, if it leads where it says.
+        self.notes += [note for note in notes if note.did != "resolved" or note.why]
 
     def planned(self, now: float) -> DeliveryPlan:
         """What it comes to, ``now`` being POSIX seconds."""
@@ -220,7 +220,7 @@ class _Draft:
         envelope = message.envelope
         copies: dict[tuple[int, str], Delivery] = {}
         addresses: set[Address] = set()
-        queued: dict[tuple[Address | None, bytes], list[QueuedRecipient]] = {}
+        queued: dict[tuple[Address | None, bytes, bool], list[QueuedRecipient]] = {}
         return_path = b""
         for concerned in self.concerned:
             # Mail is lost only if somebody says so in as many words.
@@ -244,9 +244,12 @@ class _Draft:
                 if address in addresses:
                     continue
                 addresses.add(address)
-                rows = queued.setdefault((each.reverse_path, each.prefix + prefix), [])
+                rows = queued.setdefault((each.reverse_path, each.prefix + prefix, bool(each.held)), [])
                 original = None if one.given == address else one.given
-                rows.append(QueuedRecipient(len(rows), address, route_of(address.domain), original, next_attempt=now))
+                route = route_of(address.domain)
+                rows.append(
+                    QueuedRecipient(len(rows), address, route, original, next_attempt=now, last_reply=each.held)
+                )
         outgoing = [
             OutgoingEnvelope(
                 reverse_path,
@@ -255,8 +258,9 @@ class _Draft:
                 origin=message.origin or message.peer.login or message.peer.ip,
                 body=envelope.body.value,
                 smtputf8=envelope.smtputf8,
+                held=held,
             )
-            for (reverse_path, front), rows in queued.items()
+            for (reverse_path, front, held), rows in queued.items()
         ]
         return DeliveryPlan(
             self.recipients,
@@ -335,6 +339,7 @@ def _is_transmission(each: Any) -> bool:
         and isinstance(each.address, Address)
         and (each.reverse_path is None or isinstance(each.reverse_path, Address))
         and _are_fields(each.prefix)
+        and isinstance(each.held, str)
     )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 from attrs import field, frozen
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
-from pymailsuite.message.structure import MessageStructure
+from pymailsuite.message.structure import MessageStructure, Part, PartTable
 from pymailsuite.values import ContentId
 
 
@@ -27,6 +29,28 @@ class StagedContent:
     chunks_written: int = 0
     extra_octets: int | None = None
     """Octets that CRLF at the end of every line adds; None: nobody counted."""
+
+
+class IReadableMessage(Interface):
+    """A message that has come in and is not accepted yet: its octets as they are staged, our trace field in front.
+
+    Whoever asks for nothing costs nothing. What is read is never in memory whole; all of it ends, with a failure, when
+    the message is given up, as when the client leaves.
+    """
+
+    def read(start: int, stop: int) -> Deferred[bytes]:
+        """Octets ``start`` to ``stop`` (exclusive, at most MAX_CHUNK of them); short past the end. Has fired already if
+        the message is short."""
+
+    def parts() -> PartTable:
+        """Its parts, with their places among those octets."""
+
+    def text(part: Part) -> AsyncIterator[str]:
+        """The body of a leaf as text, transfer encoding and charset undone, piece by piece."""
+
+    def decoded(part: Part) -> AsyncIterator[bytes]:
+        """The body of a leaf, its transfer encoding undone, piece by piece; as it stands if that encoding is not
+        known."""
 
 
 class IContentWriter(Interface):

@@ -78,11 +78,14 @@ class Placement:
 @transient
 class Transmission:
     """The message on its way to another host: for ``address``, from ``reverse_path``, with the header fields ``prefix``
-    (each ended by CRLF) in front of those that all copies have."""
+    (each ended by CRLF) in front of those that all copies have.
+
+    ``held``: why it does not leave until an operator releases it; empty: it leaves at once."""
 
     address: Address
     reverse_path: Address | None
     prefix: bytes = field(default=b"", repr=False)
+    held: str = ""
 
 
 @transient
@@ -226,7 +229,9 @@ class IDeliveryStepFactory(Interface):
     """
 
     name = Attribute("The step's name.")
-    position = Attribute("Steps run in the order of these numbers, and of their names: resolve 0, junk 80, forward 90.")
+    position = Attribute(
+        "Steps run in the order of these numbers, and of their names: resolve 0, junk 80, forward 90, quarantine 100."
+    )
 
     def make(context: StepContext) -> IDeliveryStep:
         """The step. Called once for each server, not at all if it is not wanted. ConfigError."""

@@ -9,6 +9,7 @@ from attrs import field, frozen
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
+from pymailsuite.interfaces.edits import NO_EDITS, Edits
 from pymailsuite.interfaces.overrides import NO_OVERRIDES, RecipientOverrides
 from pymailsuite.interfaces.policy import AppliedVerdict, Disposal, IMessageTap, ReceivedMessage
 from pymailsuite.values import AccountId, Address, Envelope, Peer, QueueId
@@ -85,12 +86,14 @@ class IIncomingMessage(Interface):
         prefix: bytes = b"",
         applied_verdicts: Sequence[AppliedVerdict] = (),
         disposals: Mapping[Address, Disposal] = NO_DISPOSALS,
+        edits: Edits = NO_EDITS,
     ) -> Deferred[QueueId]:
         """Accept the message: fires after the commit. Any MailError is the reply.
 
         ``prefix`` are header fields that go in front of it, each ended by CRLF, wherever it goes. ``applied_verdicts``
         are what the policies said, for the record; ``disposals`` say of recipients whose copies go elsewhere or
-        nowhere.
+        nowhere, ``edits`` what is to be changed before. If the octets are changed, the queue id may be another than
+        before.
         """
 
     def abort() -> None:

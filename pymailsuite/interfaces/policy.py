@@ -9,7 +9,7 @@ leads the conversation forgets what RSET, HELO and STARTTLS make void.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from random import random
 from typing import Any, TypeVar
 
@@ -18,12 +18,15 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import Attribute, Interface
 
+from pymailsuite.interfaces.content import IReadableMessage
 from pymailsuite.interfaces.dns import IResolver
+from pymailsuite.interfaces.edits import NO_EDITS, Edit, Edits, IMessageSignature
 from pymailsuite.interfaces.overrides import RecipientOverrides
 from pymailsuite.interfaces.send_as import ISenderRights
 from pymailsuite.interfaces.state import IExpiringState, IStateStore
 from pymailsuite.interfaces.store import IMailStore, needed
 from pymailsuite.interfaces.transient import transient
+from pymailsuite.message.structure import Part, PartTable
 from pymailsuite.values import Address, BodyType, Peer, QueueId
 
 T = TypeVar("T")
@@ -102,8 +105,10 @@ class Verdict:
 
     ``reason`` is one line for operators. ``reply`` is for TEMPFAIL and REJECT; without it the chain has a general one.
     ``evidence`` says on what it rests, in values that JSON knows; never a secret. ``fields`` are header fields to stand
-    in front of the message, each ended by CRLF. ``disposal``, for TAG, is where a copy goes instead. ``hint`` is a word
-    to the client in a positive reply, for a refusal that the configuration has softened.
+    in front of the message, each ended by CRLF. ``disposal``, for TAG, is where a copy goes instead, and ``edits``, for
+    TAG too, are what is to be changed. ``hint`` is a word to the client in a positive reply, for a refusal that the
+    configuration has softened. ``signature`` is asked for other fields in place of ``fields`` if the message is
+    changed.
     """
 
     action: Action = Action.PASS
@@ -115,6 +120,8 @@ class Verdict:
     fields: tuple[bytes, ...] = ()
     hint: str = ""
     disposal: Disposal | None = None
+    edits: tuple[Edit, ...] = ()
+    signature: IMessageSignature | None = None
 
 
 class Effect(enum.Enum):
@@ -157,8 +164,9 @@ class Decision:
     the policy whose objection the refusal is, which may be one of an earlier stage. ``score`` is the transaction's so
     far. ``hints`` are words to the client for the positive reply. ``prefix``, at MESSAGE, is what is to stand in front
     of the message: our Authentication-Results and other fields of the verdicts, in wire form. ``disposals`` says for
-    whom it goes elsewhere, by recipient. ``final_verdicts``, at MESSAGE, are all verdicts of the transaction as they
-    have counted in the end; empty where that is what each says itself, since none that objected was set aside.
+    whom it goes elsewhere, by recipient, ``edits`` what is to be changed. ``final_verdicts``, at MESSAGE, are all
+    verdicts of the transaction as they have counted in the end; empty where that is what each says itself, since none
+    that objected was set aside.
     """
 
     refusal: PolicyReply | None = None
@@ -169,15 +177,19 @@ class Decision:
     prefix: bytes = b""
     disposals: Mapping[Address, Disposal] = field(factory=dict)
     final_verdicts: tuple[AppliedVerdict, ...] = ()
+    edits: Edits = NO_EDITS
 
 
 class IMessageTap(Interface):
     """Hears a message's octets while they come in: for what would otherwise have to read it all again."""
 
-    def write(octets: bytes) -> None:
+    def write(octets: bytes) -> Deferred[None] | None:
         """The next octets as the client sent them, dot-stuffing undone, without any field of ours; in any cut.
 
-        What is handed in and completed (``[delivery] complete``) is heard as it is then."""
+        What is handed in and completed (``[delivery] complete``) is heard as it is then. None: go on. A Deferred:
+        nothing more is read from the client until it fires. A tap that fails, or that has its client wait longer than
+        ``[delivery] tap_time`` for all of a message, hears no more; the Deferred is then cancelled, as it is when the
+        client leaves."""
 
 
 @transient
@@ -185,13 +197,35 @@ class ReceivedMessage:
     """A message whose final dot has come and that is not accepted yet.
 
     ``header`` is as it was received, or completed if it was handed in, up to and with the empty line; ``taps`` are
-    those the policies asked for, by the policy's name.
+    those the policies asked for, by the policy's name. ``content`` is all of it, to be read.
     """
 
     queue_id: QueueId
     size: int
     header: bytes = field(repr=False)
     taps: Mapping[str, IMessageTap] = field(factory=dict)
+    content: IReadableMessage | None = field(default=None, eq=False, repr=False)
+
+    def read(self, start: int, stop: int) -> Deferred[bytes]:
+        """As :meth:`IReadableMessage.read`."""
+        return self._readable.read(start, stop)
+
+    def parts(self) -> PartTable:
+        """As :meth:`IReadableMessage.parts`."""
+        return self._readable.parts()
+
+    def text(self, part: Part) -> AsyncIterator[str]:
+        """As :meth:`IReadableMessage.text`."""
+        return self._readable.text(part)
+
+    def decoded(self, part: Part) -> AsyncIterator[bytes]:
+        """As :meth:`IReadableMessage.decoded`."""
+        return self._readable.decoded(part)
+
+    @property
+    def _readable(self) -> IReadableMessage:
+        assert self.content is not None, "a message that was made up, of which only the header is known"
+        return self.content
 
 
 @transient

@@ -109,7 +109,8 @@ class OutgoingEnvelope:
     ``prefix`` are header lines, CRLF ended, that stand in front of the content when it is sent on or returned.
     ``envid`` (decoded) and ``ret`` are those of RFC 3461 §4.4 and §4.3, empty and None if the sender gave none.
     ``priority``: entries of a higher one are tried first. ``origin``: who gave it to us (IP, login name), for
-    operators. ``body`` is a value of :class:`~pymailsuite.values.BodyType`, ``smtputf8`` that of MAIL.
+    operators. ``body`` is a value of :class:`~pymailsuite.values.BodyType`, ``smtputf8`` that of MAIL. ``held``: until
+    an operator releases it.
     """
 
     reverse_path: Address | None
@@ -121,6 +122,7 @@ class OutgoingEnvelope:
     origin: str = ""
     body: str = "7BIT"
     smtputf8: bool = False
+    held: bool = False
 
 
 @frozen

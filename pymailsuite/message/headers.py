@@ -28,6 +28,7 @@ __all__ = [
     "format_date",
     "parse_addresses",
     "parse_date",
+    "raw_lines",
     "select_fields",
     "unfold",
 ]
@@ -49,6 +50,11 @@ def fields(header: bytes) -> list[tuple[bytes, bytes]]:
     """(name, body) of each field of a block, in order: the name as it stands, the body raw from after the colon on,
     folds included, without the final line end. Lines that are no fields are left out."""
     return [(name, body.removesuffix(b"\r")) for name, body in _FIELD.findall(header) if name]
+
+
+def raw_lines(header: bytes) -> list[bytes]:
+    """Each field of a block with the lines folded below it, and each line that is no field, as it stands."""
+    return [match[0] for match in _FIELD.finditer(header)]
 
 
 def first_field(header: bytes, name: bytes) -> bytes | None:

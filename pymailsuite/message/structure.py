@@ -2,9 +2,9 @@
 
 from attrs import frozen
 
-from pymailsuite.message.parts import PartTable, decode_parts, encode_parts
+from pymailsuite.message.parts import Part, PartTable, decode_parts, encode_parts
 
-__all__ = ["MessageStructure", "PartTable", "decode_parts", "encode_parts"]
+__all__ = ["MessageStructure", "Part", "PartTable", "decode_parts", "encode_parts"]
 
 
 @frozen

@@ -31,8 +31,9 @@ from pymailsuite.interfaces.policy import (
     Verdict,
 )
 from pymailsuite.policy.base import NO_OPINION
+from pymailsuite.policy.combining import are_edits
 from pymailsuite.policy.decision import DecisionRules, verdict_of_failure
-from pymailsuite.policy.plan import Asked, Installed, Plan, StagePlan, Standing, plan_for
+from pymailsuite.policy.plan import Asked, Installed, Plan, StagePlan, Standing, asking_places, plan_for
 from pymailsuite.values import Peer
 
 log = Logger()
@@ -73,6 +74,7 @@ class PolicyChain:
             settings,
             {one.policy.name: one.section for one in self.installed},
             lambda name, transaction: policies[name].speaks_after_recipients(transaction),
+            asking_places(self.installed),
         )
         self._plans: dict[Standing, Plan] = {
             (known, trusted): plan_for(self.installed, (known, trusted), self._decision_rules.tells_recipients_apart)
@@ -294,6 +296,9 @@ class _StageRun:
         self._verdicts[one.name] = verdict
         if verdict is NO_OPINION and not failure:
             self._applied_verdicts[one.name] = evolve(one.silence, seconds=seconds) if seconds else one.silence
+        elif verdict.edits and not (verdict.action is Action.TAG and are_edits(verdict.edits)):
+            wrong = TypeError(f"edits that are none, or without TAG: {verdict.action.value}, {verdict.edits!r}")
+            self._note_failure(one, Failure(wrong), seconds)
         else:
             self._applied_verdicts[one.name] = self._decision_rules.rule(
                 one.name, self._transaction, verdict, seconds, failure

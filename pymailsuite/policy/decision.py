@@ -16,6 +16,7 @@ from attrs import evolve
 from pymailsuite.config.sections.policy import Exemptions, PolicyAction, PolicySection, PolicySettings
 from pymailsuite.directory.roles import is_role
 from pymailsuite.dns.names import comparable_address, comparable_domain, comparable_name
+from pymailsuite.interfaces.edits import NO_EDITS, Edits
 from pymailsuite.interfaces.policy import (
     Action,
     AppliedVerdict,
@@ -29,6 +30,7 @@ from pymailsuite.interfaces.policy import (
 )
 from pymailsuite.message.authentication_results import POLICY_SCORE, authentication_results_field
 from pymailsuite.policy.base import NO_OPINION
+from pymailsuite.policy.combining import CombinedEdits
 from pymailsuite.policy.networks import in_networks
 from pymailsuite.policy.short_keys import remember_short
 from pymailsuite.values import Address
@@ -99,17 +101,20 @@ def is_listed(address: Address, entries: Iterable[str]) -> bool:
 class DecisionRules:
     """Decides by ``settings`` and the section of each policy, by its name.
 
-    ``speaks_later`` says at RCPT whether a policy may yet say something of this transaction, at DATA or later."""
+    ``speaks_later`` says at RCPT whether a policy may yet say something of this transaction, at DATA or later.
+    ``places`` is the order in which policies are asked, by name and stage."""
 
     def __init__(
         self,
         settings: PolicySettings,
         sections: Mapping[str, PolicySection],
         speaks_later: Callable[[str, MailTransaction], bool],
+        places: Mapping[tuple[str, Stage], int] | None = None,
     ) -> None:
         self._settings = settings
         self._sections = sections
         self._speaks_later = speaks_later
+        self._places = places or {}
         self._overrides = {_comparable_entry(name): overrides for name, overrides in settings.recipients.items()}
         self._excepted = frozenset(settings.accept_except)
         exemptions: list[Exemptions] = [settings, *sections.values()]
@@ -192,10 +197,11 @@ class DecisionRules:
                 score,
                 final_verdicts=(*final_verdicts, *applied_verdicts) if final_verdicts else (),
             )
-        prefix = self._prefix(transaction, known, score)
+        edits = self._edits(transaction, counting, known) if counting else NO_EDITS
+        prefix = self._prefix(transaction, known, score, edits)
         disposals = self._disposals(transaction, known)
         final_verdicts = self._final_verdicts(transaction, known) if counting else ()
-        return Decision(None, tuple(applied_verdicts), "", score, hints, prefix, disposals, final_verdicts)
+        return Decision(None, tuple(applied_verdicts), "", score, hints, prefix, disposals, final_verdicts, edits)
 
     def _is_for_roles(self, transaction: MailTransaction) -> bool:
         """Whether all that a stage is about are roles, whose mail is taken in any case (RFC 5321 §4.5.1)."""
@@ -259,6 +265,29 @@ class DecisionRules:
                 if found.get(recipient) is not Disposal.DISCARD:
                     found[recipient] = disposal
         return found
+
+    def _edits(
+        self, transaction: MailTransaction, counting: Sequence[AppliedVerdict], known: Sequence[AppliedVerdict]
+    ) -> Edits:
+        """What is to be changed, in the order in which policies are asked. Of a user's message, whose recipients may
+        have rules of their own, all get what is changed for any of them; who gets it, and where, is up to each."""
+        wanting = [applied for applied in counting if applied.verdict.edits]
+        if not wanting:
+            return NO_EDITS
+        combined = CombinedEdits()
+        for applied in sorted(wanting, key=lambda applied: self._places.get((applied.policy, applied.stage), 0)):
+            concerned = [
+                recipient
+                for recipient in transaction.recipients
+                if applied.recipient in (None, recipient)
+                and self._counted(applied, self._wanted_by(recipient, transaction)[0])[0] is Effect.TAG
+            ]
+            if concerned:
+                excepted = applied.policy in self._excepted
+                vouched = [] if excepted else [one for one in concerned if _vouched(known, one)]
+                combined.add(applied.policy, applied.stage, applied.verdict.edits, concerned, vouched)
+        signatures = [applied.verdict.signature for applied in _latest(known)]
+        return combined.edits(signature for signature in signatures if signature is not None)
 
     def _each_with_rules(self, transaction: MailTransaction) -> Iterator[Address]:
         """The recipients; of those with the same rules one."""
@@ -375,7 +404,9 @@ class DecisionRules:
 
     # --- what goes in front of the message
 
-    def _prefix(self, transaction: MailTransaction, known: Sequence[AppliedVerdict], score: float) -> bytes:
+    def _prefix(
+        self, transaction: MailTransaction, known: Sequence[AppliedVerdict], score: float, edits: Edits
+    ) -> bytes:
         rcpt = Stage.RCPT
         latest = _latest([applied for applied in known if applied.verdict is not NO_OPINION or applied.stage is rcpt])
         results = [result for applied in latest for result in applied.verdict.results]
@@ -384,6 +415,8 @@ class DecisionRules:
             for applied in latest
             for field in applied.verdict.fields
             if applied.verdict.action is not Action.TAG or applied.effect is Effect.TAG
+            # What signs the message signs it anew when it has been changed.
+            if not edits.signatures or applied.verdict.signature not in edits.signatures
         ]
         if results:
             sender = transaction.reverse_path

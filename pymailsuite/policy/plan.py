@@ -89,6 +89,12 @@ def plan_for(installed: Sequence[Installed], standing: Standing, tells_recipient
     return Plan(by_stage, taps, frozenset(stages), records, exempted)
 
 
+def asking_places(installed: Sequence[Installed]) -> Mapping[tuple[str, Stage], int]:
+    """In what order policies are asked, by name and stage: stage by stage, whoever comes after others behind them."""
+    asked = [(one.name, stage) for stage in Stage for one in _stage_plan(installed, stage).asked]
+    return {key: place for place, key in enumerate(asked)}
+
+
 def _speaks_at(policy: IPolicy, stage: Stage) -> bool:
     """False if it has left this stage as :class:`Policy` has it, or has nothing to say there: then nobody need ask."""
     overridden = getattr(type(policy), stage.value, None) is not getattr(Policy, stage.value)

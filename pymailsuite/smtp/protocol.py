@@ -327,7 +327,7 @@ class SmtpProtocol(PullingProtocol[Request]):
             incoming, self._incoming = self._incoming, None
             assert incoming is not None, "no message was begun"
             try:
-                committed = incoming.commit(request.prefix, request.applied_verdicts, request.disposals)
+                committed = incoming.commit(request.prefix, request.applied_verdicts, request.disposals, request.edits)
             except Exception:
                 return self._message_committed(incoming, Failure())
             return self.wait_for(committed, partial(self._message_committed, incoming), OnDisconnect.SETTLE)

@@ -10,6 +10,7 @@ from twisted.cred.credentials import ICredentials
 from twisted.python.failure import Failure
 
 from pymailsuite.config.sections.smtp import SmtpMxSettings, SmtpSettings
+from pymailsuite.interfaces.edits import NO_EDITS, Edits
 from pymailsuite.interfaces.history import IRefusalRecord, Refused
 from pymailsuite.interfaces.intake import Recipients
 from pymailsuite.interfaces.policy import AppliedVerdict, Disposal, IPolicyChain, MailTransaction
@@ -100,11 +101,12 @@ class CommitMessage:
     """All of the text is there; answer with ``message_committed`` or ``message_refused``.
 
     ``prefix`` are fields that go in front of it, ``applied_verdicts`` what the policies said, ``disposals``
-    for whom it goes elsewhere."""
+    for whom it goes elsewhere, ``edits`` what is to be changed."""
 
     prefix: bytes = b""
     applied_verdicts: tuple[AppliedVerdict, ...] = ()
     disposals: Mapping[Address, Disposal] = field(factory=dict)
+    edits: Edits = NO_EDITS
 
 
 @frozen

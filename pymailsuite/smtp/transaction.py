@@ -253,7 +253,7 @@ class TransactionCommands(SenderChecks):
             self._end_transaction("smtp.refused", self._refusal(decision.refusal), decision)
             return DropMessage()
         applied_verdicts = decision.final_verdicts or (*self._all_verdicts(), *decision.applied_verdicts)
-        return CommitMessage(decision.prefix, applied_verdicts, decision.disposals)
+        return CommitMessage(decision.prefix, applied_verdicts, decision.disposals, decision.edits)
 
     def message_committed(self, queue_id: QueueId) -> None:
         """The message is on stable storage: from here on it is our responsibility (RFC 5321 §4.2.5)."""

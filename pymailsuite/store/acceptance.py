@@ -167,7 +167,7 @@ def enqueue_txn(txn: Transaction, queued: Sequence[tuple[EntryId, ContentId, Out
         sender = envelope.reverse_path
         entries.append(
             (
-                *(entry_id, content_id, due_at(envelope.recipients), 0, "", 0.0),
+                *(entry_id, content_id, due_at(envelope.recipients), int(envelope.held), "", 0.0),
                 *((None, None, 0) if sender is None else (sender.local_part, sender.domain, int(sender.unquoted))),
                 *(created_at, int(envelope.smtputf8), envelope.body, envelope.origin, envelope.prefix or None),
                 *(envelope.envid, "" if envelope.ret is None else envelope.ret.value, envelope.priority),

@@ -13,6 +13,7 @@ from pymailsuite.delivery.plan import DeliveryPlanner
 from pymailsuite.delivery.step import DeliveryStep
 from pymailsuite.delivery.steps.forward import ForwardStep
 from pymailsuite.delivery.steps.junk import JunkStep
+from pymailsuite.delivery.steps.quarantine import QuarantineStep
 from pymailsuite.delivery.steps.resolve import ResolveStep
 from pymailsuite.directory import RecipientResolver
 from pymailsuite.directory.return_paths import ReturnPaths
@@ -38,7 +39,9 @@ def planner_for(
     paths = paths or ReturnPaths(forwarding, tags, store.secrets, clock, store.kept_paths)
     recipients = recipients or RecipientResolver(DirectorySettings(), store.directory, clock)
     forward = ForwardStep(forwarding, tags, paths, recipients, sealer)
-    return DeliveryPlanner([ResolveStep(recipients), *more, JunkStep(), forward], clock, STEP_TIMEOUT_S)
+    return DeliveryPlanner(
+        [ResolveStep(recipients), *more, JunkStep(), forward, QuarantineStep()], clock, STEP_TIMEOUT_S
+    )
 
 
 def step(name: str, decide: Callable[..., Any]) -> DeliveryStep:

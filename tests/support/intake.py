@@ -16,6 +16,7 @@ from pymailsuite.interfaces import (
     LocalRecipient,
     RemoteRecipient,
 )
+from pymailsuite.interfaces.edits import NO_EDITS, Edits
 from pymailsuite.interfaces.overrides import NO_OVERRIDES, RecipientOverrides
 from pymailsuite.interfaces.policy import AppliedVerdict, IMessageTap, ReceivedMessage
 from pymailsuite.values import AccountId, Address, ContentId, Envelope, Peer, QueueId, queue_id_of
@@ -35,6 +36,7 @@ class RecordedMessage:
         self.aborted = False
         self.prefix = b""
         self.applied_verdicts: tuple[AppliedVerdict, ...] = ()
+        self.edits: Edits = NO_EDITS
         self.taps: tuple[IMessageTap, ...] = ()
         self._intake = intake
 
@@ -48,7 +50,7 @@ class RecordedMessage:
         assert not self.aborted and not self.committed, "written to after its end"
         self.pieces.append(octets)
         for tap in self.taps:
-            tap.write(octets)
+            assert tap.write(octets) is None, "a tap that is waited for needs the real intake"
         return self._intake.write_answers.pop(0) if self._intake.write_answers else None
 
     def received(self, taps: Mapping[str, IMessageTap]) -> ReceivedMessage:
@@ -56,12 +58,15 @@ class RecordedMessage:
         octets = self.octets
         return ReceivedMessage(self.queue_id, len(octets), octets[: octets.find(b"\r\n\r\n") + 4], taps)
 
-    def commit(self, prefix: bytes = b"", applied_verdicts: Any = (), disposals: Any = ()) -> Deferred[QueueId]:
+    def commit(
+        self, prefix: bytes = b"", applied_verdicts: Any = (), disposals: Any = (), edits: Any = NO_EDITS
+    ) -> Deferred[QueueId]:
         """Fires at once, or with what the test put into ``intake.commit_answers``."""
         assert not self.aborted, "committed after it was aborted"
         self.committed = True
         self.prefix = prefix
         self.applied_verdicts = tuple(applied_verdicts)
+        self.edits = edits
         answer = self._intake.commit_answers.pop(0) if self._intake.commit_answers else None
         if isinstance(answer, Exception):
             return fail(answer)

@@ -26,6 +26,11 @@ class DeliverySettings(Section):
     """What becomes of a message without From that is completed: its return path, or the user's own address, becomes
     its From, or it is refused with 550 5.7.1."""
 
+    tap_time: Duration = Field(default=30.0, gt=0)
+    """How long a policy or delivery step that hears a message come in may have its sender wait, for all of the message
+    together. One that takes longer hears no more of it. What a policy puts in place of a message's body may take as
+    long."""
+
     max_received: int = 100
     """Received fields a message may carry; one with more is taken for a mail loop and refused with 554 5.4.6."""
 

@@ -1,12 +1,12 @@
 """Looks up where mail for a recipient goes, if that is not known yet.
 
 SMTP asks at RCPT, and the answer comes along. Reports, messages of other steps, and what has waited in the queue come
-with addresses alone.
+with addresses alone. What policies redirect goes where the other address leads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
@@ -25,7 +25,7 @@ from pymailsuite.interfaces.delivery import (
     StepContext,
 )
 from pymailsuite.interfaces.policy import Decision
-from pymailsuite.values import QueueId
+from pymailsuite.values import Address, QueueId
 
 log = Logger()
 
@@ -41,17 +41,25 @@ class ResolveStep(DeliveryStep):
     def decide(
         self, message: DeliveryMessage, recipients: tuple[PlannedRecipient, ...], decision: Decision
     ) -> Actions | Deferred[Actions]:
+        redirected = decision.edits.redirected
         for recipient in recipients:
-            if recipient.target is None:
-                return Deferred.fromCoroutine(self._resolve_all(message.queue_id, recipients))
+            if recipient.target is None or redirected:
+                return Deferred.fromCoroutine(self._resolve_all(message.queue_id, recipients, redirected))
         return NOTHING
 
-    async def _resolve_all(self, queue_id: QueueId, recipients: Sequence[PlannedRecipient]) -> Actions:
-        return [await self._resolve(queue_id, one) for one in recipients if one.target is None]
+    async def _resolve_all(
+        self, queue_id: QueueId, recipients: Sequence[PlannedRecipient], redirected: Mapping[Address, Address]
+    ) -> Actions:
+        return [
+            await self._resolve(queue_id, one, redirected.get(one.given, one.given))
+            for one in recipients
+            if one.target is None or one.given in redirected
+        ]
 
-    async def _resolve(self, queue_id: QueueId, recipient: PlannedRecipient) -> DeliveryAction:
+    async def _resolve(self, queue_id: QueueId, recipient: PlannedRecipient, address: Address) -> DeliveryAction:
         try:
-            return Resolve(recipient, await self._resolver.resolve(recipient.given))
+            why = "" if address == recipient.given else f"redirected to {address}"
+            return Resolve(recipient, await self._resolver.resolve(address), why)
         except CancelledError:
             raise
         except MailError as error:

@@ -14,7 +14,7 @@ from attrs import frozen
 
 from pymailsuite.config.sections.dkim import DkimSignSettings
 from pymailsuite.policy.author import author_of
-from pymailsuite.policy.dkim.header import HeaderView, canonical_field
+from pymailsuite.policy.dkim.header import HeaderView, canonical_field, view_of
 from pymailsuite.policy.dkim.message_tap import HashingTap
 from pymailsuite.policy.dkim.private_keys import SigningKey
 from pymailsuite.policy.dkim.tags import base64_text, render_field
@@ -116,17 +116,19 @@ class MessageSigner(HashingTap):
         domains = author_of(self.header).domains
         return domains[0] if len(domains) == 1 else None
 
-    def fields(self, keys: Iterable[SigningKey], now: float) -> list[bytes]:
-        """A DKIM-Signature field of each key, with its line end. ``now`` is POSIX seconds.
+    def fields(self, keys: Iterable[SigningKey], now: float, header: bytes | None = None) -> list[bytes]:
+        """A DKIM-Signature field of each key, with its line end. ``now`` is POSIX seconds; ``header`` is signed in
+        place of the one that was heard, if given.
 
         ValueError if the header was too large, or if it has no From.
         """
-        if self.view is None:
+        view = self.view if header is None else view_of(header)
+        if view is None:
             raise ValueError("the header is too large")
-        if not self.view.fields(b"from"):
+        if not view.fields(b"from"):
             raise ValueError("the message has no From")
-        names = self._rules.names(self.view)
-        signed = self.view.signed_octets(names, self._rules.relaxed_header)
+        names = self._rules.names(view)
+        signed = view.signed_octets(names, self._rules.relaxed_header)
         body_hash = self.body_hash(self._rules.relaxed_body).digest()
         return [self._field(key, names, signed, body_hash, int(now)) for key in keys]
 

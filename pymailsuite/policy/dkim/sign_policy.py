@@ -7,21 +7,26 @@ to a thread and back costs the reactor under load, so it is done at once.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
 
 from pymailsuite.config.sections.dkim import DkimSignSettings
+from pymailsuite.interfaces.edits import IMessageSignature
 from pymailsuite.interfaces.keys import IKeyStore
 from pymailsuite.interfaces.policy import Action, IMessageTap, MailTransaction, PolicyContext, Verdict
 from pymailsuite.interfaces.send_as import ISenderRights
 from pymailsuite.message.originators import originators_of
+from pymailsuite.policy.author import author_of
 from pymailsuite.policy.base import NO_OPINION, Policy
 from pymailsuite.policy.coroutines import start_coroutine
 from pymailsuite.policy.decision import is_listed
 from pymailsuite.policy.dkim.key_ring import KeyRing
+from pymailsuite.policy.dkim.private_keys import SigningKey
 from pymailsuite.policy.dkim.sign import MessageSigner, SigningRules
 from pymailsuite.values import Peer
 
@@ -90,7 +95,45 @@ class DkimSignPolicy(Policy):
             f"signed by {', '.join(names)}",
             evidence={"keys": names},
             fields=tuple(tap.fields(keys, now)),
+            signature=_Signature(tap, domain, keys, now, partial(MessageSigner, self._rules, self._header_max)),
         )
+
+
+@implementer(IMessageSignature)
+class _Signature:
+    """Signs a message again that has been changed, if it is still by an author at that domain."""
+
+    __slots__ = ("_anew", "_domain", "_is_open", "_keys", "_now", "_signer")
+
+    def __init__(
+        self,
+        signer: MessageSigner,
+        domain: str,
+        keys: Sequence[SigningKey],
+        now: float,
+        anew: Callable[[], MessageSigner],
+    ) -> None:
+        self._signer = signer
+        self._domain = domain
+        self._keys = keys
+        self._now = now
+        self._anew = anew
+        self._is_open = False
+
+    def hear_anew(self) -> None:
+        self._signer = self._anew()
+        self._is_open = True
+
+    def write(self, octets: bytes) -> None:
+        self._signer.write(octets)
+
+    def fields(self, header: bytes) -> bytes:
+        if self._is_open:
+            self._signer.finish()
+            self._is_open = False
+        if author_of(header).domains != (self._domain,):
+            return b""
+        return b"".join(self._signer.fields(self._keys, self._now, header))
 
 
 @lru_cache(maxsize=1024)
