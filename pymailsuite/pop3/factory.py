@@ -10,6 +10,8 @@ from twisted.logger import Logger
 
 from pymailsuite.config.sections.pop3 import Pop3Settings
 from pymailsuite.interfaces import IStateStore
+from pymailsuite.pop3.extension import Extensions
+from pymailsuite.pop3.extensions import OURS
 from pymailsuite.pop3.login_delay import LoginDelay
 from pymailsuite.pop3.protocol import Pop3Protocol
 from pymailsuite.pop3.replies import err
@@ -34,13 +36,14 @@ class Pop3Factory(ConnectionFactory):
         mechanisms: Mechanisms = sasl_mechanisms,
         tls_context: TlsContextFactory | None = None,
         owner: str = "",
+        extensions: Extensions = OURS,
     ) -> None:
         """``portal`` gives avatars for IPop3Avatar. ``counts`` remembers logins for LOGIN-DELAY; None: there
         is none. ``tls_context`` None: no STLS. ``owner`` names this process where its maildrop locks are released when
-        it has died."""
+        it has died. ``extensions`` are ours, if nobody has found others."""
         limits = ConnectionLimits(settings.connections, settings.connections_per_address)
         super().__init__(reactor, limits, "pop3")
-        self.service = Service(settings, hostname, tls_context is not None, mechanisms, owner or hostname)
+        self.service = Service(settings, hostname, tls_context is not None, mechanisms, owner or hostname, extensions)
         self._portal = portal
         self._tls_context = tls_context
         self._login_delay = LoginDelay(settings.login_delay, counts)

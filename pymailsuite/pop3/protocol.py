@@ -20,10 +20,12 @@ from twisted.python.failure import Failure
 
 from pymailsuite.errors import LoginRefused, NoSuchEntry
 from pymailsuite.interfaces import IPop3Avatar
+from pymailsuite.pop3.extension import AwaitReply
 from pymailsuite.pop3.login_delay import LoginDelay
 from pymailsuite.pop3.maildrop import Maildrop, open_maildrop
 from pymailsuite.pop3.requests import BeginTls, CloseMaildrop, HoldBack, LogIn, ReadMessage, Request, Service
-from pymailsuite.pop3.session import Pop3Session, State
+from pymailsuite.pop3.session import Pop3Session
+from pymailsuite.pop3.states import State
 from pymailsuite.values import Peer
 from pymailsuite.wire.connection import TlsContextFactory
 from pymailsuite.wire.lines import LineBuffer, LineTooLong
@@ -34,6 +36,7 @@ _UNREAD_REPLIES: Final = 128 * 1024
 
 _FORMATS: Final = {
     "pop3.logged_in": "{event} {login_name} at {peer_ip}, {messages} messages",
+    "pop3.extension_failed": "{event} {plugin} at {peer_ip}: {log_failure.value}",
     "pop3.signed_off": "{event} {login_name} at {peer_ip}, {retrieved} retrieved, {deleted} deleted, {left} left",
 }
 
@@ -206,7 +209,11 @@ class Pop3Protocol(PullingProtocol[Request]):
         if session.notes:
             notes, session.notes = session.notes, []
             for note in notes:
-                self.log.info(_FORMATS[note.event], event=note.event, peer_ip=self.peer_ip, **note.fields)
+                text, fields = _FORMATS[note.event], {"event": note.event, "peer_ip": self.peer_ip, **note.fields}
+                if note.failure is None:
+                    self.log.info(text, **fields)
+                else:
+                    self.log.failure(text, note.failure, **fields)
         if self.closing:
             return
         if session.ended:
@@ -238,6 +245,9 @@ class Pop3Protocol(PullingProtocol[Request]):
             self.start_tls(self._tls_context)
             self.set_deadline(self._settings.login_timeout)
             return None
+        if isinstance(request, AwaitReply):
+            request.answer.addTimeout(self._settings.extension_timeout, self._reactor)
+            return self.wait_for(request.answer, self.session.replied)
         return self._close_maildrop(request)
 
     @staticmethod

@@ -7,8 +7,10 @@ from typing import Any
 
 from attrs import field, frozen
 from twisted.cred.credentials import ICredentials
+from twisted.python.failure import Failure
 
 from pymailsuite.config.sections.pop3 import Pop3Settings
+from pymailsuite.pop3.extension import AwaitReply, Extensions
 from pymailsuite.sasl import ServerMechanism
 from pymailsuite.values import INBOX, UidSet
 
@@ -26,6 +28,7 @@ class Service:
     mechanisms: Mechanisms
     owner: str = ""
     """This process, as the locks of maildrops name it."""
+    extensions: Extensions = field(factory=lambda: Extensions(()))
 
 
 @frozen
@@ -94,7 +97,7 @@ class CloseMaildrop:
     uids: UidSet
 
 
-Request = BeginTls | LogIn | HoldBack | ReadMessage | CloseMaildrop
+Request = BeginTls | LogIn | HoldBack | ReadMessage | CloseMaildrop | AwaitReply
 
 
 @frozen
@@ -103,3 +106,4 @@ class Note:
 
     event: str
     fields: Mapping[str, Any]
+    failure: Failure | None = None

@@ -7,19 +7,19 @@ replies stay in the order of their commands (PIPELINING, RFC 2449 §6.8). Deleti
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from attrs import evolve, frozen
+from attrs import evolve
 from twisted.cred.credentials import ICredentials
+from twisted.python.failure import Failure
 
 from pymailsuite.errors import LoginEnded, LoginRefused, MailError, PeerError
 from pymailsuite.pop3 import replies
+from pymailsuite.pop3.extension import AwaitReply, Command
 from pymailsuite.pop3.grammar import no_argument, parse_command, parse_numbers
 from pymailsuite.pop3.replies import err, ok
 from pymailsuite.pop3.requests import (
-    BeginTls,
     CloseMaildrop,
     HoldBack,
     Listing,
@@ -29,13 +29,13 @@ from pymailsuite.pop3.requests import (
     Request,
     Service,
 )
+from pymailsuite.pop3.states import State
 from pymailsuite.pop3.top import TopCutter
 from pymailsuite.sasl import (
     Challenge,
     SaslPassword,
     ServerMechanism,
     Step,
-    decode_initial,
     decode_response,
     encode_challenge,
 )
@@ -45,15 +45,6 @@ from pymailsuite.wire.line_ends import LineEndEncoder, with_crlf
 
 _LONGEST_DELAY: Final = 16
 """How many times the delay of the first wrong login a later one may wait."""
-
-
-class State(enum.Enum):
-    """Where in the conversation we are. Source: RFC 1939 §3; RFC 5034 §4 for LOGIN."""
-
-    AUTHORIZATION = "not logged in"
-    LOGIN = "within AUTH"
-    TRANSACTION = "maildrop open"
-    UPDATE = "after QUIT"
 
 
 class Pop3Session:
@@ -70,17 +61,17 @@ class Pop3Session:
         self.ended = False
         self.state = State.AUTHORIZATION
         self.login_name = ""
+        self.settings = service.settings
         self._service = service
-        self._settings = service.settings
-        self._secure = secure
+        self.secure = secure
         self._plaintext_login = service.settings.plaintext_login and loopback
-        self._user: bytes | None = None
-        self._utf8 = False
+        self.user: bytes | None = None
+        self.utf8 = False
         self._mechanism: ServerMechanism | None = None
         self._held_reply = b""
         self._failed_logins = 0
         self._bad_commands = 0
-        self._listing = Listing(0, (), ())
+        self.listing = Listing(0, (), ())
         self._sizes: Sequence[int] = ()
         self._deleted: set[int] = set()
         self._count = 0
@@ -88,6 +79,7 @@ class Pop3Session:
         self._retrieved = 0
         self._listings: dict[bytes, bytes] = {}
         self._reading: ReadMessage | None = None
+        self._awaiting: Command | None = None
         self._encoder = DotEncoder()
         self._line_ends: LineEndEncoder | None = None
         self._cutter: TopCutter | None = None
@@ -98,12 +90,12 @@ class Pop3Session:
 
     def greet(self) -> None:
         """Say the greeting; no timestamp in it, since APOP is not offered."""
-        self._say(ok(f"{self._service.hostname} {self._settings.greeting}"))
+        self._say(ok(f"{self._service.hostname} {self.settings.greeting}"))
 
     def tls_begun(self) -> None:
         """TLS has taken over: nothing said before counts. Source: RFC 2595 §4."""
-        self._secure = True
-        self._user = None
+        self.secure = True
+        self.user = None
 
     def shut_down(self) -> None:
         """The server stops: nothing that was marked is removed."""
@@ -133,37 +125,62 @@ class Pop3Session:
 
     def line_received(self, line: bytes) -> Request | None:
         """A command, or a line of the AUTH exchange, without its CRLF."""
+        command: Command | None = None
         try:
             if self.state is State.LOGIN:
                 return self._login_line(line)
             keyword, argument = parse_command(line)
-            command = _COMMANDS.get(keyword)
+            command = _COMMANDS.get(keyword) or self._service.extensions.commands.get(keyword)
             if command is None:
-                self._bad(replies.UNKNOWN)
+                self.refuse(replies.UNKNOWN)
                 return None
             if self.state is not command.state and command.state is not None:
-                self._bad(replies.NOT_YET if self.state is State.AUTHORIZATION else replies.NOT_NOW)
+                self.refuse(replies.NOT_YET if self.state is State.AUTHORIZATION else replies.NOT_NOW)
                 return None
-            request = command.run(self, argument)
+            request: Request | None = command.handle(self, argument)
         except MailError as error:
             self._mechanism = None
             if self.state is State.LOGIN:
                 self.state = State.AUTHORIZATION
-            self._bad(replies.error_reply(error))
+            self.refuse(replies.error_reply(error))
             return None
+        except Exception:
+            if command is None or keyword in _COMMANDS:
+                raise
+            self._extension_failed(command, Failure())
+            return None
+        if isinstance(request, AwaitReply):
+            self._awaiting = command
         return request
+
+    def replied(self, answer: bytes | Failure) -> None:
+        """What an extension wanted to be waited for, as AwaitReply said."""
+        command, self._awaiting = self._awaiting, None
+        assert command is not None, "no extension was waited for"
+        if isinstance(answer, bytes):
+            self.good(answer)
+        elif isinstance(answer.value, MailError):
+            self.refuse(replies.error_reply(answer.value))
+        else:
+            self._extension_failed(command, answer)
+
+    def _extension_failed(self, command: Command, failure: Failure) -> None:
+        """It has raised something unexpected: the client is told to come again."""
+        self.refuse(err("internal error, try again later", "SYS/TEMP"))
+        plugin = self._service.extensions.name_of(command)
+        self.notes.append(Note("pop3.extension_failed", {"plugin": plugin}, failure))
 
     def line_refused(self, error: MailError) -> None:
         """A line was longer than anything may be."""
         self._mechanism = None
         if self.state is State.LOGIN:
             self.state = State.AUTHORIZATION
-        self._bad(replies.error_reply(error))
+        self.refuse(replies.error_reply(error))
 
-    def _bad(self, octets: bytes) -> None:
+    def refuse(self, octets: bytes) -> None:
         """Answer a command that was not in order; too many of those end the connection."""
         self._bad_commands += 1
-        if self._bad_commands > self._settings.bad_commands:
+        if self._bad_commands > self.settings.bad_commands:
             self._close_with(err("too many errors"))
         else:
             self._say(octets)
@@ -173,32 +190,8 @@ class Pop3Session:
     def _capa(self, argument: bytes) -> None:
         """Source: RFC 2449 §5."""
         del argument  # RFC 2449 §5 has none, and a client that gives one wants the list all the same.
-        settings = self._settings
-        before_login = self.state is State.AUTHORIZATION
-        lines = ["TOP", "UIDL", "PIPELINING", "RESP-CODES", "AUTH-RESP-CODE", "EXPIRE NEVER", "UTF8 USER", "LANG"]
-        if settings.login_delay:
-            lines.append(f"LOGIN-DELAY {round(settings.login_delay)}")
-        offered = self._mechanisms()
-        if offered:
-            lines.append(f"SASL {' '.join(offered)}")
-            if before_login:
-                lines.append("USER")
-        if before_login and self._service.tls_available and not self._secure:
-            lines.append("STLS")
-        if not before_login and settings.implementation:
-            # Whoever has not logged in need not know what we are: RFC 2449 §6.9.
-            lines.append(f"IMPLEMENTATION {settings.implementation}")
-        self._good(replies.multi_line(ok("capability list follows"), lines))
-
-    def _lang(self, argument: bytes) -> None:
-        """Source: RFC 6856 §3. There is one language."""
-        words = argument.split()
-        if not words:
-            self._good(replies.multi_line(ok("language listing follows:"), ["en English"]))
-        elif len(words) == 1 and words[0].lower() in (b"*", b"en", b"i-default"):
-            self._good(ok("en language is English"))
-        else:
-            raise PeerError("no such language")
+        lines = self._service.extensions.capability_lines(self)
+        self.good(replies.multi_line(ok("capability list follows"), lines))
 
     def _quit(self, argument: bytes) -> Request | None:
         no_argument(argument)
@@ -206,7 +199,7 @@ class Pop3Session:
             self._close_with(ok(f"{self._service.hostname} POP3 server signing off"))
             return None
         self.state = State.UPDATE
-        return CloseMaildrop(UidSet.of(self._listing.uids[index] for index in self._deleted))
+        return CloseMaildrop(UidSet.of(self.listing.uids[index] for index in self._deleted))
 
     def maildrop_closed(self) -> None:
         """What was marked is gone, and that is on the disk. Source: RFC 1939 §6."""
@@ -223,77 +216,26 @@ class Pop3Session:
         fields = {"login_name": self.login_name, "retrieved": self._retrieved, "deleted": deleted, "left": self._count}
         self.notes.append(Note("pop3.signed_off", fields))
 
-    def _good(self, octets: bytes) -> None:
+    def good(self, octets: bytes) -> None:
+        """Answer a command that was in order."""
         self._bad_commands = 0
         self.outgoing.append(octets)
 
     # --- AUTHORIZATION
 
-    def _mechanisms(self) -> Mapping[str, Callable[[], ServerMechanism]]:
-        return self._service.mechanisms(self._secure or self._plaintext_login)
+    def mechanisms(self) -> Mapping[str, Callable[[], ServerMechanism]]:
+        """Those of SASL that are offered just now; without any there is no login."""
+        return self._service.mechanisms(self.secure or self._plaintext_login)
 
-    def _stls(self, argument: bytes) -> Request:
-        """Source: RFC 2595 §4."""
-        no_argument(argument)
-        if self._secure:
-            raise PeerError("TLS is active already")
-        if not self._service.tls_available:
-            raise PeerError("no TLS here")
-        if self._utf8:
-            # RFC 6856 §2.1: what follows UTF8 is not to be begun anew.
-            raise PeerError("no STLS after UTF8")
-        self._good(replies.BEGIN_TLS)
-        return BeginTls()
+    @property
+    def tls_available(self) -> bool:
+        """Whether there may be TLS on this connection."""
+        return self._service.tls_available
 
-    def _utf8_mode(self, argument: bytes) -> None:
-        """Source: RFC 6856 §2."""
-        # Departs from RFC 6856 §4: without UTF8 too a message is sent as it was stored. Surrogates for its header
-        # would break its signatures, and clients that do not know UTF8 show such headers well enough.
-        no_argument(argument)
-        self._utf8 = True
-        self._good(ok("UTF-8 enabled"))
-
-    def _user_name(self, argument: bytes) -> None:
-        """Any name is fine: whether there is one is not told. Source: RFC 1939 §7."""
-        if not self._mechanisms():
-            self._bad(replies.TLS_FIRST)
-        elif not argument:
-            raise PeerError("name missing")
-        else:
-            self._user = argument
-            self._good(ok("send PASS"))
-
-    def _pass(self, argument: bytes) -> Request | None:
-        if not self._mechanisms():
-            self._bad(replies.TLS_FIRST)
-            return None
-        user, self._user = self._user, None
-        if user is None:
-            self._bad(replies.USER_FIRST)
-            return None
-        if not argument:
-            raise PeerError("password missing")
-        return self._log_in(SaslPassword(user, argument))
-
-    def _auth(self, argument: bytes) -> Request | None:
-        """Source: RFC 5034 §4."""
-        offered = self._mechanisms()
-        words = argument.split()
-        if not words:
-            # What clients did before there was CAPA, and some still do.
-            self._good(replies.multi_line(ok("mechanisms follow"), offered))
-            return None
-        if not offered:
-            self._bad(replies.TLS_FIRST)
-            return None
-        factory = offered.get(words[0].decode("ascii", "replace").upper())
-        if factory is None:
-            raise PeerError("no such mechanism")
-        if len(words) > 2:
-            raise PeerError("too many arguments")
-        initial = decode_initial(words[1]) if len(words) == 2 else None
-        self._mechanism = factory()
-        return self._step(self._mechanism.start(initial))
+    def begin_login(self, mechanism: ServerMechanism, initial: bytes | None) -> Request | None:
+        """AUTH with that mechanism; ``initial`` is the client's first response, if it came along."""
+        self._mechanism = mechanism
+        return self._step(mechanism.start(initial))
 
     def _login_line(self, line: bytes) -> Request | None:
         assert self._mechanism is not None, "within AUTH"
@@ -306,11 +248,11 @@ class Pop3Session:
             return None
         self.state = State.AUTHORIZATION
         self._mechanism = None
-        return self._log_in(step.credentials)
+        return self.log_in(step.credentials)
 
-    def _log_in(self, credentials: ICredentials) -> LogIn:
+    def log_in(self, credentials: ICredentials) -> LogIn:
         """The request, with the mailbox that the name asks for if the setting lets it."""
-        separator = self._settings.folder_separator.encode()
+        separator = self.settings.folder_separator.encode()
         if separator and isinstance(credentials, SaslPassword):
             local_part, at, domain = credentials.username.partition(b"@")
             user, found, folder = local_part.partition(separator)
@@ -324,12 +266,12 @@ class Pop3Session:
         self._failed_logins += 1
         self._held_reply = replies.error_reply(error)
         doublings = min(2 ** (self._failed_logins - 1), _LONGEST_DELAY)
-        return HoldBack(self._settings.failed_login_delay * doublings)
+        return HoldBack(self.settings.failed_login_delay * doublings)
 
     def held_back(self) -> None:
         """The wrong login has waited."""
         self._say(self._held_reply)
-        if self._failed_logins >= self._settings.failed_logins:
+        if self._failed_logins >= self.settings.failed_logins:
             self.ended = True
 
     def maildrop_refused(self, error: MailError) -> None:
@@ -340,53 +282,45 @@ class Pop3Session:
         """Logged in, the maildrop is locked and ours."""
         self.state = State.TRANSACTION
         self.login_name = login_name
-        self._listing = listing
+        self.listing = listing
         self._sizes = listing.sent_sizes()
         self._reset_marks()
         self.notes.append(Note("pop3.logged_in", {"login_name": login_name, "messages": self._count}))
-        self._good(ok(f"maildrop has {replies.messages(self._count, self._octets)}"))
+        self.good(ok(f"maildrop has {replies.messages(self._count, self._octets)}"))
 
     # --- TRANSACTION
 
     def _reset_marks(self) -> None:
         self._deleted.clear()
         self._listings.clear()
-        self._count = len(self._listing.uids)
+        self._count = len(self.listing.uids)
         self._octets = sum(self._sizes)
 
-    def _index(self, number: int) -> int:
+    def index_of(self, number: int) -> int:
         """The message's place in the listing. PeerError if there is none of that number or it is marked deleted."""
-        if not 1 <= number <= len(self._listing.uids):
-            raise PeerError(f"no such message, only {len(self._listing.uids)} messages in maildrop")
+        if not 1 <= number <= len(self.listing.uids):
+            raise PeerError(f"no such message, only {len(self.listing.uids)} messages in maildrop")
         if number - 1 in self._deleted:
             raise PeerError(f"message {number} already deleted")
         return number - 1
 
     def _stat(self, argument: bytes) -> None:
         no_argument(argument)
-        self._good(ok(f"{self._count} {self._octets}"))
+        self.good(ok(f"{self._count} {self._octets}"))
 
     def _list(self, argument: bytes) -> None:
         numbers = parse_numbers(argument, 0, 1)
         if numbers:
-            self._good(ok(f"{numbers[0]} {self._sizes[self._index(numbers[0])]}"))
+            self.good(ok(f"{numbers[0]} {self._sizes[self.index_of(numbers[0])]}"))
             return
-        self._good(self._listing_of(b"LIST"))
+        self.good(self.listing_of(b"LIST"))
 
-    def _uidl(self, argument: bytes) -> None:
-        numbers = parse_numbers(argument, 0, 1)
-        if numbers:
-            uid = self._listing.uids[self._index(numbers[0])]
-            self._good(ok(f"{numbers[0]} {self._listing.uid_validity}.{uid}"))
-            return
-        self._good(self._listing_of(b"UIDL"))
-
-    def _listing_of(self, keyword: bytes) -> bytes:
+    def listing_of(self, keyword: bytes) -> bytes:
         """The whole reply, remembered until marks change it."""
         known = self._listings.get(keyword)
         if known is not None:
             return known
-        listing, deleted = self._listing, self._deleted
+        listing, deleted = self.listing, self._deleted
         column = self._sizes if keyword == b"LIST" else listing.uids
         if deleted:
             present = [index for index in range(len(column)) if index not in deleted]
@@ -403,30 +337,29 @@ class Pop3Session:
 
     def _dele(self, argument: bytes) -> None:
         (number,) = parse_numbers(argument, 1, 1)
-        index = self._index(number)
+        index = self.index_of(number)
         self._deleted.add(index)
         self._listings.clear()
         self._count -= 1
         self._octets -= self._sizes[index]
-        self._good(ok(f"message {number} deleted"))
+        self.good(ok(f"message {number} deleted"))
 
     def _rset(self, argument: bytes) -> None:
         no_argument(argument)
         self._reset_marks()
-        self._good(ok(f"maildrop has {replies.messages(self._count, self._octets)}"))
+        self.good(ok(f"maildrop has {replies.messages(self._count, self._octets)}"))
 
     def _noop(self, argument: bytes) -> None:
         no_argument(argument)
-        self._good(ok())
+        self.good(ok())
 
     def _retr(self, argument: bytes) -> Request:
         (number,) = parse_numbers(argument, 1, 1)
-        self._reading = ReadMessage(self._index(number), None)
-        return self._reading
+        return self.read_message(self.index_of(number), None)
 
-    def _top(self, argument: bytes) -> Request:
-        number, lines = parse_numbers(argument, 2, 2)
-        self._reading = ReadMessage(self._index(number), lines)
+    def read_message(self, index: int, lines: int | None) -> ReadMessage:
+        """The request that a message is the reply to: all of it, or its header and so many lines of its body."""
+        self._reading = ReadMessage(index, lines)
         return self._reading
 
     def message_read(self, octets: bytes) -> None:
@@ -434,7 +367,7 @@ class Pop3Session:
         reading = self._reading
         assert reading is not None, "a message was asked for"
         self._bad_commands = 0
-        if reading.index in self._listing.extra:
+        if reading.index in self.listing.extra:
             octets = with_crlf(octets)
         if reading.lines is None:
             self._retrieved += 1
@@ -454,10 +387,10 @@ class Pop3Session:
         reading = self._reading
         assert reading is not None, "a message was asked for"
         self._encoder = DotEncoder()
-        self._line_ends = LineEndEncoder() if reading.index in self._listing.extra else None
+        self._line_ends = LineEndEncoder() if reading.index in self.listing.extra else None
         self._cutter = None if reading.lines is None else TopCutter(reading.lines)
         size = self._sizes[reading.index]
-        self._good(ok(f"{size} octets" if reading.lines is None else "top of message follows"))
+        self.good(ok(f"{size} octets" if reading.lines is None else "top of message follows"))
         self.mid_message = True
 
     def message_piece(self, octets: bytes) -> bool:
@@ -484,30 +417,17 @@ class Pop3Session:
         self._say(replies.error_reply(error))
 
 
-@frozen
-class _Command:
-    """``state`` None: in any state but within AUTH."""
-
-    state: State | None
-    run: Callable[[Pop3Session, bytes], Request | None]
-
-
-_COMMANDS: Final[Mapping[bytes, _Command]] = {
-    b"CAPA": _Command(None, Pop3Session._capa),
-    b"LANG": _Command(None, Pop3Session._lang),
-    b"QUIT": _Command(None, Pop3Session._quit),
-    b"STLS": _Command(State.AUTHORIZATION, Pop3Session._stls),
-    b"UTF8": _Command(State.AUTHORIZATION, Pop3Session._utf8_mode),
-    b"USER": _Command(State.AUTHORIZATION, Pop3Session._user_name),
-    b"PASS": _Command(State.AUTHORIZATION, Pop3Session._pass),
-    b"AUTH": _Command(State.AUTHORIZATION, Pop3Session._auth),
-    b"STAT": _Command(State.TRANSACTION, Pop3Session._stat),
-    b"LIST": _Command(State.TRANSACTION, Pop3Session._list),
-    b"UIDL": _Command(State.TRANSACTION, Pop3Session._uidl),
-    b"RETR": _Command(State.TRANSACTION, Pop3Session._retr),
-    b"TOP": _Command(State.TRANSACTION, Pop3Session._top),
-    b"DELE": _Command(State.TRANSACTION, Pop3Session._dele),
-    b"RSET": _Command(State.TRANSACTION, Pop3Session._rset),
-    b"NOOP": _Command(State.TRANSACTION, Pop3Session._noop),
+_COMMANDS: Final[Mapping[bytes, Command]] = {
+    command.keyword: command
+    for command in (
+        Command(b"CAPA", Pop3Session._capa, None),
+        Command(b"QUIT", Pop3Session._quit, None),
+        Command(b"STAT", Pop3Session._stat, State.TRANSACTION),
+        Command(b"LIST", Pop3Session._list, State.TRANSACTION),
+        Command(b"RETR", Pop3Session._retr, State.TRANSACTION),
+        Command(b"DELE", Pop3Session._dele, State.TRANSACTION),
+        Command(b"RSET", Pop3Session._rset, State.TRANSACTION),
+        Command(b"NOOP", Pop3Session._noop, State.TRANSACTION),
+    )
 }
-"""Which command is legal in which state. Source: RFC 1939 §4, §5; RFC 2449 §5; RFC 2595 §4; RFC 5034 §4; RFC 6856."""
+"""What every server has, and CAPA. Source: RFC 1939 §4, §5, §6; RFC 2449 §5."""

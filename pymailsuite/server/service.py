@@ -63,6 +63,7 @@ from pymailsuite.policy.dmarc.reports.sending import ReportSender
 from pymailsuite.policy.dns_setup.services import reachable_services
 from pymailsuite.policy.dns_setup.watch import ListingWatch
 from pymailsuite.policy.lists.dns_lists import DnsLists
+from pymailsuite.pop3.extension import find_extensions as find_pop3_extensions
 from pymailsuite.pop3.factory import Pop3Factory
 from pymailsuite.queue.presence import Presence
 from pymailsuite.queue.runner import QueueRunner
@@ -451,6 +452,7 @@ class MailService(MultiService):
             needed(self.store, IStateStore, "pop3.login_delay") if settings.pop3.login_delay else None,
             tls_context=pop3_tls,
             owner=self._presence.owner,
+            extensions=find_pop3_extensions(),
         )
         listeners = settings.listeners
         return [

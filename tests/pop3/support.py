@@ -15,6 +15,7 @@ from pymailsuite.config.sections.pop3 import Pop3Settings
 from pymailsuite.errors import LoginRefused, MailError
 from pymailsuite.interfaces import IPop3Avatar
 from pymailsuite.pop3 import Pop3Factory
+from pymailsuite.pop3.extensions import OURS
 from pymailsuite.pop3.maildrop import open_maildrop
 from pymailsuite.pop3.requests import BeginTls, CloseMaildrop, HoldBack, LogIn, Service
 from pymailsuite.pop3.session import Pop3Session
@@ -72,11 +73,17 @@ class World:
         if messages:
             append(self.store, self.alice, "INBOX", *messages)
 
-    def configure(self, **settings):
+    def configure(self, extensions=OURS, **settings):
         """Use these settings for connections made from now on."""
         self.settings = Pop3Settings(**({"plaintext_login": True, "failed_login_delay": 0} | settings))
         self.factory = Pop3Factory(
-            self.settings, HOST, self.portal, self.clock, self.store.state, tls_context="a context"
+            self.settings,
+            HOST,
+            self.portal,
+            self.clock,
+            self.store.state,
+            tls_context="a context",
+            extensions=extensions,
         )
 
     @property
@@ -139,7 +146,7 @@ class CoreConversation:
 
     def __init__(self, world):
         self.world = world
-        service = Service(world.settings, HOST, True, mechanisms)
+        service = Service(world.settings, HOST, True, mechanisms, extensions=OURS)
         self.session = Pop3Session(service, secure=False, loopback=True)
         self.lines = LineBuffer(world.settings.line, bare_lf=True)
         self.maildrop = None

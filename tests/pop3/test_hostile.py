@@ -10,11 +10,12 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from pymailsuite.config.sections.pop3 import Pop3Settings
-from pymailsuite.pop3.session import _COMMANDS
+from pymailsuite.pop3.extension import BASE_COMMANDS
+from pymailsuite.pop3.extensions import OURS
 from tests.acceptance import acceptance
 from tests.pop3.support import MESSAGES, CoreConversation, World
 
-_KEYWORDS = st.sampled_from([b"XYZZY", *_COMMANDS]) | st.binary(max_size=6)
+_KEYWORDS = st.sampled_from([b"XYZZY", *sorted(BASE_COMMANDS), *OURS.commands]) | st.binary(max_size=6)
 _ARGUMENTS = st.lists(
     st.sampled_from([b"1", b"0", b"2", b"99999999999999999999", b"-1", b"PLAIN", b"LOGIN", b"=", b"*", b"AAAA", b""])
     | st.binary(max_size=12),

@@ -42,6 +42,9 @@ class Pop3Settings(Section):
     """How long a client that has logged in may be silent, or leave a reply unread (RFC 1939 §3: 10 minutes at
     least)."""
 
+    extension_timeout: Duration = Field(default=30.0, gt=0)
+    """How long a command of an extension may take to be answered; then it is ``-ERR``."""
+
     folder_separator: str = Field(default="", max_length=1)
     """The character by which a login names another mailbox than INBOX: with ``+``, ``alice+Lists@mail.example`` opens
     ``Lists`` of ``alice@mail.example``. Empty: INBOX alone, and the character belongs to the name."""

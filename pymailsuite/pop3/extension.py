@@ -1,0 +1,159 @@
+"""An extension of POP3, declared once: what CAPA says of it, and its commands.
+
+Ours are in :mod:`pymailsuite.pop3.extensions`, and are found as plugins like those of other packages. What RFC 1939
+wants of every server is no extension; it is the session's, and so is CAPA itself.
+
+Source: RFC 2449 §3, §5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Protocol
+
+from attrs import frozen
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.plugin import IPlugin
+from zope.interface import Attribute, Interface, implementer
+
+from pymailsuite.config.sections.pop3 import Pop3Settings
+from pymailsuite.plugins import plugins_by_name
+from pymailsuite.pop3.states import State
+
+log = Logger()
+
+BASE_COMMANDS: Final = frozenset({b"CAPA", b"QUIT", b"STAT", b"LIST", b"RETR", b"DELE", b"NOOP", b"RSET"})
+"""Those that no extension takes the place of. Source: RFC 1939 §4, §5, §6."""
+
+
+class ExtensionContext(Protocol):
+    """What an extension may ask of a conversation, and do there."""
+
+    state: State
+    login_name: str
+    """The user's, empty before login."""
+
+    @property
+    def settings(self) -> Pop3Settings:
+        """``[pop3]``."""
+
+    @property
+    def secure(self) -> bool:
+        """Whether there is TLS."""
+
+    def good(self, octets: bytes) -> None:
+        """A reply to a command that was in order, as :mod:`pymailsuite.pop3.replies` makes it."""
+
+    def refuse(self, octets: bytes) -> None:
+        """A reply to one that was not; too many of those end the connection."""
+
+    def index_of(self, number: int) -> int:
+        """The place of a message in the listing. PeerError if there is none of that number, or it is marked deleted."""
+
+    def read_message(self, index: int, lines: int | None) -> Any:
+        """The request to answer a command with that a message is the reply to: all of it, or so many lines of its
+        body."""
+
+
+@frozen
+class AwaitReply:
+    """What a command answers whose reply is not known yet: it is said when ``answer`` fires.
+
+    A failure becomes ``-ERR [SYS/TEMP]``, or what the MailError says it fails with; so does no answer within
+    ``extension_timeout``. The client's leaving cancels it.
+    """
+
+    answer: Deferred[bytes]
+
+
+@frozen(eq=False)
+class Command:
+    """A command, legal in ``state``; None: in any but within AUTH.
+
+    ``handle`` is given the conversation and what follows the keyword; it says a reply and answers None, or answers
+    :class:`AwaitReply` or another request of :mod:`pymailsuite.pop3.requests`. A MailError it raises is the reply.
+    """
+
+    keyword: bytes
+    handle: Callable[[Any, bytes], Any]
+    state: State | None
+
+
+class IPop3Extension(Interface):
+    """See :class:`Pop3Extension`."""
+
+    name = Attribute("What it is called in the log; lower case.")
+
+
+@implementer(IPlugin, IPop3Extension)
+@frozen
+class Pop3Extension:
+    """One extension. ``capability`` is its line in the reply to CAPA, or answers that line; empty: not offered now.
+
+    ``position`` orders these lines.
+    """
+
+    name: str
+    capability: str | Callable[[Any], str] = ""
+    commands: tuple[Command, ...] = ()
+    position: int = 100
+
+    def capability_line(self, context: ExtensionContext) -> str:
+        """What CAPA says of it; empty: nothing."""
+        return self.capability if isinstance(self.capability, str) else self.capability(context)
+
+
+class Extensions:
+    """All extensions of a listener, as the session looks them up.
+
+    Of two that declare the same command the first keeps it; the other is named in the log.
+    """
+
+    def __init__(self, extensions: Iterable[Pop3Extension]) -> None:
+        self.declared = tuple(extensions)
+        self._offered = sorted(self.declared, key=lambda one: one.position)
+        self.commands: dict[bytes, Command] = {}
+        self._declared_by: dict[Command, str] = {}
+        for one in self.declared:
+            for command in one.commands:
+                keyword = command.keyword.upper()
+                if keyword in BASE_COMMANDS:
+                    self._report(one, keyword, "RFC 1939")
+                elif keyword in self.commands:
+                    self._report(one, keyword, self.name_of(self.commands[keyword]))
+                else:
+                    self.commands[keyword] = command
+                    self._declared_by[command] = one.name
+
+    def _report(self, extension: Pop3Extension, keyword: bytes, other: str) -> None:
+        log.error(
+            "{event}: {word} of {plugin} is left out, as {other} has it",
+            event="pop3.extension_word_taken",
+            plugin=extension.name,
+            word=keyword.decode("ascii", "replace"),
+            other=other,
+        )
+
+    def name_of(self, declared: Command) -> str:
+        """The name of the extension that declares this."""
+        return self._declared_by[declared]
+
+    def capability_lines(self, context: ExtensionContext) -> list[str]:
+        """What CAPA says, in order. An extension that fails is not offered, and is named in the log."""
+        lines = []
+        for extension in self._offered:
+            try:
+                line = extension.capability_line(context)
+            except Exception:
+                log.failure("{event}: {plugin}", event="pop3.extension_failed", plugin=extension.name)
+                continue
+            if line:
+                lines.append(line)
+        return lines
+
+
+def find_extensions() -> Extensions:
+    """Those that are declared as plugins: ours and others'."""
+    found = plugins_by_name(IPop3Extension).values()
+    return Extensions([one for one in found if isinstance(one, Pop3Extension)])
