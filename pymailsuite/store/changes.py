@@ -11,6 +11,7 @@ in :mod:`pymailsuite.store.change_log`. Of an account the rows of its mailboxes 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Final
 
 from pymailsuite.errors import NoSuchAccount
@@ -18,29 +19,32 @@ from pymailsuite.interfaces.mail import AccountChanges, ChangedMailbox, MailboxC
 from pymailsuite.store.change_log import BLOCK, CREATED, DELETED, SUBSCRIBED, UNSUBSCRIBED
 from pymailsuite.store.mailboxes import MAILBOX_COLUMNS, mailbox_of_row
 from pymailsuite.store.transaction import Row, Transaction
-from pymailsuite.values import AccountId, MailboxId, ModSeq, Uid, UidSet
+from pymailsuite.values import ALL_UIDS, UID_MAX, AccountId, MailboxId, ModSeq, Uid, UidSet
 
 FLAG_COLUMNS: Final = "uid, system_flags, keywords, modseq"
 
 PAGE_OCTETS: Final = 256 * 1024
 """Octets of names in an answer about an account, more only where one command changed more."""
 
+# Arrivals rise with UIDs: whatever is above the last message that is not new is new.
+_LAST_OLD = (
+    "SELECT e.uid FROM messages e WHERE e.account_id = {} AND e.mailbox_id = {} AND e.uid >= {} AND e.uid < {}"
+    " AND COALESCE(e.arrival_modseq, e.modseq) <= ? ORDER BY e.uid DESC LIMIT 1"
+)
+_FIRST_STEP: Final = 64
+_STEPS_GROW: Final = 16
 _MAILBOX = (
-    "SELECT a.modseq, m.highest_modseq, m.altered_modseq, m.expunge_floor, a.flags_floor, m.name,"
-    # Arrivals rise with UIDs: whatever is above the last message that is not new is new.
-    " CASE WHEN m.highest_modseq > ? THEN COALESCE((SELECT e.uid FROM messages e WHERE e.account_id = a.account_id"
-    " AND e.mailbox_id = m.mailbox_id AND COALESCE(e.arrival_modseq, e.modseq) <= ? ORDER BY e.uid DESC LIMIT 1), 0)"
-    " END FROM account_state a LEFT JOIN mailboxes m ON m.account_id = a.account_id AND m.mailbox_id = ?"
+    "SELECT a.modseq, m.highest_modseq, m.altered_modseq, m.expunge_floor, a.flags_floor, m.name, m.uid_next,"
+    " CASE WHEN m.highest_modseq > ? THEN"
+    f" ({_LAST_OLD.format('a.account_id', 'm.mailbox_id', f'm.uid_next - {_FIRST_STEP}', 'm.uid_next')}) END"
+    " FROM account_state a LEFT JOIN mailboxes m ON m.account_id = a.account_id AND m.mailbox_id = ?"
     " WHERE a.account_id = ?"
 )
-_ARRIVED = f"SELECT {FLAG_COLUMNS} FROM messages WHERE account_id = ? AND mailbox_id = ? AND uid > ?"
-# CROSS JOIN: SQLite is not to begin with the messages.
-_REFLAGGED = (
-    "SELECT m.uid, m.system_flags, m.keywords, m.modseq FROM changed_flags b CROSS JOIN messages m"
-    " WHERE b.account_id = ? AND b.mailbox_id = ? AND b.modseq > ? AND m.account_id = b.account_id"
-    f" AND m.mailbox_id = b.mailbox_id AND m.uid BETWEEN b.block * {BLOCK} AND b.block * {BLOCK} + {BLOCK - 1}"
-    " AND m.uid <= ? AND m.modseq > ?"
+_TRACES = (
+    "SELECT 1, block FROM changed_flags WHERE account_id = ? AND mailbox_id = ? AND modseq > ? UNION ALL"
+    " SELECT 0, uid FROM expunged WHERE account_id = ? AND mailbox_id = ? AND modseq > ?"
 )
+_RANGES_A_STATEMENT: Final = 16
 
 
 def mailbox_changes_txn(
@@ -50,32 +54,67 @@ def mailbox_changes_txn(
     row = txn.row(_MAILBOX, (since, since, mailbox_id, account_id))
     if row is None or row[1] is None:
         return MailboxChanges(ModSeq(row[0]) if row else since, exists=False)
-    modseq, highest, altered, expunge_floor, flags_floor, name, last_old = row
+    modseq, highest, altered, expunge_floor, flags_floor, name, uid_next, last_old = row
     is_complete = expunge_floor <= since <= modseq
     if highest <= since:
         return MailboxChanges(ModSeq(modseq), name=name, is_complete=is_complete)
-    key = (account_id, mailbox_id)
-    expunged: list[Row] = []
-    if altered <= since:
-        changed = txn.rows(f"{_ARRIVED} ORDER BY uid", (*key, last_old))
-    else:
+    if last_old is None:
+        last_old = _last_old_txn(txn, account_id, mailbox_id, since, uid_next - _FIRST_STEP)
+    new = UidSet([(last_old + 1, UID_MAX)])
+    uids, expunged = new, UidSet()
+    if altered > since:
+        key = (account_id, mailbox_id, since)
+        traces = txn.rows(_TRACES, (*key, *key))
+        expunged = UidSet.of(uid for is_block, uid in traces if not is_block)
         if since < flags_floor:
             # Before the store kept blocks, or in the life that it had before it came from a backup.
-            changed = txn.rows(
-                f"SELECT {FLAG_COLUMNS} FROM messages WHERE account_id = ? AND mailbox_id = ? AND modseq > ?"
-                " ORDER BY uid",
-                (*key, since),
-            )
+            uids = ALL_UIDS
         else:
-            changed = txn.rows(f"{_REFLAGGED} UNION ALL {_ARRIVED}", (*key, since, last_old, since, *key, last_old))
-            # They come by modseqs of blocks, and so most often in order.
-            changed.sort()
-        expunged = txn.rows(
-            "SELECT uid FROM expunged WHERE account_id = ? AND mailbox_id = ? AND modseq > ?", (*key, since)
-        )
-    return MailboxChanges(
-        ModSeq(modseq), changed, UidSet.of(uid for (uid,) in expunged), Uid(last_old + 1), name, is_complete
+            blocks = UidSet.of(block for is_block, block in traces if is_block)
+            uids = UidSet([*((low * BLOCK, high * BLOCK + BLOCK - 1) for low, high in blocks.ranges), *new.ranges])
+    changed = _changed_txn(txn, account_id, mailbox_id, uids, since)
+    return MailboxChanges(ModSeq(modseq), changed, expunged, Uid(last_old + 1), name, is_complete)
+
+
+def _last_old_txn(txn: Transaction, account_id: AccountId, mailbox_id: MailboxId, since: int, below: int) -> int:
+    """The last message below a UID that had arrived by ``since``, 0 if there is none. In growing steps, for a database
+    that takes the mailbox for a small one would read and sort all of it."""
+    size = _FIRST_STEP
+    while below > 1:
+        size *= _STEPS_GROW
+        row = txn.row(_LAST_OLD.format("?", "?", "?", "?"), (account_id, mailbox_id, below - size, below, since))
+        if row is not None:
+            return Uid(row[0])
+        below -= size
+    return 0
+
+
+def _changed_txn(txn: Transaction, account_id: AccountId, mailbox_id: MailboxId, uids: UidSet, since: int) -> list[Row]:
+    """Those of ``uids`` that changed after ``since``. A select for each range: a database that is left to find the
+    ranges itself, in a join, reads all messages if it has counted wrong how many there are."""
+    rows: list[Row] = []
+    for start in range(0, len(uids.ranges), _RANGES_A_STATEMENT):
+        ranges = uids.ranges[start : start + _RANGES_A_STATEMENT]
+        # Lengths are powers of two, filled up with what holds nothing: few statements serve all.
+        length = 1 << (len(ranges) - 1).bit_length()
+        values: list[int] = []
+        for low, high in (*ranges, *[_NO_RANGE] * (length - len(ranges))):
+            values += (account_id, mailbox_id, low, high, since)
+        rows += txn.rows(_ranges_statement(length), values)
+    rows.sort()
+    return rows
+
+
+_NO_RANGE: Final = (1, 0)
+
+
+@cache
+def _ranges_statement(count: int) -> str:
+    select = (
+        f"SELECT {FLAG_COLUMNS} FROM messages"
+        " WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? AND modseq > ?"
     )
+    return " UNION ALL ".join([select] * count)
 
 
 _LOG = "SELECT modseq, mailbox_id, name, kind FROM change_log WHERE account_id = ? AND modseq"
