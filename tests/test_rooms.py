@@ -51,8 +51,9 @@ MODULES = {module_name(path): path for path in PACKAGE.rglob("*.py")}
 
 
 def imports(path: Path) -> Iterator[str]:
-    """Names below the package of the modules a module imports when it is imported or later, types alone left out."""
-    for node in _without_type_checking(ast.parse(path.read_text(encoding="utf-8"))):
+    """Names below the package of the modules a module imports, when it is imported or later, for their types alone or
+    not."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -65,14 +66,6 @@ def imports(path: Path) -> Iterator[str]:
             if top != "pymailsuite" or not below:
                 continue
             yield below if below in MODULES else below.rpartition(".")[0]
-
-
-def _without_type_checking(tree: ast.AST) -> Iterator[ast.AST]:
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            continue
-        yield node
-        yield from _without_type_checking(node)
 
 
 def is_in(module: str, rooms: tuple[str, ...]) -> bool:
