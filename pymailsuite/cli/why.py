@@ -91,6 +91,7 @@ async def _told(store: IMailStore, story: Story) -> dict[str, Any]:
     told["attempts"] = [attempt for entry in others for attempt in _attempts(entry)]
     copies = [copy for entry in others for copy in _facts(entry).get("copies", ())]
     told["copies"] = await _with_copies(store, story.story_id, copies)
+    told["steps"] = [step for entry in story.entries for step in _facts(entry).get("steps", ())]
     told["reports"] = [facts["report"] for facts in map(_facts, others) if facts.get("report")]
     # What refused a text that had come in is an entry of its own: the message has the same id.
     told["later"] = [_facts(entry) for entry in others if entry.kind is HistoryKind.REFUSED]
@@ -155,8 +156,8 @@ def why(wanted: str, since: float, limit: int, config_file: Path, as_json: bool)
 
     ID is what a message is called in the log, in replies and in Received, or an entry of it in the queue. ADDRESS is a
     sender, a recipient or the IP address of a client; a Message-ID will do too. Told are the client, each check with
-    what it looked at and what it said, the reply, every attempt to send the message on with the other host's words, and
-    where local copies are now.
+    what it looked at and what it said, what delivery steps decided and why, the reply, every attempt to send the
+    message on with the other host's words, and where local copies are now.
     Connections that a limit refused are told by their number, up to a minute later.
     """
 

@@ -51,6 +51,7 @@ from pymailsuite.values import INBOX, Address, Envelope, Flags, Peer, SpecialUse
 log = Logger()
 
 _IN_INBOX: Final = (Placement(),)
+_MAILBOX: Final = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]+").fullmatch
 _KEYWORD: Final = re.compile(r"[!-~]+").fullmatch
 
 
@@ -324,7 +325,7 @@ def _is_placement(each: Any) -> bool:
     return (
         isinstance(each, Placement)
         and isinstance(each.mailbox, str)
-        and each.mailbox.isprintable()
+        and _MAILBOX(each.mailbox) is not None
         and isinstance(each.flags, Flags)
         and all(map(_KEYWORD, each.flags.keywords))
         and (each.special_use is None or isinstance(each.special_use, SpecialUse))

@@ -161,6 +161,7 @@ class ExplainCommandTests(ExplainCase):
                 {"recipient": "sue@far.example", "reply": "550 5.7.1 Relaying denied", "policy": ""},
             ],
         )
+        self.assertEqual(several["steps"], [])
         self.assertEqual((several["verdict"]["action"], several["dmarc"]["result"]), ("accept", "pass"))
         self.assertTrue(one.startswith("tempfail at rcpt, score "), one)
         self.assertIn("recipient team@example.test: 451 4.7.1 Greylisted, try again in 120 s  (by greylist)\n", one)

@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from pymailsuite.cli.story_text import recipient_text, story_lines, verdict_lines
+from pymailsuite.cli.story_text import recipient_text, step_text, story_lines, verdict_lines
 
 RULING: dict[str, Any] = {
     "stage": "mail",
@@ -60,6 +60,13 @@ class StoryTextTests(SynchronousTestCase):
             self.assertEqual(recipient_text({**ANN, **change}), f"ann@example.test: {words}")
         self.assertEqual(recipient_text({"recipient": "a@b", "address": "c@d"}), "a@b: on to c@d")
 
+    def test_a_step_says_what_it_decided_of_whom_and_why(self) -> None:
+        step = {"step": "junk", "recipient": "a@b", "did": "placed", "why": "the checks want it"}
+        self.assertEqual(step_text(step), "junk: placed a@b (the checks want it)")
+        self.assertEqual(step_text({"step": "lists", "recipient": "", "did": "failed", "why": ""}), "lists: failed")
+        refused = {"recipient": "a@b", "reply": "552 5.2.2 Mailbox full"}
+        self.assertEqual(recipient_text(refused), "a@b: refused, 552 5.2.2 Mailbox full")
+
     def test_a_late_copy_and_what_waits_end_the_story(self) -> None:
         attempt = {
             "at": "T1",
@@ -74,6 +81,7 @@ class StoryTextTests(SynchronousTestCase):
             "id": "1A",
             "kind": "attempt",
             "attempts": [attempt],
+            "steps": [{"step": "junk", "recipient": "a@b", "did": "placed", "why": ""}],
             "copies": [{**ANN, "now": ["INBOX"]}],
             "reports": ["2B"],
             "waiting": [{"recipient": "a@b", "next_attempt": "T2", "held": False}],
@@ -82,6 +90,7 @@ class StoryTextTests(SynchronousTestCase):
             list(story_lines(told)),
             [
                 "T0  1A  attempt",
+                "  step      junk: placed a@b",
                 "  attempt   T1 a@b waiting: mx.b said: 451 later; again at T2",
                 "  copy      into INBOX of ann@example.test",
                 "  report    sent to the sender as 2B",
