@@ -135,7 +135,7 @@ class DoorTests(SynchronousTestCase):
         self.assertEqual((len(done.along), done.outcomes[0].reply), (1, "delivered here and sent on to bob@b.example"))
 
     def test_a_dry_run(self) -> None:
-        rules = ReceivingRules(DeliverySettings(), "mx.example.org", "mx.example.org", self.clock.seconds)
+        rules = ReceivingRules(DeliverySettings(), "mx.example.org", "mx.example.org", self.clock)
         door = RecipientCheck(self.recipients, "550", self.planner)
         told = self.settled(dry_run(chain_of(), rules, STRANGER, SAM, (TEAM, BEA), [MESSAGE], door))
         given = self.resolved(TEAM, BEA)
