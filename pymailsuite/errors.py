@@ -1,7 +1,7 @@
 """One tree for everything that goes wrong on purpose.
 
 Each class knows the reply it becomes on the wire, so the code that meets a problem raises and one place in each
-protocol's shell answers. ``public`` is text for the peer; ``cause`` is for the log and never leaves the server.
+protocol answers. ``public`` is text for the peer; ``cause`` is for the log and never leaves the server.
 Whatever is not a :class:`MailError` is a defect: logged in full and answered 451, ``-ERR [SYS/TEMP]`` or
 ``NO [SERVERBUG]``.
 """
@@ -88,15 +88,6 @@ class MessageTooBig(Refusal):
     enhanced_code = "5.3.4"
     imap_code = "TOOBIG"
     text = "Message size exceeds fixed limit"
-
-
-class OverQuota(Refusal):
-    """The account has no room for this message."""
-
-    smtp_code = 452
-    enhanced_code = "4.2.2"
-    imap_code = "OVERQUOTA"
-    text = "Mailbox full"
 
 
 class LimitReached(Refusal):

@@ -62,14 +62,14 @@ class _Nowhere:
         return self._structure
 
     def finish(self) -> Deferred[StagedContent]:
-        return fail(TemporaryFailure(cause="only a rehearsal"))
+        return fail(TemporaryFailure(cause="only a dry run"))
 
     def abort(self) -> None:
         self._octets.close()
 
     def accept_received(self, *_: object) -> Deferred[QueueId]:
         """Nothing is accepted."""
-        return fail(TemporaryFailure(cause="only a rehearsal"))
+        return fail(TemporaryFailure(cause="only a dry run"))
 
     def new_content(self) -> IContentWriter:
         """Nothing is changed."""

@@ -47,9 +47,9 @@ _UNHEARD: Final[Mapping[PolicyAction, PolicyAction]] = {"off": "log"}
 _WORDS_MAX: Final = 5
 """How many are named that have set an objection aside."""
 _BY_RECIPIENT: Final = "recipients"
-"""The culprit's name when it is only that recipients have different rules."""
+"""What ``decided_by`` says when it is only that recipients have different rules."""
 _BY_SCORE: Final = "score"
-"""The culprit's name when it is nobody's objection alone."""
+"""What ``decided_by`` says when it is nobody's objection alone."""
 
 
 def effect_of(action: PolicyAction, score: float, verdict: Verdict) -> tuple[Effect, float]:

@@ -37,7 +37,7 @@ class ReactorLagMonitor(Service):
     _EVERY_S: Final = 0.5
 
     def __init__(self, slow_turn_s: float, clock: IReactorTime) -> None:
-        self.setName("turn watch")  # type: ignore[no-untyped-call]
+        self.setName("reactor lag monitor")  # type: ignore[no-untyped-call]
         self._slow_turn_s = slow_turn_s
         self._clock = clock
         self._due = 0.0

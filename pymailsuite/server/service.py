@@ -70,7 +70,6 @@ from pymailsuite.queue.runner import QueueRunner
 from pymailsuite.relay.probing import RecipientProbe
 from pymailsuite.relay.relay import Relay
 from pymailsuite.sasl import mechanisms
-from pymailsuite.server.counters import Counters
 from pymailsuite.server.data_folder import add_configured_domains, give_to, make_folder, store_of
 from pymailsuite.server.listeners import AcceptQuota, Listeners, ListeningService, Proxies, Sessions, SharedSockets
 from pymailsuite.server.maintenance import ReactorLagMonitor, StoreSweeper
@@ -185,7 +184,6 @@ class MailService(MultiService):
         super().__init__()  # type: ignore[no-untyped-call]
         self.setName("pymailsuite")  # type: ignore[no-untyped-call]
         self.settings = settings
-        self.counters = Counters()
         role = role or ProcessRole()
         self._on_ready = on_ready
         self._on_failure = on_failure
@@ -342,7 +340,6 @@ class MailService(MultiService):
             DnsLists(lists, self._resolver, reactor, settings.dns.lifetime),
             self._resolver,
             settings.dns_setup.listing_interval,
-            self.counters,
             reactor,
         )
 

@@ -1,4 +1,4 @@
-"""A store that is written to in vain: for finding out what would happen."""
+"""A store on which whatever is written is undone again: for finding out what would happen."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class DryRunDatabase(Database):
         self._database = database
 
     def open(self, prepare: Callable[[Transaction], T]) -> Deferred[T]:
-        """The other one is open; ``prepare`` runs in vain."""
+        """The other one is open; what ``prepare`` writes is undone."""
         return self.run("open", prepare)
 
     def close(self) -> Deferred[None]:

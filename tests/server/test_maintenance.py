@@ -64,7 +64,7 @@ class SweeperTests(SynchronousTestCase):
         self.successResultOf(stopped)
 
 
-class TurnWatchTests(SynchronousTestCase):
+class ReactorLagMonitorTests(SynchronousTestCase):
     """Turns of the reactor that take too long are noticed."""
 
     def test_a_late_timer_is_a_slow_turn(self) -> None:

@@ -1,4 +1,4 @@
-"""SMTP conversations for transcripts and tests: the core alone, and the whole shell on a fake transport."""
+"""SMTP conversations for transcripts and tests: the core alone, and the whole protocol on a fake transport."""
 
 from __future__ import annotations
 

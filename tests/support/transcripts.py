@@ -226,12 +226,12 @@ def transcripts(
     """
 
     def decorate(case: Case) -> Case:
-        envelopes: list[tuple[str, Callable[[Any, Transcript], Conversation], Callable[[bytes], Iterable[bytes]]]] = []
+        ways: list[tuple[str, Callable[[Any, Transcript], Conversation], Callable[[bytes], Iterable[bytes]]]] = []
         if core is not None:
-            envelopes += [("core_whole", core, whole), ("core_octet_by_octet", core, octet_by_octet)]
-        envelopes += [("shell", protocol, whole)]
+            ways += [("core_whole", core, whole), ("core_octet_by_octet", core, octet_by_octet)]
+        ways += [("protocol", protocol, whole)]
         for transcript in load(FOLDER / room):
-            for way, make, cut in envelopes:
+            for way, make, cut in ways:
                 _add_test(case, transcript, way, make, cut)
         return case
 

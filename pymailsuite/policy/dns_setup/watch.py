@@ -8,7 +8,6 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from pymailsuite.interfaces import IResolver
-from pymailsuite.interfaces.counters import ICounters
 from pymailsuite.periodic import PeriodicService
 from pymailsuite.policy.dns_setup.host import host_addresses
 from pymailsuite.policy.lists.dns_lists import DnsLists
@@ -17,10 +16,7 @@ log = Logger()
 
 
 class ListingWatch(PeriodicService):
-    """Looks every ``interval_s``, if there are lists to ask.
-
-    The level ``own_address_listed`` is 1 for each address and list while it is there, 0 when it is gone again.
-    """
+    """Asks every ``interval_s``, if there are lists to ask; the log tells each listing once, and once its end."""
 
     log = log
     failed_event = "own.listing_watch_failed"
@@ -32,7 +28,6 @@ class ListingWatch(PeriodicService):
         lists: DnsLists,
         resolver: IResolver,
         interval_s: float,
-        counters: ICounters,
         clock: IReactorTime,
     ) -> None:
         super().__init__("listing watch", interval_s if lists else 0, clock)
@@ -40,11 +35,10 @@ class ListingWatch(PeriodicService):
         self._hostname = hostname
         self._lists = lists
         self._resolver = resolver
-        self._counters = counters
         self._listed: set[tuple[str, str]] = set()
 
     async def once(self) -> None:
-        """Ask all lists once. What they say is in the log if it is news, and in the counters."""
+        """Ask all lists once. What they say is in the log if it is new."""
         listed: dict[tuple[str, str], str] = {}
         for address in self._addresses or await host_addresses(self._resolver, self._hostname):
             for listing in await self._lists.about_address(address):
@@ -62,9 +56,6 @@ class ListingWatch(PeriodicService):
                     zone=zone,
                     code=code,
                 )
-                self._counters.count("own_address_listings", address=address, zone=zone)
-            self._counters.level("own_address_listed", 1, address=address, zone=zone)
         for address, zone in self._listed - set(listed):
             log.info("{event} {address} zone={zone}", event="own.address_delisted", address=address, zone=zone)
-            self._counters.level("own_address_listed", 0, address=address, zone=zone)
         self._listed = set(listed)

@@ -45,7 +45,7 @@ class Fetched:
 
 class ListFetcher:
     """Fetches over HTTP. ``agent`` is an IAgent, the reactor's own if None; that one does not connect to addresses the
-    judge objects to, unless the address of a list names them itself."""
+    address filter objects to, unless the address of a list names them itself."""
 
     def __init__(self, reactor: Any, agent: Any = None, address_filter: AddressFilter | None = None) -> None:
         self._clock: IReactorTime = reactor

@@ -6,18 +6,16 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface.verify import verifyObject
 
 from pymailsuite.config.sections.lists import DnsList
 from pymailsuite.dns.fake import FakeResolver
 from pymailsuite.interfaces import Answer
-from pymailsuite.interfaces.counters import ICounters
 from pymailsuite.policy.dns_setup.checking import Finding, Status
 from pymailsuite.policy.dns_setup.host import HostChecker, certificate_finding
 from pymailsuite.policy.dns_setup.watch import ListingWatch
 from pymailsuite.policy.lists.dns_lists import DnsLists
-from pymailsuite.server.counters import Counters
 from tests.acceptance import acceptance
 from tests.policy.dns_setup.test_records import NOW, make_certificate
 
@@ -100,26 +98,24 @@ class ForgivingResolver(FakeResolver):
 
 class WatchTests(SynchronousTestCase):
     @acceptance("S155", "S260")
-    def test_a_listing_is_told_once_and_counted_until_it_is_gone(self) -> None:
-        clock, counters = Clock(), Counters()
-        verifyObject(ICounters, counters)
-        resolver = ForgivingResolver(**LISTED)
-        watch = ListingWatch((), HOST, lists(resolver, clock), resolver, 3600, counters, clock)
+    def test_a_listing_is_told_once_and_so_is_its_end(self) -> None:
+        clock, resolver = Clock(), ForgivingResolver(**LISTED)
+        watch = ListingWatch((), HOST, lists(resolver, clock), resolver, 3600, clock)
         watch.startService()
-        key = ("own_address_listed", (("address", "192.0.2.1"), ("zone", "bl.test")))
-        self.assertEqual({}, counters.values())
-        clock.advance(3600)
-        self.assertEqual(1, counters.values()[key])
-        clock.advance(3600)
-        self.assertEqual(1, counters.values()["own_address_listings", key[1]])
-        resolver.forgiven = True
-        clock.advance(3600)
-        self.assertEqual(0, counters.values()[key])
+        told = []
+        with capturedLogs() as logged:
+            for forgiven in (False, False, True, True):
+                resolver.forgiven = forgiven
+                clock.advance(3600)
+                told.append([(event["event"], event["address"], event["zone"]) for event in logged])
+                logged.clear()
+        listing = ("192.0.2.1", "bl.test")
+        self.assertEqual([[("own.address_listed", *listing)], [], [("own.address_delisted", *listing)], []], told)
         self.successResultOf(watch.stopService())
 
     def test_without_lists_nobody_is_asked(self) -> None:
         clock, resolver = Clock(), FakeResolver()
-        watch = ListingWatch(("192.0.2.1",), HOST, DnsLists((), resolver, clock, 2.0), resolver, 60, Counters(), clock)
+        watch = ListingWatch(("192.0.2.1",), HOST, DnsLists((), resolver, clock, 2.0), resolver, 60, clock)
         watch.startService()
         clock.advance(60)
         self.assertEqual([], resolver.questions)
