@@ -7,12 +7,12 @@ its buffers and drop what does not fit, and lets no bus make a sender wait.
 
 Who fills this:
 
-- :class:`pymailsuite.bus.change_bus.LocalBus`: one process alone.
+- :class:`pymailsuite.bus.subscriptions.LocalBus`: one process alone.
 - ``pymailsuite.workers``: the workers of one machine, over their private channel to the parent (AMP), which fans out.
 - a store whose database carries messages (LISTEN/NOTIFY of PostgreSQL): all processes of all nodes, workers too; it
   then stands in for the one of the workers.
 
-Who uses it: :class:`pymailsuite.bus.change_bus.StoreBusBridge` joins it to a store's change notices and its queue.
+Who uses it: :class:`pymailsuite.bus.bridge.StoreBusBridge` joins it to a store's change notices and its queue.
 Everybody else has a topic of their own, and none but they publish on it or listen to it.
 """
 

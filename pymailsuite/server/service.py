@@ -23,7 +23,9 @@ from twisted.python.failure import Failure
 
 from pymailsuite import __version__
 from pymailsuite.auth import AuthService, LoginThrottle, LoginWatch
-from pymailsuite.bus.change_bus import ChangePoll, DatabaseBus, LocalBus, StoreBusBridge
+from pymailsuite.bus.bridge import ChangePoll, StoreBusBridge
+from pymailsuite.bus.database import DatabaseBus
+from pymailsuite.bus.subscriptions import LocalBus
 from pymailsuite.config.settings import Settings
 from pymailsuite.delivery.assembly import make_planner
 from pymailsuite.delivery.dsn import DsnWriter

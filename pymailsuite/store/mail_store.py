@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from pymailsuite.bus.account_notices import ChangeNotices
 from pymailsuite.config.sections.store import StoreSection
 from pymailsuite.errors import ConfigError
 from pymailsuite.interfaces.channel import IStoreChannel
@@ -52,7 +53,6 @@ from pymailsuite.store.maintenance import StoreMaintenance
 from pymailsuite.store.migrate import migrate_txn
 from pymailsuite.store.modseqs import read_modseqs
 from pymailsuite.store.node import Beat, Node
-from pymailsuite.store.notices import ChangeNotices
 from pymailsuite.store.queue import QueueStore
 from pymailsuite.store.reputation import ReputationStore
 from pymailsuite.store.secrets import SecretStore

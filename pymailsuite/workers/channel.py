@@ -23,11 +23,11 @@ from twisted.protocols.amp import AMP, AmpList, Argument, Boolean, Command, Stri
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from pymailsuite.bus.outbox import BusUpdate, Counts, Outbox
 from pymailsuite.config.settings import Settings
 from pymailsuite.server.listeners import SharedSockets
 from pymailsuite.server.tls import Pem
 from pymailsuite.values import AccountId, ModSeq
-from pymailsuite.workers.outbox import BusUpdate, Counts, Outbox
 
 _LENGTH_OCTETS: Final = 4
 

@@ -20,6 +20,7 @@ from twisted.python.components import Componentized
 from twisted.python.failure import Failure
 
 from pymailsuite import __version__
+from pymailsuite.bus.hub import Hub
 from pymailsuite.config.settings import Settings
 from pymailsuite.errors import ConfigError
 from pymailsuite.server.listeners import BoundPorts
@@ -28,7 +29,6 @@ from pymailsuite.server.service import MailService, ProcessRole
 from pymailsuite.server.tls import Pem
 from pymailsuite.workers.channel import LogPlace, StartupMessage
 from pymailsuite.workers.group import WorkerGroup, WorkersFailed
-from pymailsuite.workers.hub import Hub
 from pymailsuite.workers.share import intake_count, share_of
 from pymailsuite.workers.spawn import Spawner
 

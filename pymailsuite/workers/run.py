@@ -18,16 +18,16 @@ from twisted.logger import ILogObserver, LegacyLogObserverWrapper, Logger, globa
 from twisted.python.failure import Failure
 from twisted.python.reflect import namedAny
 
+from pymailsuite.bus.hub import DEAD_OWNERS
+from pymailsuite.bus.outbox import BusUpdate, Outbox
+from pymailsuite.bus.worker import WorkerBus
 from pymailsuite.errors import ConfigError, MailError
 from pymailsuite.server.logs import Descriptor, LogFile, log_observer
 from pymailsuite.server.process import share_one_heap
 from pymailsuite.server.service import MailService, ProcessRole
 from pymailsuite.workers.affinity import ConnectionAffinity, OwnLoad
-from pymailsuite.workers.bus import WorkerBus
 from pymailsuite.workers.channel import End, Failed, LogPlace, Serving, StartupMessage, read_startup_message
-from pymailsuite.workers.hub import DEAD_OWNERS
 from pymailsuite.workers.orphan import end_with_parent
-from pymailsuite.workers.outbox import BusUpdate, Outbox
 from pymailsuite.workers.spawn import CHANNEL
 
 log = Logger()

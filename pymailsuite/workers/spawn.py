@@ -15,13 +15,13 @@ from twisted.internet.protocol import Factory, ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from pymailsuite.bus.hub import Hub
+from pymailsuite.bus.outbox import Outbox
 from pymailsuite.config.sections.notices import NoticeSettings
 from pymailsuite.config.sections.workers import WorkerSettings
 from pymailsuite.server.listeners import SharedSocket
 from pymailsuite.workers.channel import ParentEnd, StartupMessage, pack
 from pymailsuite.workers.group import Slot
-from pymailsuite.workers.hub import Hub
-from pymailsuite.workers.outbox import Outbox
 
 log = Logger()
 

@@ -6,15 +6,15 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from pymailsuite.bus.hub import DEAD_OWNERS, Hub
+from pymailsuite.bus.outbox import BusUpdate, Outbox
+from pymailsuite.bus.worker import WorkerBus
 from pymailsuite.config.sections.workers import WorkerSettings
 from pymailsuite.interfaces import IChangeBus
 from pymailsuite.values import AccountId, ModSeq
 from pymailsuite.wire.tally import Tally
-from pymailsuite.workers.bus import WorkerBus
 from pymailsuite.workers.channel import boxes, news_of
 from pymailsuite.workers.group import Slot, State, WorkerGroup, WorkersFailed
-from pymailsuite.workers.hub import DEAD_OWNERS, Hub
-from pymailsuite.workers.outbox import BusUpdate, Outbox
 
 
 class FakeProcess:

@@ -6,7 +6,7 @@ from typing import Final
 
 from twisted.logger import Logger
 
-from pymailsuite.workers.outbox import BusUpdate, Counts, Outbox
+from pymailsuite.bus.outbox import BusUpdate, Counts, Outbox
 
 log = Logger()
 

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from pymailsuite.bus.change_bus import DatabaseBus
+from pymailsuite.bus.database import DatabaseBus
 from pymailsuite.interfaces import MAX_PAYLOAD, IChangeBus
 from pymailsuite.interfaces.channel import MAX_TEXT, IStoreChannel
 from pymailsuite.values import AccountId, ModSeq

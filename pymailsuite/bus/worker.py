@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 from zope.interface import implementer
 
-from pymailsuite.bus.change_bus import BusSubscriptions, checked_payload
+from pymailsuite.bus.outbox import BusUpdate, Outbox
+from pymailsuite.bus.subscriptions import BusSubscriptions, checked_payload
 from pymailsuite.interfaces import IChangeBus
 from pymailsuite.values import AccountId, ModSeq
 from pymailsuite.wire.tally import Tally
-from pymailsuite.workers.outbox import BusUpdate, Outbox
 
 
 @implementer(IChangeBus)

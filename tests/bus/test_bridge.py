@@ -8,7 +8,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from pymailsuite.bus.change_bus import BusSubscriptions, ChangePoll, LocalBus, StoreBusBridge
+from pymailsuite.bus.bridge import ChangePoll, StoreBusBridge
+from pymailsuite.bus.subscriptions import BusSubscriptions, LocalBus
 from pymailsuite.errors import StoreUnavailable
 from pymailsuite.interfaces import MAX_PAYLOAD, Delivery, IChangeBus, IChangeNotices
 from pymailsuite.interfaces.queue import Acceptance
