@@ -141,7 +141,8 @@ class IMailStore(Interface):
         """The mail of one account; cheap, holds nothing open."""
 
     def new_content() -> IContentWriter:
-        """A place to write one message to. StoreUnavailable, raised, if no id can be made just now."""
+        """A place to write one message to. StoreUnavailable, raised, if no id can be made just now; Refusal if
+        nothing is ever written."""
 
     def read_content(content_id: ContentId, start: int, stop: int) -> Deferred[bytes]:
         """Octets of a content (at most MAX_CHUNK of them), without any prefix: what relay sends."""

@@ -23,7 +23,7 @@ from pymailsuite.config.show import effective_options, without_password
 from pymailsuite.errors import ConfigError, MailError
 from pymailsuite.server.data_folder import store_url
 from pymailsuite.server.process import as_user
-from pymailsuite.store import open_engine
+from pymailsuite.store import is_database, open_engine
 from pymailsuite.store.engines.base import Engine
 from pymailsuite.store.migrate import schema_steps
 from pymailsuite.store.moving.session import StoreSession, schema_version_txn
@@ -48,7 +48,8 @@ def faults_of_store(settings: Settings, user: tuple[int, int] | None, patience_s
     try:
         # Whatever has to be loaded is loaded now: the user need not be able to read our Python.
         schema_steps()
-        engine = open_engine(store_url(settings), settings.store)
+        url = store_url(settings)
+        engine = open_engine(url, settings.store) if is_database(url) else None
     except ConfigError as error:
         return [error.public]
     return as_user(user, lambda: list(_store_faults(settings, engine, patience_s)))
@@ -84,7 +85,7 @@ def _tls_faults(settings: Settings) -> Iterator[str]:
             yield f"tls.{key}: {path} cannot be read by {_name(os.geteuid())}, whom the server runs as"
 
 
-def _store_faults(settings: Settings, engine: Engine, patience_s: float) -> Iterator[str]:
+def _store_faults(settings: Settings, engine: Engine | None, patience_s: float) -> Iterator[str]:
     folder = settings.server.data_dir
     fault = _folder_fault(folder)
     if fault:
@@ -92,6 +93,9 @@ def _store_faults(settings: Settings, engine: Engine, patience_s: float) -> Iter
         return
     if settings.log.file is not None and (fault := _folder_fault(settings.log.file.parent)):
         yield f"log.file: {fault}"
+    if engine is None:
+        # What is wrong with a store of another kind it says itself when it is opened.
+        return
     if not settings.store.url:
         # SQLite's own words for these name neither the file nor the user.
         foreign = [path for name in _STORE_FILES if not _is_ours(path := folder / name)]

@@ -207,6 +207,11 @@ _ENGINES: dict[str, Callable[[str, StoreSection], Engine]] = {
 }
 
 
+def is_database(url: str) -> bool:
+    """Whether a URL is of a kind that :func:`open_engine` knows."""
+    return url.partition(":")[0] in _ENGINES
+
+
 def open_engine(url: str, settings: StoreSection) -> Engine:
     """The engine for a URL: ``sqlite:///path``, ``sqlite://`` for memory, or ``postgresql://...`` as libpq reads it.
 

@@ -19,6 +19,7 @@ from twisted.internet.task import Clock
 from pymailsuite.cli.dev import configuration, dev, prepare_store, toml_text, twistd_command
 from pymailsuite.cli.dev import free_port_base as find_port_base
 from pymailsuite.config.loader import load_settings
+from pymailsuite.config.settings import Settings
 from pymailsuite.server.data_folder import store_url
 from pymailsuite.store import inline_store
 from tests.support.stores import fired
@@ -95,7 +96,9 @@ class Server:
         for name, options in self._more_settings().items():
             tables[name] = {**tables.get(name, {}), **options}
         self.config_file.write_text(toml_text(tables), encoding="utf-8")
-        settings = load_settings(self.config_file)
+        self._fill_store(load_settings(self.config_file), accounts)
+
+    def _fill_store(self, settings: Settings, accounts: Sequence[Any]) -> None:
         clock = Clock()
         clock.advance(time.time())
         store = inline_store(settings.store, clock, url=store_url(settings))
