@@ -1,8 +1,8 @@
 """The header fields a scan looks at, found in bulk.
 
-One regular expression goes over the block from line end to line end and stops only at the fields that ENVELOPE and
-BODYSTRUCTURE show; others cost one comparison of a letter or two. Its repetitions are possessive: no octet is looked
-at more than a few times, whatever the input.
+One regular expression goes over the block from line end to line end and stops only at the fields that ENVELOPE,
+BODYSTRUCTURE and the keys of a message show; others cost one comparison of a letter or two. Its repetitions are
+possessive: no octet is looked at more than a few times, whatever the input.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ _ADDRESS_FIELDS: Final = frozenset((b"from", b"sender", b"reply-to", b"to", b"cc
 _TEXT_FIELDS: Final = frozenset((b"subject", b"in-reply-to", b"message-id", b"content-description"))
 _SHOWN: Final = (
     *(b"date", b"from", b"subject", b"sender", b"reply-to", b"to", b"cc", b"bcc", b"in-reply-to", b"message-id"),
+    b"references",
     *(b"content-type", b"content-transfer-encoding", b"content-id", b"content-description"),
     *(b"content-md5", b"content-disposition", b"content-language", b"content-location"),
 )

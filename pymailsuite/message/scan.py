@@ -1,4 +1,4 @@
-"""The structure scan: octets in, once; ENVELOPE, BODY, BODYSTRUCTURE and part offsets out.
+"""The structure scan: octets in, once; ENVELOPE, BODY, BODYSTRUCTURE, part offsets and keys out.
 
 A machine of two states, in a header and in a body, moves from one line of interest to the next: in a header the empty
 line, in both the delimiter lines of the multiparts that are open. Between them it moves with ``bytes.find`` or one
@@ -33,6 +33,7 @@ from pymailsuite.message.bodystructure import (
 from pymailsuite.message.delimiters import Delimiters
 from pymailsuite.message.envelope import Effort, envelope
 from pymailsuite.message.fields import compact, first_fields
+from pymailsuite.message.keys import HEAD_OCTETS, message_keys
 from pymailsuite.message.limits import ScanLimits
 from pymailsuite.message.parts import PartKind, part_line
 from pymailsuite.message.structure import MessageStructure
@@ -120,9 +121,13 @@ class StructureScanner:
         self._push(_Part(0, 0, PLAIN_TEXT, is_message=True))
         self._delimiters = Delimiters()
         self._in_delimiter = False  # in the rest of a delimiter line, behind which a part begins
+        self._found: dict[bytes, bytes] = {}  # fields of the message's own header
+        self._head = b""  # the first octets of the message, up to HEAD_OCTETS
 
     def feed(self, octets: bytes) -> None:
         """Take in the next octets."""
+        if len(self._head) < HEAD_OCTETS:
+            self._head += octets[: HEAD_OCTETS - len(self._head)]
         data = self._kept + octets if self._kept else octets
         self._run(data, final=False)
         keep = max(self._position - 2, self._base)
@@ -134,10 +139,16 @@ class StructureScanner:
         return self._complete(self._kept)
 
     def scan_rest(
-        self, octets: bytes, body_start: int, wire_envelope: bytes, fields: ContentFields
+        self,
+        octets: bytes,
+        body_start: int,
+        wire_envelope: bytes,
+        found: dict[bytes, bytes],
+        fields: ContentFields,
     ) -> MessageStructure:
         """Scan a message at once, on a scanner that has been fed nothing; its own header has been read already."""
         root = self._stack[0]
+        self._found, self._head = found, octets
         root.envelope = wire_envelope
         self._described += 2 * len(wire_envelope)
         self._in_header = False
@@ -152,12 +163,15 @@ class StructureScanner:
         self._advance(data, end)
         root = self._stack[0]
         self._close_down_to(-1, end)
+        bodystructure = b"".join(self._structures)
+        table = b"\n".join([_table_line(part) for part in self._parts])
         return MessageStructure(
             root.body_start,
             root.envelope or b"",
             b"".join(self._bodies),
-            b"".join(self._structures),
-            b"\n".join([_table_line(part) for part in self._parts]),
+            bodystructure,
+            table,
+            message_keys(self._found, table, bodystructure, self._head),
         )
 
     # --- moving -----------------------------------------------------------------------------------------------------
@@ -305,6 +319,8 @@ class StructureScanner:
         else:
             found = first_fields(header, limits.header_octets)
             fields = _message_fields(found, limits)
+            if part.depth == 0:
+                self._found = found
             part.envelope = envelope(found, self._effort)
             # In BODY and in BODYSTRUCTURE.
             self._described += 2 * len(part.envelope)
@@ -436,9 +452,10 @@ def scan(octets: bytes, limits: ScanLimits = DEFAULT_LIMITS) -> MessageStructure
     effort = Effort(limits.address_tokens)
     if kind.may_hold_parts:
         wire_envelope = envelope(found, effort)
-        return StructureScanner(limits, effort).scan_rest(octets, header_size, wire_envelope, fields)
+        return StructureScanner(limits, effort).scan_rest(octets, header_size, wire_envelope, found, fields)
     # Most mail has one part: nothing is left to look for.
     size = len(octets)
     body, bodystructure = leaf_body(fields, size - header_size, octets.count(b"\n", header_size) if kind.is_text else 0)
     table = _line(0, _LEAF, 0, header_size, size, fields)
-    return MessageStructure(header_size, envelope(found, effort), body, bodystructure, table)
+    keys = message_keys(found, table, bodystructure, octets)
+    return MessageStructure(header_size, envelope(found, effort), body, bodystructure, table, keys)

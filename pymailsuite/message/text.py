@@ -48,3 +48,11 @@ def decode_text(value: bytes) -> str:
         pieces.append(decode_charset(b"".join(pending), charset))
     pieces.append(decode_undeclared(value[position:]))
     return "".join(pieces)
+
+
+_NOT_STORABLE = re.compile("[\0\ud800-\udfff]+")
+
+
+def storable(text: str) -> str:
+    """``text`` without what databases do not take for text: NUL, and halves of characters, which UTF-7 can make."""
+    return text if text.isprintable() else _NOT_STORABLE.sub("", text)

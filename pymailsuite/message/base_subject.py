@@ -1,0 +1,65 @@
+"""The subject of a message as it is compared: decoded and folded, and its base without what replies add to it.
+
+Source: RFC 5256 §2.1; what "the same" means: RFC 5255 §4.4, as in ``message.search``.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from pymailsuite.message.search import fold_text
+from pymailsuite.message.text import decode_text, storable
+
+BASE_MAX: Final = 1000
+"""Characters of a subject of which the base is looked for; a longer one is cut before."""
+
+_LEADERS: Final = r"(?: (\[[^\[\]]*+\]) \s*+ | (?: re | fwd? ) \s*+ (?: \[[^\[\]]*+\] \s*+ )?+ : | \s )*+"
+_leaders = re.compile(_LEADERS, re.VERBOSE).match
+"""subj-leader and subj-blob of RFC 5256 §5, repeated, in folded text. Group 1 is the last blob that is not part of a
+reply's mark."""
+_FORWARD_BEGIN: Final = "[fwd:"
+_FORWARD_END: Final = "]"
+_TRAILER: Final = "(fwd)"
+_MARKED: Final = ("[", "r", "f")
+"""What a subject begins with if there is a leader to be taken off."""
+
+
+def folded_subject(body: bytes) -> str:
+    """The body of a Subject field as text that can be compared: decoded, white space made one space, case folded."""
+    if body.isascii() and b"=?" not in body:
+        text = body.decode("ascii").lower()
+        if "  " not in text and text.isprintable():
+            return text.strip()
+    return storable(" ".join(fold_text(decode_text(body)).split()))
+
+
+def base_subject(folded: str) -> str:
+    """The base of a :func:`folded_subject`: without marks of replies and forwards, and names of lists in brackets."""
+    text = folded[:BASE_MAX]
+    if not text.startswith(_MARKED) and not text.endswith((_TRAILER, " ")):
+        return text
+    while True:
+        text = _without_trailers(text)
+        text = _without_leaders(text)
+        if not (text.startswith(_FORWARD_BEGIN) and text.endswith(_FORWARD_END)):
+            return text
+        text = text[len(_FORWARD_BEGIN) : -len(_FORWARD_END)]
+
+
+def _without_trailers(text: str) -> str:
+    text = text.rstrip()
+    while text.endswith(_TRAILER):
+        text = text[: -len(_TRAILER)].rstrip()
+    return text
+
+
+def _without_leaders(text: str) -> str:
+    match = _leaders(text)
+    if match is None:
+        return text
+    rest = text[match.end() :]
+    if rest or match[1] is None or match.end(1) != len(text):
+        return rest
+    # A blob is taken off only where it leaves something, or all that is said would be gone.
+    return match[1]
