@@ -60,6 +60,18 @@ class Column(enum.Enum):
     BODY = "body"  # bytes, wire form
     BODYSTRUCTURE = "bodystructure"  # bytes, wire form
     PARTS = "parts"  # bytes, message.structure.decode_parts reads them
+    THREAD_ID = "thread_id"  # int | None: equal for messages of a thread; once told it stays. None only if it is gone
+    SENT_AT = "sent_at"  # float | None, POSIX seconds: what the Date field says
+    SENT_DAY = "sent_day"  # int: its day as written, days since 1970-01-01; message.structure.NO_SENT_DAY
+    SUBJECT = "subject"  # str: decoded and case folded, "" for none
+    BASE_SUBJECT = "base_subject"  # str (RFC 5256)
+    FROM_MAILBOX = "from_mailbox"  # str: local part of the first address, case folded (RFC 5256)
+    TO_MAILBOX = "to_mailbox"  # str
+    CC_MAILBOX = "cc_mailbox"  # str
+    FROM_DISPLAY = "from_display"  # str: name shown for the first address, case folded (RFC 5957)
+    TO_DISPLAY = "to_display"  # str
+    HAS_ATTACHMENT = "has_attachment"  # int: 1 or 0
+    PREVIEW = "preview"  # str (RFC 8970)
     HEADER = "header"  # bytes: all header lines, ours and those of the shared header, with the empty line
     OCTETS = "octets"  # bytes | None: all octets, header lines of ours included; None if longer than values.MAX_CHUNK
 

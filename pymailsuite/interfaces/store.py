@@ -58,6 +58,11 @@ class IStoreMaintenance(Interface):
     def rebuild() -> Deferred[Mapping[str, int]]:
         """Derive anew, from the octets, everything derived; what was done, by kind."""
 
+    def fill() -> Deferred[int | None]:
+        """Make some of what is derived from octets for contents that were stored before it was; of how many, which may
+        be none, and None if there is nothing left to be looked at. The next call goes on from there, after a restart
+        too."""
+
     def sweep(now: float) -> Deferred[Mapping[str, int]]:
         """Drop what is past its undelete time and content nobody refers to; what was dropped, by kind."""
 

@@ -71,10 +71,10 @@ def message_keys(found: Mapping[bytes, bytes], parts: bytes, bodystructure: byte
     )
 
 
-def stored_keys(octets: bytes, header_size: int, parts: bytes, bodystructure: bytes, octets_max: int) -> MessageKeys:
+def stored_keys(octets: bytes, header_size: int, parts: bytes, bodystructure: bytes) -> MessageKeys:
     """The keys of a message that has been scanned before; ``octets`` are its header and what :func:`message_keys`
-    wants, ``octets_max`` those of one field that are described."""
-    return message_keys(first_fields(octets[:header_size], octets_max), parts, bodystructure, octets)
+    wants."""
+    return message_keys(first_fields(octets[:header_size]), parts, bodystructure, octets)
 
 
 # A line of the table of parts, cut at spaces (``parts.part_line``).

@@ -33,6 +33,7 @@ from pymailsuite.store.clock import StoreClock
 from pymailsuite.store.database import Database
 from pymailsuite.store.junk_feedback import JunkFeedback, keyword_reports_txn, keyword_said, moved_reports_txn
 from pymailsuite.store.limits import UserLimits
+from pymailsuite.store.threads import ThreadsNotGiven, give_threads
 from pymailsuite.store.transaction import Transaction
 from pymailsuite.values import (
     ALL_UIDS,
@@ -49,6 +50,8 @@ from pymailsuite.values import (
 )
 
 T = TypeVar("T")
+
+_RowsTxn = Callable[[Transaction], tuple[Sequence[MessageRow], Uid | None]]
 
 
 @implementer(IAccountMail)
@@ -207,10 +210,10 @@ class AccountMail:
         columns: Sequence[Column],
         convert: Callable[[Sequence[MessageRow]], T],
     ) -> Deferred[T]:
-        return self._read(
-            "read messages",
-            lambda txn: convert(reading.read_messages_txn(txn, self.account_id, mailbox_id, uids, columns)[0]),
-        )
+        def read(rows_txn: _RowsTxn) -> Deferred[T]:
+            return self._read("read messages", lambda txn: convert(rows_txn(txn)[0]))
+
+        return self._read_rows(read, mailbox_id, uids, columns)
 
     def read_piece(
         self,
@@ -220,11 +223,14 @@ class AccountMail:
         most_octets: int,
         convert: Callable[[Sequence[MessageRow]], T],
     ) -> Deferred[Piece[T]]:
-        def read_txn(txn: Transaction) -> Piece[T]:
-            rows, last = reading.read_messages_txn(txn, self.account_id, mailbox_id, uids, columns, most_octets)
-            return Piece(convert(rows), last)
+        def read(rows_txn: _RowsTxn) -> Deferred[Piece[T]]:
+            def read_txn(txn: Transaction) -> Piece[T]:
+                rows, last = rows_txn(txn)
+                return Piece(convert(rows), last)
 
-        return self._read("read messages", read_txn)
+            return self._read("read messages", read_txn)
+
+        return self._read_rows(read, mailbox_id, uids, columns, most_octets)
 
     def read_in_steps(
         self,
@@ -234,11 +240,45 @@ class AccountMail:
         most_octets: int,
         work: Callable[[Sequence[MessageRow]], Steps[T]],
     ) -> Deferred[Piece[T]]:
-        def read_txn(txn: Transaction) -> Steps[Piece[T]]:
-            rows, last = reading.read_messages_txn(txn, self.account_id, mailbox_id, uids, columns, most_octets)
-            return _piece(work(rows), last)
+        def read(rows_txn: _RowsTxn) -> Deferred[Piece[T]]:
+            def read_txn(txn: Transaction) -> Steps[Piece[T]]:
+                rows, last = rows_txn(txn)
+                return _piece(work(rows), last)
 
-        return self._database.read_in_steps("read messages", read_txn, self.account_id)
+            return self._database.read_in_steps("read messages", read_txn, self.account_id)
+
+        return self._read_rows(read, mailbox_id, uids, columns, most_octets)
+
+    def _read_rows(
+        self,
+        read: Callable[[_RowsTxn], Deferred[T]],
+        mailbox_id: MailboxId,
+        uids: UidSet,
+        columns: Sequence[Column],
+        most_octets: int = reading.NO_LIMIT,
+    ) -> Deferred[T]:
+        """What ``read`` makes of rows; where they are to tell of threads, and a message has none yet, it is given one,
+        and they are read again."""
+
+        def rows_txn(txn: Transaction) -> tuple[Sequence[MessageRow], Uid | None]:
+            return reading.read_messages_txn(txn, self.account_id, mailbox_id, uids, columns, most_octets)
+
+        if Column.THREAD_ID not in columns:
+            return read(rows_txn)
+        place = columns.index(Column.THREAD_ID)
+
+        def told_rows_txn(txn: Transaction) -> tuple[Sequence[MessageRow], Uid | None]:
+            rows, last = rows_txn(txn)
+            if any(row[place] is None for row in rows):
+                raise ThreadsNotGiven
+            return rows, last
+
+        def not_given(reason: Failure) -> Deferred[T]:
+            reason.trap(ThreadsNotGiven)
+            giving = give_threads(self._database, self.account_id, mailbox_id, uids)
+            return Deferred.fromCoroutine(giving).addCallback(lambda _: read(rows_txn))
+
+        return read(told_rows_txn).addErrback(not_given)
 
     def read_octets(self, mailbox_id: MailboxId, uid: Uid, start: int, stop: int) -> Deferred[bytes]:
         return self._read("read octets", self._octets(mailbox_id, uid, start, stop))

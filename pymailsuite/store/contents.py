@@ -15,13 +15,19 @@ from zope.interface import implementer
 
 from pymailsuite.errors import MailError, NoSuchEntry, StoreUnavailable
 from pymailsuite.interfaces.content import IContentWriter, StagedContent
-from pymailsuite.message.structure import MessageStructure
+from pymailsuite.message.structure import MessageKeys, MessageStructure
 from pymailsuite.store.database import Database
 from pymailsuite.store.transaction import Transaction
 from pymailsuite.values import MAX_CHUNK, ContentId
 from pymailsuite.wire.line_ends import ExtraOctets
 
 log = Logger()
+
+KEY_COLUMNS = ", ".join(MessageKeys._fields)
+_COLUMNS = (
+    "content_id, refs, size, header_size, created_at, digest, envelope, body, bodystructure, parts, extra_octets,"
+    f" fields, {KEY_COLUMNS}"
+)
 
 
 class Scanner(Protocol):
@@ -250,8 +256,7 @@ def insert_contents_txn(txn: Transaction, contents: Sequence[tuple[StagedContent
     """Make staged contents real, each with its number of references and the fields in front of all its copies."""
     txn.insert(
         "contents",
-        "content_id, refs, size, header_size, created_at, digest, envelope, body, bodystructure, parts, extra_octets,"
-        " fields",
+        _COLUMNS,
         [
             (
                 content.content_id,
@@ -266,6 +271,7 @@ def insert_contents_txn(txn: Transaction, contents: Sequence[tuple[StagedContent
                 content.structure.parts,
                 content.extra_octets,
                 fields or None,
+                *content.structure.keys,
             )
             for content, refs, fields in contents
         ],

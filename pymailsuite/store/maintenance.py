@@ -23,7 +23,7 @@ from pymailsuite.interfaces.store import IStoreMaintenance, RestoredMail
 from pymailsuite.store import greylist, state, sweeping
 from pymailsuite.store.account_mail import release_maildrops_txn
 from pymailsuite.store.checks import REFERENCES, check_digests_txn, check_txn, chunks_txn
-from pymailsuite.store.contents import Scanning
+from pymailsuite.store.contents import KEY_COLUMNS, Scanning
 from pymailsuite.store.database import Database
 from pymailsuite.store.history import drop_history_txn
 from pymailsuite.store.mailboxes import (
@@ -33,15 +33,18 @@ from pymailsuite.store.mailboxes import (
     create_mailbox_txn,
     find_mailbox_txn,
 )
+from pymailsuite.store.message_keys import fill_txn, next_filling_txn
 from pymailsuite.store.messages import MESSAGE_COLUMNS
 from pymailsuite.store.moving.backup_set import BackupFolder
 from pymailsuite.store.moving.restore_mail import MailRestore, likeness
 from pymailsuite.store.reputation import drop_forgotten_txn
+from pymailsuite.store.threads import begin_anew_txn
 from pymailsuite.store.transaction import Row, Transaction
 from pymailsuite.values import AccountId, ContentId, MailboxId, ModSeq, SystemFlag
 
 _CONTENTS_AT_ONCE = 100
-_STRUCTURE = "header_size, envelope, body, bodystructure, parts"
+_STRUCTURE = f"header_size, envelope, body, bodystructure, parts, {KEY_COLUMNS}"
+_SET_STRUCTURE = f"UPDATE contents SET {_STRUCTURE.replace(',', ' = ?,')} = ? WHERE content_id = ?"
 
 
 @implementer(IStoreMaintenance)
@@ -108,6 +111,8 @@ class StoreMaintenance:
             changed += len(stale)
             if stale:
                 await self._database.run("rebuild contents", partial(_set_structures_txn, stale=stale))
+        if changed:
+            await self._database.run("put mail into threads anew", begin_anew_txn)
         references = await self._database.run("rebuild references", _recount_references_txn)
         mailboxes = await self._database.run("rebuild counts", _recount_mailboxes_txn)
         return {
@@ -116,6 +121,16 @@ class StoreMaintenance:
             "references_changed": references,
             "mailboxes_changed": mailboxes,
         }
+
+    def fill(self) -> Deferred[int | None]:
+        return Deferred.fromCoroutine(self._fill())
+
+    async def _fill(self) -> int | None:
+        filling = await self._database.read("look for contents without keys", next_filling_txn)
+        if filling.is_last:
+            return None
+        await self._database.run("fill in keys", partial(fill_txn, filling=filling))
+        return len(filling.keys)
 
     def _stale_structures_txn(self, txn: Transaction, after: int) -> tuple[list[Row], int, int | None]:
         """Contents whose structure a scan now finds to be another: new values and id; how many seen; the last id."""
@@ -129,7 +144,7 @@ class StoreMaintenance:
             for octets in chunks_txn(txn, content_id):
                 scanner.feed(octets)
             found = scanner.finish()
-            values = (found.header_size, found.envelope, found.body, found.bodystructure, found.parts)
+            values = (found.header_size, found.envelope, found.body, found.bodystructure, found.parts, *found.keys)
             if values != tuple(stored):
                 stale.append((*values, content_id))
         return stale, len(rows), rows[-1][0] if rows else None
@@ -197,11 +212,7 @@ class StoreMaintenance:
 
 
 def _set_structures_txn(txn: Transaction, stale: Sequence[Row]) -> None:
-    txn.execute_many(
-        "UPDATE contents SET header_size = ?, envelope = ?, body = ?, bodystructure = ?, parts = ?"
-        " WHERE content_id = ?",
-        stale,
-    )
+    txn.execute_many(_SET_STRUCTURE, stale)
 
 
 def _recount_references_txn(txn: Transaction) -> int:

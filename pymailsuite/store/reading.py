@@ -14,13 +14,32 @@ from typing import Final
 
 from pymailsuite.interfaces.mail import Column, MessageRow
 from pymailsuite.store.contents import read_octets_txn
+from pymailsuite.store.message_keys import keys_now_txn
 from pymailsuite.store.transaction import Row, Transaction
-from pymailsuite.store.uid_ranges import conditions
+from pymailsuite.store.uid_ranges import conditions, rows_of_txn
 from pymailsuite.values import MAX_CHUNK, AccountId, MailboxId, Uid, UidSet
 
-_NO_LIMIT: Final = 1 << 62
+NO_LIMIT: Final = 1 << 62
+_KEYS_MADE: Final = 100
+"""Messages that came before their keys were noted, of which they are made within one piece."""
 _FEW: Final = 16
 """Messages that may be read without asking for their weight first."""
+
+_KEYS: Final = {
+    Column.SENT_DAY: "sent_day",
+    Column.SUBJECT: "subject",
+    Column.BASE_SUBJECT: "base_subject",
+    Column.FROM_MAILBOX: "from_mailbox",
+    Column.TO_MAILBOX: "to_mailbox",
+    Column.CC_MAILBOX: "cc_mailbox",
+    Column.FROM_DISPLAY: "from_display",
+    Column.TO_DISPLAY: "to_display",
+    Column.HAS_ATTACHMENT: "has_attachment",
+    Column.PREVIEW: "preview",
+    # Behind the others: it may be NULL where the rest is not.
+    Column.SENT_AT: "sent_at",
+}
+"""Columns of keys, and fields of MessageKeys."""
 
 _EXPRESSIONS = {
     Column.UID: "m.uid",
@@ -39,10 +58,13 @@ _EXPRESSIONS = {
     Column.BODY: "c.body",
     Column.BODYSTRUCTURE: "c.bodystructure",
     Column.PARTS: "c.parts",
+    Column.THREAD_ID: "l.told_id",
+    **{column: f"c.{name}" for column, name in _KEYS.items()},
     Column.HEADER: "substr(k.octets, 1, CAST(c.header_size AS INTEGER))",
     Column.OCTETS: f"CASE WHEN m.size <= {MAX_CHUNK} THEN k.octets END",
 }
 _JOIN_CONTENTS = " JOIN contents c ON c.content_id = m.content_id"
+_JOIN_LINKS = " LEFT JOIN thread_links l ON l.account_id = m.account_id AND l.link = c.own_link"
 _JOIN_FIRST_CHUNK = " LEFT JOIN content_chunks k ON k.content_id = m.content_id AND k.position = 0"
 _FIELDS: Final = (
     "CASE WHEN m.size > length(m.prefix) + COALESCE(length(k.octets), 0)"
@@ -54,6 +76,8 @@ _WEIGHTS: Final = {
     Column.BODY: "length(c.body)",
     Column.BODYSTRUCTURE: "length(c.bodystructure)",
     Column.PARTS: "length(c.parts)",
+    Column.SUBJECT: "COALESCE(length(c.subject), 0)",
+    Column.PREVIEW: "COALESCE(length(c.preview), 0)",
     Column.HEADER: "c.header_size",
     Column.OCTETS: f"CASE WHEN m.size <= {MAX_CHUNK} THEN m.size ELSE 0 END",
 }
@@ -66,7 +90,7 @@ def read_messages_txn(
     mailbox_id: MailboxId,
     uids: UidSet,
     columns: Sequence[Column],
-    most_octets: int = _NO_LIMIT,
+    most_octets: int = NO_LIMIT,
 ) -> tuple[Sequence[MessageRow], Uid | None]:
     """Rows of those of ``uids`` that exist, by ascending UID, with just the columns asked for.
 
@@ -79,15 +103,18 @@ def read_messages_txn(
         expressions += ["m.prefix", "c.fields" if with_header else _FIELDS, "m.content_id", "m.size"]
         expressions.append("c.header_size" if with_header else "0")
     joins = ""
-    if with_header or any(_EXPRESSIONS[column].find("c.") >= 0 for column in columns):
+    with_threads = Column.THREAD_ID in columns
+    if with_header or with_threads or any(_EXPRESSIONS[column].find("c.") >= 0 for column in columns):
         joins += _JOIN_CONTENTS
+    if with_threads:
+        joins += _JOIN_LINKS
     if with_header or with_octets:
         # Metadata of long messages is read without their octets.
         joins += _JOIN_FIRST_CHUNK if with_header else f"{_JOIN_FIRST_CHUNK} AND m.size <= {MAX_CHUNK}"
     select = f"SELECT {', '.join(expressions)} FROM messages m{joins}"
     heavy = [place for place, column in enumerate(columns) if column in _WEIGHTS]
     several = bool(uids) and uids.ranges[0][0] < uids.ranges[-1][1]
-    limited = several and bool(heavy) and most_octets < _NO_LIMIT
+    limited = several and bool(heavy) and most_octets < NO_LIMIT
     last: Uid | None = None
     if limited and not txn.rows_as_fetched:
         uids, last = _affordable_txn(txn, account_id, mailbox_id, uids, columns, most_octets)
@@ -103,10 +130,45 @@ def read_messages_txn(
         if left <= 0:
             last = rows[-1][columns.index(Column.UID)]
             break
+    if not _KEYS.keys().isdisjoint(columns):
+        several_at_once = several and most_octets < NO_LIMIT
+        rows, last = _with_keys_txn(txn, account_id, mailbox_id, uids, columns, rows, last, several_at_once)
     if with_header or with_octets:
         header_at = columns.index(Column.HEADER) if with_header else None
         octets_at = columns.index(Column.OCTETS) if with_octets else None
         return [_with_octets_txn(txn, row, header_at, octets_at) for row in rows], last
+    return rows, last
+
+
+def _with_keys_txn(
+    txn: Transaction,
+    account_id: AccountId,
+    mailbox_id: MailboxId,
+    uids: UidSet,
+    columns: Sequence[Column],
+    rows: list[Row],
+    last: Uid | None,
+    limited: bool,
+) -> tuple[list[Row], Uid | None]:
+    """The rows with keys made for those that have none noted. If ``limited`` it ends after some of these, as a piece
+    does."""
+    places = [(columns.index(column), name) for column, name in _KEYS.items() if column in columns]
+    tells = places[0][0]
+    lacking = [number for number, row in enumerate(rows) if row[tells] is None]
+    if not lacking:
+        return rows, last
+    if limited and len(lacking) > _KEYS_MADE:
+        del rows[lacking[_KEYS_MADE - 1] + 1 :]
+        del lacking[_KEYS_MADE:]
+        last = rows[-1][columns.index(Column.UID)]
+    # All this is one moment of the database, so that these are the rows from the first one on.
+    contents = rows_of_txn(txn, "SELECT m.content_id FROM messages m", account_id, mailbox_id, uids, prefix="m.")
+    for number in lacking:
+        keys = keys_now_txn(txn, contents[number][0])
+        values = list(rows[number])
+        for place, name in places:
+            values[place] = getattr(keys, name)
+        rows[number] = tuple(values)
     return rows, last
 
 

@@ -43,6 +43,9 @@ KEYED_BY = {
     "maildrop_locks": "account_id",
     "change_log": "account_id",
     "changed_flags": "account_id",
+    "account_threads": "account_id",
+    "thread_links": "account_id",
+    "joined_threads": "account_id",
     "send_as_grants": "account_id",
     # Octets.
     "contents": "content_id",

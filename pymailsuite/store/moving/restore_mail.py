@@ -31,6 +31,7 @@ from pymailsuite.store.mailboxes import (
     find_mailbox_txn,
     subscribe_txn,
 )
+from pymailsuite.store.message_keys import fill_anew_txn
 from pymailsuite.store.messages import MESSAGE_COLUMNS
 from pymailsuite.store.moving.backup_set import BackupSet
 from pymailsuite.store.moving.pack_file import BackupFault, Place
@@ -237,6 +238,8 @@ class MailRestore:
                 batch = []
         if batch:
             await self._store_batch(account_id, batch)
+        # The set may be older than what is derived from octets now.
+        await self._database.run("fill anew", fill_anew_txn)
 
     def _contents(self, by_content: Mapping[int, list[_Lost]]) -> Iterator[_Content]:
         """Rows and places of the contents wanted: both files are in the order of ids."""

@@ -1,0 +1,88 @@
+"""The keys of contents that were stored before anybody noted them: made when somebody asks, and filled in meanwhile.
+
+A content without ``own_link`` has none of its keys. Filling goes over the contents in the order of their ids, a bounded
+number in each transaction, and notes how far it is; mail goes on between. New contents have their keys from the start.
+"""
+
+# ruff: noqa: S608
+# Statements are put together from constants of this room; values always travel beside them.
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from attrs import frozen
+
+from pymailsuite.message.keys import HEAD_OCTETS, stored_keys
+from pymailsuite.message.structure import MessageKeys
+from pymailsuite.store.contents import read_octets_txn
+from pymailsuite.store.transaction import Row, Transaction
+from pymailsuite.values import ContentId
+
+_LOOKED_AT: Final = 2000
+"""Contents of which it is seen in one transaction whether they have keys."""
+_FILLED: Final = 50
+"""Contents whose keys are made in one transaction."""
+_PROGRESS: Final = "keys_filled"
+_SET: Final = f"UPDATE contents SET {' = ?, '.join(MessageKeys._fields)} = ? WHERE content_id = ?"
+
+
+def keys_now_txn(txn: Transaction, content_id: ContentId) -> MessageKeys | None:
+    """The keys of a content, made from what is stored of it; None if it is gone."""
+    row = txn.row("SELECT header_size, parts, bodystructure FROM contents WHERE content_id = ?", (content_id,))
+    if row is None:
+        return None
+    header_size, parts, bodystructure = row
+    octets = read_octets_txn(txn, content_id, 0, max(header_size, HEAD_OCTETS))
+    return stored_keys(octets, header_size, bytes(parts), bytes(bodystructure))
+
+
+def keys_of_txn(txn: Transaction, content_ids: Sequence[ContentId]) -> dict[ContentId, MessageKeys]:
+    """The keys of contents that have none noted, by id."""
+    made = {content_id: keys_now_txn(txn, content_id) for content_id in content_ids}
+    return {content_id: keys for content_id, keys in made.items() if keys is not None}
+
+
+def set_keys_txn(txn: Transaction, keys: dict[ContentId, MessageKeys]) -> None:
+    """Note them."""
+    txn.execute_many(_SET, [(*one, content_id) for content_id, one in sorted(keys.items())])
+
+
+@frozen
+class BulkLoad:
+    """A piece of the work: keys to be noted, and up to which content id all will have them then."""
+
+    keys: dict[ContentId, MessageKeys]
+    after: int
+    upto: int
+
+    @property
+    def is_last(self) -> bool:
+        """Nothing was left to be looked at."""
+        return self.upto == self.after
+
+
+def next_filling_txn(txn: Transaction) -> BulkLoad:
+    """What is to be done next; reads only."""
+    after: int = txn.value("SELECT value FROM counters WHERE name = ?", (_PROGRESS,))
+    rows: list[Row] = txn.rows(
+        f"SELECT content_id, own_link IS NULL FROM contents WHERE content_id > ? ORDER BY content_id LIMIT {_LOOKED_AT}",
+        (after,),
+    )
+    lacking = [content_id for content_id, lacks in rows if lacks]
+    upto = rows[-1][0] if rows else after
+    if len(lacking) > _FILLED:
+        upto = lacking[_FILLED - 1]
+    return BulkLoad(keys_of_txn(txn, lacking[:_FILLED]), after, upto)
+
+
+def fill_txn(txn: Transaction, filling: BulkLoad) -> None:
+    """Do it, and note how far that was; never back behind what another process has noted meanwhile."""
+    set_keys_txn(txn, filling.keys)
+    txn.execute("UPDATE counters SET value = ? WHERE name = ? AND value = ?", (filling.upto, _PROGRESS, filling.after))
+
+
+def fill_anew_txn(txn: Transaction) -> None:
+    """Go over all contents again: some have come in without keys, out of an older backup."""
+    txn.execute("UPDATE counters SET value = 0 WHERE name = ?", (_PROGRESS,))

@@ -1,0 +1,223 @@
+"""Threads of an account: which messages belong together, and what clients are told of it.
+
+Messages share links (``message.thread_links``), and those that share one belong to a thread; its id is that of the
+first content that was put into it. A message that shares links with two threads joins them: the later one goes on in
+the earlier, or in the one that clients have been told of.
+
+What a client has been told of a message stays: RFC 8474 §5.2 does not let a THREADID change once it was reported, nor
+RFC 8621 §4.1.1 a threadId. So a thread is given to a message as late as can be, when somebody asks: until then whatever
+arrives, in whatever order, may still join. What joins two threads afterwards is put into the one that stays, with all
+that comes later, and what had been told of the other one is still true of its messages. The other way that RFC 8621 §3
+leaves, to take messages away and put them in anew, would have every client fetch them again.
+
+Nothing of this is done for accounts that nobody asks it of, and nothing while a message comes in. As the thread hangs
+on the links of a content, copies have the same one, and a message that is brought back has the one it had.
+"""
+
+# ruff: noqa: S608
+# Statements are put together from constants of this room; values always travel beside them.
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Final
+
+from attrs import frozen
+
+from pymailsuite.message.thread_links import decode_links
+from pymailsuite.store.database import Database
+from pymailsuite.store.mailboxes import lock_account_txn
+from pymailsuite.store.message_keys import keys_of_txn, set_keys_txn
+from pymailsuite.store.transaction import Row, Transaction
+from pymailsuite.store.uid_ranges import conditions
+from pymailsuite.values import AccountId, MailboxId, ModSeq, UidSet
+
+_PIECE: Final = 500
+"""Messages put into threads in one transaction."""
+_LIST: Final = 512
+"""Values looked up by one statement."""
+
+
+class ThreadsNotGiven(Exception):
+    """Raised within a read: a message has no thread yet. Give it one, and read again."""
+
+
+async def give_threads(database: Database, account_id: AccountId, mailbox_id: MailboxId, uids: UidSet) -> None:
+    """Put all messages of an account into threads, and fix what is told of ``uids``."""
+    pending = await database.read("look for mail without threads", partial(_pending_txn, account_id=account_id))
+    for one in pending.mailboxes:
+        after: int | None = 0
+        while after is not None:
+            link_txn = partial(_link_piece_txn, account_id=account_id, pending=pending, mailbox_id=one, after=after)
+            after = await database.run("put mail into threads", link_txn, (account_id,))
+    await database.run("note threads", partial(_note_txn, account_id=account_id, modseq=pending.upto), (account_id,))
+    for condition, values in conditions(uids, "m.uid"):
+        where = f"m.account_id = ? AND m.mailbox_id = ? AND {condition}"
+        values = [account_id, mailbox_id, *values]  # noqa: PLW2901
+        after = 0
+        while after is not None:
+            tell_txn = partial(_tell_piece_txn, account_id=account_id, where=where, values=values, after=after)
+            after = await database.run("tell threads", tell_txn, (account_id,))
+
+
+# --- finding what has no thread yet
+
+
+@frozen
+class _Pending:
+    """Mailboxes that have changed since a modseq, and how far the account is."""
+
+    since: ModSeq
+    upto: ModSeq
+    mailboxes: tuple[MailboxId, ...]
+
+
+def _pending_txn(txn: Transaction, account_id: AccountId) -> _Pending:
+    row = txn.row(
+        "SELECT a.modseq, COALESCE(t.modseq, 0) FROM account_state a"
+        " LEFT JOIN account_threads t ON t.account_id = a.account_id WHERE a.account_id = ?",
+        (account_id,),
+    )
+    upto, since = row or (0, 0)
+    changed = txn.rows(
+        "SELECT mailbox_id FROM mailboxes WHERE account_id = ? AND highest_modseq > ? ORDER BY mailbox_id",
+        (account_id, since),
+    )
+    return _Pending(since, upto, tuple(MailboxId(mailbox_id) for (mailbox_id,) in changed))
+
+
+def _note_txn(txn: Transaction, account_id: AccountId, modseq: ModSeq) -> None:
+    txn.execute(
+        "INSERT INTO account_threads (account_id, modseq) VALUES (?, ?) ON CONFLICT (account_id)"
+        " DO UPDATE SET modseq = excluded.modseq WHERE account_threads.modseq < excluded.modseq",
+        (account_id, modseq),
+    )
+
+
+def _link_piece_txn(
+    txn: Transaction, account_id: AccountId, pending: _Pending, mailbox_id: MailboxId, after: int
+) -> int | None:
+    """Put some messages of a mailbox into threads; the UID that the next piece begins after, None for the last."""
+    # One process at a time decides which threads there are.
+    lock_account_txn(txn, account_id)
+    rows: list[Row] = txn.rows(
+        "SELECT m.uid, m.content_id, c.own_link, c.links FROM messages m JOIN contents c ON c.content_id = m.content_id"
+        " WHERE m.account_id = ? AND m.mailbox_id = ? AND m.uid > ? AND m.modseq > ? ORDER BY m.uid"
+        f" LIMIT {_PIECE}",
+        (account_id, mailbox_id, after, pending.since),
+    )
+    lacking = keys_of_txn(txn, [content_id for _, content_id, own_link, _ in rows if own_link is None])
+    set_keys_txn(txn, lacking)
+    found: dict[int, tuple[int, bytes]] = {}
+    for _, content_id, own_link, links in rows:
+        keys = lacking.get(content_id)
+        found[content_id] = (own_link, bytes(links)) if keys is None else (keys.own_link, keys.links)
+    _link_txn(txn, account_id, sorted((content_id, *links) for content_id, links in found.items()))
+    return rows[-1][0] if len(rows) == _PIECE else None
+
+
+# --- putting together
+
+
+def _link_txn(txn: Transaction, account_id: AccountId, contents: Sequence[tuple[int, int, bytes]]) -> None:
+    """Put contents, each (content_id, own_link, links), into threads."""
+    shared = [(content_id, [own_link, *decode_links(links)]) for content_id, own_link, links in contents]
+    there = _looked_up_txn(
+        txn,
+        "SELECT link, thread_id, told_id FROM thread_links WHERE account_id = ? AND link",
+        account_id,
+        {link for _, links in shared for link in links},
+    )
+    stays = _stays_txn(txn, account_id, {row[1] for row in there})
+    thread_of = {link: stays.get(thread_id, thread_id) for link, thread_id, _ in there}
+    told = {thread_of[link] for link, _, told_id in there if told_id is not None}
+    known = set(thread_of.values())
+    joined: dict[int, int] = {}
+    new: dict[int, int] = {}
+    for content_id, links in shared:
+        threads = {_end(joined, thread_of[link]) for link in links if link in thread_of}
+        # The one that clients know, else the earliest.
+        thread_id = min(threads, key=lambda one: (one not in told, one), default=content_id)
+        joined |= dict.fromkeys(threads - {thread_id}, thread_id)
+        for link in links:
+            if link not in thread_of:
+                thread_of[link] = new[link] = thread_id
+    txn.insert(
+        "thread_links",
+        "account_id, link, thread_id",
+        [(account_id, link, _end(joined, thread_id)) for link, thread_id in sorted(new.items())],
+    )
+    for thread_id in sorted(known.intersection(joined)):
+        into = _end(joined, thread_id)
+        txn.execute(
+            "UPDATE joined_threads SET into_id = ? WHERE account_id = ? AND into_id = ?", (into, account_id, thread_id)
+        )
+        txn.execute(
+            "INSERT INTO joined_threads (account_id, thread_id, into_id) VALUES (?, ?, ?)",
+            (account_id, thread_id, into),
+        )
+
+
+def _end(joined: dict[int, int], thread_id: int) -> int:
+    """Where a thread has gone; the way there is made short."""
+    end = thread_id
+    while end in joined:
+        end = joined[end]
+    while thread_id != end:
+        joined[thread_id], thread_id = end, joined[thread_id]
+    return end
+
+
+def _stays_txn(txn: Transaction, account_id: AccountId, thread_ids: Iterable[int]) -> dict[int, int]:
+    """The threads that others have gone on in, by those."""
+    rows = _looked_up_txn(
+        txn, "SELECT thread_id, into_id FROM joined_threads WHERE account_id = ? AND thread_id", account_id, thread_ids
+    )
+    return dict(rows)
+
+
+def _looked_up_txn(txn: Transaction, select: str, account_id: AccountId, values: Iterable[int]) -> list[Row]:
+    """Rows of ``select``, which ends in the column that is to have one of the values."""
+    wanted, rows = sorted(values), []
+    for start in range(0, len(wanted), _LIST):
+        piece = wanted[start : start + _LIST]
+        length = 1 << (len(piece) - 1).bit_length()
+        piece += piece[-1:] * (length - len(piece))
+        rows += txn.rows(f"{select} IN ({', '.join('?' * length)})", [account_id, *piece])
+    return rows
+
+
+# --- telling
+
+
+def _tell_piece_txn(
+    txn: Transaction, account_id: AccountId, where: str, values: Sequence[int], after: int
+) -> int | None:
+    """Fix what is told of some messages of which nothing has been told; the UID after which the next piece begins, None
+    for the last."""
+    lock_account_txn(txn, account_id)
+    rows = txn.rows(
+        "SELECT m.uid, l.link, l.thread_id FROM messages m JOIN contents c ON c.content_id = m.content_id"
+        " JOIN thread_links l ON l.account_id = m.account_id AND l.link = c.own_link"
+        f" WHERE {where} AND m.uid > ? AND l.told_id IS NULL ORDER BY m.uid LIMIT {_PIECE}",
+        [*values, after],
+    )
+    stays = _stays_txn(txn, account_id, {thread_id for _, _, thread_id in rows})
+    txn.execute_many(
+        "UPDATE thread_links SET told_id = ? WHERE account_id = ? AND link = ?",
+        [(stays.get(thread_id, thread_id), account_id, link) for _, link, thread_id in rows],
+    )
+    return rows[-1][0] if len(rows) == _PIECE else None
+
+
+def begin_anew_txn(txn: Transaction) -> None:
+    """Look at all messages again when somebody asks: links of contents have changed. What was told is still told of
+    those that have the links they had."""
+    txn.execute("DELETE FROM account_threads")
+
+
+def drop_threads_txn(txn: Transaction, account_id: AccountId) -> None:
+    """Forget them, with the account."""
+    for table in ("account_threads", "thread_links", "joined_threads"):
+        txn.execute(f"DELETE FROM {table} WHERE account_id = ?", (account_id,))
