@@ -12,7 +12,8 @@ from pymailsuite.errors import MailError
 
 
 class PeriodicService(Service):
-    """Runs :meth:`once` every ``interval_s`` seconds (0: never), for the first time one interval after the start.
+    """Runs :meth:`once` every ``interval_s`` seconds (0: never), for the first time one interval after the start, or
+    with ``at_once`` at the start.
 
     A round that takes longer than the interval delays the next. What goes wrong in one is logged as ``failed_event``
     with the log of the class, and tried again in the next.
@@ -21,9 +22,10 @@ class PeriodicService(Service):
     log = Logger()
     failed_event = "periodic.failed"
 
-    def __init__(self, name: str, interval_s: float, clock: IReactorTime) -> None:
+    def __init__(self, name: str, interval_s: float, clock: IReactorTime, at_once: bool = False) -> None:
         self.setName(name)  # type: ignore[no-untyped-call]
         self._interval_s = interval_s
+        self._at_once = at_once
         self._loop = LoopingCall(self._round)
         self._loop.clock = clock
         self._under_way: Deferred[None] = succeed(None)
@@ -36,7 +38,7 @@ class PeriodicService(Service):
         """Begin."""
         super().startService()  # type: ignore[no-untyped-call]
         if self._interval_s:
-            self._loop.start(self._interval_s, now=False)
+            self._loop.start(self._interval_s, now=self._at_once)
 
     def stopService(self) -> Deferred[None]:
         """Fires once no round is under way."""

@@ -14,10 +14,10 @@ from pymailsuite.message.text import decode_text, storable
 BASE_MAX: Final = 1000
 """Characters of a subject of which the base is looked for; a longer one is cut before."""
 
-_LEADERS: Final = r"(?: (\[[^\[\]]*+\]) \s*+ | (?: re | fwd? ) \s*+ (?: \[[^\[\]]*+\] \s*+ )?+ : | \s )*+"
-_leaders = re.compile(_LEADERS, re.VERBOSE).match
-"""subj-leader and subj-blob of RFC 5256 §5, repeated, in folded text. Group 1 is the last blob that is not part of a
-reply's mark."""
+# subj-leader and subj-blob of RFC 5256 §5, repeated, in folded text.
+_leaders = re.compile(
+    r"(?: \[[^\[\]]*+\] \s*+ | (?: re | fwd? ) \s*+ (?: \[[^\[\]]*+\] \s*+ )?+ : | \s )*+", re.VERBOSE
+).match
 _FORWARD_BEGIN: Final = "[fwd:"
 _FORWARD_END: Final = "]"
 _TRAILER: Final = "(fwd)"
@@ -56,10 +56,6 @@ def _without_trailers(text: str) -> str:
 
 def _without_leaders(text: str) -> str:
     match = _leaders(text)
-    if match is None:
-        return text
-    rest = text[match.end() :]
-    if rest or match[1] is None or match.end(1) != len(text):
-        return rest
+    rest = text[match.end() :] if match else text
     # A blob is taken off only where it leaves something, or all that is said would be gone.
-    return match[1]
+    return rest if rest or not text.endswith("]") else text[text.rindex("[") :]

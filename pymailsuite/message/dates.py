@@ -74,7 +74,7 @@ def _offset(zone: str) -> timedelta:
 
 # What nearly all mail has. All else goes the longer way, which finds the same of this.
 _COMMON_DATE = re.compile(
-    rb"(?:[A-Z][a-z]{2},[ ])?([0-9]{1,2})[ ]([A-Z][a-z]{2})[ ]([0-9]{4})[ ]"
+    rb"(?:[A-Z][a-z]{2},[ ])?([0-9]{1,2})[ ]([A-Z][a-z]{2})[ ]((?:19|20)[0-9]{2})[ ]"
     rb"([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9])[ ]([+-])([01][0-9]|2[0-3])([0-5][0-9])(?:[ ]\([A-Z]{3,5}\))?"
 ).fullmatch
 _WRITTEN_DAY = re.compile(rb"([0-9]{1,2})[ \t\r\n-]+([a-z]{3})[a-z]*+[ \t\r\n-]+([0-9]{2,4})(?![0-9])")

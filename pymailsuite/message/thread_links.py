@@ -19,12 +19,6 @@ _LINK_OCTETS: Final = 8
 _identifiers = re.compile(rb"<([^<>\s]{1,998}+)>").findall
 
 
-def identifiers(body: bytes) -> list[bytes]:
-    """The message identifiers of an unfolded field, without their brackets; phrases of obsolete forms are passed
-    over."""
-    return _identifiers(body)
-
-
 def thread_links(
     base: str, message_id: bytes | None, in_reply_to: bytes | None, references: bytes | None, otherwise: bytes
 ) -> tuple[int, bytes]:

@@ -1,4 +1,5 @@
-"""What the server does by itself from time to time: sweep the store, and notice when the reactor was held up."""
+"""What the server does by itself from time to time: sweep the store, fill in what an older release did not derive, and
+notice when the reactor was held up."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from typing import Any, Final
 
 from twisted.application.service import Service
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from pymailsuite.interfaces import IStoreMaintenance
@@ -29,6 +31,39 @@ class StoreSweeper(PeriodicService):
         """Drop what is past its time."""
         dropped = await self._maintenance.sweep(self._clock.seconds())
         log.info("{event} {dropped}", event="store.swept", dropped=dict(dropped))
+
+
+class StoreFiller(PeriodicService):
+    """Makes what is derived from octets for messages that came before it was, a piece at a time, with pauses in which
+    others have the store to themselves. What is done is done: after a restart it goes on from there."""
+
+    log = log
+    failed_event = "store.fill_failed"
+
+    _INTERVAL_S: Final = 3600.0
+    """Only a restored backup brings in what has to be filled once all has been."""
+    _PAUSE_S: Final = 0.05
+    _TOLD_EVERY_S: Final = 60.0
+
+    def __init__(self, maintenance: IStoreMaintenance, is_ours: bool, clock: IReactorTime) -> None:
+        super().__init__("filler", self._INTERVAL_S if is_ours else 0, clock, at_once=True)
+        self._maintenance = maintenance
+        self._clock = clock
+
+    async def once(self) -> None:
+        """Go on until all is filled in, or the service stops."""
+        filled, told_at = 0, self._clock.seconds()
+        while self.running:
+            number = await self._maintenance.fill()
+            if number is None:
+                break
+            filled += number
+            if number and self._clock.seconds() - told_at >= self._TOLD_EVERY_S:
+                log.info("{event} {count} messages so far", event="store.filling", count=filled)
+                told_at = self._clock.seconds()
+            await deferLater(self._clock, self._PAUSE_S)
+        if filled:
+            log.info("{event} {count} messages", event="store.filled", count=filled)
 
 
 class ReactorLagMonitor(Service):

@@ -74,7 +74,7 @@ from pymailsuite.relay.relay import Relay
 from pymailsuite.sasl import mechanisms
 from pymailsuite.server.data_folder import add_configured_domains, give_to, make_folder, store_of
 from pymailsuite.server.listeners import AcceptQuota, Listeners, ListeningService, Proxies, Sessions, SharedSockets
-from pymailsuite.server.maintenance import ReactorLagMonitor, StoreSweeper
+from pymailsuite.server.maintenance import ReactorLagMonitor, StoreFiller, StoreSweeper
 from pymailsuite.server.tls import HTTP_TLS, IMAP_TLS, POP3_TLS, SMTP_TLS, Pem, ServerTls, ServiceTls, certificate_files
 from pymailsuite.smtp.extension import find_extensions
 from pymailsuite.smtp.factory import SmtpFactory
@@ -261,6 +261,7 @@ class MailService(MultiService):
         if maintenance is not None:
             interval_s = settings.maintenance.sweep_interval if role.sweeps else 0
             before_mail.append(StoreSweeper(maintenance, interval_s, reactor))
+            before_mail.append(StoreFiller(maintenance, role.sweeps, reactor))
         if self._history is not None:
             before_mail.insert(before_mail.index(refusal_counts), self._history)
         if role.sweeps:

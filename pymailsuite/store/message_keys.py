@@ -67,8 +67,8 @@ def next_filling_txn(txn: Transaction) -> BulkLoad:
     """What is to be done next; reads only."""
     after: int = txn.value("SELECT value FROM counters WHERE name = ?", (_PROGRESS,))
     rows: list[Row] = txn.rows(
-        f"SELECT content_id, own_link IS NULL FROM contents WHERE content_id > ? ORDER BY content_id LIMIT {_LOOKED_AT}",
-        (after,),
+        "SELECT content_id, own_link IS NULL FROM contents WHERE content_id > ? ORDER BY content_id LIMIT ?",
+        (after, _LOOKED_AT),
     )
     lacking = [content_id for content_id, lacks in rows if lacks]
     upto = rows[-1][0] if rows else after

@@ -7,8 +7,8 @@ the earlier, or in the one that clients have been told of.
 What a client has been told of a message stays: RFC 8474 §5.2 does not let a THREADID change once it was reported, nor
 RFC 8621 §4.1.1 a threadId. So a thread is given to a message as late as can be, when somebody asks: until then whatever
 arrives, in whatever order, may still join. What joins two threads afterwards is put into the one that stays, with all
-that comes later, and what had been told of the other one is still true of its messages. The other way that RFC 8621 §3
-leaves, to take messages away and put them in anew, would have every client fetch them again.
+that comes later, and what was told of the messages of the other one goes on to be told of them. The other way that RFC
+8621 §3 leaves, to take messages away and put them in anew, would have every client fetch them again.
 
 Nothing of this is done for accounts that nobody asks it of, and nothing while a message comes in. As the thread hangs
 on the links of a content, copies have the same one, and a message that is brought back has the one it had.
@@ -130,15 +130,15 @@ def _link_txn(txn: Transaction, account_id: AccountId, contents: Sequence[tuple[
         {link for _, links in shared for link in links},
     )
     stays = _stays_txn(txn, account_id, {row[1] for row in there})
-    thread_of = {link: stays.get(thread_id, thread_id) for link, thread_id, _ in there}
+    thread_of: dict[int, int] = {row[0]: _end(stays, row[1]) for row in there}
     told = {thread_of[link] for link, _, told_id in there if told_id is not None}
     known = set(thread_of.values())
     joined: dict[int, int] = {}
     new: dict[int, int] = {}
     for content_id, links in shared:
-        threads = {_end(joined, thread_of[link]) for link in links if link in thread_of}
+        threads: set[int] = {_end(joined, thread_of[link]) for link in links if link in thread_of}
         # The one that clients know, else the earliest.
-        thread_id = min(threads, key=lambda one: (one not in told, one), default=content_id)
+        thread_id = min(threads, key=lambda one: (one not in told, one)) if threads else content_id
         joined |= dict.fromkeys(threads - {thread_id}, thread_id)
         for link in links:
             if link not in thread_of:

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from pymailsuite.server.maintenance import ReactorLagMonitor, StoreSweeper
+from pymailsuite.server.maintenance import ReactorLagMonitor, StoreFiller, StoreSweeper
 
 
 class FakeMaintenance:
@@ -62,6 +62,64 @@ class SweeperTests(SynchronousTestCase):
         self.assertNoResult(stopped)
         self.maintenance.answer.callback({})
         self.successResultOf(stopped)
+
+
+class _Unfilled:
+    """A store with contents to be filled in; each answer is what one piece of that answers."""
+
+    def __init__(self, answers: list[Any]) -> None:
+        self.answers = answers
+
+    def fill(self) -> Deferred[int | None]:
+        answer = self.answers.pop(0)
+        return answer if isinstance(answer, Deferred) else succeed(answer)
+
+
+class FillerTests(SynchronousTestCase):
+    """What an older release did not derive is made piece by piece."""
+
+    def test_it_begins_at_the_start_and_leaves_others_room_between_the_pieces(self) -> None:
+        clock, store = Clock(), _Unfilled([50, 50, 0, 7, None])
+        filler = StoreFiller(store, True, clock)
+        filler.startService()
+        self.assertEqual(len(store.answers), 4)
+        clock.advance(0.04)
+        self.assertEqual(len(store.answers), 4)
+        clock.pump([0.05] * 4)
+        self.assertEqual(store.answers, [])
+        store.answers = [None]
+        clock.advance(3600.0)
+        self.assertEqual(store.answers, [])
+        self.successResultOf(filler.stopService())
+        self.assertEqual(clock.getDelayedCalls(), [])
+
+    def test_it_ends_with_the_piece_under_way_when_the_server_stops(self) -> None:
+        clock, piece = Clock(), Deferred[int | None]()
+        store = _Unfilled([50, piece, 50])
+        filler = StoreFiller(store, True, clock)
+        filler.startService()
+        clock.advance(0.05)
+        stopped = filler.stopService()
+        self.assertNoResult(stopped)
+        piece.callback(50)
+        clock.advance(0.05)
+        self.successResultOf(stopped)
+        self.assertEqual(store.answers, [50])
+
+    def test_what_fails_is_tried_again_later(self) -> None:
+        clock, store = Clock(), _Unfilled([fail(RuntimeError("a defect")), None])
+        filler = StoreFiller(store, True, clock)
+        filler.startService()
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        clock.advance(3600.0)
+        self.assertEqual(store.answers, [])
+
+    def test_one_process_of_several_does_it(self) -> None:
+        clock, store = Clock(), _Unfilled([])
+        filler = StoreFiller(store, False, clock)
+        filler.startService()
+        self.assertEqual(clock.getDelayedCalls(), [])
+        self.successResultOf(filler.stopService())
 
 
 class ReactorLagMonitorTests(SynchronousTestCase):
