@@ -13,7 +13,7 @@ from pymailsuite.message.base_subject import base_subject, folded_subject
 from pymailsuite.message.dates import sent_date
 from pymailsuite.message.fields import first_fields
 from pymailsuite.message.preview import preview
-from pymailsuite.message.sort_keys import address_keys
+from pymailsuite.message.sort_keys import NO_KEYS, address_keys
 from pymailsuite.message.structure import NO_SENT_DAY, MessageKeys
 from pymailsuite.message.thread_links import thread_links
 
@@ -22,6 +22,7 @@ HEAD_OCTETS: Final = 64 * 1024
 _TEXTS_MAX: Final = 4
 """Text parts of which the first with any text is taken."""
 
+_TEXT_TYPES: Final = (b"text/plain", b"text/html")
 _UNSEEN_TYPES: Final = frozenset(
     (
         *(b"application/pgp-signature", b"application/pkcs7-signature", b"application/x-pkcs7-signature"),
@@ -40,17 +41,21 @@ def message_keys(found: Mapping[bytes, bytes], parts: bytes, bodystructure: byte
     subject = folded_subject(raw_subject) if raw_subject else ""
     base = base_subject(subject)
     sent_at, sent_day = (None, NO_SENT_DAY) if raw_date is None else sent_date(raw_date)
-    from_mailbox, from_display = address_keys(raw_from)
-    to_mailbox, to_display = address_keys(get(b"to"))
-    cc_mailbox = address_keys(get(b"cc"))[0]
+    from_mailbox, from_display = address_keys(raw_from) if raw_from else NO_KEYS
+    raw_to, raw_cc = get(b"to"), get(b"cc")
+    to_mailbox, to_display = address_keys(raw_to) if raw_to else NO_KEYS
+    cc_mailbox = address_keys(raw_cc)[0] if raw_cc else ""
+    # RFC 2183 §2.2
+    lower = bodystructure.lower()
+    has_attachment = b'("attachment" nil' in lower or b'("attachment" (' in lower
     if b"\n" not in parts:
         line = parts.split(b" ")
         text = _preview_of(line, octets)
-        has_attachment = not line[_TYPE].startswith(b"text/") or _has_disposition(bodystructure)
+        has_attachment |= not line[_TYPE].startswith(b"text/")
     else:
         lines = [line.split(b" ") for line in parts.split(b"\n")]
-        text = _first_text(lines, octets)
-        has_attachment = _has_disposition(bodystructure) or _has_saved_part(lines)
+        text = next(filter(None, (_preview_of(line, octets) for line in _texts(lines))), "")
+        has_attachment |= _has_saved_part(lines)
     message_id = get(b"message-id")
     otherwise = b"" if message_id else b"%b\0%b\0%b" % (raw_date or b"", raw_from or b"", text.encode("utf-8"))
     own_link, links = thread_links(base, message_id, get(b"in-reply-to"), get(b"references"), otherwise)
@@ -78,27 +83,19 @@ def stored_keys(octets: bytes, header_size: int, parts: bytes, bodystructure: by
 
 
 # A line of the table of parts, cut at spaces (``parts.part_line``).
-_KIND, _BODY_START, _END, _TYPE, _ENCODING, _CHARSET = 1, 3, 4, 5, 6, 7
+_KIND, _TYPE = 1, 5
 
 
 def _preview_of(line: list[bytes], octets: bytes) -> str:
-    kind = line[_TYPE]
-    if kind not in (b"text/plain", b"text/html"):
+    _, _, _, body_start, end, kind, encoding, charset = line
+    if kind not in _TEXT_TYPES:
         return ""
-    charset = line[_CHARSET]
-    body = octets[int(line[_BODY_START]) : min(int(line[_END]), HEAD_OCTETS)]
-    return preview(body, kind == b"text/html", line[_ENCODING], b"" if charset == b"?" else charset)
+    body = octets[int(body_start) : min(int(end), HEAD_OCTETS)]
+    return preview(body, kind == b"text/html", encoding, b"" if charset == b"?" else charset)
 
 
-def _first_text(lines: list[list[bytes]], octets: bytes) -> str:
-    texts = [line for line in lines if line[_KIND] == b"L" and line[_TYPE] in (b"text/plain", b"text/html")]
-    return next(filter(None, (_preview_of(line, octets) for line in texts[:_TEXTS_MAX])), "")
-
-
-def _has_disposition(bodystructure: bytes) -> bool:
-    """True if a part is said to be an attachment (RFC 2183 §2.2)."""
-    lower = bodystructure.lower()
-    return b'("attachment" nil' in lower or b'("attachment" (' in lower
+def _texts(lines: list[list[bytes]]) -> list[list[bytes]]:
+    return [line for line in lines if line[_KIND] == b"L" and line[_TYPE] in _TEXT_TYPES][:_TEXTS_MAX]
 
 
 def _has_saved_part(lines: list[list[bytes]]) -> bool:

@@ -41,14 +41,10 @@ _JOINERS: Final = "\u200c\u200d"
 
 def _shown(text: str) -> str:
     """The beginning of ``text`` in one line, with what cannot be seen left out."""
-    line = text.replace("\r\n", " ")
-    if "  " in line or not line.isprintable():
-        line = " ".join(text.split())
-    begin = line.lstrip()[:PREVIEW_MAX]
-    if not begin.isprintable():
-        line = " ".join([word for word in _UNSEEN.sub("", line).split() if word.strip(_JOINERS)])
-        begin = line[:PREVIEW_MAX]
-    return begin.rstrip()
+    begin = " ".join(text.split())
+    if not begin[:PREVIEW_MAX].isprintable():
+        begin = " ".join([word for word in _UNSEEN.sub("", begin).split() if word.strip(_JOINERS)])
+    return begin[:PREVIEW_MAX].rstrip()
 
 
 def preview(octets: bytes, is_html: bool, encoding: bytes, charset: bytes) -> str:
@@ -56,6 +52,11 @@ def preview(octets: bytes, is_html: bool, encoding: bytes, charset: bytes) -> st
     if is_html:
         return _shown(html_text(_decoded(octets, _HTML_OCTETS, encoding, charset)))
     text = ""
+    if encoding in _IDENTITY and charset in _ASCII_CHARSETS and (piece := octets[: _LOOKS[0]]).isascii():
+        # Most mail has nothing to decode, and one line end between two lines.
+        text = piece.decode("ascii").replace("\r\n", " ").strip(" ")
+        if "  " not in text and len(text) >= _ENOUGH and text.isprintable():
+            return text[:PREVIEW_MAX].rstrip()
     for most in _LOOKS:
         text = _shown(_decoded(octets, most, encoding, charset))
         if len(text) >= _ENOUGH or most >= len(octets):

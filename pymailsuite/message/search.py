@@ -166,11 +166,13 @@ _CLUSTER_MAX: Final = 1000
 
 
 def _cluster_start(text: str, place: int) -> int:
-    """The last place, up to ``place``, at which a text can be cut in two: ASCII joins with nothing before it."""
-    for at in range(min(place, len(text) - 1), max(0, place - _CLUSTER_MAX), -1):
+    """The last place, up to ``place``, at which a text can be cut in two: ASCII joins with nothing before it, and
+    nothing stands before the beginning."""
+    first = max(0, place - _CLUSTER_MAX)
+    for at in range(min(place, len(text) - 1), first, -1):
         if text[at].isascii():
             return at
-    return max(0, min(place, len(text)))
+    return min(place, len(text)) if first else 0
 
 
 class TextWindows:

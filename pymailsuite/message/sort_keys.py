@@ -50,8 +50,6 @@ def _key(text: str) -> str:
 _remembered_keys = lru_cache(maxsize=4096)(_address_keys)
 
 
-def address_keys(body: bytes | None) -> tuple[str, str]:
+def address_keys(body: bytes) -> tuple[str, str]:
     """(mailbox, shown name) of the first entry of an unfolded address field; both are empty if it names nobody."""
-    if not body:
-        return NO_KEYS
     return _remembered_keys(body) if len(body) <= _REMEMBERED_MAX else _address_keys(body)

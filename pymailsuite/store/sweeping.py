@@ -16,7 +16,6 @@ from pymailsuite.store.change_log import forget_blocks_txn, raise_floor_txn
 from pymailsuite.store.contents import change_refs_txn
 from pymailsuite.store.locks import lock_accounts_txn
 from pymailsuite.store.mailboxes import lock_account_txn
-from pymailsuite.store.threads import drop_threads_txn
 from pymailsuite.store.transaction import Row, Transaction
 from pymailsuite.values import AccountId, ContentId, MailboxId
 
@@ -25,6 +24,7 @@ PIECE = 500
 
 _OF_ACCOUNTS = (
     *("changed_flags", "mailboxes", "deleted_mailboxes", "subscriptions", "change_log", "maildrop_locks"),
+    *("account_threads", "thread_links", "threads"),
     "account_state",
 )
 _ROW_KEY = "account_id = ? AND mailbox_id = ? AND uid = ?"
@@ -128,7 +128,6 @@ def drop_account_mail_txn(txn: Transaction, before: float) -> tuple[int, int]:
             _release_txn(txn, [row[3] for row in rows if row[3] is not None])
             txn.execute_many(f"DELETE FROM {table} WHERE {_ROW_KEY}", [row[:3] for row in rows])
             return len(rows), 0
-    drop_threads_txn(txn, account_id)
     for table in _OF_ACCOUNTS:
         txn.execute(f"DELETE FROM {table} WHERE account_id = ?", (account_id,))
     return 0, 1

@@ -19,7 +19,7 @@ on the links of a content, copies have the same one, and a message that is broug
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -125,21 +125,21 @@ def _link_txn(txn: Transaction, account_id: AccountId, contents: Sequence[tuple[
     shared = [(content_id, [own_link, *decode_links(links)]) for content_id, own_link, links in contents]
     there = _looked_up_txn(
         txn,
-        "SELECT link, thread_id, told_id FROM thread_links WHERE account_id = ? AND link",
+        "SELECT link, thread_id FROM thread_links WHERE account_id = ? AND link",
         account_id,
         {link for _, links in shared for link in links},
     )
-    stays = _stays_txn(txn, account_id, {row[1] for row in there})
-    thread_of: dict[int, int] = {row[0]: _end(stays, row[1]) for row in there}
-    told = {thread_of[link] for link, _, told_id in there if told_id is not None}
+    threads = _threads_txn(txn, account_id, {row[1] for row in there})
+    thread_of: dict[int, int] = {link: _now(threads, thread_id) for link, thread_id in there}
     known = set(thread_of.values())
+    threads |= _threads_txn(txn, account_id, known - threads.keys())
     joined: dict[int, int] = {}
     new: dict[int, int] = {}
     for content_id, links in shared:
-        threads: set[int] = {_end(joined, thread_of[link]) for link in links if link in thread_of}
-        # The one that clients know, else the earliest.
-        thread_id = min(threads, key=lambda one: (one not in told, one)) if threads else content_id
-        joined |= dict.fromkeys(threads - {thread_id}, thread_id)
+        meeting = {_end(joined, thread_of[link]) for link in links if link in thread_of}
+        # The one that clients have been told of, else the earliest.
+        thread_id = min(meeting, key=lambda one: (threads.get(one) != one, one)) if meeting else content_id
+        joined |= dict.fromkeys(meeting - {thread_id}, thread_id)
         for link in links:
             if link not in thread_of:
                 thread_of[link] = new[link] = thread_id
@@ -148,19 +148,21 @@ def _link_txn(txn: Transaction, account_id: AccountId, contents: Sequence[tuple[
         "account_id, link, thread_id",
         [(account_id, link, _end(joined, thread_id)) for link, thread_id in sorted(new.items())],
     )
-    for thread_id in sorted(known.intersection(joined)):
-        into = _end(joined, thread_id)
-        txn.execute(
-            "UPDATE joined_threads SET into_id = ? WHERE account_id = ? AND into_id = ?", (into, account_id, thread_id)
-        )
-        txn.execute(
-            "INSERT INTO joined_threads (account_id, thread_id, into_id) VALUES (?, ?, ?)",
-            (account_id, thread_id, into),
-        )
+    gone = sorted(known.intersection(joined))
+    txn.execute_many(
+        "UPDATE threads SET into_id = ? WHERE account_id = ? AND into_id = ?",
+        [(_end(joined, thread_id), account_id, thread_id) for thread_id in gone],
+    )
+    txn.insert(
+        "threads",
+        "account_id, thread_id, into_id",
+        [(account_id, thread_id, _end(joined, thread_id)) for thread_id in gone],
+        on_conflict="DO NOTHING",
+    )
 
 
 def _end(joined: dict[int, int], thread_id: int) -> int:
-    """Where a thread has gone; the way there is made short."""
+    """The thread that one has gone on in; the way there is made short."""
     end = thread_id
     while end in joined:
         end = joined[end]
@@ -169,10 +171,15 @@ def _end(joined: dict[int, int], thread_id: int) -> int:
     return end
 
 
-def _stays_txn(txn: Transaction, account_id: AccountId, thread_ids: Iterable[int]) -> dict[int, int]:
-    """The threads that others have gone on in, by those."""
+def _now(threads: Mapping[int, int], thread_id: int) -> int:
+    """What a thread is now, by what is known of ``threads``."""
+    return threads.get(thread_id, thread_id)
+
+
+def _threads_txn(txn: Transaction, account_id: AccountId, thread_ids: Iterable[int]) -> dict[int, int]:
+    """The threads that some have gone on in; themselves, for those that clients have been told of."""
     rows = _looked_up_txn(
-        txn, "SELECT thread_id, into_id FROM joined_threads WHERE account_id = ? AND thread_id", account_id, thread_ids
+        txn, "SELECT thread_id, into_id FROM threads WHERE account_id = ? AND thread_id", account_id, thread_ids
     )
     return dict(rows)
 
@@ -203,10 +210,17 @@ def _tell_piece_txn(
         f" WHERE {where} AND m.uid > ? AND l.told_id IS NULL ORDER BY m.uid LIMIT {_PIECE}",
         [*values, after],
     )
-    stays = _stays_txn(txn, account_id, {thread_id for _, _, thread_id in rows})
+    threads = _threads_txn(txn, account_id, {thread_id for _, _, thread_id in rows})
+    told = {link: _now(threads, thread_id) for _, link, thread_id in rows}
     txn.execute_many(
         "UPDATE thread_links SET told_id = ? WHERE account_id = ? AND link = ?",
-        [(stays.get(thread_id, thread_id), account_id, link) for _, link, thread_id in rows],
+        [(thread_id, account_id, link) for link, thread_id in sorted(told.items())],
+    )
+    txn.insert(
+        "threads",
+        "account_id, thread_id, into_id",
+        [(account_id, thread_id, thread_id) for thread_id in sorted(set(told.values()))],
+        on_conflict="DO NOTHING",
     )
     return rows[-1][0] if len(rows) == _PIECE else None
 
@@ -215,9 +229,3 @@ def begin_anew_txn(txn: Transaction) -> None:
     """Look at all messages again when somebody asks: links of contents have changed. What was told is still told of
     those that have the links they had."""
     txn.execute("DELETE FROM account_threads")
-
-
-def drop_threads_txn(txn: Transaction, account_id: AccountId) -> None:
-    """Forget them, with the account."""
-    for table in ("account_threads", "thread_links", "joined_threads"):
-        txn.execute(f"DELETE FROM {table} WHERE account_id = ?", (account_id,))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -77,6 +77,7 @@ WANTED = ["fold", "folded", "fold ed", "é", "e", "fi", "STRASSE fi", " ", "日�
 class WindowTests(SynchronousTestCase):
     @settings(deadline=None, max_examples=300)
     @given(TEXTS, st.lists(st.integers(0, 60), max_size=12), st.sampled_from(WANTED))
+    @example("ﬁ\u0301", [], "fi")
     def test_windows_of_any_cut_hold_what_the_whole_holds(self, text: str, cuts: list[int], wanted: str) -> None:
         needle = Needle(wanted)
         edges = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]

@@ -45,7 +45,7 @@ KEYED_BY = {
     "changed_flags": "account_id",
     "account_threads": "account_id",
     "thread_links": "account_id",
-    "joined_threads": "account_id",
+    "threads": "account_id",
     "send_as_grants": "account_id",
     # Octets.
     "contents": "content_id",

@@ -29,10 +29,11 @@ CREATE TABLE thread_links (
     told_id BIGINT,
     PRIMARY KEY (account_id, link)
 ) {clustered};
-CREATE TABLE joined_threads (
+-- Threads that have gone on in another one, into_id, and those that clients have been told of: into_id is thread_id.
+CREATE TABLE threads (
     account_id BIGINT NOT NULL,
     thread_id BIGINT NOT NULL,
     into_id BIGINT NOT NULL,
     PRIMARY KEY (account_id, thread_id)
 ) {clustered};
-CREATE INDEX joined_threads_into ON joined_threads (account_id, into_id);
+CREATE INDEX threads_into ON threads (account_id, into_id);
