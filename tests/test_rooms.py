@@ -106,3 +106,15 @@ class RoomTests(unittest.TestCase):
             TopologicalSorter(graph).prepare()
         except CycleError as circle:
             self.fail(" imports ".join(reversed(circle.args[1])))
+
+    def test_the_cores_of_protocols_know_no_reactor_no_clock_and_no_log(self) -> None:
+        cores = ("smtp.session", "smtp.conversation", "smtp.transaction", "smtp.login", "pop3.session")
+        cores += ("imap.session", "imap.mailbox_session", "imap.commands", "imap.extensions", "imap.vocabulary")
+        world = ("twisted.logger", "twisted.internet.reactor", "twisted.internet.task", "twisted.internet.protocol")
+        wrong = []
+        for module, path in MODULES.items():
+            if is_in(module, cores):
+                for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                    if isinstance(node, ast.ImportFrom) and f"{node.module}".startswith(world):
+                        wrong.append(f"{module} imports {node.module}")
+        self.assertEqual(wrong, [])

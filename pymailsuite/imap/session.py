@@ -2,25 +2,24 @@
 
 The session knows nothing of sockets. The protocol asks it to take an event; where the answer needs the store, the
 session gives back a coroutine (or a Deferred) and is given no further event until that has ended. Replies gather in
-``out`` and leave together, the completion last. What others do to the selected mailbox is told at the end of a command,
-or during IDLE (RFC 3501 §5.2): notices only mark the view as out of date, and the store says what happened.
+``out`` and leave together, the completion last.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Coroutine
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionClosed
 
-from pymailsuite.errors import LoginRefused, MailError, NoSuchMailbox, PeerError, StorageFull
+from pymailsuite.errors import LoginRefused, MailError, PeerError
 from pymailsuite.imap import replies, values
 from pymailsuite.imap.blame import ExtensionTooSlow
-from pymailsuite.imap.changes import changes_of
 from pymailsuite.imap.context import LineReader, MessageReader
 from pymailsuite.imap.extension import ImapCommand
 from pymailsuite.imap.grammar import parse_tag
+from pymailsuite.imap.mailbox_session import MailboxSession
 from pymailsuite.imap.receiver import (
     CommandReceived,
     ContinuationNeeded,
@@ -33,68 +32,25 @@ from pymailsuite.imap.receiver import (
     MessageOctets,
     MessageOffered,
 )
-from pymailsuite.imap.selected import View
-from pymailsuite.imap.shared import Connection, Log, Shared
-from pymailsuite.imap.snapshots import Snapshot
+from pymailsuite.imap.shared import Connection, Shared
 from pymailsuite.imap.states import AFTER_LOGIN, State
-from pymailsuite.interfaces import IImapAvatar, StoreResult
-from pymailsuite.values import ModSeq, UidSet
+from pymailsuite.interfaces import IImapAvatar
 
 Doing = Coroutine[Deferred[Any], Any, None] | Deferred[None]
 """An answer that takes time."""
 
 
-_ASK_AGAIN_S: Final = 5.0
-"""How long a client in IDLE waits for what it is owed when the store did not answer."""
-
-
-class Session:
+class Session(MailboxSession):
     """One client. ``connection`` moves its octets, ``receiver`` reads them, ``shared`` is common to all clients."""
 
-    __slots__ = (
-        "_asks_later",
-        "_bad_commands",
-        "_line_reader",
-        "_message_reader",
-        "_noticed",
-        "_stop_notices",
-        "avatar",
-        "condstore",
-        "connection",
-        "failed_logins",
-        "is_idle",
-        "log_out",
-        "mid_response",
-        "out",
-        "receiver",
-        "settings",
-        "shared",
-        "state",
-        "view",
-    )
+    __slots__ = ("_bad_commands", "_line_reader", "_message_reader", "failed_logins", "log_out", "receiver")
 
     def __init__(self, shared: Shared, connection: Connection) -> None:
-        self.shared = shared
-        self.settings = shared.settings
-        self.connection = connection
+        super().__init__(shared, connection)
         self.receiver = ImapReceiver(shared.before_login)
-        self.state = State.NOT_AUTHENTICATED
-        self.out: list[bytes] = []
-        self.avatar: IImapAvatar | None = None
         self.log_out: Callable[[], object] | None = None
-        self.view: View | None = None
-        self._noticed = ModSeq(0)
-        """Where the account was last announced to be; the view may be there already."""
-        self._stop_notices: Callable[[], None] | None = None
-        self._asks_later = False
-        """The store did not answer what a client in IDLE is owed: it is asked again in a while."""
-        self.condstore = False
-        """True once the client has shown that it knows of modseqs (RFC 7162 §3.1)."""
-        self.is_idle = False
         self._line_reader: LineReader | None = None
         self._message_reader: MessageReader | None = None
-        self.mid_response = False
-        """A response has begun that is sent in pieces: the client takes whatever comes now for the rest of it."""
         self.failed_logins = 0
         self._bad_commands = 0
 
@@ -136,50 +92,12 @@ class Session:
                     self.end("Literal too big")
         return None
 
-    def take_notice(self, modseq: ModSeq) -> None:
-        """The account has moved on."""
-        self._noticed = max(self._noticed, modseq)
-        if self.is_idle:
-            self.connection.wake()
-
-    @property
-    def stale(self) -> bool:
-        """True if the account has changed since the view was brought up to date."""
-        return self.view is not None and self._noticed > self.view.modseq
-
-    @property
-    def owes_news(self) -> bool:
-        """True if a client in IDLE is to be told something."""
-        return self.is_idle and self.stale and not self._asks_later
-
-    async def tell_news(self) -> None:
-        """Tell a client in IDLE what happened. Source: RFC 2177 §3."""
-        if not await self.sync_behind(expunges=True):
-            self._asks_later = True
-            self.connection.wake_later(_ASK_AGAIN_S)
-        self.flush()
-
-    def woken(self) -> None:
-        """The time of ``wake_later`` has passed."""
-        self._asks_later = False
-
     def patience_s(self) -> float:
         """How long the client may be silent now. Source: RFC 3501 §5.4."""
         settings = self.settings
         if self.is_idle:
             return settings.idle_timeout
         return settings.login_timeout if self.avatar is None else settings.autologout
-
-    def end(self, words: str) -> None:
-        """Say BYE and close. Source: RFC 3501 §7.1.5."""
-        if self.mid_response:
-            self.fall_silent()
-            return
-        if self.state is not State.LOGOUT:
-            self.out.append(replies.bye(words))
-        self.state = State.LOGOUT
-        self.flush()
-        self.connection.close()
 
     def closed(self) -> None:
         """The connection is gone: give back what was taken."""
@@ -201,23 +119,6 @@ class Session:
 
     # --- what commands call
 
-    @property
-    def log(self) -> Log:
-        """Where the session writes to the log."""
-        return self.connection.log
-
-    @property
-    def mail(self) -> Any:
-        """The account's IAccountMail."""
-        assert self.avatar is not None, "not logged in"
-        return self.avatar.mail
-
-    @property
-    def selected(self) -> View:
-        """The view of the selected mailbox."""
-        assert self.view is not None, "nothing is selected"
-        return self.view
-
     def capabilities(self) -> bytes:
         """As they stand now."""
         return self.shared.capabilities(self.connection, logged_in=self.avatar is not None)
@@ -231,14 +132,6 @@ class Session:
         self.connection.set_deadline(None)
         avatar.on_ended(self.connection.withdraw)
 
-    def use_condstore(self) -> None:
-        """The client knows of modseqs: FETCH tells them from now on. Source: RFC 7162 §3.1.
-
-        The first command that shows it is answered with HIGHESTMODSEQ, as SELECT is."""
-        if not self.condstore and self.view is not None:
-            self.out.append(replies.highest_modseq(self.view))
-        self.condstore = True
-
     def expect_line(self, reader: LineReader, *, idle: bool = False) -> None:
         """The next line of the client is for ``reader``; until then it is in IDLE, or owes a response."""
         self._line_reader = reader
@@ -250,190 +143,6 @@ class Session:
         self.state = State.LOGOUT
         self.flush()
         self.connection.close()
-
-    def flush(self) -> None:
-        """Hand what was said so far to the protocol."""
-        if self.out:
-            self.connection.send_all(self.out)
-            self.out.clear()
-
-    async def drain(self) -> None:
-        """Send what was said so far, and wait while the client does not read it."""
-        self.flush()
-        waiting = self.connection.drained()
-        if waiting is not None:
-            self.connection.set_timeout(self.settings.write_timeout)
-            await waiting
-
-    async def let_others_in(self) -> None:
-        """As :meth:`drain`, and go on when other connections have had their turn."""
-        await self.drain()
-        await self.connection.next_turn()
-
-    def send_now(self, octets: bytes) -> Deferred[None] | None:
-        """Send these after what was said so far; a Deferred: nothing more until the client has read."""
-        self.flush()
-        self.connection.send(octets)
-        waiting = self.connection.drained()
-        if waiting is not None:
-            self.connection.set_timeout(self.settings.write_timeout)
-        return waiting
-
-    def send_part(self, octets: bytes) -> Deferred[None] | None:
-        """As :meth:`send_now`, for a piece of a response: until the last of it nothing else can be said."""
-        self.mid_response = True
-        return self.send_now(octets)
-
-    def fall_silent(self) -> None:
-        """Close without another word."""
-        self.state = State.LOGOUT
-        self.out.clear()
-        self.connection.close()
-
-    def watch(self) -> None:
-        """A mailbox is about to be read: what happens to the account from now on is noticed."""
-        assert self.avatar is not None
-        self._noticed = ModSeq(0)
-        self._stop_notices = self.shared.notices.subscribe(self.avatar.account.account_id, self.take_notice)
-
-    def select(self, view: View) -> None:
-        """This mailbox is selected from now on. It was read after :meth:`watch`, so that nothing is missed between."""
-        self.view = view
-        self.state = State.SELECTED
-
-    def deselect(self) -> None:
-        """No mailbox is selected from now on; harmless if none was."""
-        stop, self._stop_notices = self._stop_notices, None
-        if stop is not None:
-            stop()
-        self._asks_later = False
-        view, self.view = self.view, None
-        if view is not None:
-            shared = self.shared
-            snapshot = view.snapshot(self.connection.seconds())
-            if snapshot is not None and self.avatar is not None:
-                shared.snapshots.keep(self.avatar.account.account_id, view.name, snapshot)
-        if self.state is State.SELECTED:
-            self.state = State.AUTHENTICATED
-
-    def snapshot_of(self, name: str) -> Snapshot | None:
-        """What a session that closed this mailbox has left behind."""
-        assert self.avatar is not None
-        shared = self.shared
-        return shared.snapshots.find(self.avatar.account.account_id, name, self.connection.seconds())
-
-    async def catch_up(self, *, claims: bool) -> None:
-        """Bring a view that began with a snapshot up to date, before the client is told anything of it."""
-        view = self.selected
-        changes = await changes_of(self.mail, view)
-        if not changes.exists:
-            raise NoSuchMailbox()
-        if claims or view.has_arrivals(changes):
-            await self._take_recent(view)
-        view.take_changes(changes)
-        view.tell_expunged()
-
-    async def arrived_in(self, name: str) -> None:
-        """Our own command put messages into a mailbox; if it is the selected one the client hears of them at once.
-
-        RFC 3501 §6.3.11. The notice of our own commit may come only after its answer.
-        """
-        if self.view is not None and self.view.name == name:
-            await self.sync_behind(expunges=True, ask=True)
-
-    def take_result(self, result: StoreResult) -> list[int]:
-        """What became of messages by our own command: their places. A new keyword is told."""
-        view = self.selected
-        places, new_keyword = view.take_result(result)
-        if new_keyword:
-            self.out.append(replies.flags_lines(view))
-        return places
-
-    def note_keywords(self, combinations: Collection[str]) -> None:
-        """FLAGS is about to tell of these, which another session may have made and nobody told of yet."""
-        view = self.selected
-        if combinations and view.note_words(combinations):
-            self.out.append(replies.flags_lines(view))
-
-    async def sync(self, *, expunges: bool, ask: bool = False) -> None:
-        """Bring the view up to date and say what is new; ``ask`` the store even if nothing was announced.
-
-        Without ``expunges`` nothing is said that would move a message's number.
-        """
-        view = self.view
-        if view is None:
-            return
-        if not (self.stale or ask):
-            self._tell(view, expunges, [], 0, False)
-            return
-        noticed, self._noticed = self._noticed, ModSeq(0)
-        try:
-            changes = await changes_of(self.mail, view)
-            if view.has_arrivals(changes):
-                # Before they are taken: once they are, nothing may come between them and the client.
-                await self._take_recent(view)
-        except BaseException:
-            # Whatever it was, it is asked for again.
-            self._noticed = max(noticed, self._noticed, ModSeq(view.modseq + 1))
-            raise
-        if not changes.exists:
-            self.end("The selected mailbox was deleted")
-            return
-        self._tell(view, expunges, *view.take_changes(changes))
-
-    async def sync_behind(self, *, expunges: bool, ask: bool = False) -> bool:
-        """As :meth:`sync`, behind what is done and stays done; False if the store did not say what is new.
-
-        A client that is told NO does it again, so what others did is told with a later command. What the command itself
-        brought about is told all the same.
-        """
-        view = self.view
-        try:
-            await self.sync(expunges=expunges, ask=ask)
-        except Exception as error:
-            if self.connection.closing:
-                raise
-            if isinstance(error, (MailError, CancelledError)):
-                self.log.warn("{event}: {error}", event="imap.news_unanswered", error=str(error))
-            else:
-                self.log.failure(
-                    "{event}: {log_failure.value}", event="imap.news_failed", peer_ip=self.connection.peer_ip
-                )
-            if view is not None:
-                self._tell(view, expunges, [], 0, False)
-            return False
-        return True
-
-    def _tell(self, view: View, expunges: bool, places: list[int], fresh: int, new_keyword: bool) -> None:
-        """Say what the view has learnt: places that changed, how many messages are new, and if a keyword is."""
-        shrunk = False
-        if expunges and view.owes_expunges:
-            uids = view.uids
-            changed = [uids[place] for place in places]
-            numbers = view.tell_expunged()
-            self.out.append(replies.expunged(numbers))
-            places = [number - 1 for number in map(view.number_of, changed) if number]
-            shrunk = bool(numbers)
-        if fresh:
-            self.out.append(replies.exists(view))
-        elif shrunk and view.recent:
-            self.out.append(b"* %d RECENT\r\n" % view.recent_count())
-        if new_keyword:
-            self.out.append(replies.flags_lines(view))
-        if places:
-            spans = [(place, place + 1) for place in places]
-            self.out.append(replies.fetched_flags(view, spans, uid=False, modseq=self.condstore))
-
-    async def _take_recent(self, view: View) -> None:
-        # RFC 3501 §2.3.2: \Recent is for one read-write session alone; one that only looks on takes nothing.
-        if view.read_only:
-            return
-        try:
-            claimed: UidSet = await self.mail.claim_recent(view.mailbox_id)
-        except StorageFull:
-            # A full disk shall not keep anybody from hearing of new messages.
-            return
-        view.recent = UidSet((*view.recent.ranges, *claimed.ranges))
 
     # --- events
 
