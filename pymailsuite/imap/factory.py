@@ -14,7 +14,7 @@ from pymailsuite.imap.protocol import ImapProtocol
 from pymailsuite.imap.shared import Shared
 from pymailsuite.imap.vocabulary import Vocabulary
 from pymailsuite.interfaces import IChangeNotices, IMailStore
-from pymailsuite.wire.connection import ConnectionFactory, ConnectionLimits
+from pymailsuite.wire.factory import ConnectionFactory, ConnectionLimits
 
 
 class ImapFactory(ConnectionFactory):

@@ -17,7 +17,8 @@ from pymailsuite.pop3.protocol import Pop3Protocol
 from pymailsuite.pop3.replies import err
 from pymailsuite.pop3.requests import Mechanisms, Service
 from pymailsuite.sasl import mechanisms as sasl_mechanisms
-from pymailsuite.wire.connection import ConnectionFactory, ConnectionLimits, TlsContextFactory
+from pymailsuite.wire.connection import TlsContextFactory
+from pymailsuite.wire.factory import ConnectionFactory, ConnectionLimits
 
 
 class Pop3Factory(ConnectionFactory):

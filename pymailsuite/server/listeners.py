@@ -40,7 +40,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from pymailsuite.config.sections.smtp import Network
 from pymailsuite.errors import ConfigError
 from pymailsuite.policy.networks import in_networks
-from pymailsuite.wire.connection import ConnectionFactory
+from pymailsuite.wire.factory import ConnectionFactory
 from pymailsuite.wire.proxied import ProxiedFactory, ProxyRules
 from pymailsuite.wire.tally import Tally
 

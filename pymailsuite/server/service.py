@@ -80,7 +80,7 @@ from pymailsuite.smtp.extension import find_extensions
 from pymailsuite.smtp.factory import SmtpFactory
 from pymailsuite.smtp.peer_names import PeerNames
 from pymailsuite.web import Pages, WebFactory, offers_of
-from pymailsuite.wire.connection import ConnectionFactory
+from pymailsuite.wire.factory import ConnectionFactory
 from pymailsuite.wire.refusal_counts import RefusalCounts
 from pymailsuite.wire.tally import Tally
 

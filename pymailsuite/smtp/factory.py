@@ -22,7 +22,8 @@ from pymailsuite.smtp.peer_names import PeerNames
 from pymailsuite.smtp.protocol import SmtpProtocol
 from pymailsuite.smtp.replies import reply
 from pymailsuite.smtp.requests import Mechanisms, Service
-from pymailsuite.wire.connection import ConnectionFactory, ConnectionLimits, TlsContextFactory
+from pymailsuite.wire.connection import TlsContextFactory
+from pymailsuite.wire.factory import ConnectionFactory, ConnectionLimits
 
 
 class SmtpFactory(ConnectionFactory):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 
+from twisted.internet.interfaces import IAddress
+
 
 def address_key(ip: str) -> str:
     """What connections are counted by: an IPv6 network is handed out as a /64, an IPv4 address alone. Empty: not."""
@@ -12,3 +14,9 @@ def address_key(ip: str) -> str:
     if ip == "::1":
         return ""
     return str(ipaddress.IPv6Network((ip, 64), strict=False))
+
+
+def peer_ip(peer: IAddress | None) -> str:
+    """The address as text; of an IPv4 peer of a dual-stack socket, the IPv4 address. Empty for a UNIX socket."""
+    ip: str = getattr(peer, "host", "")
+    return ip[7:] if ip.startswith("::ffff:") and "." in ip else ip.partition("%")[0]

@@ -21,7 +21,8 @@ from pymailsuite.config.sections.smtp import LOOPBACK
 from pymailsuite.config.sections.tls import TlsSettings
 from pymailsuite.server.listeners import Listeners, ListeningService, Proxies
 from pymailsuite.server.tls import SMTP_TLS, ServerTls, certificate_files
-from pymailsuite.wire.connection import ConnectionFactory, ConnectionLimits, ConnectionProtocol
+from pymailsuite.wire.connection import ConnectionProtocol
+from pymailsuite.wire.factory import ConnectionFactory, ConnectionLimits
 from tests.server.test_listeners import has_ipv6
 from tests.server.test_twistd import insecure_context
 from tests.support.patience import PATIENCE_S

@@ -20,7 +20,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from pymailsuite.errors import ConfigError
 from pymailsuite.server.listeners import Listeners, ListeningService, Sessions
-from pymailsuite.wire.connection import ConnectionFactory, ConnectionLimits
+from pymailsuite.wire.factory import ConnectionFactory, ConnectionLimits
 from tests.acceptance import acceptance
 
 

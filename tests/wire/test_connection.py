@@ -11,7 +11,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from pymailsuite.wire.connection import ConnectionFactory, ConnectionLimits, ConnectionProtocol
+from pymailsuite.wire.connection import ConnectionProtocol
+from pymailsuite.wire.factory import ConnectionFactory, ConnectionLimits
 from tests.acceptance import acceptance
 
 

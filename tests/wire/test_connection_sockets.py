@@ -7,7 +7,8 @@ from twisted.internet import reactor
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from pymailsuite.wire.connection import ConnectionFactory, ConnectionLimits, ConnectionProtocol
+from pymailsuite.wire.connection import ConnectionProtocol
+from pymailsuite.wire.factory import ConnectionFactory, ConnectionLimits
 
 NUMBERS = b"".join(b"%09d\n" % number for number in range(600_000))
 

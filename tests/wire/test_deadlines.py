@@ -8,8 +8,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import alsoProvides
 
-from pymailsuite.wire.connection import ConnectionLimits
 from pymailsuite.wire.deadlines import Deadline, Deadlines
+from pymailsuite.wire.factory import ConnectionLimits
 from tests.wire.test_connection import EchoFactory, Transport
 
 

@@ -11,7 +11,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from pymailsuite.wire.connection import ConnectionLimits
+from pymailsuite.wire.factory import ConnectionLimits
 from pymailsuite.wire.proxied import ProxiedFactory, ProxyRules
 from tests.wire.test_connection import EchoFactory, Transport
 
