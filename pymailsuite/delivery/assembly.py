@@ -45,6 +45,7 @@ def make_planner(
             recipients,
             return_paths,
             sealer,
+            name,
         )
         step = make_plugin(name, found[name].make, context)
         if step is not None:

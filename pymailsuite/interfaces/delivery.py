@@ -27,7 +27,8 @@ from pymailsuite.interfaces.intake import (
 from pymailsuite.interfaces.policy import Decision, IMessageTap
 from pymailsuite.interfaces.queue import Acceptance, Delivery, OutgoingEnvelope
 from pymailsuite.interfaces.signing import ISealer
-from pymailsuite.interfaces.store import IMailStore
+from pymailsuite.interfaces.state import IExpiringState
+from pymailsuite.interfaces.store import IMailStore, plugin_state
 from pymailsuite.interfaces.transient import transient
 from pymailsuite.values import INBOX, Address, Envelope, Flags, LoginGrant, Peer, QueueId, SpecialUse
 
@@ -220,6 +221,13 @@ class StepContext:
     recipients: IRecipientResolver
     return_paths: IReturnPaths
     sealer: ISealer | None = None
+    name: str = ""
+    """The step's."""
+
+    @property
+    def state(self) -> IExpiringState:
+        """What the step keeps for a time, the same on every node, under names of its own. MissingAbility."""
+        return plugin_state(self.store, "step", self.name)
 
 
 class IDeliveryStepFactory(Interface):

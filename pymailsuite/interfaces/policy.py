@@ -23,8 +23,8 @@ from pymailsuite.interfaces.dns import IResolver
 from pymailsuite.interfaces.edits import NO_EDITS, Edit, Edits, IMessageSignature
 from pymailsuite.interfaces.overrides import RecipientOverrides
 from pymailsuite.interfaces.send_as import ISenderRights
-from pymailsuite.interfaces.state import IExpiringState, IStateStore
-from pymailsuite.interfaces.store import IMailStore, needed
+from pymailsuite.interfaces.state import IExpiringState
+from pymailsuite.interfaces.store import IMailStore, needed, plugin_state
 from pymailsuite.interfaces.transient import transient
 from pymailsuite.message.structure import Part, PartTable
 from pymailsuite.values import Address, BodyType, Peer, QueueId
@@ -361,7 +361,7 @@ class PolicyContext:
     @property
     def state(self) -> IExpiringState:
         """What the policy keeps for a time, the same on every node, under names of its own. MissingAbility."""
-        return self.needs(IStateStore).namespace(f"policy:{self.name}")
+        return plugin_state(self.store, "policy", self.name)
 
 
 class IPolicyFactory(Interface):

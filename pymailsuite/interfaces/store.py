@@ -13,6 +13,7 @@ from zope.interface import Attribute, Interface
 from pymailsuite.errors import MissingAbility
 from pymailsuite.interfaces.content import IContentWriter
 from pymailsuite.interfaces.mail import IAccountMail
+from pymailsuite.interfaces.state import IExpiringState, IStateStore
 from pymailsuite.message.limits import ScanLimits
 from pymailsuite.values import AccountId, ContentId, ModSeq
 
@@ -133,7 +134,7 @@ class IMailStore(Interface):
         IHistoryStore                         what became of a message
         IListStore, IFetchedLists             lists of senders
         IGreylistStore, ICorrespondents       greylisting
-        IReputationStore, IJunkMarks          reputation of senders
+        IReputationStore, IJunkFeedback       reputation of senders
         IDmarcStore, IFailureStore            reports of DMARC
         IDryRuns                              telling what would happen
         ===================================== ==========================================================
@@ -162,6 +163,11 @@ def needed(store: IMailStore, interface: type[T], by: str = "") -> T:
     if ability is None:
         raise MissingAbility(f"{by or 'store.url'}: this kind of store has no {interface.__name__}")
     return ability
+
+
+def plugin_state(store: IMailStore, kind: str, name: str) -> IExpiringState:
+    """What a plugin of a kind keeps for a time, the same on every node, under names of its own. MissingAbility."""
+    return needed(store, IStateStore, name).namespace(f"{kind}:{name}")
 
 
 @frozen

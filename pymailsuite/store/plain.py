@@ -35,6 +35,7 @@ from pymailsuite.interfaces.mail import (
     StoreResult,
 )
 from pymailsuite.message.structure import MessageStructure
+from pymailsuite.message.thread_links import decode_links
 from pymailsuite.store.mailboxes import canonical
 from pymailsuite.store.messages import flag_change
 from pymailsuite.values import (
@@ -75,6 +76,8 @@ class PlainMessage:
     system_flags: int = 0
     keywords: str = ""
     modseq: ModSeq = _FIRST
+    thread_id: int = 0
+    """Given by the account it is in."""
 
     def has(self, flag: SystemFlag) -> bool:
         """Whether it carries a system flag."""
@@ -103,6 +106,18 @@ _VALUES: Final[Mapping[Column, Callable[[PlainMessage], Any]]] = {
     Column.BODY: lambda message: message.structure.body,
     Column.BODYSTRUCTURE: lambda message: message.structure.bodystructure,
     Column.PARTS: lambda message: message.structure.parts,
+    Column.THREAD_ID: lambda message: message.thread_id,
+    Column.SENT_AT: lambda message: message.structure.keys.sent_at,
+    Column.SENT_DAY: lambda message: message.structure.keys.sent_day,
+    Column.SUBJECT: lambda message: message.structure.keys.subject,
+    Column.BASE_SUBJECT: lambda message: message.structure.keys.base_subject,
+    Column.FROM_MAILBOX: lambda message: message.structure.keys.from_mailbox,
+    Column.TO_MAILBOX: lambda message: message.structure.keys.to_mailbox,
+    Column.CC_MAILBOX: lambda message: message.structure.keys.cc_mailbox,
+    Column.FROM_DISPLAY: lambda message: message.structure.keys.from_display,
+    Column.TO_DISPLAY: lambda message: message.structure.keys.to_display,
+    Column.HAS_ATTACHMENT: lambda message: message.structure.keys.has_attachment,
+    Column.PREVIEW: lambda message: message.structure.keys.preview,
     Column.HEADER: lambda message: message.octets[: message.structure.header_size],
     Column.OCTETS: lambda message: message.octets if len(message.octets) <= MAX_CHUNK else None,
 }
@@ -183,6 +198,7 @@ class PlainAccountMail:
         self._clock = clock
         self._in_thread = in_thread
         self._lock: tuple[str, float] = ("", 0.0)
+        _give_threads([message for mailbox in self._by_name.values() for message in mailbox.messages.values()])
 
     def _named(self, name: str) -> PlainMailbox:
         mailbox = self._by_name.get(canonical(name))
@@ -406,6 +422,26 @@ class PlainAccountMail:
         if self._lock[0] == owner:
             self._lock = "", 0.0
         return succeed(None)
+
+
+def _give_threads(messages: Sequence[PlainMessage]) -> None:
+    """Those that share a link, or each share one with a third, belong to a thread; its id is the least of the ids of
+    their contents. Source: RFC 8621 §3."""
+    joined: dict[int, int] = {}
+
+    def thread_of(content_id: int) -> int:
+        while (lesser := joined.get(content_id, content_id)) != content_id:
+            joined[content_id] = content_id = joined.get(lesser, lesser)
+        return content_id
+
+    first_with: dict[int, int] = {}
+    for message in messages:
+        keys = message.structure.keys
+        for link in (keys.own_link, *decode_links(keys.links)):
+            one, other = thread_of(message.content_id), thread_of(first_with.setdefault(link, message.content_id))
+            joined[max(one, other)] = min(one, other)
+    for message in messages:
+        message.thread_id = thread_of(message.content_id)
 
 
 def _refused() -> Deferred[Any]:

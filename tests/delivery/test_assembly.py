@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
@@ -28,6 +28,7 @@ from pymailsuite.plugins import plugins_by_name
 from pymailsuite.values import Envelope, Peer, QueueId
 from tests.support.delivery import step
 from tests.support.logs import captured_logs
+from tests.support.stores import make_store
 
 SERVER = {"hostname": "mail.example", "domains": ["example.org"], "data_dir": "/nowhere"}
 
@@ -115,3 +116,9 @@ class AssemblyTests(SynchronousTestCase):
         self.assertEqual(order, ["resolve", "junk", "forward"])
         self.assertEqual([(one["event"], one["plugin"]) for one in events], [("plugins.not_made", "lists")])
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+
+    def test_a_step_keeps_state_under_its_own_name(self) -> None:
+        self.make({"plugins": {"lists": {}}}, lists=50)
+        context = evolve(self.contexts["lists"], store=make_store())
+        self.assertEqual(context.state.name, "step:lists")
+        self.assertEqual(self.successResultOf(context.state.add("ann@example.org", 60)), 1)

@@ -70,7 +70,7 @@ class LikenessTests(PlainMailCase):
         return plain
 
     def test_every_column_of_a_message(self) -> None:
-        columns = [one for one in Column if one not in {Column.CONTENT_ID, Column.MODSEQ}]
+        columns = [one for one in Column if one not in {Column.CONTENT_ID, Column.MODSEQ, Column.THREAD_ID}]
         rows = self.both(lambda mail: mail.read_messages(MailboxId(1), UidSet.of([2, 4, 8]), columns, list))
         self.assertEqual([row[0] for row in rows], [2, 4])
 
@@ -135,6 +135,19 @@ class PlainMailTests(PlainMailCase):
         again = self.result(self.mail.mailbox_changes(MailboxId(1), changes.modseq))
         self.assertEqual((gone, again.expunged, again.changed), (UidSet.of([3]), UidSet.of([3]), []))
         self.assertFalse(self.result(self.mail.mailbox_changes(MailboxId(9), since)).exists)
+
+    def test_messages_that_refer_to_each_other_are_of_one_thread(self) -> None:
+        texts = [
+            b"Message-ID: <a>\r\nSubject: x\r\n\r\n",
+            b"Message-ID: <c>\r\nSubject: Re: x\r\nIn-Reply-To: <b>\r\n\r\n",
+            b"Message-ID: <d>\r\nSubject: y\r\nIn-Reply-To: <a>\r\n\r\n",
+            b"Message-ID: <b>\r\nSubject: x\r\nReferences: <a>\r\n\r\n",
+            b"Message-ID: <e>\r\nSubject: x\r\nReferences: <z> <c>\r\n\r\n",
+        ]
+        messages = [PlainMessage(Uid(n), text, scan(text), ContentId(n + 10), NOW) for n, text in enumerate(texts, 1)]
+        boxes = [PlainMailbox(MailboxId(1), "INBOX", 7, messages[2:]), PlainMailbox(MailboxId(2), "A", 7, messages[:2])]
+        PlainAccountMail(AccountId(5), boxes, self.notices, self.clock, execute)
+        self.assertEqual([message.thread_id for message in messages], [11, 11, 13, 11, 11])
 
     def test_what_changes_nothing_is_told_to_nobody(self) -> None:
         told: list[ModSeq] = []
