@@ -122,8 +122,9 @@ def show(queue_id: str, headers: bool, message: bool, config_file: Path, as_json
 
 
 async def _print_octets(store: IMailStore, entry: QueueEntry, stop: int) -> None:
+    source = entry.source(store.read_content)
     for start in range(0, stop, MAX_CHUNK):
-        click.echo(await entry.read(store.read_content, start, min(stop, start + MAX_CHUNK)), nl=False)
+        click.echo(await source.read(start, min(stop, start + MAX_CHUNK)), nl=False)
 
 
 @frozen

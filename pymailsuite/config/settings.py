@@ -13,6 +13,7 @@ from pymailsuite.config.sections.dkim import DkimSettings, DkimSignSettings
 from pymailsuite.config.sections.dmarc import DmarcSettings
 from pymailsuite.config.sections.dns import DnsSettings
 from pymailsuite.config.sections.dns_setup import DnsSetupSettings
+from pymailsuite.config.sections.egress import EgressSettings
 from pymailsuite.config.sections.forwarding import BounceTagSettings, ForwardingSettings
 from pymailsuite.config.sections.greylist import CorrespondentSettings, GreylistSettings
 from pymailsuite.config.sections.history import HistorySettings
@@ -81,6 +82,7 @@ class Settings(Section):
     delivery: DeliverySettings = Field(default_factory=DeliverySettings)
     queue: QueueSettings = Field(default_factory=QueueSettings)
     relay: RelaySettings = Field(default_factory=RelaySettings)
+    egress: EgressSettings = Field(default_factory=EgressSettings)
     outgoing: OutgoingSettings = Field(default_factory=OutgoingSettings)
     notices: NoticeSettings = Field(default_factory=NoticeSettings)
     dns: DnsSettings = Field(default_factory=DnsSettings)

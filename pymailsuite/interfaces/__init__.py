@@ -8,7 +8,7 @@ Any store method may fail with :class:`~pymailsuite.errors.StoreUnavailable` or,
 """
 
 from pymailsuite.interfaces.bus import MAX_PAYLOAD, IChangeBus
-from pymailsuite.interfaces.content import IContentWriter, StagedContent
+from pymailsuite.interfaces.content import IContentWriter, MessageSource, StagedContent
 from pymailsuite.interfaces.cred import IImapAvatar, IMailAvatar, IPop3Avatar, ISubmissionAvatar
 from pymailsuite.interfaces.directory import (
     Account,
@@ -112,6 +112,7 @@ __all__ = [
     "Mailbox",
     "MailboxChanges",
     "MessageRow",
+    "MessageSource",
     "MxRecord",
     "NewMessage",
     "Notify",

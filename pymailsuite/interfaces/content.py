@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from attrs import field, frozen
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from zope.interface import Attribute, Interface
 
 from pymailsuite.message.structure import MessageStructure, Part, PartTable
@@ -51,6 +51,37 @@ class IReadableMessage(Interface):
     def decoded(part: Part) -> AsyncIterator[bytes]:
         """The body of a leaf, its transfer encoding undone, piece by piece; as it stands if that encoding is not
         known."""
+
+
+@frozen
+class MessageSource:
+    """A message as a stream: ``read`` gives its octets from ``start`` to ``stop``, at most MAX_CHUNK at once.
+
+    ``header_size`` counts the empty line that ends the header. ``seven_bit``: all octets are known to be ASCII, so that
+    nobody has to look.
+    """
+
+    size: int
+    header_size: int
+    read: Callable[[int, int], Deferred[bytes]] = field(repr=False)
+    seven_bit: bool = False
+
+    def with_fields(self, fields: bytes) -> MessageSource:
+        """The message with header lines in front of it, each ended by CRLF; nothing of it is read for that."""
+        if not fields:
+            return self
+        ahead, read = len(fields), self.read
+
+        def read_behind(start: int, stop: int) -> Deferred[bytes]:
+            if start >= ahead:
+                return read(start - ahead, stop - ahead)
+            front = fields[start:stop]
+            if stop <= ahead:
+                return succeed(front)
+            return read(0, stop - ahead).addCallback(front.__add__)
+
+        seven_bit = self.seven_bit and fields.isascii()
+        return MessageSource(ahead + self.size, ahead + self.header_size, read_behind, seven_bit)
 
 
 class IContentWriter(Interface):

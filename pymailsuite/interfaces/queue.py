@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from attrs import field, frozen
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from zope.interface import Interface
 
-from pymailsuite.interfaces.content import StagedContent
+from pymailsuite.interfaces.content import MessageSource, StagedContent
 from pymailsuite.interfaces.history import HistoryEntry, StepNote
 from pymailsuite.values import (
     AccountId,
@@ -153,19 +154,11 @@ class QueueEntry:
         """The name of the message as it was received; it is in Received, in the log and in the history."""
         return queue_id_of(self.content_id)
 
-    def read(
-        self, read_content: Callable[[ContentId, int, int], Deferred[bytes]], start: int, stop: int
-    ) -> Deferred[bytes]:
-        """Octets ``start`` to ``stop`` (at most MAX_CHUNK) of the message as it is sent on, the prefix first.
-
-        ``read_content`` is :meth:`IMailStore.read_content`."""
+    def source(self, read_content: Callable[[ContentId, int, int], Deferred[bytes]]) -> MessageSource:
+        """The message as it is sent on, the prefix first. ``read_content`` is :meth:`IMailStore.read_content`."""
         ahead = len(self.prefix)
-        if start >= ahead:
-            return read_content(self.content_id, start - ahead, stop - ahead)
-        front = self.prefix[start:stop]
-        if stop <= ahead:
-            return succeed(front)
-        return read_content(self.content_id, 0, stop - ahead).addCallback(front.__add__)
+        content = MessageSource(self.size - ahead, self.header_size - ahead, partial(read_content, self.content_id))
+        return content.with_fields(self.prefix)
 
 
 @frozen

@@ -86,7 +86,7 @@ class Reporting:
         assert entry.reverse_path is not None
         full = entry.ret is not Ret.HDRS
         size = min(entry.size, max(entry.header_size, self.settings.return_size if full else 0), MAX_CHUNK)
-        original = await entry.read(self.read_content, 0, size)
+        original = await entry.source(self.read_content).read(0, size)
         by_position = {recipient.position: recipient for recipient in entry.recipients}
         return Dsn(
             reporting_mta=self.host_name,

@@ -33,6 +33,7 @@ from pymailsuite.interfaces import (
 from pymailsuite.interfaces.history import HistoryEntry
 from pymailsuite.interfaces.queue import IQueueStore
 from pymailsuite.interfaces.store import IStoreMaintenance, needed
+from pymailsuite.interfaces.transport import ITransport
 from pymailsuite.queue.reporting import DsnMaker, Reporting
 from pymailsuite.queue.schedule import (
     decide,
@@ -108,16 +109,6 @@ _DEFECTS_MAX = 3
 """Settlings of one attempt that may end in a way nobody foresaw."""
 
 
-class MessageSender(Protocol):
-    """What sends mail on: :class:`pymailsuite.relay.relay.Relay`."""
-
-    async def attempt(self, entry: QueueEntry, route: str, recipients: Sequence[QueuedRecipient]) -> list[Outcome]:
-        """An outcome for each of ``recipients``, all of ``route``; ``next_attempt`` is not set."""
-
-    def close(self) -> Deferred[None]:
-        """Delay what has not begun; fires when all has ended."""
-
-
 class LocalDelivery(Protocol):
     """What delivers to ourselves: :class:`pymailsuite.delivery.late.LateDelivery`."""
 
@@ -176,7 +167,7 @@ class QueueRunner:
         settings: QueueSettings,
         host_name: str,
         store: IMailStore,
-        relay: MessageSender,
+        transport: ITransport,
         reports: DsnMaker,
         here: LocalDelivery,
         presence: ClaimOwners,
@@ -188,7 +179,7 @@ class QueueRunner:
         self._store = store
         self._queue = needed(store, IQueueStore)
         self._maintenance = needed(store, IStoreMaintenance)
-        self._relay = relay
+        self._transport = transport
         self._reporting = Reporting(settings, host_name, store.read_content, reports, clock)
         self._clock = clock
         self._random = rng or random.Random()  # noqa: S311 (spreads retries)
@@ -225,7 +216,7 @@ class QueueRunner:
         self._set_timer(None)
         if self._looked is not None:
             await DeferredList([self._looked])
-        closed = self._relay.close()
+        closed = self._transport.close()
         await DeferredList(list(self._under_way.values()))
         if self._renewal.running:
             self._renewal.stop()
@@ -397,7 +388,7 @@ class QueueRunner:
             if not self._here.is_known_elsewhere(route) and await self._here.leads_here(route):
                 here = await self._here.deliver(entry, recipients)
                 return _Ended(entry, here.outcomes, here)
-            return _Ended(entry, await self._relay.attempt(entry, route, recipients))
+            return _Ended(entry, await self._transport.attempt(entry, route, recipients))
         except (MailError, CancelledError) as error:
             log.warn(
                 "{event} {queue_id} {reason}",

@@ -149,6 +149,11 @@ class RelayConnection(ConnectionProtocol):
         """What the host offers."""
         return self._session.extensions
 
+    def hold(self, time_s: float | None = None) -> None:
+        """Its message is being made ready, which may take that long; None: not any more."""
+        if self.usable:
+            self.set_timeout(self._settings.idle_close if time_s is None else time_s)
+
     def send_message(self, envelope: MessageEnvelope, content: Content) -> Deferred[Finished]:
         """One transaction. Fails only if the store cannot give the content."""
         if not self.usable:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from attrs import define, frozen
 from twisted.internet.defer import Deferred, DeferredSemaphore, maybeDeferred, succeed
+from zope.interface import implementer
 
-from pymailsuite.interfaces import QueueEntry
+from pymailsuite.interfaces import MessageSource, QueueEntry
+from pymailsuite.interfaces.egress import EgressTransaction, IEgressTransform
 from pymailsuite.interfaces.signing import ISigner
 from pymailsuite.message.seven_bits import NotConvertible, has_signature, to_seven_bits, without_signatures
 from pymailsuite.relay.connection import Content, IncompleteContent
@@ -33,26 +35,32 @@ class Needs:
     utf8_header: bool
 
 
+_SEVEN_BITS: Final = Needs(False, False)
+
+
 @define
 class Octets:
     """``first`` is what has been read of them, from the beginning; ``needs`` what is known of them if they have been
     looked at."""
 
-    size: int
-    header_size: int
-    read: Callable[[int, int], Deferred[bytes]]
+    source: MessageSource
     declared: Needs
     first: bytes = b""
     needs: Needs | None = None
 
+    @property
+    def size(self) -> int:
+        """How many they are."""
+        return self.source.size
+
     async def prefetch(self, limit: int = MAX_CHUNK) -> None:
         """Read the beginning, if that has not been done."""
         if not self.first:
-            self.first = await self.read(0, min(self.size, limit))
+            self.first = await self.source.read(0, min(self.size, limit))
 
     def content(self) -> Content:
         """For a connection."""
-        return Content(self.first, self.size, self.read)
+        return Content(self.first, self.size, self.source.read)
 
     async def needs_of(self, offered: dict[str, str]) -> Needs:
         """What they ask of a host that offers this.
@@ -63,7 +71,7 @@ class Octets:
         if "8BITMIME" in offered and (not declared.utf8_header or "SMTPUTF8" in offered):
             return declared
         if self.needs is None:
-            header = self.first[: self.header_size]
+            header = self.first[: self.source.header_size]
             self.needs = Needs(not await self._are_ascii(), declared.utf8_header and not header.isascii())
         return self.needs
 
@@ -75,18 +83,32 @@ class Octets:
             position += len(piece)
             if position >= self.size:
                 break
-            piece = await self.read(position, min(position + MAX_CHUNK, self.size))
+            piece = await self.source.read(position, min(position + MAX_CHUNK, self.size))
         return True
 
 
 def stored_octets(entry: QueueEntry, read_content: Callable[..., Deferred[bytes]]) -> Octets:
     """Those of a queue entry."""
-    return Octets(
-        entry.size,
-        entry.header_size,
-        lambda start, stop: entry.read(read_content, start, stop),
-        Needs(entry.body == BodyType.EIGHTBITMIME.value, entry.smtputf8),
-    )
+    return Octets(entry.source(read_content), Needs(entry.body == BodyType.EIGHTBITMIME.value, entry.smtputf8))
+
+
+def changed_octets(source: MessageSource, stored: Octets) -> Octets:
+    """What transforms have made of them."""
+    if source.seven_bit:
+        return Octets(source, _SEVEN_BITS, needs=_SEVEN_BITS)
+    return Octets(source, stored.declared)
+
+
+@implementer(IEgressTransform)
+@frozen
+class SevenBits:
+    """A message in 7 bits, for hosts that take no more."""
+
+    converted: MessageSource
+    name: str = "seven_bits"
+
+    def transform(self, transaction: EgressTransaction, source: MessageSource) -> MessageSource | None:
+        return None if "8BITMIME" in transaction.extensions else self.converted
 
 
 class Converter:
@@ -108,8 +130,8 @@ class Converter:
         if stored.size > _LARGE:
             self._places.release()
 
-    async def convert(self, entry: QueueEntry, stored: Octets) -> Octets:
-        """The message in 7 bits. NotConvertible.
+    async def convert(self, entry: QueueEntry, stored: Octets) -> SevenBits:
+        """The message in 7 bits, converted before any host waits for it. NotConvertible.
 
         Signatures that we have put in front of it ourselves are made anew, seals are left out; a signature by the
         sender forbids it."""
@@ -118,7 +140,7 @@ class Converter:
         pieces: list[bytes] = []
         position = len(entry.prefix)
         while position < stored.size:
-            piece = await stored.read(position, min(position + MAX_CHUNK, stored.size))
+            piece = await stored.source.read(position, min(position + MAX_CHUNK, stored.size))
             if not piece:
                 raise IncompleteContent(cause=f"{position} of {stored.size} octets")
             pieces.append(piece)
@@ -126,13 +148,13 @@ class Converter:
         octets: bytes = await self._in_thread(_converted, entry.prefix, pieces)
         if self._signer is not None and has_signature(entry.prefix):
             octets = await self._signer.sign(octets) + octets
-        return Octets(
-            len(octets),
-            octets.find(b"\r\n\r\n") + 4,
-            lambda start, stop: succeed(octets[start:stop]),
-            Needs(False, False),
-            octets if len(octets) <= PREFETCH else octets[:MAX_CHUNK],
-            Needs(False, False),
+        return SevenBits(
+            MessageSource(
+                len(octets),
+                octets.find(b"\r\n\r\n") + 4,
+                lambda start, stop: succeed(octets[start:stop]),
+                seven_bit=True,
+            )
         )
 
 

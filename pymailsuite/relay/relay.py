@@ -16,21 +16,26 @@ from attrs import define, evolve, field
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from zope.interface import implementer
 
 from pymailsuite.config.sections.relay import RelaySettings
 from pymailsuite.dns.address_filter import AddressFilter
 from pymailsuite.errors import MailError
 from pymailsuite.interfaces import IResolver, Outcome, QueuedRecipient, QueueEntry, RecipientState
+from pymailsuite.interfaces.egress import EgressTransaction, IEgressTransform
 from pymailsuite.interfaces.signing import ISigner
+from pymailsuite.interfaces.transport import ITransport
 from pymailsuite.message.seven_bits import NotConvertible
 from pymailsuite.relay.connection import HostUnavailable, RelayConnection
 from pymailsuite.relay.connector import Connector
 from pymailsuite.relay.delivery_status import NO_REPLY, DeliveryStatus
-from pymailsuite.relay.octets import PREFETCH, Converter, InThread, Octets, stored_octets
+from pymailsuite.relay.egress import EgressTransforms, NotForHost, TransformFailed
+from pymailsuite.relay.octets import PREFETCH, Converter, InThread, Octets, changed_octets, stored_octets
 from pymailsuite.relay.pool import ConnectionPool
 from pymailsuite.relay.route import Destination, Routes, Target, Unroutable
-from pymailsuite.relay.session import Finished, HostProblem, MessageEnvelope, Unfit
-from pymailsuite.values import ContentId
+from pymailsuite.relay.session import Finished, HostProblem, MessageEnvelope, Unfit, as_said
+from pymailsuite.relay.transports import TransportContext
+from pymailsuite.values import Address, ContentId
 from pymailsuite.wire.dot_stuffing import BareLineEnd
 
 log = Logger()
@@ -53,6 +58,8 @@ class _Attempt:
     """The names of these hosts: that another address of theirs does not answer changes nothing."""
     seven_bits: list[Destination] = field(factory=list)
     """The hosts that would take it in 7 bits."""
+    transforms: tuple[IEgressTransform, ...] = ()
+    """Of ours, what is to be done to it before plugins see it."""
     host: str = ""
     outcomes: list[Outcome] = field(factory=list)
 
@@ -86,9 +93,9 @@ class _Attempt:
         self.problems.pop(destination.target.host, None)
         self.problems[destination.target.host] = problem
 
-    def begin_again(self, converted: Octets) -> None:
+    def begin_again(self, transform: IEgressTransform) -> None:
         """With the message in 7 bits: what hosts said of it as it was does not count any more."""
-        self.octets = converted
+        self.transforms = (transform,)
         self.reached.clear()
         self.unfit = {position: said for position, said in self.unfit.items() if not said[0].takes_seven_bits}
 
@@ -130,12 +137,14 @@ class _Attempt:
         )
 
 
+@implementer(ITransport)
 class Relay:
     """The SMTP client side. ``host_name`` is our own name: said in EHLO, and known in MX lists. ``address_filter`` says
     no to addresses; None: one with the usual settings.
 
     ``read_content`` is :meth:`pymailsuite.interfaces.IMailStore.read_content`; ``reactor`` is IReactorTCP as well.
     ``in_thread`` calls a function in a thread; None: at once, here. ``signer`` signs again what has been converted.
+    ``egress`` is what plugins do to a message for one transaction.
     """
 
     def __init__(
@@ -150,8 +159,10 @@ class Relay:
         address_filter: AddressFilter | None = None,
         in_thread: InThread | None = None,
         signer: ISigner | None = None,
+        egress: EgressTransforms | None = None,
     ) -> None:
         self._settings = settings
+        self._egress = EgressTransforms((), 60.0, reactor) if egress is None else egress
         self._converter = Converter(settings.convert_size, in_thread, signer)
         self._read_content = read_content
         # Only shares load among equal hosts.
@@ -209,12 +220,13 @@ class Relay:
         stored = attempt.octets
         await self._converter.take_place(stored)
         try:
-            attempt.begin_again(await self._converter.convert(attempt.entry, stored))
+            seven_bits = await self._converter.convert(attempt.entry, stored)
+            attempt.begin_again(seven_bits)
             log.info(
                 "{event} {queue_id}: {octets} octets in 7 bits",
                 event="relay.converted",
                 queue_id=attempt.entry.queue_id,
-                octets=attempt.octets.size,
+                octets=seven_bits.converted.size,
             )
             for destination in attempt.seven_bits:
                 await self._try(attempt, destination)
@@ -223,7 +235,7 @@ class Relay:
         except NotConvertible as reason:
             attempt.note_unconvertible(str(reason))
         finally:
-            attempt.octets = stored
+            attempt.transforms = ()
             self._converter.leave_place(stored)
 
     async def _try(self, attempt: _Attempt, destination: Destination) -> bool:
@@ -263,13 +275,21 @@ class Relay:
         self, attempt: _Attempt, connection: RelayConnection, batch: Sequence[QueuedRecipient]
     ) -> Finished | None:
         """One transaction; None if the message cannot be sent by anybody and all has been said."""
-        octets = attempt.octets
+        octets, entry = attempt.octets, attempt.entry
+        recipients = tuple((recipient.position, recipient.address) for recipient in batch)
+        if attempt.transforms or self._egress:
+            try:
+                octets = await self._transform(attempt, connection, recipients)
+            except NotForHost as refusal:
+                return Finished({}, unfit=dict.fromkeys([one.position for one in batch], Unfit(refusal.verdict)))
+            except TransformFailed as failure:
+                attempt.settle_all(DeliveryStatus(RecipientState.DELAYED, failure.enhanced_code, failure.public))
+                return None
         await octets.prefetch()
         needs = await octets.needs_of(connection.extensions)
-        entry = attempt.entry
         envelope = MessageEnvelope(
             reverse_path=entry.reverse_path,
-            recipients=tuple((recipient.position, recipient.address) for recipient in batch),
+            recipients=recipients,
             size=octets.size,
             eight_bit=needs.eight_bit,
             utf8_header=needs.utf8_header,
@@ -280,8 +300,42 @@ class Relay:
         try:
             return await connection.send_message(envelope, octets.content())
         except BareLineEnd as error:
-            attempt.settle_all(DeliveryStatus(RecipientState.FAILED, "5.6.0", str(error)))
+            if octets is not attempt.octets and self._egress:
+                text = f"{error}, after egress transforms"
+                attempt.settle_all(DeliveryStatus(RecipientState.DELAYED, "4.3.0", text))
+            else:
+                attempt.settle_all(DeliveryStatus(RecipientState.FAILED, "5.6.0", str(error)))
             return None
+
+    async def _transform(
+        self, attempt: _Attempt, connection: RelayConnection, recipients: tuple[tuple[int, Address], ...]
+    ) -> Octets:
+        """The message as this transaction is to carry it. NotForHost, TransformFailed."""
+        stored, entry = attempt.octets, attempt.entry
+        envelope = MessageEnvelope(entry.reverse_path, recipients, stored.size, utf8_header=stored.declared.utf8_header)
+        said = as_said(envelope, connection.extensions)
+        transaction = EgressTransaction(entry, *said, connection.extensions, connection.target.host)
+        connection.hold(self._egress.longest_s(attempt.transforms))
+        try:
+            source = await self._egress.apply(transaction, stored.source, attempt.transforms)
+        finally:
+            connection.hold()
+        return stored if source is stored.source else changed_octets(source, stored)
+
+
+def make_transport(context: TransportContext) -> Relay:
+    """The transport ``smtp``."""
+    return Relay(
+        context.settings,
+        context.host_name,
+        context.resolver,
+        context.read_content,
+        context.reactor,
+        address_filter=context.address_filter,
+        in_thread=context.in_thread,
+        signer=context.signer,
+        egress=context.egress,
+    )
 
 
 def _doubtful_last(targets: Sequence[Target], recipients: Sequence[QueuedRecipient]) -> list[Target]:

@@ -10,9 +10,9 @@ connect to count as none. What the settings say is gone by, but never to ourselv
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import groupby
-from typing import Final
+from typing import Final, TypeVar
 
 from attrs import frozen
 from twisted.internet.defer import Deferred
@@ -23,6 +23,8 @@ from pymailsuite.dns.gather import gather_all
 from pymailsuite.dns.names import address_of_literal, ascii_name
 from pymailsuite.errors import DnsFailure
 from pymailsuite.interfaces import Answer, IResolver, MxRecord, RecipientState
+
+T = TypeVar("T")
 
 _EXCHANGES_MAX: Final = 20
 """MX hosts, the best ones, whose addresses are looked up: whose domain it is could name thousands."""
@@ -96,6 +98,21 @@ def cut_at_ourselves(
     return [pair for pair in exchanges if not ours or pair[0].preference < min(ours)]
 
 
+def of_domain(domain: str, table: Mapping[str, T]) -> T | None:
+    """What a table of the settings has for a domain: under its name, or under that of a domain above with a dot in
+    front."""
+    if not table:
+        return None
+    if domain in table:
+        return table[domain]
+    parent = domain
+    while parent:
+        _, _, parent = parent.partition(".")
+        if "." + parent in table:
+            return table["." + parent]
+    return None
+
+
 class Routes:
     """Finds targets. ``own_names`` is what this host calls itself; ``address_filter`` None: one with the usual
     settings."""
@@ -118,14 +135,8 @@ class Routes:
 
     def next_hop(self, domain: str) -> NextHop:
         """What the settings say of ``domain``; if nothing, the domain itself."""
-        if domain in self._by_domain:
-            return self._by_domain[domain]
-        parent = domain
-        while parent:
-            _, _, parent = parent.partition(".")
-            if "." + parent in self._by_domain:
-                return self._by_domain["." + parent]
-        return self._relayhost or NextHop(domain, self._settings.port, use_mx=True)
+        hop = of_domain(domain, self._by_domain)
+        return hop or self._relayhost or NextHop(domain, self._settings.port, use_mx=True)
 
     def _is_of_the_settings(self, hop: NextHop) -> bool:
         return hop is self._relayhost or any(hop is other for other in self._by_domain.values())

@@ -508,6 +508,29 @@ class ClientSession:
         self.fail(HostProblem(status, str(reply)))
 
 
+def as_said(envelope: MessageEnvelope, offered: Mapping[str, str]) -> tuple[Address | None, tuple[Address, ...]]:
+    """The reverse-path and those recipients that can be named, as a server that offers this is told of them."""
+    may_be_utf8 = "SMTPUTF8" in offered
+    utf8 = may_be_utf8 and _needs_utf8(envelope)
+    named = [
+        _sendable(address, utf8)
+        for _, address in envelope.recipients
+        if _is_sendable(address) and (may_be_utf8 or not _needs_utf8_itself(address))
+    ]
+    reverse_path = envelope.reverse_path
+    if reverse_path is not None and not _needs_utf8_itself(reverse_path):
+        reverse_path = _sendable(reverse_path, utf8)
+    return reverse_path, tuple(named)
+
+
+def _is_sendable(address: Address) -> bool:
+    try:
+        rcpt_command(address)
+    except UnsendableAddress:
+        return False
+    return True
+
+
 def _bind(answered: Callable[[Reply, int], None], position: int) -> Callable[[Reply], None]:
     return lambda reply: answered(reply, position)
 

@@ -47,6 +47,7 @@ from pymailsuite.imap.plugin import find_vocabulary
 from pymailsuite.interfaces import IChangeBus, IMailStore, IRecipientResolver
 from pymailsuite.interfaces.channel import IStoreChannel
 from pymailsuite.interfaces.dmarc import IDmarcStore, IFailureStore
+from pymailsuite.interfaces.egress import EgressContext
 from pymailsuite.interfaces.history import IHistoryStore
 from pymailsuite.interfaces.kept_paths import IKeptPaths
 from pymailsuite.interfaces.keys import IKeyStore
@@ -69,8 +70,9 @@ from pymailsuite.pop3.extension import find_extensions as find_pop3_extensions
 from pymailsuite.pop3.factory import Pop3Factory
 from pymailsuite.queue.presence import Presence
 from pymailsuite.queue.runner import QueueRunner
+from pymailsuite.relay.egress import make_transforms
 from pymailsuite.relay.probing import RecipientProbe
-from pymailsuite.relay.relay import Relay
+from pymailsuite.relay.transports import TransportContext, Transports, make_transports
 from pymailsuite.sasl import mechanisms
 from pymailsuite.server.data_folder import add_configured_domains, give_to, make_folder, store_of
 from pymailsuite.server.listeners import AcceptQuota, Listeners, ListeningService, Proxies, Sessions, SharedSockets
@@ -286,20 +288,37 @@ class MailService(MultiService):
         settings = self.settings
         hostname = settings.server.hostname
         signer = self._signer(reactor)
-        relay = Relay(
-            settings.relay,
-            hostname,
-            self._resolver,
-            self.store.read_content,
-            reactor,
-            address_filter=self._address_filter,
-            in_thread=partial(deferToThreadPool, reactor, reactor.getThreadPool()),
-            signer=signer,
-        )
+        transports = self._make_transports(signer, reactor)
         reports = self._reports
         here = LateDelivery(recipients, self._planner, self._reports.own_messages, self.store.read_content, reactor)
         return QueueRunner(
-            settings.queue, hostname, self.store, relay, reports, here, self._presence, reactor, history=self._history
+            settings.queue,
+            hostname,
+            self.store,
+            transports,
+            reports,
+            here,
+            self._presence,
+            reactor,
+            history=self._history,
+        )
+
+    def _make_transports(self, signer: OwnMailSigner | None, reactor: Any) -> Transports:
+        settings, hostname = self.settings, self.settings.server.hostname
+        in_thread = partial(deferToThreadPool, reactor, reactor.getThreadPool())
+        context = EgressContext(hostname, reactor, self.store, self._resolver, in_thread)
+        return make_transports(
+            TransportContext(
+                settings.relay,
+                hostname,
+                reactor,
+                self._resolver,
+                self.store.read_content,
+                in_thread,
+                make_transforms(settings.egress, context),
+                self._address_filter,
+                signer,
+            )
         )
 
     def _make_planner(self, recipients: IRecipientResolver, reactor: Any) -> DeliveryPlanner:

@@ -66,7 +66,7 @@ class SignedReportTests(SynchronousTestCase):
 
     def queued(self) -> bytes:
         (entry,) = self.successResultOf(self.store.queue.entries())
-        return self.successResultOf(entry.read(self.store.read_content, 0, entry.size))
+        return self.successResultOf(entry.source(self.store.read_content).read(0, entry.size))
 
     def inbox(self) -> bytes:
         account = self.store.account_mail(self.ann)

@@ -95,7 +95,7 @@ class ForwardingCase(SynchronousTestCase):
         return entry
 
     def leaving(self, entry: QueueEntry) -> bytes:
-        return self.successResultOf(entry.read(self.store.read_content, 0, entry.size))
+        return self.successResultOf(entry.source(self.store.read_content).read(0, entry.size))
 
     def chain(self, octets: bytes) -> ArcResult:
         return run(verify_arc(octets, self.dns, NOW))

@@ -50,6 +50,11 @@ class StartCheckTests(StartCheckCase):
                 '[store]\nurl = "nosql://here"\n',
                 "store.url: no store of the kind 'nosql'; there are postgres, postgresql, sqlite",
             ),
+            (
+                '[relay]\ntransports = { "a.example" = "none:x" }\n',
+                "relay.transports: there is no transport 'none'; there are: smtp",
+            ),
+            ('[egress]\ntransforms = ["none"]\n', "egress: there is no transform 'none'; there are: none"),
             ('[smtp]\nhelp_file = "no.help"\n', "help_file: {}/no.help: No such file or directory"),
         ):
             with self.subTest(settings=settings):

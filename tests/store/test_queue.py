@@ -324,7 +324,7 @@ class QueueContract(StoreTestCase):
         octets = {}
         for entry in self.claim():
             octets[entry.recipients[0].address.local_part] = self.result(
-                entry.read(self.store.read_content, 0, entry.size)
+                entry.source(self.store.read_content).read(0, entry.size)
             )
         self.assertEqual(octets, {"y": b"X: 1\r\n" + MESSAGE, "x": b"Subject: note\r\n\r\n"})
         self.assertEqual(sorted(self.inbox_octets(self.ann.account_id)), [b"Subject: answer\r\n\r\n", MESSAGE])
@@ -428,7 +428,7 @@ class QueueContract(StoreTestCase):
             [[two.address.local_part for two in one.recipients] for one in split], [["r0"], ["r1"], ["r2"]]
         )
         for one, envelope in zip(split, outgoing, strict=True):
-            octets = self.result(one.read(self.store.read_content, 0, one.size))
+            octets = self.result(one.source(self.store.read_content).read(0, one.size))
             self.assertEqual(octets, envelope.prefix + MESSAGE)
             self.assertEqual(octets[: one.header_size], envelope.prefix + MESSAGE[:15])
         self.assertEqual(len({one.entry_id for one in split}), 3)

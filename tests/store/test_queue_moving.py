@@ -126,7 +126,7 @@ class MovingTests(unittest.TestCase):
         return list(found)
 
     def octets(self, store: MailStore, entry: QueueEntry) -> Any:
-        return fired(entry.read(store.read_content, 0, entry.size))
+        return fired(entry.source(store.read_content).read(0, entry.size))
 
     def test_an_entry_stays_what_it_was(self) -> None:
         content_id = self.old.add(

@@ -83,6 +83,11 @@ class RelaySettings(Section):
     """Domains whose mail goes elsewhere than DNS says, in the form of ``relayhost``:
     ``{"example.org" = "[10.0.0.1]:2525"}``. ``".example.org"`` stands for all domains below."""
 
+    transports: dict[str, str] = {}
+    """Domains whose mail is not sent by SMTP, but by the transport of a plugin, which may want an argument behind a
+    colon: ``{"archive.example" = "directory:/srv/archive"}``. ``".example.org"`` stands for all domains below, ``"."``
+    for all; ``"smtp"`` is the one for all others."""
+
     port: int = Field(default=SMTP_PORT, gt=0, lt=65536)
     """The port of MX hosts."""
 
@@ -184,6 +189,11 @@ class RelaySettings(Section):
         if relayhost:
             parse_next_hop(relayhost)
         return relayhost
+
+    @field_validator("transports")
+    @classmethod
+    def _are_lower_case(cls, transports: dict[str, str]) -> dict[str, str]:
+        return {domain.lower(): transport for domain, transport in transports.items()}
 
     @field_validator("routes")
     @classmethod

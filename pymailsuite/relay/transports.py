@@ -1,0 +1,152 @@
+"""Transports by domain: SMTP for most mail, plugins for what the settings say.
+
+A plugin that raises, hangs or says nothing of a recipient delays the message; its sender is told the plugin's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
+
+from attrs import evolve, frozen
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, maybeDeferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.plugin import IPlugin
+from zope.interface import implementer
+
+from pymailsuite.config.sections.relay import RelaySettings
+from pymailsuite.dns.address_filter import AddressFilter
+from pymailsuite.errors import ConfigError, MailError
+from pymailsuite.interfaces import IResolver, Outcome, QueuedRecipient, QueueEntry, RecipientState
+from pymailsuite.interfaces.signing import ISigner
+from pymailsuite.interfaces.transport import ITransport, ITransportFactory
+from pymailsuite.plugins import NamedMaker, make_plugin, plugins_by_name
+from pymailsuite.relay.egress import EgressTransforms
+from pymailsuite.relay.route import of_domain
+from pymailsuite.values import ContentId
+
+log = Logger()
+
+SMTP: Final = "smtp"
+"""The name of the transport for all mail that the settings have no other for."""
+
+
+@frozen
+class TransportContext:
+    """What a transport is made of. ``argument`` is what stands behind the colon in the settings.
+
+    ``read_content`` is what :meth:`QueueEntry.source` wants; ``egress`` is to be applied to that. ``reactor`` is
+    IReactorTime and IReactorTCP; ``in_thread`` calls a function with arguments in a thread.
+    """
+
+    settings: RelaySettings
+    host_name: str
+    reactor: IReactorTime
+    resolver: IResolver
+    read_content: Callable[[ContentId, int, int], Deferred[bytes]]
+    in_thread: Callable[..., Deferred[Any]]
+    egress: EgressTransforms
+    address_filter: AddressFilter | None = None
+    signer: ISigner | None = None
+    argument: str = ""
+
+
+@implementer(IPlugin, ITransportFactory)
+@frozen
+class TransportPlugin(NamedMaker):
+    """A transport, declared in a module of ``twisted/plugins/``:
+
+    ``directory = TransportPlugin("directory", "example.directory.make_transport")``
+
+    ``maker`` is the full name of a function that takes a TransportContext and answers the transport.
+    """
+
+
+def make_transports(context: TransportContext, factories: Mapping[str, ITransportFactory] | None = None) -> Transports:
+    """Those of the settings. ConfigError for one that there is not, or whose argument is wrong. ``factories`` None: the
+    plugins there are."""
+    if factories is None:
+        factories = plugins_by_name(ITransportFactory)
+    made: dict[str, ITransport] = {}
+    for text in (SMTP, *context.settings.transports.values()):
+        name, _, argument = text.partition(":")
+        if name not in factories:
+            known = ", ".join(sorted(factories))
+            raise ConfigError(f"relay.transports: there is no transport {name!r}; there are: {known}")
+        if text not in made:
+            transport = make_plugin(name, factories[name].make, evolve(context, argument=argument))
+            if name == SMTP and transport is not None:
+                made[text] = transport
+            else:
+                made[text] = _Guarded(name, transport, context.settings.transaction_timeout, context.reactor)
+    return Transports({domain: made[text] for domain, text in context.settings.transports.items()}, made[SMTP])
+
+
+@implementer(ITransport)
+class Transports:
+    """``by_domain``: as ``[relay] transports`` has the domains; ``usual`` takes what is for none of them."""
+
+    def __init__(self, by_domain: Mapping[str, ITransport], usual: ITransport) -> None:
+        self._by_domain = by_domain
+        self._usual = usual
+
+    def attempt(self, entry: QueueEntry, route: str, recipients: Sequence[QueuedRecipient]) -> Awaitable[list[Outcome]]:
+        """By the transport of the route."""
+        return (of_domain(route, self._by_domain) or self._usual).attempt(entry, route, recipients)
+
+    def close(self) -> Deferred[None]:
+        """All of them."""
+        transports = {id(one): one for one in (self._usual, *self._by_domain.values())}
+        closing = [maybeDeferred(one.close) for one in transports.values()]
+        for closed in closing:
+            closed.addErrback(lambda failure: log.failure("{event}", failure, event="relay.transport_not_closed"))
+        return DeferredList(closing).addCallback(lambda results: None)
+
+
+@implementer(ITransport)
+@frozen
+class _Guarded:
+    """A plugin, None if it could not be made, that has ``limit_s`` for an attempt."""
+
+    name: str
+    transport: ITransport | None
+    limit_s: float
+    clock: IReactorTime
+
+    async def attempt(self, entry: QueueEntry, route: str, recipients: Sequence[QueuedRecipient]) -> list[Outcome]:
+        """An outcome for each, whatever happens."""
+        said: dict[int, Outcome] = {}
+        try:
+            if self.transport is None:
+                reason = "could not be made"
+            else:
+                attempt: Deferred[Any] = maybeDeferred(self.transport.attempt, entry, route, recipients)
+                outcomes = await attempt.addTimeout(self.limit_s, self.clock)
+                said = {one.position: one for one in outcomes if isinstance(one, Outcome)}
+                reason = "said nothing of this recipient"
+        except CancelledError:
+            raise
+        except DeferredTimeout:
+            reason = "took too long"
+        except MailError as error:
+            reason = error.public
+        except Exception:
+            log.failure(
+                "{event} {queue_id} {route}: {transport}",
+                event="relay.transport_broken",
+                queue_id=entry.queue_id,
+                route=route,
+                transport=self.name,
+            )
+            reason = "broke"
+        unsaid = f"transport {self.name}: {reason}"
+        return [
+            said.get(one.position) or Outcome(one.position, RecipientState.DELAYED, "4.3.0", unsaid)
+            for one in recipients
+        ]
+
+    def close(self) -> Any:
+        """As the plugin does."""
+        return None if self.transport is None else self.transport.close()
