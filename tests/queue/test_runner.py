@@ -21,7 +21,7 @@ from pymailsuite.delivery.dsn import DsnWriter
 from pymailsuite.delivery.intake import MessageIntake
 from pymailsuite.delivery.late import LateDelivery
 from pymailsuite.delivery.own_messages import OwnMessages
-from pymailsuite.delivery.steps.forward import mark_of
+from pymailsuite.delivery.steps.forward import forwarded_mark
 from pymailsuite.directory.resolver import RecipientResolver
 from pymailsuite.dns.fake import FakeResolver
 from pymailsuite.errors import StorageFull
@@ -348,7 +348,7 @@ class DeliveryTests(QueueTestCase):
         self.assertEqual((self.queue(), len(self.inbox(bea)), len(self.inbox())), ([], 1, 0))
         (message,) = sink.messages
         self.assertEqual((message.recipients, message.reverse_path), (["bob@b.example"], "ann@example.org"))
-        self.assertTrue(message.content.startswith(f"X-Forwarded-Mark: {mark_of(team)}\r\n".encode()))
+        self.assertTrue(message.content.startswith(f"X-Forwarded-Mark: {forwarded_mark(team)}\r\n".encode()))
 
     def test_an_address_that_breaks_the_resolver_delays_itself_only(self) -> None:
         here, broken = Address("bea", "late.example"), Address("broken", "late.example")
