@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.internet.defer import CancelledError
 
@@ -12,6 +12,8 @@ from pymailsuite.errors import MailError, TemporaryFailure
 from pymailsuite.imap.batch import Batch
 from pymailsuite.imap.fetch import Pieces, SectionItem, Text
 from pymailsuite.imap.search import Condition, SearchBatch
+
+T = TypeVar("T")
 
 
 class ExtensionFailed(Exception):
@@ -48,6 +50,18 @@ def blamed_call(extension: str, call: Callable[..., Any]) -> Callable[..., Any]:
     return called
 
 
+def what_all_say(log: Any, calls: Iterable[Callable[..., T]], *arguments: Any) -> list[T]:
+    """What each of the calls answers, beside something that is done in any case: one that fails is left out, and named
+    in ``log``."""
+    said = []
+    for call in calls:
+        try:
+            said.append(call(*arguments))
+        except Exception:
+            log.failure("{event}: {log_failure.value}", event="imap.extension_failed")
+    return said
+
+
 def blamed_part(extension: str, part: Text | SectionItem) -> Text | SectionItem:
     """What an extension's FETCH attribute is rendered by."""
     if not isinstance(part, Text):
@@ -56,8 +70,12 @@ def blamed_part(extension: str, part: Text | SectionItem) -> Text | SectionItem:
 
     def blamed_arguments(batch: Batch) -> tuple[Iterable[Any], ...]:
         with blamed(extension):
-            # Here, not when they are put into the template: who is to blame is known no more then.
-            return tuple([list(values) for values in arguments(batch)])
+            # All here, not when they are put into the template: who is to blame is known no more then.
+            found = tuple([list(values) for values in arguments(batch)])
+            if any(len(values) != len(batch.uids) for values in found):
+                raise ValueError("not one value for each message")
+            part.template % tuple([values[0] for values in found])
+            return found
 
     return Text(part.template, part.columns, blamed_arguments)
 

@@ -163,6 +163,7 @@ class Session(MailboxSession):
 
     async def _obey(self, pieces: tuple[bytes, ...]) -> None:
         tag = b"*"
+        is_answered = False
         try:
             vocabulary = self.shared.vocabulary
             declared, command = vocabulary.parse(pieces)
@@ -179,11 +180,16 @@ class Session(MailboxSession):
                 await self.sync_behind(expunges=not declared.holds_numbers)
             if result is not None and self.state is not State.LOGOUT:
                 self.out.append(replies.completed(tag, result))
+                is_answered = True
                 if declared.after is not None:
                     declared.after(self)
         except (CancelledError, GeneratorExit):
             raise
         except Exception as error:
+            if is_answered:
+                # There is nothing more to say to it, and nobody knows where it stands.
+                self.flush()
+                raise
             self._failed(self._tag_of(pieces) if tag == b"*" else tag, error)
         self.flush()
 

@@ -124,6 +124,12 @@ class Vocabulary:
         return declared, command
 
 
+def _expected(kind: Any, answer: Any) -> Any:
+    if not isinstance(answer, kind):
+        raise TypeError(f"{answer!r} is no {kind}")
+    return answer
+
+
 def _blamed(extension: ImapExtension) -> ImapExtension:
     """The same with its name in whatever it fails with."""
     name = extension.name
@@ -132,11 +138,17 @@ def _blamed(extension: ImapExtension) -> ImapExtension:
         return None if call is None else blamed_call(name, call)
 
     def command(declared: ImapCommand) -> ImapCommand:
+        def parse(cursor: Cursor, tag: str) -> Command:
+            with blamed(name):
+                command: Command = _expected(Command, declared.parse(cursor, tag))
+                return command
+
         async def run(context: Any, command: Any) -> bytes | None:
             with blamed(name):
-                return await declared.run(context, command)
+                result: bytes | None = _expected(bytes | None, await declared.run(context, command))
+                return result
 
-        return evolve(declared, parse=calling(declared.parse), run=run, after=calling(declared.after))
+        return evolve(declared, parse=parse, run=run, after=calling(declared.after))
 
     def attribute(declared: FetchAttribute) -> FetchAttribute:
         part = calling(declared.part)

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from pymailsuite.errors import NoSuchMailbox
+from pymailsuite.imap.blame import what_all_say
 from pymailsuite.imap.context import Context
 from pymailsuite.imap.extension import ImapCommand, StatusItem
 from pymailsuite.imap.grammar.mailboxes import one_mailbox, parse_create, parse_rename, parse_status
@@ -21,7 +22,7 @@ from pymailsuite.interfaces import Mailbox
 async def _create(context: Context, command: Create) -> bytes:
     """RFC 3501 §6.3.3; the special use is RFC 6154 §3."""
     mailbox: Mailbox = await context.mail.create_mailbox(command.mailbox, command.special_use)
-    codes = [code(mailbox) for code in context.shared.vocabulary.created]
+    codes = what_all_say(context.connection.log, context.shared.vocabulary.created, mailbox)
     return " ".join(["OK", *codes, "CREATE completed"]).encode("ascii")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from pymailsuite.imap import replies
+from pymailsuite.imap.blame import what_all_say
 from pymailsuite.imap.context import Context
 from pymailsuite.imap.extension import ImapCommand
 from pymailsuite.imap.grammar.mailboxes import opening
@@ -54,7 +55,7 @@ async def _open(context: Context, name: str, condstore: bool, read_only: bool) -
         b"* OK [UIDVALIDITY %d] UIDs valid\r\n"
         b"* OK [UIDNEXT %d] Predicted next UID\r\n" % (mailbox.uid_validity, uid_next),
         replies.highest_modseq(view),
-        *[lines(context, mailbox) for lines in context.shared.vocabulary.opened],
+        *what_all_say(context.connection.log, context.shared.vocabulary.opened, context, mailbox),
     ]
 
 
