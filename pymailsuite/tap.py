@@ -115,7 +115,7 @@ def makeService(options: Options) -> IService:
     _refuse_if_faulty(settings, owner)
     has_parent = settings.server.worker_count > 1 or settings.workers.parent
     for line in warnings_of(settings, Path(options["config"])):
-        log.warn("{event}: {warning}", event="config.warning", warning=line)
+        log.warn("{event}: {reason}", event="config.warning", reason=line)
     try:
         common: dict[str, Any] = {
             "checkers": options.get("credCheckers", ()),

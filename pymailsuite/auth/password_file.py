@@ -81,11 +81,11 @@ class PasswordFileChecker:
             proved = await self._password_verifier.verify(name, password, stored)
         except UnusableHash as error:
             self._log.error(
-                "{event}: the hash of {login_name} in {path} cannot be used: {reason}",
+                "{event}: the hash of {login_name} in {file} cannot be used: {reason}",
                 event="auth.hash_unusable",
                 reason=str(error),
                 login_name=name,
-                path=str(self._path),
+                file=str(self._path),
             )
             proved = False
         if not proved:
@@ -103,14 +103,14 @@ class PasswordFileChecker:
         self._stamp, text = read
         self._hashes, wrong = parse_password_file(text)
         self._log.info(
-            "{event}: {names} names in {path}",
+            "{event}: {count} names in {file}",
             event="auth.password_file_read",
-            path=str(self._path),
-            names=len(self._hashes),
+            file=str(self._path),
+            count=len(self._hashes),
         )
         for number in wrong:
             self._log.warn(
-                "{event}: {path} line {line}", event="auth.password_line_ignored", path=str(self._path), line=number
+                "{event}: {file} line {line}", event="auth.password_line_ignored", file=str(self._path), line=number
             )
 
 

@@ -48,7 +48,7 @@ class ChangePoll(PeriodicService):
     """Every ``interval_s`` seconds compares the accounts somebody watches here with the store."""
 
     log = Logger()
-    failed_event = "notices.poll_failed"
+    failed_event = "bus.poll_failed"
     _ACCOUNTS_A_QUERY = 500
 
     def __init__(self, store: IMailStore, interval_s: float, clock: IReactorTime) -> None:

@@ -100,7 +100,7 @@ class DatabaseBus(BusSubscriptions):
                     topic, _, payload = word[1:].partition(":")
                     self.received(topic, b64decode(payload, validate=True))
             except ValueError:
-                log.warn("{event} {word}", event="notices.not_understood", word=word[:100])
+                log.warn("{event} {topic}", event="bus.message_not_understood", topic=word[:100])
         if moved:
             self.received_changes(moved)
         if woke:

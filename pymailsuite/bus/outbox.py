@@ -98,7 +98,7 @@ class Outbox:
         if len(self._moved) + len(self._words) < self._limit:
             return True
         if not self.dropped:
-            log.warn("{event}: a process does not read", event="workers.notices_dropped")
+            log.warn("{event}: a process does not read", event="bus.messages_dropped")
         self.dropped += 1
         return False
 

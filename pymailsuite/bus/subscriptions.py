@@ -36,7 +36,7 @@ class Subscribers:
             try:
                 callback(*arguments)
             except Exception:
-                log.failure("{event}", event="notices.callback_failed")
+                log.failure("{event}", event="bus.callback_failed")
 
 
 class BusSubscriptions(Service):

@@ -34,7 +34,7 @@ class DsnWriter:
         if is_automatic_answer(report.original[: report.header_size]):
             log.warn(
                 "{event} {queue_id} to=<{recipient}>",
-                event="delivery.report_not_on_report",
+                event="delivery.no_report_on_report",
                 queue_id=report.queue_id,
                 recipient=str(reverse_path),
             )

@@ -255,10 +255,10 @@ class IncomingMessage:
         hops = count_received(header)
         if hops > self._rules.settings.max_received:
             log.info(
-                "{event} {queue_id} from={ip} received={count}",
+                "{event} {queue_id} from={peer_ip} received={count}",
                 event="delivery.looped",
                 queue_id=self.queue_id,
-                ip=self.peer.ip,
+                peer_ip=self.peer.ip,
                 count=hops,
             )
             self._refuse(TooManyHops(cause=f"{hops} Received fields"))

@@ -178,7 +178,7 @@ class Resolver:
             return Answer((), exists=False, secure=self._is_secure(response), ttl_s=ttl_s)
         except dns.exception.DNSException as error:
             cause = f"{name} {dns.rdatatype.to_text(rdtype)}: {_cause(error)}"
-            log.info("{event} {cause}", event="dns.failed", cause=cause)
+            log.info("{event} {reason}", event="dns.failed", reason=cause)
             raise DnsFailure(cause=cause) from error
         records = tuple(map(_CONVERSIONS[rdtype], found.rrset)) if found.rrset is not None else ()
         ttl_s = found.chaining_result.minimum_ttl

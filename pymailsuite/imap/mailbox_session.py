@@ -247,10 +247,10 @@ class MailboxSession:
             if self.connection.closing:
                 raise
             if isinstance(error, (MailError, CancelledError)):
-                self.log.warn("{event}: {error}", event="imap.news_unanswered", error=str(error))
+                self.log.warn("{event}: {reason}", event="imap.changes_unread", reason=str(error))
             else:
                 self.log.failure(
-                    "{event}: {log_failure.value}", event="imap.news_failed", peer_ip=self.connection.peer_ip
+                    "{event}: {log_failure.value}", event="imap.changes_failed", peer_ip=self.connection.peer_ip
                 )
             if view is not None:
                 self._tell(view, expunges, [], 0, False)

@@ -23,10 +23,10 @@ def find_vocabulary(settings: ImapSettings) -> Vocabulary:
     vocabulary = Vocabulary(ours, foreign)
     for taken in vocabulary.taken:
         log.error(
-            "{event}: {what} {name} of {plugin} is left out, as {other} has one of that name",
-            event="imap.extension_name_taken",
-            what=taken.what,
-            name=taken.name,
+            "{event}: {kind} {word} of {plugin} is left out, as {other} has one of that name",
+            event="imap.extension_word_taken",
+            kind=taken.what,
+            word=taken.name,
             plugin=taken.extension,
             other=taken.other,
         )

@@ -201,10 +201,10 @@ class Session(MailboxSession):
             return await self.connection.within(self.settings.extension_timeout, declared.run(self, command), too_slow)
         except ExtensionTooSlow:
             self.log.error(
-                "{event}: {command} of {extension} was called off",
+                "{event}: {command} of {plugin} was called off",
                 event="imap.extension_too_slow",
                 command=declared.name,
-                extension=extension,
+                plugin=extension,
             )
             raise
 
@@ -277,7 +277,7 @@ class Session(MailboxSession):
             # A tagged line would become a part of the message that the client then keeps.
             if isinstance(error, MailError):
                 self.log.error(
-                    "{event}: {error}", event="imap.response_cut", error=error, peer_ip=self.connection.peer_ip
+                    "{event}: {reason}", event="imap.response_cut", reason=error, peer_ip=self.connection.peer_ip
                 )
             else:
                 self.log.failure(
@@ -288,7 +288,7 @@ class Session(MailboxSession):
         if isinstance(error, MailError):
             if error.cause:
                 self.log.info(
-                    "{event}: {public} ({cause})", event="imap.refused", public=error.public, cause=error.cause
+                    "{event}: {reply} ({reason})", event="imap.refused", reply=error.public, reason=error.cause
                 )
             self._refuse(tag, error)
             return

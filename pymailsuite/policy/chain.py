@@ -153,7 +153,7 @@ def _log_verdict(transaction: MailTransaction, applied: AppliedVerdict) -> None:
     message = transaction.message
     log.info(
         "{event} {policy} at {stage}: {said}, counts as {effect}; {reason}{failure} (from {peer_ip})",
-        event="policy.ruled",
+        event="policy.verdict",
         policy=applied.policy,
         stage=applied.stage.value,
         said=applied.verdict.action.value,

@@ -259,7 +259,7 @@ class QueueRunner:
         except (MailError, CancelledError) as error:
             log.warn("{event} {reason}", event="queue.store_failed", reason=_reason(error))
         except Exception:
-            log.failure("{event}", event="queue.look_failed")
+            log.failure("{event}", event="queue.poll_failed")
         finally:
             self._is_looking = False
         again, self._look_again = self._look_again, False

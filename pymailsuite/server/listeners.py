@@ -216,7 +216,7 @@ def _cannot_listen(service: ListeningService, description: str, error: Exception
     if isIPv6Address(error.interface) and getattr(cause, "errno", None) in _NO_IPV6:
         log.warn(
             "{event} {service} on {endpoint}: no IPv6 here",
-            event="listener.passed_over",
+            event="listener.skipped",
             service=service.name,
             endpoint=description,
         )

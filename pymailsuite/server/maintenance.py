@@ -101,5 +101,5 @@ class ReactorLagMonitor(Service):
         late_s = self._clock.seconds() - self._due
         self.longest_s = max(self.longest_s, late_s)
         if late_s > self._slow_turn_s:
-            log.warn("{event} seconds={seconds}", event="reactor.slow_turn", seconds=round(late_s, 3))
+            log.warn("{event} seconds={seconds}", event="reactor.lag", seconds=round(late_s, 3))
         self._set_timer()

@@ -28,7 +28,7 @@ def allow_many_files() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         except (OSError, ValueError) as error:
             # macOS calls its limit infinite and takes no more than it likes.
-            log.info("{event}: {error}", event="server.files_limited", limit=soft, error=error)
+            log.info("{event}: {reason}", event="server.files_limited", limit=soft, reason=error)
 
 
 def share_one_heap() -> None:

@@ -170,7 +170,7 @@ class TlsService:
             if protocol in offered:
                 return protocol
         names = b", ".join(offered[:_NAMES_TOLD]).decode("ascii", "backslashreplace")
-        log.info("{event}: the client speaks {names}", event="tls.foreign_protocol", names=names)
+        log.info("{event}: the client speaks {protocols}", event="tls.alpn_refused", protocols=names)
         # In the form of OpenSSL's own errors, which Twisted looks into.
         raise ForeignProtocol([("SSL routines", "", "no application protocol")])
 
@@ -294,7 +294,7 @@ class ServerTls:
         except ConfigError as error:
             if error.public != self._fault:
                 self._fault = error.public
-                log.error("{event} {fault}", event="tls.renewal_failed", fault=error.public)
+                log.error("{event} {reason}", event="tls.renewal_failed", reason=error.public)
             return Renewal.FAILED
         self._stamp, self._fault, self.pem = stamp, "", pem
         log.info("{event} file={file}", event="tls.renewed", file=str(self._files.certificate))

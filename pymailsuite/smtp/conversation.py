@@ -168,7 +168,7 @@ class Conversation:
             "reverse_path": str(self._reverse_path or ""),
             "recipients": len(self._recipients),
             "tls": peer.tls,
-            "login": peer.login,
+            "login_name": peer.login,
             "reply": text_of(octets),
             **more,
         }

@@ -50,5 +50,5 @@ class PeerNames:
 
     def _not_found(self, failure: Failure, ip: str) -> str:
         if failure.check(DnsFailure, TimeoutError, CancelledError) is None:
-            log.failure("{event} {ip}", failure, event="smtp.peer_name_failed", ip=ip)
+            log.failure("{event} {peer_ip}", failure, event="smtp.peer_name_failed", peer_ip=ip)
         return ""

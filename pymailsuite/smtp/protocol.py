@@ -47,7 +47,7 @@ from pymailsuite.wire.pull import OnDisconnect, PullingProtocol
 
 _FORMATS: Final = {
     "smtp.accepted": "{event} {queue_id} from {reverse_path} at {peer_ip}, {recipients} recipients, {size} octets",
-    "smtp.refused": "{event} {queue_id} from {reverse_path} at {peer_ip}: {reply} {cause}",
+    "smtp.refused": "{event} {queue_id} from {reverse_path} at {peer_ip}: {reply} {reason}",
     "smtp.recipient_refused": "{event} {recipient} from {reverse_path} at {peer_ip}: {reply}",
     "smtp.client_refused": "{event} {peer_ip} by {policy}: {reply}",
     "smtp.hello_refused": "{event} {helo} of {peer_ip} by {policy}: {reply}",

@@ -264,7 +264,7 @@ class TransactionCommands(SenderChecks):
         """The message was not accepted; nothing of it remains."""
         # RFC 5321 §3.8: 421 closes the connection.
         self.ended = self.ended or error.smtp_code == 421
-        self._end_transaction("smtp.refused", replies.error_reply(error), cause=error.cause)
+        self._end_transaction("smtp.refused", replies.error_reply(error), reason=error.cause)
 
     def _end_transaction(self, event: str, octets: bytes, decision: Decision | None = None, **more: object) -> None:
         self._count_fault(octets)

@@ -377,9 +377,9 @@ class ThreadedDatabase(Database):
     def _maintenance_failed(self, error: Exception) -> None:
         """A full disk keeps the log from being emptied too; that is tried again, and harms nobody meanwhile."""
         if self.engine.error_kind(error) is None:
-            log.failure("{event}", event="store.tending_failed")
+            log.failure("{event}", event="store.maintenance_failed")
         else:
-            log.warn("{event}: {error}", event="store.tending_failed", error=error)
+            log.warn("{event}: {reason}", event="store.maintenance_failed", reason=error)
 
     # --- in the other threads
 

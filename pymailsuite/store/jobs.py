@@ -160,11 +160,11 @@ def mail_error(engine: Engine, error: BaseException, description: str) -> BaseEx
     if error_kind is None:
         return error
     log.error(
-        "{event} {description}: {trouble.value}: {error}",
+        "{event} {description}: {error_kind.value}: {reason}",
         event="store.failed",
         description=description,
-        trouble=error_kind,
-        error=error,
+        error_kind=error_kind,
+        reason=error,
     )
     cause = f"{description}: {error}"
     mapped = StorageFull(cause=cause) if error_kind is ErrorKind.FULL else StoreUnavailable(cause=cause)
@@ -261,10 +261,10 @@ class Worker:
         duration = time.monotonic() - started
         if duration > self._slow_s:
             log.warn(
-                "{event} {description}: {duration:.3f} s",
+                "{event} {description}: {seconds:.3f} s",
                 event="store.slow",
                 description=description,
-                duration=duration,
+                seconds=duration,
             )
 
     # --- reading
@@ -368,7 +368,7 @@ class Worker:
         answer = self.connection.was_committed(doubt.witness)
         if answer is None:
             raise StoreUnavailable(cause="a commit was under way when the connection broke, and nothing is known of it")
-        log.info("{event} committed={committed}", event="store.doubt_resolved", committed=answer)
+        log.info("{event} committed={committed}", event="store.commit_resolved", committed=answer)
         return answer
 
     def _write_each_alone(self, jobs: Sequence[Job], busy_limit_s: float) -> Effects:

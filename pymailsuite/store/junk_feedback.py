@@ -49,7 +49,7 @@ class JunkFeedback:
                 try:
                     callback(mark)
                 except Exception:
-                    log.failure("{event}", event="store.junk_mark_failed")
+                    log.failure("{event}", event="store.junk_feedback_failed")
 
 
 def moved_reports_txn(

@@ -26,10 +26,10 @@ _EVERYBODY: Final = ""
 def log_refusal(protocol: str, what: str, ip: str, reply: bytes) -> None:
     """One refusal."""
     log.warn(
-        "{event} {protocol} from {peer_ip}: {what} ({reply})",
+        "{event} {protocol} from {peer_ip}: {limit} ({reply})",
         event="connection.refused",
         protocol=protocol,
-        what=what,
+        limit=what,
         peer_ip=ip or "many",
         reply=_text(reply),
     )
@@ -95,11 +95,11 @@ class RefusalCounts(Service):
         for (_, protocol, what), count in counts.items():
             if count.number > 1:
                 log.warn(
-                    "{event} {protocol} {number} times from {peer_ip}: {what}",
+                    "{event} {protocol} {count} times from {peer_ip}: {limit}",
                     event="connection.refused_often",
                     protocol=protocol,
-                    what=what,
-                    number=count.number,
+                    limit=what,
+                    count=count.number,
                     peer_ip=count.ip or "many",
                 )
             if self._record is not None:

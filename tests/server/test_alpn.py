@@ -85,5 +85,5 @@ class ApplicationProtocolTests(unittest.TestCase):
     def test_the_log_says_why(self) -> None:
         with self.assertRaises(ssl.SSLError):
             self.negotiated(Port(993, "imap"), "made-up")
-        until(lambda: any("tls.foreign_protocol" in line and "made-up" in line for line in self.server.output))
+        until(lambda: any("tls.alpn_refused" in line and "made-up" in line for line in self.server.output))
         self.assertNotIn("Traceback", "".join(self.server.output))

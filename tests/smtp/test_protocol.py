@@ -125,7 +125,7 @@ class SmtpProtocolTests(SynchronousTestCase):
         by_name = {event.get("event"): event for event in events}
         self.assertEqual(by_name["smtp.recipient_refused"]["recipient"], "nobody@mail.example")
         self.assertEqual(by_name["smtp.refused"]["reply"], "452 4.3.1 Insufficient system storage")
-        self.assertEqual(by_name["smtp.refused"]["cause"], "no inode left")
+        self.assertEqual(by_name["smtp.refused"]["reason"], "no inode left")
 
     def test_a_message_that_cannot_be_committed_is_answered_with_the_error(self):
         conversation = self.start()

@@ -47,7 +47,7 @@ class RefusalCountTests(SynchronousTestCase):
             [TurnedAway("too_many_connections", "smtp", "192.0.2.1", "421 4.3.2 too many", 10_001, 1000, 1010)],
         )
         self.assertEqual([event["event"] for event in events], ["connection.refused", "connection.refused_often"])
-        self.assertEqual(events[1]["number"], 10_001)
+        self.assertEqual(events[1]["count"], 10_001)
 
     def test_an_ipv6_network_is_one_and_each_reason_is_another(self) -> None:
         self.note("2001:db8::1")

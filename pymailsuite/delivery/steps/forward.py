@@ -145,10 +145,10 @@ def _came_back(
 ) -> DeliveryAction:
     """An address that has had the message is left out; the message is refused if nobody else is to have it."""
     log.info(
-        "{event} {queue_id} from={ip} to=<{recipient}>",
+        "{event} {queue_id} from={peer_ip} to=<{recipient}>",
         event="delivery.came_back",
         queue_id=message.queue_id,
-        ip=message.peer.ip,
+        peer_ip=message.peer.ip,
         recipient=str(recipient.given),
     )
     if all(one.given in came_back for one in recipients):

@@ -111,12 +111,12 @@ async def _log_in(context: Context, credentials: ICredentials, mechanism: str) -
         answer: tuple[Any, Any, Callable[[], object]] = await shared.portal.login(credentials, peer, IImapAvatar)
     except (LoginRefused, UnauthorizedLogin) as error:
         connection.log.info(
-            "{event} {login} from {peer_ip}",
+            "{event} {login_name} from {peer_ip}",
             event="imap.login_refused",
-            login=name,
+            login_name=name,
             mechanism=mechanism,
             peer_ip=connection.peer_ip,
-            cause=error.cause if isinstance(error, MailError) else "",
+            reason=error.cause if isinstance(error, MailError) else "",
         )
         refusal = TooManyFailedLogins() if isinstance(error, TooManyFailedLogins) else LoginRefused()
         connection.count_refusal("login_refused", refusal.public.encode())
@@ -133,9 +133,9 @@ async def _log_in(context: Context, credentials: ICredentials, mechanism: str) -
         raise
     context.logged_in(avatar, log_out)
     connection.log.info(
-        "{event} {login} from {peer_ip}",
+        "{event} {login_name} from {peer_ip}",
         event="imap.logged_in",
-        login=avatar.account.login_name,
+        login_name=avatar.account.login_name,
         mechanism=mechanism,
         peer_ip=connection.peer_ip,
         tls=peer.tls,

@@ -44,7 +44,7 @@ def _parse(cursor: Cursor, tag: str) -> Id:
 async def _identify(context: Context, command: Id) -> bytes:
     """What they say of themselves goes to the log, what we say is a setting."""
     if command.params:
-        context.connection.log.info("{event} {fields}", event="imap.client_identified", fields=dict(command.params))
+        context.connection.log.info("{event} {client}", event="imap.client_identified", client=dict(command.params))
     fields = context.shared.id_fields
     listed = b" ".join([string(word.encode("utf-8")) for pair in fields.items() for word in pair])
     context.out.append(b"* ID " + (b"(" + listed + b")" if listed else b"NIL") + replies.CRLF)

@@ -19,7 +19,7 @@ class ListingWatch(PeriodicService):
     """Asks every ``interval_s``, if there are lists to ask; the log tells each listing once, and once its end."""
 
     log = log
-    failed_event = "own.listing_watch_failed"
+    failed_event = "dns_setup.listing_check_failed"
 
     def __init__(
         self,
@@ -51,11 +51,11 @@ class ListingWatch(PeriodicService):
             if (address, zone) not in self._listed:
                 log.warn(
                     "{event} {address} zone={zone} code={code}",
-                    event="own.address_listed",
+                    event="dns_setup.address_listed",
                     address=address,
                     zone=zone,
                     code=code,
                 )
         for address, zone in self._listed - set(listed):
-            log.info("{event} {address} zone={zone}", event="own.address_delisted", address=address, zone=zone)
+            log.info("{event} {address} zone={zone}", event="dns_setup.address_delisted", address=address, zone=zone)
         self._listed = set(listed)

@@ -238,7 +238,7 @@ class EntrySources:
         try:
             return await source.look()
         except (MailError, OSError) as error:
-            log.warn("{event} {source}: {cause}", event="lists.source_failed", source=source.name, cause=str(error))
+            log.warn("{event} {source}: {reason}", event="lists.source_failed", source=source.name, reason=str(error))
         except Exception:
             log.failure("{event} {source}", failure=Failure(), event="lists.source_failed", source=source.name)
         return False

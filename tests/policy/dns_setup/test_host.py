@@ -110,7 +110,9 @@ class WatchTests(SynchronousTestCase):
                 told.append([(event["event"], event["address"], event["zone"]) for event in logged])
                 logged.clear()
         listing = ("192.0.2.1", "bl.test")
-        self.assertEqual([[("own.address_listed", *listing)], [], [("own.address_delisted", *listing)], []], told)
+        self.assertEqual(
+            [[("dns_setup.address_listed", *listing)], [], [("dns_setup.address_delisted", *listing)], []], told
+        )
         self.successResultOf(watch.stopService())
 
     def test_without_lists_nobody_is_asked(self) -> None:

@@ -52,7 +52,7 @@ class ClaimingSender(PeriodicService, Generic[C]):
                 await self._report(claimed)
             except MailError as error:
                 domain = self._domain_of(claimed)
-                self.log.warn("{event} {domain} {error}", event=self.delayed_event, domain=domain, error=str(error))
+                self.log.warn("{event} {domain} {reason}", event=self.delayed_event, domain=domain, reason=str(error))
 
     async def _claim(self) -> C | None:
         """The next that waits, ours for a while."""

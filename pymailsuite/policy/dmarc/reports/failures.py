@@ -134,10 +134,10 @@ class FailureReportSender(ClaimingSender[ClaimedFailure]):
                 queue_id = await self._outgoing.post(None, address_of(destination.address), octets)
             except Refusal as refusal:
                 log.warn(
-                    "{event} {domain} {error}",
+                    "{event} {domain} {reason}",
                     event="dmarc.failure_report_refused",
                     domain=failed.domain,
-                    error=str(refusal),
+                    reason=str(refusal),
                 )
             else:
                 log.info(

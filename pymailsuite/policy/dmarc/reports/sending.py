@@ -77,7 +77,7 @@ class ReportSender(ClaimingSender[DomainDay]):
                     await self._send(report, destination, domain)
                 except Refusal as refusal:
                     log.warn(
-                        "{event} {domain} {error}", event="dmarc.report_refused", domain=domain, error=str(refusal)
+                        "{event} {domain} {reason}", event="dmarc.report_refused", domain=domain, reason=str(refusal)
                     )
         await self._store.finish(day.day, domain)
 
