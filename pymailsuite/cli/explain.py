@@ -28,6 +28,7 @@ from pymailsuite.directory.roles import RoleAddresses
 from pymailsuite.dns.resolver import Resolver
 from pymailsuite.errors import ConfigError, MailError
 from pymailsuite.interfaces import IMailStore, IResolver, LocalRecipient
+from pymailsuite.interfaces.edits import AddField, Edits, ReplaceField
 from pymailsuite.interfaces.kept_paths import IKeptPaths
 from pymailsuite.interfaces.policy import IPolicyChain, Stage
 from pymailsuite.interfaces.secrets import ISecretStore
@@ -141,7 +142,32 @@ def verdict_of(dry_run_result: DryRunResult) -> dict[str, Any]:
         "reply": reply,
         "score": decision.score,
         "fields": "" if reply else decision.prefix.decode("utf-8", "replace"),
+        "changes": [] if reply else _changes(decision.edits),
     }
+
+
+def _changes(edits: Edits) -> list[str]:
+    """What would be changed of the message, a line for each."""
+    rows = []
+    for edit in edits.header:
+        if isinstance(edit, AddField):
+            rows.append(f"add {_text(edit.octets)}")
+        elif isinstance(edit, ReplaceField):
+            rows.append(f"replace {_text(edit.name)} by {_text(edit.octets)}")
+        else:
+            rows.append(f"remove {_text(edit.name)}")
+    if edits.body is not None:
+        rows.append("replace the body")
+    if edits.sender is not None:
+        rows.append(f"change the sender to <{edits.sender.reverse_path or ''}>")
+    rows += [f"add the recipient {address}" for address in edits.added]
+    rows += [f"remove the recipient {address}" for address in sorted(edits.removed, key=str)]
+    rows += [f"redirect {given} to {address}" for given, address in edits.redirected.items()]
+    return rows + [f"quarantine for {given}: {reason}" for given, reason in edits.quarantined.items()]
+
+
+def _text(octets: bytes) -> str:
+    return " ".join(octets.decode("utf-8", "replace").split())
 
 
 def print_answer(answer: Mapping[str, Any]) -> None:
@@ -167,6 +193,10 @@ def print_answer(answer: Mapping[str, Any]) -> None:
     for row in answer["trace"]:
         for line in verdict_lines(row):
             click.echo(line)
+    if verdict["changes"]:
+        click.echo()
+        for change in verdict["changes"]:
+            click.echo(f"change {change}")
     if verdict["fields"]:
         click.echo()
         click.echo(verdict["fields"].replace("\r\n", "\n"), nl=False)
@@ -194,7 +224,7 @@ class _Explainer:
         self._somebody = Address("somebody", hostname)
         self._recipient_check = _recipient_check(settings, store, clock) if knows_recipients else None
         authserv_id = settings.policy.authserv_id or hostname
-        self._rules = ReceivingRules(settings.delivery, hostname, authserv_id, clock.seconds)
+        self._rules = ReceivingRules(settings.delivery, hostname, authserv_id, clock)
 
     async def explain(self, question: Question, message: MessageFile) -> dict[str, Any]:
         recipient_check = self._recipient_check if question.recipients else None

@@ -16,7 +16,7 @@ from pymailsuite.interfaces.delivery import IDeliveryStep, IDeliveryStepFactory,
 from pymailsuite.interfaces.signing import ISealer
 from pymailsuite.plugins import make_plugin, plugins_by_name
 
-OUR_STEPS: Final = ("resolve", "junk", "forward")
+OUR_STEPS: Final = ("resolve", "junk", "forward", "quarantine")
 """Those that run without a section of their own."""
 
 

@@ -21,6 +21,7 @@ from pymailsuite.delivery.plan import DeliveryPlanner
 from pymailsuite.errors import MailError, TemporaryFailure
 from pymailsuite.interfaces import IContentWriter, IRecipientResolver, RemoteRecipient, StagedContent
 from pymailsuite.interfaces.delivery import NO_TAPS, DeliveryMessage, DeliveryPlan
+from pymailsuite.interfaces.edits import Edits
 from pymailsuite.interfaces.intake import Recipients, account_of, overrides_of
 from pymailsuite.interfaces.overrides import NO_OVERRIDES, RecipientOverrides
 from pymailsuite.interfaces.policy import AppliedVerdict, Decision, IMessageTap, IPolicyChain, MailTransaction, Stage
@@ -75,7 +76,7 @@ class _Nowhere:
         """Nothing is changed."""
         return _Nowhere()
 
-    def step_taps(self, message: IncomingMessage) -> Mapping[str, IMessageTap]:
+    def step_taps(self, message: IncomingMessage, edits: Edits) -> Mapping[str, IMessageTap]:
         """Nobody hears it again."""
         return NO_TAPS
 

@@ -18,7 +18,7 @@ from zope.interface import implementer
 
 from pymailsuite.config.sections.delivery import DeliverySettings
 from pymailsuite.delivery.hearing import Listeners
-from pymailsuite.delivery.restaging import new_body, signature_fields, stage_anew, staged_body
+from pymailsuite.delivery.restaging import new_body, signature_fields, stage_anew, staged_body, tell_again
 from pymailsuite.errors import Refusal
 from pymailsuite.interfaces import IContentWriter, IIncomingMessage, RemoteRecipient
 from pymailsuite.interfaces.content import IReadableMessage
@@ -129,8 +129,8 @@ class Acceptor(Protocol):
     def new_content(self) -> IContentWriter:
         """A place for a message that is staged anew."""
 
-    def step_taps(self, message: IncomingMessage) -> Mapping[str, IMessageTap]:
-        """What is to hear it, when it is staged anew, on behalf of delivery steps."""
+    def step_taps(self, message: IncomingMessage, edits: Edits) -> Mapping[str, IMessageTap]:
+        """What is to hear it, on behalf of delivery steps, when it is to be heard as it is after ``edits``."""
 
 
 @implementer(IIncomingMessage, IReadableMessage)
@@ -359,19 +359,34 @@ class IncomingMessage:
         if edits.restages:
             await self._stage_anew(edits)
             prefix = signature_fields(edits.signatures, self.header) + prefix
+        elif edits.redirected:
+            await self._tell_steps(edits)
         return await self._acceptor.accept_received(self, prefix, applied_verdicts, disposals, edits)
+
+    @property
+    def _body_start(self) -> int:
+        """Where the body begins among the octets that are staged. Where nothing was a header, an empty line follows our
+        trace."""
+        return len(self._trace) + (len(remove_own_fields(self.header, self._rules.authserv_id)) or len(b"\r\n"))
+
+    async def _tell_steps(self, edits: Edits) -> None:
+        """Mail is redirected, which was not known when it came: delivery steps that care hear it now."""
+        taps = self._acceptor.step_taps(self, edits)
+        if taps:
+            rules = self._rules
+            listeners = Listeners(taps.values(), self.queue_id, rules.clock, rules.settings.tap_time)
+            await tell_again(self.header, staged_body(self.writer, self._body_start), listeners)
+            self.step_taps = taps
 
     async def _stage_anew(self, edits: Edits) -> None:
         """Put the message as it is to be in the place of the one that came. It has another queue id then."""
-        rules, old = self._rules, self.writer
-        # Where nothing was a header, an empty line follows our trace.
-        body_start = len(self._trace) + (len(remove_own_fields(self.header, rules.authserv_id)) or len(b"\r\n"))
+        rules, old, body_start = self._rules, self.writer, self._body_start
         writer = self._acceptor.new_content()
         queue_id = queue_id_of(writer.content_id)
         header = edited_header(self.header, edits.header)
         trace = rules.trace_of(queue_id, self.envelope, self.recipients, self.peer)
         front = trace + remove_own_fields(header, rules.authserv_id)
-        self.step_taps = self._acceptor.step_taps(self)
+        self.step_taps = self._acceptor.step_taps(self, edits)
         hearing: list[Any] = [*self.step_taps.values()]
         if edits.body is None:
             body = staged_body(old, body_start)

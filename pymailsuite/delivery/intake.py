@@ -30,6 +30,7 @@ from pymailsuite.interfaces import (
     IIncomingMessage,
     IMailStore,
     IMessageIntake,
+    RemoteRecipient,
     StagedContent,
 )
 from pymailsuite.interfaces.delivery import AddMessage, DeliveryMessage, DeliveryPlan, PlannedRecipient
@@ -85,9 +86,16 @@ class MessageIntake:
         step_taps = self._planner.taps(envelope, recipients, peer)
         return IncomingMessage(self.rules, self, self.new_content(), envelope, recipients, peer, taps, step_taps)
 
-    def step_taps(self, message: IncomingMessage) -> Mapping[str, IMessageTap]:
-        """What is to hear the message, staged anew, on behalf of delivery steps."""
-        return self._planner.taps(message.envelope, message.recipients, message.peer)
+    def step_taps(self, message: IncomingMessage, edits: Edits) -> Mapping[str, IMessageTap]:
+        """What is to hear the message as it is after ``edits``, on behalf of delivery steps."""
+        recipients = message.recipients
+        if edits.redirected:
+            # Whether it leads here is looked up later: whoever cares for mail that leaves listens in any case.
+            recipients = [
+                (given, (RemoteRecipient(edits.redirected[given]),) if given in edits.redirected else resolved)
+                for given, resolved in recipients
+            ]
+        return self._planner.taps(message.envelope, recipients, message.peer)
 
     def accept_received(
         self,

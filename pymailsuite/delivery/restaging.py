@@ -33,6 +33,13 @@ async def stage_anew(
         await _written(writer.write(octets), listeners.tell(octets))
 
 
+async def tell_again(header: bytes, body: AsyncIterator[bytes], listeners: Listeners) -> None:
+    """Let a message be heard that stays as it is."""
+    await _written(listeners.tell(header))
+    async for octets in body:
+        await _written(listeners.tell(octets))
+
+
 async def _written(*pauses: Deferred[None] | None) -> None:
     for pause in pauses:
         if pause is not None:

@@ -20,13 +20,14 @@ from pymailsuite.directory import RecipientResolver
 from pymailsuite.directory.return_paths import ReturnPathResolver, ReturnPaths
 from pymailsuite.interfaces import Column, QueueEntry, RemoteRecipient
 from pymailsuite.interfaces.delivery import IDeliveryStep, IReturnPaths
+from pymailsuite.interfaces.edits import NO_EDITS, Edits, ReplaceBody, ReplaceField
 from pymailsuite.interfaces.keys import StoredKey
 from pymailsuite.interfaces.signing import ISealer, ISealingMessage
 from pymailsuite.policy.arc.results import ArcResult
 from pymailsuite.policy.arc.sealing import ForwardSealer
 from pymailsuite.policy.arc.verify import verify_arc
 from pymailsuite.policy.dkim.key_ring import KeyRing
-from pymailsuite.values import ALL_UIDS, Address, Envelope, Peer
+from pymailsuite.values import ALL_UIDS, MAX_CHUNK, Address, Envelope, Peer
 from tests.acceptance import acceptance
 from tests.policy.dkim.support import MESSAGE, NOW, private_key, resolver, result_of, run, signed, signing_key
 from tests.support.delivery import planner_for
@@ -81,12 +82,13 @@ class ForwardingCase(SynchronousTestCase):
         sender: Address | None = SAM,
         peer: Peer = STRANGER,
         prefix: bytes = FOUND,
+        edits: Edits = NO_EDITS,
     ) -> Deferred[Any]:
         recipients = [(address, self.successResultOf(self.recipients.resolve(address))) for address in addresses]
         message = self.intake.open(Envelope(sender, addresses), recipients, peer)
         for start in range(0, len(octets), 50):
             message.write(octets[start : start + 50])
-        return message.commit(prefix)
+        return message.commit(prefix, edits=edits)
 
     def taken(self, *addresses: Address, **more: Any) -> QueueEntry:
         self.successResultOf(self.take(*addresses, **more))
@@ -136,6 +138,29 @@ class ForwardingTests(ForwardingCase):
         self.assertTrue(octets.startswith(b"Return-Path: <sam@peer.example>\r\n"))
         for field in (b"ARC-", b"X-Forwarded-Mark", b"SRS0"):
             self.assertNotIn(field, octets)
+
+    @acceptance("S133")
+    def test_the_seal_is_of_the_message_as_policies_have_changed_it(self) -> None:
+        for edits in (
+            Edits(header=(ReplaceField(b"Subject", b"Subject: other\r\n"),)),
+            Edits(body=ReplaceBody(b"Another body\r\n")),
+        ):
+            octets = self.leaving(self.taken(TEAM, octets=signed(), edits=edits))
+            self.assertEqual(self.chain(octets).status.value, "pass")
+            # The author's own signature is not of what we have made of it.
+            self.assertFalse(result_of(octets, self.dns).passed)
+
+    @acceptance("S133")
+    def test_what_policies_redirect_leaves_sealed_as_what_an_alias_sends_on(self) -> None:
+        far = Address("joe", "far.example")
+        for octets in (signed(), signed(MESSAGE + b"x" * (MAX_CHUNK + 9))):
+            entry = self.taken(ANN, octets=octets, edits=Edits(redirected={ANN: far}))
+            self.assertEqual([one.address for one in entry.recipients], [far])
+            self.assertEqual(entry.reverse_path.domain if entry.reverse_path else None, "example.org")
+            if entry.size < MAX_CHUNK:
+                self.assertEqual(self.chain(self.leaving(entry)).status.value, "pass")
+            self.assertTrue(entry.prefix.startswith(b"ARC-Seal: "))
+        self.assertEqual(self.inbox(), [])
 
     def test_a_chain_goes_on(self) -> None:
         octets = self.leaving(self.taken(TEAM))
