@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 
+from pymailsuite.store.change_log import BLOCK
 from pymailsuite.store.migrate import UNFINISHED
 from pymailsuite.store.tables import declared_tables
 from pymailsuite.store.transaction import Row, Transaction
@@ -19,6 +20,14 @@ REFERENCES = (
     " SELECT content_id FROM queue_entries"
 )
 """Every row that names a content, once each."""
+
+UNNOTED_FLAGS = (
+    "SELECT m.account_id, m.mailbox_id, m.uid FROM messages m JOIN account_state a ON a.account_id = m.account_id"
+    " WHERE m.arrival_modseq IS NOT NULL AND m.modseq > a.flags_floor AND NOT EXISTS"
+    " (SELECT 1 FROM changed_flags b WHERE b.account_id = m.account_id AND b.mailbox_id = m.mailbox_id"
+    f" AND b.block = m.uid / {BLOCK} AND b.modseq >= m.modseq)"
+)
+"""Messages whose flags changed without a trace."""
 
 _COUNTS = """
     SELECT b.account_id, b.name, b.messages, b.unseen, b.deleted, b.size, b.uid_next, b.highest_modseq,
@@ -81,6 +90,7 @@ CHECKS: tuple[tuple[str, Callable[[Row], Iterator[str]]], ...] = (
         " JOIN contents c ON c.content_id = m.content_id WHERE m.size <> c.size + {fields} + length(m.prefix)",
         _message("size is noted as {}, it is {}"),
     ),
+    (UNNOTED_FLAGS, _message("its flags changed, but its block of UIDs does not say so")),
     (
         "SELECT c.content_id, c.refs, COALESCE(r.number, 0) FROM contents c LEFT JOIN"
         f" (SELECT content_id, COUNT(*) AS number FROM ({REFERENCES}) u GROUP BY content_id) r"
@@ -119,9 +129,11 @@ CHECKS: tuple[tuple[str, Callable[[Row], Iterator[str]]], ...] = (
 def check_txn(txn: Transaction) -> list[str]:
     """A line for each thing that is not as it must be, octets apart. A copy may be of an older schema still."""
     version = txn.value("SELECT MAX(version) FROM schema_version WHERE version < ?", (UNFINISHED,))
-    shares_fields = "fields" in declared_tables(version)["contents"].column_names
+    tables = declared_tables(version)
+    shares_fields = "fields" in tables["contents"].column_names
     fields = "COALESCE(length(c.fields), 0)" if shares_fields else "0"
-    return [line for sql, lines in CHECKS for row in txn.rows(sql.replace("{fields}", fields)) for line in lines(row)]
+    checks = CHECKS if "changed_flags" in tables else [check for check in CHECKS if check[0] != UNNOTED_FLAGS]
+    return [line for sql, lines in checks for row in txn.rows(sql.replace("{fields}", fields)) for line in lines(row)]
 
 
 def check_digests_txn(txn: Transaction, after: int, limit: int) -> tuple[list[str], int | None]:

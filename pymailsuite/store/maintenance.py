@@ -22,7 +22,7 @@ from pymailsuite.interfaces.directory import IDirectoryStore
 from pymailsuite.interfaces.store import IStoreMaintenance, RestoredMail
 from pymailsuite.store import greylist, state, sweeping
 from pymailsuite.store.account_mail import release_maildrops_txn
-from pymailsuite.store.checks import REFERENCES, check_digests_txn, check_txn, chunks_txn
+from pymailsuite.store.checks import REFERENCES, UNNOTED_FLAGS, check_digests_txn, check_txn, chunks_txn
 from pymailsuite.store.contents import KEY_COLUMNS, Scanning
 from pymailsuite.store.database import Database
 from pymailsuite.store.history import drop_history_txn
@@ -115,11 +115,13 @@ class StoreMaintenance:
             await self._database.run("put mail into threads anew", begin_anew_txn)
         references = await self._database.run("rebuild references", _recount_references_txn)
         mailboxes = await self._database.run("rebuild counts", _recount_mailboxes_txn)
+        floors = await self._database.run("rebuild floors", _raise_flags_floors_txn)
         return {
             "contents_scanned": scanned,
             "contents_changed": changed,
             "references_changed": references,
             "mailboxes_changed": mailboxes,
+            "flags_floors_raised": floors,
         }
 
     def fill(self) -> Deferred[int | None]:
@@ -256,6 +258,15 @@ def _recount_mailboxes_txn(txn: Transaction) -> int:
         wrong,
     )
     return len(wrong)
+
+
+def _raise_flags_floors_txn(txn: Transaction) -> int:
+    """Where flags changed without a trace, have all messages read for what happened until now."""
+    txn.stop_writers("account_state", "messages", "changed_flags")
+    return txn.execute(
+        "UPDATE account_state SET flags_floor = modseq WHERE account_id IN"
+        f" (SELECT u.account_id FROM ({UNNOTED_FLAGS}) u)"
+    )
 
 
 def _advance_past_txn(txn: Transaction, account_id: AccountId, last: int) -> ModSeq:

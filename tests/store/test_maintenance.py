@@ -71,6 +71,10 @@ class MaintenanceContract(StoreTestCase):
             ("DELETE FROM contents", "its content is not there"),
             ("DELETE FROM contents", "chunks that belong to nothing"),
             ("DELETE FROM mailboxes WHERE name = 'INBOX'", "its mailbox is not there"),
+            (
+                "UPDATE messages SET arrival_modseq = modseq, modseq = 7 WHERE uid = 2",
+                "message 2 in mailbox 1 of account 1: its flags changed, but its block of UIDs does not say so",
+            ),
         ):
             found = self.found_after(sql)
             self.assertTrue(any(what in line for line in found), (sql, found))
@@ -80,11 +84,15 @@ class MaintenanceContract(StoreTestCase):
         long = b"Subject: long\r\n\r\n" + b"x" * (2 * MAX_CHUNK)
         self.append(self.ann, "INBOX", ONE, long, flags=Flags(SystemFlag.SEEN))
         inbox = self.result(self.mail.mailbox("INBOX"))
+        self.result(self.mail.store_flags(inbox.mailbox_id, ALL_UIDS, FlagChange.REMOVE, Flags(SystemFlag.SEEN), None))
         good = self.result(self.mail.read_messages(inbox.mailbox_id, ALL_UIDS, tuple(Column), list))
         self.damage("UPDATE contents SET envelope = ?, header_size = 0, parts = ?, refs = 0", b"", b"")
         self.damage("UPDATE mailboxes SET messages = 9, unseen = 9, deleted = 9, size = 9, uid_next = 1")
+        self.damage("DELETE FROM changed_flags")
         done = self.result(self.maintenance.rebuild())
         self.assertEqual((done["contents_changed"], done["references_changed"]), (2, 2))
+        told = self.result(self.mail.mailbox_changes(inbox.mailbox_id, inbox.highest_modseq))
+        self.assertEqual([row[0] for row in told.changed], [1, 2])
         self.assert_sound()
         self.assertEqual(self.result(self.mail.read_messages(inbox.mailbox_id, ALL_UIDS, tuple(Column), list)), good)
         again = self.result(self.maintenance.rebuild())
