@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 
+from attrs import frozen
+
 from pymailsuite.store.change_log import BLOCK
 from pymailsuite.store.migrate import UNFINISHED
 from pymailsuite.store.tables import declared_tables
@@ -73,55 +75,77 @@ def _message(problem: str) -> Callable[[Row], Iterator[str]]:
     return lines
 
 
-CHECKS: tuple[tuple[str, Callable[[Row], Iterator[str]]], ...] = (
-    (_COUNTS, _counts),
-    (
+@frozen
+class _Check:
+    """A query for what is wrong, and lines for each row of its answer.
+
+    ``needs`` is the table and column that the newest part of the schema it speaks of came with, if it is not as old as
+    the schema: a store of before is not asked.
+    """
+
+    sql: str
+    lines: Callable[[Row], Iterator[str]]
+    needs: tuple[str, str] = ("messages", "uid")
+
+
+_ENTRIES = ("queue_entries", "entry_id")
+
+_CHECKS = (
+    _Check(_COUNTS, _counts),
+    _Check(
         "SELECT m.account_id, m.mailbox_id, m.uid FROM messages m LEFT JOIN mailboxes b"
         " ON b.account_id = m.account_id AND b.mailbox_id = m.mailbox_id WHERE b.mailbox_id IS NULL",
         _message("its mailbox is not there"),
     ),
-    (
+    _Check(
         "SELECT m.account_id, m.mailbox_id, m.uid FROM messages m LEFT JOIN contents c"
         " ON c.content_id = m.content_id WHERE c.content_id IS NULL",
         _message("its content is not there"),
     ),
-    (
+    _Check(
         "SELECT m.account_id, m.mailbox_id, m.uid, m.size, c.size + {fields} + length(m.prefix) FROM messages m"
         " JOIN contents c ON c.content_id = m.content_id WHERE m.size <> c.size + {fields} + length(m.prefix)",
         _message("size is noted as {}, it is {}"),
     ),
-    (UNNOTED_FLAGS, _message("its flags changed, but its block of UIDs does not say so")),
-    (
+    _Check(
+        UNNOTED_FLAGS,
+        _message("its flags changed, but its block of UIDs does not say so"),
+        ("changed_flags", "block"),
+    ),
+    _Check(
         "SELECT c.content_id, c.refs, COALESCE(r.number, 0) FROM contents c LEFT JOIN"
         f" (SELECT content_id, COUNT(*) AS number FROM ({REFERENCES}) u GROUP BY content_id) r"
         " ON r.content_id = c.content_id WHERE c.refs <> COALESCE(r.number, 0)",
         _content("references are noted as {}, they are {}"),
     ),
-    (
+    _Check(
         "SELECT c.content_id, c.size, COALESCE(SUM(length(k.octets)), 0) FROM contents c LEFT JOIN content_chunks k"
         " ON k.content_id = c.content_id GROUP BY c.content_id HAVING c.size <> COALESCE(SUM(length(k.octets)), 0)",
         _content("size is noted as {}, its chunks hold {}"),
     ),
-    (
+    _Check(
         "SELECT DISTINCT k.content_id FROM content_chunks k LEFT JOIN contents c ON c.content_id = k.content_id"
         " LEFT JOIN staged_contents s ON s.content_id = k.content_id"
         " WHERE c.content_id IS NULL AND s.content_id IS NULL",
         _content("chunks that belong to nothing"),
     ),
-    (
+    _Check(
         "SELECT q.entry_id FROM queue_entries q LEFT JOIN contents c ON c.content_id = q.content_id"
         " WHERE c.content_id IS NULL",
         _entry("its content is not there"),
+        _ENTRIES,
     ),
-    (
+    _Check(
         "SELECT q.entry_id FROM queue_entries q WHERE NOT EXISTS"
         " (SELECT 1 FROM queue_recipients r WHERE r.entry_id = q.entry_id AND r.state = 'delayed')",
         _entry("queued for nobody"),
+        _ENTRIES,
     ),
-    (
+    _Check(
         "SELECT DISTINCT r.entry_id FROM queue_recipients r LEFT JOIN queue_entries q"
         " ON q.entry_id = r.entry_id WHERE q.entry_id IS NULL",
         _entry("recipients without the entry"),
+        _ENTRIES,
     ),
 )
 
@@ -132,8 +156,13 @@ def check_txn(txn: Transaction) -> list[str]:
     tables = declared_tables(version)
     shares_fields = "fields" in tables["contents"].column_names
     fields = "COALESCE(length(c.fields), 0)" if shares_fields else "0"
-    checks = CHECKS if "changed_flags" in tables else [check for check in CHECKS if check[0] != UNNOTED_FLAGS]
-    return [line for sql, lines in checks for row in txn.rows(sql.replace("{fields}", fields)) for line in lines(row)]
+    return [
+        line
+        for check in _CHECKS
+        if check.needs[0] in tables and check.needs[1] in tables[check.needs[0]].column_names
+        for row in txn.rows(check.sql.replace("{fields}", fields))
+        for line in check.lines(row)
+    ]
 
 
 def check_digests_txn(txn: Transaction, after: int, limit: int) -> tuple[list[str], int | None]:
