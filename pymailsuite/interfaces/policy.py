@@ -353,6 +353,8 @@ class PolicyContext:
     """As whom users may send; None: as anybody."""
     name: str = ""
     """The policy's."""
+    key_ring: Any = None
+    """The keys that sign mail, shared by all that sign; None: a policy that signs has its own."""
 
     def needs(self, interface: type[T]) -> T:
         """An ability of the store. MissingAbility: then the policy is left out, or whoever wants it is told."""

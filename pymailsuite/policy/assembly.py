@@ -26,6 +26,7 @@ from pymailsuite.interfaces.policy import (
 from pymailsuite.interfaces.send_as import ISenderRights
 from pymailsuite.plugins import make_plugin, plugins_by_name
 from pymailsuite.policy.chain import PolicyChain
+from pymailsuite.policy.dkim.key_ring import KeyRing
 from pymailsuite.policy.plan import Installed
 
 log = Logger()
@@ -54,9 +55,11 @@ def make_chain(
     chance: Callable[[], float] = random,
     probe: IRecipientProbe | None = None,
     rights: ISenderRights | None = None,
+    key_ring: KeyRing | None = None,
 ) -> PolicyChain | None:
     """The chain of all policies that are wanted; None if there are none. ``factories`` None: the plugins there are.
     ``probe`` asks other hosts; None: they are not spoken to. ``rights`` knows as whom users may send; None: as anybody.
+    ``key_ring`` has the keys of all that sign.
 
     ConfigError if the settings name a policy that does not exist.
     """
@@ -81,6 +84,7 @@ def make_chain(
                 probe,
                 rights,
                 name,
+                key_ring,
             )
             policy = _made(found[name], context)
             if policy is not None:

@@ -209,6 +209,9 @@ class MailService(MultiService):
         directory = RecipientResolver(settings.directory, self.store.directory, reactor, roles)
         recipients: IRecipientResolver = directory
         self._rights: SenderRights | None = None
+        self._key_ring: KeyRing | None = None
+        if takes_mail and settings.dkim_sign.action != "off":
+            self._key_ring = KeyRing(settings.dkim_sign, self.store.ability(IKeyStore), reactor)
         if takes_mail:
             self._paths = ReturnPaths(
                 settings.forwarding,
@@ -240,7 +243,15 @@ class MailService(MultiService):
         hostname = settings.server.hostname
         probe = RecipientProbe(settings.relay, hostname, self._resolver, reactor, address_filter=self._address_filter)
         self._policies = (
-            make_chain(settings, self._resolver, self.store, reactor, probe=probe, rights=self._rights)
+            make_chain(
+                settings,
+                self._resolver,
+                self.store,
+                reactor,
+                probe=probe,
+                rights=self._rights,
+                key_ring=self._key_ring,
+            )
             if takes_mail
             else None
         )
@@ -325,11 +336,10 @@ class MailService(MultiService):
         """What says what becomes of mail, through whatever door it comes."""
         settings = self.settings
         sealer = None
-        if settings.arc.seal and settings.dkim_sign.action != "off":
-            ring = KeyRing(settings.dkim_sign, self.store.ability(IKeyStore))
+        if settings.arc.seal and self._key_ring is not None:
             in_thread = partial(deferToThreadPool, reactor, reactor.getThreadPool())
             authserv_id = settings.policy.authserv_id or settings.server.hostname
-            sealer = ForwardSealer(settings.arc, ring, self._resolver, authserv_id, reactor, in_thread)
+            sealer = ForwardSealer(settings.arc, self._key_ring, self._resolver, authserv_id, reactor, in_thread)
         return make_planner(settings, self.store, reactor, recipients, self._paths, sealer)
 
     def _make_intake(self, reactor: Any) -> MessageIntake:
@@ -347,11 +357,10 @@ class MailService(MultiService):
 
     def _signer(self, reactor: Any) -> OwnMailSigner | None:
         """Who signs our own reports: the keys that sign our users' mail."""
-        settings = self.settings.dkim_sign
-        if settings.action == "off":
+        if self._key_ring is None:
             return None
         in_thread = partial(deferToThreadPool, reactor, reactor.getThreadPool())
-        return OwnMailSigner(settings, KeyRing(settings, self.store.ability(IKeyStore)), reactor, in_thread)
+        return OwnMailSigner(self.settings.dkim_sign, self._key_ring, reactor, in_thread)
 
     def _make_listing_watch(self, reactor: Any) -> ListingWatch:
         settings = self.settings

@@ -32,7 +32,7 @@ class SignedReportTests(SynchronousTestCase):
         self.store = make_store(self.clock)
         self.ann = make_account(self.store, "ann@example.org").account_id
         settings = DkimSignSettings()
-        self.signer = OwnMailSigner(settings, KeyRing(settings, self.store.keys), self.clock, maybeDeferred)
+        self.signer = OwnMailSigner(settings, KeyRing(settings, self.store.keys, self.clock), self.clock, maybeDeferred)
 
     def report(self, reverse_path: Address, host: str = "mx.example.org") -> Acceptance:
         planner = planner_for(self.store, self.clock)

@@ -59,7 +59,7 @@ class ForwardingCase(SynchronousTestCase):
         self.paths = paths = ReturnPaths(rewriting, tagging, self.store.secrets, self.clock, self.store.kept_paths)
         directory = RecipientResolver(DirectorySettings(), self.store.directory, self.clock)
         self.recipients = ReturnPathResolver(directory, paths)
-        ring = KeyRing(DkimSignSettings(), self.store.keys)
+        ring = KeyRing(DkimSignSettings(), self.store.keys, self.clock)
         self.dns = resolver(signing_key())
         self.sealer = ForwardSealer(ArcSettings(**arc), ring, self.dns, "mx.example.org", self.clock, maybeDeferred)
         self.planner = planner_for(

@@ -79,6 +79,13 @@ class MailServiceTests(TestCase):
         without = self.service(lists={"action": "off"})
         self.assertNotIn("lists", [child.name for child in without])
 
+    def test_all_that_sign_have_their_keys_from_one_ring(self) -> None:
+        service = self.service()
+        assert service._policies is not None
+        (policy,) = [one.policy for one in service._policies.installed if one.policy.name == "dkim_sign"]
+        self.assertIs(policy._ring, service._key_ring)
+        self.assertIsNone(self.service(dkim_sign={"action": "off"})._key_ring)
+
     async def test_it_can_be_stopped_before_it_is_ready(self) -> None:
         service = self.service(store={"url": ""})
         service.privilegedStartService()

@@ -335,14 +335,14 @@ class _Ring:
     def __init__(self, key: SigningKey) -> None:
         self._key = key
 
-    def has_none(self, now: float) -> bool:
+    def has_none(self) -> bool:
         """It has one."""
         return False
 
-    def has_none_for(self, domain: str, now: float) -> bool:
+    def has_none_for(self, domain: str) -> bool:
         """For its domain."""
         return domain != self._key.domain
 
-    async def keys_for(self, domain: str, now: float) -> list[SigningKey]:
+    async def keys_for(self, domain: str) -> list[SigningKey]:
         """The key."""
-        return [] if self.has_none_for(domain, now) else [self._key]
+        return [] if self.has_none_for(domain) else [self._key]

@@ -60,7 +60,7 @@ class SealingMessage:
     async def _seal(self, prefix: bytes, domain: str) -> bytes:
         owner = self._owner
         now = owner.clock.seconds()
-        keys = await owner.ring.keys_for(owner.settings.seal_domain or domain, now)
+        keys = await owner.ring.keys_for(owner.settings.seal_domain or domain)
         if not keys or not self._heard_all:
             return b""
         chain = self._chain

@@ -6,15 +6,17 @@ Two keys of one kind never sign together. The next one is published while the ol
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Final
 
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from pymailsuite.config.sections.dkim import DkimSignSettings
 from pymailsuite.dns.names import ascii_name
 from pymailsuite.interfaces.keys import IKeyStore, StoredKey
+from pymailsuite.memory import ExpiringMemory
 from pymailsuite.policy.dkim.private_keys import SigningKey, load_private_key, read_key_file
 
 log = Logger()
@@ -42,9 +44,11 @@ def choose(keys: Iterable[SigningKey], domain: str, now: float, parents: bool) -
 
 
 class KeyRing:
-    """The keys of ``settings`` and of ``store``, which are remembered for a while. ConfigError for a bad key file."""
+    """The keys of ``settings`` and of ``store``, which are remembered for a while; one for all who sign in a process.
 
-    def __init__(self, settings: DkimSignSettings, store: IKeyStore | None) -> None:
+    ConfigError for a bad key file."""
+
+    def __init__(self, settings: DkimSignSettings, store: IKeyStore | None, clock: IReactorTime) -> None:
         self._settings = settings
         self._store = store
         self._from_files = [
@@ -57,42 +61,42 @@ class KeyRing:
             )
             for each in settings.keys
         ]
-        self._known: dict[str, tuple[float, list[SigningKey]]] = {}
+        self._clock = clock
+        self._known: ExpiringMemory[str, list[SigningKey]] = ExpiringMemory(clock, _MAX_DOMAINS)
         self._empty_until = 0.0
 
-    async def keys_for(self, domain: str, now: float) -> list[SigningKey]:
-        """The keys that sign mail from ``domain`` at ``now``; empty if there are none."""
+    async def keys_for(self, domain: str) -> list[SigningKey]:
+        """The keys that sign mail from ``domain`` now; empty if there are none."""
         domain = ascii_name(domain)
-        keys = [*self._from_files, *await self._stored(domain, now)]
-        return choose(keys, domain, now, self._settings.parent_domains)
+        return self._chosen(domain, await self._stored(domain))
 
-    def has_none(self, now: float) -> bool:
+    def _chosen(self, domain: str, stored: Sequence[SigningKey]) -> list[SigningKey]:
+        keys = [*self._from_files, *stored]
+        return choose(keys, domain, self._clock.seconds(), self._settings.parent_domains)
+
+    def has_none(self) -> bool:
         """Whether it is remembered that there is no key for anybody."""
-        return now < self._empty_until
+        return self._clock.seconds() < self._empty_until
 
-    def has_none_for(self, domain: str, now: float) -> bool:
+    def has_none_for(self, domain: str) -> bool:
         """Whether it is remembered that no key signs mail from ``domain``."""
         known = self._known.get(domain)
-        if known is None or known[0] <= now:
-            return False
-        return not choose([*self._from_files, *known[1]], domain, now, self._settings.parent_domains)
+        return known is not None and not self._chosen(domain, known)
 
-    async def _stored(self, domain: str, now: float) -> list[SigningKey]:
+    async def _stored(self, domain: str) -> list[SigningKey]:
         if self._store is None:
             return []
         known = self._known.get(domain)
-        if known is not None and known[0] > now:
-            return known[1]
-        if self.has_none(now):
+        if known is not None:
+            return known
+        if self.has_none():
             return []
         wanted = parent_domains(domain) if self._settings.parent_domains else [domain]
         keys = [key for each in await self._store.keys(wanted) if (key := _loaded(each)) is not None]
         if not (keys or self._from_files or await self._store.are_there_any()):
-            self._empty_until = now + self._settings.reload
+            self._empty_until = self._clock.seconds() + self._settings.reload
             return []
-        if len(self._known) >= _MAX_DOMAINS:
-            self._known.clear()
-        self._known[domain] = (now + self._settings.reload, keys)
+        self._known.put(domain, keys, self._settings.reload)
         return keys
 
 

@@ -41,7 +41,7 @@ class OwnMailSigner:
         if domain is None:
             return b""
         now = self._clock.seconds()
-        keys = await self._ring.keys_for(domain, now)
+        keys = await self._ring.keys_for(domain)
         if not keys:
             return b""
         try:

@@ -53,7 +53,7 @@ class DkimSignPolicy(Policy):
 
     def tap(self, transaction: MailTransaction) -> IMessageTap | None:
         handed_in = transaction.submission or transaction.peer.login or transaction.peer.trusted
-        if handed_in and not self._ring.has_none(self._clock.seconds()):
+        if handed_in and not self._ring.has_none():
             return MessageSigner(self._rules, self._header_max, self._has_no_key)
         return None
 
@@ -64,7 +64,7 @@ class DkimSignPolicy(Policy):
         return start_coroutine(self._sign(tap, transaction.peer))
 
     def _has_no_key(self, domain: str) -> bool:
-        return self._ring.has_none_for(domain, self._clock.seconds())
+        return self._ring.has_none_for(domain)
 
     async def _may_be_signed(self, peer: Peer, header: bytes) -> bool:
         """Whether the client may send as all authors of the message."""
@@ -86,7 +86,7 @@ class DkimSignPolicy(Policy):
         if not await self._may_be_signed(peer, tap.header or b""):
             return Verdict(reason=f"not signed: the client may not send as all authors at {domain}")
         now = self._clock.seconds()
-        keys = await self._ring.keys_for(domain, now)
+        keys = await self._ring.keys_for(domain)
         if not keys:
             return _unsigned(domain)
         names = [f"{key.selector}/{key.domain}" for key in keys]
@@ -143,5 +143,5 @@ def _unsigned(domain: str) -> Verdict:
 
 def make_policy(context: PolicyContext) -> DkimSignPolicy:
     """The policy as the chain wants it. ConfigError for a key file that cannot be used."""
-    ring = KeyRing(context.section, context.store.ability(IKeyStore))
+    ring = context.key_ring or KeyRing(context.section, context.store.ability(IKeyStore), context.clock)
     return DkimSignPolicy(context.section, ring, context.clock, context.rights)

@@ -127,7 +127,7 @@ class SigningCase(SynchronousTestCase):
 
     def policy(self, rights: ISenderRights | None = None, **settings: Any) -> DkimSignPolicy:
         section = DkimSignSettings(**settings)
-        return DkimSignPolicy(section, KeyRing(section, self.store.keys), self.clock, rights)
+        return DkimSignPolicy(section, KeyRing(section, self.store.keys, self.clock), self.clock, rights)
 
 
 class SignPolicyTests(SigningCase):
@@ -254,25 +254,27 @@ class KeyRingTests(SigningCase):
             path = Path(folder) / "key.pem"
             write_key_file(path, private_key("ed25519"))
             section = DkimSignSettings(keys=[SigningKeyFile(domain="example.org", selector="f", file=path)])
-            ring = KeyRing(section, self.store.keys)
-            self.assertEqual([key.selector for key in run(ring.keys_for("example.org", NOW))], ["s1", "f"])
+            ring = KeyRing(section, self.store.keys, self.clock)
+            self.assertEqual([key.selector for key in run(ring.keys_for("example.org"))], ["s1", "f"])
             os.chmod(path, 0o644)
-            self.assertRaises(ConfigError, KeyRing, section, None)
+            self.assertRaises(ConfigError, KeyRing, section, None, self.clock)
 
     def test_keys_are_found_by_either_form_of_a_domain(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "key.pem"
             write_key_file(path, private_key("ed25519"))
             ring = KeyRing(
-                DkimSignSettings(keys=[SigningKeyFile(domain="bücher.example", selector="f", file=path)]), None
+                DkimSignSettings(keys=[SigningKeyFile(domain="bücher.example", selector="f", file=path)]),
+                None,
+                self.clock,
             )
         for domain in ("bücher.example", "mail.xn--bcher-kva.example"):
-            self.assertEqual([key.domain for key in run(ring.keys_for(domain, NOW))], ["xn--bcher-kva.example"])
+            self.assertEqual([key.domain for key in run(ring.keys_for(domain))], ["xn--bcher-kva.example"])
 
     def test_a_stored_key_that_cannot_be_read_is_passed_over_and_logged_without_it(self) -> None:
         fired(self.store.keys.add(StoredKey("example.org", "s1", b"-----BEGIN secret", NOW, 0.0)))
-        ring = KeyRing(DkimSignSettings(), self.store.keys)
-        self.assertEqual(run(ring.keys_for("example.org", NOW)), [])
+        ring = KeyRing(DkimSignSettings(), self.store.keys, self.clock)
+        self.assertEqual(run(ring.keys_for("example.org")), [])
 
     def test_the_store_keeps_keys(self) -> None:
         verifyObject(IKeyStore, self.store.keys)
