@@ -8,9 +8,9 @@ what is under way, the queue, the threads that hash, and at last the store.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from attrs import field, frozen
 from twisted.application.service import MultiService, Service
@@ -41,7 +41,7 @@ from pymailsuite.directory.roles import RoleAddresses
 from pymailsuite.directory.send_as import SenderRights
 from pymailsuite.dns.address_filter import AddressFilter
 from pymailsuite.dns.resolver import Resolver
-from pymailsuite.errors import ConfigError, MailError
+from pymailsuite.errors import MailError
 from pymailsuite.imap.factory import ImapFactory
 from pymailsuite.imap.plugin import find_vocabulary
 from pymailsuite.interfaces import IChangeBus, IMailStore, IRecipientResolver
@@ -70,6 +70,7 @@ from pymailsuite.pop3.extension import find_extensions as find_pop3_extensions
 from pymailsuite.pop3.factory import Pop3Factory
 from pymailsuite.queue.presence import Presence
 from pymailsuite.queue.runner import QueueRunner
+from pymailsuite.queue.services import PresenceService, QueueService
 from pymailsuite.relay.egress import make_transforms
 from pymailsuite.relay.probing import RecipientProbe
 from pymailsuite.relay.transports import TransportContext, Transports, make_transports
@@ -77,6 +78,7 @@ from pymailsuite.sasl import mechanisms
 from pymailsuite.server.data_folder import add_configured_domains, give_to, make_folder, store_of
 from pymailsuite.server.listeners import AcceptQuota, Listeners, ListeningService, Proxies, Sessions, SharedSockets
 from pymailsuite.server.maintenance import ReactorLagMonitor, StoreFiller, StoreSweeper
+from pymailsuite.server.store_abilities import tell_what_is_missing
 from pymailsuite.server.tls import HTTP_TLS, IMAP_TLS, POP3_TLS, SMTP_TLS, Pem, ServerTls, ServiceTls, certificate_files
 from pymailsuite.smtp.extension import find_extensions
 from pymailsuite.smtp.factory import SmtpFactory
@@ -87,64 +89,6 @@ from pymailsuite.wire.refusal_counts import RefusalCounts
 from pymailsuite.wire.tally import Tally
 
 log = Logger()
-
-
-class QueueService(Service):
-    """The queue at work while the server runs."""
-
-    def __init__(self, runner: QueueRunner) -> None:
-        self.setName("queue")  # type: ignore[no-untyped-call]
-        self._runner = runner
-
-    def startService(self) -> None:
-        """Go on with what is due."""
-        super().startService()  # type: ignore[no-untyped-call]
-        self._runner.start()
-
-    def stopService(self) -> Deferred[None]:
-        """Fires once what was under way is settled."""
-        super().stopService()  # type: ignore[no-untyped-call]
-        return Deferred.fromCoroutine(self._runner.stop())
-
-
-class PresenceService(Service):
-    """A sign of life of a process that holds POP3 locks, but leaves the queue to others."""
-
-    def __init__(self, presence: Presence) -> None:
-        self.setName("presence")  # type: ignore[no-untyped-call]
-        self._presence = presence
-
-    def startService(self) -> None:
-        """Be there. OSError if the folder for it cannot be used."""
-        super().startService()  # type: ignore[no-untyped-call]
-        self._presence.enter()
-
-    def stopService(self) -> None:
-        """Nothing is locked any more."""
-        super().stopService()  # type: ignore[no-untyped-call]
-        self._presence.leave()
-
-
-_WITHOUT: Final[Mapping[type, str]] = {
-    IQueueStore: "no mail is taken in or sent on",
-    IStateStore: "each process counts failed logins for itself",
-    IStoreMaintenance: "nothing is swept",
-    IHistoryStore: "nobody will know what became of a message",
-}
-
-
-def _tell_what_is_missing(store: IMailStore, settings: Settings) -> None:
-    """What the store is not able to, and so the server is not. ConfigError if the settings ask for it."""
-    if not store.is_shared and settings.server.worker_count > 1:
-        raise ConfigError("server.workers: this kind of store is in one process and cannot be shared by several")
-    for interface, consequence in _WITHOUT.items():
-        if store.ability(interface) is None:
-            log.info(
-                "{event} {ability}: {consequence}",
-                event="store.ability_missing",
-                ability=interface.__name__,
-                consequence=consequence,
-            )
 
 
 @frozen
@@ -198,7 +142,7 @@ class MailService(MultiService):
         make_folder(settings.server.data_dir, owner)
         self.store: IMailStore = store_of(settings, reactor)
         self._takes_mail = takes_mail = self.store.ability(IQueueStore) is not None
-        _tell_what_is_missing(self.store, settings)
+        tell_what_is_missing(self.store, settings)
         self._resolver = Resolver(settings.dns, reactor)
         self._address_filter = AddressFilter(settings.outgoing, settings.listeners, settings.relay.own_addresses)
         names = AccountNames(settings.directory.detail_separator, self.store.directory)
