@@ -195,7 +195,9 @@ class _DryRun:
 
     async def plan(self, planner: DeliveryPlanner, incoming: IncomingMessage) -> DeliveryPlan:
         """What would become of the message, whatever was said of it."""
-        message = DeliveryMessage(incoming.queue_id, incoming.envelope, incoming.peer, incoming.size, incoming.header)
+        message = DeliveryMessage(
+            incoming.queue_id, incoming.envelope, incoming.peer, incoming.size, incoming.header, content=incoming
+        )
         let_in = [(one.address, one.resolved) for one in self.recipients if not one.refusal]
         planned = planner.plan(message, let_in, self.decisions[Stage.MESSAGE])
         plan: DeliveryPlan = await planned if isinstance(planned, Deferred) else planned

@@ -107,7 +107,7 @@ class MessageIntake:
     ) -> Deferred[QueueId]:
         """One transaction for all that the message becomes."""
         told = DeliveryMessage(
-            message.queue_id, message.envelope, message.peer, message.size, message.header, message.step_taps
+            message.queue_id, message.envelope, message.peer, message.size, message.header, message.step_taps, message
         )
         decision = Decision(None, tuple(applied_verdicts), prefix=prefix, disposals=disposals, edits=edits)
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
@@ -11,6 +12,7 @@ from twisted.logger import Logger
 
 from pymailsuite.delivery.own_messages import OwnMessages
 from pymailsuite.delivery.plan import DeliveryPlanner
+from pymailsuite.delivery.readable import ReadableMessage
 from pymailsuite.interfaces import (
     DeliveredHere,
     IRecipientResolver,
@@ -21,6 +23,7 @@ from pymailsuite.interfaces import (
 )
 from pymailsuite.interfaces.delivery import DeliveryMessage, DeliveryPlan
 from pymailsuite.interfaces.policy import Decision
+from pymailsuite.message.scan import StructureScanner
 from pymailsuite.values import MAX_CHUNK, BodyType, ContentId, Envelope, Peer
 
 log = Logger()
@@ -69,8 +72,8 @@ class LateDelivery:
 
     async def deliver(self, entry: QueueEntry, recipients: Sequence[QueuedRecipient]) -> DeliveredHere:
         """What becomes of recipients of ours. Errors of the store come through."""
-        header = await self._header_of(entry)
-        delivered = [await self._deliver(entry, header, recipient) for recipient in recipients]
+        header, content = await self._read(entry)
+        delivered = [await self._deliver(entry, header, content, recipient) for recipient in recipients]
         return DeliveredHere(
             tuple([outcome for one in delivered for outcome in one.outcomes]),
             tuple([copy for one in delivered for copy in one.deliveries]),
@@ -79,9 +82,11 @@ class LateDelivery:
             tuple([note for one in delivered for note in one.notes]),
         )
 
-    async def _deliver(self, entry: QueueEntry, header: bytes, recipient: QueuedRecipient) -> DeliveredHere:
+    async def _deliver(
+        self, entry: QueueEntry, header: bytes, content: ReadableMessage, recipient: QueuedRecipient
+    ) -> DeliveredHere:
         try:
-            plan = await self._plan(entry, header, recipient)
+            plan = await self._plan(entry, header, content, recipient)
             outcome = _outcome(recipient, plan)
             if outcome.state is RecipientState.DELAYED:
                 # All of it is planned again, and so nobody has a part of it twice.
@@ -110,20 +115,25 @@ class LateDelivery:
         )
         return done
 
-    async def _header_of(self, entry: QueueEntry) -> bytes:
-        """The header that was received, ours in front of it left out."""
-        size = entry.header_size - len(entry.prefix)
-        pieces = [
-            await self._read_content(entry.content_id, start, min(start + MAX_CHUNK, size))
-            for start in range(0, size, MAX_CHUNK)
-        ]
-        return b"".join(pieces)
+    async def _read(self, entry: QueueEntry) -> tuple[bytes, ReadableMessage]:
+        """The header that was received, ours in front of it left out, and the message as steps may read it."""
+        scanner = StructureScanner()
+        header_size, size = entry.header_size - len(entry.prefix), entry.size - len(entry.prefix)
+        header = b""
+        for start in range(0, size, MAX_CHUNK):
+            octets = await self._read_content(entry.content_id, start, min(start + MAX_CHUNK, size))
+            header += octets[: header_size - start] if start < header_size else b""
+            scanner.feed(octets)
+        structure = scanner.finish()
+        return header, ReadableMessage(partial(self._read_content, entry.content_id), lambda: structure)
 
-    async def _plan(self, entry: QueueEntry, header: bytes, recipient: QueuedRecipient) -> DeliveryPlan:
+    async def _plan(
+        self, entry: QueueEntry, header: bytes, content: ReadableMessage, recipient: QueuedRecipient
+    ) -> DeliveryPlan:
         envelope = Envelope(entry.reverse_path, (recipient.address,), BodyType(entry.body), entry.smtputf8)
         size = entry.size - len(entry.prefix)
         message = DeliveryMessage(
-            entry.queue_id, envelope, Peer(""), size, header, origin=entry.origin, from_queue=True
+            entry.queue_id, envelope, Peer(""), size, header, content=content, origin=entry.origin, from_queue=True
         )
         planned = self._planner.plan(message, [(recipient.address, None)], Decision(prefix=entry.prefix))
         plan: DeliveryPlan = await planned if isinstance(planned, Deferred) else planned

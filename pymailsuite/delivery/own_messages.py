@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 
 from pymailsuite.delivery.plan import DeliveryPlanner
+from pymailsuite.delivery.readable import ReadableMessage
 from pymailsuite.interfaces import Acceptance, IContentWriter, IMailStore, StagedContent
 from pymailsuite.interfaces.delivery import DeliveryMessage, DeliveryPlan
 from pymailsuite.interfaces.policy import Decision
 from pymailsuite.interfaces.signing import ISigner
+from pymailsuite.message.scan import scan
 from pymailsuite.values import MAX_CHUNK, Envelope, Peer, queue_id_of
 
 
@@ -35,6 +37,7 @@ class OwnMessages:
                 Peer(""),
                 len(octets),
                 octets[: octets.find(b"\r\n\r\n") + 4],
+                content=ReadableMessage(lambda start, stop: succeed(octets[start:stop]), lambda: scan(octets)),
                 automatic=True,
                 origin=origin,
             )

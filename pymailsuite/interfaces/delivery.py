@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import Attribute, Interface
 
 from pymailsuite.errors import MailError
-from pymailsuite.interfaces.content import StagedContent
+from pymailsuite.interfaces.content import IReadableMessage, StagedContent
 from pymailsuite.interfaces.history import HistoryEntry, StepNote
 from pymailsuite.interfaces.intake import (
     GivenRecipients,
@@ -52,6 +52,8 @@ class DeliveryMessage:
     size: int
     header: bytes = field(repr=False)
     taps: Mapping[str, IMessageTap] = NO_TAPS
+    content: IReadableMessage | None = field(default=None, eq=False, repr=False)
+    """All of it, to be read; None of a message that was made up."""
     automatic: bool = False
     origin: str = ""
     from_queue: bool = False

@@ -44,6 +44,10 @@ def _sort(message: DeliveryMessage, recipients: Any, decision: Decision) -> Any:
     return [*[Place(one, (Placement(f"{one.given}-{name}"),)) for one in recipients if one.placements], COPY_OF_COPY]
 
 
+async def _all_text(pieces: Any) -> str:
+    return "".join([piece async for piece in pieces])
+
+
 class DoorTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
@@ -53,11 +57,21 @@ class DoorTests(SynchronousTestCase):
         make_account(self.store, "bea@example.org")
         self.successResultOf(self.store.directory.set_alias(TEAM, [ANN, BOB]))
         self.recipients = RecipientResolver(DirectorySettings(), self.store.directory, self.clock)
-        self.planner = planner_for(self.store, self.clock, step("sort", _sort), recipients=self.recipients)
+        self.texts: list[str] = []
+        """What a step read of each message."""
+        steps = (step("read", self.read), step("sort", _sort))
+        self.planner = planner_for(self.store, self.clock, *steps, recipients=self.recipients)
         self.own_messages = OwnMessages(self.store, self.planner)
         self.accepted: list[Acceptance] = []
         accept = self.store.queue.accept
         self.patch(self.store.queue, "accept", lambda one: self.accepted.append(one) or accept(one))
+
+    def read(self, message: DeliveryMessage, recipients: Any, decision: Decision) -> Any:
+        content = message.content
+        if content is not None and not message.automatic:
+            self.texts.append(self.settled(_all_text(content.text(content.parts().root))))
+            self.assertEqual(message.header, HEADER)
+        return ()
 
     def settled(self, coroutine: Any) -> Any:
         return self.successResultOf(Deferred.fromCoroutine(coroutine))
@@ -94,6 +108,7 @@ class DoorTests(SynchronousTestCase):
                 self.successResultOf(message.commit(FOUND, (), disposals))
                 plan = self.planned(given, Decision(prefix=FOUND, disposals=disposals), peer=peer)
                 self.check(self.accepted.pop(), plan)
+                self.assertEqual(self.texts.pop(), "Hello\r\n")
                 self.assertEqual(len(plan.copies), 1 if disposals else 2)
 
     def test_a_message_whose_recipients_nobody_has_looked_up(self) -> None:
@@ -132,6 +147,7 @@ class DoorTests(SynchronousTestCase):
         plan = self.planned([(TEAM, None)], Decision(prefix=FOUND), peer=Peer(""), from_queue=True, origin="192.0.2.1")
         copies = tuple(evolve(copy, prefix=copy.prefix + FOUND) for copy in plan.copies)
         self.assertEqual((done.deliveries, done.outgoing, done.notes), (copies, plan.outgoing, plan.notes))
+        self.assertEqual(self.texts, ["Hello\r\n"])
         self.assertEqual((len(done.along), done.outcomes[0].reply), (1, "delivered here and sent on to bob@b.example"))
 
     def test_a_dry_run(self) -> None:
@@ -141,4 +157,4 @@ class DoorTests(SynchronousTestCase):
         given = self.resolved(TEAM, BEA)
         self.assertEqual(told.plan, self.planned(given, told.last))
         self.assertEqual([one.given for one in told.plan.recipients], [TEAM, TEAM, BEA])
-        self.assertEqual(self.accepted, [])
+        self.assertEqual((self.accepted, self.texts), ([], ["Hello\r\n"]))
