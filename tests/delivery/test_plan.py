@@ -17,7 +17,7 @@ from pymailsuite.delivery.plan import DeliveryPlanner
 from pymailsuite.delivery.step import DeliveryStep
 from pymailsuite.delivery.steps.junk import JunkStep
 from pymailsuite.delivery.steps.resolve import ResolveStep
-from pymailsuite.errors import NoSuchUser, OverQuota, Refusal, StoreUnavailable, TemporaryFailure
+from pymailsuite.errors import LimitReached, NoSuchUser, Refusal, StoreUnavailable, TemporaryFailure
 from pymailsuite.interfaces import Delivery, IRecipientResolver, LocalRecipient, RemoteRecipient
 from pymailsuite.interfaces.delivery import (
     AddMessage,
@@ -128,7 +128,7 @@ class ActionTests(PlanTestCase):
 
     def test_what_a_step_answers_is_done_and_told(self) -> None:
         flagged = Placement("lists", Flags(SystemFlag.FLAGGED, frozenset({"$x"})), None, NOW - 5, b"X-List: a\r\n")
-        quota = OverQuota()
+        quota = LimitReached()
         note = AddMessage(b"Subject: note\r\n\r\n", Envelope(None, (SAM,)), "away")
         table: Sequence[tuple[str, Any, dict[str, Any]]] = (
             (

@@ -13,7 +13,7 @@ from pymailsuite.config.sections.delivery import DeliverySettings
 from pymailsuite.config.sections.history import HistorySettings
 from pymailsuite.delivery.history import HistoryRecorder
 from pymailsuite.delivery.intake import MessageIntake
-from pymailsuite.errors import MailError, NoSuchAccount, OverQuota, Refusal
+from pymailsuite.errors import LimitReached, MailError, NoSuchAccount, Refusal
 from pymailsuite.interfaces.delivery import AddMessage, Place, Placement, Refuse
 from pymailsuite.store.transaction import Transaction
 from pymailsuite.values import AccountId, Address, Envelope, QueueId, content_id_of
@@ -72,8 +72,8 @@ class RefusalTests(IntakeTestCase):
 
     def test_if_one_is_refused_for_now_the_message_is(self) -> None:
         """It comes again, and then nobody has had it twice."""
-        self.refusing({BEA: OverQuota()})
-        self.assertEqual(self.failureResultOf(self.attempt(), OverQuota).value.smtp_code, 452)
+        self.refusing({BEA: LimitReached()})
+        self.assertEqual(self.failureResultOf(self.attempt(), LimitReached).value.smtp_code, 452)
         self.assertEqual(self.contents(), 0)
 
     def test_the_sender_gets_a_report_on_some_of_several(self) -> None:
