@@ -82,7 +82,7 @@ class RefusalTests(IntakeTestCase):
         self.assertEqual((len(self.mail(self.ann)), self.mail(self.bea)), (1, []))
         (entry,) = self.successResultOf(self.store.queue.entries())
         self.assertEqual((entry.reverse_path, entry.recipients[0].address), (None, SENDER))
-        octets = self.successResultOf(entry.read(self.store.read_content, 0, entry.size))
+        octets = self.successResultOf(entry.source(self.store.read_content).read(0, entry.size))
         report = email.message_from_bytes(octets)
         self.assertEqual(report["To"], "<sam@peer.example>")
         status = str(list(report.walk())[2])
