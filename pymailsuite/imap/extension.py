@@ -18,8 +18,9 @@ from pymailsuite.config.sections.imap import ImapSettings
 from pymailsuite.imap.fetch import SectionItem, Text
 from pymailsuite.imap.grammar.keys import KeyReader
 from pymailsuite.imap.grammar.tokens import Cursor
+from pymailsuite.imap.selected import Spans
 from pymailsuite.imap.states import State
-from pymailsuite.imap.values import Command, SearchProgram
+from pymailsuite.imap.values import Command, FetchItem, SearchProgram
 from pymailsuite.interfaces import Column, Mailbox
 
 # What is called with a context, a pymailsuite.imap.context.Context, is declared to take Any: contexts know the
@@ -69,6 +70,31 @@ class FetchAttribute:
 def column_attribute(name: str, template: bytes, column: Column) -> FetchAttribute:
     """An attribute that is one column of the store, put into a ``%`` template."""
     return FetchAttribute(name, lambda _: Text(template, (column,), lambda batch: (batch[column],)))
+
+
+@frozen(eq=False)
+class FetchModifier:
+    """A modifier of FETCH (RFC 4466 §2.4). ``parse`` reads what stands behind its name, beginning with a space.
+
+    ``narrow`` is given the context, the places of the messages that were named and what was read, and answers those
+    that are wanted.
+    """
+
+    name: str
+    parse: Callable[[Cursor], Any] = no_argument
+    narrow: Callable[[Any, Spans, Any], Spans] | None = None
+    adds: tuple[FetchItem, ...] = ()
+    """Data items that are told with it as if the client had named them."""
+
+
+@frozen(eq=False)
+class SelectParameter:
+    """A parameter of SELECT and EXAMINE (RFC 4466 §2.1). ``use`` is given the context and what ``parse`` read behind
+    the name, before the mailbox is opened."""
+
+    name: str
+    use: Callable[[Any, Any], None]
+    parse: Callable[[Cursor], Any] = no_argument
 
 
 @frozen(eq=False)
@@ -157,6 +183,8 @@ class ImapExtension:
     position: int = field(default=100, kw_only=True)
     commands: tuple[ImapCommand, ...] = ()
     fetch_attributes: tuple[FetchAttribute, ...] = ()
+    fetch_modifiers: tuple[FetchModifier, ...] = ()
+    select_parameters: tuple[SelectParameter, ...] = ()
     search_keys: tuple[SearchKey, ...] = ()
     search_returns: tuple[str, ...] = ()
     """Words of ``RETURN`` of SEARCH (RFC 4731)."""

@@ -13,11 +13,13 @@ from pymailsuite.imap.blame import blamed, blamed_call, blamed_condition, blamed
 from pymailsuite.imap.extension import (
     Capabilities,
     FetchAttribute,
+    FetchModifier,
     ImapCommand,
     ImapExtension,
     ListReturn,
     ListSelection,
     SearchKey,
+    SelectParameter,
     Standing,
     StatusItem,
 )
@@ -50,6 +52,8 @@ class Vocabulary:
         """``extensions`` are ours; ``foreign`` those of other packages, which come after them and may fail."""
         self.commands: dict[str, ImapCommand] = {}
         self.fetch_attributes: dict[str, FetchAttribute] = {}
+        self.fetch_modifiers: dict[str, FetchModifier] = {}
+        self.select_parameters: dict[str, SelectParameter] = {}
         self.search_keys: dict[str, SearchKey] = {}
         self.status_items: dict[str, StatusItem] = {}
         self.list_selections: dict[str, ListSelection] = {}
@@ -74,6 +78,8 @@ class Vocabulary:
         self._capabilities.append((extension.position, extension.capabilities))
         self._fill("command", self.commands, extension, extension.commands)
         self._fill("FETCH attribute", self.fetch_attributes, extension, extension.fetch_attributes)
+        self._fill("FETCH modifier", self.fetch_modifiers, extension, extension.fetch_modifiers)
+        self._fill("SELECT parameter", self.select_parameters, extension, extension.select_parameters)
         self._fill("SEARCH key", self.search_keys, extension, extension.search_keys)
         self._fill("STATUS item", self.status_items, extension, extension.status_items)
         self._fill("LIST selection option", self.list_selections, extension, extension.list_selections)
@@ -168,6 +174,12 @@ def _blamed(extension: ImapExtension) -> ImapExtension:
         capabilities=calling(extension.capabilities),
         commands=tuple(map(command, extension.commands)),
         fetch_attributes=tuple(map(attribute, extension.fetch_attributes)),
+        fetch_modifiers=tuple(
+            evolve(one, parse=calling(one.parse), narrow=calling(one.narrow)) for one in extension.fetch_modifiers
+        ),
+        select_parameters=tuple(
+            evolve(one, parse=calling(one.parse), use=calling(one.use)) for one in extension.select_parameters
+        ),
         search_keys=tuple(map(key, extension.search_keys)),
         status_items=tuple(
             evolve(item, value=calling(item.value), asked=calling(item.asked)) for item in extension.status_items

@@ -6,6 +6,7 @@ import unittest
 
 from pymailsuite.config.sections.imap import ImapSettings
 from pymailsuite.imap.plugin import find_vocabulary
+from tests.acceptance import acceptance
 from tests.imap.conversation import Server
 from tests.support.stores import append
 from tests.support.wheels import installed
@@ -15,6 +16,7 @@ TWO_PARTS = (
 )
 
 
+@acceptance("S133")
 class ImapExtensionTests(unittest.TestCase):
     def test_a_client_is_told_what_is_largest_and_of_how_many_parts_it_is(self) -> None:
         with installed("imap_extension"):

@@ -16,11 +16,13 @@ from pymailsuite.errors import Refusal
 from pymailsuite.imap import plugin
 from pymailsuite.imap.extension import (
     FetchAttribute,
+    FetchModifier,
     ImapCommand,
     ImapExtension,
     ListReturn,
     ListSelection,
     SearchKey,
+    SelectParameter,
     Standing,
     StatusItem,
     after_login,
@@ -28,8 +30,10 @@ from pymailsuite.imap.extension import (
 from pymailsuite.imap.extensions import OURS
 from pymailsuite.imap.fetch import Text
 from pymailsuite.imap.search import Condition, SearchBatch
+from pymailsuite.imap.selected import Spans
 from pymailsuite.imap.states import AFTER_LOGIN, ANY, BEFORE_LOGIN, SELECTED, State
 from pymailsuite.imap.vocabulary import Vocabulary
+from tests.acceptance import acceptance
 from tests.imap.conversation import Client, Server
 from tests.imap_language.test_grammar import COMMANDS, pieces
 from tests.support.imap import VOCABULARY, parse_named
@@ -47,6 +51,7 @@ def _samples() -> dict[str, bytes]:
     return samples
 
 
+@acceptance("S133")
 class DeclarationTests(SynchronousTestCase):
     """Of ours."""
 
@@ -116,6 +121,10 @@ def _broken(*_: Any) -> Any:
     raise ValueError("a defect")
 
 
+def _last(context: Any, spans: Spans, argument: None) -> Spans:
+    return [(spans[-1][1] - 1, spans[-1][1])]
+
+
 @frozen
 class _Broken(Condition):
     def pick(self, batch: SearchBatch, places: Sequence[int]) -> Sequence[int]:
@@ -141,6 +150,8 @@ BROKEN = ImapExtension(
         FetchAttribute("X-FEW", lambda _: Text(b"X-FEW %d", (), lambda _: ([],))),
         FetchAttribute("X-MORE", lambda _: Text(b"X-MORE %d %d", (), lambda batch: (batch.uids,))),
     ),
+    fetch_modifiers=(FetchModifier("X-FAILS", narrow=_broken), FetchModifier("X-LAST", narrow=_last)),
+    select_parameters=(SelectParameter("X-FAILS", _broken),),
     search_keys=(SearchKey("X-FAILS", bare=_Broken()), SearchKey("X-ARGUES", lambda _: _Broken())),
     status_items=(StatusItem("X-FAILS", _broken),),
     list_selections=(ListSelection("X-FAILS", _broken),),
@@ -151,6 +162,7 @@ BROKEN = ImapExtension(
 )
 
 
+@acceptance("S133")
 class ForeignTests(SynchronousTestCase):
     """Of other packages."""
 
@@ -188,6 +200,8 @@ class ForeignTests(SynchronousTestCase):
             "FETCH 1 X-NONE",
             "FETCH 1:2 (FLAGS X-FEW)",
             "UID FETCH 1:2 X-MORE",
+            "FETCH 1 FLAGS (X-FAILS)",
+            "SELECT INBOX (X-FAILS)",
         ):
             answer = self.client.command(line)
             self.assertEqual(answer[-1], "x NO [SERVERBUG] Internal error", line)
@@ -208,6 +222,10 @@ class ForeignTests(SynchronousTestCase):
         self.assertTrue(self.client.transport.disconnecting)
         self.assertEqual(self.blamed(), ["extension broken: ValueError('a defect')"])
         self.assertEqual(self.other.command("NOOP"), ["x OK NOOP completed"])
+
+    def test_a_modifier_says_which_messages_are_wanted(self) -> None:
+        self.assertEqual(self.client.command("FETCH 1:* UID (X-LAST)"), ["* 2 FETCH (UID 2)", "x OK FETCH completed"])
+        self.assertEqual(self.client.command("FETCH 1 UID (X-NEVER)"), ["x BAD Unknown modifier"])
 
     def test_what_it_refuses_is_refused(self) -> None:
         self.assertEqual(self.client.command("XREFUSES"), ["x NO [CANNOT] Not today"])

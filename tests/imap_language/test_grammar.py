@@ -67,8 +67,8 @@ COMMANDS: list[tuple[Line, v.Command]] = [
     ('a SELECT "Entwürfe"'.encode(), v.Select("a", "Entwürfe")),
     ([b"a SELECT ", "Entwürfe".encode(), b""], v.Select("a", "Entwürfe")),
     (b"a SELECT [Gmail]/x", v.Select("a", "[Gmail]/x")),
-    (b"a SELECT INBOX (CONDSTORE)", v.Select("a", "INBOX", True)),
-    (b"a EXAMINE INBOX (condstore)", v.Examine("a", "INBOX", True)),
+    (b"a SELECT INBOX (CONDSTORE)", v.Select("a", "INBOX", {"CONDSTORE": None})),
+    (b"a EXAMINE INBOX (condstore)", v.Examine("a", "INBOX", {"CONDSTORE": None})),
     (b"a EXAMINE x", v.Examine("a", "x")),
     # CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE
     (b"a CREATE x/y", v.Create("a", "x/y")),
@@ -524,7 +524,7 @@ FETCHES: list[tuple[Line, tuple[v.FetchItem, ...]]] = [
 def test_data_items_of_fetch(line: Line, items: tuple[v.FetchItem, ...]) -> None:
     first, *rest = pieces(line)
     assert parse([b"a FETCH 1 " + first, *rest]) == v.Fetch("a", numbers((1, 1)), items)
-    assert parse([b"a UID fetch 1 " + first, *rest]) == v.Fetch("a", numbers((1, 1), uid=True), items, None, True)
+    assert parse([b"a UID fetch 1 " + first, *rest]) == v.Fetch("a", numbers((1, 1), uid=True), items, uid=True)
 
 
 @pytest.mark.parametrize(
@@ -542,7 +542,8 @@ def test_a_macro_is_exactly_its_items(macro: bytes, items: tuple[v.FetchItem, ..
 
 def test_the_modifier_of_fetch() -> None:
     command = parse([b"a FETCH 1:* (FLAGS) (changedsince 12345)"])
-    assert isinstance(command, v.Fetch) and command.changed_since == 12345
+    assert isinstance(command, v.Fetch) and command.modifiers == {"CHANGEDSINCE": 12345}
+    assert command.items == (v.FetchItem("FLAGS"), v.FetchItem("MODSEQ"))
 
 
 # --- number sets

@@ -68,18 +68,20 @@ class _Batch:
 async def _fetch(context: Context, command: Fetch) -> bytes:
     """RFC 3501 §6.4.5."""
     view = context.selected
-    if command.changed_since is not None or MODSEQ in command.items:
+    if MODSEQ in command.items:
         context.use_condstore()
     spans = view.places(command.numbers)
-    if command.changed_since is not None:
-        spans = view.changed_since(spans, command.changed_since)
+    for name, argument in command.modifiers.items():
+        narrow = context.shared.vocabulary.fetch_modifiers[name].narrow
+        if narrow is not None:
+            spans = narrow(context, spans, argument)
     if not spans:
         return b"OK FETCH completed"
     if _KNOWN.issuperset(command.items):
         await _say_known(context, view, command, spans)
         return b"OK FETCH completed"
     compile_fetch = context.shared.vocabulary.compile_fetch
-    plan = compile_fetch(command.items, uid=command.uid, condstore=command.changed_since is not None)
+    plan = compile_fetch(command.items, uid=command.uid, condstore=False)
     told: Spans = []
     if plan.sets_seen and not view.read_only:
         told = await _set_seen(context, view, spans)
@@ -115,7 +117,7 @@ def _tell_flags(context: Context, command: Fetch, spans: Spans) -> None:
 async def _say_known(context: Context, view: View, command: Fetch, spans: Spans) -> None:
     items = command.items
     uid, flags = command.uid or UID in items, FLAGS in items
-    modseq = command.changed_since is not None or MODSEQ in items
+    modseq = MODSEQ in items
     cut = Cut(spans)
     while piece := cut.take(_KNOWN_ROWS):
         context.out.append(replies.fetched_flags(view, piece, uid=uid, modseq=modseq, flags=flags))

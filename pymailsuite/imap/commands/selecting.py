@@ -21,23 +21,24 @@ from pymailsuite.values import SystemFlag
 
 async def _select(context: Context, command: Select) -> bytes:
     """RFC 3501 §6.3.1."""
-    await _open(context, command.mailbox, command.condstore, read_only=False)
+    await _open(context, command, read_only=False)
     return b"OK [READ-WRITE] SELECT completed"
 
 
 async def _examine(context: Context, command: Examine) -> bytes:
     """RFC 3501 §6.3.2: nothing changes, not even ``\\Recent``."""
-    await _open(context, command.mailbox, command.condstore, read_only=True)
+    await _open(context, command, read_only=True)
     return b"OK [READ-ONLY] EXAMINE completed"
 
 
-async def _open(context: Context, name: str, condstore: bool, read_only: bool) -> None:
+async def _open(context: Context, command: Select | Examine, read_only: bool) -> None:
+    name = command.mailbox
     if context.view is not None:
         context.deselect()
         # RFC 7162 §3.2.11: what follows is about the new mailbox.
         context.out.append(b"* OK [CLOSED] Previous mailbox closed\r\n")
-    if condstore:
-        context.use_condstore()
+    for parameter, argument in command.parameters.items():
+        context.shared.vocabulary.select_parameters[parameter].use(context, argument)
     context.watch()
     try:
         mailbox, view = await _reopened(context, name, read_only) or await _opened(context, name, read_only)

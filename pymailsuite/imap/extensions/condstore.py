@@ -1,6 +1,6 @@
 """CONDSTORE: mod-sequences. Source: RFC 7162 §3.1.
 
-CHANGEDSINCE and UNCHANGEDSINCE are parts of FETCH and STORE, and the parameter of SELECT is part of SELECT.
+UNCHANGEDSINCE is part of STORE.
 """
 
 from __future__ import annotations
@@ -12,9 +12,20 @@ from typing import Final
 from attrs import frozen
 
 from pymailsuite.imap.context import Context
-from pymailsuite.imap.extension import ImapExtension, SearchKey, StatusItem, after_login, column_attribute
+from pymailsuite.imap.extension import (
+    FetchModifier,
+    ImapExtension,
+    SearchKey,
+    SelectParameter,
+    StatusItem,
+    after_login,
+    column_attribute,
+)
+from pymailsuite.imap.fetch import MODSEQ
 from pymailsuite.imap.grammar.keys import KeyReader
+from pymailsuite.imap.grammar.tokens import Cursor
 from pymailsuite.imap.search import Condition, SearchBatch
+from pymailsuite.imap.selected import Spans
 from pymailsuite.imap.values import SearchProgram
 from pymailsuite.interfaces import Column
 
@@ -43,7 +54,17 @@ def _mod_seq(keys: KeyReader) -> SearchProgram:
     return ByModSeq(keys.cursor.mod_sequence())
 
 
-def _use(context: Context) -> None:
+def _changed_since(cursor: Cursor) -> int:
+    # fetch-modifier =/ chgsince-fetch-mod;  chgsince-fetch-mod = "CHANGEDSINCE" SP mod-sequence-value   ; RFC 7162 §7
+    cursor.space()
+    return cursor.mod_sequence()
+
+
+def _narrow(context: Context, spans: Spans, modseq: int) -> Spans:
+    return context.selected.changed_since(spans, modseq)
+
+
+def _use(context: Context, _: None = None) -> None:
     context.use_condstore()
 
 
@@ -51,6 +72,9 @@ CONDSTORE = ImapExtension(
     "CONDSTORE",
     after_login("CONDSTORE"),
     fetch_attributes=(column_attribute("MODSEQ", b"MODSEQ (%d)", Column.MODSEQ),),
+    fetch_modifiers=(FetchModifier("CHANGEDSINCE", _changed_since, _narrow, adds=(MODSEQ,)),),
+    # select-param =/ condstore-param;  condstore-param = "CONDSTORE"   ; RFC 7162 §7
+    select_parameters=(SelectParameter("CONDSTORE", _use),),
     search_keys=(SearchKey("MODSEQ", _mod_seq),),
     status_items=(StatusItem("HIGHESTMODSEQ", lambda _, mailbox: mailbox.highest_modseq, _use),),
     enables={"CONDSTORE": _use},

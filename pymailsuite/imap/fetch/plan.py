@@ -243,8 +243,8 @@ class FetchCompiler:
         """The plan of a FETCH of ``items``.
 
         ``uid``: it was UID FETCH, whose responses always give the UID (RFC 3501 §6.4.8). ``condstore``: responses
-        always give the mod-sequence, as after CHANGEDSINCE, or when the session is CONDSTORE-aware and ``\\Seen`` is
-        being set (RFC 7162 §3.1.4, §3.2).
+        always give the mod-sequence, as when the session is CONDSTORE-aware and ``\\Seen`` is being set (RFC 7162
+        §3.2).
         """
         # What may be of any length is not remembered: it would be held for whoever asked for it once.
         if len(items) > _ITEMS_REMEMBERED or not all(map(_is_bounded, items)):

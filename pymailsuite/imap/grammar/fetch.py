@@ -1,4 +1,4 @@
-"""FETCH. Source: RFC 3501 §6.4.5 and §9, RFC 3516 (BINARY), RFC 7162 (CHANGEDSINCE)."""
+"""FETCH. Source: RFC 3501 §6.4.5 and §9, RFC 3516 (BINARY)."""
 
 from __future__ import annotations
 
@@ -52,22 +52,11 @@ def parse_fetch(cursor: Cursor, tag: str, uid: bool = False) -> Command:
     else:
         name = _name(cursor)
         items = _MACROS.get(name) or (_item(cursor, name),)
-    return Fetch(tag, numbers, items, _modifiers(cursor), uid)
-
-
-def _modifiers(cursor: Cursor) -> int | None:
-    # fetch-modifier =/ chgsince-fetch-mod;  chgsince-fetch-mod = "CHANGEDSINCE" SP mod-sequence-value   ; RFC 7162 §7
     if not cursor.try_space():
-        return None
-    changed_since = None
-    for _ in cursor.listed(1, "modifiers"):
-        if cursor.word("a modifier") != "CHANGEDSINCE":
-            raise PeerError("Unknown modifier")
-        cursor.space()
-        changed_since = cursor.mod_sequence()
-    if changed_since is None:
-        raise PeerError("Expected a modifier")
-    return changed_since
+        return Fetch(tag, numbers, items, uid=uid)
+    modifiers = cursor.named(cursor.words.fetch_modifiers, "modifier")
+    added = [item for name in modifiers for item in cursor.words.fetch_modifiers[name].adds]
+    return Fetch(tag, numbers, tuple(dict.fromkeys((*items, *added))), modifiers, uid)
 
 
 def _name(cursor: Cursor) -> str:

@@ -42,16 +42,9 @@ def opening(kind: type[Select] | type[Examine]) -> Callable[[Cursor, str], Comma
     def parse(cursor: Cursor, tag: str) -> Command:
         cursor.space()
         mailbox = cursor.mailbox()
-        condstore = False
-        if cursor.try_space():
-            for _ in cursor.listed(10, "parameters"):
-                # select-param =/ condstore-param;  condstore-param = "CONDSTORE"   ; RFC 7162 §7
-                if cursor.word("a parameter") != "CONDSTORE":
-                    raise PeerError("Unknown parameter")
-                condstore = True
-            if not condstore:
-                raise PeerError("Expected a parameter")
-        return kind(tag, mailbox, condstore)
+        if not cursor.try_space():
+            return kind(tag, mailbox)
+        return kind(tag, mailbox, cursor.named(cursor.words.select_parameters, "parameter"))
 
     return parse
 
@@ -111,12 +104,7 @@ def parse_list(cursor: Cursor, tag: str) -> Command:
         if cursor.word("RETURN") != "RETURN":
             raise PeerError("Expected RETURN")
         cursor.space()
-        known = cursor.words.list_returns
-        for _ in cursor.listed(len(known), "return options"):
-            name = cursor.word("a return option")
-            if name not in known:
-                raise PeerError("Unknown return option")
-            returns[name] = known[name].parse(cursor)
+        returns = cursor.named(cursor.words.list_returns, "return option", least=0)
     return List(tag, selection, reference, patterns, returns)
 
 

@@ -102,6 +102,14 @@ class Words(Protocol):
         """Of FETCH."""
 
     @property
+    def fetch_modifiers(self) -> Mapping[str, Any]:
+        """Of FETCH, in parentheses behind its data items."""
+
+    @property
+    def select_parameters(self) -> Mapping[str, Any]:
+        """Of SELECT and EXAMINE."""
+
+    @property
     def search_keys(self) -> Mapping[str, Any]:
         """Of SEARCH."""
 
@@ -228,6 +236,19 @@ class Cursor:
             if self.try_close():
                 return
         raise PeerError(f"Too many {what}")
+
+    def named(self, known: Mapping[str, Any], what: str, least: int = 1) -> dict[str, Any]:
+        """``"(" name [arguments] *(SP name [arguments]) ")"``, of which so many at ``least``: what ``parse`` of the
+        declaration of that name reads, by the name."""
+        found: dict[str, Any] = {}
+        for _ in self.listed(2 * len(known), f"{what}s"):
+            name = self.word(f"a {what}")
+            if name not in known:
+                raise PeerError(f"Unknown {what}")
+            found[name] = known[name].parse(self)
+        if len(found) < least:
+            raise PeerError(f"Expected a {what}")
+        return found
 
     def try_close(self) -> bool:
         """``)``; if it does not stand here, SP must."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from attrs import field, frozen
@@ -14,6 +15,9 @@ from pymailsuite.values import FlagChange, Flags, SpecialUse
 
 MATCHES_NOTHING: Final = "\0"
 """A pattern of LIST that no mailbox name matches: none has a control character."""
+
+
+_NONE: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 @frozen
@@ -41,10 +45,10 @@ class Login(Command):
 
 @frozen
 class Select(Command):
-    """RFC 3501 §6.3.1; ``condstore`` is the parameter of RFC 7162 §3.1.8."""
+    """RFC 3501 §6.3.1; ``parameters`` (RFC 4466 §2.4) with what stood behind each."""
 
     mailbox: str
-    condstore: bool = False
+    parameters: Mapping[str, Any] = _NONE
 
 
 @frozen
@@ -52,7 +56,7 @@ class Examine(Command):
     """RFC 3501 §6.3.2."""
 
     mailbox: str
-    condstore: bool = False
+    parameters: Mapping[str, Any] = _NONE
 
 
 @frozen
@@ -140,11 +144,11 @@ class Search(Command):
 
 @frozen
 class Fetch(Command):
-    """RFC 3501 §6.4.5, macros expanded; ``changed_since`` is the modifier of RFC 7162 §3.1.4."""
+    """RFC 3501 §6.4.5, macros expanded; ``modifiers`` (RFC 4466 §2.4) with what stood behind each."""
 
     numbers: SequenceSet
     items: tuple[FetchItem, ...]
-    changed_since: int | None = None
+    modifiers: Mapping[str, Any] = _NONE
     uid: bool = False
 
 
