@@ -54,13 +54,14 @@ class Column(enum.Enum):
     )
     EXTRA_OCTETS = "extra_octets"  # int | None: octets that CRLF at the end of every line adds; None: nobody counted
     CONTENT_ID = "content_id"  # int: equal for copies
+    PREFIX = "prefix"  # bytes: header lines that only this copy has, in front of all others
     PREFIX_SIZE = "prefix_size"  # int: octets of the header lines of ours that stand before the shared octets
     HEADER_SIZE = "header_size"  # int: octets of the shared header with its empty line, prefix not counted
     ENVELOPE = "envelope"  # bytes, wire form
     BODY = "body"  # bytes, wire form
     BODYSTRUCTURE = "bodystructure"  # bytes, wire form
     PARTS = "parts"  # bytes, message.structure.decode_parts reads them
-    THREAD_ID = "thread_id"  # int | None: equal for messages of a thread; once told it stays. None only if it is gone
+    THREAD_ID = "thread_id"  # int | None: equal for messages of a thread; once told it stays. None: not known
     SENT_AT = "sent_at"  # float | None, POSIX seconds: what the Date field says
     SENT_DAY = "sent_day"  # int: its day as written, days since 1970-01-01; message.structure.NO_SENT_DAY
     SUBJECT = "subject"  # str: decoded and case folded, "" for none

@@ -100,6 +100,7 @@ _VALUES: Final[Mapping[Column, Callable[[PlainMessage], Any]]] = {
     Column.MARKED_SIZE: lambda message: len(message.octets),
     Column.EXTRA_OCTETS: lambda message: 0,
     Column.CONTENT_ID: lambda message: message.content_id,
+    Column.PREFIX: lambda message: b"",
     Column.PREFIX_SIZE: lambda message: 0,
     Column.HEADER_SIZE: lambda message: message.structure.header_size,
     Column.ENVELOPE: lambda message: message.structure.envelope,

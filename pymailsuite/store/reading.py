@@ -52,6 +52,7 @@ _EXPRESSIONS = {
     Column.MARKED_SIZE: "CASE m.extra_octets WHEN 0 THEN m.size ELSE -1 - m.size END",
     Column.EXTRA_OCTETS: "m.extra_octets",
     Column.CONTENT_ID: "m.content_id",
+    Column.PREFIX: "m.prefix",
     Column.PREFIX_SIZE: "length(m.prefix) + COALESCE(length(c.fields), 0)",
     Column.HEADER_SIZE: "c.header_size",
     Column.ENVELOPE: "c.envelope",
@@ -72,6 +73,7 @@ _FIELDS: Final = (
 )
 """What stands in front of all copies of a message that one chunk holds: its content is looked at if there is any."""
 _WEIGHTS: Final = {
+    Column.PREFIX: "length(m.prefix)",
     Column.ENVELOPE: "length(c.envelope)",
     Column.BODY: "length(c.body)",
     Column.BODYSTRUCTURE: "length(c.bodystructure)",
