@@ -53,7 +53,7 @@ class Column(enum.Enum):
         "marked_size"  # int: SIZE; -1 - SIZE where EXTRA_OCTETS is not 0, so that hardly any needs that column
     )
     EXTRA_OCTETS = "extra_octets"  # int | None: octets that CRLF at the end of every line adds; None: nobody counted
-    CONTENT_ID = "content_id"  # int: equal for copies
+    CONTENT_ID = "content_id"  # int: equal for copies, and never given to other octets
     PREFIX = "prefix"  # bytes: header lines that only this copy has, in front of all others
     PREFIX_SIZE = "prefix_size"  # int: octets of the header lines of ours that stand before the shared octets
     HEADER_SIZE = "header_size"  # int: octets of the shared header with its empty line, prefix not counted

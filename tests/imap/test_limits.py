@@ -27,7 +27,7 @@ class LimitTests(SynchronousTestCase):
             self.assertEqual(
                 client.command(command.format("/".join("a" * 51))), ["x NO [LIMIT] Mailbox name has too many levels"]
             )
-        self.assertEqual(client.command("CREATE " + "/".join("a" * 50)), ["x OK CREATE completed"])
+        self.assertRegex(client.command("CREATE " + "/".join("a" * 50))[-1], r"x OK .*CREATE completed")
 
     def test_a_copy_of_too_many(self) -> None:
         client = self.client(copy_messages=6)

@@ -3,7 +3,7 @@
 import mailbox
 import re
 from email.utils import mktime_tz, parsedate_tz
-from itertools import count
+from hashlib import blake2b
 
 from pymailsuite.errors import ConfigError
 from pymailsuite.message.scan import scan
@@ -18,11 +18,12 @@ def load(folder, scan_limits, uid_validity):
     """The mailboxes of each account, by login name. ConfigError if there is no such folder."""
     if not folder.is_dir():
         raise ConfigError(f"store.url: there is no folder {folder}")
-    content_ids = count(1)
 
     def message(uid, octets, internal_date):
         octets = _LINE_END.sub(b"\r\n", octets)
-        return PlainMessage(Uid(uid), octets, scan(octets, scan_limits), ContentId(next(content_ids)), internal_date)
+        # No other message is ever to have it: clients know a message by it from one start to the next (RFC 8474 §5.1).
+        content_id = int.from_bytes(blake2b(b"%r %b" % (internal_date, octets), digest_size=7).digest())
+        return PlainMessage(Uid(uid), octets, scan(octets, scan_limits), ContentId(content_id), internal_date)
 
     def mailboxes(account):
         found = {"INBOX": [], **_of_eml_files(account), **_of_mbox_files(account)}

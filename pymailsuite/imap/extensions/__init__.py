@@ -13,6 +13,8 @@ from pymailsuite.imap.extensions.literals import LITERAL_PLUS, MULTIAPPEND
 from pymailsuite.imap.extensions.logins import LOGINS
 from pymailsuite.imap.extensions.move import MOVE
 from pymailsuite.imap.extensions.namespace import NAMESPACE
+from pymailsuite.imap.extensions.object_id import OBJECTID
+from pymailsuite.imap.extensions.preview import PREVIEW
 from pymailsuite.imap.extensions.save_date import SAVEDATE
 from pymailsuite.imap.extensions.special_use import SPECIAL_USE
 from pymailsuite.imap.extensions.status_size import STATUS_SIZE
@@ -42,5 +44,7 @@ OURS = (
     STATUS_SIZE,
     MULTIAPPEND,
     SAVEDATE,
+    OBJECTID,
+    PREVIEW,
     APPENDLIMIT,
 )
