@@ -129,6 +129,10 @@ async def main(_: Any, arguments: argparse.Namespace) -> None:
         await timed("changes, none", 200, lambda: mail.mailbox_changes(inbox, box.highest_modseq))
         await accept_once(store, reader)
         await timed("changes, an arrival", 200, lambda: mail.mailbox_changes(inbox, box.highest_modseq))
+        box = await mail.mailbox("INBOX")
+        flagged = Flags(SystemFlag.FLAGGED)
+        await mail.store_flags(inbox, UidSet.of([count // 2]), FlagChange.ADD, flagged, None)
+        await timed("changes, a flag", 200, lambda: mail.mailbox_changes(inbox, box.highest_modseq))
         seen = Flags(SystemFlag.SEEN)
         await timed(
             f"store +FLAGS \\Seen 1:{count}",
