@@ -12,6 +12,7 @@ from pymailsuite.imap import replies
 from pymailsuite.imap.idle_clients import IdleClients
 from pymailsuite.imap.protocol import ImapProtocol
 from pymailsuite.imap.shared import Shared
+from pymailsuite.imap.snapshots import Snapshots
 from pymailsuite.imap.vocabulary import Vocabulary
 from pymailsuite.interfaces import IChangeNotices, IMailStore
 from pymailsuite.wire.factory import ConnectionFactory, ConnectionLimits
@@ -36,7 +37,8 @@ class ImapFactory(ConnectionFactory):
         self._tls_context = tls_context
         self._idle_clients = IdleClients(settings.idle_keepalive, reactor)
         offers_tls = tls_context is not None
-        self.shared = Shared(settings, hostname, portal, notices, store, vocabulary, offers_tls=offers_tls)
+        snapshots = Snapshots(reactor, settings.remembered_messages)
+        self.shared = Shared(settings, hostname, portal, notices, store, vocabulary, snapshots, offers_tls=offers_tls)
 
     def make_protocol(self) -> ImapProtocol:
         """A protocol for a new connection."""

@@ -163,7 +163,7 @@ class MailboxSession:
         view, self.view = self.view, None
         if view is not None:
             shared = self.shared
-            snapshot = view.snapshot(self.connection.seconds())
+            snapshot = view.snapshot()
             if snapshot is not None and self.avatar is not None:
                 shared.snapshots.keep(self.avatar.account.account_id, view.name, snapshot)
         if self.state is State.SELECTED:
@@ -173,7 +173,7 @@ class MailboxSession:
         """What a session that closed this mailbox has left behind."""
         assert self.avatar is not None
         shared = self.shared
-        return shared.snapshots.find(self.avatar.account.account_id, name, self.connection.seconds())
+        return shared.snapshots.find(self.avatar.account.account_id, name)
 
     async def catch_up(self, *, claims: bool) -> None:
         """Bring a view that began with a snapshot up to date, before the client is told anything of it."""

@@ -140,7 +140,7 @@ class View:
         self.recent = UidSet(((mailbox.first_recent, UID_MAX),)) if read_only else UidSet()
         self._gone: set[int] | None = None
 
-    def snapshot(self, now: float) -> Snapshot | None:
+    def snapshot(self) -> Snapshot | None:
         """What the next session may start from; None if the client is owed something. The view is done for."""
         if self._gone is not None:
             return None
@@ -152,7 +152,6 @@ class View:
             self.states,
             self.modseqs,
             self.keywords,
-            taken_at=now,
         )
 
     # --- numbers

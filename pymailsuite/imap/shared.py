@@ -114,6 +114,7 @@ class Shared:
         notices: IChangeNotices,
         store: IMailStore,
         vocabulary: Vocabulary,
+        snapshots: Snapshots,
         *,
         offers_tls: bool,
     ) -> None:
@@ -129,7 +130,7 @@ class Shared:
         )
         self.after_login = Limits(settings.line, settings.literals, settings.skipped_literal)
         self.per_account = Tally()
-        self.snapshots = Snapshots(settings.remembered_messages)
+        self.snapshots = snapshots
         self._capabilities: dict[tuple[bool, bool, bool], bytes] = {}
         fields = dict(settings.id)
         if fields and settings.id_version:

@@ -8,12 +8,13 @@ a snapshot may be old, but never wrong. One serves all sessions: it is copied, n
 from __future__ import annotations
 
 from array import array
-from collections import OrderedDict
 from typing import Final
 
 from attrs import frozen
+from twisted.internet.interfaces import IReactorTime
 
 from pymailsuite.imap.flags import FlagState
+from pymailsuite.memory import ExpiringMemory
 from pymailsuite.values import AccountId, MailboxId, ModSeq
 
 _WORTH_KEEPING: Final = 256
@@ -34,37 +35,24 @@ class Snapshot:
     states: list[FlagState]
     modseqs: array[int]
     keywords: frozenset[str]
-    taken_at: float
 
 
 class Snapshots:
     """The snapshots of one process: of the mailboxes last closed, up to ``most_messages`` in all."""
 
-    def __init__(self, most_messages: int) -> None:
-        self._most_messages = most_messages
-        self._messages = 0
-        self._kept: OrderedDict[tuple[AccountId, str], Snapshot] = OrderedDict()
+    def __init__(self, clock: IReactorTime, most_messages: int) -> None:
+        self._kept: ExpiringMemory[tuple[AccountId, str], Snapshot] = ExpiringMemory(
+            clock,
+            most_messages // _WORTH_KEEPING,
+            size_of=lambda snapshot: len(snapshot.uids),
+            most_size=most_messages,
+        )
 
-    def find(self, account_id: AccountId, name: str, now: float) -> Snapshot | None:
+    def find(self, account_id: AccountId, name: str) -> Snapshot | None:
         """The snapshot of a mailbox that had this name, if there is one that is not too old."""
-        snapshot = self._kept.get((account_id, name))
-        if snapshot is None or now - snapshot.taken_at > _LIFE_S:
-            return None
-        self._kept.move_to_end((account_id, name))
-        return snapshot
+        return self._kept.get((account_id, name))
 
     def keep(self, account_id: AccountId, name: str, snapshot: Snapshot) -> None:
         """Keep one, if it is worth it, in place of the one before."""
-        size = len(snapshot.uids)
-        if not _WORTH_KEEPING <= size <= self._most_messages:
-            return
-        key = (account_id, name)
-        older = self._kept.get(key)
-        if older is not None:
-            self._messages -= len(older.uids)
-        self._kept[key] = snapshot
-        self._kept.move_to_end(key)
-        self._messages += size
-        while self._messages > self._most_messages:
-            _, dropped = self._kept.popitem(last=False)
-            self._messages -= len(dropped.uids)
+        if len(snapshot.uids) >= _WORTH_KEEPING:
+            self._kept.put((account_id, name), snapshot, _LIFE_S)

@@ -2,6 +2,7 @@
 
 from array import array
 
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from pymailsuite.imap.flags import flag_state
@@ -11,39 +12,42 @@ from tests.imap.conversation import Server
 from tests.support.imap import VOCABULARY
 
 
-def snapshot(messages: int, taken_at: float = 0.0) -> Snapshot:
+def snapshot(messages: int) -> Snapshot:
     """One of that many messages."""
     uids = array("I", range(1, messages + 1))
     states = [flag_state(0, "")] * messages
-    return Snapshot(MailboxId(1), 1, ModSeq(5), uids, states, array("Q", uids), frozenset(), taken_at)
+    return Snapshot(MailboxId(1), 1, ModSeq(5), uids, states, array("Q", uids), frozenset())
 
 
 class Keeping(SynchronousTestCase):
     """What is kept, and for how long."""
 
     def setUp(self) -> None:
-        self.snapshots = Snapshots(1000)
+        self.clock = Clock()
+        self.snapshots = Snapshots(self.clock, 1000)
         self.ann = AccountId(1)
 
     def test_those_used_last_are_kept(self) -> None:
         for name in ("a", "b"):
             self.snapshots.keep(self.ann, name, snapshot(400))
-        self.assertIsNotNone(self.snapshots.find(self.ann, "a", 1.0))
+        self.assertIsNotNone(self.snapshots.find(self.ann, "a"))
         self.snapshots.keep(self.ann, "c", snapshot(400))
-        found = [name for name in "abc" if self.snapshots.find(self.ann, name, 1.0)]
+        found = [name for name in "abc" if self.snapshots.find(self.ann, name)]
         self.assertEqual(found, ["a", "c"])
 
     def test_one_replaces_the_one_before(self) -> None:
         for _ in range(5):
             self.snapshots.keep(self.ann, "a", snapshot(600))
-        self.assertIsNotNone(self.snapshots.find(self.ann, "a", 1.0))
+        self.assertIsNotNone(self.snapshots.find(self.ann, "a"))
 
     def test_small_ones_huge_ones_and_old_ones_are_not_kept(self) -> None:
         self.snapshots.keep(self.ann, "small", snapshot(10))
         self.snapshots.keep(self.ann, "huge", snapshot(1001))
         self.snapshots.keep(self.ann, "old", snapshot(500))
-        for name in ("small", "huge", "old"):
-            self.assertIsNone(self.snapshots.find(self.ann, name, 3601.0), name)
+        found = [name for name in ("small", "huge", "old") if self.snapshots.find(self.ann, name)]
+        self.assertEqual(found, ["old"])
+        self.clock.advance(3600)
+        self.assertIsNone(self.snapshots.find(self.ann, "old"))
 
 
 class Reopening(SynchronousTestCase):
@@ -59,7 +63,7 @@ class Reopening(SynchronousTestCase):
 
     def _agree(self, command: str) -> None:
         """The same said with a snapshot and without one."""
-        self.assertIsNotNone(self.server.factory.shared.snapshots.find(self.server.account.account_id, "INBOX", 0))
+        self.assertIsNotNone(self.server.factory.shared.snapshots.find(self.server.account.account_id, "INBOX"))
         again = self.other.command(command)
         listed = self.other.command("FETCH 1:* (UID FLAGS)")
         fresh = Server.__new__(Server)
