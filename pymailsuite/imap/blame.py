@@ -58,7 +58,7 @@ def what_all_say(log: Any, calls: Iterable[Callable[..., T]], *arguments: Any) -
         try:
             said.append(call(*arguments))
         except Exception:
-            log.failure("{event}: {log_failure.value}", event="imap.extension_failed")
+            log.failure("{event}: {log_failure.value}", event="extension.failed")
     return said
 
 

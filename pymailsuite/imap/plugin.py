@@ -23,8 +23,9 @@ def find_vocabulary(settings: ImapSettings) -> Vocabulary:
     vocabulary = Vocabulary(ours, foreign)
     for taken in vocabulary.taken:
         log.error(
-            "{event}: {kind} {word} of {plugin} is left out, as {other} has one of that name",
-            event="imap.extension_word_taken",
+            "{event}: {kind} {word} of {plugin} is left out of {protocol}, as {other} has one of that name",
+            event="extension.word_taken",
+            protocol="imap",
             kind=taken.what,
             word=taken.name,
             plugin=taken.extension,
@@ -40,6 +41,6 @@ def _is_sound(extension: ImapExtension, settings: ImapSettings) -> bool:
         for offers_tls, secure, plaintext, logged_in in product((False, True), repeat=4):
             vocabulary.capabilities(Standing(settings, offers_tls, secure, plaintext, logged_in))
     except Exception:
-        log.failure("{event}: {plugin}", event="imap.extension_failed", plugin=extension.name)
+        log.failure("{event}: {plugin} of {protocol}", event="extension.failed", protocol="imap", plugin=extension.name)
         return False
     return True

@@ -202,7 +202,7 @@ class Session(MailboxSession):
         except ExtensionTooSlow:
             self.log.error(
                 "{event}: {command} of {plugin} was called off",
-                event="imap.extension_too_slow",
+                event="extension.too_slow",
                 command=declared.name,
                 plugin=extension,
             )

@@ -12,16 +12,13 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, Protocol
 
 from attrs import frozen
-from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 from twisted.plugin import IPlugin
 from zope.interface import Attribute, Interface, implementer
 
 from pymailsuite.config.sections.pop3 import Pop3Settings
 from pymailsuite.plugins import plugins_by_name
 from pymailsuite.pop3.states import State
-
-log = Logger()
+from pymailsuite.wire.extension import ExtensionTable
 
 BASE_COMMANDS: Final = frozenset({b"CAPA", b"QUIT", b"STAT", b"LIST", b"RETR", b"DELE", b"NOOP", b"RSET"})
 """Those that no extension takes the place of. Source: RFC 1939 §4, §5, §6."""
@@ -56,23 +53,13 @@ class ExtensionContext(Protocol):
         body."""
 
 
-@frozen
-class AwaitReply:
-    """What a command answers whose reply is not known yet: it is said when ``answer`` fires.
-
-    A failure becomes ``-ERR [SYS/TEMP]``, or what the MailError says it fails with; so does no answer within
-    ``extension_timeout``. The client's leaving cancels it.
-    """
-
-    answer: Deferred[bytes]
-
-
 @frozen(eq=False)
 class Command:
     """A command, legal in ``state``; None: in any but within AUTH.
 
     ``handle`` is given the conversation and what follows the keyword; it says a reply and answers None, or answers
-    :class:`AwaitReply` or another request of :mod:`pymailsuite.pop3.requests`. A MailError it raises is the reply.
+    ``AwaitReply`` of :mod:`pymailsuite.wire.extension`, or another request of :mod:`pymailsuite.pop3.requests`. A
+    MailError it raises is the reply.
     """
 
     keyword: bytes
@@ -99,58 +86,27 @@ class Pop3Extension:
     commands: tuple[Command, ...] = ()
     position: int = 100
 
-    def capability_line(self, context: ExtensionContext) -> str:
-        """What CAPA says of it; empty: nothing."""
-        return self.capability if isinstance(self.capability, str) else self.capability(context)
+    @property
+    def offer(self) -> str | Callable[[Any], str]:
+        """What CAPA says of it."""
+        return self.capability
 
 
-class Extensions:
-    """All extensions of a listener, as the session looks them up.
+class Extensions(ExtensionTable[Pop3Extension]):
+    """All extensions of a listener, as the session looks them up."""
 
-    Of two that declare the same command the first keeps it; the other is named in the log.
-    """
+    protocol = "pop3"
 
     def __init__(self, extensions: Iterable[Pop3Extension]) -> None:
-        self.declared = tuple(extensions)
-        self._offered = sorted(self.declared, key=lambda one: one.position)
+        super().__init__(extensions)
         self.commands: dict[bytes, Command] = {}
-        self._declared_by: dict[Command, str] = {}
         for one in self.declared:
             for command in one.commands:
                 keyword = command.keyword.upper()
                 if keyword in BASE_COMMANDS:
-                    self._report(one, keyword, "RFC 1939")
-                elif keyword in self.commands:
-                    self._report(one, keyword, self.name_of(self.commands[keyword]))
+                    self.report_taken(one, keyword, "RFC 1939")
                 else:
-                    self.commands[keyword] = command
-                    self._declared_by[command] = one.name
-
-    def _report(self, extension: Pop3Extension, keyword: bytes, other: str) -> None:
-        log.error(
-            "{event}: {word} of {plugin} is left out, as {other} has it",
-            event="pop3.extension_word_taken",
-            plugin=extension.name,
-            word=keyword.decode("ascii", "replace"),
-            other=other,
-        )
-
-    def name_of(self, declared: Command) -> str:
-        """The name of the extension that declares this."""
-        return self._declared_by[declared]
-
-    def capability_lines(self, context: ExtensionContext) -> list[str]:
-        """What CAPA says, in order. An extension that fails is not offered, and is named in the log."""
-        lines = []
-        for extension in self._offered:
-            try:
-                line = extension.capability_line(context)
-            except Exception:
-                log.failure("{event}: {plugin}", event="pop3.extension_failed", plugin=extension.name)
-                continue
-            if line:
-                lines.append(line)
-        return lines
+                    self.add(self.commands, keyword, command, one)
 
 
 def find_extensions() -> Extensions:

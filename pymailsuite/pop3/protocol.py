@@ -20,7 +20,6 @@ from twisted.python.failure import Failure
 
 from pymailsuite.errors import LoginRefused, NoSuchEntry
 from pymailsuite.interfaces import IPop3Avatar
-from pymailsuite.pop3.extension import AwaitReply
 from pymailsuite.pop3.login_delay import LoginDelay
 from pymailsuite.pop3.maildrop import Maildrop, open_maildrop
 from pymailsuite.pop3.requests import BeginTls, CloseMaildrop, HoldBack, LogIn, ReadMessage, Request, Service
@@ -28,6 +27,7 @@ from pymailsuite.pop3.session import Pop3Session
 from pymailsuite.pop3.states import State
 from pymailsuite.values import Peer
 from pymailsuite.wire.connection import TlsContextFactory
+from pymailsuite.wire.extension import AwaitReply
 from pymailsuite.wire.lines import LineBuffer, LineTooLong
 from pymailsuite.wire.pull import OnDisconnect, PullingProtocol, nothing_more
 
@@ -36,7 +36,7 @@ _UNREAD_REPLIES: Final = 128 * 1024
 
 _FORMATS: Final = {
     "pop3.logged_in": "{event} {login_name} at {peer_ip}, {messages} messages",
-    "pop3.extension_failed": "{event} {plugin} at {peer_ip}: {log_failure.value}",
+    "extension.failed": "{event} {plugin} at {peer_ip}: {log_failure.value}",
     "pop3.signed_off": "{event} {login_name} at {peer_ip}, {retrieved} retrieved, {deleted} deleted, {left} left",
 }
 

@@ -10,9 +10,10 @@ from twisted.cred.credentials import ICredentials
 from twisted.python.failure import Failure
 
 from pymailsuite.config.sections.pop3 import Pop3Settings
-from pymailsuite.pop3.extension import AwaitReply, Extensions
+from pymailsuite.pop3.extension import Extensions
 from pymailsuite.sasl import ServerMechanism
 from pymailsuite.values import INBOX, UidSet
+from pymailsuite.wire.extension import AwaitReply
 
 Mechanisms = Callable[[bool], Mapping[str, Callable[[], ServerMechanism]]]
 """Answers the mechanisms to offer, by name; the argument says whether passwords may pass in the clear."""

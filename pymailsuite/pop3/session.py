@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 from pymailsuite.errors import LoginEnded, LoginRefused, MailError, PeerError
 from pymailsuite.pop3 import replies
-from pymailsuite.pop3.extension import AwaitReply, Command
+from pymailsuite.pop3.extension import Command
 from pymailsuite.pop3.grammar import no_argument, parse_command, parse_numbers
 from pymailsuite.pop3.replies import err, ok
 from pymailsuite.pop3.requests import (
@@ -41,6 +41,7 @@ from pymailsuite.sasl import (
 )
 from pymailsuite.values import UidSet
 from pymailsuite.wire.dot_stuffing import DotEncoder, dot_stuff
+from pymailsuite.wire.extension import AwaitReply
 from pymailsuite.wire.line_ends import LineEndEncoder, with_crlf
 
 _LONGEST_DELAY: Final = 16
@@ -168,7 +169,7 @@ class Pop3Session:
         """It has raised something unexpected: the client is told to come again."""
         self.refuse(err("internal error, try again later", "SYS/TEMP"))
         plugin = self._service.extensions.name_of(command)
-        self.notes.append(Note("pop3.extension_failed", {"plugin": plugin}, failure))
+        self.notes.append(Note("extension.failed", {"plugin": plugin}, failure))
 
     def line_refused(self, error: MailError) -> None:
         """A line was longer than anything may be."""
@@ -190,7 +191,7 @@ class Pop3Session:
     def _capa(self, argument: bytes) -> None:
         """Source: RFC 2449 §5."""
         del argument  # RFC 2449 §5 has none, and a client that gives one wants the list all the same.
-        lines = self._service.extensions.capability_lines(self)
+        lines = self._service.extensions.offers(self)
         self.good(replies.multi_line(ok("capability list follows"), lines))
 
     def _quit(self, argument: bytes) -> Request | None:

@@ -206,7 +206,7 @@ class Conversation:
         self.refuse(octets)
         name = self.service.extensions.name_of(declared)
         self.notes.append(
-            Note("smtp.extension_failed", {"plugin": name, "peer_ip": self._peer.ip}, failure=failure or Failure())
+            Note("extension.failed", {"plugin": name, "peer_ip": self._peer.ip}, failure=failure or Failure())
         )
 
     # --- policies
@@ -235,7 +235,7 @@ class Conversation:
             authserv_id=service.policies.authserv_id,
             submission=service.submission,
             reverse_path=self._reverse_path,
-            body=self._body,
+            body=self.parameters.get("BODY", BodyType.SEVENBIT),
             smtputf8="SMTPUTF8" in self.parameters,
             parameters=self.parameters,
             recipient=recipient,
@@ -247,10 +247,6 @@ class Conversation:
             overrides=self._overrides,
             recipient_parameters=self._recipient_parameters,
         )
-
-    @property
-    def _body(self) -> BodyType:
-        return self.parameters.get("BODY", BodyType.SEVENBIT)  # type: ignore[no-any-return]
 
     def _note_overrides(self, recipient: Address, resolved: Recipients) -> None:
         """What the recipient wants otherwise of the checks; most want nothing."""

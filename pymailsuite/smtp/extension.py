@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Protocol
 
 from attrs import field, frozen
-from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 from twisted.plugin import IPlugin
 from zope.interface import Attribute, Interface, implementer
 
@@ -21,8 +19,7 @@ from pymailsuite.config.sections.smtp import SmtpSettings
 from pymailsuite.plugins import plugins_by_name
 from pymailsuite.smtp.states import State
 from pymailsuite.values import Peer
-
-log = Logger()
+from pymailsuite.wire.extension import ExtensionTable
 
 BASE_COMMANDS: Final = frozenset({"EHLO", "HELO", "MAIL", "RCPT", "DATA", "RSET", "VRFY", "NOOP", "QUIT"})
 """Those that no extension takes the place of. Source: RFC 5321 §4.5.1."""
@@ -62,22 +59,11 @@ class ExtensionContext(Protocol):
         """A reply to a command that was not in order; too many of those end the connection."""
 
 
-@frozen
-class AwaitReply:
-    """What a command answers whose reply is not known yet: it is said when ``answer`` fires.
-
-    A failure becomes 451, or what the MailError says it fails with; so does no answer within
-    ``extension_timeout``. The client's leaving cancels it.
-    """
-
-    answer: Deferred[bytes]
-
-
 @frozen(eq=False)
 class Command:
     """A command. ``handle`` is given the conversation and what follows the verb; it says a reply and answers None, or
-    answers :class:`AwaitReply` or another request of :mod:`pymailsuite.smtp.requests`. A MailError it raises is the
-    reply.
+    answers ``AwaitReply`` of :mod:`pymailsuite.wire.extension`, or another request of
+    :mod:`pymailsuite.smtp.requests`. A MailError it raises is the reply.
 
     ``refused_in`` are states in which it is out of order, and what is said then. ``help`` are lines for HELP.
     """
@@ -121,66 +107,32 @@ class SmtpExtension:
     recipient_parameters: tuple[Parameter, ...] = ()
     position: int = 100
 
-    def ehlo_line(self, context: ExtensionContext) -> str:
-        """What EHLO says of it; empty: nothing."""
-        return self.keyword if isinstance(self.keyword, str) else self.keyword(context)
+    @property
+    def offer(self) -> str | Callable[[Any], str]:
+        """What EHLO says of it."""
+        return self.keyword
 
 
-class Extensions:
-    """All extensions of a listener, as the session looks them up.
+class Extensions(ExtensionTable[SmtpExtension]):
+    """All extensions of a listener, as the session looks them up."""
 
-    Of two that declare the same command or parameter the first keeps it; the other is named in the log.
-    """
+    protocol = "smtp"
 
     def __init__(self, extensions: Iterable[SmtpExtension]) -> None:
-        self._offered = sorted(extensions, key=lambda one: one.position)
+        super().__init__(extensions)
         self.commands: dict[str, Command] = {}
         self.mail_parameters: dict[str, Parameter] = {}
         self.recipient_parameters: dict[str, Parameter] = {}
-        self._declared_by: dict[Command | Parameter, str] = {}
-        for one in self._offered:
+        for one in self.declared:
             for command in one.commands:
                 if command.verb in BASE_COMMANDS:
-                    self._report(one, command.verb, "RFC 5321")
+                    self.report_taken(one, command.verb, "RFC 5321")
                 else:
-                    self._add(self.commands, command.verb, command, one)
+                    self.add(self.commands, command.verb, command, one)
             for parameter in one.mail_parameters:
-                self._add(self.mail_parameters, parameter.keyword, parameter, one)
+                self.add(self.mail_parameters, parameter.keyword, parameter, one)
             for parameter in one.recipient_parameters:
-                self._add(self.recipient_parameters, parameter.keyword, parameter, one)
-
-    def _add(self, known: dict[str, Any], word: str, declared: Command | Parameter, extension: SmtpExtension) -> None:
-        other = known.setdefault(word, declared)
-        if other is declared:
-            self._declared_by[declared] = extension.name
-        else:
-            self._report(extension, word, self._declared_by[other])
-
-    def _report(self, extension: SmtpExtension, word: str, other: str) -> None:
-        log.error(
-            "{event}: {word} of {plugin} is left out, as {other} has it",
-            event="smtp.extension_word_taken",
-            plugin=extension.name,
-            word=word,
-            other=other,
-        )
-
-    def name_of(self, declared: Command | Parameter) -> str:
-        """The name of the extension that declares this."""
-        return self._declared_by[declared]
-
-    def ehlo_lines(self, context: ExtensionContext) -> list[str]:
-        """What EHLO says, in order. An extension that fails is not offered, and is named in the log."""
-        lines = []
-        for extension in self._offered:
-            try:
-                line = extension.ehlo_line(context)
-            except Exception:
-                log.failure("{event}: {plugin}", event="smtp.extension_failed", plugin=extension.name)
-                continue
-            if line:
-                lines.append(line)
-        return lines
+                self.add(self.recipient_parameters, parameter.keyword, parameter, one)
 
 
 def find_extensions() -> Extensions:

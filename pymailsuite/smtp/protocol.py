@@ -22,7 +22,6 @@ from pymailsuite.config.sections.smtp import Network
 from pymailsuite.errors import LoginRefused, MailError
 from pymailsuite.interfaces import IIncomingMessage, IMessageIntake, IRecipientResolver, ISubmissionAvatar
 from pymailsuite.interfaces.policy import Decision, IMessageTap, MailTransaction, PolicyReply, ReceivedMessage
-from pymailsuite.smtp.extension import AwaitReply
 from pymailsuite.smtp.peer_names import PeerNames
 from pymailsuite.smtp.receiver import CommandLine, EndOfText, Event, LineRefused, SmtpReceiver, Text
 from pymailsuite.smtp.requests import (
@@ -43,6 +42,7 @@ from pymailsuite.smtp.session import SmtpSession
 from pymailsuite.smtp.states import State
 from pymailsuite.values import Peer
 from pymailsuite.wire.connection import TlsContextFactory
+from pymailsuite.wire.extension import AwaitReply
 from pymailsuite.wire.pull import OnDisconnect, PullingProtocol
 
 _FORMATS: Final = {
@@ -53,7 +53,7 @@ _FORMATS: Final = {
     "smtp.hello_refused": "{event} {helo} of {peer_ip} by {policy}: {reply}",
     "smtp.sender_refused": "{event} {reverse_path} from {helo} at {peer_ip} by {policy}: {reply}",
     "smtp.login_refused": "{event} at {peer_ip}: {reply}",
-    "smtp.extension_failed": "{event} {plugin} at {peer_ip}: {log_failure.value}",
+    "extension.failed": "{event} {plugin} at {peer_ip}: {log_failure.value}",
     "smtp.cut_off": "{event} {helo} at {peer_ip}: {reply}",
 }
 

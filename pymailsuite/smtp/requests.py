@@ -17,8 +17,9 @@ from pymailsuite.interfaces.policy import AppliedVerdict, Disposal, IPolicyChain
 from pymailsuite.interfaces.send_as import ISenderRights
 from pymailsuite.interfaces.transient import transient
 from pymailsuite.sasl import ServerMechanism
-from pymailsuite.smtp.extension import AwaitReply, Extensions
+from pymailsuite.smtp.extension import Extensions
 from pymailsuite.values import Address, Envelope, Peer
+from pymailsuite.wire.extension import AwaitReply
 
 Mechanisms = Callable[[bool], Mapping[str, Callable[[], ServerMechanism]]]
 """Answers the mechanisms to offer, by name; the argument says whether passwords may pass in the clear."""

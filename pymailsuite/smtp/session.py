@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from pymailsuite.errors import LoginEnded, MailError
 from pymailsuite.interfaces.policy import Decision, Stage
 from pymailsuite.smtp import replies
-from pymailsuite.smtp.extension import AwaitReply, Command
+from pymailsuite.smtp.extension import Command
 from pymailsuite.smtp.grammar import SyntaxRefused, command_text, parse_helo
 from pymailsuite.smtp.login import LoginCommands
 from pymailsuite.smtp.replies import reply
@@ -25,6 +25,7 @@ from pymailsuite.smtp.requests import Request, SkipOctets
 from pymailsuite.smtp.states import State
 from pymailsuite.smtp.transaction import TransactionCommands
 from pymailsuite.values import Peer
+from pymailsuite.wire.extension import AwaitReply
 from pymailsuite.wire.lines import LineTooLong
 
 __all__ = ["SmtpSession"]
@@ -255,7 +256,7 @@ class SmtpSession(TransactionCommands, LoginCommands):
         if not peer.esmtp:
             self.say(reply(250, "", first))
             return
-        lines = (first, *service.extensions.ehlo_lines(self))
+        lines = (first, *service.extensions.offers(self))
         self.say(reply(250, "", *lines))
 
     # --- other commands, in the order of RFC 5321 §4.1.1

@@ -26,7 +26,7 @@ from pymailsuite.smtp.requests import (
 )
 from pymailsuite.smtp.senders import SenderChecks
 from pymailsuite.smtp.states import State
-from pymailsuite.values import Address, Envelope, Peer, QueueId
+from pymailsuite.values import Address, BodyType, Envelope, Peer, QueueId
 
 
 class TransactionCommands(SenderChecks):
@@ -216,7 +216,7 @@ class TransactionCommands(SenderChecks):
         envelope = Envelope(
             self._reverse_path,
             tuple([address for address, _ in recipients]),
-            self._body,
+            self.parameters.get("BODY", BodyType.SEVENBIT),
             "SMTPUTF8" in self.parameters,
             self.parameters.get("SIZE"),
             self.parameters,

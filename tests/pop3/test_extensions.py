@@ -4,18 +4,12 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from pymailsuite.errors import Refusal
-from pymailsuite.pop3.extension import (
-    BASE_COMMANDS,
-    AwaitReply,
-    Command,
-    Extensions,
-    Pop3Extension,
-    find_extensions,
-)
+from pymailsuite.pop3.extension import BASE_COMMANDS, Command, Extensions, Pop3Extension, find_extensions
 from pymailsuite.pop3.extensions import OURS
 from pymailsuite.pop3.replies import ok
 from pymailsuite.pop3.session import _COMMANDS
 from pymailsuite.pop3.states import State
+from pymailsuite.wire.extension import AwaitReply
 from tests.pop3.support import MESSAGES, World
 from tests.support.logs import captured_logs
 
@@ -90,7 +84,7 @@ class ForeignTests(SynchronousTestCase):
             with captured_logs() as events:
                 answer = self.client.say(command)
             self.assertEqual(answer, b"-ERR [SYS/TEMP] internal error, try again later\r\n")
-            (event,) = [event for event in events if event.get("event") == "pop3.extension_failed"]
+            (event,) = [event for event in events if event.get("event") == "extension.failed"]
             self.assertEqual(event["plugin"], "given")
             self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
         self.assertEqual(self.client.say("XREFUSES"), b"-ERR not today\r\n")

@@ -10,20 +10,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from pymailsuite.config.sections.smtp import SmtpMxSettings
 from pymailsuite.errors import Refusal
 from pymailsuite.plugins import plugins_by_name
-from pymailsuite.smtp.extension import (
-    AwaitReply,
-    Command,
-    Extensions,
-    ISmtpExtension,
-    Parameter,
-    SmtpExtension,
-    find_extensions,
-)
+from pymailsuite.smtp.extension import Command, Extensions, ISmtpExtension, Parameter, SmtpExtension, find_extensions
 from pymailsuite.smtp.extensions import OURS
 from pymailsuite.smtp.grammar import ArgumentRefused
 from pymailsuite.smtp.replies import reply
 from pymailsuite.smtp.states import State
 from pymailsuite.values import Address
+from pymailsuite.wire.extension import AwaitReply
 from tests.smtp.conversations import Server, WireConversation
 from tests.support.logs import captured_logs
 
@@ -79,7 +72,7 @@ class DeclarationTests(ExtensionCase):
         with captured_logs() as events:
             self.start(SmtpExtension("broken", _broken))
         self.assertIn("250 HELP\r\n", self.offered)
-        self.assertEqual([one["plugin"] for one in events if one.get("event") == "smtp.extension_failed"], ["broken"])
+        self.assertEqual([one["plugin"] for one in events if one.get("event") == "extension.failed"], ["broken"])
         self.assertEqual(len(self.flushLoggedErrors(_BrokenError)), 1)
 
     def test_a_word_that_is_taken_stays_whose_it_is(self) -> None:
@@ -91,7 +84,7 @@ class DeclarationTests(ExtensionCase):
         with captured_logs() as events:
             conversation = self.start(thief)
         self.assertEqual(
-            [(one["word"], one["other"]) for one in events if one.get("event") == "smtp.extension_word_taken"],
+            [(one["word"], one["other"]) for one in events if one.get("event") == "extension.word_taken"],
             [("HELP", "help"), ("MAIL", "RFC 5321"), ("SIZE", "size")],
         )
         self.assertTrue(conversation.say("HELP").startswith("214"))
@@ -135,7 +128,7 @@ class CommandTests(ExtensionCase):
             self.assertEqual(conversation.say("XREFUSE", "XDENY"), 2 * "550 5.7.1 Not for you\r\n")
             internal = "451 4.3.0 Internal error, try again later\r\n"
             self.assertEqual(conversation.say("XBREAK", "XFAIL", "NOOP"), 2 * internal + "250 2.0.0 Ok\r\n")
-        self.assertEqual([one["plugin"] for one in events if one.get("event") == "smtp.extension_failed"], 2 * ["mine"])
+        self.assertEqual([one["plugin"] for one in events if one.get("event") == "extension.failed"], 2 * ["mine"])
         self.assertEqual(len(self.flushLoggedErrors(_BrokenError)), 2)
 
     def test_one_that_hangs_is_ended_and_so_is_what_it_does_when_the_client_leaves(self) -> None:
