@@ -1,1 +1,1 @@
-"""The door through which messages come in, and the last step into a mailbox."""
+"""The intake of messages, the plan of what becomes of each, and messages of our own."""

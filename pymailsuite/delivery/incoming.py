@@ -1,4 +1,4 @@
-"""A message whose octets are coming in, through whatever door.
+"""A message whose octets are coming in.
 
 They go straight on into the store's content writer, our Received field in front. The header alone is held back until it
 is complete: what a user's message lacks is added, what claims to be ours is taken out, and hops are counted.

@@ -1,4 +1,4 @@
-"""The door behind every way of accepting mail.
+"""The intake of all messages, whichever way they come in.
 
 :mod:`pymailsuite.delivery.incoming` takes a message's octets. When all are there, :mod:`pymailsuite.delivery.plan` says
 what the message becomes, and the store does that in one transaction: local copies are in their mailboxes, remote

@@ -1,4 +1,4 @@
-"""What becomes of an accepted message, through whatever door it came: the only place that says so.
+"""What becomes of an accepted message, whichever way it came in: the only place that says so.
 
 Delivery steps are asked one after another, each about what those before it have left. What all of them come to is a
 :class:`~pymailsuite.interfaces.delivery.DeliveryPlan`, which its caller has the store do in one transaction. A step
@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from attrs import evolve
+from attrs import define, evolve, field
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -104,7 +104,8 @@ class DeliveryPlanner:
             else:
                 for target in resolved:
                     planned.append(_usual(given, target, reverse_path))
-        return self._ask_from(0, _Draft(message, decision, tuple(planned)))
+        everybody = tuple(planned)
+        return self._ask_from(0, _Draft(message, decision, everybody, everybody))
 
     def _ask_from(self, first: int, draft: _Draft) -> DeliveryPlan | Deferred[DeliveryPlan]:
         """Ask the steps from this one on."""
@@ -158,19 +159,16 @@ class DeliveryPlanner:
         return done
 
 
+@define
 class _Draft:
-    """The plan so far."""
+    """The plan so far; steps are still asked about the recipients ``concerned``."""
 
-    __slots__ = ("added", "concerned", "decision", "message", "notes", "recipients")
-
-    def __init__(self, message: DeliveryMessage, decision: Decision, recipients: tuple[PlannedRecipient, ...]) -> None:
-        self.message = message
-        self.decision = decision
-        self.recipients = recipients
-        self.concerned = recipients
-        """Those of them that steps are still asked about."""
-        self.added: list[AddMessage] = []
-        self.notes: list[StepNote] = []
+    message: DeliveryMessage
+    decision: Decision
+    recipients: tuple[PlannedRecipient, ...]
+    concerned: tuple[PlannedRecipient, ...]
+    added: list[AddMessage] = field(factory=list)
+    notes: list[StepNote] = field(factory=list)
 
     def failed(self, step: str, failure: Failure) -> None:
         """A step has not done what it was there for. All stays as it is."""
@@ -251,18 +249,19 @@ class _Draft:
                 rows.append(
                     QueuedRecipient(len(rows), address, route, original, next_attempt=now, last_reply=each.held)
                 )
-        outgoing = [
-            OutgoingEnvelope(
-                reverse_path,
-                tuple(rows),
-                front,
-                origin=message.origin or message.peer.login or message.peer.ip,
-                body=envelope.body.value,
-                smtputf8=envelope.smtputf8,
-                held=held,
+        outgoing = []
+        for (reverse_path, front, held), rows in queued.items():
+            outgoing.append(
+                OutgoingEnvelope(
+                    reverse_path,
+                    tuple(rows),
+                    front,
+                    origin=message.origin or message.peer.login or message.peer.ip,
+                    body=envelope.body.value,
+                    smtputf8=envelope.smtputf8,
+                    held=held,
+                )
             )
-            for (reverse_path, front, held), rows in queued.items()
-        ]
         return DeliveryPlan(
             self.recipients,
             tuple(copies.values()),

@@ -1,4 +1,4 @@
-"""Where mail for an address goes, and the door through which messages come in."""
+"""Where mail for an address goes, and the intake of messages."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class IIncomingMessage(Interface):
 
 
 class IMessageIntake(Interface):
-    """The door behind every way of accepting mail: SMTP, submission, LMTP, reports of our own."""
+    """Takes messages in, whichever way they come: SMTP, submission, LMTP, reports of our own."""
 
     def open(
         envelope: Envelope,

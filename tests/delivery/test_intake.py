@@ -1,4 +1,4 @@
-"""Messages through the door, into the real store in memory."""
+"""Messages through the intake, into the real store in memory."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ class UsualTests(PlanTestCase):
     def test_fields_of_all_copies_are_nobodys_without_copies(self) -> None:
         self.assertEqual(self.plan([(BOB, (TO_BOB,))]).fields, b"")
 
-    def test_where_mail_comes_from_is_the_login_before_the_address_and_what_its_door_says_before_both(self) -> None:
+    def test_where_mail_comes_from_is_the_login_before_the_address_and_the_origin_it_names_before_both(self) -> None:
         login = evolve(PEER, login="ann@example.org")
         for fields, origin in (({"peer": login}, "ann@example.org"), ({"peer": login, "origin": "x"}, "x")):
             self.assertEqual(self.plan([(BOB, (TO_BOB,))], **fields).outgoing[0].origin, origin)

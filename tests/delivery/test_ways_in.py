@@ -48,7 +48,7 @@ async def _all_text(pieces: Any) -> str:
     return "".join([piece async for piece in pieces])
 
 
-class DoorTests(SynchronousTestCase):
+class WayInTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.clock.advance(1_770_000_000)
@@ -152,8 +152,8 @@ class DoorTests(SynchronousTestCase):
 
     def test_a_dry_run(self) -> None:
         rules = ReceivingRules(DeliverySettings(), "mx.example.org", "mx.example.org", self.clock)
-        door = RecipientCheck(self.recipients, "550", self.planner)
-        told = self.settled(dry_run(chain_of(), rules, STRANGER, SAM, (TEAM, BEA), [MESSAGE], door))
+        check = RecipientCheck(self.recipients, "550", self.planner)
+        told = self.settled(dry_run(chain_of(), rules, STRANGER, SAM, (TEAM, BEA), [MESSAGE], check))
         given = self.resolved(TEAM, BEA)
         self.assertEqual(told.plan, self.planned(given, told.last))
         self.assertEqual([one.given for one in told.plan.recipients], [TEAM, TEAM, BEA])
