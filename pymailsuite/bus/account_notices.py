@@ -1,4 +1,4 @@
-"""Who wants to know that an account moved on."""
+"""Subscribers that are told when an account has moved on."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ class ChangeNotices:
         return lambda: self._carriers.pop(token, None) and None
 
     def announce(self, moved: Mapping[AccountId, ModSeq]) -> None:
-        """A commit of this process moved accounts on: tell the subscribers here, and who carries word elsewhere."""
+        """A commit of this process moved accounts on: tell the subscribers here, and those that carry notices to other
+        processes."""
         self.hear(moved)
         for carrier in list(self._carriers.values()):
             try:

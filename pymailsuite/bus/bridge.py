@@ -15,7 +15,7 @@ from pymailsuite.periodic import PeriodicService
 
 
 class StoreBusBridge(Service):
-    """Tells the bus what this process's commits did, and the subscribers here what the bus heard."""
+    """Tells the bus about commits of this process, and the subscribers here about those of others."""
 
     def __init__(self, store: IMailStore, bus: IChangeBus) -> None:
         self.setName("store on bus")  # type: ignore[no-untyped-call]
@@ -45,7 +45,7 @@ class StoreBusBridge(Service):
 
 
 class ChangePoll(PeriodicService):
-    """Every ``interval_s`` seconds compares the accounts somebody watches here with the store."""
+    """Every ``interval_s`` seconds compares the accounts that are watched here with the store."""
 
     log = Logger()
     failed_event = "bus.poll_failed"
@@ -56,7 +56,7 @@ class ChangePoll(PeriodicService):
         self._store = store
 
     async def once(self) -> None:
-        """Tell whoever watches an account that has moved on."""
+        """Tell the subscribers of accounts that have moved on."""
         watched = self._store.notices.watched()
         for start in range(0, len(watched), self._ACCOUNTS_A_QUERY):
             self._store.notices.hear(await self._store.modseqs(watched[start : start + self._ACCOUNTS_A_QUERY]))

@@ -20,7 +20,7 @@ log = Logger()
 
 @implementer(IChangeBus)
 class DatabaseBus(BusSubscriptions):
-    """The bus whose words the store's own database carries: to all processes of all nodes.
+    """The bus that the database of the store carries, to all processes of all nodes.
 
     A text is words with blanks between them: ``m7:1203`` account 7 has moved on to 1203, ``w`` queue rows became due,
     ``t<topic>:<payload in base64>``; unknown words are of a later release, and passed over. ``on_missed`` is called

@@ -1,4 +1,4 @@
-"""The parent's part in the notices: what one worker says goes to the others, and counts are added up."""
+"""The parent's part: notices of one worker go to the others, and counts are added up."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DEAD_OWNERS: Final = "workers.departed"
 
 
 class Hub:
-    """Everybody who is connected, by their outboxes. Workers of a group that drains are among them until they end."""
+    """All connected workers, by their outboxes. Workers of a group that drains are among them until they end."""
 
     def __init__(self) -> None:
         self._counts: dict[Outbox, Counts] = {}
@@ -39,7 +39,7 @@ class Hub:
             other.add_message(DEAD_OWNERS, b"")
 
     def heard(self, sender: Outbox, news: BusUpdate) -> None:
-        """Tell the others what one says."""
+        """Pass the notices of one worker on to the others."""
         if sender not in self._counts:
             return
         for other in self._counts:

@@ -1,4 +1,4 @@
-"""What is on its way to one process: gathered, bounded, sent together."""
+"""Notices on their way to one process: gathered, bounded, sent together."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Counts = dict[str, dict[str, int]]
 
 @frozen
 class BusUpdate:
-    """What travels together."""
+    """Notices and counts that are sent together."""
 
     moved: Mapping[AccountId, ModSeq] = field(factory=dict)
     woke: bool = False
@@ -30,8 +30,8 @@ class BusUpdate:
 class Outbox:
     """Sends at the end of the turn in which something came in, but not within ``gather_s`` of the last time.
 
-    While it is held, because who is to read does not, it keeps ``limit`` notices and drops further ones. Counts are
-    never dropped: there is one for each key, and a limit would be wrong for good.
+    While it is held, because the other side does not read, it keeps ``limit`` notices and drops further ones. Counts
+    are never dropped: there is one for each key, and a limit would be wrong for good.
     """
 
     def __init__(self, send: Callable[[BusUpdate], None], gather_s: float, limit: int, clock: IReactorTime) -> None:

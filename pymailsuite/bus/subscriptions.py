@@ -1,4 +1,4 @@
-"""What all buses have in common: who is to be told what; and the bus of a process that is alone."""
+"""The subscriptions that all buses have in common, and the bus of a process that is alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = Logger()
 
 
 class Subscribers:
-    """Callbacks of one kind. One that fails is logged and does not keep word from the others."""
+    """Callbacks of one kind. A failure is logged and does not keep the other callbacks from being called."""
 
     def __init__(self) -> None:
         self._callbacks: dict[object, Callable[..., None]] = {}
@@ -40,7 +40,7 @@ class Subscribers:
 
 
 class BusSubscriptions(Service):
-    """The half of a bus that is alike whatever carries it: who wants to hear what."""
+    """The half of a bus that does not depend on what carries it: the subscribers."""
 
     def __init__(self) -> None:
         self.setName("notices")  # type: ignore[no-untyped-call]
@@ -80,7 +80,7 @@ def checked_payload(payload: bytes) -> bytes:
 
 @implementer(IChangeBus)
 class LocalBus(BusSubscriptions):
-    """The bus of a process that is alone: there is nobody to tell."""
+    """The bus of a process that is alone: it publishes to nobody."""
 
     def publish_changes(self, moved: Mapping[AccountId, ModSeq]) -> None: ...
 

@@ -1,4 +1,4 @@
-"""A worker's part in the notices: the bus of its server, and what it counts together with the others."""
+"""The bus of a worker, and the counts that it shares with the others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pymailsuite.wire.tally import Tally
 
 @implementer(IChangeBus)
 class WorkerBus(BusSubscriptions):
-    """Says and hears everything over the channel to the parent."""
+    """Publishes and receives over the channel to the parent."""
 
     def __init__(self, outbox: Outbox) -> None:
         super().__init__()

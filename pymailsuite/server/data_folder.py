@@ -1,4 +1,4 @@
-"""What the server and the operator's commands both begin with: the data folder and the store in it."""
+"""The data folder and the store in it, for the server and the operator's commands."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def store_url(settings: Settings) -> str:
 
 
 def store_of(settings: Settings, reactor: Any) -> IMailStore:
-    """The store these settings describe, not yet open. ConfigError if they name a kind there is not."""
+    """The store these settings describe, not yet open. ConfigError if they name an unknown kind."""
     return store_at(
         StoreContext(
             store_url(settings), settings.store, reactor, settings.message.scan_limits(), settings.history.keep
@@ -72,8 +72,9 @@ def give_to(owner: tuple[int, int], folder: Path) -> None:
 
 
 def server_user(settings: Settings, name: str = "") -> tuple[int, int] | None:
-    """Whom the server runs as (uid, gid): the user of that name, that of ``server.user``, or the owner of the data
-    folder. None: whoever asks, who is not root or has nothing to go by. ConfigError if there is no user of that name.
+    """The user (uid, gid) that the server runs as: the user of that name, that of ``server.user``, or the owner of the
+    data folder. None: whoever asks, who is not root or has nothing to go by. ConfigError if there is no user of that
+    name.
     """
     name = name or settings.server.user
     if name:

@@ -1,7 +1,7 @@
-"""Listening, in two steps.
+"""Listening sockets, in two steps.
 
-Ports are bound while we may (privileged ports, before twistd drops its user), and connections are taken once there is a
-store to serve them from. Meanwhile a client that connects waits in the system's backlog.
+Ports are bound while the process may (privileged ports, before twistd changes its user), and connections are accepted
+once there is a store. Meanwhile a client that connects waits in the system's backlog.
 
 Several processes can share a port: one binds it (:class:`BoundPorts`) and never takes a connection, the others inherit
 the descriptor and take connections as each finds time for one.
@@ -97,7 +97,8 @@ def _one(*_: object) -> int:
 
 
 class _SharedPort(tcp.Port):
-    """A port that other processes take connections from too: one at a time, so that those with time get the next."""
+    """A port from which other processes accept connections, too: one at a time, so that a process with time gets the
+    next."""
 
     accept_quota: Callable[[], int] = staticmethod(_one)
     """May be taken at once."""
@@ -160,7 +161,8 @@ the protocol has been made for the proxy."""
 
 @frozen
 class Proxies:
-    """Whose PROXY header is read: of ``networks`` at ``haproxy:`` endpoints, where nobody else may connect."""
+    """The proxies whose PROXY header is read: those in ``networks``, at ``haproxy:`` endpoints, where only they may
+    connect."""
 
     networks: Sequence[Network] = ()
     timeout_s: float = 5.0
@@ -170,10 +172,10 @@ class Proxies:
 
 @frozen
 class ListeningService:
-    """What listens where. ``setting`` is the key of the endpoint descriptions; ``tls`` a context factory, if TLS is
-    spoken from the first octet. ``takes_mail_in``: its clients come to hand over messages. ``proxies`` are the networks
-    of those that begin with a PROXY header at its ordinary endpoints. ``trusts_loopback``: whoever comes from this host
-    may do what others may not."""
+    """A service and its endpoints. ``setting`` is the key of the endpoint descriptions; ``tls`` a context factory, if
+    TLS is spoken from the first octet. ``takes_mail_in``: its clients come to hand over messages. ``proxies`` are the
+    networks of those that begin with a PROXY header at its ordinary endpoints. ``trusts_loopback``: whoever comes from
+    this host may do what others may not."""
 
     name: str
     setting: str
@@ -273,12 +275,12 @@ class BoundPorts:
             time.sleep(_NEXT_TRY_S)
 
     def sockets(self, services: Iterable[ListeningService]) -> SharedSockets:
-        """What a process must inherit to serve these services."""
+        """The sockets that a process must inherit to serve these services."""
         keys = [(service.name, description) for service in services for description in service.endpoints]
         return {key: _shared(self._ports[key]) for key in keys if key in self._ports}
 
     def close_all_but(self, services: Iterable[ListeningService]) -> Deferred[Any]:
-        """Close what these services have no use for."""
+        """Close the sockets that these services do not use."""
         kept = {(service.name, description) for service in services for description in service.endpoints}
         closing = [self._ports.pop(key) for key in list(self._ports) if key not in kept]
         return DeferredList([maybeDeferred(port.stopListening) for port in closing], consumeErrors=True)
@@ -353,7 +355,7 @@ class Listeners(Service):
         return partial(self._accept_quota, cast(ConnectionFactory, service.factory).tally)
 
     def accept_connections(self) -> None:
-        """Serve those who connect, from now on."""
+        """Accept connections from now on."""
         for service, description, port in self._bound:
             if IPushProducer.providedBy(port):
                 port.resumeProducing()
@@ -379,11 +381,11 @@ class Listeners(Service):
             )
 
     def ports(self) -> list[tuple[str, IAddress]]:
-        """Service names and the addresses they are bound to, for whoever asked for port 0."""
+        """Service names and the addresses they are bound to, for callers that asked for port 0."""
         return [(service.name, port.getHost()) for service, _, port in self._bound]
 
     def stopService(self) -> Deferred[Any]:
-        """Take no more connections and close the ports; those who are connected stay."""
+        """Accept no more connections and close the ports; open connections stay."""
         super().stopService()  # type: ignore[no-untyped-call]
         bound, self._bound = self._bound, []
         return DeferredList([maybeDeferred(port.stopListening) for _, _, port in bound], consumeErrors=True)

@@ -44,7 +44,7 @@ def _escape(match: re.Match[str]) -> str:
 
 
 class LogTarget(Protocol):
-    """Where lines go. ``now`` is the time of the event in POSIX seconds."""
+    """The target of lines. ``now`` is the time of the event in POSIX seconds."""
 
     def write(self, octets: bytes, now: float) -> None: ...
 
@@ -53,7 +53,7 @@ class Descriptor:
     """An open file descriptor, by default standard error. Written through at once: a crash loses no line.
 
     ``shared``: other processes write to it too. The system keeps apart what is written to a pipe in pieces of up to
-    4 KB only (PIPE_BUF, POSIX.1 ``write``), so whoever writes holds a lock, which ends with its process.
+    4 KB only (PIPE_BUF, POSIX.1 ``write``), so a writer holds a lock, which ends with its process.
     """
 
     def __init__(self, fd: int = _STDERR, *, shared: bool = False) -> None:

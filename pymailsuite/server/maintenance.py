@@ -1,5 +1,5 @@
-"""What the server does by itself from time to time: sweep the store, fill in what an older release did not derive, and
-notice when the reactor was held up."""
+"""Work that the server does by itself from time to time: sweep the store, fill in what an older release did not derive,
+and notice when the reactor was held up."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class StoreSweeper(PeriodicService):
         self._clock = clock
 
     async def once(self) -> None:
-        """Drop what is past its time."""
+        """Remove what has expired."""
         dropped = await self._maintenance.sweep(self._clock.seconds())
         log.info("{event} {dropped}", event="store.swept", dropped=dict(dropped))
 

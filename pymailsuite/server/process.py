@@ -1,4 +1,4 @@
-"""What belongs to a process of the server rather than to the server in it."""
+"""Properties of the process rather than of the server in it: limits, memory, user, readiness."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What SIGHUP does to a server of one process, which has no parent to replace it.
+"""Reload by SIGHUP in a server of one process, which has no parent to replace it.
 
-The certificate is taken up at once, and a log file by itself once it was moved away. Everything else is in use all over
-the server, so the log says which settings wait for a restart.
+A new certificate is used at once, and a log file that was moved away is opened anew. All other settings are in use all
+over the server, so the log names those that wait for a restart.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class ReloadOnHangup(Service):
         return succeed(None)
 
     def reload(self) -> None:
-        """Take up the certificate, and say what else has changed."""
+        """Use a new certificate, and log which settings have changed."""
         log.info("{event}", event="server.reloading")
         tell_supervisor(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
         renewal = self._tls.renew()

@@ -1,9 +1,9 @@
 """The whole server: settings in, one service out.
 
-Everything is made when the service is made, in this order, and nothing is opened yet: what is wrong with the settings
-is known before twistd forks. Ports are bound when it is started with privileges, the store is opened once it has
-dropped them, and only then are connections served. It stops the other way round: no more connections, sessions that end
-what is under way, the queue, the threads that hash, and at last the store.
+All parts are made when the service is made, in this order, and nothing is opened yet: faults of the settings are known
+before twistd forks. Ports are bound when it is started with privileges, the store is opened once it has dropped them,
+and only then are connections served. It stops the other way round: no more connections, sessions that end what is under
+way, the queue, the threads that hash, and at last the store.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ log = Logger()
 
 @frozen
 class ProcessRole:
-    """Where a server stands among the processes that work on one store; by default alone.
+    """The role of a server among the processes that work on one store; by default it is alone.
 
     ``shared``: listening sockets another process has bound. ``sweeps``: whether the sweeping of the store falls to it;
     ``runs_queue``: whether the queue does. ``pem``: the certificate as it was when it could be read. ``accept_quota``:
@@ -109,7 +109,7 @@ class ProcessRole:
 
 
 class MailService(MultiService):
-    """A mail server. ``store``, ``portal`` and ``listeners`` are for those who embed it.
+    """A mail server. ``store``, ``portal`` and ``listeners`` are for programs that embed it.
 
     ``checkers`` are asked after those of ``[auth] checkers``. ``owner`` (uid, gid) is whom twistd will run as, if not
     as the user it was started by. ``on_ready`` is called when connections are served, ``on_failure`` with what kept
@@ -235,7 +235,8 @@ class MailService(MultiService):
     # --- composition
 
     def _make_bus(self, role: ProcessRole, poll: ChangePoll, reactor: Any) -> IChangeBus:
-        """Where the database carries words it carries them to everybody; else whoever started us may have a way."""
+        """A database that carries notices carries them to all processes; otherwise the parent may have given us a
+        bus."""
         channel = self.store.ability(IStoreChannel)
         return role.bus if channel is None else DatabaseBus(channel, self.settings.workers.gather, reactor, poll.soon)
 
@@ -300,7 +301,7 @@ class MailService(MultiService):
         )
 
     def _signer(self, reactor: Any) -> OwnMailSigner | None:
-        """Who signs our own reports: the keys that sign our users' mail."""
+        """Signs our own reports, with the keys for the mail of users."""
         if self._key_ring is None:
             return None
         in_thread = partial(deferToThreadPool, reactor, reactor.getThreadPool())

@@ -1,4 +1,4 @@
-"""What would keep the server from starting, found without starting it.
+"""Finds what would keep the server from starting, without starting it.
 
 The parts of the server are made as at a start, in a folder that is thrown away, so whatever they refuse is found here
 too: a checker that is not there, a policy with a wrong option, a certificate without its key. What has to do with files
@@ -41,7 +41,7 @@ def faults_of_start(settings: Settings, user: tuple[int, int] | None) -> list[st
 
 
 def faults_of_store(settings: Settings, user: tuple[int, int] | None, patience_s: float = 0.0) -> list[str]:
-    """Of these, what that user may not do with files and folders, and what is wrong with the store.
+    """Those of these faults that concern files, folders and the store, as that user sees them.
 
     A database that is away has ``patience_s`` seconds to come back.
     """
@@ -56,8 +56,8 @@ def faults_of_store(settings: Settings, user: tuple[int, int] | None, patience_s
 
 
 def warnings_of(settings: Settings, path: Path) -> list[str]:
-    """What a start would take, and an operator would not want: secrets in a configuration file that others can read,
-    and sections that go by names of earlier releases."""
+    """Conditions that do not prevent a start, but that an operator should know: secrets in a configuration file that
+    others can read, and sections that go by names of earlier releases."""
     warnings = [f"{path}: {line}" for line in former_names_in(path)]
     secrets = [option.key for option in effective_options(settings) if option.is_secret]
     if secrets and path.stat().st_mode & stat.S_IROTH:

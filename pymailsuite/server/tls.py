@@ -1,6 +1,6 @@
 """TLS on our listeners: the certificate from files, or a self-signed one of our own making.
 
-Not in a room of its own: only the composition makes contexts, the protocols are handed one and ask no questions.
+Not in a room of its own: only ``server.service`` makes contexts, and the protocols are given one.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def _write_new(path: Path, octets: bytes, mode: int) -> None:
 
 @frozen
 class Pem:
-    """What stands in the files of a certificate."""
+    """The contents of the files of a certificate."""
 
     files: CertificateFiles
     certificate: bytes
@@ -154,7 +154,7 @@ class ForeignProtocol(SSL.Error):
 
 @frozen
 class TlsService:
-    """What the TLS of one service has of its own.
+    """The parameters of TLS that one service has of its own.
 
     ``protocols`` are its ALPN names, the preferred one first. A client that names none is served; one that names others
     only is refused with the alert ``no_application_protocol``, so that nothing said to one service can be brought to
@@ -183,7 +183,7 @@ HTTP_TLS: Final = (b"http/1.1", b"http/1.0")
 
 
 def make_context(settings: TlsSettings, pem: Pem, service: TlsService) -> SSL.Context:
-    """What connections of a service are made from. ConfigError naming the setting whose file cannot be used.
+    """The context for connections of a service. ConfigError naming the setting whose file cannot be used.
 
     All is set before the first connection is made from it: OpenSSL does not want a context changed that is in use.
     """
@@ -233,7 +233,7 @@ def _read(path: Path, setting: str) -> bytes:
 
 
 class Renewal(Enum):
-    """What became of a look at the files of the certificate."""
+    """The result of looking at the files of the certificate."""
 
     UNCHANGED = "unchanged"
     RENEWED = "renewed"
@@ -283,7 +283,7 @@ class ServerTls:
             self.renew()
 
     def renew(self) -> Renewal:
-        """Look at the files now, and take up what is new."""
+        """Look at the files now, and use new ones."""
         self._looked_at = self._seconds()
         stamp = self._stamp_now()
         if stamp == self._stamp:
@@ -316,7 +316,7 @@ class ServiceTls:
         return SSL.Connection(self.context(), None)
 
     def context(self) -> SSL.Context:
-        """What a new connection is made from."""
+        """The context for a new connection."""
         self._tls.look()
         pem = self._tls.pem
         if pem is not self._made_from:

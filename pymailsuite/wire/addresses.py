@@ -1,4 +1,4 @@
-"""What clients are counted by."""
+"""The key by which clients are counted, and the address of a peer as text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from twisted.internet.interfaces import IAddress
 
 
 def address_key(ip: str) -> str:
-    """What connections are counted by: an IPv6 network is handed out as a /64, an IPv4 address alone. Empty: not."""
+    """The key by which connections are counted: for IPv6 the network (/64), for IPv4 the address. Empty: not
+    counted."""
     if ":" not in ip:
         return "" if ip.startswith("127.") else ip
     if ip == "::1":

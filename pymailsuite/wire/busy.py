@@ -1,4 +1,4 @@
-"""What a connection too many is answered with."""
+"""The reply to a connection beyond a limit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ GRACE_S: Final = 10.0
 
 
 class BusyProtocol(Protocol):
-    """A connection too many: one reply, and the end."""
+    """A connection beyond a limit: one reply, then it is closed."""
 
     transport: Any = None
 
@@ -23,12 +23,12 @@ class BusyProtocol(Protocol):
         self._timer: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
-        """Say so and close."""
+        """Send the reply and close."""
         self._timer = self._reactor.callLater(GRACE_S, self.transport.abortConnection)
         self.transport.write(self._reply)
         self.transport.loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Stop the clock."""
+        """Stop the timer."""
         if self._timer is not None and self._timer.active():
             self._timer.cancel()

@@ -1,7 +1,7 @@
-"""The protocol around a pure protocol core: the part that moves octets, time and TLS, alike for all text protocols.
+"""The Twisted protocol around a pure core: it moves octets, timers and TLS, in the same way for all text protocols.
 
-A turn is one call into the protocol, by the reactor (octets came) or by a Deferred (an answer is there). What is sent
-during a turn leaves in one write at its end: a reply cut into small segments waits for the peer's delayed ACK. A core
+A turn is one call into the protocol, by the reactor (octets came) or by a Deferred (an answer is there). Octets sent
+during a turn leave in one write at its end: a reply cut into small segments waits for the peer's delayed ACK. A core
 that waits for an answer leaves the octets unread, and once too many of them have gathered the transport is paused.
 """
 
@@ -111,40 +111,40 @@ class ConnectionProtocol(Protocol):
         raise NotImplementedError
 
     def drop_unread(self) -> int:
-        """Throw away what was received and not acted on, and all state from before TLS; how many octets."""
+        """Drop octets that were received and not acted on, and all state from before TLS; returns how many octets."""
         raise NotImplementedError
 
     def secured(self) -> None:
         """The TLS handshake is complete."""
 
     def timed_out(self) -> None:
-        """The peer was silent for too long: say so and close."""
+        """The peer was silent for too long: tell the peer and close."""
         self.close()
 
     def input_ended(self) -> None:
-        """The peer will send no more; it may still read. A protocol that owes it an answer closes after that."""
+        """The peer will send no more; it may still read. A protocol with an answer pending closes after that answer."""
         self.close()
 
     def shut_down(self) -> None:
-        """The server stops: say so and close, at once or when what is under way has been answered."""
+        """The server stops: tell the peer and close, at once or when the pending answers have been sent."""
         self.close()
 
     def login_ended(self) -> None:
-        """What the peer's login was granted has been taken away: say so and close, and do nothing more for it.
+        """The login of the peer has lost its rights: tell the peer and close, and do nothing more for it.
 
         Where an answer is pending, once that is there; ``withdrawn`` says so until then.
         """
         self.close()
 
     def turn_failed(self, failure: Failure) -> None:
-        """An unexpected exception ended a turn; it is logged already. Say so to the peer and go on or close."""
+        """An unexpected exception ended a turn; it is logged already. Tell the peer and go on or close."""
         self.abort()
 
     def connection_closed(self, reason: Failure) -> None:
-        """The connection is gone: abandon what was under way."""
+        """The connection is gone: abandon pending work."""
 
     def log_opened(self) -> None:
-        """Write down that the connection is there."""
+        """Log the beginning of the connection."""
         self.log.info(
             "{event} {protocol} from {peer_ip}",
             event="connection.opened",
@@ -155,7 +155,7 @@ class ConnectionProtocol(Protocol):
         )
 
     def log_closed(self, seconds: float, reason: Failure) -> None:
-        """Write down that it is gone, after that many seconds."""
+        """Log its end, after that many seconds."""
         self.log.info(
             "{event} {protocol} from {peer_ip}",
             event="connection.closed",
@@ -193,7 +193,7 @@ class ConnectionProtocol(Protocol):
                     self.transport.write(octets)
 
     def in_turn(self, call: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
-        """Run ``call`` as one turn: its output leaves in one write, and what it fails with is logged and answered.
+        """Run ``call`` as one turn: its output leaves in one write, and a failure is logged and answered.
 
         For callbacks of Deferreds. Within a turn it just calls.
         """
@@ -235,22 +235,22 @@ class ConnectionProtocol(Protocol):
         return waiter
 
     def peer_lags(self) -> Deferred[None] | None:
-        """As ``drained``; cheap enough to be asked before each command.
+        """As ``drained``; cheap enough to be called before each command.
 
-        Commands are short and their replies may be long: a peer that sends the ones and does not read the others must
-        be kept waiting, or we would hold all of its replies.
+        Commands are short and their replies may be long: a peer that sends commands and does not read replies must
+        wait, or all of its replies would be held in memory.
         """
         if not self._output_paused and len(self._out) < _UNSENT_REPLIES:
             return None
         return self.drained()
 
     def turn_is_over(self) -> Deferred[None] | None:
-        """None: go on with the next command, before each of which this is to be asked. A Deferred: enough of them have
-        been answered in this turn; it fires in a later one, or fails with the connection's end."""
+        """To be called before each command. None: go on with it. A Deferred: enough commands have been answered in this
+        turn; it fires in a later one, or fails with the connection's end."""
         return self._turns.spend()
 
     def next_turn(self) -> Deferred[None]:
-        """For what takes long: fires when others have had their turn, or fails with the connection's end."""
+        """For long work: fires when other connections have had their turn, or fails with the connection's end."""
         self.flush()
         return self._turns.next()
 
@@ -265,7 +265,8 @@ class ConnectionProtocol(Protocol):
             self._deadlines.set(Deadline.IDLE, timeout_s)
 
     def set_deadline(self, timeout_s: float | None) -> None:
-        """The peer has that many seconds for all of what it is at (logging in, a message), or no such limit any more.
+        """The peer has that many seconds for the whole of its present task (logging in, a message), or no such limit
+        any more.
 
         Nothing that it sends moves this, so it cannot hold the connection by an octet now and then. Then ``timed_out``
         is called, as when it is silent for too long.
@@ -293,7 +294,8 @@ class ConnectionProtocol(Protocol):
             self._deadlines.set(Deadline.HANDSHAKE, self.factory.handshake_timeout_s)
 
     def withdraw(self) -> None:
-        """The peer's login has ended: it is told so and goes, within a moment, whatever is under way."""
+        """The login of the peer has ended: tell the peer and close the connection, within a moment, whatever is
+        pending."""
         if self.connection_ended or self.withdrawn:
             return
         self.withdrawn = True
@@ -314,9 +316,8 @@ class ConnectionProtocol(Protocol):
             self.transport.resumeProducing()
 
     def start_tls(self, context_factory: TlsContextFactory) -> int:
-        """Begin TLS once what was sent has left. Everything received in clear and not acted on is dropped before.
-
-        Answers how many octets that was. Source: RFC 3207 §4.2, RFC 3501 §6.2.1, RFC 2595 §4.
+        """Begin TLS when all sent octets have left. Octets received in clear and not acted on are dropped before.
+        Returns how many octets that were. Source: RFC 3207 §4.2, RFC 3501 §6.2.1, RFC 2595 §4.
         """
         self.flush()
         dropped = self.drop_unread()
@@ -371,7 +372,7 @@ class ConnectionProtocol(Protocol):
     # --- what the reactor calls
 
     def connectionMade(self) -> None:
-        """Take the peer's name, turn Nagle's delay off, greet."""
+        """Note the address of the peer, turn Nagle's delay off, greet."""
         transport = self.transport
         self.secure = ISSLTransport.providedBy(transport)
         if ITCPTransport.providedBy(transport):
@@ -427,7 +428,7 @@ class ConnectionProtocol(Protocol):
         """Our sending side was shut down; we never ask for that."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Stop all clocks and tell the protocol."""
+        """Stop all timers and tell the protocol."""
         self.connection_ended = True
         self._deadlines.stop()
         self._out.clear()
@@ -460,7 +461,7 @@ class ConnectionProtocol(Protocol):
 
 
 def _send_now(connection: Connection, octets: bytes) -> bytes:
-    """Give octets to the kernel in this very turn; what it did not take is the answer.
+    """Give octets to the kernel in this very turn; returns those that it did not take.
 
     A transport's ``write`` only asks the reactor for a turn of its own: two system calls to ask and to take back, and a
     wait. Nothing of that is needed for a reply to a peer that reads.

@@ -1,4 +1,4 @@
-"""By when a peer must have done something: several deadlines of one connection on one timer."""
+"""Several deadlines of one connection on one timer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 
 class Deadline(enum.IntEnum):
-    """What a deadline is for."""
+    """The kinds of deadline."""
 
     IDLE = 0
     """To be heard of at all: set anew by what the peer sends."""
@@ -57,7 +57,7 @@ class Deadlines:
             self._timer.reset(timeout_s)
 
     def stop(self) -> None:
-        """There is nobody left to wait for."""
+        """Cancel all deadlines."""
         self._until = [*_NONE]
         self._rings_at = inf
         if self._timer is not None:

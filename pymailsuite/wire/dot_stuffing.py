@@ -1,7 +1,7 @@
 """Text that ends in a line holding only a dot: decoding and encoding, in bulk (RFC 5321 §4.5.2, RFC 1939 §3).
 
-Only CRLF.CRLF ends the text. Whoever takes LF.LF or CR.CR for an end lets a message smuggle another one past the server
-that thought otherwise, so those are ordinary octets here, and the decoder tells that it has seen them. Both directions
+Only CRLF.CRLF ends the text. A server that takes LF.LF or CR.CR for an end lets a message smuggle another one past a
+server that does not, so those are ordinary octets here, and the decoder reports that it has seen them. Both directions
 work on whole pieces with ``find``, ``count`` and ``replace``, never line by line, and give the same result however the
 octets are cut.
 """

@@ -1,4 +1,4 @@
-"""What makes the connections of a listener, counts them, and lets them end when the server stops."""
+"""Makes the connections of a listener, counts them, and lets them end when the server stops."""
 
 from __future__ import annotations
 
@@ -62,11 +62,11 @@ class ConnectionFactory(Factory):
         raise NotImplementedError
 
     def busy_reply(self) -> bytes:
-        """What a connection too many is told, in the protocol's own words."""
+        """The reply to a connection beyond a limit, in the form of the protocol."""
         raise NotImplementedError
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
-        """A protocol, or one that says we are busy."""
+        """A protocol, or one that replies that the server is busy."""
         key = address_key(peer_ip(addr))
         tally = self.tally
         if tally[""] >= self.limits.in_all or self._is_one_too_many(key):
@@ -93,7 +93,7 @@ class ConnectionFactory(Factory):
         return self.tally[key] >= limits.per_address
 
     def too_many(self, ip: str) -> bytes:
-        """What a connection too many is told; it is counted."""
+        """The reply to a connection beyond a limit; it is counted."""
         reply = self.busy_reply()
         self.count_refusal("too_many_connections", ip, reply)
         return reply

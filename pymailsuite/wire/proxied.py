@@ -1,8 +1,8 @@
 """Connections that come through a proxy: the client is known before anything is decided about it.
 
 The header of the PROXY protocol comes before all else, TLS too. Until it is complete there is no protocol and no
-limit is asked; then the factory is asked for a protocol for the client's address, and the transport tells that address
-to whoever asks. So a client behind a proxy is in every way a client of its own.
+limit is asked; then the factory is asked for a protocol for the client's address, and the transport has that address as
+its peer. So a client behind a proxy is treated as any other client.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ log = Logger()
 
 @frozen
 class ProxyRules:
-    """Whose header is read.
+    """Which connections begin with a header.
 
-    ``is_proxy`` says of an address, empty for a UNIX socket, whether it is a proxy's. With ``required`` nobody else may
-    connect; without, others are served as themselves. A proxy has ``timeout_s`` seconds for its header.
+    ``is_proxy`` says of an address, empty for a UNIX socket, whether it is a proxy's. With ``required`` only proxies
+    may connect; without, other clients are served under their own address. A proxy has ``timeout_s`` seconds for its
+    header.
     """
 
     is_proxy: Callable[[str], bool]
@@ -40,7 +41,7 @@ Refused = Callable[[str, bytes], object]
 
 
 class ProxiedFactory(Factory):
-    """Makes protocols of ``factory`` for those whom proxies speak for."""
+    """Makes protocols of ``factory`` for the clients of proxies."""
 
     noisy = False
 

@@ -1,7 +1,7 @@
-"""The header by which a proxy says whom it speaks for: PROXY protocol, versions 1 and 2, of HAProxy's specification.
+"""The header by which a proxy tells the address of its client: PROXY protocol, versions 1 and 2, of HAProxy's
+specification.
 
-Pure: octets in, a peer out. It is read only from proxies that the configuration names, for whoever may send it may be
-anybody.
+Pure: octets in, a peer out. It is read only from proxies that the configuration names, since it can claim any address.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ class BadProxyHeader(PeerError):
 
 @frozen
 class ProxiedPeer:
-    """Whom the proxy speaks for; ``ip`` is empty if it speaks for itself (a health check) or does not know."""
+    """The client of the proxy; ``ip`` is empty for a connection of the proxy itself (a health check), or if it is
+    unknown."""
 
     ip: str = ""
     port: int = 0
@@ -98,6 +99,6 @@ def _read_v2(octets: bytes) -> tuple[ProxiedPeer, bytes] | None:
 
 
 def _text_of(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
-    """The address in one form; an IPv4 address in IPv6's clothes is the IPv4 address."""
+    """The address in one form; an IPv4-mapped IPv6 address is the IPv4 address."""
     mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
     return str(mapped or ip)

@@ -22,13 +22,13 @@ R = TypeVar("R")
 
 
 class RequestCancelled(TemporaryFailure):
-    """What was asked for is not to be had just now."""
+    """The request was cancelled, and has no result."""
 
     text = "Service stopping, try again later"
 
 
 class OnDisconnect(enum.Enum):
-    """What becomes of an answer that is pending when the peer leaves."""
+    """What happens to a pending answer when the peer disconnects."""
 
     CANCEL = enum.auto()
     """It is called off, and what comes of it is dropped."""
@@ -131,7 +131,7 @@ class PullingProtocol(ConnectionProtocol, Generic[R]):
         self.wait_for(self._turns.next(), nothing_more)
 
     def abandon(self) -> None:
-        """The connection is gone: nobody waits any more."""
+        """The connection is gone: nothing waits any more."""
         if self._delay is not None and self._delay.active():
             self._delay.cancel()
         self._delay = None
@@ -141,7 +141,7 @@ class PullingProtocol(ConnectionProtocol, Generic[R]):
                 answer.cancel()
 
     def error_of(self, failure: Failure) -> MailError:
-        """What the peer is told of a failure; a defect is logged, and its nature kept to ourselves."""
+        """The error for the peer; an unexpected failure is logged, and the peer is not told its cause."""
         if isinstance(failure.value, MailError):
             return failure.value
         if isinstance(failure.value, CancelledError):
@@ -152,4 +152,4 @@ class PullingProtocol(ConnectionProtocol, Generic[R]):
 
 
 def nothing_more(_: object) -> None:
-    """There is nothing to make of the answer: the pump just goes on."""
+    """The answer needs no action: the pump just goes on."""

@@ -1,8 +1,7 @@
 """Refusals by limits, counted by address: a flood of them costs a counter each, and a line and a row a minute.
 
-Who is over a limit is turned away before anything is known of it but its address, and may come back at once, thousands
-of times a second. So the first is logged, and of all within one window only their number is told, to the log and to
-the record of what happened.
+A client beyond a limit is refused when only its address is known, and may come back at once, thousands of times a
+second. So the first refusal is logged, and of all within one window only their number, in the log and in the history.
 """
 
 from __future__ import annotations

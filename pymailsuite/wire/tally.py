@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 class Tally:
     """How many there are of each key: those of this process, and what is known of the other ones.
 
-    What the others have is a moment old, so a limit may be passed by the few that came in that moment.
+    The numbers of the others are a moment old, so a limit may be exceeded by the few that came in that moment.
     """
 
     __slots__ = ("_elsewhere", "here", "on_change")

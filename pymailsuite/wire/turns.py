@@ -1,4 +1,4 @@
-"""How much one connection may have done in a turn of the reactor.
+"""How much work one connection may do in a turn of the reactor.
 
 A peer may send thousands of commands at once, and all others wait for the end of the turn.
 """

@@ -1,4 +1,4 @@
-"""Which worker takes the next connection of those who hand over mail.
+"""Which worker takes the next connection of a client that brings mail.
 
 What several connections of one process ask of the store at the same time is committed together, with one wait for the
 disk and one set of statements; what several processes ask is not. Ten peers that send without pause cost twice as much

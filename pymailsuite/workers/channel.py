@@ -1,8 +1,8 @@
 """The private channel between the parent and one worker: AMP over a socket pair.
 
-The parent's first word is the :class:`StartupMessage`, which the worker reads before it has a reactor: four octets of
-length, then a pickle. Both ends are the same program of the same user, and nobody else has the socket. What follows is
-AMP.
+The first message of the parent is the :class:`StartupMessage`, which the worker reads before it has a reactor: four
+octets of length, then a pickle. Both ends are the same program of the same user, and nobody else has the socket. What
+follows is AMP.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class LogPlace:
 
 @frozen
 class StartupMessage:
-    """All that a worker is told before it begins."""
+    """Everything that a worker needs to know before it begins."""
 
     number: int
     settings: Settings
@@ -200,7 +200,7 @@ class End(AMP):
 
 
 class ParentEnd(End):
-    """The parent's end: says welcome, and hears how the worker fares."""
+    """The parent's end: sends the startup message, and receives the state of the worker."""
 
     def __init__(
         self,
@@ -216,7 +216,7 @@ class ParentEnd(End):
         self._failed = failed
 
     def connectionMade(self) -> None:
-        """Say welcome."""
+        """Send the startup message."""
         self.transport.write(self._welcome)
         self._welcome = b""
         super().connectionMade()

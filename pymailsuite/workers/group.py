@@ -1,8 +1,8 @@
-"""A number of workers alike, kept running until they are told to end. Processes themselves are somebody else's matter.
+"""A number of equal workers, kept running until they are told to end. Starting a process is the part of the caller.
 
 A worker is started, serves, and ends. If it ends unasked it is started again: at once if it had lived for a while, else
 after a wait that grows. Until all have served for the first time there are no second tries: a configuration with which
-a worker cannot start is reported, and whoever began the group decides.
+a worker cannot start is reported, and the caller that began the group decides.
 """
 
 from __future__ import annotations

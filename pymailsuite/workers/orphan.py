@@ -1,8 +1,8 @@
-"""The end of a worker whose parent has gone, whatever its reactor and its threads are at.
+"""Ends a worker whose parent has gone, whatever its reactor and its threads are doing.
 
-Whoever starts a new parent wants the ports, which the sockets of such a worker hold. Its reactor finds out too and
-stops the server in good order; this thread ends the process when that takes too long. Nothing is lost: what a client
-was told is on the disk.
+A new parent needs the ports, which the sockets of such a worker hold. Its reactor finds out too and stops the server in
+good order; this thread ends the process when that takes too long. Nothing is lost: what a client was told is on the
+disk.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The parent as a part of an application: it binds, starts workers, and has them replaced when asked to.
 
-What is wrong with the settings is found by making a server from them, which is never started: it says what it would
-listen on, opens the store once so that its schema is up to date and nobody else need say why it cannot be opened, and
-reads the certificate while that may be readable by root only.
+Faults of the settings are found by making a server from them that is never started: it tells what it would listen on,
+opens the store once so that its schema is up to date and nobody else need say why it cannot be opened, and reads the
+certificate while that may be readable by root only.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ def intake_count(settings: Settings, writes_in_turn: bool) -> int:
 
 
 def share_of(settings: Settings, workers: int, intake: int) -> Settings:
-    """What one of that many workers is told: of each such limit its part, but at least 1.
+    """The settings of one of that many workers: of each such limit its part, but at least 1.
 
     Limits of connections stay whole: those the workers count together.
     """

@@ -1,4 +1,4 @@
-"""Starting worker processes: what they inherit, and what is heard of them."""
+"""Starts worker processes: what they inherit, and how their end is reported."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CHANNEL: Final = 3
 
 
 def command() -> list[str]:
-    """What is run: a fresh interpreter. Nothing of the settings stands in it, for everybody may read it."""
+    """The command line: a fresh interpreter. It contains no settings, since everybody may read it."""
     return [sys.executable, "-m", "pymailsuite.workers.run"]
 
 
