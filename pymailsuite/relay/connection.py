@@ -151,8 +151,10 @@ class RelayConnection(ConnectionProtocol):
 
     def hold(self, time_s: float | None = None) -> None:
         """Its message is being made ready, which may take that long; None: not any more."""
+        # It may just be getting ready itself, and is about to set its clock.
+        self._timeouts[Wait.IDLE] = self._settings.idle_close if time_s is None else time_s
         if self.usable:
-            self.set_timeout(self._settings.idle_close if time_s is None else time_s)
+            self.set_timeout(self._timeouts[Wait.IDLE])
 
     def send_message(self, envelope: MessageEnvelope, content: Content) -> Deferred[Finished]:
         """One transaction. Fails only if the store cannot give the content."""

@@ -92,6 +92,7 @@ class EgressTransforms:
         self._transforms: Sequence[tuple[str, IEgressTransform]] = tuple(transforms)
         self._timeout_s = timeout_s
         self._clock = clock
+        self._under_way: set[Deferred[Any]] = set()
 
     def __bool__(self) -> bool:
         return bool(self._transforms)
@@ -106,9 +107,11 @@ class EgressTransforms:
         """What the transaction is to carry: ``source`` itself if nothing changes it. ``first``: transforms of ours that
         come before those of plugins. NotForHost, TransformFailed."""
         for name, transform in (*[(ours.name, ours) for ours in first], *self._transforms):
-            given = maybeDeferred(transform.transform, transaction, source)
+            given: Deferred[Any] = maybeDeferred(transform.transform, transaction, source)
+            given.addTimeout(self._timeout_s, self._clock)
+            self._under_way.add(given)
             try:
-                made: Any = await given.addTimeout(self._timeout_s, self._clock)
+                made = await given
                 if made is not None:
                     source = self._guarded(name, made)
             except CancelledError:
@@ -117,7 +120,14 @@ class EgressTransforms:
                 raise NotForHost(_verdict_of(name, error)) from error
             except Exception as error:
                 raise self._failed(name, Failure(), transaction) from error
+            finally:
+                self._under_way.discard(given)
         return source
+
+    def call_off(self) -> None:
+        """Call off what is under way: no transaction has begun with it."""
+        for given in list(self._under_way):
+            given.cancel()
 
     def _failed(self, name: str, failure: Failure, transaction: EgressTransaction) -> TransformFailed:
         if failure.check(DeferredTimeout):

@@ -171,6 +171,7 @@ class Relay:
 
     def close(self) -> Deferred[None]:
         """Take leave of all hosts; fires when no connection is left. Attempts under way end as delayed."""
+        self._egress.call_off()
         return self._pool.close()
 
     async def attempt(self, entry: QueueEntry, route: str, recipients: Sequence[QueuedRecipient]) -> list[Outcome]:

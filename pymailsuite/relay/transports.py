@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from attrs import evolve, frozen
-from twisted.internet.defer import CancelledError, Deferred, DeferredList, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, maybeDeferred, succeed
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -80,7 +80,7 @@ def make_transports(context: TransportContext, factories: Mapping[str, ITranspor
             if name == SMTP and transport is not None:
                 made[text] = transport
             else:
-                made[text] = _Guarded(name, transport, context.settings.transaction_timeout, context.reactor)
+                made[text] = _Guarded(name, transport, context.settings, context.reactor)
     return Transports({domain: made[text] for domain, text in context.settings.transports.items()}, made[SMTP])
 
 
@@ -106,24 +106,24 @@ class Transports:
 
 
 @implementer(ITransport)
-@frozen
 class _Guarded:
-    """A plugin, None if it could not be made, that has ``limit_s`` for an attempt."""
+    """A plugin, None if it could not be made."""
 
-    name: str
-    transport: ITransport | None
-    limit_s: float
-    clock: IReactorTime
+    def __init__(self, name: str, transport: ITransport | None, settings: RelaySettings, clock: IReactorTime) -> None:
+        self._name = name
+        self._transport = transport
+        self._settings = settings
+        self._clock = clock
+        self._under_way: set[Deferred[Any]] = set()
 
     async def attempt(self, entry: QueueEntry, route: str, recipients: Sequence[QueuedRecipient]) -> list[Outcome]:
         """An outcome for each, whatever happens."""
         said: dict[int, Outcome] = {}
         try:
-            if self.transport is None:
+            if self._transport is None:
                 reason = "could not be made"
             else:
-                attempt: Deferred[Any] = maybeDeferred(self.transport.attempt, entry, route, recipients)
-                outcomes = await attempt.addTimeout(self.limit_s, self.clock)
+                outcomes = await self._attempt(self._transport, entry, route, recipients)
                 said = {one.position: one for one in outcomes if isinstance(one, Outcome)}
                 reason = "said nothing of this recipient"
         except CancelledError:
@@ -138,15 +138,44 @@ class _Guarded:
                 event="relay.transport_broken",
                 queue_id=entry.queue_id,
                 route=route,
-                transport=self.name,
+                transport=self._name,
             )
             reason = "broke"
-        unsaid = f"transport {self.name}: {reason}"
+        unsaid = f"transport {self._name}: {reason}"
         return [
             said.get(one.position) or Outcome(one.position, RecipientState.DELAYED, "4.3.0", unsaid)
             for one in recipients
         ]
 
-    def close(self) -> Any:
-        """As the plugin does."""
-        return None if self.transport is None else self.transport.close()
+    def _attempt(
+        self, transport: ITransport, entry: QueueEntry, route: str, recipients: Sequence[QueuedRecipient]
+    ) -> Deferred[Any]:
+        attempt: Deferred[Any] = maybeDeferred(transport.attempt, entry, route, recipients)
+        if attempt.called:
+            return attempt
+        attempt.addTimeout(self._settings.transaction_timeout, self._clock)
+        self._under_way.add(attempt)
+
+        def ended(result: Any) -> Any:
+            self._under_way.discard(attempt)
+            return result
+
+        return attempt.addBoth(ended)
+
+    def close(self) -> Deferred[Any]:
+        """As the plugin does; what is under way then, after the time for that, is called off."""
+        closing: Deferred[Any] = succeed(None) if self._transport is None else maybeDeferred(self._transport.close)
+        grace_s = self._settings.stop_grace
+        calling_off = self._clock.callLater(grace_s, self._call_off)
+        closing.addTimeout(grace_s, self._clock)
+
+        def closed(result: Any) -> Any:
+            if not self._under_way and calling_off.active():
+                calling_off.cancel()
+            return result
+
+        return closing.addBoth(closed)
+
+    def _call_off(self) -> None:
+        for attempt in list(self._under_way):
+            attempt.cancel()

@@ -98,11 +98,11 @@ class ChangeTests(EgressCase):
         sink = self.host("192.0.2.1")
         first = Transform("first", lambda _, source: source.with_fields(b"X: 1\r\n"))
         nothing = Transform("nothing", lambda *_: None)
-        later = Transform("later", lambda _, source: deferLater(self.internet, 5, source.with_fields, b"X: 2\r\n"))
+        later = Transform("later", lambda _, source: deferLater(self.internet, 30, source.with_fields, b"X: 2\r\n"))
         self.use(first, nothing, later)
         attempt = self.begin(self.entry(octets=b"X: 0\r\n" + HELLO, prefix=b"X: 0\r\n"))
         self.contents[1] = HELLO
-        self.internet.pass_time(6)
+        self.internet.pass_time(31)
         self.assertEqual([one.state for one in self.successResultOf(attempt)], [DELIVERED])
         self.assertEqual(sink.messages[0].content, b"X: 2\r\nX: 1\r\nX: 0\r\n" + HELLO)
 
@@ -243,6 +243,17 @@ class FaultTests(EgressCase):
             self.assertEqual((outcome.state, outcome.reply), (DELAYED, "egress transform broken took too long"))
         self.assertEqual((sink.messages, len(hung)), ([], 2))
         self.assertTrue(all(one.called for one in hung))
+
+    def test_one_that_is_at_work_when_the_server_stops_holds_nothing_up(self) -> None:
+        sink = self.host("192.0.2.1")
+        self.use(lambda *_: Deferred())
+        attempt = self.begin(self.entry())
+        self.internet.pass_time(1)
+        closed = self.relay.close()
+        self.internet.pass_time(1)
+        self.successResultOf(closed)
+        (outcome,) = self.successResultOf(attempt)
+        self.assertEqual((outcome.state, outcome.reply, sink.messages), (DELAYED, "called off", []))
 
     def test_a_long_message_that_breaks_while_it_is_sent_never_arrives_in_part(self) -> None:
         sink = self.host("192.0.2.1")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
@@ -137,6 +137,25 @@ class TransportsTests(SynchronousTestCase):
         self.clock.advance(RelaySettings().transaction_timeout)
         self.assertEqual([one.reply for one in self.successResultOf(attempt)], ["transport other: took too long"] * 2)
         self.assertTrue(hung.called)
+
+    def test_what_is_under_way_at_the_end_has_its_time_and_is_called_off_then(self) -> None:
+        settings = RelaySettings()
+        for ends in (True, False):
+            under_way: Deferred[Any] = Deferred()
+            self.other.answer = lambda answer=under_way: answer
+            transports = self.make(b_example="other")
+            attempt = self.attempt(transports)
+            self.successResultOf(transports.close())
+            self.clock.advance(settings.stop_grace - 1)
+            self.assertNoResult(attempt)
+            if ends:
+                under_way.callback([Outcome(0, DELIVERED), Outcome(1, DELIVERED)])
+                self.assertEqual([one.state for one in self.successResultOf(attempt)], [DELIVERED] * 2)
+                self.clock.advance(1)
+            else:
+                self.clock.advance(1)
+                self.failureResultOf(attempt, CancelledError)
+            self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_one_that_cannot_be_made_delays_its_domains_only(self) -> None:
         factories: Any = {"smtp": self.smtp, "gone": TransportPlugin("gone", "nowhere.make")}
