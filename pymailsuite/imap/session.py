@@ -15,10 +15,10 @@ from twisted.internet.error import ConnectionClosed
 
 from pymailsuite.errors import LoginRefused, MailError, PeerError
 from pymailsuite.imap import replies, values
-from pymailsuite.imap.blame import ExtensionTooSlow
 from pymailsuite.imap.context import LineReader, MessageReader
 from pymailsuite.imap.extension import ImapCommand
 from pymailsuite.imap.grammar import parse_tag
+from pymailsuite.imap.guard import ExtensionTooSlow
 from pymailsuite.imap.mailbox_session import MailboxSession
 from pymailsuite.imap.receiver import (
     CommandReceived,

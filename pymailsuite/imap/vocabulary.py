@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
 from typing import Any, Final, TypeVar
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from pymailsuite.errors import PeerError
-from pymailsuite.imap.blame import blamed, blamed_call, blamed_condition, blamed_part
 from pymailsuite.imap.extension import (
     Capabilities,
     FetchAttribute,
@@ -25,8 +24,8 @@ from pymailsuite.imap.extension import (
 )
 from pymailsuite.imap.fetch import FetchCompiler, SectionItem, Text
 from pymailsuite.imap.grammar.tokens import Cursor
-from pymailsuite.imap.search import Condition
-from pymailsuite.imap.values import DEFAULT_LIMITS, Command, FetchItem, GrammarLimits, SearchProgram
+from pymailsuite.imap.guard import guarded_extension
+from pymailsuite.imap.values import DEFAULT_LIMITS, Command, FetchItem, GrammarLimits
 from pymailsuite.interfaces import Mailbox
 
 T = TypeVar("T")
@@ -68,7 +67,7 @@ class Vocabulary:
         self._declared_by: dict[tuple[str, str], str] = {}
         for extension in extensions:
             self._add(extension)
-        for extension in map(_blamed, foreign):
+        for extension in map(guarded_extension, foreign):
             self._add(extension)
             self.foreign |= dict.fromkeys(extension.commands, extension.name)
         self._capabilities.sort(key=itemgetter(0))
@@ -128,68 +127,3 @@ class Vocabulary:
         command = declared.parse(cursor, tag)
         cursor.end()
         return declared, command
-
-
-def _expected(kind: Any, answer: Any) -> Any:
-    if not isinstance(answer, kind):
-        raise TypeError(f"{answer!r} is no {kind}")
-    return answer
-
-
-def _blamed(extension: ImapExtension) -> ImapExtension:
-    """The same with its name in whatever it fails with."""
-    name = extension.name
-
-    def calling(call: Any) -> Any:
-        return None if call is None else blamed_call(name, call)
-
-    def command(declared: ImapCommand) -> ImapCommand:
-        def parse(cursor: Cursor, tag: str) -> Command:
-            with blamed(name):
-                command: Command = _expected(Command, declared.parse(cursor, tag))
-                return command
-
-        async def run(context: Any, command: Any) -> bytes | None:
-            with blamed(name):
-                result: bytes | None = _expected(bytes | None, await declared.run(context, command))
-                return result
-
-        return evolve(declared, parse=parse, run=run, after=calling(declared.after))
-
-    def attribute(declared: FetchAttribute) -> FetchAttribute:
-        part = calling(declared.part)
-        return evolve(declared, parse=calling(declared.parse), part=lambda argument: blamed_part(name, part(argument)))
-
-    def program(key: SearchProgram | None) -> Any:
-        return blamed_condition(name, key) if isinstance(key, Condition) else key
-
-    def key(declared: SearchKey) -> SearchKey:
-        parse = calling(declared.parse)
-        return evolve(
-            declared, parse=None if parse is None else lambda keys: program(parse(keys)), bare=program(declared.bare)
-        )
-
-    return evolve(
-        extension,
-        capabilities=calling(extension.capabilities),
-        commands=tuple(map(command, extension.commands)),
-        fetch_attributes=tuple(map(attribute, extension.fetch_attributes)),
-        fetch_modifiers=tuple(
-            evolve(one, parse=calling(one.parse), narrow=calling(one.narrow)) for one in extension.fetch_modifiers
-        ),
-        select_parameters=tuple(
-            evolve(one, parse=calling(one.parse), use=calling(one.use)) for one in extension.select_parameters
-        ),
-        search_keys=tuple(map(key, extension.search_keys)),
-        status_items=tuple(
-            evolve(item, value=calling(item.value), asked=calling(item.asked)) for item in extension.status_items
-        ),
-        list_selections=tuple(evolve(option, meets=calling(option.meets)) for option in extension.list_selections),
-        list_returns=tuple(
-            evolve(option, parse=calling(option.parse), line=calling(option.line), asked=calling(option.asked))
-            for option in extension.list_returns
-        ),
-        enables={word: calling(enable) for word, enable in extension.enables.items()},
-        opened=calling(extension.opened),
-        created=calling(extension.created),
-    )

@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from typing import Final
 
 from pymailsuite.errors import NoSuchMailbox
-from pymailsuite.imap.blame import what_all_say
 from pymailsuite.imap.context import Context
 from pymailsuite.imap.extension import ImapCommand, StatusItem
 from pymailsuite.imap.grammar.mailboxes import one_mailbox, parse_create, parse_rename, parse_status
+from pymailsuite.imap.guard import what_all_say
 from pymailsuite.imap.render import status_line
 from pymailsuite.imap.states import AFTER_LOGIN
 from pymailsuite.imap.values import Create, Delete, Rename, Status, Subscribe, Unsubscribe

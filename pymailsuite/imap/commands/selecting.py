@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Final
 
 from pymailsuite.imap import replies
-from pymailsuite.imap.blame import what_all_say
 from pymailsuite.imap.context import Context
 from pymailsuite.imap.extension import ImapCommand
 from pymailsuite.imap.grammar.mailboxes import opening
+from pymailsuite.imap.guard import what_all_say
 from pymailsuite.imap.selected import View
 from pymailsuite.imap.states import AFTER_LOGIN, ANY, SELECTED
 from pymailsuite.imap.values import Command, Examine, Select
