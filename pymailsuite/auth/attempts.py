@@ -1,6 +1,6 @@
 """Counts of attempts to log in: those that all nodes share, and this process's own while the store takes none.
 
-Nothing that is answered may depend on whether there is room on the disk, or whoever fills it could guess without limit.
+No reply may depend on whether there is room on the disk, or a client that fills the disk could guess without limit.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class AttemptCounts:
         return await self.totals(keys)
 
     def take_back(self, keys: Sequence[StateKey]) -> None:
-        """One less of each; nobody waits for that."""
+        """Count one less of each; no caller waits for that."""
         for key in keys:
             own = self._own.get(key)
             if own is not None and own.total > 0:
@@ -72,7 +72,7 @@ class AttemptCounts:
             self._unless_full(self._shared.take_back(keys))
 
     def forget(self, keys: Sequence[StateKey]) -> None:
-        """Begin again at nothing; nobody waits for that."""
+        """Set the counts to nothing; no caller waits for that."""
         for key in keys:
             self._own.forget(key)
         if self._shared is not None:

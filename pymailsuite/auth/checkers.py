@@ -159,7 +159,7 @@ class ForeignChecker:
         return f"ForeignChecker({self._checker!r})"
 
     def requestAvatarId(self, credentials: Any) -> Deferred[Any]:
-        """What the checker answers, a name in octets or text; or its failure, whatever that is."""
+        """The answer of the checker, a name in octets or text; or its failure."""
         name, password = login_name_of(credentials), password_of(credentials)
         checker = self._checker
         if isinstance(checker, InMemoryUsernamePasswordDatabaseDontUse) and any(
@@ -175,8 +175,8 @@ class ForeignChecker:
 class CheckerChain:
     """Several checkers as one: the first to prove a password decides, and only after the last is a login refused.
 
-    A checker of any origin may be in it. What it refuses with becomes LoginRefused; what it breaks with is logged, and
-    answered by TemporaryFailure unless another proves the password.
+    A checker of any origin may be in it. A refusal becomes LoginRefused; any other failure is logged, and becomes
+    TemporaryFailure unless another checker proves the password.
     """
 
     _log = Logger()
@@ -186,7 +186,7 @@ class CheckerChain:
         self.checkers = tuple(checkers)
 
     def requestAvatarId(self, credentials: Any) -> Deferred[Any]:
-        """What the first checker that knows answers; LoginRefused or TemporaryFailure."""
+        """The answer of the first checker that proves the password; LoginRefused or TemporaryFailure."""
         return Deferred.fromCoroutine(self._ask(credentials))
 
     async def _ask(self, credentials: Any) -> Any:

@@ -1,8 +1,8 @@
-"""Checkers by description: ``mailstore``, ``mailfile:PATH``, and whatever strcred plugins there are.
+"""Checkers by description: ``mailstore``, ``mailfile:PATH``, and all strcred plugins that are installed.
 
 The two factories are what a plugin file declares, so that ``twistd pymailsuite --auth mailstore`` and ``--help-auth``
-know them. When options are parsed there is no store yet; what they make then is a declaration, which
-:func:`make_checkers` turns into the checker.
+know them. When options are parsed there is no store yet; so they make a declaration, which :func:`make_checkers` turns
+into the checker.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class _Declaration:
     credentialInterfaces = (IUsernamePassword,)
 
     def requestAvatarId(self, credentials: Any) -> Deferred[Any]:
-        """Nobody logs in to a declaration."""
+        """A declaration refuses all logins."""
         return fail(TemporaryFailure(cause="checker used before it was bound"))
 
 

@@ -1,8 +1,8 @@
-"""Whose password is proved next: a queue in front of the hashing threads that is fair to clients, not to logins.
+"""The queue in front of the hashing threads: fair to clients, not to logins.
 
-Clients, which are addresses, come in turn, however many logins each of them has waiting. A client has few proofs under
-way at once, and one for each name: the others may find what that one has proved. Waiting costs nothing but a place, and
-places are bounded; where all are taken, the client with the most gives up its last one.
+Clients, which are addresses, come in turn, however many logins each of them has waiting. A client has few passwords
+checked at once, and one for each name: the other logins may use its result. Waiting costs only a place, and places are
+bounded; where all are taken, the client with the most gives up its last one.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class LoginQueue:
         return begun
 
     def end(self, turn: QueuedLogin) -> None:
-        """What was to be done in this turn is done: the next ones begin."""
+        """The work of this login is done: the next ones begin."""
         self._free += 1
         self._clients[turn.client] -= 1
         if not self._clients[turn.client]:

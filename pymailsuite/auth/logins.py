@@ -1,9 +1,9 @@
 """Logins that are in use here, and the look at the store that finds those whose rights have been taken away.
 
 A password is set, or an account disabled or removed, by a command in another process, on another node, or here: the
-store is the one place that all of them change, so it is asked, and no word between processes can be lost. One short row
-says whether anything has changed at all; only then, and for logins that are new since the last look, accounts are
-looked at.
+store is the one place that all of them change, so the store is asked, and no notice between processes can be lost. One
+short row says whether anything has changed at all; only then, and for logins that are new since the last look, accounts
+are looked at.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Proving passwords against stored hashes, without paying for a hash when the same proof was given a moment ago.
+"""Verifies passwords against stored hashes, without computing a hash when the same password was verified a moment ago.
 
-What is remembered is a keyed digest of login name, password and stored hash together. The key lives and dies with the
-process, so the memory is of no use to whoever reads it later; and since the stored hash is part of it, a password that
-was changed finds nothing remembered.
+The memory holds a keyed digest of login name, password and stored hash together. The key lives and dies with the
+process, so the memory is of no use to an attacker who reads it later; and since the stored hash is part of it, a
+password that was changed finds nothing remembered.
 """
 
 from __future__ import annotations
@@ -54,9 +54,8 @@ class PasswordVerifier:
         return waiter
 
     def verify_nobody(self, login_name: str, password: bytes) -> Deferred[bool]:
-        """False, after as much work as a proof takes: for names that nobody has, or that have no password.
-
-        What is asked twice at once is worked for once here too, or that would tell one from the other.
+        """False, after as much work as a proof takes: for names without an account, or without a password. Two equal
+        requests at once are worked on once here, too, or a client could tell the cases apart.
         """
         return self.verify(login_name, password, self.hashes.nobodys, remember=False)
 

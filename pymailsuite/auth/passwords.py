@@ -1,8 +1,8 @@
 """Password hashes: argon2id in PHC string form. Pure and slow on purpose; never to be called in the reactor thread.
 
-A stored hash may come from elsewhere and be anything. What would make the library take any password, or work for
-minutes, is refused before it is asked. Every refusal costs the same, whatever parameters the hash was made with, and
-whether there was one at all: what a cheap one leaves of the work is done in vain.
+A stored hash may come from elsewhere and be anything. A hash that would make the library accept any password, or work
+for minutes, is refused before the library sees it. Every refusal costs the same, whatever parameters the hash was made
+with, and whether there was one at all: after a cheap hash the rest of the work is done for nothing.
 """
 
 from __future__ import annotations

@@ -25,8 +25,8 @@ from pymailsuite.interfaces import IMailStore
 class AuthService(Service):
     """Runs the hashing threads; ``portal`` is what the protocols log in to, ``logins`` those that are in use.
 
-    ``further_checkers`` are asked after those of the settings; ``throttle`` None lets everybody guess.
-    ConfigError if the settings name a checker there is not.
+    ``further_checkers`` are asked after those of the settings; ``throttle`` None: nothing limits guesses. ConfigError
+    if the settings name an unknown checker.
     """
 
     def __init__(

@@ -1,9 +1,9 @@
-"""Slows down and refuses those who guess passwords, the same for every protocol and on every node.
+"""Slows down and refuses clients that guess passwords, the same for every protocol and on every node.
 
 Three things are counted, each in a window of its own: wrong logins of an address for a name, of an address for any
-name, and for a name from anywhere. The first two refuse, and hit nobody but the address that guessed; the third only
-makes logins wait, for otherwise a stranger could lock an account. Whether there is an account of that name plays no
-part. A name counts in one form, however it was written.
+name, and for a name from anywhere. The first two lead to refusals, for the guessing address alone; the third only makes
+logins wait, since otherwise a stranger could lock an account. Whether there is an account of that name plays no part. A
+name counts in one form, however it was written.
 
 An attempt is counted before its password is looked at, and what was right is taken back, so that many at once are no
 more tries than many one after the other. Passwords are proved in turns (``auth.login_queue``); one that was right from
@@ -85,13 +85,14 @@ class Attempt:
 
     @property
     def queue(self) -> str:
-        """Among whose logins it waits. Behind an exempt address one speaks for all users: each waits for himself."""
+        """The client among whose logins it waits. Behind an exempt address one client logs in for many users: each
+        login waits by itself."""
         return f"{self.client} {self.name}" if self.exempt else self.client
 
 
 @frozen
 class Reservation:
-    """An attempt that was counted before anybody knew whether its password is right.
+    """An attempt that was counted before its password was checked.
 
     ``attacked``: the name is under attack, and this login has to wait; ``failed_before``: the same address has been
     wrong for this name before.
@@ -177,7 +178,7 @@ class LoginThrottle:
                 raise TooManyFailedLogins(cause=f"{others} wrong logins: {key.namespace} {key.name}")
 
     def slowed(self) -> Deferred[None]:
-        """What a login waits for whose name is under attack."""
+        """The wait of a login whose name is under attack."""
         return deferLater(self._clock, self._settings.slow_down)
 
     async def failed(self, attempt: Attempt, reservation: Reservation | None) -> None:
@@ -187,11 +188,11 @@ class LoginThrottle:
             await self._counts.add(attempt.keys, self._settings.window)
 
     def unjudged(self, reservation: Reservation) -> None:
-        """Nobody could say whether it was right."""
+        """No checker could decide whether it was right."""
         self._counts.take_back(reservation.attempt.keys)
 
     def succeeded(self, attempt: Attempt, password: bytes, reservation: Reservation | None) -> None:
-        """The password was right: whoever knows it and mistyped it before is no guesser."""
+        """The password was right: a client that knows it and mistyped it before is not guessing."""
         self._proved.put(attempt, (self._digest(attempt, password), attempt.account))
         if reservation is None:
             return
@@ -219,9 +220,9 @@ class ThrottledPortal(Portal):
         self._turns = turns
 
     def login(self, credentials: Any, mind: Any, *interfaces: Any) -> Deferred[Any]:
-        """As :meth:`Portal.login`; TooManyFailedLogins without asking anybody if it was wrong too often.
-
-        TooManyLogins if too many wait. Cancelled while it waits, it is asked of nobody; later, its answer is not lost.
+        """As :meth:`Portal.login`; TooManyFailedLogins without asking a checker after too many wrong logins.
+        TooManyLogins if too many wait. Cancelled while it waits, it reaches no checker; cancelled later, its outcome is
+        still counted.
         """
         ip = mind.ip if isinstance(mind, Peer) else ""
         attempt = Attempt.of(self._name(credentials), ip, self._throttle.is_exempt(ip))

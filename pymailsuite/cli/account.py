@@ -57,7 +57,7 @@ def account() -> None:
 @account.command()
 @click.argument("address", type=AddressType())
 @click.option("--name", "full_name", default="", help="The person's full name.")
-@click.option("--no-password", is_flag=True, help="Nobody can log in until a password is set.")
+@click.option("--no-password", is_flag=True, help="There are no logins until a password is set.")
 @password_stdin_option
 @force_option
 @config_option
@@ -160,7 +160,7 @@ def enable(address: Address, config_file: Path, as_json: bool) -> None:
 @config_option
 @json_option
 def disable(address: Address, config_file: Path, as_json: bool) -> None:
-    """Let nobody log in to an account, and refuse mail for it. Its mail is kept."""
+    """Refuse logins to an account, and mail for it. Its mail is kept."""
     _set_enabled(address, False, config_file, as_json)
 
 

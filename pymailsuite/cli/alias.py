@@ -37,8 +37,8 @@ def alias() -> None:
 def set_alias(address: Address, targets: tuple[Address, ...], force: bool, config_file: Path, as_json: bool) -> None:
     """Deliver mail for ADDRESS to each of TARGETS, which may be anywhere; replaces what was set before.
 
-    What is an account keeps a copy if it is among its own targets. Aliases must not lead in a circle; an account that
-    is hidden, a target that does not exist and a domain that is not ours need --force."""
+    An account of this address keeps a copy if it is among the targets. Aliases must not lead in a circle; an account
+    that is hidden, a target that does not exist and a domain that is not ours need --force."""
 
     async def operation(store: IMailStore, settings: Settings) -> Alias:
         check = alias_check(store, settings)

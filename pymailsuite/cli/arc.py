@@ -58,7 +58,7 @@ def verify(file: str, server: str | None, now: float | None, as_json: bool) -> N
     "results",
     default="",
     metavar="TEXT",
-    help="What was found of the message, as in Authentication-Results. Default: what its own fields of this name say.",
+    help="Results for the message, as in Authentication-Results. Default: those in its own fields of this name.",
 )
 @headers_option
 @resolver_option
@@ -77,8 +77,8 @@ def seal(
     """Seal the message in FILE (- for standard input) and write it to standard output, in wire form.
 
     The chain it has is checked first. If that has failed, the seal says so and is the last one; a message that has such
-    a last seal already is written as it is. If what was found tells of arc=, that is what the seal says: the message
-    may have been changed here since it came in.
+    a last seal already is written as it is. If the results have arc=, the seal states that result: the message may have
+    been changed here since it came in.
     """
     rules = exact_rules(SEALING_RULES, headers)
     signing = SigningKey(domain, selector, key)

@@ -78,7 +78,7 @@ class _Batch:
 
     @property
     def is_wanted(self) -> bool:
-        """False when nobody reads the answers any more."""
+        """False when the answers are no longer read."""
         return self._write_error is None
 
     async def take(self, line: bytes) -> None:

@@ -25,13 +25,13 @@ def config() -> None:
 
 @config.command()
 @file_argument
-@click.option("--user", default="", metavar="NAME", help="Whom the server runs as.  [default: server.user]")
+@click.option("--user", default="", metavar="NAME", help="The user that the server runs as.  [default: server.user]")
 @config_option
 @json_option
 def check(file: Path | None, user: str, config_file: Path, as_json: bool) -> None:
     """Say whether the server would start with a file; each fault is named with its key.
 
-    Beside the settings themselves that is whatever they name: certificate and key, checkers, policies and their
+    Beside the settings themselves this covers everything they name: certificate and key, checkers, policies and their
     options, the data folder, the store and its version, as the user the server runs as. Nothing is changed, and ports
     are not looked at, which the running server holds.
     """
@@ -61,7 +61,7 @@ def check(file: Path | None, user: str, config_file: Path, as_json: bool) -> Non
 @config_option
 @json_option
 def show(file: Path | None, changed: bool, config_file: Path, as_json: bool) -> None:
-    """The settings in effect; those nobody set are marked as defaults."""
+    """The settings in effect; those that are not set are marked as defaults."""
     options = [
         option for option in effective_options(settings_of(file or config_file)) if not (changed and option.is_default)
     ]

@@ -1,6 +1,6 @@
 """``pymailsuite demo``: starts a server, sends a message through it, reads it back, and shows what was said.
 
-The clients are those of the standard library, so what is shown is what any client sees.
+The clients are those of the standard library, so it shows what any client sees.
 """
 
 from __future__ import annotations

@@ -197,7 +197,7 @@ def sample_accounts(directory: Path, domain: str) -> list[SampleAccount]:
 
 async def prepare_store(store: IMailStore, settings: Settings, accounts: Sequence[SampleAccount]) -> list[str]:
     """Create what is missing: domains and accounts. The names of accounts that are there with another password, which
-    they keep: somebody may have set it."""
+    they keep: it may have been set on purpose."""
     for name in settings.server.domains:
         if await store.directory.domain(name) is None:
             await needed(store, IDirectoryStore).add_domain(name)
@@ -216,7 +216,7 @@ async def prepare_store(store: IMailStore, settings: Settings, accounts: Sequenc
 def introduction(
     config_file: Path, port_base: int, accounts: Sequence[SampleAccount], kept: Sequence[str] = (), log: str = ""
 ) -> str:
-    """What is where, who may log in, and what to try next. ``kept`` are accounts with a password of their own."""
+    """The folder, the ports, the accounts, and commands to try. ``kept`` are accounts with a password of their own."""
     ports = {service: port_base + port for service, port in STANDARD_PORTS.items()}
     sender, receiver = accounts[0], accounts[-1]
     login = f"--user '{receiver.login_name}:{receiver.password}'"

@@ -137,7 +137,7 @@ def verified(message: MessageFile, server: str | None, now: float) -> list[DkimR
     type=click.Choice(["relaxed/relaxed", "relaxed/simple", "simple/relaxed", "simple/simple"]),
     default="relaxed/relaxed",
     show_default=True,
-    help="What may happen to header and body on the way.",
+    help="Canonicalization of header and body.",
 )
 @click.option("--expire", type=click.IntRange(min=1), metavar="SECONDS", help="How long the signature is good for.")
 @now_option

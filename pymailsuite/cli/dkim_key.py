@@ -1,4 +1,4 @@
-"""``pymailsuite dkim key``: the keys of the store, which sign what users hand in."""
+"""``pymailsuite dkim key``: the keys of the store, which sign the mail of users."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def zone_line(key: SigningKey) -> str:
 
 
 def as_row(stored: StoredKey, now: float) -> dict[str, Any]:
-    """A key as commands show it: what is public of it."""
+    """A key as commands show it: its public part."""
     private = load_private_key(stored.private_key)
     if stored.active_from is None:
         state = "next"
@@ -141,7 +141,7 @@ def add(
 @config_option
 @json_option
 def list_keys(domain: str | None, config_file: Path, as_json: bool) -> None:
-    """All keys, and what each is for now."""
+    """All keys, and the state of each."""
 
     async def operation(store: IMailStore, settings: Settings) -> Sequence[StoredKey]:
         return await needed(store, IKeyStore).keys(None if domain is None else [domain])
@@ -189,7 +189,7 @@ def _resolver(settings: Settings) -> IResolver:
 
 
 async def _check_published(resolver: IResolver, key: SigningKey) -> None:
-    """Refusal if DNS has another key under that name, or none: whatever is signed with it would fail."""
+    """Refusal if DNS has another key under that name, or none: signatures with it would fail."""
     try:
         records = (await resolver.txt(key.name)).records
     except DnsFailure as failure:

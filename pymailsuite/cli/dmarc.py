@@ -22,7 +22,7 @@ from pymailsuite.policy.organizational import domain_of
 
 @click.group()
 def dmarc() -> None:
-    """What author domains publish, and reports of what others received in our name."""
+    """Policies that author domains publish, and reports of mail that others received in our name."""
 
 
 def report_facts(report: ReceivedReport) -> dict[str, Any]:
@@ -109,7 +109,7 @@ def parse(file: BinaryIO, as_json: bool) -> None:
     type=click.Choice(["tree_walk", "psl"]),
     default="tree_walk",
     show_default=True,
-    help="What tells the organization: records in DNS (RFC 9989) or the list of public suffixes (RFC 7489).",
+    help="How the organization is found: records in DNS (RFC 9989) or the list of public suffixes (RFC 7489).",
 )
 @resolver_option
 @json_option
@@ -121,7 +121,7 @@ def check(
     server: str | None,
     as_json: bool,
 ) -> None:
-    """What is to be done with mail from AUTHOR, a domain or an address, by what its domain publishes."""
+    """Show what is to be done with mail from AUTHOR, a domain or an address, by the policy of its domain."""
     domain = domain_of(author)
     if not domain:
         raise click.UsageError(f"{author!r} has no domain")

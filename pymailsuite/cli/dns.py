@@ -53,17 +53,17 @@ _OUT_TIMEOUT_S: Final = 10
 
 @click.group()
 def dns() -> None:
-    """What the world should find about us in DNS, and what it finds."""
+    """The DNS records that this server should have, and those that it has."""
 
 
 @dns.command()
 @click.argument("domain", type=DomainType())
-@click.option("--check", "look_up", is_flag=True, help="Look up what is live; exit with 1 if something is wrong.")
+@click.option("--check", "look_up", is_flag=True, help="Check the published records; exit with 1 on a fault.")
 @config_option
 @resolver_option
 @json_option
 def records(domain: str, look_up: bool, config_file: Path, server: str | None, as_json: bool) -> None:
-    """The records to publish for DOMAIN, as lines of a zone file; with --check what is wrong with those live now."""
+    """The records to publish for DOMAIN, as lines of a zone file; with --check the faults of the published ones."""
     settings = settings_of(config_file)
 
     async def run(reactor: Any) -> tuple[list[ZoneRecord], list[Finding]]:
@@ -130,7 +130,7 @@ def record_facts(record: ZoneRecord) -> dict[str, Any]:
 
 @frozen
 class _InStore:
-    """What the store knows of our domains."""
+    """The domains and keys in the store."""
 
     domains: Sequence[str] = ()
     keys: Sequence[StoredKey] = ()

@@ -40,7 +40,7 @@ class DomainType(click.ParamType):  # type: ignore[type-arg]  # generic in newer
 
 @click.group()
 def domain() -> None:
-    """Domains whose mail is ours to keep."""
+    """Domains whose mail this server delivers."""
 
 
 @domain.command()

@@ -126,7 +126,7 @@ def _evidence(dry_run_result: DryRunResult, policy: str) -> Mapping[str, Any]:
 
 
 def verdict_of(dry_run_result: DryRunResult) -> dict[str, Any]:
-    """What the client would be told, and what would stand in front of the message."""
+    """The reply to the client, and the fields in front of the message."""
     stage = dry_run_result.refused_at
     decision = dry_run_result.last if stage is None else dry_run_result.decisions[stage]
     policy, reply = decision.decided_by, ""
@@ -171,7 +171,7 @@ def _text(octets: bytes) -> str:
 
 
 def print_answer(answer: Mapping[str, Any]) -> None:
-    """For people: the verdict first, then each result, then who said what."""
+    """For people: the verdict first, then each result, then the verdict of each check."""
     verdict = answer["verdict"]
     click.echo(f"{verdict['action']} at {verdict['stage']}, score {verdict['score']:g}")
     if verdict["reply"]:
@@ -297,11 +297,11 @@ def explain(
     now: float | None,
     as_json: bool,
 ) -> None:
-    """What every check would say of the message in FILE (- for standard input) if it came in from this client.
+    """Show the verdict of every check on the message in FILE (- for standard input) if it came in from this client.
 
     The client counts as a stranger: it has not logged in and is in no trusted network. Nothing is stored and nothing
-    is sent. All checks have their say, even after one has refused. Lines of the message that end in a bare LF are read
-    as if they ended in CRLF. A DMARC policy for a percentage of the mail applies.
+    is sent. All checks run, even after one has refused. Lines of the message that end in a bare LF are read as if they
+    ended in CRLF. A DMARC policy for a percentage of the mail applies.
 
     \b
     With --json an object:

@@ -1,4 +1,4 @@
-"""What commands on accounts, aliases and domains refuse unless they are told that it is meant."""
+"""Faults that commands on accounts, aliases and domains refuse unless --force is given."""
 
 from __future__ import annotations
 

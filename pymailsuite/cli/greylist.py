@@ -26,7 +26,7 @@ _CLIENT_COLUMNS = ("client", "passes", "allowed", "expires_at")
 
 @click.group()
 def greylist() -> None:
-    """Clients that were asked to come back later, and those who did.
+    """Clients that were asked to come back later, and those that did.
 
     A client is a network (192.0.2.0/24), or a provider that stands for its networks: spf:DOMAIN, rdns:DOMAIN.
     """
@@ -63,12 +63,12 @@ def _client(value: str, settings: Settings) -> str:
 
 @greylist.command()
 @click.option("--client", default=None, help="Only of this address, network or provider.")
-@click.option("--clients", "only_clients", is_flag=True, help="Who is let in, and how often others came back.")
+@click.option("--clients", "only_clients", is_flag=True, help="Clients, and how often they came back.")
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="How many at most.")
 @config_option
 @json_option
 def show(client: str | None, only_clients: bool, limit: int, config_file: Path, as_json: bool) -> None:
-    """Show who was seen with mail from whom for whom, the newest first."""
+    """Show triplets of client, sender and recipient, the newest first."""
 
     async def operation(store: IMailStore, settings: Settings) -> Sequence[dict[str, Any]]:
         if only_clients:

@@ -22,14 +22,14 @@ from pymailsuite.policy.lists.entries import KINDS, entries_in_text, entry_of, s
 scope_option = click.option(
     "--scope", default="", help="The recipients' domain or address it is for. Default: the whole server."
 )
-kind_option = click.option("--kind", type=click.Choice(KINDS), default=None, help="Default: what it looks like.")
+kind_option = click.option("--kind", type=click.Choice(KINDS), default=None, help="Default: by its form.")
 verdict_option = click.option("--allow/--deny", "allow", default=False, help="Let in, or (the default) keep out.")
 action_option = click.option(
     "--action",
     type=click.Choice(["reject", "junk", "discard"]),
     default="reject",
     show_default=True,
-    help="What is done with mail that is kept out.",
+    help="The treatment of mail that is denied.",
 )
 expiry_option = click.option(
     "--for", "lasting", type=DurationType(), default=0.0, help="How long: 30d, 12h. Default: ever."
@@ -44,9 +44,9 @@ def as_row(entry: ListEntry) -> dict[str, Any]:
 
 @click.group()
 def list() -> None:
-    """Local lists: whom the server, a domain or a user lets in or keeps out.
+    """Local lists: clients and senders that the server, a domain or a user allows or denies.
 
-    An entry that lets in goes before all that keep out. A running server sees a change within seconds.
+    An entry that allows has precedence over all that deny. A running server sees a change within seconds.
     """
 
 
@@ -99,7 +99,7 @@ def add(
 @config_option
 @json_option
 def remove(value: str, kind: str | None, scope: str, config_file: Path, as_json: bool) -> None:
-    """Remove what is said about VALUE."""
+    """Remove the entry of VALUE."""
     entry = _entry(value, False, kind, scope, "reject", 0)
 
     async def operation(store: IMailStore, settings: Settings) -> int:

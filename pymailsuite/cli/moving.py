@@ -78,8 +78,8 @@ def copy(source_url: str, target_url: str, deep: bool, as_json: bool) -> None:
     """Copy a whole store to another database: UIDs, modseqs, queue and all. It is verified in the end.
 
     URLs are those of [store] url. Run it first while the server is in use, then once more with the server stopped: that
-    brings over what changed since, and is quick. It may be stopped at any moment and run again. It exits with 1 as long
-    as the source has moved on since; no server will open the target before it is whole.
+    copies later changes, and is quick. It may be stopped at any moment and run again. It exits with 1 as long as the
+    source has moved on since; no server opens the target before it is complete.
     """
     settings = StoreSection()
     with (
@@ -187,7 +187,7 @@ def backups(folder: Path, as_json: bool) -> None:
 @click.option("--account", type=AddressType(), help="Bring back mail of this account only, into the store in use.")
 @click.option("--mailbox", help="Of this mailbox only.")
 @click.option("--to", type=AddressType(), help="Into this account instead.")
-@click.option("--dry-run", is_flag=True, help="Only say what of the account would come back.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be restored.")
 @click.option("--exact", is_flag=True, help="The whole store, with all numbers as they were: nothing happened since.")
 @click.option("--deep", is_flag=True, help="The whole store: in the end read all octets and compare digests.")
 @config_option

@@ -1,4 +1,4 @@
-"""What all commands on the store have in common: the options, and one short run of the reactor with the store open."""
+"""Common parts of all commands on the store: the options, and one short run of the reactor with the store open."""
 
 from __future__ import annotations
 
@@ -120,8 +120,8 @@ class AddressType(click.ParamType):  # type: ignore[type-arg]  # generic in newe
 
 
 def new_password(from_stdin: bool) -> str:
-    """A password, asked for twice at the terminal or read from standard input, one line. Never an argument: those are
-    seen by everybody who can list processes."""
+    """A password, asked for twice at the terminal or read from standard input, one line. Never an argument: everybody
+    who can list processes sees those."""
     if from_stdin:
         password = sys.stdin.readline().rstrip("\r\n")
     elif sys.stdin.isatty():

@@ -1,4 +1,4 @@
-"""What commands print: a table for people, JSON for programs."""
+"""The output of commands: a table for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def print_facts(facts: Mapping[str, Any], as_json: bool) -> None:
 
 
 def print_done(text: str, facts: Mapping[str, Any], as_json: bool) -> None:
-    """What a command did: a sentence, or the facts as a JSON object."""
+    """The result of a command: a sentence, or a JSON object."""
     if as_json:
         print_json(dict(facts))
     else:

@@ -94,7 +94,7 @@ def list_entries(config_file: Path, as_json: bool) -> None:
 @config_option
 @json_option
 def show(queue_id: str, headers: bool, message: bool, config_file: Path, as_json: bool) -> None:
-    """An entry, or all of a message: the recipients, and what became of each so far."""
+    """An entry, or all entries of a message: the recipients, and the state of each."""
 
     async def operation(store: IMailStore, settings: Settings) -> list[QueueEntry]:
         entries: list[QueueEntry] = await needed(store, IQueueStore).entries(QueueId(queue_id.upper()))
@@ -233,7 +233,7 @@ def release(queue_ids: tuple[str, ...], everything: bool, config_file: Path, as_
 @config_option
 @json_option
 def delete(queue_ids: tuple[str, ...], everything: bool, yes: bool, config_file: Path, as_json: bool) -> None:
-    """Remove entries; nobody is told."""
+    """Remove entries, without a report to the sender."""
     if not yes:
         click.confirm("Delete without telling the senders?", abort=True, err=True)
 

@@ -33,7 +33,7 @@ def _row(reputation: Reputation, settings: Settings) -> dict[str, Any]:
 
 @click.group()
 def reputation() -> None:
-    """How mail of verified domains, verified addresses and networks has fared.
+    """The history of mail from verified domains, verified addresses and networks.
 
     The numbers are events, each weighing less as time goes by; the score is what a message gets for them.
     """
@@ -46,7 +46,7 @@ def reputation() -> None:
 @config_option
 @json_option
 def show(name: str, kind: str | None, limit: int, config_file: Path, as_json: bool) -> None:
-    """Show what is known of NAME (example.com, user@example.com, 192.0.2.0/24), or of all, the last noted first."""
+    """Show the reputation of NAME (example.com, user@example.com, 192.0.2.0/24), or of all, the last noted first."""
 
     async def operation(store: IMailStore, settings: Settings) -> Sequence[dict[str, Any]]:
         half_life_s = settings.reputation.half_life
@@ -63,7 +63,7 @@ def show(name: str, kind: str | None, limit: int, config_file: Path, as_json: bo
 @config_option
 @json_option
 def forget(name: str, config_file: Path, as_json: bool) -> None:
-    """Forget what is known of NAME: it begins anew, as somebody never seen."""
+    """Forget the reputation of NAME: it counts as unknown from then on."""
 
     async def operation(store: IMailStore, settings: Settings) -> int:
         return await needed(store, IReputationStore).forget(comparable_name(name))

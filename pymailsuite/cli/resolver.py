@@ -1,4 +1,4 @@
-"""The option ``--resolver``: whom a command asks for DNS, and for how long."""
+"""The option ``--resolver``: the name server of a command, and how long to wait for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``domain rule`` and ``account rule``: what a domain or an account wants otherwise of the checks.
+"""``domain rule`` and ``account rule``: rules of a domain or an account for the checks.
 
 Both nouns have the same commands, on what is kept with a domain or an account.
 """
@@ -27,7 +27,7 @@ Rules = tuple[str, RecipientOverrides]
 
 @frozen
 class RuleOwners:
-    """Who has rules: a domain or an account, as ``noun`` says, named on the command line by ``name_type``.
+    """The owner of rules: a domain or an account, as ``noun`` says, named on the command line by ``name_type``.
 
     ``change`` changes one's rules and answers it; ``rules`` are those of one, or of all for None, by name."""
 
@@ -80,7 +80,7 @@ def _rule_command(owners: RuleOwners) -> click.Command:
     @click.argument("name", type=owners.name_type, metavar=noun.upper())
     @click.argument("policy")
     @click.argument("action", type=click.Choice(get_args(PolicyAction)), required=False)
-    @click.option("--remove", is_flag=True, help="Do as for everybody again.")
+    @click.option("--remove", is_flag=True, help="Remove the rule.")
     @config_option
     @json_option
     def rule(
@@ -108,7 +108,7 @@ def _reject_score_command(owners: RuleOwners) -> click.Command:
     @click.command("reject-score", help=f"Refuse mail to this {noun} from SCORE on; 0: never.")
     @click.argument("name", type=owners.name_type, metavar=noun.upper())
     @click.argument("score", type=click.FloatRange(min=0), required=False)
-    @click.option("--remove", is_flag=True, help="Do as for everybody again.")
+    @click.option("--remove", is_flag=True, help="Remove the rule.")
     @config_option
     @json_option
     def reject_score(name: Any, score: float | None, remove: bool, config_file: Path, as_json: bool) -> None:

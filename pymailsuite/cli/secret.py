@@ -36,14 +36,14 @@ def as_row(name: str, secret: Secret) -> dict[str, Any]:
 
 @click.group()
 def secret() -> None:
-    """Secrets in the store: what return paths (SRS, bounce tags) are signed with, and how all of them are encrypted."""
+    """Secrets in the store: those that sign return paths (SRS, bounce tags), and their encryption."""
 
 
 @secret.command("list")
 @config_option
 @json_option
 def list_secrets(config_file: Path, as_json: bool) -> None:
-    """What there is, and since when; never the secrets themselves."""
+    """The secrets there are, and since when; never the secrets themselves."""
 
     async def operation(store: IMailStore, settings: Settings) -> list[dict[str, Any]]:
         rows = []
@@ -60,8 +60,8 @@ def list_secrets(config_file: Path, as_json: bool) -> None:
 @config_option
 @json_option
 def rotate(name: str, config_file: Path, as_json: bool) -> None:
-    """Make a new secret. Running servers sign with it a minute later. What was signed with the one before is believed
-    until it is too old by itself."""
+    """Make a new secret. Running servers sign with it a minute later. Signatures with the one before are accepted until
+    they expire."""
 
     async def operation(store: IMailStore, settings: Settings) -> Secret:
         drop_before = time.time() - secrets_kept_s(settings.forwarding, settings.bounce_tags)

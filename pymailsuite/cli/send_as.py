@@ -1,4 +1,5 @@
-"""``account grant-send-as`` and its sisters: as whom an account may send beside its own addresses and aliases."""
+"""``account grant-send-as`` and related commands: addresses that an account may send as beside its own and its
+aliases."""
 
 from __future__ import annotations
 
@@ -93,7 +94,7 @@ def revoke_send_as(account: Address, sender: SendAsGrant, config_file: Path, as_
 @config_option
 @json_option
 def send_as(account: Address | None, config_file: Path, as_json: bool) -> None:
-    """What has been granted: to one account, or to all."""
+    """The grants of one account, or of all."""
 
     async def operation(store: IMailStore, settings: Settings) -> Sequence[tuple[str, SendAsGrant]]:
         if account is None:

@@ -61,8 +61,8 @@ def spf(
 ) -> None:
     """Whether a domain permits a host to send mail in its name, by RFC 7208.
 
-    The result comes first (pass, fail, softfail, neutral, none, temperror, permerror), then why, then each step with
-    what was looked up for it.
+    The result comes first (pass, fail, softfail, neutral, none, temperror, permerror), then the reason, then each step
+    with its look-ups.
 
     With --batch each line of standard input is an object {"ip", "sender", "helo", "receiver"} and each line of the
     output an object {"result", "explanation"}, in the same order. What the name server says is remembered for as long

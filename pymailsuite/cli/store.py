@@ -65,7 +65,7 @@ def rebuild(config_file: Path, as_json: bool) -> None:
 @config_option
 @json_option
 def sweep(config_file: Path, as_json: bool) -> None:
-    """Drop now what is past its undelete time, as the server does by itself from time to time."""
+    """Remove now what is past its undelete time, as the server does by itself at intervals."""
     _counts(config_file, as_json, "sweep", time.time())
 
 

@@ -96,13 +96,13 @@ def _copy(recipient: Mapping[str, Any]) -> str:
 
 
 def step_text(step: Mapping[str, Any]) -> str:
-    """What a delivery step decided, of whom, and why."""
+    """The decision of a delivery step, its recipient, and the reason."""
     about = f" {step['recipient']}" if step["recipient"] else ""
     return f"{step['step']}: {step['did']}{about}" + (f" ({step['why']})" if step["why"] else "")
 
 
 def verdict_lines(applied: Mapping[str, Any]) -> Iterator[str]:
-    """Who said what, what it came to, and below that what it was looked at."""
+    """Each verdict, its effect, and below that its evidence."""
     about = f" about {applied['recipient']}" if applied["recipient"] else ""
     yield f"at {applied['stage']:8}{applied['policy']}{about}: {_said(applied)}; {applied['reason']}"
     inputs = [

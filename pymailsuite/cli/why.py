@@ -152,13 +152,13 @@ async def _waiting(store: IMailStore, queue_id: QueueId) -> list[dict[str, Any]]
 @config_option
 @json_option
 def why(wanted: str, since: float, limit: int, config_file: Path, as_json: bool) -> None:
-    """What happened to a message, or why somebody was refused; the newest first.
+    """Show what happened to a message, or why a client was refused; the newest first.
 
     ID is what a message is called in the log, in replies and in Received, or an entry of it in the queue. ADDRESS is a
-    sender, a recipient or the IP address of a client; a Message-ID will do too. Told are the client, each check with
-    what it looked at and what it said, what delivery steps decided and why, the reply, every attempt to send the
-    message on with the other host's words, and where local copies are now.
-    Connections that a limit refused are told by their number, up to a minute later.
+    sender, a recipient or the IP address of a client; or a Message-ID. Told are the client, each check with what it
+    looked at and what it said, what delivery steps decided and why, the reply, every attempt to send the message on
+    with the other host's words, and where local copies are now. Connections that a limit refused are told by their
+    number, up to a minute later.
     """
 
     async def operation(store: IMailStore, settings: Settings) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Which account a name stands for, for whoever counts by account: not where its mail goes, which may be far away."""
+"""Which account a name stands for, for counts by account: not where its mail goes, which may be another host."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class AccountNames:
     async def key_of(self, name: str) -> str:
         """The :func:`login_key` of the account; ``name``, which is one, if it leads to none. Fails as the store does.
 
-        A catch-all leads nowhere: names that nobody has are not the account's that takes their mail.
+        A catch-all leads nowhere: unknown names do not belong to the account that gets their mail.
         """
         local_part, at, domain = name.rpartition("@")
         for _ in range(_MOST_STEPS if at else 0):

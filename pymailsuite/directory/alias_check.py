@@ -1,7 +1,7 @@
-"""What is wrong with an alias or an account that somebody is about to make.
+"""Finds faults of an alias or an account before it is made.
 
 The directory takes anything, and the resolver makes the best of it: a target that leads nowhere is left out, an account
-behind an alias gets no mail. Who types a command is told beforehand.
+behind an alias gets no mail. The operator is told beforehand.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class AliasCheck:
     roles: RoleAddresses = field(factory=RoleAddresses)
 
     async def alias_faults(self, address: Address, targets: Sequence[Address]) -> list[AliasFault]:
-        """What is wrong with leading ``address`` to ``targets``; the worst first."""
+        """The faults of an alias ``address`` with these ``targets``; the worst first."""
         walk = _Walk(self, address, tuple(targets))
         faults = []
         if not await self._is_ours(address.domain):
@@ -57,7 +57,7 @@ class AliasCheck:
         return address
 
     async def account_faults(self, address: Address) -> list[AliasFault]:
-        """What is wrong with making an account of this address."""
+        """The faults of an account of this address."""
         for form in domain_forms(address.domain):
             row = await self.directory.route(Address(address.local_part, form))
             if row.targets and not any(key_of(target) == key_of(address) for target in row.targets):

@@ -1,7 +1,7 @@
 """Tagged return paths of our own mail: Bounce Address Tag Validation.
 
 ``prvs=0DDDssssss=user@domain`` is ``user@domain`` with a tag: the last three digits of the day on which it expires, and
-a signature. Nobody else can make one, so a bounce that comes to it is of mail that has left from here.
+a signature. Only this server can make one, so a bounce to such an address is about mail that was sent from here.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """Recipient resolution: from the address that RCPT names to the accounts and hosts its mail goes to.
 
 An address of ours is, in this order: an alias, an account, an alias or account once its detail is cut off
-(``user+detail``), a role such as ``postmaster``, or caught by the domain's catch-all. What an alias names is resolved
-likewise. A role is never refused: if what is set up for it leads to nobody, it goes to those in charge all the same.
-Positive answers are remembered for a few seconds, so that a busy receiver asks the store once and otherwise gets a
-Deferred that has fired already; the transaction that delivers looks at the account again, so an answer that is a little
-old can do no harm.
+(``user+detail``), a role such as ``postmaster``, or caught by the domain's catch-all. The targets of an alias are
+resolved likewise. A role is never refused: if its alias leads to nobody, its mail goes to the administrators. Positive
+answers are remembered for a few seconds, so that a busy receiver asks the store once and otherwise gets a Deferred that
+has fired already; the transaction that delivers looks at the account again, so an answer that is a little old can do no
+harm.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ class _Expansion:
             self.found.setdefault(recipient.address, key)
 
     def overrides(self) -> RecipientOverrides:
-        """What is wanted otherwise of the checks: by the domain of the address, and before that by the account whose
-        own the address is, or which alone gets its mail."""
+        """The rules for checks: of the domain of the address, and before that by the account whose own the address is,
+        or which alone gets its mail."""
         row = DirectoryRow(None) if self.route is None else self.route.row
         wanted = NO_OVERRIDES if row.domain is None else row.domain.overrides
         account = row.account
@@ -79,7 +79,7 @@ class _Expansion:
         return account.overrides.over(wanted)
 
     def recipients(self) -> Recipients:
-        """What was found, with what is wanted of its checks."""
+        """The recipients found, with their rules for checks."""
         overrides = self.overrides()
         found = self.found.values()
         if overrides is NO_OVERRIDES:
@@ -91,7 +91,7 @@ class _Expansion:
 class RecipientResolver:
     """Resolves addresses by what the directory says; remembers positive answers by ``clock`` for a short time.
 
-    ``roles`` says which addresses go to those in charge if nobody else has them."""
+    ``roles`` are the addresses that go to the administrators if they have no account or alias."""
 
     _log = Logger()
 
@@ -203,7 +203,7 @@ class RecipientResolver:
     async def _expand_role(
         self, address: Address, domain: Domain | None, path: tuple[tuple[str, str], ...], expansion: _Expansion
     ) -> None:
-        """Those in charge of ``domain``, or of the host if that is None: the first of the ways that leads to anybody.
+        """The administrators of ``domain``, or of the host if that is None: the first setting that leads to anybody.
         Source: RFC 5321 §4.5.1."""
         settings = self._settings
         for targets in ((settings.postmaster,) if settings.postmaster else (), settings.administrators):

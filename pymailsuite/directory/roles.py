@@ -1,4 +1,4 @@
-"""Addresses that exist wherever mail is taken, whoever has set them up or not.
+"""Addresses that exist at every host and domain that accepts mail, whether they are set up or not.
 
 Source: RFC 5321 §4.5.1 (postmaster), RFC 2142 §4 (abuse), RFC 3464 §2 (who answers a report reaches those in charge).
 """

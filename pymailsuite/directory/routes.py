@@ -1,4 +1,4 @@
-"""What the directory knows of an address, in whatever form the address is written."""
+"""Looks addresses up in the directory, in whatever form they are written."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pymailsuite.values import Address
 
 
 def key_of(address: Address) -> tuple[str, str]:
-    """What is equal for addresses that mean the same, however they are written; a detail is not looked at."""
+    """The key that is equal for addresses of the same meaning, however they are written; a detail is not looked at."""
     return address.matched_local_part, canonical_domain(address.domain)
 
 

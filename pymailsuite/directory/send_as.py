@@ -1,7 +1,7 @@
-"""As whom a user may send.
+"""The addresses that a user may send as.
 
-His own address needs no look-up. What else he may send as is remembered for a few seconds, as what addresses resolve to
-is; what he may not is asked about each time, so that a grant is good at once.
+The address of the account needs no look-up. Other permitted addresses are remembered for a few seconds, as resolved
+addresses are; refused ones are looked up each time, so that a grant is effective at once.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""What signed return paths have in common: they are mailboxes' local parts, which hosts on the way may write in lower
-case and nobody but us reads."""
+"""Common parts of signed return paths: they are local parts of mailboxes, which hosts on the way may write in lower
+case and only this server reads."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Whether we connect to an address that DNS, a user or another host has named.
 
-Anybody can give a name of his the address of our loopback, of a neighbour of ours, or of nobody. Whatever connects to
-an address that did not come from the settings asks here first, and asks about the very address that it connects to: a
-name may have another one at its next look-up. Addresses within addresses (RFC 4291 §2.5.5, RFC 6052, RFC 3056,
-RFC 4380, RFC 5214) are judged as what they lead to.
+The owner of a domain name can give it the address of our loopback, of a neighbour of ours, or of no host at all. Code
+that connects to an address that did not come from the settings asks here first, about the very address that it connects
+to: a name may have another address at its next look-up. Addresses within addresses (RFC 4291 §2.5.5, RFC 6052, RFC
+3056, RFC 4380, RFC 5214) are treated as the address that they lead to.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def _interface_address(text: str) -> _Address | None:
 
 
 class AddressFilter:
-    """Says no to addresses, and why. Without ``settings``, by the usual ones.
+    """Objects to addresses, with the reason. Without ``settings``, the defaults apply.
 
     ``own_addresses`` are those under which others reach us, whatever the port;
     ``has_address``: whether an address is this host's.
@@ -182,7 +182,7 @@ class AddressFilter:
         self._forget_at = 0.0
 
     def objection(self, ip: str) -> str:
-        """What keeps us from connecting to an address (``loopback``), or empty. ValueError if ``ip`` is none."""
+        """The reason not to connect to an address (``loopback``), or empty. ValueError if ``ip`` is none."""
         return self._found(ip)
 
     def _find_objection(self, ip: str) -> str:
@@ -198,7 +198,7 @@ class AddressFilter:
         return "" if kind == PRIVATE and settings.private_networks else kind
 
     def is_ourselves(self, ip: str, port: int) -> bool:
-        """Whether somebody who connects there is answered by one of our own listeners, or by ourselves elsewhere."""
+        """Whether a connection to this address reaches one of our own listeners, here or elsewhere."""
         _, forms, _ = _known(ip)
         return any(form in self._own_addresses or self._listens_at(form, port) for form in forms)
 
@@ -214,7 +214,8 @@ class AddressFilter:
         return everywhere and (address.is_loopback or self._is_here(str(address)))
 
     def _is_here(self, ip: str) -> bool:
-        """The system's word, for a while: to ask costs some calls of it, and addresses come and go with interfaces."""
+        """The answer of the system, remembered for a while: asking costs some system calls, and addresses come and go
+        with interfaces."""
         now = self._seconds()
         if now >= self._forget_at or len(self._asked) >= _REMEMBERED_MAX:
             self._asked.clear()

@@ -28,7 +28,7 @@ _MAX_DATAGRAM = 65_535
 
 
 class _Inbox:
-    """What has come in and who waits for it: at most one waits, and an error stays for all who come later."""
+    """Received items and the Deferred that waits for one: at most one waits, and an error stays for all later calls."""
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock

@@ -1,8 +1,8 @@
-"""What is known of one name server: does it answer at all? Pure: times are arguments, in seconds of one clock.
+"""Whether a name server answers at all. Pure: times are arguments, in seconds of one clock.
 
-A question that stays unanswered says little: a server may be waiting for another one, somebody's, who is silent on
-purpose. So it only makes us ask something that any server answers at once, unless others were answered meanwhile. If
-that stays unanswered too, the server is silent: nobody waits for it until it answers a probe.
+A question that stays unanswered says little: a server may be waiting for another server that is silent on purpose. So
+it only leads to a probe that any server answers at once, unless others were answered meanwhile. If that stays
+unanswered too, the server is silent: no look-up waits for it until it answers a probe.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ def absolute_name(name: str) -> dns.name.Name | None:
     """The name to ask for, always absolute: no search list is ever applied.
 
     U-labels become A-labels by IDNA 2008 (RFC 5891) with the mapping of UTS 46. None for text that can be no domain
-    name (an empty or over-long label, characters IDNA forbids): nobody can have registered it, so it does not exist.
+    name (an empty or over-long label, characters IDNA forbids): it cannot be registered, so it does not exist.
     """
     try:
         if not name.isascii():
@@ -54,8 +54,8 @@ def address_of_literal(host: str) -> str | None:
 def comparable_domain(domain: str) -> str:
     """The one form in which a domain is compared, counted and remembered: A-labels and lower case, no final dot.
 
-    ``Bücher.example``, ``bücher.example.`` and ``xn--bcher-kva.EXAMPLE`` are one domain (RFC 5890 §2.3.2.4). What can
-    be no domain name is only made lower case; an address literal keeps its brackets.
+    ``Bücher.example``, ``bücher.example.`` and ``xn--bcher-kva.EXAMPLE`` are one domain (RFC 5890 §2.3.2.4). Text that
+    can be no domain name is only made lower case; an address literal keeps its brackets.
     """
     # Nearly all are ASCII, and this is asked for every message.
     if not domain.isascii():
@@ -65,7 +65,7 @@ def comparable_domain(domain: str) -> str:
 
 
 def comparable_address(local_part: str, domain: str) -> str:
-    """The same for an address. Nobody has told apart ``Joe`` and ``joe`` for a long time."""
+    """The same for an address. No mail host tells ``Joe`` and ``joe`` apart any more."""
     return f"{local_part.lower()}@{comparable_domain(domain)}"
 
 

@@ -129,9 +129,8 @@ class Resolver:
         return self._look_up(name, dns.rdatatype.SRV)
 
     def _look_up(self, text: str, rdtype: dns.rdatatype.RdataType) -> Deferred[Answer]:
-        """From the cache, with those who asked the same already, or from a server.
-
-        Each caller has a Deferred of its own: one who cancels does not take the answer from the others.
+        """From the cache, from a query for the same that is under way, or from a server. Each caller has a Deferred of
+        its own: cancelling one does not affect the others.
         """
         question = (text.lower().removesuffix("."), rdtype)
         known = self._cache.get(question)
@@ -196,7 +195,7 @@ def _reverse_name(ip: str) -> dns.name.Name:
 
 
 def _cause(error: dns.exception.DNSException) -> str:
-    """What each server said in the end. dnspython tells of every attempt, and operators read this in ``why``."""
+    """The last answer of each server. dnspython reports every attempt, and operators read this in ``why``."""
     said: dict[str, str] = {}
     for server, _, _, outcome, _ in error.kwargs.get("errors", ()):
         name = str(server).removeprefix("Do53:").replace("@", " port ")

@@ -1,9 +1,9 @@
-"""Word of what happened, between the processes that work on one store.
+"""Change notices between the processes that work on one store.
 
-A notice says only that something happened; who cares asks the store. So it may come twice, late or in another order,
-and it may be lost: for accounts that somebody watches a poll finds out (``[notices] poll``), the queue looks by itself
-(``[queue] poll``), and whoever publishes on a topic of their own must be able to do without. That lets every bus bound
-its buffers and drop what does not fit, and lets no bus make a sender wait.
+A notice says only that something happened; its receiver asks the store. So it may come twice, late or in another order,
+and it may be lost: a poll looks at the accounts that are watched (``[notices] poll``), the queue has a poll of its own
+(``[queue] poll``), and a part that publishes on a topic of its own must be able to do without. That lets every bus
+bound its buffers and drop what does not fit, and lets no bus make a sender wait.
 
 Who fills this:
 
@@ -30,9 +30,10 @@ MAX_PAYLOAD: Final = 2048
 
 
 class IChangeBus(Interface):
-    """Tells the other processes, and is told by them. All methods are for the reactor thread and return at once.
+    """Publishes to the other processes, and receives from them. All methods are for the reactor thread and return at
+    once.
 
-    Nobody hears what they published themselves. A bus is a part of the server too, an ``IService``: it carries nothing
+    A process does not receive its own notices. A bus is a part of the server too, an ``IService``: it carries nothing
     before it is started and after it is stopped, and what is published then is dropped. What is published in one turn
     of the reactor travels together; of an account's modseqs only the last.
     """
@@ -44,7 +45,7 @@ class IChangeBus(Interface):
         """Queue rows became due: called after the commit that made them so."""
 
     def publish(topic: str, payload: bytes) -> None:
-        """Something else, that the listeners of ``topic`` (an ASCII word such as ``auth.throttle``) understand.
+        """A message that the subscribers of ``topic`` (an ASCII word such as ``auth.throttle``) understand.
 
         ValueError if the payload is longer than MAX_PAYLOAD.
         """
@@ -58,5 +59,5 @@ class IChangeBus(Interface):
     def subscribe(topic: str, callback: Callable[[bytes], None]) -> Callable[[], None]:
         """Call ``callback`` with each payload that another process published; answers how to stop.
 
-        What it raises is logged, and keeps nobody else from hearing.
+        An exception is logged, and does not affect other subscribers.
         """

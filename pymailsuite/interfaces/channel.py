@@ -15,11 +15,12 @@ MAX_TEXT: Final = 7900
 class IStoreChannel(Interface):
     """Carries short texts to all other processes with the same store. All methods are for the reactor thread.
 
-    Texts may be lost when the database goes away, and come twice or late; nobody hears their own.
+    Texts may be lost when the database goes away, and come twice or late; a process does not receive its own texts.
     """
 
     def start(heard: Callable[[Sequence[str]], None], missed: Callable[[], None]) -> None:
-        """Call ``heard`` with texts of others, and ``missed`` when some may have been lost: now we hear again."""
+        """Call ``heard`` with texts of others, and ``missed`` when some may have been lost and the channel works
+        again."""
 
     def send(texts: Sequence[str]) -> None:
         """Send texts, ASCII and at most MAX_TEXT long; returns at once. Dropped while the database is away."""

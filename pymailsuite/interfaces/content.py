@@ -17,7 +17,7 @@ class StagedContent:
     """A message's octets on their way into the store: scanned, digested, not yet referred to by anything.
 
     ``tail`` holds the octets not yet written (the whole message if it fits one chunk); the chunks before it, if any,
-    are in the store already under ``content_id`` and are swept if nobody ever refers to them.
+    are in the store already under ``content_id`` and are swept if nothing ever refers to them.
     """
 
     content_id: ContentId
@@ -34,8 +34,8 @@ class StagedContent:
 class IReadableMessage(Interface):
     """A message that has come in and is not accepted yet: its octets as they are staged, our trace field in front.
 
-    Whoever asks for nothing costs nothing. What is read is never in memory whole; all of it ends, with a failure, when
-    the message is given up, as when the client leaves.
+    Without a read it costs nothing. What is read is never in memory whole; all of it ends, with a failure, when the
+    message is given up, as when the client leaves.
     """
 
     def read(start: int, stop: int) -> Deferred[bytes]:
@@ -58,7 +58,7 @@ class MessageSource:
     """A message as a stream: ``read`` gives its octets from ``start`` to ``stop``, at most MAX_CHUNK at once.
 
     ``header_size`` counts the empty line that ends the header. ``seven_bit``: all octets are known to be ASCII, so that
-    nobody has to look.
+    nothing has to check.
     """
 
     size: int

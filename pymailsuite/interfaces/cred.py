@@ -1,4 +1,4 @@
-"""Who logged in: the avatars of the realm."""
+"""The avatars of the realm: what a login gives."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from zope.interface import Attribute, Interface
 
 
 class IMailAvatar(Interface):
-    """Who logged in. The realm gives it for each of the interfaces below; logging out is the callable cred returns."""
+    """An account that has logged in. The realm gives it for each of the interfaces below; logging out is the callable
+    cred returns."""
 
     account = Attribute("Account")
     mail = Attribute("IAccountMail")

@@ -30,7 +30,7 @@ class Account:
 
     @property
     def grant(self) -> LoginGrant:
-        """What somebody is granted who logs in to the account as it is here."""
+        """The grant for a login to the account in this state."""
         return LoginGrant(self.account_id, self.login_epoch)
 
 
@@ -47,7 +47,7 @@ class LoginEpochs:
 
 @frozen
 class Credentials:
-    """What a checker needs: the account and its password hash in PHC string form ("" = no password login)."""
+    """The credentials for a checker: the account and its password hash in PHC string form ("" = no password login)."""
 
     account: Account
     password_hash: str = field(repr=False)

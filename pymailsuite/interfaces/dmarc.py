@@ -1,4 +1,4 @@
-"""What DMARC reports are made of, on its way into the store and out of it."""
+"""The data of DMARC reports: written to the store, and read when a report is due."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ReportedPolicy:
 
 @frozen
 class ReportedRow:
-    """What was found of a message, without anything of the message itself. Rows that are equal are counted.
+    """The results for a message, without any part of the message itself. Rows that are equal are counted.
 
     ``overrides`` are (type, comment); ``auth_dkim`` (domain, selector, result); ``auth_spf`` (domain, scope, result).
     """
@@ -47,7 +47,8 @@ class ReportedRow:
 
 @frozen
 class DomainDay:
-    """What was collected for one domain on one day. ``day`` counts days since 1970, in UTC; ``rows`` have numbers."""
+    """The results collected for one domain on one day. ``day`` counts days since 1970, in UTC; ``rows`` have
+    numbers."""
 
     day: int
     policy: ReportedPolicy
@@ -61,7 +62,7 @@ class IDmarcStore(Interface):
         """Count a message. The policy noted last is the one reported."""
 
     def claim(before_day: int, lease_s: float, rows_max: int) -> Deferred[DomainDay | None]:
-        """A domain's results of a day before ``before_day``, the oldest first, which nobody else is given for
+        """A domain's results of a day before ``before_day``, the oldest first, which no other caller gets for
         ``lease_s`` seconds; its ``rows_max`` most frequent rows. None if nothing waits."""
 
     def finish(day: int, domain: str) -> Deferred[None]:
@@ -104,10 +105,10 @@ class IFailureStore(Interface):
 
     def note(failed: FailedMessage, digest: bytes, of_domain_max: int, in_all_max: int) -> Deferred[None]:
         """Keep a message, or count it if one of the same ``digest`` waits; forget it if so many of its domain wait, or
-        of all domains: whoever sends them may have as many domains as he likes."""
+        of all domains: a sender of such messages may have any number of domains."""
 
     def claim(lease_s: float) -> Deferred[ClaimedFailure | None]:
-        """One that nobody else is given for ``lease_s`` seconds; None if nothing waits."""
+        """A message that no other caller gets for ``lease_s`` seconds; None if nothing waits."""
 
     def finish(domain: str, digest: bytes) -> Deferred[None]:
         """It has been reported, or is not to be: forget it."""

@@ -1,4 +1,4 @@
-"""What is remembered of clients that were asked to come back, the same on every node."""
+"""Greylisted clients and triplets, the same on every node."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from zope.interface import Interface
 
 @frozen(order=True)
 class Triplet:
-    """Who wants to send what to whom: ``client`` is a network (``192.0.2.0/24``) or a provider (``spf:example.com``,
-    ``rdns:example.com``), ``sender`` and ``recipient`` are addresses in the form they are compared in; the null sender
-    is empty."""
+    """A client, a sender and a recipient: ``client`` is a network (``192.0.2.0/24``) or a provider
+    (``spf:example.com``, ``rdns:example.com``), ``sender`` and ``recipient`` are addresses in the form they are
+    compared in; the null sender is empty."""
 
     client: str
     sender: str
@@ -56,7 +56,7 @@ class IGreylistStore(Interface):
     """Triplets and clients. Names that are too long to keep are kept as a digest."""
 
     def look_up(triplets: Sequence[Triplet]) -> Deferred[GreylistKnowledge]:
-        """What is known of these triplets and of their clients: a read."""
+        """The entries of these triplets and of their clients: a read."""
 
     def begin(triplets: Sequence[Triplet], window_s: float, waiting_max: int) -> Deferred[bool]:
         """They have been seen, and may come back within ``window_s`` seconds. A triplet that another node has begun
@@ -86,7 +86,8 @@ class IGreylistStore(Interface):
 
 
 class ICorrespondents(Interface):
-    """Whom our users have written to. Pairs are kept as digests: nobody can read from them who writes to whom."""
+    """The addresses that our users have written to. Pairs are kept as digests, which do not reveal who writes to
+    whom."""
 
     def note(own: str, others: Iterable[str], keep_s: float) -> Deferred[None]:
         """``own`` has written to ``others``. Those that write together share a transaction."""

@@ -1,4 +1,4 @@
-"""What happened to messages and refusals: on its way into the store, and out of it when somebody asks why."""
+"""The history of messages and refusals: written to the store, and read when somebody asks for the reason."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pymailsuite.values import AccountId, Address, ContentId, Peer, QueueId
 
 
 class HistoryKind(enum.Enum):
-    """What an entry tells of."""
+    """The subject of an entry."""
 
     ACCEPTED = "accepted"
     REFUSED = "refused"
@@ -128,7 +128,7 @@ class IRefusalRecord(Interface):
     """Keeps refusals. Never waited for."""
 
     def refused(refusal: Refused) -> None:
-        """Somebody has been refused something. Cheap, however many there are."""
+        """A refusal. Cheap, however many there are."""
 
     def turned_away(count: TurnedAway) -> None:
-        """Somebody has been refused something so often."""
+        """A number of refusals."""

@@ -49,12 +49,12 @@ GivenRecipients = Sequence[tuple[Address, Recipients | None]]
 
 
 def account_of(resolved: Recipients) -> Address | None:
-    """The address of the one account that gets the mail; None if several do, or somebody elsewhere."""
+    """The address of the one account that gets the mail; None if there are several, or if it goes to another host."""
     return resolved[0].address if len(resolved) == 1 and isinstance(resolved[0], LocalRecipient) else None
 
 
 def overrides_of(resolved: Recipients) -> RecipientOverrides:
-    """What is wanted otherwise of the checks of mail that goes there."""
+    """The rules for checks of mail that goes there."""
     return resolved[0].overrides if resolved else NO_OVERRIDES
 
 

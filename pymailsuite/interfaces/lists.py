@@ -1,4 +1,4 @@
-"""Local lists: whom the server, a domain or a user lets in or keeps out."""
+"""Local lists: clients and senders that the server, a domain or a user allows or denies."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ class IListStore(Interface):
 @frozen
 class FetchedList:
     """What is known of a list that was fetched. ``version`` is the digest of its octets, ``""`` if there are none yet;
-    ``checked_at`` is when it was last found to be what its address has, ``claimed_until`` how long it is left to who
-    fetches it now, POSIX seconds. ``etag`` and ``last_modified`` are what the address said about it, for the next
+    ``checked_at`` is when it was last found to be what its address has, ``claimed_until`` until when one node has
+    claimed the fetching, POSIX seconds. ``etag`` and ``last_modified`` are what the address said about it, for the next
     question."""
 
     version: str
@@ -75,14 +75,14 @@ class IFetchedLists(Interface):
     """Lists fetched from elsewhere, which one node fetches for all."""
 
     def fetched(url: str) -> Deferred[FetchedList | None]:
-        """What is known of a list; None: nothing."""
+        """The state of a list; None: it was never fetched."""
 
     def content(url: str) -> Deferred[FetchedContent | None]:
         """The octets of a list; None if there are none."""
 
     def claim(url: str, interval_s: float, lease_s: float) -> Deferred[bool]:
-        """Whether it is for us to fetch a list now: it was not checked for ``interval_s``, and nobody else was given
-        it within ``lease_s``, in which it is ours."""
+        """Claim a list for fetching: True if it was not checked for ``interval_s`` and no other node claimed it within
+        ``lease_s``; the claim lasts as long."""
 
     def keep(url: str, content: FetchedContent, etag: str, last_modified: str) -> Deferred[None]:
         """This is what the address has now. It has been claimed."""

@@ -40,7 +40,7 @@ class Mailbox:
 
 
 class Column(enum.Enum):
-    """What can be asked of a message row; values in comments are the types that come back."""
+    """The columns of a message row; comments name the types of their values."""
 
     UID = "uid"  # int
     SYSTEM_FLAGS = "system_flags"  # int, bits of values.SystemFlag
@@ -153,7 +153,8 @@ class StoreResult:
 
     ``modified`` failed UNCHANGEDSINCE (RFC 7162 §3.1.3). UIDs not in the mailbox are in neither. ``modseq`` is what the
     command took, whether or not a row changed, and ``before`` the mailbox's highest modseq until then: between the two
-    nothing happened to the mailbox, so that whoever knows all changes up to ``before`` now knows all up to ``modseq``.
+    nothing happened to the mailbox, so that a session that knows all changes up to ``before`` now knows all up to
+    ``modseq``.
     """
 
     changed: Sequence[tuple[int, int, str, int]]

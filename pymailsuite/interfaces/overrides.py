@@ -1,4 +1,4 @@
-"""What a domain or an account wants otherwise of the checks: said in the configuration, or kept in the directory."""
+"""The rules of a domain or an account for checks: in the configuration, or kept in the directory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FORMER_POLICIES: Final = {"call_forward": "sender_callout"}
 
 
 class RecipientOverrides(Section):
-    """What a domain or an account wants otherwise."""
+    """The rules of a domain or an account."""
 
     actions: dict[str, PolicyAction] = Field(default_factory=dict)
     """Actions by the policy's name; here ``off`` and ``log`` are the same."""

@@ -1,9 +1,9 @@
-"""Checks of a mail transaction while it goes on: what a policy is told, and what it says.
+"""Checks of a mail transaction while it goes on: the input of a policy, and its verdict.
 
 A policy has one method a stage. It looks at what is known so far and answers a :class:`Verdict`; the chain runs the
 policies of a stage side by side within a time budget, and makes a :class:`Decision` of their verdicts and the
-configuration. The chain remembers nothing: what was ruled so far travels in the :class:`MailTransaction`, and whoever
-leads the conversation forgets what RSET, HELO and STARTTLS make void.
+configuration. The chain remembers nothing: the verdicts so far travel in the :class:`MailTransaction`, and the protocol
+forgets what RSET, HELO and STARTTLS make void.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Stage(enum.Enum):
 
 
 class Action(enum.Enum):
-    """What a policy would have done with the client, the sender, the recipient or the message."""
+    """The action that a policy asks for."""
 
     PASS = "pass"  # noqa: S105
     """Nothing to say against it, or no opinion."""
@@ -101,7 +101,7 @@ class PolicyReply:
 
 @transient
 class Verdict:
-    """What one policy says at one stage.
+    """The verdict of one policy at one stage.
 
     ``reason`` is one line for operators. ``reply`` is for TEMPFAIL and REJECT; without it the chain has a general one.
     ``evidence`` says on what it rests, in values that JSON knows; never a secret. ``fields`` are header fields to stand
@@ -125,7 +125,7 @@ class Verdict:
 
 
 class Effect(enum.Enum):
-    """What the configuration made of a verdict."""
+    """The effect of a verdict by the configuration."""
 
     NONE = "none"
     """No opinion, or one that is only written down: the policy's action is ``log``, or the peer is exempt."""
@@ -142,8 +142,8 @@ class Effect(enum.Enum):
 class AppliedVerdict:
     """One policy's verdict, as it counted. ``seconds`` is how long it took; ``failure`` why there is none, if so.
 
-    ``recipient`` is the one it was about, at RCPT. ``score`` is what it adds. ``overruled_by`` tells of an OVERRULED
-    one by whom it was."""
+    ``recipient`` is the one it was about, at RCPT. ``score`` is what it adds. ``overruled_by`` says for an OVERRULED
+    one by which policy or rule."""
 
     policy: str
     stage: Stage
@@ -158,7 +158,7 @@ class AppliedVerdict:
 
 @transient
 class Decision:
-    """What the chain says of one stage.
+    """The decision of the chain at one stage.
 
     ``refusal`` None: go on. ``applied_verdicts`` are those of this stage, in the configured order; ``decided_by`` names
     the policy whose objection the refusal is, which may be one of an earlier stage. ``score`` is the transaction's so
@@ -305,7 +305,7 @@ class IPolicy(Interface):
 
 
 class ProbeResult(enum.Enum):
-    """What a host said of an address."""
+    """The answer of a host about an address."""
 
     ACCEPTED = "taken"
     REFUSED = "refused"
@@ -315,7 +315,7 @@ class ProbeResult(enum.Enum):
 
 @frozen
 class ProbeAnswer:
-    """``reply`` is what ``host`` said, or why nobody did."""
+    """``reply`` is the reply of ``host``, or why there is none."""
 
     result: ProbeResult
     reply: str
@@ -332,7 +332,7 @@ class IRecipientProbe(Interface):
 
 @frozen
 class PolicyContext:
-    """What a policy is made from.
+    """The arguments for making a policy.
 
     ``section`` is the policy's own part of the configuration, derived from
     :class:`~pymailsuite.config.sections.policy.PolicySection`; ``settings`` is the whole of it. ``store`` is not open
@@ -384,7 +384,7 @@ class IPolicyChain(Interface):
     authserv_id = Attribute("Our name in Authentication-Results.")
 
     def stages_for(peer: Peer, submission: bool) -> frozenset[Stage]:
-        """The stages at which anybody is to be asked about this peer; at the others :meth:`check` need not be called.
+        """The stages at which any policy is asked about this peer; at the others :meth:`check` need not be called.
 
         It changes when the peer logs in."""
 
@@ -411,7 +411,7 @@ class IConnectionRecord(Interface):
 
 
 class IVerdictRecord(Interface):
-    """Keeps what was ruled, so that it can be told later why. Never waited for. A policy may provide it too."""
+    """Records verdicts for the history. Never waited for. A policy may provide it too."""
 
     def note(transaction: MailTransaction, decision: Decision) -> None:
         """A stage has been decided. ``transaction.message`` tells the queue id at MESSAGE."""

@@ -15,14 +15,14 @@ IdentityKind = Literal["address", "domain", "network"]
 
 @frozen(order=True)
 class Identity:
-    """Who is known: an ``address`` or a ``domain`` that was verified (SPF, DKIM, DMARC), or a ``network``."""
+    """A sender: an ``address`` or a ``domain`` that was verified (SPF, DKIM, DMARC), or a ``network``."""
 
     kind: IdentityKind
     name: str
 
 
 class Event(enum.Enum):
-    """What happened to a message."""
+    """An event of a message."""
 
     ACCEPTED = "accepted"
     REFUSED = "refused"
@@ -48,7 +48,7 @@ class Reputation:
     noted_at: float = 0.0
 
     def at(self, now: float, half_life_s: float) -> Reputation:
-        """What they weigh at ``now``, if they halve every ``half_life_s`` seconds."""
+        """Their weights at ``now``, if they halve every ``half_life_s`` seconds."""
         factor = 0.5 ** (max(now - self.noted_at, 0.0) / half_life_s)
         return evolve(
             self,
@@ -76,7 +76,7 @@ class IReputationStore(Interface):
         """Of one kind or all, of one name or (if it is empty) all; those noted last first."""
 
     def forget(name: str) -> Deferred[int]:
-        """Forget whoever is called so; how many."""
+        """Forget all identities of that name; returns how many."""
 
 
 class IReputation(Interface):

@@ -19,7 +19,7 @@ class Secret:
 
 
 class ISecretStore(Interface):
-    """Secrets by the name of what they are for. Whoever can read the database, and has the key to it if they are
+    """Secrets by the name of what they are for. Anybody who can read the database, and has the key if they are
     encrypted, can read them."""
 
     def secrets(name: str) -> Deferred[Sequence[Secret]]:

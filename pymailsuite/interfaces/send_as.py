@@ -1,4 +1,4 @@
-"""As whom accounts may send."""
+"""The addresses that accounts may send as."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class SendAsGrant:
 
 
 class ISendAsStore(Interface):
-    """What administrators have granted. It ends with the account."""
+    """Grants by administrators. They end with the account."""
 
     def grant(account_id: AccountId, grant: SendAsGrant) -> Deferred[None]:
-        """Let an account send as somebody. AlreadyExists."""
+        """Let an account send as another address. AlreadyExists."""
 
     def revoke(account_id: AccountId, grant: SendAsGrant) -> Deferred[None]:
         """Take it back. NoSuchEntry."""
@@ -40,8 +40,8 @@ class ISendAsStore(Interface):
 
 
 class ISenderRights(Interface):
-    """As whom a user may send: his own address, an alias that leads to him, or what was granted."""
+    """The addresses that a user may send as: that of the account, aliases that lead to it, and granted ones."""
 
     def not_allowed(login_name: str, addresses: Sequence[Address]) -> Deferred[Address | None]:
-        """The first of the addresses that the user may not send as; None if he may send as all of them. Fired already
-        where nobody need be asked. StoreUnavailable."""
+        """The first of the addresses that the user may not send as; None if the user may send as all of them. Fired
+        already where no look-up is needed. StoreUnavailable."""

@@ -9,12 +9,12 @@ from pymailsuite.interfaces.policy import IMessageTap
 
 
 class ISigner(Interface):
-    """Says who answers for a message that did not come in through SMTP, where the policies sign."""
+    """Signs messages that do not come in through SMTP, where the policies sign."""
 
     def sign(octets: bytes) -> Deferred[bytes]:
         """Header fields, CRLF ended, to stand in front of a message whose lines end in CRLF; empty if there is no key
-        for its author's domain. What is wrong with a key or the message is logged and never fails: a report without a
-        signature is better than none. Temporary errors of the store come through."""
+        for its author's domain. A fault of a key or the message is logged and never fails: a report without a signature
+        is better than none. Temporary errors of the store come through."""
 
 
 class ISealingMessage(IMessageTap):

@@ -21,13 +21,13 @@ T = TypeVar("T")
 
 
 class IChangeNotices(Interface):
-    """Tells that an account moved on; who cares asks the store what happened."""
+    """Tells that an account has moved on; the subscriber asks the store for the changes."""
 
     def subscribe(account_id: AccountId, callback: Callable[[ModSeq], None]) -> Callable[[], None]:
         """Call ``callback`` in the reactor thread after each commit that changed the account; answers how to stop."""
 
     def watched() -> Sequence[AccountId]:
-        """Accounts that somebody subscribes to here."""
+        """Accounts with subscribers in this process."""
 
     def carry(carrier: Callable[[Mapping[AccountId, ModSeq]], None]) -> Callable[[], None]:
         """Call ``carrier`` after each commit of this process, with all accounts it moved on; answers how to stop."""
@@ -51,7 +51,7 @@ class RestoredMail:
 
 
 class IStoreMaintenance(Interface):
-    """What operators do to a store."""
+    """Maintenance of a store by operators and by the server itself."""
 
     def verify(deep: bool) -> Deferred[Sequence[str]]:
         """A line for each thing found wrong: counts, references, orphans; ``deep`` reads all octets against digests."""

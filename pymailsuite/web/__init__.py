@@ -1,8 +1,8 @@
-"""What programs fetch by HTTPS: how to set up an account here, and what we promise other mail servers.
+"""Documents that programs fetch by HTTPS: how to set up an account here, and the MTA-STS policy for other mail servers.
 
-:mod:`~pymailsuite.web.client_settings` knows the documents and no HTTP; :mod:`~pymailsuite.web.pages` knows who is
-answered what, and no socket; :mod:`~pymailsuite.web.site` is the server, :mod:`~pymailsuite.web.channel` one of its
-connections.
+:mod:`~pymailsuite.web.client_settings` knows the documents and no HTTP; :mod:`~pymailsuite.web.pages` chooses the page
+for a request, and knows no socket; :mod:`~pymailsuite.web.site` is the server, :mod:`~pymailsuite.web.channel` one of
+its connections.
 """
 
 from pymailsuite.web.client_settings import offers_of

@@ -1,8 +1,8 @@
 """One HTTPS connection: twisted.web's HTTP with limits on its time, on its requests, and on what it takes for one.
 
 A deadline is for a whole step and not moved by what comes: the time from the connection (or the last answer) to the
-first octet of a request, in which the TLS handshake falls, and the time from there to the end of the answer. Who sends
-several requests at once is given one answer in a turn of the reactor, so that others have theirs between.
+first octet of a request, in which the TLS handshake falls, and the time from there to the end of the answer. A client
+that sends several requests at once gets one answer in a turn of the reactor, so that others get theirs between.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Channel(HTTPChannel):
         transport.abortConnection()
 
     def connectionMade(self) -> None:
-        """Somebody is there, and has yet to say something."""
+        """A client has connected, and has not sent anything yet."""
         super().connectionMade()  # type: ignore[no-untyped-call]
         self._wait(self.site.settings.idle)
 
@@ -79,7 +79,7 @@ class Channel(HTTPChannel):
         super().requestDone(request)  # type: ignore[no-untyped-call]
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Nobody is there any more."""
+        """The client has gone."""
         self._end()
         self._wait_no_more()
         if self._turn is not None:

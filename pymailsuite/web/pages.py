@@ -1,6 +1,6 @@
-"""Who is answered what: pure but for the question whether a domain is ours.
+"""Which request gets which page: pure, except for the question whether a domain is ours.
 
-For a domain that is not ours there is nothing here, whatever is asked; whether an address exists is never told.
+There are no pages for domains that are not ours, and no page reveals whether an address exists.
 """
 
 from __future__ import annotations

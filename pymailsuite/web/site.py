@@ -82,7 +82,7 @@ class WebFactory(Site):
 
 
 def _shown(text: bytes | str) -> str:
-    """What a stranger said, as the log bears it."""
+    """Text of an unknown client, made safe for the log."""
     text = text.decode("latin-1") if isinstance(text, bytes) else text
     return ascii(text[:_SHOWN_MAX])[1:-1]
 
@@ -124,7 +124,7 @@ class _Everything(Resource):
         self._pages = pages
 
     def render(self, request: Any) -> int:
-        """Answer now or later, unless whoever asked has gone."""
+        """Answer now or later, unless the client has gone."""
         gone = request.notifyFinish()
         answered = Deferred.fromCoroutine(self._answer(request, gone))
         gone.addErrback(lambda _: answered.cancel())
@@ -159,7 +159,7 @@ class _Everything(Resource):
 
 
 def _asked(request: Any) -> PageRequest | Page:
-    """What is asked, or why that cannot be told: then there is no telling either where the request ends."""
+    """The request, or why it cannot be read: then its end is not known either."""
     headers = request.requestHeaders
     codings = headers.getRawHeaders("transfer-encoding", [])
     if codings and (len(codings) > 1 or codings[0].lower() != "chunked" or request.clientproto != b"HTTP/1.1"):

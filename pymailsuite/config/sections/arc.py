@@ -9,8 +9,8 @@ from pymailsuite.config.sections.policy import PolicySection
 
 
 class ArcSettings(PolicySection):
-    """``[arc]``: chains of seals on mail that was forwarded on its way to us (RFC 8617). What is found stands in
-    Authentication-Results; DMARC goes by it only for sealers that ``dmarc.trusted_sealers`` names."""
+    """``[arc]``: chains of seals on mail that was forwarded on its way to us (RFC 8617). The results stand in
+    Authentication-Results; DMARC uses them only for sealers that ``dmarc.trusted_sealers`` names."""
 
     max_instances: int = Field(default=50, ge=1, le=50)
     """Longest chain that is followed; a longer one has failed (RFC 8617 §4.2.1)."""
@@ -22,8 +22,8 @@ class ArcSettings(PolicySection):
     """How long to wait for a key; all keys of a chain are asked for at the same time."""
 
     allow_partial_body: bool = False
-    """Whether the newest message signature may leave the end of the body out (``l=``), where anybody may have written
-    since. Without this such a chain has failed as soon as there is anything."""
+    """Whether the newest message signature may leave the end of the body out (``l=``), to which anybody may have added
+    since. Without this such a chain has failed as soon as there is a rest."""
 
     allow_uncovered_author: bool = False
     """Whether it may leave From out: then anybody may have written another author there. Without this such a chain has
@@ -33,9 +33,9 @@ class ArcSettings(PolicySection):
     """A seal with a smaller RSA key has failed (RFC 8301 §3.2)."""
 
     seal: bool = False
-    """Whether mail from outside that an alias sends on to another host is sealed with what we found of it (RFC 8617
-    §5.1), if there is a key: those of ``[dkim_sign]`` seal too. Few believe such seals, and ARC is to be made historic;
-    switch it on for receivers that ask for it."""
+    """Whether mail from outside that an alias sends on to another host is sealed with our results for it (RFC 8617
+    §5.1), if there is a key: those of ``[dkim_sign]`` seal too. Few receivers trust such seals, and ARC is to become
+    historic; switch it on for receivers that ask for it."""
 
     seal_domain: str = ""
     """The domain whose key seals. Empty: that of the alias, or one above it."""

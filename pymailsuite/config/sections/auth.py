@@ -11,9 +11,9 @@ class AuthSettings(Section):
     """Who may log in, and how passwords are kept."""
 
     checkers: tuple[str, ...] = ("mailstore",)
-    """What proves a password, asked in this order until one does: ``mailstore`` (the accounts of the store),
-    ``mailfile:PATH`` (lines of ``name:argon2 hash``), or any checker of ``twistd --help-auth``. A name proved by any
-    but ``mailstore`` must be the login name of an account."""
+    """The checkers of passwords, asked in this order until one accepts the password: ``mailstore`` (the accounts of the
+    store), ``mailfile:PATH`` (lines of ``name:argon2 hash``), or any checker of ``twistd --help-auth``. A name accepted
+    by any other than ``mailstore`` must be the login name of an account."""
 
     default_domain: str = ""
     """The domain of a login name that has none: ``alice`` logs in as ``alice@`` this domain. Empty: the whole address
@@ -30,7 +30,7 @@ class AuthSettings(Section):
     """Lanes of the hash. More than one spends several cores on one login."""
 
     argon2_most_memory_kib: int = Field(default=256 * 1024, ge=8)
-    """KiB that a stored hash may ask for, as one that was made elsewhere may do. Nobody logs in with one above that."""
+    """KiB that a stored hash may ask for, as one that was made elsewhere may do. A hash above that allows no login."""
 
     argon2_most_work_mib: int = Field(default=1024, ge=1)
     """MiB times passes that a stored hash may ask for; a second's work of one core, about."""
@@ -39,16 +39,16 @@ class AuthSettings(Section):
     """Threads that hash passwords; each takes a core while it does. 0: one a core."""
 
     hash_backlog: int = Field(default=1000, ge=1)
-    """Logins that may wait for a thread. Further ones are told to come again later, those of the address first that has
-    the most waiting. Addresses have their turns, so that a flood from some does not make others wait."""
+    """Logins that may wait for a thread. Further logins are refused for now, first those of the address that has the
+    most waiting. The addresses are served in turn, so that a flood from some does not make others wait."""
 
     waiting_per_client: int = Field(default=50, ge=1)
     """Of those, logins of one address (IPv6: one /64)."""
 
     watch_interval: Duration = Field(default=2.0, gt=0, le=3.0)
-    """How often it is looked whether the logins in use are good still. A session ends when the password was set, or the
-    account disabled or removed, after its login: within this time and two seconds more. A query for one short row each
-    time, unless something has changed; none if nobody is logged in."""
+    """How often the server checks whether the logins in use are still valid. A session ends when the password was set,
+    or the account disabled or removed, after its login: within this time and two seconds more. A query for one short
+    row each time, unless something has changed; none if nobody is logged in."""
 
     proved_life: Duration = Field(default=300.0, ge=0)
     """How long a proved password is remembered, as a keyed digest in memory, so that a client that logs in every minute

@@ -11,19 +11,19 @@ from pymailsuite.config.sections.smtp import Handing
 
 
 class DeliverySettings(Section):
-    """``[delivery]``: what is asked of every message, by whatever way it comes in."""
+    """``[delivery]``: conditions for every message, by whatever way it comes in."""
 
     header_size: Size = Field(default=256 * 1024, ge=64 * 1024)
     """Octets of a message's header; one with a longer is refused with 552 5.3.4. A header is held in memory until it is
     complete."""
 
     complete: Handing = "users"
-    """Whose messages get what they lack (RFC 6409 §8): Date and Message-ID are added, Bcc and Resent-Bcc taken out,
-    before they are signed. ``users`` who logged in, on whatever port; with ``trusted`` also hosts of the trusted
-    networks, whose mail else goes on as it came."""
+    """Which messages are completed (RFC 6409 §8): Date and Message-ID are added, Bcc and Resent-Bcc taken out, before
+    they are signed. ``users`` who logged in, on whatever port; with ``trusted`` also hosts of the trusted networks,
+    whose mail else goes on as it came."""
 
     missing_from: Literal["add", "refuse"] = "add"
-    """What becomes of a message without From that is completed: its return path, or the user's own address, becomes
+    """The treatment of a message without From that is completed: its return path, or the user's own address, becomes
     its From, or it is refused with 550 5.7.1."""
 
     tap_time: Duration = Field(default=30.0, gt=0)

@@ -27,7 +27,8 @@ class DirectorySettings(Section):
     leads nowhere: the ``administrators``, or else the domain's catch-all, or else its first account."""
 
     administrators: tuple[str, ...] = ()
-    """The addresses of those who run this server: each gets mail for roles, unless there is a ``postmaster``."""
+    """The addresses of the administrators of this server: each gets mail for roles, unless there is a
+    ``postmaster``."""
 
     detail_separator: str = Field(default="+", max_length=1)
     """The character between user and detail: ``alice+lists@...`` reaches ``alice@...``. Empty: no plus-addressing."""

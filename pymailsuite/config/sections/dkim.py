@@ -17,8 +17,8 @@ _SELECTOR = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?(?:\.[A-Za-z0-
 
 
 class DkimSettings(PolicySection):
-    """``[dkim]``: signatures of other domains on the mail that comes in (RFC 6376). What is found stands in
-    Authentication-Results and is what DMARC and reputation go by."""
+    """``[dkim]``: signatures of other domains on the mail that comes in (RFC 6376). The results stand in
+    Authentication-Results, and DMARC and reputation use them."""
 
     max_signatures: int = Field(default=10, ge=1, le=100)
     """Signatures of one message that are looked at, from the top; the others are passed over."""
@@ -39,8 +39,8 @@ class DkimSettings(PolicySection):
     """The same for a larger one, which takes long to check."""
 
     allow_partial_body: bool = False
-    """Whether a signature may leave the end of the body out (``l=``). What is there may be anybody's (RFC 6376 §8.2);
-    without this such a signature is ``policy`` as soon as there is anything, and vouches for nothing."""
+    """Whether a signature may leave the end of the body out (``l=``). The rest may come from anybody (RFC 6376 §8.2);
+    without this such a signature is ``policy`` as soon as there is a rest, and proves nothing."""
 
     clock_skew: Duration = Field(default=3600.0, ge=0)
     """A signature made later than this from now is not believed: ``policy``."""
@@ -92,13 +92,13 @@ def field_names(names: tuple[str, ...]) -> tuple[str, ...]:
 class DkimSignSettings(PolicySection):
     """``[dkim_sign]``: our own signatures on the mail of our users and programs (RFC 6376, RFC 8463).
 
-    Signed is what users who logged in and trusted clients hand in, if they may send as its authors, and if a key is
-    there for the domain of its From or for a domain above it: one signature for each kind of key (RSA, Ed25519). Keys
-    are in the store (``pymailsuite dkim key``) or in files.
+    It signs mail of users who logged in and of trusted clients, if they may send as its authors, and if there is a key
+    for the domain of its From or for a domain above it: one signature for each kind of key (RSA, Ed25519). Keys are in
+    the store (``pymailsuite dkim key``) or in files.
     """
 
     exempt: tuple[Exempt, ...] = ()
-    """Whose mail is not signed."""
+    """Clients whose mail is not signed."""
 
     keys: tuple[SigningKeyFile, ...] = ()
     """Keys in files, each ``{domain = "example.org", selector = "s1", file = "s1.pem"}``. They and those of the store
@@ -107,7 +107,8 @@ class DkimSignSettings(PolicySection):
     canonicalization: Literal["relaxed/relaxed", "relaxed/simple", "simple/relaxed", "simple/simple"] = (
         "relaxed/relaxed"
     )
-    """What may happen to header and body on the way: ``relaxed`` bears other white space and folds."""
+    """Which changes of header and body on the way the signature survives: ``relaxed`` allows other white space and
+    folds."""
 
     headers: tuple[str, ...] = (
         *("from", "sender", "reply-to", "subject", "date", "message-id", "to", "cc", "mime-version"),
@@ -127,8 +128,8 @@ class DkimSignSettings(PolicySection):
 
     trusted_domains: tuple[str, ...] = ("*",)
     """Authors whose mail is signed if a trusted host hands it in without login: ``"user@example.com"``,
-    ``"example.com"``, or ``".example.com"`` for all names below it; ``"*"``: all. That of a user is signed only if he
-    may send as its authors, whatever ``check_senders`` says."""
+    ``"example.com"``, or ``".example.com"`` for all names below it; ``"*"``: all. Mail of a user is signed only if the
+    user may send as its authors, whatever ``check_senders`` says."""
 
     timestamp: bool = True
     """Whether a signature says when it was made (``t=``)."""

@@ -19,7 +19,7 @@ class DmarcSettings(PolicySection):
     reports to those who ask for them (RFC 9990)."""
 
     organizational: Literal["tree_walk", "psl"] = "tree_walk"
-    """What tells which domains belong together: ``tree_walk``, records on the way up the DNS tree (RFC 9989); or
+    """How domains of one organization are found: ``tree_walk``, records on the way up the DNS tree (RFC 9989); or
     ``psl``, the list of public suffixes that comes with the release, as RFC 7489 had it. They differ where a domain has
     a record and the registered domain above it has none."""
 
@@ -29,23 +29,23 @@ class DmarcSettings(PolicySection):
 
     several_authors: WhatToDo = "reject"
     """What to do with mail that has several From fields, or one that names no proper domain or can be read in more than
-    one way (``<a@one.example> <b@other.example>``): nobody can say whose it is, and a program may show another author
+    one way (``<a@one.example> <b@other.example>``): its author is not certain, and a program may show another author
     than the one that was checked."""
 
     no_author: WhatToDo = "tag"
-    """What to do with mail that has no From field, or one that names nobody."""
+    """What to do with mail that has no From field, or one without an address."""
 
     quarantine: Literal["junk", "tag", "reject"] = "junk"
     """What ``p=quarantine`` leads to: the message goes into the mailbox for junk of its recipient, if there is one; it
     is only marked in Authentication-Results; or it is refused."""
 
     overrides: dict[str, Literal["none", "quarantine", "reject"]] = {}
-    """What is done with failing mail of an author domain, and of those below it, in place of what it publishes:
+    """The treatment of failing mail of an author domain, and of those below it, in place of what it publishes:
     ``{"example.com" = "none"}``. Reports call it ``local_policy``."""
 
     trusted_forwarders: tuple[Network, ...] = ()
-    """Networks of hosts that forward mail to us for our own users. What they send passes whatever the policy says; this
-    is written down and reported."""
+    """Networks of hosts that forward mail to us for our own users. Their mail passes whatever the policy says; this is
+    recorded and reported."""
 
     trusted_sealers: tuple[str, ...] = ()
     """Domains whose ARC seals (RFC 8617) are believed: mail that failed because one of them changed or forwarded it
@@ -64,11 +64,11 @@ class DmarcSettings(PolicySection):
     Authentication-Results. No picture is ever fetched."""
 
     reports: bool = False
-    """Collect what was found, and send aggregate reports once a day to the domains that ask for them. Needs
+    """Collect results, and send aggregate reports once a day to the domains that ask for them. Needs
     ``report_from``."""
 
     report_from: str = ""
-    """The address reports are sent from: ``"dmarc-reports@example.org"``. It should be read by somebody."""
+    """The address reports are sent from: ``"dmarc-reports@example.org"``. Its mail should be read."""
 
     report_organization: str = ""
     """The name of the organization that reports, as receivers see it. Empty: ``server.hostname``."""
@@ -88,8 +88,8 @@ class DmarcSettings(PolicySection):
 
     failure_reports: bool = False
     """Tell domains that ask for it (``ruf``) of single messages in their name that failed (RFC 9991): where each came
-    from, what was found, and ``failure_report_fields``. Whoever holds a domain learns so of mail to your users; ask
-    those who know your law. Needs ``report_from``."""
+    from, what was found, and ``failure_report_fields``. The owner of a domain learns of mail to your users by this; ask
+    for legal advice. Needs ``report_from``."""
 
     failure_report_fields: tuple[str, ...] = (
         *("from", "sender", "date", "message-id", "subject", "mime-version", "content-type", "list-id"),

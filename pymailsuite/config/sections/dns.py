@@ -26,7 +26,7 @@ def split_server(server: str) -> tuple[str, int]:
 
 
 class DnsSettings(Section):
-    """``[dns]``: whom to ask, how long to wait, what to remember."""
+    """``[dns]``: name servers, time limits, cache."""
 
     servers: tuple[str, ...] = ()
     """Recursive name servers, asked in this order: ``"192.0.2.1"``, ``"127.0.0.1:5353"`` or ``"[2001:db8::1]:53"``.
@@ -48,8 +48,8 @@ class DnsSettings(Section):
     every look-up waits."""
 
     trust_ad: bool = False
-    """Believe the AD bit (DNSSEC validated) of the servers. Only for a validating resolver on this host or on a
-    network nobody else can write to."""
+    """Believe the AD bit (DNSSEC validated) of the servers. Only for a validating resolver on this host or on a network
+    that only trusted hosts can write to."""
 
     cache_size: int = Field(default=20_000, ge=0)
     """Answers remembered at most; the least recently used go first. 0 switches the cache off."""

@@ -12,14 +12,14 @@ from pymailsuite.config.sections.server import domain_name
 
 
 class DnsSetupSettings(Section):
-    """``[dns_setup]``: what the world should find about us in DNS: for ``pymailsuite dns``, and for the watch over
+    """``[dns_setup]``: the DNS records that this server should have: for ``pymailsuite dns``, and for the watch over
     lists of bad hosts."""
 
     addresses: tuple[str, ...] = ()
     """The IP addresses our mail leaves from, as others see them. Empty: those ``server.hostname`` has in DNS."""
 
     spf: str = ""
-    """The SPF record to print for a domain. Empty: our MX may send, and our addresses; nobody else."""
+    """The SPF record to print for a domain. Empty: our MX and our addresses may send, and no other host."""
 
     dmarc: Literal["none", "quarantine", "reject"] = "quarantine"
     """The policy of the DMARC record to print. Begin with ``none`` where others send in the domain's name too."""

@@ -35,15 +35,15 @@ class ForwardingSettings(Section):
 
 
 class BounceTagSettings(PolicySection):
-    """``[bounce_tags]``: return paths of our own mail that only we can make (BATV, ``prvs=``), by which bounces of mail
-    that we have sent are told from those of mail that others have forged in our name."""
+    """``[bounce_tags]``: return paths of our own mail that only we can make (BATV, ``prvs=``), which distinguish
+    bounces of mail that we have sent from bounces of mail that others have forged in our name."""
 
     domains: tuple[str, ...] = ()
     """Domains of ours whose senders' mail leaves with tagged return paths, if users who logged in or trusted clients
     hand it in; empty: none. All outgoing mail of these domains must leave through here."""
 
     action: PolicyAction = "log"
-    """What bounces without a tag to these domains lead to, see ``[helo]``. Tag for ``life`` before you set this to
+    """The effect of a bounce without a tag to these domains, see ``[helo]``. Tag for ``life`` before you set this to
     ``reject``: until then there are bounces of mail that left without. Some automatic answers come as bounces do; see
     ``exempt_recipients``."""
 

@@ -16,17 +16,17 @@ SenderForm = Literal["srs", "batv", "tags", "verp"]
 
 class GreylistSettings(PolicySection):
     """``[greylist]``: a client, a sender and a recipient that were never seen together are asked to come back later,
-    which mail servers do and most spam programs do not. Off until ``action = "reject"`` (or ``"log"``, to see whom it
-    would concern)."""
+    which mail servers do and most spam programs do not. Off until ``action = "reject"`` (or ``"log"``, to see which
+    clients it would affect)."""
 
     action: PolicyAction = "off"
     """``reject`` and ``tempfail`` ask to come back (451), ``log`` only remembers and writes down, ``off``."""
 
     when: Literal["suspicious", "always"] = "suspicious"
-    """Who is asked to come back: clients about which there is one of the ``suspicions``, or all."""
+    """Which clients have to come back: those with one of the ``suspicions``, or all."""
 
     suspicions: tuple[Suspicion, ...] = ("no_name", "dynamic_name", "no_spf_pass", "score")
-    """What makes a client suspicious: ``no_name``, reverse DNS that is missing or not confirmed (``[iprev]``);
+    """Signs of a suspicious client: ``no_name``, reverse DNS that is missing or not confirmed (``[iprev]``);
     ``dynamic_name``, a name as of a private line (``[dynamic_names]``); ``no_spf_pass``, a sender's domain that does
     not vouch for the client (``[spf]``); ``score``, other checks that count against it. A check that is off has no
     suspicion."""
@@ -39,13 +39,13 @@ class GreylistSettings(PolicySection):
     given to DATA: hosts that only ask whether an address exists (call-outs) are not disturbed."""
 
     delay: Duration = Field(default=120.0, ge=0)
-    """How long a client is to wait at least; who comes back earlier is told how long it still is."""
+    """How long a client has to wait at least; one that comes back earlier is told the remaining time."""
 
     retry_window: Duration = Field(default=2 * 86400.0, gt=0)
     """Until when a client must have come back; later it is new again."""
 
     keep: Duration = Field(default=36 * 86400.0, gt=0)
-    """How long it is remembered that somebody came back, after the last mail of the same client, sender and
+    """How long it is remembered that a client came back, after the last mail of the same client, sender and
     recipient."""
 
     auto_allow_after: int = Field(default=5, ge=0)
@@ -55,8 +55,8 @@ class GreylistSettings(PolicySection):
     """How long that is remembered after its last mail."""
 
     waiting_per_client: int = Field(default=1000, ge=1)
-    """Triplets of one client that are remembered while they have not come back; what is above is asked to come back
-    and not remembered."""
+    """Triplets of one client that are remembered while they have not come back; further ones have to come back and are
+    not remembered."""
 
     ipv4_prefix: int = Field(default=24, ge=8, le=32)
     """The network that stands for an IPv4 client."""
@@ -75,13 +75,13 @@ class GreylistSettings(PolicySection):
     use."""
 
     known_correspondents: bool = True
-    """Whether somebody whom the recipient has written to is let in at once (see ``[correspondents]``)."""
+    """Whether a sender that the recipient has written to is accepted at once (see ``[correspondents]``)."""
 
 
 class CorrespondentSettings(PolicySection):
-    """``[correspondents]``: remembers whom users who logged in have written to, so that greylisting does not delay the
-    answers. Kept are digests of the pairs of addresses: who has them can check a guess, and read no address. Nothing is
-    kept while ``[greylist]`` is off or does not want it."""
+    """``[correspondents]``: remembers the addresses that users who logged in have written to, so that greylisting does
+    not delay the answers. Digests of the pairs of addresses are stored: they allow to check a guess, but not to read an
+    address. Nothing is kept while ``[greylist]`` is off or does not want it."""
 
     action: PolicyAction = "log"
     """``off`` keeps nothing; everything else is the same."""
@@ -93,4 +93,4 @@ class CorrespondentSettings(PolicySection):
     """Messages to more recipients than this are no correspondence."""
 
     exempt: tuple[Exempt, ...] = ()
-    """Who is not heard: see ``[helo]``."""
+    """Users whose recipients are not remembered: see ``[helo]``."""

@@ -8,8 +8,8 @@ from pymailsuite.config.base import Duration, Section, Size
 
 
 class HistorySettings(Section):
-    """``[history]``: the record that ``pymailsuite why`` reads: what became of messages, and who was refused why. It
-    holds addresses of mail and of hosts, and what checks found; no passwords, no subjects, nothing of a text."""
+    """``[history]``: the record that ``pymailsuite why`` reads: what happened to messages, and the refusals with their
+    reasons. It holds addresses of mail and of hosts, and the results of checks; no passwords, no subjects, no text."""
 
     enabled: bool = True
     """Whether anything is recorded."""

@@ -21,8 +21,8 @@ class HeloSettings(PolicySection):
     """Whether the reply to HELO is the refusal; otherwise it is held back until RCPT."""
 
     refuse: tuple[HeloForm, ...] = ("localhost", "unqualified", "bare_address", "own_name")
-    """What is objected to: ``localhost``; a name without a dot; an address that is not in brackets, as ``[192.0.2.1]``
-    is; and this server's own name, or one of its domains, in the mouth of another."""
+    """The names to object to: ``localhost``; a name without a dot; an address that is not in brackets, as
+    ``[192.0.2.1]`` is; and this server's own name, or one of its domains, used by another host."""
 
 
 class SenderDomainSettings(PolicySection):
@@ -36,12 +36,12 @@ class SenderDomainSettings(PolicySection):
     """Whether a sender at an address literal is taken: ``user@[192.0.2.1]``. One at a bare address never is."""
 
     allow_null_mx: bool = False
-    """Whether a sender is taken whose domain says that it takes no mail (RFC 7505)."""
+    """Whether a sender is accepted whose domain says that it accepts no mail (RFC 7505)."""
 
 
 class IprevSettings(PolicySection):
-    """``[iprev]``: whether the client's address has a name in DNS that has the address too (RFC 8601 §3). What is found
-    is told in Authentication-Results."""
+    """``[iprev]``: whether the client's address has a name in DNS that has the address too (RFC 8601 §3). The result
+    stands in Authentication-Results."""
 
     action: PolicyAction = "score"
     """What an objection leads to, see ``[helo]``. Small but honest hosts without reverse DNS are not rare."""
@@ -100,8 +100,8 @@ class EarlyTalkersSettings(PolicySection):
 
 class ClientRatesSettings(PolicySection):
     """``[client_rates]``: how often one address (IPv6: one /64) may connect, and be refused something for good, on all
-    nodes and processes together; who does so more often is greeted with 421. ``[smtp] connections_per_minute`` is
-    cheaper, and counts in one process. This host's own addresses are not counted."""
+    nodes and processes together; a client that does so more often is greeted with 421. ``[smtp]
+    connections_per_minute`` is cheaper, and counts in one process. This host's own addresses are not counted."""
 
     action: PolicyAction = "off"
     """``reject`` refuses connections, ``log`` only writes down which would be, ``off``."""

@@ -32,7 +32,7 @@ class ImapSettings(Section):
     """Commands with errors, without a good one between them, after which the connection is closed."""
 
     login_timeout: Duration = Field(default=180.0, gt=0)
-    """How long a client may take to log in, whatever it says meanwhile; STARTTLS begins the time anew."""
+    """How long a client may take to log in, whatever it sends meanwhile; STARTTLS begins the time anew."""
 
     autologout: Duration = Field(default=1800.0, ge=_LEAST_AUTOLOGOUT_S)
     """How long a client that has logged in may be silent (RFC 3501 §5.4: 30 minutes at least)."""
@@ -91,8 +91,8 @@ class ImapSettings(Section):
     next session opens them without reading them anew."""
 
     step_messages: int = Field(default=10_000, ge=1)
-    """Messages that a STORE or MOVE changes in one transaction. What is more is done in steps, between which others may
-    write."""
+    """Messages that a STORE or MOVE changes in one transaction. More messages are changed in steps, between which
+    others may write."""
 
     copy_messages: int = Field(default=100_000, ge=1)
     """Messages of one COPY, which copies all of them or none (RFC 3501 §6.4.7); for more it is ``NO [LIMIT]``."""

@@ -32,13 +32,13 @@ class ListenerSettings(Section):
     """``[listeners]``: for each service a list of endpoint descriptions, one a line: a second port is one more line.
 
     ``tcp:PORT`` is IPv4, ``tcp6:PORT`` is IPv6, ``:interface=ADDRESS`` binds one address (write the colons of an IPv6
-    address as ``\\:`` in a TOML literal string). Any other endpoint Twisted or a plugin of it knows will do:
+    address as ``\\:`` in a TOML literal string). Any other endpoint of Twisted or of a plugin of it is possible:
     ``systemd:domain=INET:index=0``, ``unix:/run/pymailsuite/imap``. An empty list switches the service off. An IPv6
     line is passed over, with a warning, on a host without IPv6.
 
     ``haproxy:`` in front of an endpoint, as in ``haproxy:tcp:25``, means that only proxies connect there, which begin
-    with a header of the PROXY protocol, version 1 or 2, and say in it for whom they speak. Everything is about that
-    address then.
+    with a header of the PROXY protocol, version 1 or 2, and tell the address of the client in it. That address is then
+    the address of the client in every respect.
     """
 
     smtp: tuple[Endpoint, ...] = ("tcp:25", "tcp6:25")
@@ -63,12 +63,12 @@ class ListenerSettings(Section):
     """POP3, TLS from the first octet (RFC 8314)."""
 
     proxies: tuple[Network, ...] = LOOPBACK
-    """Networks of the proxies that may connect to ``haproxy:`` endpoints; others are cut off there. Whoever is in them
-    can claim to be any client. A UNIX socket belongs to whoever may open it."""
+    """Networks of the proxies that may connect to ``haproxy:`` endpoints; other connections are closed there. A host in
+    these networks can claim to be any client. A UNIX socket is for every process that may open it."""
 
     proxy_timeout: Duration = Field(default=5.0, gt=0)
     """How long a proxy may take for its header."""
 
     https: tuple[Endpoint, ...] = ()
-    """What programs fetch over TLS: settings of mail programs, and the MTA-STS policy (RFC 8461). ``"tcp:443"``, or a
-    port that a web server passes these on to, by TLS too."""
+    """Documents that programs fetch over TLS: settings of mail programs, and the MTA-STS policy (RFC 8461).
+    ``"tcp:443"``, or a port that a web server passes these on to, by TLS too."""

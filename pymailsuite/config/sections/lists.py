@@ -143,8 +143,9 @@ class ListSource(Section):
 
 
 class ListSettings(PolicySection):
-    """``[lists]``: whom this server, one of its domains or one of its users lets in or keeps out. Entries are in the
-    store (``pymailsuite list``), in files and at addresses. An entry that allows goes before all that deny."""
+    """``[lists]``: clients and senders that this server, one of its domains or one of its users allows or denies.
+    Entries are in the store (``pymailsuite list``), in files and at addresses. An entry that allows has precedence over
+    all that deny."""
 
     sources: tuple[ListSource, ...] = ()
     """Files and addresses, each a table ``[[lists.sources]]``; their entries hold for the whole server."""
@@ -153,4 +154,4 @@ class ListSettings(PolicySection):
     """How often files and the store are looked at for changes."""
 
     text: str = "Refused by a local list"
-    """What a refused sender reads."""
+    """The text of the refusal."""

@@ -9,7 +9,7 @@ from pymailsuite.message.limits import ScanLimits
 
 
 class MessageSettings(Section):
-    """Bounds of the structure scan. A message past them is stored and sent whole all the same; what lies past the
+    """Bounds of the structure scan. A message past them is stored and sent complete all the same; what lies past the
     limit is described as one opaque part."""
 
     depth: int = Field(default=100, ge=1, le=300)

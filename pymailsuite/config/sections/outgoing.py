@@ -9,10 +9,10 @@ from pymailsuite.config.sections.smtp import Network
 class OutgoingSettings(Section):
     """``[outgoing]``: which addresses we connect to when DNS, a user or another host has named them.
 
-    Never to this host itself (loopback, unspecified, our own listeners), nor to addresses that are of one link, of many
-    hosts, or of nobody (link-local, multicast, broadcast, reserved), nor to any of these inside of an IPv6 address. It
-    is so for mail hosts and address literals, for call-outs, and for what is fetched by HTTP. What the settings name is
-    connected to as it stands there: a relay host, a route, a host in ``relay.ports``, an address in the URL of a list.
+    Never to this host itself (loopback, unspecified, our own listeners), nor to addresses of one link, of many hosts,
+    or of no host (link-local, multicast, broadcast, reserved), nor to any of these inside of an IPv6 address. This
+    holds for mail hosts and address literals, for callouts, and for documents fetched by HTTP. Hosts that the settings
+    name are always connected to: a relay host, a route, a host in ``relay.ports``, an address in the URL of a list.
     """
 
     private_networks: bool = True

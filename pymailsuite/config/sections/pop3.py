@@ -17,7 +17,7 @@ class Pop3Settings(Section):
     """The text after the host name in the greeting."""
 
     implementation: str = "pymailsuite"
-    """What CAPA calls us once a client has logged in; empty: nothing."""
+    """The IMPLEMENTATION that CAPA tells a client that has logged in; empty: none."""
 
     plaintext_login: bool = False
     """Whether passwords are taken without TLS, and then from loopback addresses only."""
@@ -36,7 +36,7 @@ class Pop3Settings(Section):
     """Commands with errors, without a good one between them, after which the connection is closed."""
 
     login_timeout: Duration = Field(default=180.0, gt=0)
-    """How long a client may take to log in, whatever it says meanwhile; STLS begins the time anew."""
+    """How long a client may take to log in, whatever it sends meanwhile; STLS begins the time anew."""
 
     autologout: Duration = Field(default=600.0, ge=_LEAST_AUTOLOGOUT_S)
     """How long a client that has logged in may be silent, or leave a reply unread (RFC 1939 §3: 10 minutes at

@@ -11,7 +11,7 @@ class QueueSettings(Section):
     """``[queue]``: messages that still have somewhere to go."""
 
     retry_first: Duration = Field(default=300.0, gt=0)
-    """How long after a first attempt in vain to try again."""
+    """How long after a failed first attempt to try again."""
 
     retry_factor: float = Field(default=2.0, ge=1)
     """By how much each further wait is longer than the one before."""
@@ -27,7 +27,7 @@ class QueueSettings(Section):
     """How long after its acceptance a message is given up and its sender told: 5 days (RFC 5321 §4.5.4.1)."""
 
     expire_reports: Duration = Field(default=86_400.0, gt=0)
-    """The same for messages with the null reverse-path (reports): nobody is told of those."""
+    """The same for messages with the null reverse-path (reports): there is no report for those."""
 
     warn_after: Duration = Field(default=14_400.0, ge=0)
     """How long after its acceptance a sender is told, once, that a message is delayed; 0: never."""
@@ -47,5 +47,5 @@ class QueueSettings(Section):
     at once."""
 
     poll: Duration = Field(default=1.0, gt=0)
-    """How often to look for due messages though nobody told of any: what another process did (such as ``pymailsuite
-    queue flush``) is found after this. One cheap query each time."""
+    """How often to look for due messages without a notice: changes by another process (such as ``pymailsuite queue
+    flush``) are found after this. One cheap query each time."""

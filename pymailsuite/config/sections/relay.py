@@ -63,8 +63,8 @@ class RelaySettings(Section):
     """Password for ``relayhost_login``; only ever sent over TLS."""
 
     relayhost_verify: Literal["login", "always", "never"] = "login"
-    """When the relay host must prove by its certificate who it is, before anything is sent to it: where it would be
-    told a password; always; or never, and then whoever stands in its place learns the password. Mail waits for a host
+    """When the relay host must prove by its certificate who it is, before anything is sent to it: where a password
+    would be sent to it; always; or never, and then an impostor in its place learns the password. Mail waits for a host
     that does not prove it."""
 
     relayhost_name: str = ""
@@ -73,11 +73,12 @@ class RelaySettings(Section):
 
     relayhost_keys: tuple[str, ...] = ()
     """SHA-256 of public keys (SubjectPublicKeyInfo), in hexadecimal or base64: the relay host must have one of them,
-    and whatever else its certificate says does not matter then. ``openssl x509 -pubkey -noout -in FILE | openssl pkey
-    -pubin -outform der | openssl sha256`` prints one."""
+    and the rest of its certificate does not matter then. ``openssl x509 -pubkey -noout -in FILE | openssl pkey -pubin
+    -outform der | openssl sha256`` prints one."""
 
     relayhost_ca: FilePath | None = None
-    """PEM file: whom we believe that a certificate of the relay host is good. Empty: those the system believes."""
+    """PEM file: the authorities that are trusted for a certificate of the relay host. Empty: those that the system
+    trusts."""
 
     routes: dict[str, str] = {}
     """Domains whose mail goes elsewhere than DNS says, in the form of ``relayhost``:

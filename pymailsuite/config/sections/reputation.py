@@ -22,7 +22,7 @@ class ReputationSettings(PolicySection):
     """After this time an event weighs half."""
 
     minimum_events: float = Field(default=10.0, ge=1)
-    """What the events of somebody must weigh before anything is made of them; one weighs 1 when it happens."""
+    """The weight that the events of a sender must have before they count; one event weighs 1 when it happens."""
 
     bad_score: float = Field(default=4.0, ge=0)
     """Added for a sender of whom only bad is known; for others a part of it."""
@@ -31,7 +31,7 @@ class ReputationSettings(PolicySection):
     """Taken away for a sender of whom only good is known; for others a part of it."""
 
     junk_weight: float = Field(default=5.0, ge=0)
-    """What a user's word about a message (junk, or not) weighs, where accepted and refused messages weigh 1."""
+    """The weight of a user's report about a message (junk, or not); accepted and refused messages weigh 1."""
 
     ipv4_prefix: int = Field(default=24, ge=8, le=32)
     """The network that stands for an IPv4 client."""
@@ -40,12 +40,12 @@ class ReputationSettings(PolicySection):
     """The network that stands for an IPv6 client."""
 
     first_time: Literal["pass", "tarpit", "tempfail"] = "pass"
-    """What is done about a sender of whom nothing is known (its domain if SPF has passed, else its network): nothing;
-    ``tarpit`` holds the reply to its first RCPT back for ``first_time_delay``, or for most of ``[policy] budget`` if
-    that is shorter; ``tempfail`` asks it with 451 to come back after that time."""
+    """The treatment of an unknown sender (its domain if SPF has passed, else its network): nothing; ``tarpit`` holds
+    the reply to its first RCPT back for ``first_time_delay``, or for most of ``[policy] budget`` if that is shorter;
+    ``tempfail`` asks it with 451 to come back after that time."""
 
     first_time_delay: Duration = Field(default=60.0, ge=0)
-    """How long a sender of whom nothing is known is kept waiting."""
+    """How long an unknown sender has to wait."""
 
     write_interval: Duration = Field(default=10.0, ge=0)
     """How long events are gathered before they are written together. What was gathered is lost if the server is killed

@@ -13,7 +13,7 @@ SignatureKind = Literal["smime", "pgp", "any"]
 
 class RequireSignatureSettings(PolicySection):
     """``[require_signature]``: authors all of whose mail is to be signed by themselves, with S/MIME (RFC 8551) or
-    OpenPGP (RFC 3156). That a signature is there is what is looked at; only a reader with the author's key can verify
+    OpenPGP (RFC 3156). Only the presence of a signature is checked; only a reader with the key of the author can verify
     it."""
 
     domains: dict[str, SignatureKind] = {}

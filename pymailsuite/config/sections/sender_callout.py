@@ -14,7 +14,7 @@ class SenderCalloutSettings(PolicySection):
     providers."""
 
     action: PolicyAction = "off"
-    """What an objection leads to, see ``[helo]``."""
+    """The effect of an objection, see ``[helo]``."""
 
     timeout: Duration = Field(default=8.0, gt=0)
     """How long the hosts of a sender are waited for, DNS included; then nothing is held against it. Keep it below
@@ -27,8 +27,8 @@ class SenderCalloutSettings(PolicySection):
     """Questions that are asked at a time; senders beyond that are not asked about."""
 
     domain_concurrency: int = Field(default=4, ge=1)
-    """Questions about senders of one domain at a time: whoever has slow hosts and many addresses keeps nobody else from
-    being asked about."""
+    """Questions about senders of one domain at a time, so that a domain with slow hosts and many addresses does not
+    keep others from being asked about."""
 
     known_life: Duration = Field(default=86_400.0, ge=0)
     """How long a sender that is taken is remembered."""
@@ -43,4 +43,4 @@ class SenderCalloutSettings(PolicySection):
     """How many senders are remembered at most."""
 
     domain_entries: int = Field(default=500, ge=1)
-    """Senders of one domain at most: whoever makes up addresses makes nobody else be forgotten."""
+    """Senders of one domain at most, so that made-up addresses of one domain do not displace others."""

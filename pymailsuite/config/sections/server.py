@@ -26,27 +26,27 @@ def domain_name(text: str) -> str:
 
 
 class ServerSettings(Section):
-    """``[server]``: who we are. The first three settings are enough for a working server."""
+    """``[server]``: the identity of this server. The first three settings are enough for a working server."""
 
     hostname: str = Field(examples=["mail.example.com"])
     """The full name of this host, as the world finds it: in greetings, in ``Received``, in our EHLO, in reports."""
 
     domains: tuple[str, ...] = Field(examples=[["example.com"]])
     """Domains whose mail is ours to keep. They are created at start; more can be added while the server runs with
-    ``pymailsuite domain add``. One that is taken out of this list stays until ``pymailsuite domain remove``."""
+    ``pymailsuite domain add``. A domain that is removed from this list stays until ``pymailsuite domain remove``."""
 
     data_dir: FilePath = Field(examples=["/var/lib/pymailsuite"])
     """The folder that holds everything: the store, and the self-signed certificate if none is configured. Created at
     start. A relative path, here and in every other setting, is taken from the folder of the configuration file."""
 
     user: str = Field(default="", examples=["mail"])
-    """The user whom the server runs as, for commands that root runs: they become that user, so that the server can open
+    """The user that the server runs as, for commands that root runs: they become that user, so that the server can open
     every file they make, and ``config check`` looks with that user's rights. Empty: the owner of ``data_dir``. The
     server itself becomes another user by twistd's ``--uid``, or is started as one."""
 
     workers: Annotated[int, Field(ge=1, le=256)] | Literal["auto"] = 1
     """Processes that serve connections and work on the queue; ``"auto"``: as many as there are processor cores. With
-    more than one, the process that was started keeps the others and serves nobody itself; SIGHUP makes it read the
+    more than one, the process that was started keeps the others and serves no client itself; SIGHUP makes it read the
     configuration anew. Limits in this file are for all workers together, except those of memory and of database
     connections in ``[store]``, ``[dns]`` and ``[directory]``, which are for each."""
 

@@ -29,10 +29,11 @@ class SmtpSettings(Section):
 
     maintenance: Literal["off", "temporary", "permanent"] = "off"
     """``temporary`` greets 421 and closes: senders come back later. ``permanent`` greets 554 and answers nothing but
-    QUIT: they are told to go elsewhere."""
+    QUIT: senders try elsewhere."""
 
     help_file: FilePath | None = None
-    """A text file that replaces what HELP says: a line ``TOPIC<TAB>TEXT`` each, the topic ``smtp`` for HELP alone."""
+    """A text file that replaces the replies to HELP: a line ``TOPIC<TAB>TEXT`` each, the topic ``smtp`` for HELP
+    alone."""
 
     message_size: Size = Field(default=50_000_000, ge=64 * 1024)
     """Octets of a message (SIZE, RFC 1870). RFC 5321 §4.5.3.1.7 asks for 64 KiB at least."""
@@ -89,21 +90,21 @@ class SmtpSettings(Section):
     otherwise such a message is answered 550 5.6.0."""
 
     repair_line_ends: Handing = "users"
-    """Whose messages may have lines that end in LF alone or CR CR LF, as scanners and scripts send them: they are taken
-    in with CRLF. Nothing but CRLF.CRLF ends a message all the same, and mail of strangers with such lines is
-    always answered 550 5.5.2 (RFC 5321 §2.3.8). ``nobody``: that of users and ``trusted`` hosts too."""
+    """Which clients may send messages with lines that end in LF alone or CR CR LF, as scanners and scripts do: they are
+    accepted with CRLF. Only CRLF.CRLF ends a message all the same, and mail of unknown clients with such lines always
+    gets 550 5.5.2 (RFC 5321 §2.3.8). ``nobody``: mail of users and ``trusted`` hosts gets it too."""
 
     lenient_syntax: Literal["never", "trusted", "always"] = "always"
-    """Who may put spaces around the colon of MAIL and RCPT and tabs between words, leave out angle brackets, and write
-    addresses with dots anywhere in the local part and with underscores in the domain, as hosts of airlines, shops and
-    carriers do; ``trusted`` is the trusted networks. RFC 5321 §3.3 has none of this."""
+    """Which clients may put spaces around the colon of MAIL and RCPT and tabs between words, leave out angle brackets,
+    and write addresses with dots anywhere in the local part and with underscores in the domain, as hosts of airlines,
+    shops and carriers do; ``trusted`` is the trusted networks. RFC 5321 §3.3 allows none of this."""
 
     command_timeout: Duration = Field(default=300.0, gt=0)
     """How long a peer may take for its next command, whole line (RFC 5321 §4.5.3.2.7: 5 minutes)."""
 
     conversation_timeout: Duration = Field(default=1200.0, gt=0)
     """How long a peer may take from its connection, from STARTTLS or from its last message to the text of the next one,
-    whatever it says meanwhile."""
+    whatever it sends meanwhile."""
 
     text_timeout: Duration = Field(default=180.0, gt=0)
     """How long a peer may be silent within the message text (RFC 5321 §4.5.3.2.5: 3 minutes)."""
@@ -125,14 +126,15 @@ class SmtpSettings(Section):
     """Networks whose hosts may send mail to anybody without logging in."""
 
     check_senders: bool = True
-    """Whether a user who logged in may send only as who he is: with his own address (with a detail too), an alias that
-    leads to him, or what was granted to his account (``pymailsuite account grant-send-as``). MAIL with another is
-    answered 553 5.7.1; a message whose From, Sender, Resent-From or Resent-Sender has another, or whose From cannot be
-    told, 550 5.7.1."""
+    """Whether a user who logged in may send only as the address of the account (with a detail too), an alias that leads
+    to it, or an address that was granted to it (``pymailsuite account grant-send-as``). MAIL with another is answered
+    553 5.7.1; a message whose From, Sender, Resent-From or Resent-Sender has another, or whose From cannot be told, 550
+    5.7.1."""
 
     trusted_senders: tuple[str, ...] = ("*",)
-    """As whom hosts of the trusted networks may send without login, in return paths and in the same fields:
-    ``"user@example.com"``, ``"example.com"``, or ``".example.com"`` for all names below it; ``"*"``: as anybody."""
+    """The addresses that hosts of the trusted networks may send as without login, in return paths and in the same
+    fields: ``"user@example.com"``, ``"example.com"``, or ``".example.com"`` for all names below it; ``"*"``: any
+    address."""
 
     max_originators: int = Field(default=10, ge=1)
     """Addresses that the From and Sender fields of a message may have together where such rights are asked about."""
@@ -169,15 +171,15 @@ class SmtpMxSettings(SmtpSettings):
     """``[smtp]``: mail from other servers."""
 
     trusted_networks: tuple[Network, ...] = LOOPBACK
-    """Networks whose hosts may send mail to anybody without logging in, such as ``["192.0.2.0/24"]``."""
+    """Networks whose hosts may send mail to any address without logging in, such as ``["192.0.2.0/24"]``."""
 
     offer_login: bool = False
     """Whether AUTH is offered here too; users belong on the submission port."""
 
     proxy_protocol: tuple[Network, ...] = ()
     """Networks of proxies, such as HAProxy, that must begin each connection with a header of the PROXY protocol,
-    version 1 or 2, and say in it for whom they speak: everything then is about that address. From elsewhere no such
-    header is taken. See ``listeners.proxies`` for endpoints that only proxies may use."""
+    version 1 or 2, and tell the address of the client in it, which is then the address of the client in every respect.
+    From other hosts no such header is accepted. See ``listeners.proxies`` for endpoints that only proxies may use."""
 
 
 class SubmissionSettings(SmtpSettings):

@@ -47,7 +47,7 @@ class SpfSettings(PolicySection):
     """Write a Received-SPF field into the message (RFC 7208 §9.1), besides the result in Authentication-Results."""
 
     explanation: str = "This host is not permitted to send mail for the domain"
-    """What a refused sender reads when the domain has no explanation of its own (``exp=``)."""
+    """The text of a refusal when the domain has no explanation of its own (``exp=``)."""
 
     explanation_max: int = Field(default=300, ge=0, le=480)
     """Characters of a reply, the domain's explanation in it, that are sent at most."""

@@ -17,7 +17,8 @@ class StoreSection(Section):
     encryption_keys: FilePath | None = None
     """A file of keys that private keys (DKIM) and secrets in the store are encrypted with: base64, one a line, the
     first for what is written (``pymailsuite secret keygen``). It belongs to the user the server runs as, and nobody
-    else may read it. Without it they are kept as they are, for whoever can read the database or a backup of it."""
+    else may read it. Without it they are stored in the clear, readable for anybody who can read the database or a
+    backup of it."""
 
     reader_threads: int = Field(default=3, ge=1, le=64)
     """Threads that read, each with a connection of its own."""
@@ -71,8 +72,8 @@ class StoreSection(Section):
     """Keywords that a message may have."""
 
     greylist_entries: int = Field(default=1_000_000, ge=1)
-    """Triplets of greylisting that are kept; what is above is dropped when the store is swept, those first that would
-    be forgotten first."""
+    """Triplets of greylisting that are kept; a sweep of the store removes those above this number, beginning with those
+    that expire first."""
 
     state_keys: int = Field(default=1_000_000, ge=1)
     """Names that a plugin may keep state under; what is above is dropped when the store is swept, those first that
@@ -82,7 +83,7 @@ class StoreSection(Section):
     """Octets that may be kept as state under one name."""
 
     reputation_time: Duration = 180 * 86400.0
-    """A sender of whom nothing was noted for so long is forgotten."""
+    """A sender without an event for that long is forgotten."""
 
     sqlite_page_size: int = 4096
     """Octets of a database page; takes effect when the file is made."""

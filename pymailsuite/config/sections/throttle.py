@@ -12,11 +12,11 @@ Network = IPv4Network | IPv6Network
 
 
 class ThrottleSettings(Section):
-    """What those are kept to who guess passwords: over SMTP, IMAP and POP3, on all nodes together.
+    """Limits for clients that guess passwords: over SMTP, IMAP and POP3, on all nodes together.
 
     Wrong logins are counted in the store, by the address they come from (IPv6: its /64) and the login name, however
-    that is written. Each counts before its password is looked at, and is taken back if that was right. Nobody is locked
-    out of an account by what strangers at other addresses do; they can make its logins slower at most.
+    that is written. Each login is counted before its password is checked, and the count is taken back if the password
+    was right. Strangers at other addresses cannot lock a user out of an account; they can only make its logins slower.
     """
 
     window: Duration = Field(default=900.0, gt=0)

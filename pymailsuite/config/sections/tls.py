@@ -33,7 +33,8 @@ class TlsSettings(Section):
 
     session_tickets: bool = True
     """Let a client that comes back skip half of the handshake (RFC 5077). A ticket is good for the service that gave it
-    only. With TLS 1.3 and without tickets the library still sends what looks like some, and takes none of it back."""
+    only. With TLS 1.3 and without tickets the library still sends data that looks like tickets, and accepts none of
+    it."""
 
     mx_session_tickets: bool = False
     """The same on ``listeners.smtp``, if ``session_tickets`` allows it. Large senders have broken off handshakes with

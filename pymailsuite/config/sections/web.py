@@ -8,11 +8,11 @@ from pymailsuite.config.base import Duration, Section, Size
 
 
 class WebSettings(Section):
-    """``[web]``: what programs fetch by HTTPS, once ``listeners.https`` says where: how to set up an account, and the
-    MTA-STS policy."""
+    """``[web]``: documents that programs fetch by HTTPS, once ``listeners.https`` says where: how to set up an account,
+    and the MTA-STS policy."""
 
     connections: int = Field(default=500, ge=1)
-    """Connections at once; whoever comes when there are so many is hung up on."""
+    """Connections at once; further ones are closed."""
 
     connections_per_address: int = Field(default=50, ge=1)
     """Connections at once from one address, of IPv6 from one network (/64); loopback is not counted."""

@@ -18,8 +18,8 @@ class WorkerSettings(Section):
     would only wait for each other (SQLite), since one process writes there with less work than several."""
 
     together: int = Field(default=64, ge=0)
-    """Connections of those who hand over mail that one worker takes before the next worker does, unless it has as much
-    to do as one process can: what comes in together is written with less work. 0: whichever worker has time."""
+    """Connections of clients with mail that one worker takes before the next worker does, unless it has as much to do
+    as one process can: what comes in together is written with less work. 0: whichever worker has time."""
 
     parent: bool = False
     """Keep a parent and a worker even where ``[server] workers`` is 1: then SIGHUP reloads everything and a server that
