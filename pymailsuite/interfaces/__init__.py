@@ -1,4 +1,4 @@
-"""Every seam of the house, as zope interfaces, with the values that cross them.
+"""The interfaces between rooms, as zope interfaces, with the values that are passed through them.
 
 A room never sees another room's classes, only what is declared here. Methods of the store return Deferreds; they fire
 in the reactor thread. A method that writes fires after its commit has reached the disk, never before.

@@ -58,8 +58,8 @@ def make_chain(
     key_ring: KeyRing | None = None,
 ) -> PolicyChain | None:
     """The chain of all policies that are wanted; None if there are none. ``factories`` None: the plugins there are.
-    ``probe`` asks other hosts; None: they are not spoken to. ``rights`` knows as whom users may send; None: as anybody.
-    ``key_ring`` has the keys of all that sign.
+    ``probe`` asks other hosts; None: they are not spoken to. ``rights`` knows which addresses users may send as; None:
+    any. ``key_ring`` has the keys of all that sign.
 
     ConfigError if the settings name a policy that does not exist.
     """
@@ -93,7 +93,8 @@ def make_chain(
 
 
 def _made(factory: IPolicyFactory, context: PolicyContext) -> IPolicy | None:
-    """The policy; None if it cannot be made, or if the store cannot carry it and nobody has asked for it."""
+    """The policy; None if it cannot be made, or if the store lacks an ability for it and the settings do not ask for
+    it."""
     try:
         return make_plugin(context.name, factory.make, context)
     except MissingAbility as error:
@@ -116,7 +117,7 @@ class _Records:
 
 
 def _told(installed: Sequence[Installed], record: IVerdictRecord | None) -> IVerdictRecord | None:
-    """Who is told of every decision: ``record``, and policies that provide IVerdictRecord too."""
+    """The recorders of every decision: ``record``, and policies that provide IVerdictRecord too."""
     heard: list[IVerdictRecord] = [one.policy for one in installed if IVerdictRecord.providedBy(one.policy)]
     if record is not None:
         heard.insert(0, record)

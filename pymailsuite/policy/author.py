@@ -51,7 +51,7 @@ def _a_labels(domain: bytes) -> str:
 
 
 def author_of(header: bytes) -> Author:
-    """Whose mail a header says this is. Never raises."""
+    """The author of a message by its header. Never raises."""
     bodies = _from_bodies(b"\n" + header)
     if not bodies:
         return Author(problem="no From field")

@@ -15,7 +15,8 @@ NO_OPINION = Verdict()
 
 @implementer(IPolicy)
 class Policy:
-    """Override the stages the policy has something to say at; those it leaves alone cost nothing, nobody asks them."""
+    """Override the stages at which the policy has something to say; the others cost nothing, since it is not asked
+    there."""
 
     name: ClassVar[str]
     after: ClassVar[tuple[str, ...]] = ()

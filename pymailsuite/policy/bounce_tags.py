@@ -30,7 +30,7 @@ class BounceTagPolicy(Policy):
         self.silent_at = frozenset() if settings.domains else frozenset((Stage.RCPT,))
 
     def rcpt(self, transaction: MailTransaction) -> Deferred[Verdict]:
-        """Postmaster takes what anybody has to say (RFC 5321 §4.5.1)."""
+        """Postmaster accepts mail from everybody (RFC 5321 §4.5.1)."""
         recipient = transaction.recipient
         if transaction.reverse_path is not None or recipient is None:
             return succeed(NO_OPINION)

@@ -54,7 +54,8 @@ def _seconds_spent(applied_verdicts: Sequence[AppliedVerdict]) -> float:
 
 @implementer(IPolicyChain)
 class PolicyChain:
-    """``installed`` is in the order in which objections are told. ``record``, if given, is told of every decision."""
+    """``installed`` is in the order in which objections are chosen for the reply. ``record``, if given, gets every
+    decision."""
 
     def __init__(
         self,
@@ -84,7 +85,7 @@ class PolicyChain:
         """Of whose peers the log has said which policies are not asked about them."""
 
     def stages_for(self, peer: Peer, submission: bool) -> frozenset[Stage]:
-        """The stages at which anybody is to be asked about this peer."""
+        """The stages at which any policy is asked about this peer."""
         standing = (submission or bool(peer.login), peer.trusted)
         plan = self._plans[standing]
         if plan.exempted and standing not in self._told:
@@ -135,7 +136,7 @@ class PolicyChain:
                     log.failure("{event}", event="policy.record_failed")
 
     def taps(self, transaction: MailTransaction) -> Mapping[str, IMessageTap]:
-        """What is to hear the message; a policy that fails to say so hears nothing."""
+        """The taps for the message; a policy that fails to give one has none."""
         found: dict[str, IMessageTap] = {}
         for one in self._plan_for(transaction.peer, transaction.submission).taps:
             try:
@@ -220,7 +221,7 @@ class _StageRun:
         return self._done
 
     def _call_off(self, done: Deferred[Sequence[AppliedVerdict]]) -> None:
-        """Nobody waits any more, as the client has gone: nobody is asked, and nothing is noted of what was asked."""
+        """The client has gone: no further policy is asked, and no verdict is noted."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -230,8 +231,8 @@ class _StageRun:
             answer.cancel()
 
     def _ask_ready(self) -> None:
-        """Ask all those who wait for nobody (any more). Whoever comes after others stands behind them, so that one pass
-        is enough unless an answer comes while others are asked."""
+        """Ask all policies that wait for no other (any more). A policy that comes after others stands behind them, so
+        that one pass is enough unless an answer comes while others are asked."""
         self._asking = True
         asked_any = True
         while self._waiting and asked_any:
@@ -305,7 +306,7 @@ class _StageRun:
             )
 
     def _time_is_up(self, budget_s: float) -> None:
-        """What is under way is called off; whoever then has nothing to say of its own has no opinion."""
+        """Policies without an answer are cancelled; one that then gives no verdict of its own has no opinion."""
         self._timer = None
         waited, self._waiting = self._waiting, ()
         for name, (one, _, answer) in list(self._under_way.items()):

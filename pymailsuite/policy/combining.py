@@ -1,5 +1,5 @@
-"""What the edits of several verdicts come to. Whoever is asked later sees what the others want, and has the last
-word."""
+"""Combines the edits of several verdicts. A policy that is asked later sees the edits of the others, and has
+precedence."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class CombinedEdits:
         self._header += header
 
     def edits(self, signatures: Iterable[IMessageSignature]) -> Edits:
-        """What it all comes to; ``signatures`` there are of the message as it came."""
+        """All edits combined; ``signatures`` there are of the message as it came."""
         return Edits(
             tuple(self._header),
             self._body,

@@ -1,4 +1,4 @@
-"""What verdicts come to under the configuration: pure, and the same however the verdicts were got.
+"""Makes a decision of verdicts by the configuration: pure, and independent of how the verdicts were obtained.
 
 Each verdict first becomes a :class:`AppliedVerdict`: the policy's action says what it counts as. Objections to a
 client, its name or the sender wait until RCPT, unless the policy's section says ``at_once``: there the log can tell
@@ -53,7 +53,8 @@ _BY_SCORE: Final = "score"
 
 
 def effect_of(action: PolicyAction, score: float, verdict: Verdict) -> tuple[Effect, float]:
-    """What a verdict counts as where the policy's action is ``action`` and its score ``score``; and what it adds."""
+    """The effect of a verdict where the policy's action is ``action`` and its score ``score``; and the score it
+    adds."""
     said = verdict.action
     if said is Action.PASS:
         return Effect.NONE, 0.0
@@ -75,7 +76,7 @@ def effect_of(action: PolicyAction, score: float, verdict: Verdict) -> tuple[Eff
 
 
 def verdict_of_failure(section: PolicySection) -> Verdict:
-    """What a policy counts as that has no answer."""
+    """The verdict of a policy that has no answer."""
     if section.on_failure == "tempfail":
         return Verdict(Action.TEMPFAIL, "cannot be checked", reply=_UNCHECKED)
     return Verdict()
@@ -229,7 +230,7 @@ class DecisionRules:
     def _who_overruled(
         self, applied: AppliedVerdict, transaction: MailTransaction, vouching: Sequence[AppliedVerdict]
     ) -> str:
-        """Whose word or wish it was: who vouches, or recipients whose rules want it otherwise."""
+        """The reason: the policy that vouches, or the recipients with other rules."""
         concerned = (None, applied.recipient)
         words = dict.fromkeys(
             f"{other.policy} vouches"
@@ -247,8 +248,8 @@ class DecisionRules:
         return ", ".join(words)
 
     def _disposals(self, transaction: MailTransaction, known: Sequence[AppliedVerdict]) -> dict[Address, Disposal]:
-        """Where copies go instead, as each recipient's own configuration and whoever vouches for the mail will have
-        it; of two disposals the graver."""
+        """Where copies go instead, by the rules of each recipient and policies that vouch for the mail; of two
+        disposals the graver."""
         found: dict[Address, Disposal] = {}
         objections = [applied for applied in known if applied.verdict.disposal is not None]
         for recipient in transaction.recipients if objections else ():
@@ -269,8 +270,8 @@ class DecisionRules:
     def _edits(
         self, transaction: MailTransaction, counting: Sequence[AppliedVerdict], known: Sequence[AppliedVerdict]
     ) -> Edits:
-        """What is to be changed, in the order in which policies are asked. Of a user's message, whose recipients may
-        have rules of their own, all get what is changed for any of them; who gets it, and where, is up to each."""
+        """The edits, in the order in which policies are asked. Of a user's message, whose recipients may have rules of
+        their own, all get what is changed for any of them; who gets it, and where, is up to each."""
         wanting = [applied for applied in counting if applied.verdict.edits]
         if not wanting:
             return NO_EDITS
@@ -324,7 +325,7 @@ class DecisionRules:
         known: Sequence[AppliedVerdict],
         transaction: MailTransaction,
     ) -> tuple[PolicyReply | None, str]:
-        """The refusal as this recipient wants it, and whose it is."""
+        """The refusal by the rules of this recipient, and the policy that decided it."""
         actions, limit = self._wanted_by(recipient, transaction)
         objection, decided_by = self._objection(considered, known, transaction, actions)
         if objection is not None:
@@ -438,7 +439,7 @@ def _concerned(transaction: MailTransaction) -> tuple[Address, ...]:
 
 
 def _outspoken(applied_verdicts: Sequence[AppliedVerdict]) -> Sequence[AppliedVerdict]:
-    """Without those that count as nothing whatever anybody wants; for RCPT as in :func:`_counting`."""
+    """Without those that have no effect under any rule; for RCPT as in :func:`_counting`."""
     kept = [applied for applied in applied_verdicts if applied.verdict.action is not Action.PASS]
     if any(applied.verdict.score < 0 for applied in kept):
         return [

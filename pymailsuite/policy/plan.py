@@ -1,4 +1,5 @@
-"""Who is asked at which stage, and in what order: worked out once, for each standing a peer may have.
+"""Which policies are asked at which stage, and in what order: computed once for each standing of a peer (known or not,
+trusted or not).
 
 Policies are asked in an order in which whoever comes after others does so; their verdicts are told in the order of the
 configuration, whatever the first one is.
@@ -96,7 +97,8 @@ def asking_places(installed: Sequence[Installed]) -> Mapping[tuple[str, Stage], 
 
 
 def _speaks_at(policy: IPolicy, stage: Stage) -> bool:
-    """False if it has left this stage as :class:`Policy` has it, or has nothing to say there: then nobody need ask."""
+    """False if it has not overridden this stage of :class:`Policy`, or has nothing to say there: then it is not
+    asked."""
     overridden = getattr(type(policy), stage.value, None) is not getattr(Policy, stage.value)
     return overridden and stage not in policy.silent_at
 

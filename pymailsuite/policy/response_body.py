@@ -46,7 +46,7 @@ class _Body(Protocol):
 
 
 def response_body(response: Any, size_max: int) -> Deferred[bytes]:
-    """What an IResponse carries. BodyTooLarge if that is more than ``size_max`` octets, or what the network says."""
+    """The body of an IResponse. BodyTooLarge if that is more than ``size_max`` octets, or what the network says."""
     done: Deferred[bytes] = Deferred()
     response.deliverBody(_Body(size_max, done))
     return done

@@ -1,7 +1,7 @@
 """The policy ``sender_callout``: whether the sender's own host would take a bounce to it.
 
-It asks at DATA, when everybody else has had a say about client, sender and recipients: who is refused anyhow, or known
-to be good, is not asked about.
+It asks at DATA, when all other checks of client, sender and recipients are complete: there is no callout for a sender
+that is refused anyhow, or known to be good.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _Sender = tuple[str, str]
 
 
 class SenderCalloutPolicy(Policy):
-    """``own_domains`` are not asked, nor anybody without a ``probe``.
+    """``own_domains`` are not asked about; without a ``probe`` no host is asked.
 
     Answers are remembered, and those who wait for the same one share it.
     """
@@ -127,7 +127,7 @@ class _Known:
         self._count = 0
 
     def get(self, sender: _Sender, now: float) -> ProbeAnswer | None:
-        """What is known and not too old."""
+        """The answer, if there is one that is not too old."""
         expires_at, answer = self._domains.get(sender[0], {}).get(sender[1], (0.0, None))
         return answer if expires_at > now else None
 

@@ -1,4 +1,4 @@
-"""Functions of one text whose answers are remembered, unless a stranger has made the text long."""
+"""Functions of one text whose answers are remembered, unless the text is long."""
 
 from __future__ import annotations
 

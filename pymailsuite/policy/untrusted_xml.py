@@ -1,4 +1,4 @@
-"""XML of strangers: events out of octets, bounded, and one clean error for whatever is wrong with it.
+"""XML from outside: events out of octets, bounded, and one error for all faults.
 
 No document type is read: that is where entities are declared, and nothing that is read here needs one. What writers get
 wrong is mended where its sense is clear: octets in front of the document, an encoding nobody knows or another than is
@@ -52,7 +52,7 @@ class RefusedXmlError(BadXmlError):
 
 
 class XmlReader(Protocol):
-    """Who hears what stands in a document. Names are without their prefix."""
+    """The receiver of the events of a document. Names are without their prefix."""
 
     def start(self, name: str) -> None: ...
 
@@ -78,7 +78,7 @@ def is_xml(octets: bytes) -> bool:
 
 
 def read_xml(octets: bytes, make: Callable[[], R], *, elements_max: int, depth_max: int) -> R:
-    """What ``make`` makes, once it has heard the document; it may be made twice. BadXmlError."""
+    """The reader that ``make`` makes, when it has got the whole document; it may be made twice. BadXmlError."""
     if _is_long_tag(octets):
         # Its attributes are compared with each other before anybody is told of one.
         raise RefusedXmlError("it has a tag that is longer than any")

@@ -14,7 +14,7 @@ def says_something(applied: AppliedVerdict) -> bool:
 
 
 def verdict_facts(applied: AppliedVerdict) -> dict[str, Any]:
-    """Who said what, what it counted as, and on what it rests, in values that JSON knows."""
+    """The policy, its verdict, the effect and the evidence, in values that JSON knows."""
     verdict = applied.verdict
     return {
         "stage": applied.stage.value,

@@ -1,4 +1,4 @@
-"""The policy ``arc``: hears the message, and tells what its chain of seals is worth. It objects to nothing."""
+"""The policy ``arc``: verifies the chain of seals of a message while it comes in. It objects to nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What came of a chain, in the words of RFC 8617 §4.4."""
+"""The result for a chain, in the words of RFC 8617 §4.4."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ class ChainStatus(StrEnum):
 
 @frozen
 class SealedHop:
-    """What one sealer said. ``results`` is what follows ``i=N;`` in its ARC-Authentication-Results, on one line."""
+    """The statement of one sealer. ``results`` is what follows ``i=N;`` in its ARC-Authentication-Results, on one
+    line."""
 
     instance: int
     domain: str
@@ -30,7 +31,7 @@ class SealedHop:
 
 @frozen
 class ArcResult:
-    """What came of a chain. ``instance`` is its highest, 0 without one; ``hops`` are in order, only if it passed.
+    """The result for a chain. ``instance`` is its highest, 0 without one; ``hops`` are in order, only if it passed.
 
     ``temporary``: it failed for want of a DNS answer. ``ended``: its newest seal says ``cv=fail``, so nobody is to add
     to it.

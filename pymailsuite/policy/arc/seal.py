@@ -38,7 +38,7 @@ _SPACE = re.compile(r"[ \t\r\n]+")
 
 
 def found_results(view: HeaderView, authserv_id: str) -> str:
-    """What the Authentication-Results fields of this name say, merged into one payload without the name.
+    """The results in the Authentication-Results fields of this name, merged into one payload without the name.
 
     Empty if there are none. Source: RFC 8617 §4.1.1."""
     payloads = [payload_of(field.body, authserv_id) or "" for field in view.fields(b"authentication-results")]
@@ -51,7 +51,7 @@ def _without_last_semicolon(payload: str) -> str:
 
 @implementer(IMessageTap)
 class MessageSealer:
-    """Hears one message, then seals it: ``write`` all, ``finish``, ask for the ``chain``, then for the ``seal``."""
+    """Takes one message, then seals it: ``write`` all, ``finish``, ask for the ``chain``, then for the ``seal``."""
 
     def __init__(self, settings: ArcSettings | None = None, rules: SigningRules = SEALING_RULES) -> None:
         self._verifier = ChainVerifier(settings, [(rules.relaxed_body, None)])
@@ -66,11 +66,11 @@ class MessageSealer:
         self._verifier.finish()
 
     async def chain(self, resolver: IResolver, now: float, clock: IReactorTime | None = None) -> ArcResult:
-        """What the chain is worth that the message has; see :meth:`ChainVerifier.result`."""
+        """The result for the chain of the message; see :meth:`ChainVerifier.result`."""
         return await self._verifier.result(resolver, now, clock)
 
     def seal(self, chain: ArcResult, key: SigningKey, authserv_id: str, results: str, now: float) -> bytes:
-        """The three fields to stand in front of the message; empty if the chain is one that nobody is to add to.
+        """The three fields to stand in front of the message; empty if nothing may be added to the chain.
 
         ``results`` is what was found, as in Authentication-Results, with or without our name in front; empty: what the
         message's own fields of our name say, or else what is known of the chain. ``now`` is POSIX seconds. ValueError
@@ -130,7 +130,7 @@ def _chain_so_far(view: HeaderView, chain: ArcResult, payload: str) -> tuple[lis
 
 
 def _told_status(payload: str) -> ChainStatus | None:
-    """What the results in this payload say of the chain, None if nothing: pass only if all that do say so."""
+    """The result for the chain in this payload, None if there is none: pass only if all of several are."""
     parsed = parse_authentication_results(f"x; {payload}".encode())
     told = {found.result for found in parsed.results if found.method == "arc"} if parsed is not None else set()
     told &= {ChainStatus.PASS.value, ChainStatus.FAIL.value}
@@ -165,7 +165,7 @@ def _seal(
 
 
 def _payload(results: str, authserv_id: str) -> str:
-    """What was found, on one line, without the name in front."""
+    """The results, on one line, without the name in front."""
     text = _SPACE.sub(" ", results)
     payload = payload_of(text.encode(), authserv_id)
     return _without_last_semicolon(text if payload is None else payload)

@@ -1,4 +1,4 @@
-"""Seals on mail that is sent on. What they say of it is what our Authentication-Results say. Source: RFC 8617 §5.1."""
+"""Seals on mail that is sent on, with the results of our Authentication-Results. Source: RFC 8617 §5.1."""
 
 from __future__ import annotations
 

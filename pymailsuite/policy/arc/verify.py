@@ -105,7 +105,8 @@ def sealed_octets(view: HeaderView, sets: Sequence[ArcSet]) -> bytes:
 
 
 class ChainVerifier(HashingTap):
-    """Hears one message, then answers for its chain. ``write`` it all, ``finish`` it, then ask for the ``result``.
+    """Takes one message, then gives the result for its chain. ``write`` it all, ``finish`` it, then ask for the
+    ``result``.
 
     ``also`` are body hashes that somebody else wants of it."""
 
@@ -142,7 +143,7 @@ class ChainVerifier(HashingTap):
         return self.view is not None and self._fault is None and not self._sets
 
     async def result(self, resolver: IResolver, now: float, clock: IReactorTime | None = None) -> ArcResult:
-        """What the chain is worth. ``now`` is POSIX seconds. With a ``clock`` no key is waited for longer than the
+        """The result for the chain. ``now`` is POSIX seconds. With a ``clock`` no key is waited for longer than the
         settings say."""
         if self.view is None:
             return ArcResult(ChainStatus.FAIL, "header is too large")

@@ -92,7 +92,7 @@ class BodyHash:
 
 
 class BodyHasher:
-    """All the body hashes somebody wants of one message; each canonical form is made once.
+    """All the body hashes that are wanted of one message; each canonical form is made once.
 
     ``wanted`` are pairs of relaxed or not, and ``l=`` or None.
     """

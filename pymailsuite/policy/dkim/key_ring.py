@@ -44,7 +44,7 @@ def choose(keys: Iterable[SigningKey], domain: str, now: float, parents: bool) -
 
 
 class KeyRing:
-    """The keys of ``settings`` and of ``store``, which are remembered for a while; one for all who sign in a process.
+    """The keys of ``settings`` and of ``store``, which are remembered for a while; one for all signers of a process.
 
     ConfigError for a bad key file."""
 
@@ -75,7 +75,7 @@ class KeyRing:
         return choose(keys, domain, self._clock.seconds(), self._settings.parent_domains)
 
     def has_none(self) -> bool:
-        """Whether it is remembered that there is no key for anybody."""
+        """Whether it is remembered that there are no keys at all."""
         return self._clock.seconds() < self._empty_until
 
     def has_none_for(self, domain: str) -> bool:

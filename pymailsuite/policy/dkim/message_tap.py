@@ -1,4 +1,4 @@
-"""What all that sign, seal and verify have in common: the header is looked at when it is there, the body is hashed."""
+"""The common part of signers, sealers and verifiers: the header is parsed when it is complete, the body is hashed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pymailsuite.policy.dkim.header import HeaderSplitter, HeaderView, view_of
 
 @implementer(IMessageTap)
 class HashingTap:
-    """Hears one message in any cut: ``write`` it all, then ``finish`` it. Derive and say which body hashes are wanted.
+    """Takes one message in any cut: ``write`` it all, then ``finish`` it. Derive and say which body hashes are wanted.
 
     ``header_max`` is in octets; of a message with a larger header nothing is known, not even when it is over.
     """

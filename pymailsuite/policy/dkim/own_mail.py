@@ -20,8 +20,8 @@ log = Logger()
 
 @implementer(ISigner)
 class OwnMailSigner:
-    """Signs with the keys of ``ring``. ``in_thread`` runs a function elsewhere: unlike a client that hands mail in,
-    nobody waits for a report, and the reactor has other things to do than RSA."""
+    """Signs with the keys of ``ring``. ``in_thread`` runs a function elsewhere: unlike for mail of a client, nothing
+    waits for a report, so RSA need not be done in the reactor."""
 
     def __init__(
         self, settings: DkimSignSettings, ring: KeyRing, clock: IReactorTime, in_thread: Callable[..., Deferred[Any]]

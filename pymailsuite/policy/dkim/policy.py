@@ -1,4 +1,4 @@
-"""The policy ``dkim``: hears the message, and tells what its signatures are worth. It objects to nothing by itself."""
+"""The policy ``dkim``: verifies the signatures of a message while it comes in. It objects to nothing by itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What came of one signature, in the words of RFC 8601 §2.7.1."""
+"""The result of one signature, in the words of RFC 8601 §2.7.1."""
 
 from __future__ import annotations
 

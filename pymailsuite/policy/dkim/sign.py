@@ -82,7 +82,7 @@ DEFAULT_RULES: Final = SigningRules.of(DkimSignSettings())
 
 
 class MessageSigner(HashingTap):
-    """Hears one message, then signs it. ``write`` it all, ``finish`` it, then ask for ``fields``.
+    """Takes one message, then signs it. ``write`` it all, ``finish`` it, then ask for ``fields``.
 
     ``has_no_key`` is asked about the author's domain once it is known: if no key will sign for it, the body need not be
     heard."""
@@ -118,7 +118,7 @@ class MessageSigner(HashingTap):
 
     def fields(self, keys: Iterable[SigningKey], now: float, header: bytes | None = None) -> list[bytes]:
         """A DKIM-Signature field of each key, with its line end. ``now`` is POSIX seconds; ``header`` is signed in
-        place of the one that was heard, if given.
+        place of the one that came in, if given.
 
         ValueError if the header was too large, or if it has no From.
         """

@@ -36,8 +36,9 @@ _ORIGINATORS_MAX: Final = 100
 
 
 class DkimSignPolicy(Policy):
-    """``ring`` tells the keys of a domain, ``rights`` as whom users may send: a key signs for nobody whom the client
-    has no right to send as, whatever the listeners let pass. None: users may send as anybody."""
+    """``ring`` has the keys of domains, ``rights`` knows the addresses that users may send as: a key signs only for
+    addresses that the client has a right to send as, whatever the listeners accept. None: users may send as any
+    address."""
 
     name = "dkim_sign"
 

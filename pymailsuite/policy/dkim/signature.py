@@ -34,7 +34,7 @@ class SignatureError(Exception):
 
 @transient
 class Signature:
-    """What a signature claims. ``headers`` are names in lower case; ``length`` is ``l=``; times are POSIX seconds.
+    """The claims of a signature. ``headers`` are names in lower case; ``length`` is ``l=``; times are POSIX seconds.
 
     ``domain`` and ``identity_domain``, that of ``i=``, are in A-labels.
     """
@@ -84,7 +84,8 @@ def tags_of(body: bytes) -> dict[str, str]:
 
 
 def read_signature(tags: Mapping[str, str]) -> Signature:
-    """What the tags of a DKIM-Signature say. SignatureError, never before ``v=`` and ``a=`` are known to be ours."""
+    """The signature in the tags of a DKIM-Signature. SignatureError, never before ``v=`` and ``a=`` are known to be
+    ours."""
     if required(tags, "v") != "1":
         raise SignatureError(DkimStatus.NEUTRAL, "signature has another version")
     algorithm = algorithm_of(tags)

@@ -36,7 +36,7 @@ class _Claim:
 
 
 class MessageVerifier(HashingTap):
-    """Hears one message, then answers for its signatures.
+    """Takes one message, then gives the results for its signatures.
 
     ``write`` it all, ``finish`` it, then ask for the ``results``.
     """

@@ -18,7 +18,7 @@ _NOT_LOOKED_UP: Final = "a name it depends on could not be looked up"
 
 @frozen
 class Override:
-    """Why something else is done than the policy says; ``kind`` is a word of RFC 7489 appendix C or RFC 9990 §3.1.1."""
+    """Why the policy is not followed; ``kind`` is a word of RFC 7489 appendix C or RFC 9990 §3.1.1."""
 
     kind: str
     comment: str = ""
@@ -26,7 +26,7 @@ class Override:
 
 @transient
 class DmarcResult:
-    """What came out. ``result`` is a word of RFC 7489 §11.2: none, pass, fail, temperror or permerror.
+    """The result. ``result`` is a word of RFC 7489 §11.2: none, pass, fail, temperror or permerror.
 
     ``policy`` is what the published record says for this author domain (``p``, ``sp`` or ``np``); ``disposition`` what
     is to be done with this message: none if it passes. ``aligned_spf`` and ``aligned_dkim`` are domains, or empty.
@@ -135,7 +135,8 @@ async def _evaluate(
 
 
 class _Alignment:
-    """Whether other domains are of the author's organization. ``failed``: for one of them that could not be told."""
+    """Whether other domains are of the author's organization. ``failed``: this could not be found out for one of
+    them."""
 
     def __init__(self, author_domain: str, discovery: Discovery) -> None:
         self._author_domain = author_domain

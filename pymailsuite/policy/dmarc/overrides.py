@@ -1,4 +1,4 @@
-"""When mail that fails is let through all the same: it came over somebody who is trusted.
+"""Reasons to accept mail that fails: it came through a trusted forwarder, sealer or mailing list.
 
 Source: RFC 7489 §6.7 and appendix C, RFC 8617 §7.2.
 """
@@ -16,7 +16,7 @@ from pymailsuite.policy.dmarc.evaluation import Override
 
 
 def sealed_override(header: bytes, trusted: Collection[str], author_domain: str) -> Override | None:
-    """The word of a trusted sealer that the message passed where it was sealed, or None.
+    """The statement of a trusted sealer that the message passed where it was sealed, or None.
 
     Only for a message whose chain has been verified. From the last seal back, as long as those who sealed are trusted
     (``trusted`` are domains in comparable form), each is asked what it saw; what came before the first stranger is

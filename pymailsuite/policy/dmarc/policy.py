@@ -176,7 +176,7 @@ class DmarcPolicy(Policy):
 
 
 def evidence_of(result: DmarcResult) -> Mapping[str, object]:
-    """What a verdict rests on, for the record: the published policy, who is aligned, and what was made of it."""
+    """The evidence of a verdict: the published policy, the aligned domains, and the result."""
     published = result.published
     return {
         "result": result.result,

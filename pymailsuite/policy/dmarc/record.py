@@ -13,7 +13,7 @@ from pymailsuite.policy.short_keys import remember_short
 
 
 class Disposition(enum.Enum):
-    """What is to be done with mail that fails."""
+    """The treatment of mail that fails."""
 
     NONE = "none"
     QUARANTINE = "quarantine"

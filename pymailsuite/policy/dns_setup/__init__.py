@@ -1,1 +1,2 @@
-"""What the world should find about us, and what it does find: records of a domain, names of the host, lists."""
+"""DNS records that this server should have, and checks of those that it has: records of a domain, names of the host,
+lists."""

@@ -35,7 +35,7 @@ class Status(enum.Enum):
 
 @frozen
 class Finding:
-    """What was found of one thing. ``optional``: mail goes without it. ``fix`` is one line for operators."""
+    """The result of one check. ``optional``: mail works without it. ``fix`` is one line for operators."""
 
     subject: str
     status: Status

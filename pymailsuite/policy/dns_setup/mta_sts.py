@@ -59,8 +59,8 @@ def is_covered(host: str, pattern: str) -> bool:
 
 
 class StsPolicyChecker:
-    """Fetches policies. ``agent`` is an IAgent, for tests; None: one that connects. What the address filter objects to
-    is not connected to: others cannot fetch a policy there either."""
+    """Fetches policies. ``agent`` is an IAgent, for tests; None: one that connects. It does not connect to addresses
+    that the address filter objects to: others cannot fetch a policy there either."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class StsPolicyChecker:
         self._agent = agent
 
     def check(self, domain: str) -> Deferred[Finding]:
-        """What is found of the policy of ``domain``; mail comes without one."""
+        """The result for the policy of ``domain``; mail works without one."""
         return Deferred.fromCoroutine(self._check(ascii_name(domain)))
 
     async def _check(self, domain: str) -> Finding:

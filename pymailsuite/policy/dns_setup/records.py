@@ -26,7 +26,7 @@ AUTODISCOVER: Final = "_autodiscover._tcp"
 
 
 class Purpose(enum.Enum):
-    """What a record is for; the word commands print."""
+    """The purpose of a record, as commands print it."""
 
     MX = "mx"
     SPF = "spf"
@@ -91,7 +91,8 @@ class PublishedKey:
 
 @frozen
 class Service:
-    """What mail clients look for: the SRV name, such as ``_imaps._tcp``, and the port; None: it is not offered."""
+    """A service that mail clients look for: the SRV name, such as ``_imaps._tcp``, and the port; None: it is not
+    offered."""
 
     name: str
     port: int | None
@@ -99,7 +100,8 @@ class Service:
 
 @frozen
 class HostFacts:
-    """What the records are made from. ``addresses`` are those of the host; ``certificate`` None: there is none yet."""
+    """The facts from which the records are made. ``addresses`` are those of the host; ``certificate`` None: there is
+    none yet."""
 
     hostname: str
     addresses: Sequence[str]
@@ -162,7 +164,7 @@ def host_records(facts: HostFacts) -> list[ZoneRecord]:
 
 
 def zone_records(domain: str, facts: HostFacts, settings: DnsSetupSettings) -> list[ZoneRecord]:
-    """What is to be published for ``domain``, in its zone and elsewhere, so that its mail goes."""
+    """The records to publish for ``domain``, in its zone and elsewhere, so that its mail works."""
     of_domain, of_host = domain_records(domain, facts, settings), host_records(facts)
     if ascii_name(facts.hostname) == ascii_name(domain):
         # There is one SPF record at a name, and the domain's names the host's addresses.

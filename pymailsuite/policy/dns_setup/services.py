@@ -1,4 +1,4 @@
-"""What we offer to mail programs, by what the settings say of our listeners."""
+"""The services that we offer to mail programs, by the listeners in the settings."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def public_services(listeners: ListenerSettings) -> list[Service]:
 
 
 def reachable_services(listeners: ListenerSettings) -> list[Service]:
-    """What whoever reaches us can use: a service for others if it is one, else one for this very host."""
+    """The services that a client can use: a service for others if there is one, else one for this very host."""
     services = []
     for name, listener in _SERVICES.items():
         endpoints: Sequence[str] = getattr(listeners, listener)

@@ -1,4 +1,5 @@
-"""Asks the lists of bad hosts about our own addresses from time to time, so that the operator hears of it first."""
+"""Asks the lists of bad hosts about our own addresses from time to time, so that the operator learns of a listing
+first."""
 
 from __future__ import annotations
 

@@ -1,1 +1,2 @@
-"""Asking strangers to come back later. What is compared and what is answered is pure; the policy asks the store."""
+"""Greylisting: unknown clients are asked to come back later. Comparison and evaluation are pure; the policy asks the
+store."""

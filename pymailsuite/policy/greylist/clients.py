@@ -40,7 +40,7 @@ def client_named(text: str, ipv4_prefix: int, ipv6_prefix: int) -> str:
 
 
 def evidence_of(verdicts: Mapping[str, Verdict], policy: str) -> Mapping[str, Any]:
-    """What a policy based its verdict on; nothing if it was not asked."""
+    """The evidence of another policy; empty if it was not asked."""
     verdict = verdicts.get(policy)
     return verdict.evidence if verdict is not None else {}
 

@@ -1,4 +1,4 @@
-"""The policy ``correspondents``: has no opinion, and remembers whom users have written to."""
+"""The policy ``correspondents``: has no opinion, and remembers the addresses that users have written to."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ log = Logger()
 
 
 class CorrespondentsPolicy(Policy):
-    """Nobody waits for what it writes."""
+    """Mail does not wait for its writes."""
 
     name = "correspondents"
 
@@ -34,7 +34,7 @@ class CorrespondentsPolicy(Policy):
 
 
 class InactiveCorrespondentsPolicy(Policy):
-    """In its place where nobody would ask for what is remembered."""
+    """In its place where greylisting does not use it."""
 
     name = "correspondents"
 

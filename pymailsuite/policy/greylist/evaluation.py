@@ -1,4 +1,4 @@
-"""What greylisting says of a triplet, from what is known of it: no store, no clock."""
+"""The result of greylisting for a triplet, from its entries: no store, no clock."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ class GreylistPolicy(Policy):
         return await self._answer(list(evaluated.values()), why)
 
     async def _let_in_correspondents(self, sender: Address | None, evaluated: dict[Address, GreylistResult]) -> None:
-        """Takes those out that wait for mail of somebody they have written to."""
+        """Removes the recipients that have written to the sender."""
         waiting = {recipient for recipient, outcome in evaluated.items() if not outcome.admits}
         if not (waiting and sender is not None and self._settings.known_correspondents):
             return
@@ -110,7 +110,7 @@ class GreylistPolicy(Policy):
         return _asked_to_wait(last, why, remembered)
 
     def _refresh(self, stale: Sequence[GreylistResult]) -> None:
-        """Nobody waits for it: what is lost is a day of an entry's time."""
+        """Mail does not wait for it: a lost refresh costs an entry a day of its time."""
         if stale:
             settings = self._settings
             triplets = [one.triplet for one in stale if one.state is State.KNOWN]

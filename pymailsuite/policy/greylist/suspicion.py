@@ -32,5 +32,5 @@ def is_vouched_for(transaction: MailTransaction) -> bool:
 
 
 def is_refused_anyway(transaction: MailTransaction) -> bool:
-    """Whether a refusal for good waits to be told: what will not come in need not be remembered."""
+    """Whether a permanent refusal is pending: mail that will be refused need not be remembered."""
     return any(applied.effect is Effect.REJECT for applied in transaction.applied_verdicts)

@@ -1,1 +1,1 @@
-"""Checks of who the client is, by name and address, and of whom the mail is said to come from."""
+"""Checks of the client, by name and address, and of the sender."""

@@ -87,7 +87,7 @@ class ClientRatesPolicy(Policy):
         return "errors" if faults in found and found[faults].total >= settings.errors else ""
 
     def ended(self, peer: Peer, faults: int) -> None:
-        """Nobody waits for it to be counted."""
+        """Nothing waits for the count."""
         network = address_key(peer.ip)
         if network and self._settings.errors:
             added = self._counts.add([StateKey(_FAULTS, network)], self._settings.window, faults)

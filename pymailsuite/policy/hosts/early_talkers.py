@@ -1,4 +1,5 @@
-"""The policy ``early_talkers``: lets clients wait for the greeting, and sees who cannot. Source: RFC 5321 §4.3.1."""
+"""The policy ``early_talkers``: makes clients wait for the greeting, and finds those that do not. Source: RFC 5321
+§4.3.1."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ _REFUSED = PolicyReply(554, "5.5.0", "You spoke before you were greeted")
 
 
 class EarlyTalkersPolicy(Policy):
-    """The wait is at CONNECT, the objection at HELO, when there is somebody to tell it to."""
+    """The wait is at CONNECT, the objection at HELO, when there is a command to reply to."""
 
     name = "early_talkers"
 
@@ -29,7 +30,7 @@ class EarlyTalkersPolicy(Policy):
         return deferLater(self._clock, self._greet_delay_s, lambda: NO_OPINION)
 
     def helo(self, transaction: MailTransaction) -> Deferred[Verdict]:
-        """Objects to who did not wait."""
+        """Objects to a client that did not wait."""
         if not (self._greet_delay_s and transaction.early_talker):
             return succeed(NO_OPINION)
         return succeed(Verdict(Action.REJECT, "spoke before the greeting", reply=_REFUSED))

@@ -21,7 +21,7 @@ _TEXTS: dict[HeloForm, tuple[str, str]] = {
 
 
 def form_of(name: str, own_names: Collection[str] = ()) -> HeloForm | None:
-    """What is wrong with the form of a HELO name; None for a qualified name or an address literal.
+    """The fault in the form of a HELO name; None for a qualified name or an address literal.
 
     ``own_names`` are ours, in lower case.
     """

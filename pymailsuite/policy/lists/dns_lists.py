@@ -68,7 +68,7 @@ class DnsLists:
         return bool(self._lists)
 
     def about_address(self, ip: str) -> Deferred[list[Listing]]:
-        """Who lists an IP address; the nothing of it if it is none."""
+        """The lists that have an IP address; none if it is not one."""
         try:
             label = reversed_address(ip)
         except ValueError:
@@ -76,8 +76,8 @@ class DnsLists:
         return self._about([(one, ip, label) for one in range(len(self._lists))], ip)
 
     def about_names(self, names: Sequence[str], ip: str) -> Deferred[list[Listing]]:
-        """Who lists any of these domains, or of addresses that stand in the place of a domain; ``ip`` is the client's,
-        for texts only."""
+        """The lists that have any of these domains, or of addresses that stand in the place of a domain; ``ip`` is the
+        client's, for texts only."""
         questions = []
         for number, (one, _, _) in enumerate(self._lists):
             asked = dict.fromkeys(_asked_name(name, one.names) for name in names)
@@ -136,7 +136,7 @@ def _first_meaning(answers: Sequence[IPv4Address], meanings: Sequence[_Meaning])
 
 
 def _asked_name(name: str, form: str) -> tuple[str, str]:
-    """What is asked about, and the name it is asked by; ``""`` for what no list can have."""
+    """The subject, and the name to look up; ``""`` for a subject that no list can have."""
     bare = name.strip("[]").lower().removeprefix("ipv6:").removesuffix(".")
     try:
         return bare, reversed_address(bare)

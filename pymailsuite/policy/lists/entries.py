@@ -103,8 +103,8 @@ def entries_in_text(
 
 @frozen
 class Subject:
-    """What entries are compared with; what is not known yet is empty. ``names`` are domains: of the sender, and of the
-    host if it is known."""
+    """The values that entries are compared with; unknown ones are empty. ``names`` are domains: of the sender, and of
+    the host if it is known."""
 
     ip: str = ""
     names: tuple[str, ...] = ()

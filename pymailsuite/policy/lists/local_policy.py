@@ -22,7 +22,7 @@ from pymailsuite.values import Address
 
 
 class LocalListPolicy(Policy):
-    """An entry that allows goes before all that deny, whoever made them."""
+    """An entry that allows has precedence over all that deny, whoever made them."""
 
     name = "lists"
 

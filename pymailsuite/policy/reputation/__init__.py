@@ -1,1 +1,1 @@
-"""How mail of a sender has fared before. Who the sender is and what the past comes to is pure."""
+"""Reputation: the history of mail of a sender. Finding the sender and evaluating the history are pure."""

@@ -38,7 +38,8 @@ class EventBuffer:
             self._timer = self._clock.callLater(self._settings.write_interval, self.write)
 
     def write(self) -> Deferred[None]:
-        """Write what was gathered; fires when that is done. What cannot be written is lost: it is only statistics."""
+        """Write what was gathered; fires when that is done. Events that cannot be written are lost: they are only
+        statistics."""
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None

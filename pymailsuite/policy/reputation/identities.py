@@ -1,4 +1,4 @@
-"""Who a message is from, as far as that has been verified."""
+"""The sender of a message, as far as it has been verified."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What users say of messages, put down to those whom we had verified when the messages came."""
+"""Reports of users about messages, counted for the senders that were verified when the messages came."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class JunkFeedbackListener:
         self._authserv_id = authserv_id
 
     def heard(self, mark: JunkReport) -> None:
-        """Note it. A message without results of ours came from one of us, and is nobody's."""
+        """Note it. A message without results of ours came from a user of this server, and counts for nobody."""
         results = self._own_results(mark.prefix)
         # Reverse DNS was asked about the client's address, whatever came of it.
         ip = next((dict(one.properties).get("policy.iprev", "") for one in results if one.method == "iprev"), "")

@@ -59,7 +59,7 @@ class ReputationPolicy(Policy):
     # --- first-time senders
 
     def rcpt(self, transaction: MailTransaction) -> Deferred[Verdict]:
-        """Slows who was never seen. Bounces are not slowed, nor is who is vouched for or refused anyway."""
+        """Delays unknown senders, but not bounces, nor senders that are vouched for or refused anyway."""
         if (
             self._settings.first_time == "pass"
             or transaction.reverse_path is None

@@ -1,4 +1,4 @@
-"""What the past of a sender comes to."""
+"""Evaluates the history of a sender."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a domain tells those it does not permit: ``exp=``. Source: RFC 7208 §6.2.
+"""The explanation of a domain for hosts it does not permit: ``exp=``. Source: RFC 7208 §6.2.
 
 Whatever is wrong with it, the result stays fail and our own text is used; so nothing here fails.
 """

@@ -19,7 +19,7 @@ def method_result(evaluation: Evaluation) -> MethodResult:
 
 
 def as_facts(evaluation: Evaluation, steps_max: int | None = None) -> dict[str, Any]:
-    """What was found and, with the first ``steps_max`` steps, how."""
+    """The result and, with the first ``steps_max`` steps, how it was found."""
     query = evaluation.query
     return {
         "result": evaluation.result.value,

@@ -12,7 +12,7 @@ from pymailsuite.interfaces import MxRecord
 
 
 class Result(enum.Enum):
-    """What check_host() answers. Source: RFC 7208 §2.6."""
+    """The result of check_host(). Source: RFC 7208 §2.6."""
 
     NONE = "none"
     NEUTRAL = "neutral"
@@ -24,7 +24,7 @@ class Result(enum.Enum):
 
 
 class Identity(enum.Enum):
-    """Whose domain was asked, named as in Received-SPF. Source: RFC 7208 §9.1."""
+    """Which identity was checked, named as in Received-SPF. Source: RFC 7208 §9.1."""
 
     HELO = "helo"
     MAIL_FROM = "mailfrom"
@@ -111,7 +111,7 @@ class Step:
 
 @frozen
 class Evaluation:
-    """What check_host() found.
+    """An evaluation by check_host().
 
     ``mechanism`` is the directive that matched, ``default`` if none did. ``reason`` is one line for operators.
     ``explanation`` is for the sender and only there when the result is fail; it is text of the sender's domain, at most

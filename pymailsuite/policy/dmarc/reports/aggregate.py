@@ -28,7 +28,8 @@ _OVERRIDES: Final = frozenset(("local_policy", "mailing_list", "other", "policy_
 
 @frozen
 class Reporter:
-    """Who reports: organization, address, further contact information, and the host name that files are named by."""
+    """The reporting organization: its name, address, further contact information, and the host name that files are
+    named by."""
 
     organization: str
     address: str

@@ -1,4 +1,5 @@
-"""What both senders of reports do: take what waits from the store, one after the other, each on one node only."""
+"""The common part of both senders of reports: they claim what waits in the store, one after the other, each on one node
+only."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ C = TypeVar("C")
 
 
 class ClaimingSender(PeriodicService, Generic[C]):
-    """Reports whatever can be claimed, every ``interval_s``. Derive and say what that is, and how it is reported.
+    """Reports all that can be claimed, every ``interval_s``. Derive and define what that is, and how it is reported.
 
     What cannot be reported now is logged as ``delayed_event``: its lease ends, and somebody tries again.
     """
@@ -59,7 +60,7 @@ class ClaimingSender(PeriodicService, Generic[C]):
         raise NotImplementedError
 
     def _domain_of(self, claimed: C) -> str:
-        """Whose mail it is about."""
+        """The domain of the report."""
         raise NotImplementedError
 
     async def _report(self, claimed: C) -> None:

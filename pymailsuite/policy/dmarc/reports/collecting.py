@@ -1,4 +1,4 @@
-"""What a report says of one message: nothing of its content, nobody's address."""
+"""The data of one message for a report: no content, no address."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SUBJECT: Final = b"report domain:"
 
 
 def reported_policy(result: DmarcResult, tree_walk: bool) -> ReportedPolicy | None:
-    """The published policy, if there is one and somebody wants reports."""
+    """The published policy, if there is one that asks for reports."""
     published = result.published
     if published is None or published.record.p is None or not published.record.rua:
         return None
@@ -82,7 +82,7 @@ def reported_row(transaction: MailTransaction, result: DmarcResult) -> ReportedR
 
 
 class ResultCollector:
-    """Hands results to the store. Nobody waits for that, and mail is taken whether it works or not."""
+    """Hands results to the store. Nothing waits for that, and mail is accepted whether it works or not."""
 
     def __init__(self, store: IDmarcStore, report_from: str, tree_walk: bool, clock: IReactorTime) -> None:
         self._store = store

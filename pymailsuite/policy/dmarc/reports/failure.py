@@ -30,7 +30,7 @@ _NOT_IN_FIELDS = re.compile(r"[^\x20-\x7e]")
 
 
 def is_wanted(result: DmarcResult, results: tuple[MethodResult, ...]) -> bool:
-    """Whether the domain's owner wants to hear of this message. Source: RFC 7489 §6.3 (``fo``), RFC 9989 §4.7."""
+    """Whether the owner of the domain wants a report of this message. Source: RFC 7489 §6.3 (``fo``), RFC 9989 §4.7."""
     published = result.published
     if published is None or result.result not in ("pass", "fail"):
         return False
@@ -51,7 +51,7 @@ def is_wanted(result: DmarcResult, results: tuple[MethodResult, ...]) -> bool:
 def failed_message(
     transaction: MailTransaction, result: DmarcResult, fields: tuple[str, ...], now: float
 ) -> FailedMessage | None:
-    """What is told of a message; None if nobody wants to know. ``now``: POSIX seconds."""
+    """The data of a message for a report; None if none is wanted. ``now``: POSIX seconds."""
     found = tuple(
         one
         for name in ("spf", "dkim")
@@ -89,7 +89,7 @@ def _domain(properties: dict[str, str]) -> str:
 
 
 def _without_local_parts(result: MethodResult) -> MethodResult:
-    """Whose address it was is nothing to the owner of another domain. Reasons may name it too."""
+    """Without local parts: the owner of another domain must not learn addresses. Reasons may contain them too."""
     properties = tuple(
         (name, value.rpartition("@")[2] if name in ("smtp.mailfrom", "header.i") else value)
         for name, value in result.properties

@@ -38,7 +38,7 @@ _SENT: Final = "dmarc.failure_reports"
 
 
 class FailureCollector:
-    """Hands messages that failed to the store. Nobody waits for that, and mail is taken whether it works or not."""
+    """Hands messages that failed to the store. Nothing waits for that, and mail is accepted whether it works or not."""
 
     def __init__(self, settings: DmarcSettings, store: IFailureStore, clock: IReactorTime) -> None:
         self._settings = settings
@@ -60,7 +60,7 @@ class FailureCollector:
 
 
 def like_digest(failed: FailedMessage) -> bytes:
-    """What messages have in common that came the same way and failed in the same way."""
+    """The digest that is equal for messages that came the same way and failed in the same way."""
     way = repr((failed.header_from, failed.source_ip, failed.failed, failed.authentication_results))
     return hashlib.blake2b(way.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 

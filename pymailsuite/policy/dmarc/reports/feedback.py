@@ -1,5 +1,5 @@
-"""Failure reports of others, read: what one message in our name looked like elsewhere. Source: RFC 5965, RFC 6591, RFC
-9991. Anybody can send one: each text is bounded, and nothing in it is believed here."""
+"""Reads failure reports of others about messages in our name. Source: RFC 5965, RFC 6591, RFC 9991. Anybody can send
+one: each text is bounded, and none of it is trusted."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _reports(octets: bytes) -> Iterator[bytes]:
 
 
 def _decoded(octets: bytes, part: Part) -> bytes:
-    """What a part holds, to its bound; as it stands if nobody knows how it is encoded."""
+    """The contents of a part, up to a bound; undecoded if the encoding is unknown."""
     body = octets[part.body_start : part.end][:_PART_MAX]
     decoded = decode_transfer(body, part.encoding)
     return body if decoded is None else decoded

@@ -11,7 +11,7 @@ from pymailsuite.values import MAX_CHUNK, Address, BodyType, Envelope, Peer, Que
 
 @frozen
 class Outgoing:
-    """The door, whom to ask where reports go, and who signs them, if anybody."""
+    """The intake, the resolver for destinations of reports, and the signer, if there is one."""
 
     intake: IMessageIntake
     recipients: IRecipientResolver

@@ -1,4 +1,4 @@
-"""Aggregate reports of others, read with care: anybody can send one, and a small file can unpack to a huge one.
+"""Reads aggregate reports of others, with care: anybody can send one, and a small file can unpack to a huge one.
 
 Source: RFC 7489 appendix C, RFC 9990 appendix A. Both forms are read, in any namespace or none. What is odd in a report
 that makes sense otherwise is told in a remark.
@@ -117,7 +117,7 @@ _EMPTY: Final = _Node()
 
 
 class _Reader:
-    """Hears a document up to the end of its report, wherever that stands in it. A record is kept as a row, no more."""
+    """Reads a document up to the end of its report, wherever that stands in it. Only a row is kept of each record."""
 
     def __init__(self) -> None:
         self.feedback = _EMPTY
@@ -166,7 +166,7 @@ class _Reader:
 
 
 def parse_aggregate(xml: bytes) -> ReceivedReport:
-    """What the XML says; what is missing is empty. BadReportError if it is no aggregate report."""
+    """The report in the XML; missing parts are empty. BadReportError if it is no aggregate report."""
     try:
         read = read_xml(xml, _Reader, elements_max=_ELEMENTS_MAX, depth_max=_DEPTH_MAX)
     except BadXmlError as error:

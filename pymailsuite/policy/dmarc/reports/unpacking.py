@@ -1,4 +1,4 @@
-"""What a file of a stranger holds, judged by its octets and never by a name or a label.
+"""Unpacks a file from outside; its kind is found from its octets and never from a name or a label.
 
 XML, gzip, zip, or one of them in another.
 
