@@ -95,6 +95,9 @@ class ServedFromMemoryTests(unittest.TestCase):
         self.assertIn(b'"first" ((NIL NIL "bob" "example.net"))', envelope)
         self.assertEqual(client.search(None, "TEXT", "needle"), ("OK", [b"2"]))
         self.assertEqual(client.search(None, "SUBJECT", "first", "SEEN"), ("OK", [b""]))
+        (identities,) = client.fetch("2", "(EMAILID THREADID PREVIEW SAVEDATE MODSEQ)")[1]
+        self.assertRegex(identities, rb"EMAILID \(\S+\) THREADID \(\S+\) PREVIEW \"A needle \.\"")
+        self.assertEqual(client.status("INBOX", "(MESSAGES UNSEEN SIZE MAILBOXID)")[0], "OK")
         self.assertEqual(client.append("INBOX", "", "", b"Subject: x\r\n\r\n")[0], "NO")
         self.assertEqual(client.create("New")[0], "NO")
         self.assertEqual(client.noop()[0], "OK")
