@@ -23,6 +23,14 @@ from pymailsuite.values import MAX_CHUNK, ContentId
 log = Logger()
 
 
+CALLED_OFF = "called off"
+
+
+def reason_of(error: BaseException | None) -> str:
+    """For the log; what is called off says nothing itself."""
+    return str(error) or CALLED_OFF
+
+
 class DsnMaker(Protocol):
     """What makes messages of reports: :class:`pymailsuite.delivery.dsn.DsnWriter`."""
 
@@ -63,7 +71,7 @@ class Reporting:
                     "{event} {queue_id} {reason}",
                     event="queue.report_failed",
                     queue_id=entry.queue_id,
-                    reason=_reason(error),
+                    reason=reason_of(error),
                 )
             else:
                 log.failure("{event} {queue_id}", event="queue.report_failed", queue_id=entry.queue_id)
@@ -124,8 +132,3 @@ def _original(recipient: QueuedRecipient) -> str:
     if recipient.orcpt or recipient.original is None:
         return recipient.orcpt
     return typed_address(recipient.original)
-
-
-def _reason(error: BaseException) -> str:
-    """For the log; what is called off says nothing itself."""
-    return str(error) or "called off"

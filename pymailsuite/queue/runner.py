@@ -34,7 +34,7 @@ from pymailsuite.interfaces.history import HistoryEntry
 from pymailsuite.interfaces.queue import IQueueStore
 from pymailsuite.interfaces.store import IStoreMaintenance, needed
 from pymailsuite.interfaces.transport import ITransport
-from pymailsuite.queue.reporting import DsnMaker, Reporting
+from pymailsuite.queue.reporting import CALLED_OFF, DsnMaker, Reporting, reason_of
 from pymailsuite.queue.schedule import (
     decide,
     hosts_that_took,
@@ -87,14 +87,6 @@ def _together(parts: Sequence[_Ended]) -> _Ended:
 
 
 _ACCOUNT_GONE = "an account has just gone"
-
-_CALLED_OFF = "called off"
-
-
-def _reason(error: BaseException | None) -> str:
-    """For the log; what is called off says nothing itself."""
-    return str(error) or _CALLED_OFF
-
 
 _SHORTEST_WAIT_S = 0.1
 """Between two looks at the store that nobody asked for."""
@@ -257,7 +249,7 @@ class QueueRunner:
             left_s = 0.0 if told else await self._time_to_wait()
             wait_s = max(left_s if left_s > 0 else await self._claim_all(), _SHORTEST_WAIT_S)
         except (MailError, CancelledError) as error:
-            log.warn("{event} {reason}", event="queue.store_failed", reason=_reason(error))
+            log.warn("{event} {reason}", event="queue.store_failed", reason=reason_of(error))
         except Exception:
             log.failure("{event}", event="queue.poll_failed")
         finally:
@@ -325,7 +317,7 @@ class QueueRunner:
             if failure.check(MailError, CancelledError) is None:
                 log.failure("{event}", failure, event="queue.renew_failed")
             else:
-                log.warn("{event} {reason}", event="queue.renew_failed", reason=_reason(failure.value))
+                log.warn("{event} {reason}", event="queue.renew_failed", reason=reason_of(failure.value))
 
         return Deferred.fromCoroutine(self._renew_all()).addErrback(failed)
 
@@ -376,7 +368,7 @@ class QueueRunner:
                 raise
             # What has ended on other routes is settled all the same.
             log.warn(
-                "{event} {queue_id} {reason}", event="queue.settle_lost", queue_id=entry.queue_id, reason=_CALLED_OFF
+                "{event} {queue_id} {reason}", event="queue.settle_lost", queue_id=entry.queue_id, reason=CALLED_OFF
             )
         except Exception:
             # The claim lapses, and the recipients are tried again.
@@ -394,9 +386,9 @@ class QueueRunner:
                 "{event} {queue_id} {reason}",
                 event="queue.attempt_failed",
                 queue_id=entry.queue_id,
-                reason=_reason(error),
+                reason=reason_of(error),
             )
-            reply = error.public if isinstance(error, MailError) else _CALLED_OFF
+            reply = error.public if isinstance(error, MailError) else CALLED_OFF
         except Exception:
             log.failure(
                 "{event} {queue_id} {route}", event="queue.attempt_broken", queue_id=entry.queue_id, route=route
