@@ -226,6 +226,9 @@ class BackupContract(MovingCase):
         self.assertEqual([row[:3] for row in fired(mail.select("INBOX", True)).rows], [row[:3] for row in rows])
         changes = fired(mail.mailbox_changes(after.mailbox_id, seen.highest_modseq))
         self.assertEqual([row[0] for row in changes.changed], [row[0] for row in rows])
+        self.assertFalse(changes.is_complete)
+        self.assertFalse(fired(mail.account_changes(seen.highest_modseq)).is_complete)
+        self.assertTrue(fired(mail.account_changes(after.highest_modseq)).is_complete)
         self.assertTrue(all(entry.held for entry in fired(restored.queue.entries())))
         self.assertEqual(fired(restored.maintenance.verify(True)), [])
 
@@ -313,6 +316,18 @@ class BackupContract(MovingCase):
         self.assertEqual(self.texts("Archive", "carol@example.org"), texts)
         self.assertEqual(self.texts("INBOX"), [])
         self.assertEqual(fired(self.store.maintenance.verify(True)), [])
+
+    def test_sessions_hear_of_a_mailbox_that_comes_back(self) -> None:
+        self.something_of_everything()
+        self.back_up()
+        carol = make_account(self.store, "carol@example.org")
+        since = fired(self.store.modseqs([carol.account_id]))[carol.account_id]
+        name = "Gr\u00fc\u00dfe/\u4e2d\U0001f600"
+        self.restore_mail(mailbox=name, to="carol@example.org")
+        told = fired(self.store.account_mail(carol.account_id).account_changes(since))
+        self.assertIn((name, True), [(one.mailbox.name, one.is_new) for one in told.mailboxes])
+        self.assertEqual(told.subscriptions, {name: True})
+        self.assertIn(name, [mailbox.name for mailbox in told.messages_in])
 
     def test_a_removed_account_and_its_mailboxes_are_made_again(self) -> None:
         self.something_of_everything()
