@@ -12,7 +12,7 @@ from typing import Any
 from twisted.python.failure import Failure
 
 from pymailsuite.config.sections.smtp import Handing
-from pymailsuite.errors import MailError, TemporaryFailure
+from pymailsuite.errors import TemporaryFailure
 from pymailsuite.interfaces.history import Refused
 from pymailsuite.interfaces.intake import Recipients, account_of, overrides_of
 from pymailsuite.interfaces.overrides import NO_OVERRIDES, RecipientOverrides
@@ -131,9 +131,6 @@ class Conversation:
         """A refusal for good is held against the peer; what it may try again later is not."""
         if octets.startswith(b"5"):
             self.faults += 1
-
-    def _bad_error(self, error: MailError) -> None:
-        self.refuse(replies.error_reply(error))
 
     def _slowed(self, request: Request | None) -> Request | None:
         """What is to be done next: what a peer that errs again and again is told is held back first."""

@@ -167,7 +167,7 @@ class RelayTests(RelayTestCase):
         self.host("127.0.0.11", {"RCPT": "451 4.2.0 try later"})
         self.submit("kept@one.test", subject="a subject to show")
         queue_id = self.attempted("kept@one.test")["queue_id"]
-        shown = self.queue("show", queue_id)
+        (shown,) = self.queue("show", queue_id)
         self.assertEqual((shown["sender"], shown["waiting"], shown["held"]), (ANN, 1, False))
         self.assertEqual(self.queue("hold", queue_id), {"held": 1})
         config = str(self.server.directory / "pymailsuite.toml")
@@ -213,21 +213,21 @@ class RelayTests(RelayTestCase):
         sink = self.host("127.0.0.11", greeting)
         self.submit("patient@one.test")
         first = self.attempted("patient@one.test")
-        self.assertEqual((first["state"], first["reply"]), ("waiting", "421 4.3.2 too busy"))
+        self.assertEqual((first["state"], first["reply"]), ("delayed", "421 4.3.2 too busy"))
         self.queue("flush", first["queue_id"])
         second = until(lambda: (one := self.entry("patient@one.test"))["attempts"] == 2 and one)
-        self.assertEqual((second["state"], second["reply"]), ("waiting", "554 5.3.2 no service"))
+        self.assertEqual((second["state"], second["reply"]), ("delayed", "554 5.3.2 no service"))
         self.queue("flush", first["queue_id"])
         sink.wait_for()
         for domain in ("broken.test", "silent.test"):
             self.submit(f"bob@{domain}")
             waiting = self.attempted(f"bob@{domain}")
-            self.assertEqual((waiting["state"], waiting["status"]), ("waiting", "4.4.3"))
+            self.assertEqual((waiting["state"], waiting["status"]), ("delayed", "4.4.3"))
 
     def test_what_cannot_be_reached_waits(self) -> None:
         self.submit("bob@gone.test")
         waiting = self.attempted("bob@gone.test")
-        self.assertEqual((waiting["state"], waiting["status"]), ("waiting", "4.4.1"))
+        self.assertEqual((waiting["state"], waiting["status"]), ("delayed", "4.4.1"))
 
     def test_the_log_names_hosts_we_connect_to_and_no_ports_of_lookups(self) -> None:
         self.host("127.0.0.11")
