@@ -127,6 +127,7 @@ class _Wanted:
         self._subscribed = subscribed
         self._listed = listed
         self._conditions = conditions
+        self._all = tuple(conditions.values())
         self._below: dict[str, set[str]] = {}
 
     def _meets(self, name: str, meets: Callable[[str, Mailbox | None, bool], bool]) -> bool:
@@ -134,7 +135,7 @@ class _Wanted:
 
     def __call__(self, name: str) -> bool:
         """True if the name meets all options."""
-        return all(self._meets(name, meets) for meets in self._conditions.values())
+        return all(self._meets(name, meets) for meets in self._all)
 
     def look_below(self) -> Steps[None]:
         """For RECURSIVEMATCH: learn which options the names below each name meet."""
