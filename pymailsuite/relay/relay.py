@@ -270,7 +270,7 @@ class Relay:
                 return True
             # A kept connection may have been closed by the host meanwhile: that says nothing of the host.
             fresh = True
-        return not unfit
+        return not unfit or any(why.tried for why in unfit.values())
 
     async def _transact(
         self, attempt: _Attempt, connection: RelayConnection, batch: Sequence[QueuedRecipient]
@@ -282,7 +282,9 @@ class Relay:
             try:
                 octets = await self._transform(attempt, connection, recipients)
             except NotForHost as refusal:
-                return Finished({}, unfit=dict.fromkeys([one.position for one in batch], Unfit(refusal.verdict)))
+                return Finished(
+                    {}, unfit=dict.fromkeys([one.position for one in batch], Unfit(refusal.verdict, tried=True))
+                )
             except TransformFailed as failure:
                 attempt.settle_all(DeliveryStatus(RecipientState.DELAYED, failure.enhanced_code, failure.public))
                 return None

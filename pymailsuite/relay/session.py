@@ -108,10 +108,11 @@ class SendContent:
 class Unfit:
     """Why this host cannot take the message for a recipient. ``verdict`` is the last word if no other host can.
 
-    ``takes_seven_bits``: the message would do in 7 bits."""
+    ``takes_seven_bits``: the message would do in 7 bits. ``tried``: it took as much as a try to find out."""
 
     verdict: DeliveryStatus
     takes_seven_bits: bool = False
+    tried: bool = False
 
 
 @frozen

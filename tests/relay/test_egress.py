@@ -186,6 +186,18 @@ class FaultTests(EgressCase):
         self.assertEqual((outcome.state, outcome.status), (FAILED, "5.6.3"))
         self.assertEqual(outcome.reply, "egress transform broken: not for this host")
 
+    def test_no_more_hosts_are_asked_than_an_attempt_may_try(self) -> None:
+        self.host("192.0.2.1")
+        self.host("192.0.2.2")
+
+        def refuse(*_: Any) -> None:
+            raise NotThere
+
+        refusing = Transform("refusing", refuse)
+        self.use(refusing, hosts_per_attempt=1)
+        self.assertEqual(self.states(self.attempt(self.entry())), [(FAILED, "5.6.3")])
+        self.assertEqual([one.host for one in refusing.asked], ["mx1.b.example"])
+
     def test_a_temporary_failure_delays(self) -> None:
         self.host("192.0.2.3")
 
