@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
@@ -32,7 +33,7 @@ def make_planner(
     """The planner of all steps that are wanted; ``factories`` None: the plugins there are. ``sealer`` None: nothing
     that is sent on is sealed. ConfigError if the settings name a step that does not exist."""
     found: Mapping[str, IDeliveryStepFactory] = (
-        plugins_by_name(IDeliveryStepFactory) if factories is None else {one.name: one for one in factories}
+        plugins_by_name(IDeliveryStepFactory, _name_of) if factories is None else {one.name: one for one in factories}
     )
     steps: list[IDeliveryStep] = []
     for name in _in_order(settings.delivery, found):
@@ -47,10 +48,24 @@ def make_planner(
             sealer,
             name,
         )
-        step = make_plugin(name, found[name].make, context)
+        step = make_plugin(name, partial(_make_step, found[name]), context)
         if step is not None:
             steps.append(step)
     return DeliveryPlanner(steps, clock, settings.delivery.step_timeout)
+
+
+def _name_of(factory: IDeliveryStepFactory) -> object:
+    if not isinstance(factory.position, (int, float)):
+        raise TypeError(f"its position is {factory.position!r}")
+    return factory.name
+
+
+def _make_step(factory: IDeliveryStepFactory, context: StepContext) -> IDeliveryStep:
+    """The step; TypeError if it is none, or calls itself by another name than it was found by."""
+    step = factory.make(context)
+    if not (IDeliveryStep.providedBy(step) and step.name == factory.name):
+        raise TypeError(f"not a delivery step of that name: {step!r}")
+    return step
 
 
 def _in_order(settings: DeliverySettings, found: Mapping[str, IDeliveryStepFactory]) -> Sequence[str]:

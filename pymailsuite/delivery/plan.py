@@ -12,7 +12,7 @@ one call.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from attrs import define, evolve, field
@@ -118,6 +118,8 @@ class DeliveryPlanner:
                 continue
             if not actions:
                 continue
+            if isinstance(actions, Coroutine):
+                actions = Deferred.fromCoroutine(actions)
             if isinstance(actions, Deferred):
                 waiting = self._within_time(name, actions, draft)
                 return waiting.addCallback(lambda _, following: self._ask_from(following, draft), number + 1)

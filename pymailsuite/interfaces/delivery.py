@@ -192,8 +192,8 @@ class IDeliveryStep(Interface):
         """What is to change. ``recipients`` are as the steps before have left them, those that are refused or discarded
         left out; ``decision`` is what the policies said.
 
-        A Deferred only where there is something to wait for: most mail is delivered without any. It is cancelled when
-        the time is over."""
+        A Deferred, or a coroutine, only where there is something to wait for: most mail is delivered without any. It is
+        cancelled when the time is over."""
 
 
 class IReturnPaths(Interface):

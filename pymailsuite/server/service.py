@@ -224,9 +224,9 @@ class MailService(MultiService):
         if role.sweeps:
             before_mail.append(self._make_listing_watch(reactor))
         if takes_mail and settings.dmarc.reports:
-            before_mail.append(self._make_dmarc_reports(recipients, reactor))
+            before_mail.append(self._make_dmarc_reports(reactor))
         if takes_mail and settings.dmarc.failure_reports:
-            before_mail.append(self._make_failure_reports(recipients, reactor))
+            before_mail.append(self._make_failure_reports(reactor))
         if self._policies is not None:
             before_mail += [service for one in self._policies.installed for service in one.policy.services]
         for child in (*before_mail, sessions, self.listeners):
@@ -319,16 +319,16 @@ class MailService(MultiService):
             reactor,
         )
 
-    def _make_dmarc_reports(self, recipients: IRecipientResolver, reactor: Any) -> ReportSender:
+    def _make_dmarc_reports(self, reactor: Any) -> ReportSender:
         settings = self.settings
         hostname = settings.server.hostname
-        outgoing = Outgoing(self._make_intake(reactor), recipients, self._signer(reactor))
+        outgoing = Outgoing(self._make_intake(reactor), self._signer(reactor))
         in_thread = partial(deferToThreadPool, reactor, reactor.getThreadPool())
         waiting = needed(self.store, IDmarcStore, "dmarc.reports")
         return ReportSender(settings.dmarc, hostname, waiting, self._resolver, outgoing, reactor, in_thread)
 
-    def _make_failure_reports(self, recipients: IRecipientResolver, reactor: Any) -> FailureReportSender:
-        outgoing = Outgoing(self._make_intake(reactor), recipients, self._signer(reactor))
+    def _make_failure_reports(self, reactor: Any) -> FailureReportSender:
+        outgoing = Outgoing(self._make_intake(reactor), self._signer(reactor))
         return FailureReportSender(
             self.settings.dmarc,
             self.settings.server.hostname,

@@ -47,6 +47,8 @@ class Factory:
         self.contexts[self.name] = context
         if context.options.get("broken"):
             raise KeyError("defect")
+        if "is" in context.options:
+            return context.options["is"]  # type: ignore[no-any-return]
         return step(self.name, lambda *_: self.asked.append(self.name) or ())
 
 
@@ -122,3 +124,11 @@ class AssemblyTests(SynchronousTestCase):
         context = evolve(self.contexts["lists"], store=make_store())
         self.assertEqual(context.state.name, "step:lists")
         self.assertEqual(self.successResultOf(context.state.add("ann@example.org", 60)), 1)
+
+    def test_what_is_no_step_or_has_the_name_of_another_is_named_and_left_out(self) -> None:
+        for made in ("no step", step("junk", lambda *_: ())):
+            with captured_logs() as events:
+                order = self.order({"plugins": {"lists": {"is": made}}}, lists=50)
+            self.assertEqual(order, ["resolve", "junk", "forward"])
+            self.assertEqual([(one["event"], one["plugin"]) for one in events], [("plugins.not_made", "lists")])
+            self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)

@@ -202,6 +202,18 @@ class ActionTests(PlanTestCase):
         plan = self.plan([(ANN, (AT_ANN,))], step("holiday", redirect))
         self.assertEqual((plan.copies, sent(plan)), ((copy(ANN, 2),), [(SAM, FOUND, [BOB])]))
 
+    def test_a_step_may_be_a_coroutine(self) -> None:
+        answer: Deferred[str] = Deferred()
+
+        async def decide(_: Any, recipients: Any, __: Any) -> Any:
+            mailbox = await answer
+            return [Place(one, (Placement(mailbox),)) for one in recipients]
+
+        planned = self.start([(ANN, (AT_ANN,))], step("slow", decide))
+        self.assertNoResult(planned)
+        answer.callback("lists")
+        self.assertEqual(self.successResultOf(planned).copies, (copy(ANN, 1, mailbox="lists"),))
+
     def test_who_is_refused_is_told_apart_from_the_others(self) -> None:
         def refuse(_: Any, recipients: Any, __: Any) -> Any:
             return [Refuse(one, Refusal()) for one in recipients if one.given == ANN]

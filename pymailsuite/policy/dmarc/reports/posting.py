@@ -1,28 +1,26 @@
-"""How reports leave: by the door all mail comes in by, signed as our users' mail is."""
+"""How reports leave: through the intake of all mail, signed as the mail of users is."""
 
 from __future__ import annotations
 
 from attrs import frozen
 
-from pymailsuite.interfaces import IMessageIntake, IRecipientResolver
+from pymailsuite.interfaces import IMessageIntake
 from pymailsuite.interfaces.signing import ISigner
 from pymailsuite.values import MAX_CHUNK, Address, BodyType, Envelope, Peer, QueueId
 
 
 @frozen
 class Outgoing:
-    """The intake, the resolver for destinations of reports, and the signer, if there is one."""
+    """The intake of all mail, and the signer of reports, if there is one."""
 
     intake: IMessageIntake
-    recipients: IRecipientResolver
     signer: ISigner | None = None
 
     async def post(self, reverse_path: Address | None, recipient: Address, octets: bytes) -> QueueId:
         """Queue a message. MailError; nothing is queued then."""
         signature: bytes = b"" if self.signer is None else await self.signer.sign(octets)
-        resolved = await self.recipients.resolve(recipient)
         envelope = Envelope(reverse_path, (recipient,), BodyType.EIGHTBITMIME)
-        message = self.intake.open(envelope, [(recipient, resolved)], Peer(""))
+        message = self.intake.open(envelope, [(recipient, None)], Peer(""))
         try:
             for start in range(0, len(octets), MAX_CHUNK):
                 full = message.write(octets[start : start + MAX_CHUNK])

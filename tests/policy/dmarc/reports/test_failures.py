@@ -22,7 +22,7 @@ from pymailsuite.policy.dmarc.reports.feedback import is_feedback, read_feedback
 from pymailsuite.policy.dmarc.reports.posting import Outgoing
 from pymailsuite.policy.dmarc.reports.reading import BadReportError
 from pymailsuite.values import Address, Peer, QueueId
-from tests.support.intake import RecordedMessage, RecordingIntake, TableResolver
+from tests.support.intake import RecordedMessage, RecordingIntake
 from tests.support.stores import make_store
 
 NOW = 1_790_000_000.0
@@ -86,7 +86,7 @@ class FailureCase(SynchronousTestCase):
             self.store.dmarc_failures,
             self.store.state,
             FakeResolver(txt=self.txt),
-            Outgoing(self.intake, TableResolver()),
+            Outgoing(self.intake),
             self.clock,
         )
         sender.startService()

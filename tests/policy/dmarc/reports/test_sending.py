@@ -22,7 +22,7 @@ from pymailsuite.policy.dmarc.reports.reading import read_report
 from pymailsuite.policy.dmarc.reports.sending import ReportSender
 from pymailsuite.values import Address, Peer, QueueId
 from tests.policy.dmarc.reports.samples import DAY, FORGED, NOON_OF_THE_NEXT_S, PASSED, POLICY
-from tests.support.intake import RecordingIntake, TableResolver
+from tests.support.intake import RecordingIntake
 from tests.support.stores import make_store
 
 SETTINGS = DmarcSettings(reports=True, report_from="dmarc@mx.test", report_interval=600)
@@ -130,7 +130,7 @@ class SendingTests(SynchronousTestCase):
             "mx.test",
             self.store.dmarc,
             resolver or FakeResolver(txt=TXT),
-            Outgoing(self.intake, TableResolver()),
+            Outgoing(self.intake),
             self.clock,
             maybeDeferred,
         )
