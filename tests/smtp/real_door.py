@@ -54,6 +54,10 @@ class RealDoorTestCase(SynchronousTestCase):
     def send(self, octets: bytes = HELLO, *recipients: Address, piece: int = 0) -> str:
         """A message, in pieces of so many octets; the reply to it."""
         self.begin(*recipients)
+        return self.give(octets, piece)
+
+    def give(self, octets: bytes, piece: int = 0) -> str:
+        """The text of the message that was begun."""
         octets += b".\r\n"
         for start in range(0, len(octets), piece or len(octets)):
             self.client.receive(octets[start : start + (piece or len(octets))])

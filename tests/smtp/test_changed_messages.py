@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -17,6 +18,7 @@ from pymailsuite.config.sections.smtp import SubmissionSettings
 from pymailsuite.delivery.late import LateDelivery
 from pymailsuite.delivery.own_messages import OwnMessages
 from pymailsuite.directory import RecipientResolver
+from pymailsuite.errors import StoreUnavailable
 from pymailsuite.interfaces.edits import (
     AddField,
     AddRecipient,
@@ -29,6 +31,7 @@ from pymailsuite.interfaces.edits import (
     ReplaceBody,
     ReplaceField,
 )
+from pymailsuite.interfaces.overrides import RecipientOverrides
 from pymailsuite.interfaces.policy import Action, MethodResult, Verdict
 from pymailsuite.policy.dkim import DkimStatus, SigningKey
 from pymailsuite.policy.dkim.sign_policy import DkimSignPolicy
@@ -42,6 +45,7 @@ from tests.support.policies import says
 from tests.support.stores import fired
 
 JOE = Address("joe", "far.example")
+LOGIN = "AUTH PLAIN " + base64.b64encode(b"\0alice@mail.example\0secret").decode()
 MARKED = AddField(b"X-Seen: yes\r\n")
 
 
@@ -169,6 +173,82 @@ class HeaderTests(RealDoorTestCase):
         self.start(wants(MARKED), sections={"changes": PolicySection(action="log")})
         self.send()
         self.assertEqual(without_front(self.mail()[0]), HELLO)
+
+
+class RulesTests(RealDoorTestCase):
+    """Recipients that want the check otherwise."""
+
+    def wanting(self, **more: Any) -> None:
+        """Bea wants nothing to count that the check says."""
+        recipients = {str(BEA): RecipientOverrides(actions={"changes": "log"})}
+        self.start(wants(MARKED, Redirect(JOE)), recipients=recipients, **more)
+
+    @acceptance("S133")
+    def test_strangers_send_to_those_with_other_rules_separately(self) -> None:
+        self.wanting()
+        said = self.client.say(
+            "EHLO client.example", "MAIL FROM:<sam@peer.example>", f"RCPT TO:<{ANN}>", f"RCPT TO:<{BEA}>"
+        )
+        self.assertIn("\n452 4.5.3 ", said)
+        self.client.say("RSET")
+        self.assertIn("250 2.0.0", self.send(HELLO, BEA))
+        self.assertEqual(without_front(self.mail(BEA)[0]), HELLO)
+
+    @acceptance("S133")
+    def test_of_a_users_message_each_recipient_goes_its_way_and_octets_are_the_same_for_all(self) -> None:
+        self.wanting(settings=SubmissionSettings(), sections={"changes": PolicySection(exempt=[])})
+        self.client = self.smtp.connect(secure=True)
+        self.client.say("EHLO client.example", LOGIN)
+        self.begin(ANN, BEA, sender="alice@mail.example")
+        self.client.receive(HELLO.replace(b"sam@peer.example", b"alice@mail.example") + b".\r\n")
+        self.assertIn("250 2.0.0", self.client.output().decode())
+        self.assertEqual(self.mail(ANN), [])
+        self.assertIn(MARKED.octets, self.mail(BEA)[0])
+        self.assertEqual([one.address for entry in self.queued() for one in entry.recipients], [JOE])
+
+
+class _Fault:
+    """Call ``number`` of a database fails, until it is over."""
+
+    def __init__(self, database: Any, number: int) -> None:
+        self.calls = 0
+        self.is_over = False
+        self._number = number
+        for name in ("run", "read", "run_together"):
+            setattr(database, name, partial(self._call, getattr(database, name)))
+
+    def _call(self, call: Any, *values: Any, **named: Any) -> Any:
+        if self.is_over:
+            return call(*values, **named)
+        self.calls += 1
+        return fail(StoreUnavailable()) if self.calls - 1 == self._number else call(*values, **named)
+
+
+class FailureTests(RealDoorTestCase):
+    """Each call of the store fails once."""
+
+    @acceptance("S133")
+    def test_a_message_that_is_staged_anew_is_there_once_or_not_at_all(self) -> None:
+        body, failed = b"A line of a long message.\r\n" * (3 * MAX_CHUNK // 27), 0
+        for number in range(40):
+            self.start(wants(MARKED))
+            self.begin()
+            fault = _Fault(self.store.database, number)
+            reply = self.give(HELLO + body, 100_000)
+            fault.is_over = True
+            account = self.store.account_mail(self.accounts[ANN])
+            inbox: Any = fired(account.mailbox("INBOX"))
+            self.assertEqual(inbox.messages, int(reply.startswith("250 ")), reply)
+            fired(self.store.maintenance.sweep(self.clock.seconds() + 30 * 86400))
+            self.assertEqual(fired(self.store.maintenance.verify(False)), [])
+            statistics: Any = fired(self.store.maintenance.statistics())
+            self.assertEqual(statistics["content_octets"] > 0, inbox.messages > 0)
+            if number >= fault.calls:
+                break
+            failed += reply.startswith("451 ")
+        else:
+            self.fail("it does not end")
+        self.assertGreater(failed, 5)
 
 
 class BodyTests(RealDoorTestCase):
@@ -316,9 +396,7 @@ class SubmissionTests(RealDoorTestCase):
             sections = {"dkim_sign": DkimSignSettings(), "changes": PolicySection(exempt=[])}
             self.start(sign, wants(*edits), settings=SubmissionSettings(), sections=sections)
             self.client = self.smtp.connect(secure=True)
-            self.client.say(
-                "EHLO client.example", "AUTH PLAIN " + base64.b64encode(b"\0alice@mail.example\0secret").decode()
-            )
+            self.client.say("EHLO client.example", LOGIN)
             self.begin(ANN, sender="alice@mail.example")
             self.client.receive(HELLO.replace(b"From: sam@peer.example\r\n", author) + b".\r\n")
             self.assertIn("250 2.0.0", self.client.output().decode())
