@@ -11,8 +11,11 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeVar
 
 from attrs import frozen
+from twisted.application.service import IService, Service
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.plugin import getCache
+from twisted.python.failure import Failure
 from twisted.python.modules import getModule
 from twisted.python.reflect import namedAny
 
@@ -92,6 +95,32 @@ def make_plugin(name: str, make: Callable[[Any], T], context: Any) -> T | None:
     except Exception:
         log.failure("{event}: {plugin} cannot be made", event="plugins.not_made", plugin=name)
         return None
+
+
+class PluginService(Service):
+    """A service of a plugin. If it fails to start or to stop, that is reported by the plugin's ``name``, and the server
+    goes on without it."""
+
+    def __init__(self, name: str, service: IService) -> None:
+        self.name = service.name
+        self._name = name
+        self._service = service
+
+    def startService(self) -> None:
+        """Start it."""
+        super().startService()  # type: ignore[no-untyped-call]
+        try:
+            self._service.startService()
+        except Exception:
+            self._failed(Failure())
+
+    def stopService(self) -> Deferred[None]:
+        """Stop it; fires when it has ended."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        return maybeDeferred(self._service.stopService).addErrback(self._failed)
+
+    def _failed(self, failure: Failure) -> None:
+        log.failure("{event}: {plugin}", failure, event="plugins.service_failed", plugin=self._name)
 
 
 @frozen

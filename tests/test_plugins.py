@@ -8,12 +8,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from twisted.application.service import MultiService, Service
+from twisted.internet.defer import fail
 from twisted.trial.unittest import SynchronousTestCase
 
 import twisted.plugins
 from pymailsuite.errors import ConfigError
 from pymailsuite.interfaces.policy import IPolicyFactory
-from pymailsuite.plugins import make_plugin, plugins_by_name
+from pymailsuite.plugins import PluginService, make_plugin, plugins_by_name
 from tests.support.logs import captured_logs
 
 GOOD = """
@@ -113,3 +115,28 @@ class MakingTests(SynchronousTestCase):
 
         with self.assertRaises(ConfigError):
             make_plugin("night", wrong, None)
+
+
+class _Failing(Service):
+    """Starts and stops with a failure, at once or later."""
+
+    def startService(self) -> None:
+        raise ZeroDivisionError
+
+    def stopService(self) -> Any:
+        return fail(ZeroDivisionError())
+
+
+class ServiceTests(SynchronousTestCase):
+    def test_a_service_that_fails_is_named_and_the_others_start_and_stop(self) -> None:
+        good, parts = Service(), MultiService()
+        for name, service in (("bad", _Failing()), ("good", good), ("good", Service())):
+            PluginService(name, service).setServiceParent(parts)
+        with captured_logs() as events:
+            parts.startService()
+            self.assertTrue(good.running)
+            self.successResultOf(parts.stopService())
+        self.assertFalse(good.running)
+        failed = [event["plugin"] for event in events if event.get("event") == "plugins.service_failed"]
+        self.assertEqual(failed, ["bad", "bad"])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)

@@ -107,21 +107,24 @@ def _made(factory: IPolicyFactory, context: PolicyContext) -> IPolicy | None:
 @implementer(IVerdictRecord)
 @frozen
 class _Records:
-    """Several in place of one."""
+    """Several in place of one, by name. One that fails keeps nothing from the others, nor from the client."""
 
-    records: Sequence[IVerdictRecord]
+    records: Sequence[tuple[str, IVerdictRecord]]
 
     def note(self, transaction: MailTransaction, decision: Decision) -> None:
-        for record in self.records:
-            record.note(transaction, decision)
+        for name, record in self.records:
+            try:
+                record.note(transaction, decision)
+            except Exception:
+                log.failure("{event} {policy}", event="policy.record_failed", policy=name)
 
 
 def _told(installed: Sequence[Installed], record: IVerdictRecord | None) -> IVerdictRecord | None:
     """The recorders of every decision: ``record``, and policies that provide IVerdictRecord too."""
-    heard: list[IVerdictRecord] = [one.policy for one in installed if IVerdictRecord.providedBy(one.policy)]
-    if record is not None:
-        heard.insert(0, record)
-    return _Records(heard) if len(heard) > 1 else next(iter(heard), None)
+    heard = [(one.policy.name, one.policy) for one in installed if IVerdictRecord.providedBy(one.policy)]
+    if not heard:
+        return record
+    return _Records(heard if record is None else [("", record), *heard])
 
 
 def _in_order(order: Sequence[str], names: Iterable[str]) -> list[str]:

@@ -121,6 +121,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "plugins.module_broken": "A module of plugins cannot be imported; its plugins are left out.",
     "plugins.name_taken": "A plugin has the name of another; it is left out.",
     "plugins.not_made": "A plugin could not make what it declares; it is left out.",
+    "plugins.service_failed": "A service of a plugin failed to start or to stop; the server goes on without it.",
     "policy.exempt": "Clients of a kind are exempt from policies; said once for each kind.",
     "policy.failed": "A policy raised something unexpected; it counts as having no opinion.",
     "policy.left_out": "A policy is not asked, as the store cannot keep what it needs.",

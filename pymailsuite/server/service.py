@@ -56,6 +56,7 @@ from pymailsuite.interfaces.secrets import ISecretStore
 from pymailsuite.interfaces.send_as import ISendAsStore
 from pymailsuite.interfaces.state import IStateStore
 from pymailsuite.interfaces.store import IStoreMaintenance, needed
+from pymailsuite.plugins import PluginService
 from pymailsuite.policy.arc.sealing import ForwardSealer
 from pymailsuite.policy.assembly import make_chain
 from pymailsuite.policy.dkim.key_ring import KeyRing
@@ -228,7 +229,8 @@ class MailService(MultiService):
         if takes_mail and settings.dmarc.failure_reports:
             before_mail.append(self._make_failure_reports(reactor))
         if self._policies is not None:
-            before_mail += [service for one in self._policies.installed for service in one.policy.services]
+            policies = [one.policy for one in self._policies.installed]
+            before_mail += [PluginService(one.name, service) for one in policies for service in one.services]
         for child in (*before_mail, sessions, self.listeners):
             child.setServiceParent(self)
 

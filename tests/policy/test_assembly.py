@@ -163,6 +163,27 @@ class AssemblyTests(SynchronousTestCase):
         decision = self.successResultOf(chain.check(at(Stage.MAIL)))
         self.assertEqual(told, [("service", decision), ("helo", decision), ("iprev", decision)])
 
+    def test_a_record_that_fails_is_named_and_nobody_else_is_hurt(self) -> None:
+        told: list[Decision] = []
+
+        def recording(name: str) -> Any:
+            made: Any = says(name, mail=Verdict())
+            made.note = lambda transaction, decision: told.append(decision) if name == "iprev" else 1 / 0
+            directlyProvides(made, IPolicy, IVerdictRecord)
+            return made
+
+        factories = [RecordingFactory(name, recording) for name in ("helo", "iprev")]
+        chain = make_chain(
+            settings_from({"server": SERVER}, Path("mail.toml")), FakeResolver(), make_store(), Clock(), None, factories
+        )
+        assert chain is not None
+        with captured_logs() as events:
+            decision = self.successResultOf(chain.check(at(Stage.MAIL)))
+        self.assertEqual((decision.refusal, told), (None, [decision]))
+        failed = [event["policy"] for event in events if event.get("event") == "policy.record_failed"]
+        self.assertEqual(failed, ["helo"])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
     def test_a_plugin_names_the_function_that_makes_its_policy(self) -> None:
         plugin = PolicyPlugin("says", "tests.policy.test_assembly.make_one")
         context: Any = None
