@@ -134,27 +134,6 @@ def envelope(found: dict[bytes, bytes], effort: Effort) -> bytes:
     )
 
 
-_first_string = re.compile(rb'NIL|"((?:[^"\\]|\\.)*+)"|\{([0-9]++)\}\r\n').match
-
-
-def date_and_subject(envelope: bytes) -> tuple[bytes | None, bytes | None]:
-    """The bodies of Date and Subject in an :func:`envelope`, unfolded; None for a field that is not there."""
-    found: list[bytes | None] = []
-    position = 1
-    for _ in range(2):
-        match = _first_string(envelope, position)
-        if match is None:
-            return None, None  # no envelope of ours
-        quoted, size = match.groups()
-        position = match.end() + 1
-        if size is not None:
-            found.append(envelope[match.end() : match.end() + int(size)])
-            position += int(size)
-        else:
-            found.append(re.sub(rb"\\(.)", rb"\1", quoted) if quoted and b"\\" in quoted else quoted)
-    return found[0], found[1]
-
-
 def _text(body: bytes | None) -> bytes:
     return b"NIL" if body is None else string(body)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 from pymailsuite.store.engines.base import Cursor, Engine
@@ -16,6 +17,8 @@ from pymailsuite.values import AccountId, ModSeq
 Row = tuple[Any, ...]
 
 _ROWS_A_STATEMENT = 32
+_ROWS_AT_ONCE = 64
+"""Rows that are weighed together, so many at most as may turn out heavy."""
 
 
 class Transaction:
@@ -52,23 +55,29 @@ class Transaction:
         """
         cursor = self._cursor
         cursor.execute(sql, values)
-        first, others = heavy[0], heavy[1:]
-        for row in cursor:
-            # Most often there is one such column, and this is done for every message that is fetched.
-            if octets := row[first]:
-                most_octets -= len(octets)
-            for place in others:
-                if octets := row[place]:
-                    most_octets -= len(octets)
+        getters = [itemgetter(place) for place in heavy]
+        count = 2
+        while some := cursor.fetchmany(count):
+            # Most rows are light: several are weighed at once, without a step of Python for each.
+            weight = sum([sum(map(len, filter(None, map(getter, some)))) for getter in getters])
+            if weight >= most_octets:
+                return self._cut(some, rows, getters, most_octets)
+            rows += some
+            most_octets -= weight
+            if 4 * weight <= most_octets:
+                count = min(2 * count, _ROWS_AT_ONCE)
+        return most_octets
+
+    def _cut(self, some: list[Row], rows: list[Row], getters: Sequence[Callable[[Row], Any]], most_octets: int) -> int:
+        """Add those of some rows that are within the octets; none are left after that."""
+        for row in some:
+            most_octets -= sum(len(getter(row) or b"") for getter in getters)
+            if most_octets >= 0 or not rows:
+                rows.append(row)
             if most_octets <= 0:
                 break
-            rows.append(row)
-        else:
-            return most_octets
-        if not most_octets or not rows:
-            rows.append(row)
-        cursor.execute("SELECT 1")  # ends the statement, which would hold the transaction open
-        cursor.fetchall()
+        self._cursor.execute("SELECT 1")  # ends the statement, which would hold the transaction open
+        self._cursor.fetchall()
         return 0
 
     def row(self, sql: str, values: Sequence[Any] = ()) -> Row | None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from pymailsuite.message.addresses import raw_addresses
-from pymailsuite.message.envelope import Effort, address_list, date_and_subject, envelope
+from pymailsuite.message.envelope import Effort, address_list
 from pymailsuite.message.quoting import nstring, string
 from pymailsuite.message.scan import scan
 from tests.acceptance import acceptance
@@ -75,13 +75,6 @@ class EnvelopeTests(SynchronousTestCase):
 
     def test_white_space_before_the_colon_is_passed_over(self) -> None:
         self.assertIn(b'"hi"', scan(b"Subject \t: hi\r\n\r\n").envelope)
-
-
-@given(date=st.none() | st.binary(max_size=1100), subject=st.none() | st.binary(max_size=1100))
-def test_date_and_subject_come_back(date: bytes | None, subject: bytes | None) -> None:
-    fields = {name: body for name, body in ((b"date", date), (b"subject", subject)) if body is not None}
-    expected = tuple(body and body.replace(b"\0", b"?") for body in (date, subject))
-    assert date_and_subject(envelope(fields, Effort(0))) == expected
 
 
 class AddressTests(SynchronousTestCase):

@@ -446,9 +446,6 @@ def cost(store: Any, function: Callable[[Transaction], Any]) -> Cost:
             def __getattr__(self, name: str) -> Any:
                 return getattr(cursor, name)
 
-            def __iter__(self) -> Any:
-                return iter(cursor)
-
             def execute(self, sql: str, values: Any = ()) -> Any:
                 statements.append((sql, values))
                 return rows(sql, values)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-import re
 from collections.abc import Callable, Container, Mapping, Sequence
 from functools import cached_property
 from typing import Final
@@ -12,19 +10,9 @@ from attrs import frozen
 
 from pymailsuite.imap.batch import Batch
 from pymailsuite.interfaces import Column, MessageRow
-from pymailsuite.message.envelope import date_and_subject
-from pymailsuite.message.headers import parse_date
 from pymailsuite.message.search import body_texts, fold_text, header_text
 
 DAY_S: Final = 86400
-_MONTHS: Final = {
-    name: number
-    for number, name in enumerate(
-        (b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec"), 1
-    )
-}
-# date = day month year   ; RFC 5322 §3.3; §4.3 allows two digits, and comments between
-_WRITTEN_DAY = re.compile(rb"([0-9]{1,2})[ \t\r\n-]+([a-z]{3})[a-z]*+[ \t\r\n-]+([0-9]{2,4})(?![0-9])")
 
 
 @frozen
@@ -64,20 +52,6 @@ class SearchBatch(Batch):
     def lower_headers(self) -> Sequence[bytes]:
         """Behind a line feed, in lower case."""
         return [b"\n" + header.lower() for header in self[Column.HEADER]]
-
-    @cached_property
-    def _dates_and_subjects(self) -> Sequence[tuple[bytes | None, bytes | None]]:
-        return list(map(date_and_subject, self[Column.ENVELOPE]))
-
-    @cached_property
-    def written_dates(self) -> Sequence[datetime.date | None]:
-        """What the Date fields say."""
-        return [_written_date(body) for body, _ in self._dates_and_subjects]
-
-    @cached_property
-    def subjects(self) -> Sequence[tuple[bytes, bytes] | None]:
-        """The bodies of the Subject fields, as they stand and in lower case."""
-        return [None if body is None else (body, body.lower()) for _, body in self._dates_and_subjects]
 
     def lower_octets(self, place: int, octets: bytes) -> bytes:
         """All ``octets`` of one message in lower case; of the message that was asked for last they are kept."""
@@ -128,27 +102,3 @@ class MessageText:
             for part in root.walk()
             if part is not root
         ]
-
-
-def _written_date(body: bytes | None) -> datetime.date | None:
-    """The day that a Date field says, its time and zone disregarded (RFC 3501 §6.4.4)."""
-    if body is None:
-        return None
-    body = body.lower()
-    match = _WRITTEN_DAY.search(body[:200])
-    if match is not None and match[2] in _MONTHS:
-        year = int(match[3])
-        if len(match[3]) < 4:
-            # RFC 5322 §4.3: 00 to 49 are 2000 to 2049, other short years are counted from 1900.
-            year += 2000 if len(match[3]) == 2 and year < 50 else 1900
-        try:
-            return datetime.date(year, _MONTHS[match[2]], int(match[1]))
-        except ValueError:
-            return None
-    moment = parse_date(body)
-    if moment is None:
-        return None
-    try:
-        return datetime.date(1970, 1, 1) + datetime.timedelta(days=moment // DAY_S)
-    except OverflowError:
-        return None

@@ -12,6 +12,9 @@ from pymailsuite.imap.values import DateRelation, HasDate, HeaderHas
 from pymailsuite.interfaces import Column
 from pymailsuite.message.headers import decode_text
 from pymailsuite.message.search import Needle, fold_text
+from pymailsuite.message.structure import NO_SENT_DAY
+
+_EPOCH = datetime.date(1970, 1, 1).toordinal()
 
 
 def _field_pattern(name: bytes) -> re.Pattern[bytes]:
@@ -20,32 +23,57 @@ def _field_pattern(name: bytes) -> re.Pattern[bytes]:
 
 
 class BySentDate(Condition):
-    """By the day that the Date field says."""
+    """By the day that the Date field says, its time and zone disregarded (RFC 3501 §6.4.4)."""
 
-    cost = Cost.ENVELOPE
-    columns = (Column.ENVELOPE,)
+    cost = Cost.KEYS
+    columns = (Column.SENT_DAY,)
 
     def __init__(self, key: HasDate) -> None:
-        self._date = key.date
-        self._relation = key.relation
-
-    def _holds(self, date: datetime.date | None) -> bool:
-        if date is None:
-            return False
-        if self._relation is DateRelation.BEFORE:
-            return date < self._date
-        return date == self._date or (date > self._date and self._relation is DateRelation.SINCE)
+        day = key.date.toordinal() - _EPOCH
+        self._first = NO_SENT_DAY + 1 if key.relation is DateRelation.BEFORE else day
+        self._last = {
+            DateRelation.BEFORE: day - 1,
+            DateRelation.ON: day,
+            DateRelation.SINCE: datetime.date.max.toordinal(),
+        }[key.relation]
 
     def pick(self, batch: SearchBatch, places: Sequence[int]) -> Sequence[int]:
-        dates = batch.written_dates
-        return [place for place in places if self._holds(dates[place])]
+        days, first, last = batch[Column.SENT_DAY], self._first, self._last
+        return [place for place in places if first <= days[place] <= last]
 
 
 class BySubject(Condition):
-    """By the subject of the envelope, as RFC 3501 §6.4.4 has it."""
+    """By the subject, decoded."""
 
-    cost = Cost.ENVELOPE
-    columns = (Column.ENVELOPE,)
+    cost = Cost.KEYS
+    columns = (Column.SUBJECT,)
+
+    def __init__(self, key: HeaderHas) -> None:
+        self._needle = Needle(key.text)
+        words = fold_text(key.text).split()
+        self._word = max(words, key=len, default="")
+        self._word_decides = self._word == fold_text(key.text)
+
+    @staticmethod
+    def can_tell(key: HeaderHas) -> bool:
+        """False for what the subject as it is kept does not tell: whether there is one, and what is not decoded, in
+        which clients look for encoded words."""
+        return bool(key.text) and "=?" not in key.text
+
+    def pick(self, batch: SearchBatch, places: Sequence[int]) -> Sequence[int]:
+        subjects, word = batch[Column.SUBJECT], self._word
+        places = [place for place in places if word in subjects[place]]
+        if self._word_decides:
+            return places
+        found_in = self._needle.found_in_folded
+        return [place for place in places if found_in(subjects[place])]
+
+
+class ByHeader(Condition):
+    """By any field, each time it stands in the header."""
+
+    cost = Cost.HEADER
+    columns = (Column.HEADER,)
 
     def __init__(self, key: HeaderHas) -> None:
         self._needle = Needle(key.text)
@@ -54,6 +82,7 @@ class BySubject(Condition):
         self._raw_decides = self._raw is not None and len(self._raw) == len(folded)
         # Also sought in what is not decoded: clients look for encoded words too.
         self._undecoded = folded.encode("ascii") if folded.isascii() else None
+        self._bodies = _field_pattern(key.name.encode("utf-8")).finditer
 
     def _body_holds(self, body: bytes, lower: bytes) -> bool:
         if self._raw is not None and lower.isascii() and b"=?" not in lower:
@@ -63,21 +92,6 @@ class BySubject(Condition):
             if self._raw_decides:
                 return True
         return (self._undecoded is not None and self._undecoded in lower) or self._needle.found_in(decode_text(body))
-
-    def pick(self, batch: SearchBatch, places: Sequence[int]) -> Sequence[int]:
-        subjects = batch.subjects
-        return [place for place in places if (subject := subjects[place]) is not None and self._body_holds(*subject)]
-
-
-class ByHeader(BySubject):
-    """By any field, each time it stands in the header."""
-
-    cost = Cost.HEADER
-    columns = (Column.HEADER,)
-
-    def __init__(self, key: HeaderHas) -> None:
-        super().__init__(key)
-        self._bodies = _field_pattern(key.name.encode("utf-8")).finditer
 
     def _holds(self, header: bytes, lower: bytes) -> bool:
         for match in self._bodies(lower):

@@ -28,7 +28,7 @@ from pymailsuite.imap.values import (
 
 
 def _header_condition(key: HeaderHas) -> Condition:
-    return BySubject(key) if key.name == "subject" else ByHeader(key)
+    return BySubject(key) if key.name == "subject" and BySubject.can_tell(key) else ByHeader(key)
 
 
 def _date_condition(key: HasDate) -> Condition:

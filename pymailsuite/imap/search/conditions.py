@@ -25,8 +25,8 @@ class Cost(enum.IntEnum):
     VIEW = 0
     """Nothing: a selected view knows UID, flags and modseq of its messages."""
     ROW = 1
-    ENVELOPE = 2
-    """A few hundred octets, where a header is read with all that follows it."""
+    KEYS = 2
+    """What is noted of a header, where that itself is read with all that follows it."""
     HEADER = 3
     OCTETS = 4
 

@@ -25,7 +25,7 @@ LongMatch: TypeAlias = Generator[Slice | None, bytes, bool]
 
 _ROWS_A_STEP: Final = 2000
 _OCTETS_A_STEP: Final = 256 * 1024
-_HEAVY: Final = frozenset({Column.ENVELOPE, Column.HEADER, Column.OCTETS})
+_HEAVY: Final = frozenset({Column.SUBJECT, Column.HEADER, Column.OCTETS})
 
 
 class SearchPlan:

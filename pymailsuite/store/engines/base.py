@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 from pymailsuite.interfaces.channel import IStoreChannel
@@ -50,7 +50,7 @@ class Cursor(Protocol):
 
     def fetchall(self) -> list[Any]: ...
 
-    def __iter__(self) -> Iterator[Any]: ...
+    def fetchmany(self, size: int = ..., /) -> list[Any]: ...
 
 
 class Connection(Protocol):

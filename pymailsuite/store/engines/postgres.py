@@ -156,8 +156,8 @@ class PostgresCursor:
     def fetchall(self) -> list[Any]:
         return self._cursor.fetchall()
 
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._cursor)
+    def fetchmany(self, size: int = 1, /) -> list[Any]:
+        return self._cursor.fetchmany(size)
 
     def send(self, sql: str, values: Sequence[Any]) -> None:
         """Execute it with the next statement."""
