@@ -105,7 +105,7 @@ class ManyWritersTests(OnPostgres):
         ann, bob = self.account("ann@example.org"), self.account("bob@example.org")
         other = self.open_store()
         slow: list[str] = []
-        self.patch(PostgresEngine, "trouble", _noting(slow, PostgresEngine.error_kind))
+        self.patch(PostgresEngine, "error_kind", _noting(slow, PostgresEngine.error_kind))
         for _ in range(20):
             waiting: list[Deferred[Any]] = []
             for store, order in ((self.store, (ann, bob)), (other, (bob, ann))):
