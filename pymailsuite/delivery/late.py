@@ -17,6 +17,7 @@ from pymailsuite.interfaces import (
     DeliveredHere,
     IRecipientResolver,
     Outcome,
+    OutgoingEnvelope,
     QueuedRecipient,
     QueueEntry,
     RecipientState,
@@ -97,7 +98,7 @@ class LateDelivery:
                 done = DeliveredHere(
                     (outcome,),
                     tuple([evolve(copy, prefix=copy.prefix + entry.prefix) for copy in plan.copies]),
-                    plan.outgoing,
+                    tuple([_as_wished(envelope, entry, recipient) for envelope in plan.outgoing]),
                     tuple([acceptance for _, acceptance in prepared if acceptance is not None]),
                     plan.notes,
                 )
@@ -138,6 +139,12 @@ class LateDelivery:
         planned = self._planner.plan(message, [(recipient.address, None)], Decision(prefix=entry.prefix))
         plan: DeliveryPlan = await planned if isinstance(planned, Deferred) else planned
         return plan
+
+
+def _as_wished(envelope: OutgoingEnvelope, entry: QueueEntry, recipient: QueuedRecipient) -> OutgoingEnvelope:
+    """What the sender wished for the recipient goes on to those who get its mail (RFC 3461 §5.2.7)."""
+    rows = [evolve(one, notify=recipient.notify, orcpt=recipient.orcpt) for one in envelope.recipients]
+    return evolve(envelope, recipients=tuple(rows), envid=entry.envid, ret=entry.ret, priority=entry.priority)
 
 
 def _outcome(recipient: QueuedRecipient, plan: DeliveryPlan) -> Outcome:

@@ -18,7 +18,7 @@ from pymailsuite.delivery.intake import MessageIntake
 from pymailsuite.delivery.late import LateDelivery
 from pymailsuite.delivery.own_messages import OwnMessages
 from pymailsuite.directory import RecipientResolver
-from pymailsuite.interfaces import Acceptance, OutgoingEnvelope, QueuedRecipient
+from pymailsuite.interfaces import Acceptance, Notify, OutgoingEnvelope, QueuedRecipient, Ret
 from pymailsuite.interfaces.delivery import AddMessage, DeliveryMessage, DeliveryPlan, Place, Placement
 from pymailsuite.interfaces.intake import GivenRecipients
 from pymailsuite.interfaces.policy import Decision, Disposal
@@ -149,6 +149,20 @@ class WayInTests(SynchronousTestCase):
         self.assertEqual((done.deliveries, done.outgoing, done.notes), (copies, plan.outgoing, plan.notes))
         self.assertEqual(self.texts, ["Hello\r\n"])
         self.assertEqual((len(done.along), done.outcomes[0].reply), (1, "delivered here and sent on to bob@b.example"))
+
+    def test_the_senders_wishes_go_on_with_mail_that_is_sent_on_late(self) -> None:
+        writer = self.store.new_content()
+        writer.write(MESSAGE)
+        asked = QueuedRecipient(0, TEAM, "example.org", notify=Notify.NEVER, orcpt="rfc822;team@example.org")
+        waiting = OutgoingEnvelope(SAM, (asked,), envid="E1", ret=Ret.HDRS, priority=3)
+        content = self.successResultOf(writer.finish())
+        self.successResultOf(self.store.queue.accept(Acceptance(content, outgoing=(waiting,))))
+        (entry,) = self.successResultOf(self.store.queue.entries())
+        late = LateDelivery(self.recipients, self.planner, self.own_messages, self.store.read_content, self.clock)
+        (envelope,) = self.settled(late.deliver(entry, entry.recipients)).outgoing
+        (one,) = envelope.recipients
+        self.assertEqual((envelope.envid, envelope.ret, envelope.priority), ("E1", Ret.HDRS, 3))
+        self.assertEqual((one.address, one.notify, one.orcpt), (BOB, Notify.NEVER, "rfc822;team@example.org"))
 
     def test_a_dry_run(self) -> None:
         rules = ReceivingRules(DeliverySettings(), "mx.example.org", "mx.example.org", self.clock)
