@@ -14,7 +14,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from pymailsuite.config.sections.store import StoreSection
-from pymailsuite.interfaces import Acceptance, Account, Delivery, OutgoingEnvelope, QueuedRecipient
+from pymailsuite.interfaces import Acceptance, Account, Delivery, OutgoingEnvelope, QueuedRecipient, StateKey
 from pymailsuite.interfaces.send_as import SendAsGrant
 from pymailsuite.store import MailStore, inline_store
 from pymailsuite.store.mail_store import open_engine
@@ -127,6 +127,8 @@ class MovingCase(SynchronousTestCase):
         fired(store.directory.set_alias(Address("sales", "example.org"), [Address("ann", "example.org")]))
         fired(store.send_as.grant(bob.account_id, SendAsGrant("far.example", "info")))
         fired(store.kept_paths.keep("token", Address("sam", "peer.example"), 2e9, 2e9))
+        fired(store.state.add([StateKey("login.address", "192.0.2.1")], 1e9))
+        fired(store.state.namespace("policy:night").put("\u00fc", b"\0\xff", 1e9))
         mail = store.account_mail(ann.account_id)
         fired(mail.create_mailbox("Gr\u00fc\u00dfe/\u4e2d\U0001f600", None))
         self.append("Gr\u00fc\u00dfe/\u4e2d\U0001f600", 3)
