@@ -17,8 +17,8 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from pymailsuite.config.sections.delivery import DeliverySettings
-from pymailsuite.delivery.hearing import Listeners
 from pymailsuite.delivery.restaging import new_body, signature_fields, stage_anew, staged_body, tell_again
+from pymailsuite.delivery.taps import TapGroup
 from pymailsuite.errors import Refusal
 from pymailsuite.interfaces import IContentWriter, IIncomingMessage, RemoteRecipient
 from pymailsuite.interfaces.content import IReadableMessage
@@ -178,7 +178,7 @@ class IncomingMessage:
         self.peer = peer
         self.step_taps = step_taps
         hearing = (*taps, *step_taps.values()) if step_taps else taps
-        self._taps = Listeners(hearing, self.queue_id, rules.clock, rules.settings.tap_time) if hearing else None
+        self._taps = TapGroup(hearing, self.queue_id, rules.clock, rules.settings.tap_time) if hearing else None
         self._completes = rules.completes(peer)
         self._trace = rules.trace_of(self.queue_id, envelope, recipients, peer)
         # Fires when those who hear the message have heard what came last; None: they have.
@@ -374,8 +374,8 @@ class IncomingMessage:
         taps = self._acceptor.step_taps(self, edits)
         if taps:
             rules = self._rules
-            listeners = Listeners(taps.values(), self.queue_id, rules.clock, rules.settings.tap_time)
-            await tell_again(self.header, staged_body(self.writer, self._body_start), listeners)
+            tap_group = TapGroup(taps.values(), self.queue_id, rules.clock, rules.settings.tap_time)
+            await tell_again(self.header, staged_body(self.writer, self._body_start), tap_group)
             self.step_taps = taps
 
     async def _stage_anew(self, edits: Edits) -> None:
@@ -397,8 +397,8 @@ class IncomingMessage:
                 signature.hear_anew()
                 hearing.append(signature)
         try:
-            listeners = Listeners(hearing, queue_id, rules.clock, rules.settings.tap_time)
-            await stage_anew(writer, front, header, body, listeners)
+            tap_group = TapGroup(hearing, queue_id, rules.clock, rules.settings.tap_time)
+            await stage_anew(writer, front, header, body, tap_group)
         except BaseException:
             writer.abort()
             raise

@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from pymailsuite.delivery.hearing import Listeners
+from pymailsuite.delivery.taps import TapGroup
 from pymailsuite.errors import TemporaryFailure
 from pymailsuite.interfaces import IContentWriter
 from pymailsuite.interfaces.edits import IBodyStream, IMessageSignature, ReplaceBody
@@ -25,19 +25,19 @@ class BodyFailed(TemporaryFailure):
 
 
 async def stage_anew(
-    writer: IContentWriter, front: bytes, header: bytes, body: AsyncIterator[bytes], listeners: Listeners
+    writer: IContentWriter, front: bytes, header: bytes, body: AsyncIterator[bytes], tap_group: TapGroup
 ) -> None:
-    """Write a message: ``front`` is its header with our trace, ``header`` the same as ``listeners`` are told it."""
-    await _written(writer.write(front), listeners.tell(header))
+    """Write a message: ``front`` is its header with our trace, ``header`` the same as ``tap_group`` are told it."""
+    await _written(writer.write(front), tap_group.tell(header))
     async for octets in body:
-        await _written(writer.write(octets), listeners.tell(octets))
+        await _written(writer.write(octets), tap_group.tell(octets))
 
 
-async def tell_again(header: bytes, body: AsyncIterator[bytes], listeners: Listeners) -> None:
+async def tell_again(header: bytes, body: AsyncIterator[bytes], tap_group: TapGroup) -> None:
     """Let a message be heard that stays as it is."""
-    await _written(listeners.tell(header))
+    await _written(tap_group.tell(header))
     async for octets in body:
-        await _written(listeners.tell(octets))
+        await _written(tap_group.tell(octets))
 
 
 async def _written(*pauses: Deferred[None] | None) -> None:

@@ -1,4 +1,4 @@
-"""What all sessions of one factory share: settings, doors to other rooms, and the lines that never change."""
+"""What all sessions of one factory share: settings, interfaces of other rooms, and the lines that never change."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ log = Logger()
 
 _NO_OBJECTION: Final = Decision()
 _LEAST_S: Final = 1.0
-"""What a stage has in any case: not every policy asks those for whom the stages before have waited in vain."""
+"""What a stage has in any case: not all of its policies need what earlier stages have waited for."""
 
 
 def _seconds_spent(applied_verdicts: Sequence[AppliedVerdict]) -> float:

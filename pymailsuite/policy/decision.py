@@ -212,7 +212,7 @@ class DecisionRules:
     def _final_verdicts(
         self, transaction: MailTransaction, over: Sequence[AppliedVerdict]
     ) -> tuple[AppliedVerdict, ...]:
-        """Rulings after which mail went on, if any of them is an objection: it has not counted."""
+        """Verdicts after which mail went on, if any of them is an objection: it has not counted."""
         if not any(applied.effect in _OBJECTIONS for applied in over):
             return ()
         vouching = [other for other in over if other.effect is Effect.ACCEPT]

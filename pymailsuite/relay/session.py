@@ -362,7 +362,7 @@ class ClientSession:
         return verdicts, unfit
 
     def _unfit_for(self, envelope: MessageEnvelope) -> Unfit | None:
-        """What this server cannot take, so that asking it would be in vain."""
+        """What this server cannot take, so that it need not be asked."""
         limit = self._extensions.get("SIZE", "")
         if limit.isdigit() and 0 < int(limit) < envelope.size:
             text = f"message of {envelope.size} octets, server takes {limit}"

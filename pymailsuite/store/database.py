@@ -1,4 +1,4 @@
-"""The one door to the database: :meth:`Database.run` for what writes, :meth:`Database.read` for what does not.
+"""The one way to the database: :meth:`Database.run` for writes, :meth:`Database.read` for reads.
 
 What is asked for while the reactor is busy is handed to a writer thread together. That takes every function that is
 waiting, runs each in a savepoint, commits once, and only then lets the reactor fire the Deferreds and, after them, the

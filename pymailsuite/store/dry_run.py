@@ -48,7 +48,7 @@ class DryRunDatabase(Database):
             error: Any = failure.value
             return error.result
 
-        return self._database.run(f"{job.description}, in vain", undone_txn, job.accounts).addErrback(answer)
+        return self._database.run(f"{job.description}, dry run", undone_txn, job.accounts).addErrback(answer)
 
     def _submit_read(self, job: ReadJob) -> Deferred[Any]:
         return self._database._submit_read(job)

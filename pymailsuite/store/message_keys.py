@@ -50,7 +50,7 @@ def set_keys_txn(txn: Transaction, keys: dict[ContentId, MessageKeys]) -> None:
 
 
 @frozen
-class BulkLoad:
+class KeyFilling:
     """A piece of the work: keys to be noted, and up to which content id all will have them then."""
 
     keys: dict[ContentId, MessageKeys]
@@ -63,7 +63,7 @@ class BulkLoad:
         return self.upto == self.after
 
 
-def next_filling_txn(txn: Transaction) -> BulkLoad:
+def next_filling_txn(txn: Transaction) -> KeyFilling:
     """What is to be done next; reads only."""
     after: int = txn.value("SELECT value FROM counters WHERE name = ?", (_PROGRESS,))
     rows: list[Row] = txn.rows(
@@ -74,10 +74,10 @@ def next_filling_txn(txn: Transaction) -> BulkLoad:
     upto = rows[-1][0] if rows else after
     if len(lacking) > _FILLED:
         upto = lacking[_FILLED - 1]
-    return BulkLoad(keys_of_txn(txn, lacking[:_FILLED]), after, upto)
+    return KeyFilling(keys_of_txn(txn, lacking[:_FILLED]), after, upto)
 
 
-def fill_txn(txn: Transaction, filling: BulkLoad) -> None:
+def fill_txn(txn: Transaction, filling: KeyFilling) -> None:
     """Do it, and note how far that was; never back behind what another process has noted meanwhile."""
     set_keys_txn(txn, filling.keys)
     txn.execute("UPDATE counters SET value = ? WHERE name = ? AND value = ?", (filling.upto, _PROGRESS, filling.after))

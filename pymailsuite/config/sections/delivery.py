@@ -1,4 +1,4 @@
-"""Settings of the door through which messages come in."""
+"""Settings of the intake of messages."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ class RecordChecker:
         return await asked[record.kind](record.name)
 
     async def _judged(self, record: ZoneRecord, found: list[str], answer: Answer) -> tuple[Status, str]:
-        judges: dict[Purpose, Callable[[ZoneRecord, list[str]], Awaitable[tuple[Status, str]]]] = {
+        evaluations: dict[Purpose, Callable[[ZoneRecord, list[str]], Awaitable[tuple[Status, str]]]] = {
             Purpose.MX: self._judged_mx,
             Purpose.SPF: self._judged_spf,
             Purpose.DKIM: self._judged_dkim,
@@ -106,8 +106,8 @@ class RecordChecker:
             Purpose.MTA_STS_HOST: self._judged_presence,
             Purpose.BIMI: self._judged_bimi,
         }
-        judge = judges.get(record.purpose, self._judged_plainly)
-        status, fix = await judge(record, found)
+        evaluate = evaluations.get(record.purpose, self._judged_plainly)
+        status, fix = await evaluate(record, found)
         if status is Status.OK and record.purpose is Purpose.DANE and not answer.secure:
             return Status.DIFFERENT, "nobody heeds it: the zone is not signed (DNSSEC), or the resolver does not say so"
         return status, fix

@@ -1,4 +1,4 @@
-"""Those who hear a message come in, and may have its sender wait for them; not for longer than their time."""
+"""The taps of a message that comes in. They may make its sender wait, within a limit of time."""
 
 from __future__ import annotations
 
@@ -18,11 +18,10 @@ log = Logger()
 _FAILED: Final = "delivery.tap_failed"
 
 
-class Listeners:
+class TapGroup:
     """The ``taps`` of one message. All waits of one tap together last ``limit_s`` at most.
 
-    One that fails or is too slow hears no more: what its policy then says is for it to know, and the message goes
-    on."""
+    A tap that fails or is too slow gets no more octets, and the message goes on: its policy decides without them."""
 
     __slots__ = ("_clock", "_left_s", "_queue_id", "_taps", "_waiting")
 
@@ -37,7 +36,7 @@ class Listeners:
         return bool(self._taps)
 
     def tell(self, octets: bytes) -> Deferred[None] | None:
-        """The next octets. None: all have heard them; a Deferred: some are at work still. It does not fail."""
+        """The next octets. None: all taps have taken them; a Deferred: some are still at work. It does not fail."""
         pending: list[tuple[IMessageTap, Deferred[Any]]] = []
         for tap in list(self._taps):
             try:
@@ -85,10 +84,10 @@ class _Wait:
     """For some of them, after one piece of the message."""
 
     def __init__(
-        self, listeners: Listeners, clock: IReactorTime, pending: list[tuple[IMessageTap, Deferred[Any]]]
+        self, tap_group: TapGroup, clock: IReactorTime, pending: list[tuple[IMessageTap, Deferred[Any]]]
     ) -> None:
         self.done: Deferred[None] = Deferred()
-        self._listeners = listeners
+        self._tap_group = tap_group
         self._clock = clock
         self._pending = dict(enumerate(pending))
         self._timer: IDelayedCall | None = None
@@ -108,7 +107,7 @@ class _Wait:
         if tap is None:
             return  # too late
         if isinstance(result, Failure):
-            self._listeners.failed(tap, result)
+            self._tap_group.failed(tap, result)
         if not self._pending and self._timer is not None:
             self._timer.cancel()
             self._end()
@@ -116,7 +115,7 @@ class _Wait:
     def _time_is_up(self) -> None:
         self._timer = None
         for tap in self._cancelled():
-            self._listeners.too_slow(tap)
+            self._tap_group.too_slow(tap)
         self._end()
 
     def call_off(self) -> None:
@@ -133,5 +132,5 @@ class _Wait:
         return [tap for tap, _ in pending.values()]
 
     def _end(self) -> None:
-        self._listeners.waited(self._clock.seconds() - self._started)
+        self._tap_group.waited(self._clock.seconds() - self._started)
         self.done.callback(None)
