@@ -24,8 +24,9 @@ from pymailsuite.bus.hub import Hub
 from pymailsuite.config.settings import Settings
 from pymailsuite.errors import ConfigError
 from pymailsuite.server.listeners import BoundPorts
+from pymailsuite.server.parts.foundation import ProcessRole
 from pymailsuite.server.process import tell_supervisor
-from pymailsuite.server.service import MailService, ProcessRole
+from pymailsuite.server.service import MailService
 from pymailsuite.server.tls import Pem
 from pymailsuite.workers.channel import LogPlace, StartupMessage
 from pymailsuite.workers.group import WorkerGroup, WorkersFailed

@@ -23,8 +23,9 @@ from pymailsuite.bus.outbox import BusUpdate, Outbox
 from pymailsuite.bus.worker import WorkerBus
 from pymailsuite.errors import ConfigError, MailError
 from pymailsuite.server.logs import Descriptor, LogFile, log_observer
+from pymailsuite.server.parts.foundation import ProcessRole
 from pymailsuite.server.process import share_one_heap
-from pymailsuite.server.service import MailService, ProcessRole
+from pymailsuite.server.service import MailService
 from pymailsuite.workers.affinity import ConnectionAffinity, OwnLoad
 from pymailsuite.workers.channel import End, Failed, LogPlace, Serving, StartupMessage, read_startup_message
 from pymailsuite.workers.orphan import end_with_parent

@@ -81,10 +81,13 @@ class MailServiceTests(TestCase):
 
     def test_all_that_sign_have_their_keys_from_one_ring(self) -> None:
         service = self.service()
-        assert service._policies is not None
-        (policy,) = [one.policy for one in service._policies.installed if one.policy.name == "dkim_sign"]
-        self.assertIs(policy._ring, service._key_ring)
-        self.assertIsNone(self.service(dkim_sign={"action": "off"})._key_ring)
+        assert service.checks is not None and service.checks.policies is not None
+        (policy,) = [one.policy for one in service.checks.policies.installed if one.policy.name == "dkim_sign"]
+        assert service.mail_flow is not None
+        self.assertIs(policy._ring, service.mail_flow.key_ring)
+        unsigned = self.service(dkim_sign={"action": "off"}).mail_flow
+        assert unsigned is not None
+        self.assertIsNone(unsigned.key_ring)
 
     async def test_it_can_be_stopped_before_it_is_ready(self) -> None:
         service = self.service(store={"url": ""})

@@ -1,0 +1,29 @@
+"""Who there is: logins, and where mail for an address goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from twisted.cred.checkers import ICredentialsChecker
+
+from pymailsuite.auth import AuthService, LoginThrottle, LoginWatch
+from pymailsuite.directory import RecipientResolver
+from pymailsuite.directory.account_names import AccountNames
+from pymailsuite.directory.roles import RoleAddresses
+from pymailsuite.interfaces.state import IStateStore
+from pymailsuite.server.parts.foundation import Foundation
+
+
+class Accounts:
+    """``portal`` lets users in, ``recipients`` resolves addresses."""
+
+    def __init__(self, foundation: Foundation, checkers: Sequence[ICredentialsChecker]) -> None:
+        settings, store, reactor = foundation.settings, foundation.store, foundation.reactor
+        names = AccountNames(settings.directory.detail_separator, store.directory)
+        throttle = LoginThrottle(settings.throttle, store.ability(IStateStore), reactor, names.key_of)
+        auth = AuthService(settings.auth, store, reactor, checkers, throttle)
+        watch = LoginWatch(auth.logins, store.directory, settings.auth.watch_interval, reactor)
+        roles = RoleAddresses(foundation.hostname, [settings.dmarc.report_from])
+        self.portal = auth.portal
+        self.recipients = RecipientResolver(settings.directory, store.directory, reactor, roles)
+        self.services = (auth, watch)
