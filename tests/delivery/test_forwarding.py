@@ -139,7 +139,7 @@ class ForwardingTests(ForwardingCase):
         for field in (b"ARC-", b"X-Forwarded-Mark", b"SRS0"):
             self.assertNotIn(field, octets)
 
-    @acceptance("S133")
+    @acceptance("S187")
     def test_the_seal_is_of_the_message_as_policies_have_changed_it(self) -> None:
         for edits in (
             Edits(header=(ReplaceField(b"Subject", b"Subject: other\r\n"),)),
@@ -150,7 +150,7 @@ class ForwardingTests(ForwardingCase):
             # The author's own signature is not of what we have made of it.
             self.assertFalse(result_of(octets, self.dns).passed)
 
-    @acceptance("S133")
+    @acceptance("S187")
     def test_what_policies_redirect_leaves_sealed_as_what_an_alias_sends_on(self) -> None:
         far = Address("joe", "far.example")
         for octets in (signed(), signed(MESSAGE + b"x" * (MAX_CHUNK + 9))):

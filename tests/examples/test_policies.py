@@ -26,7 +26,7 @@ def message(text: str) -> EmailMessage:
 
 
 class PolicyTests(unittest.TestCase):
-    @acceptance("S133")
+    @acceptance("S187")
     def test_a_sender_is_counted_and_refused_and_a_text_is_read_and_marked(self) -> None:
         rate = {"action": "reject", "exempt": [], "limit": 2}
         words = {"action": "score", "exempt": [], "words": ["Rechnung"], "mark": "[money]"}

@@ -6,12 +6,10 @@ import pytest
 
 from pymailsuite.interfaces.edits import AddField, HeaderEdit, RemoveField, ReplaceField
 from pymailsuite.message.header_edits import edited_header
-from tests.acceptance import acceptance
 
 HEADER = b"Received: one\r\n\tfolded\r\nSubject: a\r\nno field\r\nX-A: 1\r\nx-a : 2\r\nX-AB: 3\r\n\r\n"
 
 
-@acceptance("S133")
 @pytest.mark.parametrize(
     ("edits", "expected"),
     [

@@ -13,7 +13,6 @@ from pymailsuite.message.parts import Part, decode_parts
 from pymailsuite.message.reading import part_octets, part_texts
 from pymailsuite.message.scan import scan
 from pymailsuite.message.search import part_text
-from tests.acceptance import acceptance
 
 T = TypeVar("T")
 
@@ -46,7 +45,6 @@ class ReadingTests(SynchronousTestCase):
     def all_of(self, pieces: Callable[..., AsyncIterator[T]], part: Part) -> list[T]:
         return self.successResultOf(Deferred.fromCoroutine(self.collected(pieces, part)))
 
-    @acceptance("S133")
     def test_text_comes_in_pieces_with_encoding_and_charset_undone(self) -> None:
         pieces = self.all_of(part_texts, PARTS[0])
         self.assertEqual("".join(pieces), TEXT)
