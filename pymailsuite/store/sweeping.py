@@ -24,7 +24,7 @@ PIECE = 500
 
 _OF_ACCOUNTS = (
     *("changed_flags", "mailboxes", "deleted_mailboxes", "subscriptions", "change_log", "maildrop_locks"),
-    *("account_threads", "thread_links", "threads"),
+    *("threaded_mailboxes", "thread_links", "threads"),
     "account_state",
 )
 _ROW_KEY = "account_id = ? AND mailbox_id = ? AND uid = ?"

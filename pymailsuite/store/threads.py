@@ -23,15 +23,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
-from attrs import frozen
-
 from pymailsuite.message.thread_links import decode_links
 from pymailsuite.store.database import Database
 from pymailsuite.store.mailboxes import lock_account_txn
 from pymailsuite.store.message_keys import keys_of_txn, set_keys_txn
 from pymailsuite.store.transaction import Row, Transaction
 from pymailsuite.store.uid_ranges import conditions
-from pymailsuite.values import AccountId, MailboxId, ModSeq, UidSet
+from pymailsuite.values import AccountId, MailboxId, UidSet
 
 _PIECE: Final = 500
 """Messages put into threads in one transaction."""
@@ -45,17 +43,15 @@ class ThreadsNotGiven(Exception):
 
 async def give_threads(database: Database, account_id: AccountId, mailbox_id: MailboxId, uids: UidSet) -> None:
     """Put all messages of an account into threads, and fix what is told of ``uids``."""
-    pending = await database.read("look for mail without threads", partial(_pending_txn, account_id=account_id))
-    for one in pending.mailboxes:
-        after: int | None = 0
-        while after is not None:
-            link_txn = partial(_link_piece_txn, account_id=account_id, pending=pending, mailbox_id=one, after=after)
-            after = await database.run("put mail into threads", link_txn, (account_id,))
-    await database.run("note threads", partial(_note_txn, account_id=account_id, modseq=pending.upto), (account_id,))
+    behind = await database.read("look for mail without threads", partial(_behind_txn, account_id=account_id))
+    for one in behind:
+        link_txn = partial(_link_piece_txn, account_id=account_id, mailbox_id=one)
+        while await database.run("put mail into threads", link_txn, (account_id,)):
+            pass
     for condition, values in conditions(uids, "m.uid"):
         where = f"m.account_id = ? AND m.mailbox_id = ? AND {condition}"
         values = [account_id, mailbox_id, *values]  # noqa: PLW2901
-        after = 0
+        after: int | None = 0
         while after is not None:
             tell_txn = partial(_tell_piece_txn, account_id=account_id, where=where, values=values, after=after)
             after = await database.run("tell threads", tell_txn, (account_id,))
@@ -64,48 +60,33 @@ async def give_threads(database: Database, account_id: AccountId, mailbox_id: Ma
 # --- finding what has no thread yet
 
 
-@frozen
-class _Pending:
-    """Mailboxes that have changed since a modseq, and how far the account is."""
-
-    since: ModSeq
-    upto: ModSeq
-    mailboxes: tuple[MailboxId, ...]
-
-
-def _pending_txn(txn: Transaction, account_id: AccountId) -> _Pending:
-    row = txn.row(
-        "SELECT a.modseq, COALESCE(t.modseq, 0) FROM account_state a"
-        " LEFT JOIN account_threads t ON t.account_id = a.account_id WHERE a.account_id = ?",
+def _behind_txn(txn: Transaction, account_id: AccountId) -> list[MailboxId]:
+    """Mailboxes in which messages have come since those in them were put into threads."""
+    rows = txn.rows(
+        "SELECT b.mailbox_id FROM mailboxes b LEFT JOIN threaded_mailboxes t"
+        " ON t.account_id = b.account_id AND t.mailbox_id = b.mailbox_id"
+        " WHERE b.account_id = ? AND b.uid_next > COALESCE(t.uid_next, 1) ORDER BY b.mailbox_id",
         (account_id,),
     )
-    upto, since = row or (0, 0)
-    changed = txn.rows(
-        "SELECT mailbox_id FROM mailboxes WHERE account_id = ? AND highest_modseq > ? ORDER BY mailbox_id",
-        (account_id, since),
-    )
-    return _Pending(since, upto, tuple(MailboxId(mailbox_id) for (mailbox_id,) in changed))
+    return [MailboxId(mailbox_id) for (mailbox_id,) in rows]
 
 
-def _note_txn(txn: Transaction, account_id: AccountId, modseq: ModSeq) -> None:
-    txn.execute(
-        "INSERT INTO account_threads (account_id, modseq) VALUES (?, ?) ON CONFLICT (account_id)"
-        " DO UPDATE SET modseq = excluded.modseq WHERE account_threads.modseq < excluded.modseq",
-        (account_id, modseq),
-    )
-
-
-def _link_piece_txn(
-    txn: Transaction, account_id: AccountId, pending: _Pending, mailbox_id: MailboxId, after: int
-) -> int | None:
-    """Put some messages of a mailbox into threads; the UID that the next piece begins after, None for the last."""
+def _link_piece_txn(txn: Transaction, account_id: AccountId, mailbox_id: MailboxId) -> bool:
+    """Put some messages of a mailbox into threads, and note up to where; True if there may be more."""
     # One process at a time decides which threads there are.
     lock_account_txn(txn, account_id)
+    row = txn.row(
+        "SELECT b.uid_next, COALESCE(t.uid_next, 1) FROM mailboxes b LEFT JOIN threaded_mailboxes t"
+        " ON t.account_id = b.account_id AND t.mailbox_id = b.mailbox_id WHERE b.account_id = ? AND b.mailbox_id = ?",
+        (account_id, mailbox_id),
+    )
+    if row is None:
+        return False
+    uid_next, first = row
     rows: list[Row] = txn.rows(
         "SELECT m.uid, m.content_id, c.own_link, c.links FROM messages m JOIN contents c ON c.content_id = m.content_id"
-        " WHERE m.account_id = ? AND m.mailbox_id = ? AND m.uid > ? AND m.modseq > ? ORDER BY m.uid"
-        f" LIMIT {_PIECE}",
-        (account_id, mailbox_id, after, pending.since),
+        f" WHERE m.account_id = ? AND m.mailbox_id = ? AND m.uid >= ? ORDER BY m.uid LIMIT {_PIECE}",
+        (account_id, mailbox_id, first),
     )
     lacking = keys_of_txn(txn, [content_id for _, content_id, own_link, _ in rows if own_link is None])
     set_keys_txn(txn, lacking)
@@ -114,7 +95,13 @@ def _link_piece_txn(
         keys = lacking.get(content_id)
         found[content_id] = (own_link, bytes(links)) if keys is None else (keys.own_link, keys.links)
     _link_txn(txn, account_id, sorted((content_id, *links) for content_id, links in found.items()))
-    return rows[-1][0] if len(rows) == _PIECE else None
+    is_full = len(rows) == _PIECE
+    txn.execute(
+        "INSERT INTO threaded_mailboxes (account_id, mailbox_id, uid_next) VALUES (?, ?, ?)"
+        " ON CONFLICT (account_id, mailbox_id) DO UPDATE SET uid_next = excluded.uid_next",
+        (account_id, mailbox_id, rows[-1][0] + 1 if is_full else uid_next),
+    )
+    return is_full
 
 
 # --- putting together
@@ -228,4 +215,4 @@ def _tell_piece_txn(
 def begin_anew_txn(txn: Transaction) -> None:
     """Look at all messages again when somebody asks: links of contents have changed. What was told is still told of
     those that have the links they had."""
-    txn.execute("DELETE FROM account_threads")
+    txn.execute("DELETE FROM threaded_mailboxes")

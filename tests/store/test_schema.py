@@ -43,7 +43,7 @@ KEYED_BY = {
     "maildrop_locks": "account_id",
     "change_log": "account_id",
     "changed_flags": "account_id",
-    "account_threads": "account_id",
+    "threaded_mailboxes": "account_id",
     "thread_links": "account_id",
     "threads": "account_id",
     "send_as_grants": "account_id",

@@ -181,7 +181,7 @@ class ThreadContract(StoreTestCase):
         self.result(self.store.directory.remove_account("ann@example.org"))
         self.clock.advance(8 * 86400.0)
         self.result(self.store.maintenance.sweep(self.clock.seconds()))
-        for table in ("account_threads", "thread_links", "threads"):
+        for table in ("threaded_mailboxes", "thread_links", "threads"):
             self.assertEqual(self.rows_of(table), 0, table)
 
     def rows_of(self, table: str) -> int:

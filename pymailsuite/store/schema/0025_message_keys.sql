@@ -16,11 +16,13 @@ ALTER TABLE contents ADD COLUMN preview {text};
 -- Up to which content id they have been filled in.
 INSERT INTO counters (name, value) VALUES ('keys_filled', 0);
 
--- Threads of accounts that somebody has asked for them: up to which modseq messages have been put into them.
-CREATE TABLE account_threads (
-    account_id {key},
-    modseq BIGINT NOT NULL
-);
+-- Threads of accounts that somebody has asked for them: messages below uid_next have been put into them.
+CREATE TABLE threaded_mailboxes (
+    account_id BIGINT NOT NULL,
+    mailbox_id BIGINT NOT NULL,
+    uid_next BIGINT NOT NULL,
+    PRIMARY KEY (account_id, mailbox_id)
+) {clustered};
 -- told_id is what clients have been told of the message that a link stands for: it stays, whatever joins thread_id later.
 CREATE TABLE thread_links (
     account_id BIGINT NOT NULL,
