@@ -7,6 +7,7 @@ from functools import partial
 from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
+from zope.interface.verify import verifyObject
 
 from pymailsuite.config.sections.delivery import DeliverySettings
 from pymailsuite.config.settings import Settings
@@ -61,10 +62,11 @@ def _name_of(factory: IDeliveryStepFactory) -> object:
 
 
 def _make_step(factory: IDeliveryStepFactory, context: StepContext) -> IDeliveryStep:
-    """The step; TypeError if it is none, or calls itself by another name than it was found by."""
+    """The step; Invalid or TypeError if it is none, or calls itself by another name than it was found by."""
     step = factory.make(context)
-    if not (IDeliveryStep.providedBy(step) and step.name == factory.name):
-        raise TypeError(f"not a delivery step of that name: {step!r}")
+    verifyObject(IDeliveryStep, step)
+    if step.name != factory.name:
+        raise TypeError(f"a delivery step of another name: {step.name}")
     return step
 
 

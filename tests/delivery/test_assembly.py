@@ -8,7 +8,7 @@ from typing import Any
 from attrs import evolve, frozen
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
+from zope.interface import Invalid, implementer
 from zope.interface.verify import verifyObject
 
 from pymailsuite.config.loader import settings_from
@@ -131,4 +131,4 @@ class AssemblyTests(SynchronousTestCase):
                 order = self.order({"plugins": {"lists": {"is": made}}}, lists=50)
             self.assertEqual(order, ["resolve", "junk", "forward"])
             self.assertEqual([(one["event"], one["plugin"]) for one in events], [("plugins.not_made", "lists")])
-            self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+            self.assertEqual(len(self.flushLoggedErrors(TypeError, Invalid)), 1)
