@@ -12,8 +12,13 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from pymailsuite.cli.explain import verdict_of
+from pymailsuite.delivery.dry_run import DryRunResult
+from pymailsuite.interfaces.edits import AddField, ChangeSender, Edits, RemoveField, ReplaceBody, ReplaceField
+from pymailsuite.interfaces.policy import Decision, PolicyReply, Stage
 from pymailsuite.message.authentication_results import parse_authentication_results
 from pymailsuite.message.headers import fields
+from pymailsuite.values import Address
 from tests.policy.arc.support import sealed
 from tests.policy.dkim.support import MESSAGE, NOW, signed, signing_key
 from tests.support import commands
@@ -244,3 +249,34 @@ class ExplainCommandTests(ExplainCase):
         self.assertEqual(answer["spf"]["result"], json.loads(spf)["result"])
         self.assertEqual(answer["dkim"], [row for row in json.loads(dkim)["dkim"] if row["result"] != "none"])
         self.assertEqual(answer["arc"], json.loads(arc)["arc"])
+
+
+class ChangesTests(SynchronousTestCase):
+    def test_what_policies_want_changed_is_told_a_line_each(self) -> None:
+        ann, bea, joe = (Address(name, "example.org") for name in ("ann", "bea", "joe"))
+        edits = Edits(
+            (AddField(b"X-A: 1\r\n\t2\r\n"), ReplaceField(b"Subject", b"Subject: x\r\n"), RemoveField(b"To")),
+            ReplaceBody(b""),
+            ChangeSender(None),
+            (joe,),
+            frozenset([bea]),
+            {ann: joe},
+            {ann: "odd"},
+        )
+        told = verdict_of(DryRunResult((), {Stage.MESSAGE: Decision(edits=edits)}, None))
+        self.assertEqual(
+            told["changes"],
+            [
+                "add X-A: 1 2",
+                "replace Subject by Subject: x",
+                "remove To",
+                "replace the body",
+                "change the sender to <>",
+                "add the recipient joe@example.org",
+                "remove the recipient bea@example.org",
+                "redirect ann@example.org to joe@example.org",
+                "quarantine for ann@example.org: odd",
+            ],
+        )
+        refused = Decision(PolicyReply(550, "5.7.1", "no"), edits=edits)
+        self.assertEqual(verdict_of(DryRunResult((), {Stage.MESSAGE: refused}, Stage.MESSAGE))["changes"], [])
