@@ -73,10 +73,10 @@ class DeliveryStepTests(SynchronousTestCase):
         self.assertEqual((told["step"], told["did"], told["why"]), ("list_folders", "placed", "it has a List-Id"))
 
     def test_mail_stays_in_the_inbox_if_the_step_raises_or_never_answers_and_the_log_names_it(self) -> None:
-        def raises(*_: Any) -> Any:
+        def raises(self: Any, *_: Any) -> Any:
             raise KeyError("defect")
 
-        def hangs(*_: Any) -> Any:
+        def hangs(self: Any, *_: Any) -> Any:
             return Deferred()
 
         with installed("delivery_step"):
