@@ -1,7 +1,7 @@
-"""An extension of POP3, declared once: what CAPA says of it, and its commands.
+"""A POP3 extension, declared once: its line in CAPA, and its commands.
 
-Ours are in :mod:`pymailsuite.pop3.extensions`, and are found as plugins like those of other packages. What RFC 1939
-wants of every server is no extension; it is the session's, and so is CAPA itself.
+The built-in extensions are in :mod:`pymailsuite.pop3.extensions`, and are found as plugins like those of other
+packages. The commands that RFC 1939 requires of every server are no extension; the session has them, and CAPA too.
 
 Source: RFC 2449 §3, §5.
 """
@@ -21,11 +21,11 @@ from pymailsuite.pop3.states import State
 from pymailsuite.wire.extension import ExtensionTable
 
 BASE_COMMANDS: Final = frozenset({b"CAPA", b"QUIT", b"STAT", b"LIST", b"RETR", b"DELE", b"NOOP", b"RSET"})
-"""Those that no extension takes the place of. Source: RFC 1939 §4, §5, §6."""
+"""Commands that no extension may replace. Source: RFC 1939 §4, §5, §6."""
 
 
 class ExtensionContext(Protocol):
-    """What an extension may ask of a conversation, and do there."""
+    """The part of the session that an extension may use."""
 
     state: State
     login_name: str
@@ -43,21 +43,20 @@ class ExtensionContext(Protocol):
         """A reply to a command that was in order, as :mod:`pymailsuite.pop3.replies` makes it."""
 
     def refuse(self, octets: bytes) -> None:
-        """A reply to one that was not; too many of those end the connection."""
+        """A reply to a command that was not in order; too many of those end the connection."""
 
     def index_of(self, number: int) -> int:
-        """The place of a message in the listing. PeerError if there is none of that number, or it is marked deleted."""
+        """The index of a message in the listing. PeerError if there is none of that number, or it is marked deleted."""
 
     def read_message(self, index: int, lines: int | None) -> Any:
-        """The request to answer a command with that a message is the reply to: all of it, or so many lines of its
-        body."""
+        """The request for a reply that is a message: all of it, or its header and ``lines`` lines of its body."""
 
 
 @frozen(eq=False)
 class Command:
     """A command, legal in ``state``; None: in any but within AUTH.
 
-    ``handle`` is given the conversation and what follows the keyword; it says a reply and answers None, or answers
+    ``handle`` takes the session and the text after the keyword; it sends a reply and returns None, or returns
     ``AwaitReply`` of :mod:`pymailsuite.wire.extension`, or another request of :mod:`pymailsuite.pop3.requests`. A
     MailError it raises is the reply.
     """
@@ -76,7 +75,8 @@ class IPop3Extension(Interface):
 @implementer(IPlugin, IPop3Extension)
 @frozen
 class Pop3Extension:
-    """One extension. ``capability`` is its line in the reply to CAPA, or answers that line; empty: not offered now.
+    """One extension. ``capability`` is its line in the CAPA reply, or a function that returns it; empty: not offered
+    now.
 
     ``position`` orders these lines.
     """
@@ -88,7 +88,7 @@ class Pop3Extension:
 
     @property
     def offer(self) -> str | Callable[[Any], str]:
-        """What CAPA says of it."""
+        """The line in the CAPA reply, or the function that returns it."""
         return self.capability
 
 
@@ -110,6 +110,6 @@ class Extensions(ExtensionTable[Pop3Extension]):
 
 
 def find_extensions() -> Extensions:
-    """Those that are declared as plugins: ours and others'."""
+    """The extensions declared as plugins, built-in ones and those of other packages."""
     found = plugins_by_name(IPop3Extension).values()
     return Extensions([one for one in found if isinstance(one, Pop3Extension)])

@@ -39,9 +39,9 @@ class Pop3Factory(ConnectionFactory):
         owner: str = "",
         extensions: Extensions = OURS,
     ) -> None:
-        """``portal`` gives avatars for IPop3Avatar. ``counts`` remembers logins for LOGIN-DELAY; None: there
-        is none. ``tls_context`` None: no STLS. ``owner`` names this process where its maildrop locks are released when
-        it has died. ``extensions`` are ours, if nobody has found others."""
+        """``portal`` gives avatars for IPop3Avatar. ``counts`` remembers logins for LOGIN-DELAY; None: no delay.
+        ``tls_context`` None: no STLS. ``owner`` names this process where its maildrop locks are released when it has
+        died. ``extensions`` default to the built-in ones."""
         limits = ConnectionLimits(settings.connections, settings.connections_per_address)
         super().__init__(reactor, limits, "pop3")
         self.service = Service(settings, hostname, tls_context is not None, mechanisms, owner or hostname, extensions)
@@ -59,5 +59,5 @@ class Pop3Factory(ConnectionFactory):
         return Pop3Protocol(self.reactor, self.service, self._portal, self._login_delay, self._tls_context)
 
     def busy_reply(self) -> bytes:
-        """Come back later."""
+        """A negative reply: try again later."""
         return err("too many connections, try again later", "SYS/TEMP")

@@ -1,4 +1,4 @@
-"""What a POP3 client can say. Source: RFC 1939 §3, §9; RFC 2449 §4."""
+"""The commands of a POP3 client. Source: RFC 1939 §3, §9; RFC 2449 §4."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def parse_command(line: bytes) -> tuple[bytes, bytes]:
 
 
 def no_argument(argument: bytes) -> None:
-    """PeerError if there is one."""
+    """PeerError if there is an argument."""
     if argument.strip():
         raise PeerError("no argument allowed")
 

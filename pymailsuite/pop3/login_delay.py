@@ -30,14 +30,14 @@ class LoginDelay:
         self._counts = counts
 
     async def check(self, account_id: AccountId) -> None:
-        """LoggedInTooSoon, or the account may log in, and may not again while the window lasts that begins now."""
+        """Count this login: the account may not log in again within the window that begins now. LoggedInTooSoon."""
         if not self._delay_s or self._counts is None:
             return
         key = StateKey(_KIND, str(account_id))
         try:
             counted = await self._counts.add([key], self._delay_s)
         except MailError as error:
-            # A courtesy to the disk is not worth a maildrop that cannot be read because the disk is full.
+            # The delay only saves load: it must not make a maildrop unreadable when the disk is full.
             self._log.warn("{event}: {reason}", event="pop3.login_not_counted", reason=str(error))
             return
         if counted[key].total > 1:

@@ -21,7 +21,7 @@ from pymailsuite.pop3.requests import Listing
 from pymailsuite.values import ALL_UIDS, MAX_CHUNK, Uid, UidSet
 
 _RENEWALS: Final = 3
-"""How often a lease is renewed within its time: twice it may fail before another session can take the maildrop."""
+"""Renewals within the time of a lease: two may fail before another session can take the maildrop."""
 
 
 _COLUMNS: Final = (Column.UID, Column.MARKED_SIZE)
@@ -49,7 +49,7 @@ class Maildrop:
         self.lock_lost: Callable[[], object] | None = None
 
     async def _open(self, name: str, read_ahead: int) -> None:
-        # A lock that has been asked for is taken, whoever has left meanwhile; giving it back comes behind that.
+        # A lock that was requested is acquired even if the client has left meanwhile; the release comes after it.
         locking = self._lock_traffic.run(Deferred.fromCoroutine, self._lock())
         locked: Deferred[None] = Deferred()
         locking.addBoth(lambda result: None if locked.called else locked.callback(result))
@@ -62,7 +62,7 @@ class Maildrop:
             mailbox: Mailbox = await self._mail.mailbox(name)
             listing = await self._list(mailbox)
         except BaseException:
-            # Whatever ended this, cancellation too: nobody would give the lock back later.
+            # Release after any error, cancellation included: no other code would release the lock later.
             self.abandon()
             raise
         self._mailbox_id = mailbox.mailbox_id
@@ -115,8 +115,8 @@ class Maildrop:
         return self._mail.read_octets(self._mailbox_id, uid, start, start + MAX_CHUNK)
 
     async def finish(self, removed: UidSet) -> None:
-        """Remove messages, and after their commit give the lock back. Fails as the removal does; the lock goes
-        anyway."""
+        """Remove messages, and after their commit give the lock back. Fails as the removal does; the lock is released
+        in any case."""
         self._stop()
         try:
             if removed:
@@ -125,7 +125,7 @@ class Maildrop:
             await self._unlock()
 
     def abandon(self) -> None:
-        """Give the lock back and remove nothing. Harmless if it was given back before."""
+        """Release the lock and remove nothing. Harmless if it was released before."""
         if not self._over:
             self._stop()
             Deferred.fromCoroutine(self._unlock())
@@ -142,11 +142,11 @@ class Maildrop:
         try:
             await self._lock_traffic.run(self._mail.unlock_maildrop, self._owner)
         except Exception:
-            # Called off or failed, the lease ends by itself; what the session has done is not undone by this.
+            # If this is cancelled or fails, the lease runs out; the removals of the session stay done.
             self._note("pop3.lock_not_returned", Failure())
 
     def _note(self, event: str, failure: Failure) -> None:
-        """Write down what became of the lock; what nobody foresaw, in full."""
+        """Log the fate of the lock, and unexpected errors with their traceback."""
         if failure.check(MailError, CancelledError) is None:
             self._log.failure("{event} of account {account_id}", failure, event=event, account_id=self._mail.account_id)
         else:
@@ -166,11 +166,11 @@ def _columns(rows: Sequence[MessageRow]) -> tuple[tuple[int, ...], tuple[int, ..
 async def open_maildrop(
     mail: IAccountMail, mailbox: str, process: str, lease_s: float, read_ahead: int, clock: IReactorTime
 ) -> Maildrop:
-    """Lock the account's maildrop in the name of ``process`` and see what is in ``mailbox``.
+    """Lock the account's maildrop in the name of ``process`` and list ``mailbox``.
 
     MaildropInUse; NoSuchMailbox; any failure of the store.
     """
-    # No two sessions anywhere may have the same owner, or each would think the lock its own.
+    # No two sessions of any process may have the same owner, or each would take the lock for its own.
     owner = f"{process}:{os.urandom(12).hex()}"
     maildrop = Maildrop(mail, owner, lease_s, clock)
     await maildrop._open(mailbox, read_ahead)

@@ -32,7 +32,7 @@ from pymailsuite.wire.lines import LineBuffer, LineTooLong
 from pymailsuite.wire.pull import OnDisconnect, PullingProtocol, nothing_more
 
 _UNREAD_REPLIES: Final = 128 * 1024
-"""Octets of replies after which it is asked whether the client keeps up."""
+"""Octets of replies after which the protocol checks whether the client reads them."""
 
 _FORMATS: Final = {
     "pop3.logged_in": "{event} {login_name} at {peer_ip}, {messages} messages",
@@ -78,21 +78,21 @@ class Pop3Protocol(PullingProtocol[Request]):
 
     @property
     def session(self) -> Pop3Session:
-        """The conversation; there is one from the moment the connection is made."""
+        """The session; it exists from the moment the connection is made."""
         assert self._session is not None, "not connected"
         return self._session
 
-    # --- what the protocol's base asks for
+    # --- methods that the base class calls
 
     def connection_opened(self) -> None:
-        """Greet."""
+        """Send the greeting."""
         self._session = Pop3Session(self._service, self.secure, _is_loopback(self.peer_ip))
         self.set_deadline(self._settings.login_timeout)
         self._session.greet()
         self._finish_turn(True)
 
     def octets_received(self, octets: bytes) -> None:
-        """Take them in, and act on them if nothing is being waited for."""
+        """Take the octets, and act on them unless the session waits for a result."""
         self._lines.receive(octets)
         if self._waiting:
             self.hold_reading(len(self._lines))
@@ -100,13 +100,13 @@ class Pop3Protocol(PullingProtocol[Request]):
             self.pump()
 
     def drop_unread(self) -> int:
-        """Everything from before TLS is forgotten."""
+        """Discard the octets received before TLS."""
         dropped = self._lines.drop_unread()
         self.session.tls_begun()
         return dropped
 
     def timed_out(self) -> None:
-        """Close without a word: RFC 1939 §3. A client that does not read would not see it anyway."""
+        """Close without a reply: RFC 1939 §3. A client that does not read would not see it anyway."""
         self.log.info("{event} {peer_ip}", event="pop3.timed_out", peer_ip=self.peer_ip)
         if self._waiting:
             self.abort()
@@ -114,23 +114,23 @@ class Pop3Protocol(PullingProtocol[Request]):
             self.close()
 
     def shut_down(self) -> None:
-        """The server stops: say so and close, after the answer that is owed."""
+        """The server stops: tell the client and close, after the pending reply."""
         self._stopping = True
         if not self.closing and not self._waiting:
             self.pump()
 
     def login_ended(self) -> None:
-        """Say so and close, after the answer that is owed; nothing that was marked is removed."""
+        """Tell the client and close, after the pending reply; messages marked deleted are not removed."""
         if not self.closing and not self._waiting:
             self.pump()
 
     def input_ended(self) -> None:
-        """A client that has shut down its side still gets the answers it is owed."""
+        """A client that has shut down its side still gets the replies to its commands."""
         if not self._waiting:
             self.close()
 
     def turn_failed(self, failure: Failure) -> None:
-        """The conversation may be out of step: end it politely."""
+        """The session may be out of step with the client: send an error and close."""
         if self._session is None or self.closing or self._session.mid_message:
             self.abort()
             return
@@ -186,13 +186,13 @@ class Pop3Protocol(PullingProtocol[Request]):
         self._finish_turn(acted)
 
     def _must_wait_for_client(self, session: Pop3Session) -> bool:
-        """Hand the replies on; True if the client has too much of them unread."""
+        """Write the replies; True if the client has too many octets of them unread."""
         self._queued += sum(map(len, session.outgoing))
         self._hand_on(session)
         if self._queued < _UNREAD_REPLIES and not self._output_paused:
             return False
         self._queued = 0
-        # Long replies are as good as many commands.
+        # Long replies count like many commands.
         self.wait_for(self.drained() or self.next_turn(), nothing_more)
         return self._waiting
 
@@ -202,7 +202,7 @@ class Pop3Protocol(PullingProtocol[Request]):
             self.send_all(outgoing)
 
     def _finish_turn(self, acted: bool) -> None:
-        """Let the replies go, write the log, and set the clock unless only a part of a command has come."""
+        """Write the replies and the log, and reset the timeout unless only part of a command has come."""
         session = self.session
         self._hand_on(session)
         self._queued = 0
@@ -219,7 +219,7 @@ class Pop3Protocol(PullingProtocol[Request]):
         if session.ended:
             self.close()
         elif self._waiting:
-            # The clock goes on: it may be the client that is waited for, to read what it was sent.
+            # The timeout keeps running: the session may be waiting for the client to read.
             self.set_timeout(self._settings.autologout)
             self.hold_reading(len(self._lines))
         elif self.input_over:
@@ -233,7 +233,7 @@ class Pop3Protocol(PullingProtocol[Request]):
     # --- requests of the session
 
     def _perform(self, request: Request) -> Request | None:
-        """Do it; answers what is to be done next, if the answer was there at once and leads to something."""
+        """Perform a request; returns the next request if the result was there at once and leads to one."""
         if isinstance(request, ReadMessage):
             return self._read_message(request)
         if isinstance(request, LogIn):
@@ -295,7 +295,7 @@ class Pop3Protocol(PullingProtocol[Request]):
                 self.session.maildrop_refused(error)
             return None
         if self.closing:
-            # It has waited too long for us, or is gone.
+            # The client has given up waiting, or has disconnected.
             answer.abandon()
             self._log_out()
             return None
@@ -313,7 +313,7 @@ class Pop3Protocol(PullingProtocol[Request]):
 
     def _lock_lost(self) -> None:
         if self._waiting:
-            # What is being sent may be half a message.
+            # The reply in progress may be half a message.
             self.abort()
         else:
             self.in_turn(self._end_without_lock)
@@ -348,7 +348,7 @@ class Pop3Protocol(PullingProtocol[Request]):
         return None
 
     async def _stream(self, maildrop: Maildrop, request: ReadMessage) -> bool:
-        """Send a message in pieces; False if not all of it was there to be sent."""
+        """Send a message in pieces; False if part of it was missing."""
         session = self.session
         size = maildrop.listing.sizes[request.index]
         position = 0
@@ -381,7 +381,7 @@ class Pop3Protocol(PullingProtocol[Request]):
 
     def _streamed(self, answer: Any) -> Request | None:
         if answer is not True and not self.connection_ended:
-            # The client has half a message and waits for its end: only a lost connection tells it the truth.
+            # The client has half a message and waits for its end: only closing the connection shows it the error.
             reason = str(self.error_of(answer)) if isinstance(answer, Failure) else "octets are missing"
             self.log.error(
                 "{event} at {peer_ip}: {reason}", event="pop3.message_cut", peer_ip=self.peer_ip, reason=reason
@@ -408,5 +408,5 @@ def _is_loopback(ip: str) -> bool:
     try:
         return ipaddress.ip_address(ip).is_loopback
     except ValueError:
-        # A UNIX socket, or a test's transport: a peer without an address is nobody in particular.
+        # A UNIX socket, or a test's transport: a client without an address is treated like any other.
         return False

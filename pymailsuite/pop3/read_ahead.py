@@ -1,8 +1,8 @@
-"""Messages read before they are asked for.
+"""Reads messages before the client asks for them.
 
-A client that downloads its mail asks for message after message. Reading each alone costs a trip to a reader thread and
-back; here one trip brings a run of messages, and the next run is under way while this one is handed out. Runs begin
-small and double while the client goes on in order, so that one that wants a single message does not pay for many.
+A client that downloads its mail asks for one message after the other. Reading each alone costs a trip to a reader
+thread; here one trip reads a run of messages, and the next run is being read while this one is sent. Runs begin small
+and double while the client goes on in order, so that a request for a single message does not read many.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class ReadAhead:
         return waiter
 
     def stop(self) -> None:
-        """Nobody will ask for anything any more, or not for what is being read."""
+        """Stop: the client will ask for nothing more, or not for the messages being read."""
         reading, self._reading = self._reading, None
         if reading is not None:
             reading.cancel()
@@ -92,12 +92,12 @@ class ReadAhead:
         self._reading = None
         waiter, self._waiter = self._waiter, None
         if isinstance(result, Failure):
-            # Without a waiter nobody has missed anything yet: who does asks again and is told then.
+            # Without a waiting request the error is not reported: the next request reads again and gets it.
             if waiter is not None:
                 waiter.errback(result)
             return
         uids = self._listing.uids
-        # What the client has passed over it is not likely to come back for.
+        # The client is not likely to ask for messages that it has skipped.
         self._held = {index: octets for index, octets in self._held.items() if index >= self._latest}
         for index in range(first, last):
             octets = result.get(uids[index])

@@ -1,4 +1,4 @@
-"""What the server says, in wire form. Source: RFC 1939 §3, with the response codes of RFC 2449 §8 and RFC 3206."""
+"""The server's replies, in wire form. Source: RFC 1939 §3, with the response codes of RFC 2449 §8 and RFC 3206."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def ok(text: str = "") -> bytes:
 
 
 def err(text: str, code: str = "") -> bytes:
-    """A negative reply. Text that came from outside can not end the line."""
+    """A negative reply. Text from outside cannot end the line."""
     harmless = text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
     return f"-ERR [{code}] {harmless}\r\n".encode() if code else f"-ERR {harmless}\r\n".encode()
 
 
 def error_reply(error: MailError) -> bytes:
-    """The reply an error becomes; its private cause is not in it."""
+    """The reply for an error, without the private cause."""
     return err(error.public, error.pop3_code)
 
 

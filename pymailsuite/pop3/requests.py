@@ -1,4 +1,4 @@
-"""What a session asks of the world around it."""
+"""The services that a session is given, and the requests it makes."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from pymailsuite.values import INBOX, UidSet
 from pymailsuite.wire.extension import AwaitReply
 
 Mechanisms = Callable[[bool], Mapping[str, Callable[[], ServerMechanism]]]
-"""Answers the mechanisms to offer, by name; the argument says whether passwords may pass in the clear."""
+"""Returns the mechanisms to offer, by name; the argument says whether passwords may pass in the clear."""
 
 
 @frozen
 class Service:
-    """What all sessions of a listener have in common."""
+    """The values that all sessions of a listener share."""
 
     settings: Pop3Settings
     hostname: str
@@ -34,11 +34,11 @@ class Service:
 
 @frozen
 class Listing:
-    """A maildrop as it was at login: what message number N is does not change within a session (RFC 1939 §4).
+    """A maildrop as it was at login: message numbers do not change within a session (RFC 1939 §4).
 
-    ``uids`` and ``sizes`` (octets as they are stored) go by message number less one. ``extra`` are the octets beyond
-    those that a message has as it is sent, by the same number; None where nobody has counted them. Most have none and
-    are not named.
+    ``uids`` and ``sizes`` (octets as they are stored) go by message number less one. ``extra`` are the octets by which
+    a message is longer as it is sent, by the same number; None where they have not been counted. Messages without extra
+    octets, the most, are left out.
     """
 
     uid_validity: int
@@ -58,7 +58,7 @@ class Listing:
 
 @frozen
 class BeginTls:
-    """Send the replies, begin TLS, throw away what was received; then call ``tls_begun``."""
+    """Send the replies, begin TLS, discard unread octets; then call ``tls_begun``."""
 
 
 @frozen

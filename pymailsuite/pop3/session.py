@@ -1,7 +1,7 @@
-"""One POP3 connection as a pure conversation: lines in, replies and requests out. Source: RFC 1939.
+"""One POP3 session as a pure core: lines in, replies and requests out. Source: RFC 1939.
 
 The session decides what every command means; it has no socket, clock or Deferred. Where it needs something from outside
-it answers a request, and goes on when it is told the outcome; until then it must not be given another line, so that
+it returns a request, and goes on when it is given the result; until then it must not be given another line, so that
 replies stay in the order of their commands (PIPELINING, RFC 2449 §6.8). Deletions are only marks until QUIT.
 """
 
@@ -45,7 +45,7 @@ from pymailsuite.wire.extension import AwaitReply
 from pymailsuite.wire.line_ends import LineEndEncoder, with_crlf
 
 _LONGEST_DELAY: Final = 16
-"""How many times the delay of the first wrong login a later one may wait."""
+"""The longest delay of a wrong login, in multiples of the delay of the first one."""
 
 
 class Pop3Session:
@@ -85,33 +85,33 @@ class Pop3Session:
         self._line_ends: LineEndEncoder | None = None
         self._cutter: TopCutter | None = None
         self.mid_message = False
-        """A message is being sent in pieces: the client takes whatever comes now for a part of it."""
+        """A message is being sent in pieces: the client would take any other reply for a part of it."""
 
     # --- the connection
 
     def greet(self) -> None:
-        """Say the greeting; no timestamp in it, since APOP is not offered."""
+        """Send the greeting; no timestamp in it, since APOP is not offered."""
         self._say(ok(f"{self._service.hostname} {self.settings.greeting}"))
 
     def tls_begun(self) -> None:
-        """TLS has taken over: nothing said before counts. Source: RFC 2595 §4."""
+        """TLS is established: nothing from before it counts. Source: RFC 2595 §4."""
         self.secure = True
         self.user = None
 
     def shut_down(self) -> None:
-        """The server stops: nothing that was marked is removed."""
+        """The server stops: messages marked deleted are not removed."""
         self._close_with(err("server is shutting down", "SYS/TEMP"))
 
     def login_ended(self) -> None:
-        """The password was set anew, or the account closed: nothing that was marked is removed."""
+        """The password was changed, or the account closed: messages marked deleted are not removed."""
         self._close_with(replies.error_reply(LoginEnded()))
 
     def failed(self) -> None:
-        """Something unexpected went wrong and the conversation may be out of step."""
+        """An unexpected error came up and the session may be out of step with the client."""
         self._close_with(err("internal error, closing connection", "SYS/TEMP"))
 
     def lock_lost(self) -> None:
-        """The maildrop is not ours any more: go, and remove nothing."""
+        """The session has lost the lock: end it, and remove nothing."""
         self._close_with(err("lost the lock of the maildrop", "SYS/TEMP"))
 
     def _close_with(self, octets: bytes) -> None:
@@ -155,7 +155,7 @@ class Pop3Session:
         return request
 
     def replied(self, answer: bytes | Failure) -> None:
-        """What an extension wanted to be waited for, as AwaitReply said."""
+        """The result that an extension waited for with AwaitReply."""
         command, self._awaiting = self._awaiting, None
         assert command is not None, "no extension was waited for"
         if isinstance(answer, bytes):
@@ -166,13 +166,13 @@ class Pop3Session:
             self._extension_failed(command, answer)
 
     def _extension_failed(self, command: Command, failure: Failure) -> None:
-        """It has raised something unexpected: the client is told to come again."""
+        """The handler has raised an unexpected error: the client is asked to try again later."""
         self.refuse(err("internal error, try again later", "SYS/TEMP"))
         plugin = self._service.extensions.name_of(command)
         self.notes.append(Note("extension.failed", {"plugin": plugin}, failure))
 
     def line_refused(self, error: MailError) -> None:
-        """A line was longer than anything may be."""
+        """A line was longer than the limit."""
         self._mechanism = None
         if self.state is State.LOGIN:
             self.state = State.AUTHORIZATION
@@ -203,13 +203,13 @@ class Pop3Session:
         return CloseMaildrop(UidSet.of(self.listing.uids[index] for index in self._deleted))
 
     def maildrop_closed(self) -> None:
-        """What was marked is gone, and that is on the disk. Source: RFC 1939 §6."""
+        """The marked messages are removed, and the removal is committed. Source: RFC 1939 §6."""
         left = f"{self._count} message{'' if self._count == 1 else 's'} left" if self._count else "maildrop empty"
         self._note_end(len(self._deleted))
         self._close_with(ok(f"{self._service.hostname} POP3 server signing off ({left})"))
 
     def removal_failed(self, error: MailError) -> None:
-        """None of what was marked is gone."""
+        """None of the marked messages was removed."""
         self._note_end(0)
         self._close_with(err("marked messages were not removed", error.pop3_code or "SYS/TEMP"))
 
@@ -225,7 +225,7 @@ class Pop3Session:
     # --- AUTHORIZATION
 
     def mechanisms(self) -> Mapping[str, Callable[[], ServerMechanism]]:
-        """Those of SASL that are offered just now; without any there is no login."""
+        """The SASL mechanisms that are offered now; without any there is no login."""
         return self._service.mechanisms(self.secure or self._plaintext_login)
 
     @property
@@ -234,7 +234,7 @@ class Pop3Session:
         return self._service.tls_available
 
     def begin_login(self, mechanism: ServerMechanism, initial: bytes | None) -> Request | None:
-        """AUTH with that mechanism; ``initial`` is the client's first response, if it came along."""
+        """AUTH with that mechanism; ``initial`` is the initial response, if the client sent one."""
         self._mechanism = mechanism
         return self._step(mechanism.start(initial))
 
@@ -263,24 +263,24 @@ class Pop3Session:
         return LogIn(credentials)
 
     def login_refused(self, error: LoginRefused) -> Request:
-        """Name or password is wrong; the answer waits, ever longer."""
+        """Name or password is wrong; the reply is delayed, longer each time."""
         self._failed_logins += 1
         self._held_reply = replies.error_reply(error)
         doublings = min(2 ** (self._failed_logins - 1), _LONGEST_DELAY)
         return HoldBack(self.settings.failed_login_delay * doublings)
 
     def held_back(self) -> None:
-        """The wrong login has waited."""
+        """The delay after a wrong login is over."""
         self._say(self._held_reply)
         if self._failed_logins >= self.settings.failed_logins:
             self.ended = True
 
     def maildrop_refused(self, error: MailError) -> None:
-        """Name and password may be right, but the maildrop cannot be opened now (in use, store out of reach)."""
+        """Name and password may be right, but the maildrop cannot be opened now (in use, store unreachable)."""
         self._say(replies.error_reply(error))
 
     def maildrop_opened(self, login_name: str, listing: Listing) -> None:
-        """Logged in, the maildrop is locked and ours."""
+        """The user is logged in, and the session has the lock of the maildrop."""
         self.state = State.TRANSACTION
         self.login_name = login_name
         self.listing = listing
@@ -298,7 +298,7 @@ class Pop3Session:
         self._octets = sum(self._sizes)
 
     def index_of(self, number: int) -> int:
-        """The message's place in the listing. PeerError if there is none of that number or it is marked deleted."""
+        """The message's index in the listing. PeerError if there is none of that number or it is marked deleted."""
         if not 1 <= number <= len(self.listing.uids):
             raise PeerError(f"no such message, only {len(self.listing.uids)} messages in maildrop")
         if number - 1 in self._deleted:
@@ -317,7 +317,7 @@ class Pop3Session:
         self.good(self.listing_of(b"LIST"))
 
     def listing_of(self, keyword: bytes) -> bytes:
-        """The whole reply, remembered until marks change it."""
+        """The whole reply, cached until marks change it."""
         known = self._listings.get(keyword)
         if known is not None:
             return known
@@ -359,7 +359,7 @@ class Pop3Session:
         return self.read_message(self.index_of(number), None)
 
     def read_message(self, index: int, lines: int | None) -> ReadMessage:
-        """The request that a message is the reply to: all of it, or its header and so many lines of its body."""
+        """The request for a reply that is a message: all of it, or its header and ``lines`` lines of its body."""
         self._reading = ReadMessage(index, lines)
         return self._reading
 
@@ -395,7 +395,7 @@ class Pop3Session:
         self.mid_message = True
 
     def message_piece(self, octets: bytes) -> bool:
-        """The next piece of it; True if that is all the client wants."""
+        """The next piece of the message; True if the client wants no more."""
         if self._line_ends is not None:
             octets = self._line_ends.encode(octets)
         if self._cutter is not None:
@@ -404,7 +404,7 @@ class Pop3Session:
         return self._cutter is not None and self._cutter.complete
 
     def message_ended(self) -> None:
-        """That was all."""
+        """The last piece was sent."""
         if self._line_ends is not None:
             octets = self._line_ends.finish()
             self.outgoing.append(self._encoder.encode(octets if self._cutter is None else self._cutter.cut(octets)))
@@ -414,7 +414,7 @@ class Pop3Session:
         self.mid_message = False
 
     def message_refused(self, error: MailError) -> None:
-        """It cannot be read; nothing of it was sent."""
+        """The message cannot be read; nothing of it was sent."""
         self._say(replies.error_reply(error))
 
 
@@ -431,4 +431,4 @@ _COMMANDS: Final[Mapping[bytes, Command]] = {
         Command(b"NOOP", Pop3Session._noop, State.TRANSACTION),
     )
 }
-"""What every server has, and CAPA. Source: RFC 1939 §4, §5, §6; RFC 2449 §5."""
+"""The commands that every server has, and CAPA. Source: RFC 1939 §4, §5, §6; RFC 2449 §5."""

@@ -1,4 +1,4 @@
-"""Where in a conversation a server and its client are."""
+"""The states of a POP3 session."""
 
 from __future__ import annotations
 

@@ -17,12 +17,12 @@ class TopCutter:
 
     def __init__(self, lines: int) -> None:
         self._left = lines
-        # As if it came after a line end: a message without any header begins with the empty line.
+        # The start counts as after a line end: a message without any header begins with the empty line.
         self._tail: bytes | None = b"\n"
         self.complete = False
 
     def cut(self, octets: bytes) -> bytes:
-        """What of this piece belongs to the top."""
+        """The part of this piece that belongs to the top."""
         if self.complete:
             return b""
         begin = 0

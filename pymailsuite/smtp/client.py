@@ -1,7 +1,7 @@
 """The client's half of SMTP as a pure core: replies out of octets, and commands into octets (RFC 5321 §4.2).
 
-A session that sends mail is built on it elsewhere. Everything a server may say is bounded: the length of a line, the
-lines of one reply, and so the memory a hostile server can take.
+The relay builds its sending session on this module. All input from the server is bounded: the length of a line, the
+number of lines in a reply, and so the memory that a hostile server can take.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ENHANCED: Final = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?: +|$)")
 
 
 class BadReply(TemporaryFailure):
-    """The server said something that is not an SMTP reply; nothing it says afterwards can be trusted."""
+    """The server sent something that is not an SMTP reply; nothing that it sends afterwards can be trusted."""
 
     enhanced_code = "4.5.0"
     text = "Not an SMTP reply"
@@ -86,7 +86,7 @@ class ReplyReader:
     """Octets from a server in, replies out.
 
     A line ends at its LF: RFC 5321 §2.3.8 asks for CRLF, and there are servers that do without the CR. A reply carries
-    no text of others that could be cut in another way, so nothing depends on it.
+    no text of third parties that could be split differently, so accepting a bare LF is safe.
     """
 
     def __init__(self, max_line: int = MAX_REPLY_LINE, max_lines: int = MAX_REPLY_LINES) -> None:
@@ -149,7 +149,7 @@ class ReplyReader:
         return text[match.end() :] if match[1] == self._enhanced else text
 
     def drop_unread(self) -> int:
-        """Throw away everything not given out: after STARTTLS was accepted (RFC 3207 §4.2). How many octets."""
+        """Discard all unread octets after STARTTLS was accepted (RFC 3207 §4.2). Returns their number."""
         self._lines = []
         self._enhanced = ""
         dropped = len(self._unread)
@@ -172,7 +172,7 @@ def _decode(octets: bytes) -> str:
 
 
 def extensions(reply: Reply) -> dict[str, str]:
-    """What an EHLO reply offers: keyword in upper case to its parameters, ``""`` if there are none.
+    """The extensions that an EHLO reply offers: keyword in upper case to its parameters, ``""`` if there are none.
 
     Source: RFC 5321 §4.1.1.1. ``AUTH=LOGIN`` of old servers is read as ``AUTH LOGIN``.
     """
@@ -203,7 +203,7 @@ def _xtext(text: str) -> str:
 
 
 def _original_recipient(typed: str, utf8: bool) -> str:
-    """ORCPT as a server is told; ``typed`` as it is decoded. ``utf8``: the server may be told more than ASCII."""
+    """The value of ORCPT for a server; ``typed`` is the decoded form. ``utf8``: the server accepts more than ASCII."""
     kind, _, address = typed.partition(";")
     kind, address = kind.strip(), address.strip()
     if kind.lower() != "utf-8":
@@ -221,7 +221,7 @@ def mail_command(
     ret: str = "",
     envid: str = "",
 ) -> bytes:
-    """``MAIL FROM`` with the parameters given; those not offered by the server are not to be given.
+    """``MAIL FROM`` with these parameters; the caller must leave out those that the server does not offer.
 
     ``envid`` is not encoded yet. UnsendableAddress."""
     parameters = ""

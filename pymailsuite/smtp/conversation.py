@@ -1,4 +1,5 @@
-"""What all parts of an SMTP conversation share: where it stands, what is to be said, and what the policies have ruled.
+"""State that all parts of an SMTP session share: the state of the protocol, the pending replies, the policies'
+decisions.
 
 The commands are in :mod:`pymailsuite.smtp.transaction` (MAIL, RCPT, DATA), :mod:`pymailsuite.smtp.login` (AUTH) and
 :mod:`pymailsuite.smtp.session` (all others, and the way to each).
@@ -38,10 +39,10 @@ _NO_PARAMETERS: Mapping[str, Any] = {}
 
 
 class Conversation:
-    """The state of one connection, and how to say something.
+    """The state of one connection, and the methods that send replies.
 
     ``outgoing`` collects replies and ``notes`` what to log, for the protocol to take away; ``ended`` is True once the
-    connection is to be closed after the replies have been sent. ``faults`` counts refusals for good.
+    connection is to be closed after the replies have been sent. ``faults`` counts permanent refusals.
     """
 
     def __init__(self, service: Service, peer: Peer, secure: bool, loopback: bool = False) -> None:
@@ -84,7 +85,7 @@ class Conversation:
 
     @property
     def peer(self) -> Peer:
-        """Who is at the other end, as far as is known by now."""
+        """The client, as far as it is known by now."""
         return self._peer
 
     @property
@@ -94,18 +95,18 @@ class Conversation:
 
     @property
     def submission(self) -> bool:
-        """Whether users hand in mail of their own here."""
+        """Whether this listener takes submissions from users (RFC 6409)."""
         return self.service.submission
 
     def is_among(self, whom: Handing) -> bool:
-        """Whether the peer is one of those that a setting is about."""
+        """Whether the client belongs to the group that a setting names."""
         peer = self._peer
         return whom != "nobody" and bool(peer.login or (whom == "trusted" and peer.trusted))
 
-    # --- saying something
+    # --- replies
 
     def say(self, octets: bytes) -> None:
-        """Say a reply."""
+        """Send a reply."""
         self.outgoing.append(octets)
 
     def _close_with(self, octets: bytes) -> None:
@@ -113,7 +114,7 @@ class Conversation:
         self.ended = True
 
     def _cut_off(self, why: str) -> None:
-        """End the connection of a peer that has passed a limit. Source: RFC 5321 §3.8."""
+        """End the connection of a client that has passed a limit. Source: RFC 5321 §3.8."""
         octets = reply(421, "4.7.0", f"{self.service.hostname} {why}")
         self._close_with(octets)
         self._note("smtp.cut_off", octets)
@@ -128,12 +129,12 @@ class Conversation:
             self._cut_off("Too many errors")
 
     def _count_fault(self, octets: bytes) -> None:
-        """A refusal for good is held against the peer; what it may try again later is not."""
+        """Count a permanent refusal against the client; a temporary one does not count."""
         if octets.startswith(b"5"):
             self.faults += 1
 
     def _slowed(self, request: Request | None) -> Request | None:
-        """What is to be done next: what a peer that errs again and again is told is held back first."""
+        """The next request. The reply to a client with many faults is delayed first."""
         if self._errors == self._errors_answered:
             return request
         self._errors_answered = self._errors
@@ -149,13 +150,14 @@ class Conversation:
         return HoldBack(settings.error_delay)
 
     def held_back(self) -> None:
-        """The delay that was asked for is over: say what had to wait."""
+        """The delay is over: send the reply that waited for it."""
         held, self._held = self._held, None
         assert held is not None, "nothing was held back"
         held()
 
     def _note(self, event: str, octets: bytes, decision: Decision | None = None, **more: object) -> None:
-        """What is to be logged, and recorded if it is a refusal; ``decision`` is the one that refused, if one did."""
+        """Log an event, and record it if it is a refusal; ``decision`` is the policy decision that refused, if one
+        did."""
         peer = self._peer
         if decision is not None:
             more["policy"] = decision.decided_by
@@ -182,7 +184,7 @@ class Conversation:
             known, said = decision.final_verdicts, ()
         applied_verdicts = (*known, *[applied for applied in said if not any(applied is other for other in known)])
         if asked:
-            # What was said of others is no part of this story.
+            # Verdicts about other recipients do not belong in this record.
             applied_verdicts = tuple(
                 [one for one in applied_verdicts if one.recipient in (None, self._pending_recipient)]
             )
@@ -198,7 +200,7 @@ class Conversation:
         )
 
     def _extension_failed(self, declared: Command | Parameter, failure: Failure | None = None) -> None:
-        """What an extension declared has raised something unexpected: the client is told to come again."""
+        """A handler of an extension has raised an unexpected error: the client is asked to try again later."""
         octets = replies.error_reply(TemporaryFailure("Internal error, try again later"))
         self.refuse(octets)
         name = self.service.extensions.name_of(declared)
@@ -209,7 +211,7 @@ class Conversation:
     # --- policies
 
     def _peer_changed(self) -> None:
-        """Find out anew who is to be asked about this peer; usually nobody, and that costs nothing."""
+        """Determine anew which policies apply to this client; usually none do, and that costs nothing."""
         policies = self.service.policies
         if policies is not None:
             self._stages = policies.stages_for(self._peer, self.service.submission)
@@ -218,7 +220,7 @@ class Conversation:
         return (*self._connection_verdicts, *self._hello_verdicts, *self._applied_verdicts)
 
     def _anything_said(self) -> bool:
-        """Whether any policy has had more than nothing to say of what goes on."""
+        """Whether any policy has given a verdict other than PASS on this transaction."""
         return any(applied.verdict.action is not Action.PASS for applied in self._all_verdicts())
 
     def _transaction(
@@ -246,7 +248,7 @@ class Conversation:
         )
 
     def _note_overrides(self, recipient: Address, resolved: Recipients) -> None:
-        """What the recipient wants otherwise of the checks; most want nothing."""
+        """Keep the recipient's own rules for the checks; most recipients have none."""
         overrides = overrides_of(resolved)
         if overrides is not NO_OVERRIDES:
             self._overrides[recipient] = overrides
@@ -262,7 +264,7 @@ class Conversation:
         return CheckPolicy(self._transaction(stage, recipient, message))
 
     def policy_decided(self, decision: Decision) -> Request | None:
-        """The policies have been asked, as CheckPolicy wanted."""
+        """The policies' decision, which CheckPolicy asked for."""
         then, self._then = self._then, None
         assert then is not None, "no policy was to be asked"
         return self._slowed(then(decision))
@@ -270,10 +272,10 @@ class Conversation:
     def _refusal(self, refusal: PolicyReply) -> bytes:
         return reply(refusal.code, refusal.enhanced_code, refusal.text)
 
-    # --- what several commands ask
+    # --- shared by several commands
 
     def offered_mechanisms(self) -> Mapping[str, Callable[[], ServerMechanism]]:
-        """The mechanisms of AUTH that may be used here and now."""
+        """The AUTH mechanisms that the client may use in the present state."""
         service = self.service
         if service.mechanisms is None or not service.offers_login:
             return {}

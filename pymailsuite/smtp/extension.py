@@ -1,7 +1,7 @@
-"""An extension of SMTP, declared once: what EHLO says of it, its commands, its parameters of MAIL and RCPT.
+"""An SMTP extension, declared once: its EHLO line, its commands, its parameters of MAIL and RCPT.
 
-Ours are in :mod:`pymailsuite.smtp.extensions`, a module each, and are found as plugins like those of other packages.
-What RFC 5321 §4.5.1 wants of every server is no extension; it is the session's.
+The built-in extensions are in :mod:`pymailsuite.smtp.extensions`, a module each, and are found as plugins like those of
+other packages. The commands that RFC 5321 §4.5.1 requires of every server are no extension; the session has them.
 
 Source: RFC 5321 §2.2.2, §4.1.1.1, §4.1.2.
 """
@@ -22,11 +22,11 @@ from pymailsuite.values import Peer
 from pymailsuite.wire.extension import ExtensionTable
 
 BASE_COMMANDS: Final = frozenset({"EHLO", "HELO", "MAIL", "RCPT", "DATA", "RSET", "VRFY", "NOOP", "QUIT"})
-"""Those that no extension takes the place of. Source: RFC 5321 §4.5.1."""
+"""Commands that no extension may replace. Source: RFC 5321 §4.5.1."""
 
 
 class ExtensionContext(Protocol):
-    """What an extension may ask of a conversation, and do there."""
+    """The part of the session that an extension may use."""
 
     settings: SmtpSettings
     """The listener's section."""
@@ -34,7 +34,7 @@ class ExtensionContext(Protocol):
 
     @property
     def peer(self) -> Peer:
-        """Who is at the other end; ``peer.login`` is the user's name, empty before AUTH."""
+        """The client; ``peer.login`` is the user's name, empty before AUTH."""
 
     @property
     def hostname(self) -> str:
@@ -42,7 +42,7 @@ class ExtensionContext(Protocol):
 
     @property
     def submission(self) -> bool:
-        """Whether users hand in mail of their own here."""
+        """Whether this listener takes submissions from users (RFC 6409)."""
 
     @property
     def secure(self) -> bool:
@@ -50,7 +50,7 @@ class ExtensionContext(Protocol):
 
     @property
     def parameters(self) -> Mapping[str, Any]:
-        """What MAIL's parameters were taken for, by keyword."""
+        """The parsed values of MAIL's parameters, by keyword."""
 
     def say(self, octets: bytes) -> None:
         """A reply, as :func:`pymailsuite.smtp.replies.reply` makes it."""
@@ -61,11 +61,11 @@ class ExtensionContext(Protocol):
 
 @frozen(eq=False)
 class Command:
-    """A command. ``handle`` is given the conversation and what follows the verb; it says a reply and answers None, or
-    answers ``AwaitReply`` of :mod:`pymailsuite.wire.extension`, or another request of
-    :mod:`pymailsuite.smtp.requests`. A MailError it raises is the reply.
+    """A command. ``handle`` takes the session and the text after the verb; it sends a reply and returns None, or
+    returns ``AwaitReply`` of :mod:`pymailsuite.wire.extension`, or another request of :mod:`pymailsuite.smtp.requests`.
+    A MailError it raises is the reply.
 
-    ``refused_in`` are states in which it is out of order, and what is said then. ``help`` are lines for HELP.
+    ``refused_in`` maps the states in which the command is out of order to the reply. ``help`` are lines for HELP.
     """
 
     verb: str
@@ -76,10 +76,10 @@ class Command:
 
 @frozen(eq=False)
 class Parameter:
-    """A parameter of MAIL or RCPT. ``take`` is given the conversation and the value, empty if there is none.
+    """A parameter of MAIL or RCPT. ``take`` is called with the session and the value, which is empty if there is none.
 
-    What it answers is kept with the envelope, under the keyword, for policies and delivery; a MailError it raises is
-    the reply.
+    Its result is kept with the envelope, under the keyword, for policies and delivery; a MailError it raises is the
+    reply.
     """
 
     keyword: str
@@ -95,7 +95,8 @@ class ISmtpExtension(Interface):
 @implementer(IPlugin, ISmtpExtension)
 @frozen
 class SmtpExtension:
-    """One extension. ``keyword`` is its line in the reply to EHLO, or answers that line; empty: not offered just now.
+    """One extension. ``keyword`` is its line in the EHLO reply, or a function that returns the line; empty: not offered
+    now.
 
     ``position`` orders these lines.
     """
@@ -109,7 +110,7 @@ class SmtpExtension:
 
     @property
     def offer(self) -> str | Callable[[Any], str]:
-        """What EHLO says of it."""
+        """The line in the EHLO reply, or the function that returns it."""
         return self.keyword
 
 
@@ -136,6 +137,6 @@ class Extensions(ExtensionTable[SmtpExtension]):
 
 
 def find_extensions() -> Extensions:
-    """Those that are declared as plugins: ours and others'."""
+    """The extensions declared as plugins, built-in ones and those of other packages."""
     found = plugins_by_name(ISmtpExtension).values()
     return Extensions([one for one in found if isinstance(one, SmtpExtension)])

@@ -29,7 +29,7 @@ from pymailsuite.wire.factory import ConnectionFactory, ConnectionLimits
 class SmtpFactory(ConnectionFactory):
     """Makes the connections of an SMTP listener.
 
-    The section says which kind it is: :class:`SmtpMxSettings` takes mail from other servers,
+    The type of the section says which kind of listener it is: :class:`SmtpMxSettings` takes mail from other servers,
     :class:`SubmissionSettings` from users who log in. For implicit TLS (465) the listener wraps this factory in TLS.
     """
 
@@ -56,10 +56,10 @@ class SmtpFactory(ConnectionFactory):
     ) -> None:
         """``mechanisms`` is :func:`pymailsuite.sasl.mechanisms` or the like; AUTH needs it and ``portal``.
 
-        ``tls_context`` None: no STARTTLS. ``trusted_networks`` None: those of the section. ``peer_names`` None: peers
-        are not looked up in DNS. ``policies`` None: no checks are made. ``refusals`` None: they are logged only.
-        ``rights`` None: users may send as anybody. ``extensions`` are ours, if nobody has found others.
-        ConfigError if the section's help file cannot be read.
+        ``tls_context`` None: no STARTTLS. ``trusted_networks`` None: those of the section. ``peer_names`` None: no
+        look-up of client names in DNS. ``policies`` None: no checks. ``refusals`` None: refusals are only logged.
+        ``rights`` None: users may send as any address. ``extensions`` default to the built-in ones. ConfigError if
+        the section's help file cannot be read.
         """
         super().__init__(
             reactor,
@@ -107,5 +107,5 @@ class SmtpFactory(ConnectionFactory):
         )
 
     def busy_reply(self) -> bytes:
-        """421: come back later. Source: RFC 5321 §3.8, §4.2.3."""
+        """421: try again later. Source: RFC 5321 §3.8, §4.2.3."""
         return reply(421, "4.3.2", f"{self.service.hostname} Service unavailable, too many connections")

@@ -1,8 +1,8 @@
-"""Commands out of text: the grammar of RFC 5321 §4.1.2 and of the parameters the extensions add.
+"""Parsing of commands: the grammar of RFC 5321 §4.1.2 and of the parameters the extensions add.
 
 Each regular expression stands under the rule it is for. The strict form is the standard's, with a final dot of the
-domain forgiven; the lenient one takes what people type and real hosts send: no angle brackets, spaces around the colon,
-an underscore in a domain, dots anywhere in a local part.
+domain forgiven; the lenient one also takes what people type and deployed software sends: no angle brackets, spaces
+around the colon, an underscore in a domain, dots anywhere in a local part.
 """
 
 from __future__ import annotations
@@ -56,22 +56,22 @@ class BadRecipientSyntax(PeerError):
     text = "Bad recipient address syntax"
 
 
-# What is allowed above ASCII is everything, so sets say what of ASCII is not: one that says the other builds a table of
-# all characters, and at each start these expressions would take longest of all.
+# Everything above ASCII is allowed, so the sets exclude characters of ASCII: a set that includes the rest makes ``re``
+# build a table of all characters, and compiling it would take most of the time of a start.
 
 # atext = ALPHA / DIGIT / ... (RFC 5322 §3.2.3), / UTF8-non-ascii (RFC 6531 §3.3)
 _ATEXT: Final = r'[^\x00-\x20"(),.:;<>@\[\\\]\x7f]'
 # Dot-string = Atom *("." Atom)
 _DOT_STRING: Final = rf"{_ATEXT}+(?:\.{_ATEXT}+)*"
-# Departs from RFC 5321 §4.1.2: dots at the ends and in a row. Carriers have handed out such addresses, and their hosts
-# want them without quotes.
+# Departs from RFC 5321 §4.1.2: dots at the ends and in a row. Mobile carriers have assigned such addresses, and their
+# servers want them without quotes.
 _LOOSE_DOT_STRING: Final = _ATEXT.replace(",.:", ",:") + "+"
 # Quoted-string = DQUOTE *QcontentSMTP DQUOTE; qtextSMTP = %d32-33 / %d35-91 / %d93-126; quoted-pairSMTP = "\" %d32-126
 _QUOTED: Final = r'"(?:[^\x00-\x1f"\\\x7f]|\\[\x20-\x7e])*"'
 # sub-domain = Let-dig [Ldh-str] / U-label (RFC 6531 §3.3); Domain = sub-domain *("." sub-domain)
 _NOT_LET_DIG: Final = r"\x00-,./:-@\[-`{-\x7f"
 _SUB_DOMAIN: Final = rf"[^{_NOT_LET_DIG}\-](?:[^{_NOT_LET_DIG}]*[^{_NOT_LET_DIG}\-])?"
-# Departs from RFC 5321 §2.3.5: an underscore in a domain, which hosts of Windows networks have.
+# Departs from RFC 5321 §2.3.5: an underscore in a domain, as names in Windows networks have it.
 _LOOSE_SUB_DOMAIN: Final = _SUB_DOMAIN.replace(r"\[-`", r"\[-\^`")
 # address-literal = "[" ( IPv4-address-literal / IPv6-address-literal / General-address-literal ) "]"
 _LITERAL: Final = r"\[[\x21-\x5a\x5e-\x7e]+\]"
@@ -89,7 +89,7 @@ def _mailbox(dot_string: str, sub_domain: str) -> str:
 # Path = "<" [ A-d-l ":" ] Mailbox ">"; A-d-l = At-domain *( "," At-domain ). Source routes are accepted and ignored
 # (RFC 5321 §4.1.1.3, appendix C).
 _ROUTE: Final = r"(?:@[^\s:<>]+:)?"
-# The group of parameters is what is left; a path is followed by a space or by nothing.
+# The group of parameters is the rest of the line; a path is followed by a space or by nothing.
 _STRICT_PATH: Final = re.compile(rf"<(?:{_ROUTE}{_mailbox(_DOT_STRING, _SUB_DOMAIN)})?>(?: +(.*))?")
 _LOOSE_MAILBOX: Final = _mailbox(_LOOSE_DOT_STRING, _LOOSE_SUB_DOMAIN)
 _LENIENT_PATH: Final = re.compile(rf"\s*(?:<\s*(?:{_ROUTE}{_LOOSE_MAILBOX})?\s*>|{_LOOSE_MAILBOX})(?:\s+(.*))?")
@@ -102,9 +102,10 @@ _NO_PARAMETERS: Final[Mapping[str, str]] = {}
 
 
 def command_text(line: bytes) -> str:
-    """A command line as text: UTF-8 (RFC 6531 §3.3), which ASCII is. SyntaxRefused if it is neither, or has controls.
+    """A command line as text: UTF-8 (RFC 6531 §3.3), which ASCII is. SyntaxRefused if it is neither, or has control
+    characters.
 
-    A bare CR or LF is a control: a command smuggled in behind one is never seen as a command.
+    A bare CR or LF is a control character: a command smuggled in behind one is never executed.
     """
     try:
         text = line.decode("utf-8")
@@ -118,7 +119,8 @@ def command_text(line: bytes) -> str:
 
 
 def after_keyword(argument: str, keyword: str, lenient: bool) -> str:
-    """What follows ``FROM:`` or ``TO:`` in the argument of a command. SyntaxRefused if it does not begin with that."""
+    """The text after ``FROM:`` or ``TO:`` in the argument of a command. SyntaxRefused if the argument begins
+    otherwise."""
     start = len(keyword) + 1
     if argument[:start].upper() == f"{keyword}:":
         return argument[start:]
@@ -129,10 +131,10 @@ def after_keyword(argument: str, keyword: str, lenient: bool) -> str:
 
 
 def parse_helo(argument: str) -> str:
-    """The name a client gives itself, as it stands: what it must be is a question of policy.
+    """The name that the client gives, unchanged: whether the name is acceptable is a matter of policy.
 
-    Departs from RFC 5321 §4.1.1.1: any word will do, since clients behind address translators say all sorts of things.
-    SyntaxRefused if there is none.
+    Departs from RFC 5321 §4.1.1.1: any word is accepted, since clients behind NAT send names of all sorts.
+    SyntaxRefused if there is no word.
     """
     name = argument.strip()
     if _HELO_NAME.fullmatch(name) is None or len(name) > MAX_DOMAIN:
@@ -141,7 +143,7 @@ def parse_helo(argument: str) -> str:
 
 
 def parse_reverse_path(text: str, lenient: bool) -> tuple[Address | None, Mapping[str, str]]:
-    """What follows ``MAIL FROM:``: the path (None: null) and the parameters, keywords in upper case.
+    """Parse the text after ``MAIL FROM:``: the path (None: null) and the parameters, keywords in upper case.
 
     SyntaxRefused, BadSenderSyntax, ArgumentRefused.
     """
@@ -152,7 +154,7 @@ def parse_reverse_path(text: str, lenient: bool) -> tuple[Address | None, Mappin
 
 
 def parse_forward_path(text: str, lenient: bool) -> tuple[Address, Mapping[str, str]]:
-    """What follows ``RCPT TO:``. ``<postmaster>`` alone may be without a domain (RFC 5321 §4.1.1.3).
+    """Parse the text after ``RCPT TO:``. ``<postmaster>`` alone may be without a domain (RFC 5321 §4.1.1.3).
 
     SyntaxRefused, BadRecipientSyntax, ArgumentRefused.
     """
@@ -168,7 +170,7 @@ def parse_forward_path(text: str, lenient: bool) -> tuple[Address, Mapping[str, 
 
 
 def _refused(text: str, lenient: bool, bad_address: type[PeerError]) -> PeerError:
-    """The form of the command is wrong, or only the address in it."""
+    """The error for a command that does not match: either its form is wrong, or only the address in it."""
     return bad_address() if lenient or text.startswith("<") else SyntaxRefused()
 
 
@@ -225,5 +227,5 @@ def _parameters(match: re.Match[str]) -> Mapping[str, str]:
 
 
 def is_domain(name: str) -> bool:
-    """True for a domain in the form of RFC 5321, for whoever wants to know of a HELO name."""
+    """Whether a name, for example that of HELO, has the form of a domain in RFC 5321."""
     return len(name) <= MAX_DOMAIN and _DOMAIN.fullmatch(name) is not None

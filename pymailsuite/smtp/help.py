@@ -1,4 +1,4 @@
-"""What HELP says: a text for each topic, ours or an operator's. Source: RFC 5321 §4.1.1.8."""
+"""The texts of HELP: one for each topic, built in or the operator's. Source: RFC 5321 §4.1.1.8."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ quit\tEnd the session
 def parse_help(text: str) -> dict[str, tuple[str, ...]]:
     """Topics, in lower case, with their lines, from lines of ``TOPIC<TAB>TEXT``; empty lines and ``#`` are passed over.
 
-    This is the form of the help files of old. ConfigError names a line that is not in it, or says that ``smtp`` is not
-    there.
+    This is the traditional format of SMTP help files. ConfigError names a malformed line, or says that ``smtp`` is
+    missing.
     """
     topics: dict[str, tuple[str, ...]] = {}
     for number, line in enumerate(text.splitlines(), 1):
@@ -55,8 +55,8 @@ def parse_help(text: str) -> dict[str, tuple[str, ...]]:
 
 
 def load_help(path: Path | None, version: str = "", commands: Iterable[Command] = ()) -> Mapping[str, tuple[str, ...]]:
-    """The help of a file, or ours if there is none: ``version`` is told in ours, and so are the commands of extensions.
-    ConfigError."""
+    """The help of a file, or the built-in help if there is none, which names ``version`` and the commands of
+    extensions. ConfigError."""
     if path is None:
         topics = parse_help(_BUILT_IN)
         for command in commands:

@@ -20,8 +20,9 @@ from pymailsuite.values import Peer
 class LoginExchange:
     """The exchange of one AUTH command.
 
-    Both methods answer the line to send, or the credentials once the client has said all. They raise what the framing
-    and the mechanism raise: PeerError (Cancelled, MalformedResponse, ...) and LoginRefused. The exchange is then over.
+    Both methods return the line to send, or the credentials when the exchange is complete. They raise the errors of the
+    framing and of the mechanism: PeerError (Cancelled, MalformedResponse, ...) and LoginRefused. The exchange is then
+    over.
     """
 
     def __init__(self, mechanism: ServerMechanism) -> None:
@@ -29,11 +30,11 @@ class LoginExchange:
         self._credentials: ICredentials | None = None
 
     def begin(self, initial: str) -> bytes | ICredentials:
-        """With the initial response of the command, empty if it had none."""
+        """Begin with the initial response of the command, empty if it had none."""
         return self._answer(self._mechanism.start(decode_initial(initial.encode()) if initial else None))
 
     def go_on(self, line: bytes) -> bytes | ICredentials:
-        """With the client's next line."""
+        """Continue with the client's next line."""
         octets = decode_response(line)
         if self._credentials is None:
             return self._answer(self._mechanism.respond(octets))
@@ -46,13 +47,14 @@ class LoginExchange:
             return b"334 %b\r\n" % encode_challenge(step.octets)
         if step.final is None:
             return step.credentials
-        # SMTP has no place for data that comes with success: it goes as a challenge, to which the answer is empty.
+        # SMTP has no field for additional data with success: it is sent as a challenge, and the client's response is
+        # empty.
         self._credentials = step.credentials
         return b"334 %b\r\n" % encode_challenge(step.final)
 
 
 class LoginCommands(Conversation):
-    """AUTH, to the reply to its last line."""
+    """AUTH, from the command to the final reply."""
 
     def __init__(self, service: Service, peer: Peer, secure: bool, loopback: bool = False) -> None:
         super().__init__(service, peer, secure, loopback)
@@ -61,7 +63,7 @@ class LoginCommands(Conversation):
         self._login_reply = b""
 
     def log_in(self, argument: str) -> Request | None:
-        """The command, with what follows its verb."""
+        """The AUTH command; ``argument`` is the text after the verb."""
         offered = self.offered_mechanisms()
         service = self.service
         name, _, initial = argument.strip().partition(" ")
@@ -108,24 +110,24 @@ class LoginCommands(Conversation):
         self.refuse(octets)
 
     def logged_in(self, account: Account) -> None:
-        """The portal knows the user."""
+        """The portal has accepted the credentials."""
         self._login = None
         self.state = State.READY
         self._peer = evolve(self._peer, login=account.login_name, grant=account.grant)
-        # What was ruled of a stranger is not held against a user.
+        # Verdicts on the client before its login do not apply to the user.
         self._connection_verdicts = self._hello_verdicts = ()
         self._peer_changed()
         self.say(replies.LOGGED_IN)
 
     def login_refused(self, error: MailError) -> Request:
-        """The portal says no. The answer is held back, longer each time, so that guessing is slow."""
+        """The portal has refused the credentials. The reply is delayed, longer each time, so that guessing is slow."""
         self._login = None
         self._failed_logins += 1
         settings = self.settings
         self._login_reply = replies.error_reply(error)
         self._note("smtp.login_refused", self._login_reply)
         self._held = self._say_refusal
-        # 2.0 ** 1024 would not be a float any more; the bound on failures may be set as high as anyone likes.
+        # 2.0 ** 1024 would not be a float any more; the setting that bounds failures has no upper limit.
         delay_s = settings.failed_login_delay * 2.0 ** min(self._failed_logins - 1, 60)
         return HoldBack(min(delay_s, settings.failed_login_delay_max))
 
@@ -135,7 +137,7 @@ class LoginCommands(Conversation):
             self._cut_off("Too many failed logins")
 
     def login_failed(self) -> None:
-        """The portal cannot say now."""
+        """The portal cannot check the credentials now."""
         self._login = None
         self.state = State.READY
         self.say(replies.LOGIN_TEMPORARILY_FAILED)

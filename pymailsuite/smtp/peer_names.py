@@ -1,4 +1,4 @@
-"""The name a peer's address has in DNS, for Received and the logs. Source: RFC 5321 §4.4."""
+"""The name of a client's address in DNS, for Received and the logs. Source: RFC 5321 §4.4."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NAMES_TRIED: Final = 3
 
 
 class PeerNames:
-    """Looks names up, for at most ``budget_s`` seconds. What was found before the resolver remembers."""
+    """Looks names up, for at most ``budget_s`` seconds. The resolver caches the results."""
 
     def __init__(self, resolver: IResolver, budget_s: float, clock: IReactorTime) -> None:
         self._resolver = resolver
@@ -30,7 +30,7 @@ class PeerNames:
     def name_of(self, ip: str) -> Deferred[str]:
         """The first PTR name of ``ip`` that has ``ip`` among its own addresses; empty if there is none, or not in time.
 
-        A PTR record alone proves nothing: whoever owns the address writes into it what he likes. Never fails.
+        A PTR record alone proves nothing: the owner of the address can write any name into it. Never fails.
         """
         try:
             address = ipaddress.ip_address(ip)

@@ -1,7 +1,7 @@
 """The protocol of the SMTP server: octets, timers and Deferreds around the pure session.
 
-Events are pulled, so nothing is looked at before its meaning is settled. An answer that is there already is used at
-once, in the same turn: a whole pipelined message costs one write when nothing has to be waited for.
+Events are pulled, so no octet is interpreted before its meaning is known. A result that is available is used at once,
+in the same turn: a whole pipelined message costs one write when no result has to be waited for.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _FORMATS: Final = {
 }
 
 _REPLIES_HELD: Final = 64
-"""Replies of one turn after which it is asked whether the peer reads them."""
+"""Number of replies in one turn after which the protocol checks whether the client reads them."""
 
 
 class SmtpProtocol(PullingProtocol[Request]):
@@ -68,7 +68,7 @@ class SmtpProtocol(PullingProtocol[Request]):
     failed_event = "smtp.failed"
 
     session: SmtpSession
-    """The conversation; there is one from the moment the connection is made."""
+    """The session; it exists from the moment the connection is made."""
 
     def __init__(
         self,
@@ -95,32 +95,32 @@ class SmtpProtocol(PullingProtocol[Request]):
         self._has_session = False
         self._incoming: IIncomingMessage | None = None
         self._greeted = True
-        # What is waited for is the peer: it has not read what it was sent.
+        # The protocol waits for the client, which has not read the replies yet.
         self._lagging = False
         self._stopping = False
         self._overdue = False
         self._taps: Mapping[str, IMessageTap] = {}
         self._logout: Callable[[], object] | None = None
 
-    # --- what the protocol's base asks for
+    # --- methods that the base class calls
 
     def connection_opened(self) -> None:
-        """Greet."""
+        """Send the greeting."""
         trusted, loopback = _standing(self.peer_ip, self._trusted_networks)
         peer = Peer(ip=self.peer_ip, port=self.peer_port, trusted=trusted)
         self.session = SmtpSession(self._service, peer, self.secure, loopback)
         self._has_session = True
         request = self.session.greet()
         if self._peer_names is not None and not loopback:
-            # Nobody waits for it: the name is used by whatever is said of the peer once it is there.
+            # The session does not wait for the name: Received and the logs use it from the moment it is known.
             self._peer_names.name_of(self.peer_ip).addCallback(self.session.peer_named)
         self._greeted = request is None
         self.pump(request, acted=True)
-        # The longer time after the shorter one, which else would have the timer set twice.
+        # Set the longer timeout after the shorter one; in the other order the timer would be set twice.
         self.set_deadline(self._settings.conversation_timeout)
 
     def octets_received(self, octets: bytes) -> None:
-        """Take them in, and act on them if nothing is being waited for."""
+        """Take the octets, and act on them unless the session waits for a result."""
         self._receiver.receive(octets)
         if self._waiting:
             if not self._greeted:
@@ -130,41 +130,41 @@ class SmtpProtocol(PullingProtocol[Request]):
             self.pump()
 
     def drop_unread(self) -> int:
-        """Everything from before TLS is forgotten."""
+        """Discard the octets received before TLS."""
         dropped = self._receiver.drop_unread()
         self.session.tls_begun()
         return dropped
 
     def secured(self) -> None:
-        """TLS is there; Received and the log tell which."""
+        """TLS is established; Received and the log name its version and cipher."""
         self.session.secured(self.tls_description())
 
     def timed_out(self) -> None:
-        """Say so and close."""
+        """Send 421 and close."""
         if self._waiting and not self._lagging:
-            # It is we who keep it waiting: it is told once what it waits for is settled.
+            # The client waits for the server: it gets its reply when the pending result is there.
             self._overdue = True
             return
         self.session.timed_out()
         self._finish_turn()
 
     def shut_down(self) -> None:
-        """The server stops: say so and close, after the answer and the message that are under way."""
+        """The server stops: send 421 and close, after the pending reply and the message in progress."""
         self._stopping = True
         self._finish_turn(acted=False)
 
     def login_ended(self) -> None:
-        """Say so and close, within a message too; nothing that was begun becomes mail."""
+        """Send 421 and close, within a message too; an unfinished message is not accepted."""
         if not self._waiting:
             self._finish_turn(acted=False)
 
     def input_ended(self) -> None:
-        """A peer that has shut down its side still gets the answers it is owed."""
+        """A client that has shut down its side still gets the replies to its commands."""
         if not self._waiting:
             self.close()
 
     def turn_failed(self, failure: Failure) -> None:
-        """The conversation may be out of step: end it politely."""
+        """The session may be out of step with the client: end it with 421."""
         self._drop_incoming()
         if not self._has_session or self.closing:
             self.abort()
@@ -173,8 +173,8 @@ class SmtpProtocol(PullingProtocol[Request]):
         self._finish_turn()
 
     def connection_closed(self, reason: Failure) -> None:
-        """Forget a message whose end has not come, and what policies have under way; a message that is being committed
-        goes on."""
+        """Drop a message whose end has not come, and cancel pending checks; a message that is being committed goes
+        on."""
         self._drop_incoming()
         self.abandon()
         policies = self._service.policies
@@ -189,23 +189,23 @@ class SmtpProtocol(PullingProtocol[Request]):
     def pump(self, request: Request | None = None, acted: bool = False) -> None:
         """Perform ``request``, then act on events until there are no more or an answer must be waited for.
 
-        ``acted``: the turn has made the conversation go on already.
+        ``acted``: this turn has already advanced the session.
         """
         receiver = self._receiver
         session = self.session
         left = self._turns.left
-        # Of what the peer says nothing more counts. Within a turn neither comes without an end of the conversation.
+        # Nothing more from the client counts. Within a turn neither is set unless the session has ended.
         is_over = self.withdrawn or self._overdue
         self._pumping = True
         try:
             while True:
                 if request is not None:
                     if self.connection_ended:
-                        # It was answered too late for anybody to be there: nothing more is done for it.
+                        # The result came after the connection was lost: nothing more is done with it.
                         break
                     request = self._perform(request)
                     continue
-                # Asked before each event, so each question is a look at a value, and calls are for the rare cases.
+                # This runs before each event, so each condition reads a value, and only rare cases make a call.
                 if self._waiting or is_over or session.ended or self._closing or self.connection_ended:
                     break
                 many = self._output_paused or len(session.outgoing) >= _REPLIES_HELD
@@ -226,7 +226,7 @@ class SmtpProtocol(PullingProtocol[Request]):
         self._finish_turn(acted)
 
     def _must_wait_for_peer(self, session: SmtpSession) -> bool:
-        """Hand many replies on; True if the peer has too many of them unread."""
+        """Write the replies if there are many; True if the client has too many of them unread."""
         self._hand_on(session)
         drained = self.drained()
         if drained is None:
@@ -267,7 +267,7 @@ class SmtpProtocol(PullingProtocol[Request]):
         return None
 
     def _finish_turn(self, acted: bool = True) -> None:
-        """Let the replies go, write the log, and set the clock unless only a part of a command has come."""
+        """Write the replies and the log, and reset the timeout unless only part of a command has come."""
         session = self.session
         if (self.withdrawn or self._overdue or self._stopping) and not (self._waiting or session.ended or self.closing):
             self._say_farewell(session)
@@ -292,7 +292,7 @@ class SmtpProtocol(PullingProtocol[Request]):
             self.release_reading()
 
     def _say_farewell(self, session: SmtpSession) -> None:
-        """End the conversation if there is a reason to."""
+        """End the session if there is a reason to."""
         if self.withdrawn:
             session.login_ended()
         elif self._overdue:
@@ -315,7 +315,7 @@ class SmtpProtocol(PullingProtocol[Request]):
     # --- requests of the session
 
     def _perform(self, request: Request) -> Request | None:
-        """Do it; answers what is to be done next, if the answer was there at once and leads to something."""
+        """Perform a request; returns the next request if the result was there at once and leads to one."""
         if isinstance(request, ResolveRecipient):
             return self.wait_for(self._resolver.resolve(request.address), self._recipient_resolved)
         if isinstance(request, CheckPolicy):
@@ -373,7 +373,7 @@ class SmtpProtocol(PullingProtocol[Request]):
         return self._service.policies.check(transaction)
 
     def _received(self) -> ReceivedMessage | None:
-        """What is to be known of the message whose end has come before it is accepted."""
+        """The facts about a message at its end that policies and sender checks need."""
         if self._incoming is None or (self._service.policies is None and not self.session.has_to_be_itself):
             return None
         return self._incoming.received(self._taps)
@@ -381,7 +381,7 @@ class SmtpProtocol(PullingProtocol[Request]):
     def _policy_decided(self, answer: Any) -> Request | None:
         self._greeted = True
         if isinstance(answer, Failure):
-            # A chain does not fail; this is a defect, and nothing is known of the client because of it.
+            # A chain of policies does not fail: this is a defect, and no verdict on the client.
             answer = Decision(_reply_of(self.error_of(answer)))
         return self.session.policy_decided(answer)
 
@@ -476,6 +476,6 @@ def _standing(ip: str, trusted_networks: Sequence[Network]) -> tuple[bool, bool]
     try:
         address = ipaddress.ip_address(ip)
     except ValueError:
-        # A UNIX socket, or a test's transport: a peer without an address is nobody in particular.
+        # A UNIX socket, or a test's transport: a client without an address has no rights of its own.
         return False, False
     return any(address in network for network in trusted_networks), address.is_loopback

@@ -1,8 +1,8 @@
-"""Octets into events: command lines, or the text of a message once the session has asked for it.
+"""Turns octets into events: command lines, or the text of a message after the session has asked for it.
 
-What the next octets mean depends on our last reply, so events are pulled, one at a time. Message text is given out in
-the pieces it came in. What is wrong with it (too big, bare CR or LF, a line too long) is found in passing: from then on
-the text is only read, to stay in step with the peer, and nothing of it is kept.
+The meaning of the next octets depends on the server's last reply, so events are pulled, one at a time. Message text is
+given out in the pieces it arrived in. An error in the text (too big, bare CR or LF, a line too long) is found on the
+way: from then on the receiver only reads the text, to stay in step with the client, and keeps nothing of it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pymailsuite.wire.lines import LineBuffer, LineTooLong
 
 
 class TextLineTooLong(Refusal):
-    """A line of the message text is longer than we take. Source: RFC 5321 §4.5.3.1.6."""
+    """A line of the message text is longer than the limit. Source: RFC 5321 §4.5.3.1.6."""
 
     enhanced_code = "5.6.0"
     text = "Line of message text too long"
@@ -45,7 +45,7 @@ class LineRefused:
 
 @frozen
 class Text:
-    """Octets of the message, dot-stuffing undone."""
+    """Octets of the message, with dot-stuffing removed."""
 
     octets: bytes
 
@@ -69,7 +69,7 @@ Event = CommandLine | LineRefused | Text | TextRefused | EndOfText
 
 
 class TextLines:
-    """Watches the length of the lines of a text that comes in any cut. A CRLF must not be cut."""
+    """Checks the length of the lines of a text that arrives in pieces of any size. A CRLF must not be split."""
 
     __slots__ = ("_limit", "_so_far")
 
@@ -78,7 +78,7 @@ class TextLines:
         self._so_far = 0
 
     def too_long(self, text: bytes) -> bool:
-        """True if a line is longer than the limit with this piece. Looks only where a line must have ended."""
+        """True if a line is longer than the limit with this piece. Searches only where a line must have ended."""
         limit = self._limit
         at, left, size = 0, limit - self._so_far, len(text)
         while size - at > left:
@@ -129,11 +129,11 @@ class SmtpReceiver:
         return None if line is None else CommandLine(line)
 
     def skip(self, count: int) -> None:
-        """The next ``count`` octets are no commands, whatever they look like."""
+        """Skip the next ``count`` octets: they are data, not commands."""
         self._skip = count
 
     def _skipped(self) -> bool:
-        """Whether all of those have come."""
+        """Whether all octets to be skipped have come."""
         self._skip -= len(self._buffer.take(min(len(self._buffer), self._skip)))
         return not self._skip
 
@@ -154,11 +154,11 @@ class SmtpReceiver:
         return self._decoder is not None
 
     def discard_text(self, error: MailError) -> None:
-        """Give out no more of this text; ``error`` is what EndOfText is to say."""
+        """Give out no more of this text; EndOfText will carry ``error``."""
         self._error = self._error or error
 
     def drop_unread(self) -> int:
-        """Throw away what was not given out: STARTTLS. How many octets. Source: RFC 3207 §4.2."""
+        """Discard unread octets, for STARTTLS. Returns their number. Source: RFC 3207 §4.2."""
         return self._buffer.drop_unread()
 
     def _next_text(self, decoder: DotDecoder) -> Event | None:

@@ -1,4 +1,4 @@
-"""What the server says, in wire form. Source: RFC 5321 §4.2, with the enhanced codes of RFC 2034 and RFC 3463."""
+"""The server's replies, in wire form. Source: RFC 5321 §4.2, with the enhanced codes of RFC 2034 and RFC 3463."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pymailsuite.values import Address
 def reply(code: int, enhanced: str, *lines: str) -> bytes:
     """A reply of one or more lines. ``enhanced`` is ``""`` where RFC 2034 §4 has none: greeting, HELO, EHLO, 3xx.
 
-    Text that came from outside is made harmless: it can neither end a line nor leave ASCII (RFC 5321 §4.2).
+    Text from outside is made safe: it can neither end a line nor leave ASCII (RFC 5321 §4.2).
     """
     front = f"{enhanced} " if enhanced else ""
     last = len(lines) - 1
@@ -27,7 +27,7 @@ def _harmless(text: str) -> str:
 
 
 def error_reply(error: MailError) -> bytes:
-    """The reply an error becomes; its private cause is not in it."""
+    """The reply for an error, without the private cause."""
     return reply(error.smtp_code, error.enhanced_code, error.public)
 
 
@@ -39,17 +39,17 @@ def unknown_recipient(address: Address, error: MailError) -> bytes:
 
 
 def relay_denied(code: str) -> bytes:
-    """The reply to RCPT where the mail of a stranger would go on to another host; ``code`` as the settings have it."""
+    """The reply to RCPT where a client without relay rights sends to another host; ``code`` comes from the settings."""
     return reply(int(code), f"{code[0]}.7.1", RelayDenied.text)
 
 
 def not_authorized(code: int, address: Address) -> bytes:
-    """The reply to whoever would send as somebody else."""
+    """The reply to a user without the right to send as ``address``."""
     return reply(code, f"{code // 100}.7.1", f"Not authorized to send as <{address}>")
 
 
 def with_hints(octets: bytes, hints: Sequence[str]) -> bytes:
-    """A positive reply of one line, with a word on what else there is to say."""
+    """A positive reply of one line with hints appended."""
     if not hints:
         return octets
     code, enhanced, text = octets.decode("ascii").rstrip("\r\n").split(" ", 2)

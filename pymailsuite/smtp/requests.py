@@ -1,4 +1,4 @@
-"""What a session is given, and what it asks of the outside."""
+"""The services that a session is given, and the requests it makes."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from pymailsuite.values import Address, Envelope, Peer
 from pymailsuite.wire.extension import AwaitReply
 
 Mechanisms = Callable[[bool], Mapping[str, Callable[[], ServerMechanism]]]
-"""Answers the mechanisms to offer, by name; the argument says whether passwords may pass in the clear."""
+"""Returns the mechanisms to offer, by name; the argument says whether passwords may pass in the clear."""
 
 
 @frozen
 class Service:
-    """What all sessions of a listener have in common."""
+    """The values that all sessions of a listener share."""
 
     settings: SmtpSettings
     hostname: str
@@ -41,23 +41,23 @@ class Service:
     policies: IPolicyChain | None = None
     refusals: IRefusalRecord | None = None
     rights: ISenderRights | None = None
-    """As whom users may send; None: as anybody."""
+    """The addresses that users may send as; None: any."""
     extensions: Extensions = field(factory=lambda: Extensions(()))
-    """What is there beyond RFC 5321."""
+    """The extensions of the listener."""
 
     @property
     def postmaster(self) -> Address:
-        """Who gets that mail."""
+        """The recipient of mail for ``<postmaster>``."""
         return Address("postmaster", self.postmaster_domain or self.hostname)
 
     @property
     def offers_login(self) -> bool:
-        """Whether there is an AUTH at all."""
+        """Whether the listener has AUTH at all."""
         return not isinstance(self.settings, SmtpMxSettings) or self.settings.offer_login
 
     @property
     def sender_domain(self) -> str:
-        """The domain of a sender of ours who gave none."""
+        """The domain for a local sender whose address has none."""
         return self.settings.sender_domain or self.postmaster_domain or self.hostname
 
 
@@ -87,7 +87,7 @@ class BeginMessage:
     recipients: tuple[tuple[Address, Recipients], ...]
     peer: Peer
     transaction: MailTransaction | None = None
-    """What the policies are told that want to hear the message; None if there are none."""
+    """The envelope for policies that read the message; None if there are none."""
 
 
 @transient
@@ -99,10 +99,10 @@ class CheckPolicy:
 
 @transient
 class CommitMessage:
-    """All of the text is there; answer with ``message_committed`` or ``message_refused``.
+    """All of the text has come; answer with ``message_committed`` or ``message_refused``.
 
-    ``prefix`` are fields that go in front of it, ``applied_verdicts`` what the policies said, ``disposals``
-    for whom it goes elsewhere, ``edits`` what is to be changed."""
+    ``prefix`` are fields that go in front of it, ``applied_verdicts`` the policies' verdicts, ``disposals`` the
+    recipients whose copy goes elsewhere, ``edits`` the changes to the message."""
 
     prefix: bytes = b""
     applied_verdicts: tuple[AppliedVerdict, ...] = ()
@@ -117,14 +117,14 @@ class DropMessage:
 
 @frozen
 class SkipOctets:
-    """Read that many octets and do nothing with them."""
+    """Read that many octets and discard them."""
 
     count: int
 
 
 @frozen
 class BeginTls:
-    """Send the replies, begin TLS, throw away what was received; then call ``tls_begun``."""
+    """Send the replies, begin TLS, discard unread octets; then call ``tls_begun``."""
 
 
 @frozen
@@ -163,6 +163,6 @@ class Note:
     event: str
     fields: Mapping[str, Any]
     refused: Refused | None = None
-    """The same for the record of refusals, if it is one."""
+    """The same event for the record of refusals, if it is a refusal."""
     failure: Failure | None = None
-    """What went wrong, where something did that should not."""
+    """The unexpected error, if there was one."""

@@ -1,7 +1,7 @@
-"""As whom a peer may send: what is asked at MAIL of the reverse-path, and after the text of its header.
+"""Whether a client may send as an address: checked at MAIL for the reverse-path, and after the text for its header.
 
-Source: RFC 6409 §6.1. A user's rights are the directory's to know, those of trusted hosts are in the settings. Nothing
-of it is remembered here: each message is asked about anew.
+Source: RFC 6409 §6.1. The directory knows a user's rights; the settings have those of trusted hosts. Nothing is cached
+here: the rights are looked up for each message.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ AfterCheck = Callable[[Address | None], Request | None]
 
 
 class SenderRefused(Refusal):
-    """The header says that it is from somebody the peer may not send as, or does not say clearly whom it is from."""
+    """The header names an author or sender that the client may not send as, or names none clearly."""
 
 
 class SenderChecks(Conversation):
-    """What may stop a transaction because of whom it is from."""
+    """The checks that may stop a transaction because of its sender."""
 
     def __init__(self, service: Service, peer: Peer, secure: bool, loopback: bool = False) -> None:
         super().__init__(service, peer, secure, loopback)
@@ -45,10 +45,10 @@ class SenderChecks(Conversation):
             if peer.login
             else peer.trusted and _ANYBODY not in settings.trusted_senders
         )
-        """Whether there is anybody whom this peer may not send as."""
+        """Whether there is any address that this client may not send as."""
 
     def _check_reverse_path(self, reverse_path: Address, then: AfterSender) -> Request | None:
-        """Go on with ``then`` if the peer, who has to be itself, may use this reverse-path."""
+        """Go on with ``then`` if the client, whose sender is restricted, may use this reverse-path."""
         return self._ask((reverse_path,), partial(self._reverse_path_checked, then), self._reverse_path_unknown)
 
     def _reverse_path_checked(self, then: AfterSender, refused: Address | None) -> Request | None:
@@ -65,8 +65,8 @@ class SenderChecks(Conversation):
         self.say(replies.error_reply(error))
 
     def _check_originators(self, message: ReceivedMessage, then: AfterSender) -> Request | None:
-        """Go on with ``then`` if the peer, who has to be itself, may send as all whom the header names as its author or
-        sender."""
+        """Go on with ``then`` if the client, whose sender is restricted, may send as every author and sender that the
+        header names."""
         found = originators_of(message.header, self.settings.max_originators)
         if found.problem:
             return self._refuse_message(SenderRefused(f"The message {found.problem}"))
@@ -102,7 +102,7 @@ class SenderChecks(Conversation):
         return self._slowed(then(refused))
 
     def senders_unknown(self, error: MailError) -> Request | None:
-        """It cannot be looked up now."""
+        """The rights cannot be looked up now."""
         failed, self._after_check = self._check_failed, None
         assert failed is not None, "no sender was to be checked"
         return self._slowed(failed(error))

@@ -1,8 +1,8 @@
-"""One SMTP connection, server side, as a pure conversation: lines in, replies and requests out.
+"""One SMTP session, server side, as a pure core: lines in, replies and requests out.
 
 The session decides what every command means; it has no socket, clock or Deferred. Where it needs something from outside
-it answers a request (resolve this recipient, ask the policies, begin a message, log in, ...), and goes on when it is
-told the outcome. Until then it must not be given another line: replies stay in the order of their commands (RFC 2920
+it returns a request (resolve this recipient, ask the policies, begin a message, log in, ...), and goes on when it is
+given the result. Until then it must not be given another line: replies stay in the order of their commands (RFC 2920
 §3.2).
 """
 
@@ -30,8 +30,8 @@ from pymailsuite.wire.lines import LineTooLong
 
 __all__ = ["SmtpSession"]
 
-# Which command is out of order where, and what is said to it (None: what the settings say to one who did not say HELO);
-# whatever is not here is in order.
+# The states in which a command is out of order, and the reply (None: the reply that the settings have for a client that
+# did not send HELO); a command that is not listed here is in order.
 _OUT_OF_ORDER: Final[Mapping[tuple[State, str], bytes | None]] = {
     (State.START, "MAIL"): None,
     (State.START, "RCPT"): None,
@@ -44,11 +44,11 @@ _OUT_OF_ORDER: Final[Mapping[tuple[State, str], bytes | None]] = {
     (State.MAIL, "DATA"): replies.NO_RECIPIENTS,
 }
 
-# Known commands that are not done here: RFC 5321 §3.5.3 and appendix F, RFC 1985.
+# Known commands that are not implemented: RFC 5321 §3.5.3 and appendix F, RFC 1985.
 _NOT_IMPLEMENTED: Final = frozenset({"EXPN", "SEND", "SOML", "SAML", "TURN", "ETRN", "ATRN"})
 _BDAT_DIGITS: Final = 20
 """Of a size. Source: RFC 3030 §2."""
-# What a web browser says that was tricked into talking to us.
+# Request methods of a web browser that a page has made connect to an SMTP port.
 _FOREIGN: Final = frozenset({"GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT"})
 _IDLE: Final = frozenset({"NOOP", "RSET", "VRFY", "HELP", "EHLO", "HELO"})
 _LENGTHENED: Final = frozenset({"MAIL", "RCPT"})
@@ -65,7 +65,7 @@ class SmtpSession(TransactionCommands, LoginCommands):
     # --- the connection
 
     def greet(self) -> Request | None:
-        """Say the greeting, once the policies that are asked about clients have been. Source: RFC 5321 §3.1, §4.3.1."""
+        """Send the greeting, after the policies that judge clients have decided. Source: RFC 5321 §3.1, §4.3.1."""
         host = self.service.hostname
         if self.settings.maintenance == "temporary":
             self.say(reply(421, "4.3.2", f"{host} Service unavailable"))
@@ -87,7 +87,7 @@ class SmtpSession(TransactionCommands, LoginCommands):
             self._welcome()
             return
         host = self.service.hostname
-        # RFC 5321 §3.1 and §4.2.3 know two ways to refuse a client: 421 for now, 554 for good.
+        # RFC 5321 §3.1 and §4.2.3 have two ways to refuse a client: 421 for now, 554 permanently.
         if refusal.code < 500:
             octets = reply(421, refusal.enhanced_code, f"{host} {refusal.text}")
             self._close_with(octets)
@@ -104,11 +104,11 @@ class SmtpSession(TransactionCommands, LoginCommands):
         self.say(reply(220, "", f"{self.service.hostname} {first}", *more))
 
     def talked_early(self) -> None:
-        """The client spoke before it was greeted (RFC 5321 §4.3.1 forbids that): spam programs do."""
+        """The client sent octets before the greeting, as spam software does (RFC 5321 §4.3.1 forbids that)."""
         self._early_talker = True
 
     def timed_out(self) -> None:
-        """The peer was silent for too long."""
+        """The client was silent for too long."""
         self._close_with(reply(421, "4.4.2", f"{self.service.hostname} Timeout, closing connection"))
 
     def shut_down(self) -> None:
@@ -116,12 +116,12 @@ class SmtpSession(TransactionCommands, LoginCommands):
         self._close_with(reply(421, "4.3.2", f"{self.service.hostname} Service shutting down"))
 
     def login_ended(self) -> None:
-        """The password was set anew, or the account closed. Source: RFC 5321 §3.8."""
+        """The password was changed, or the account closed. Source: RFC 5321 §3.8."""
         error = LoginEnded()
         self._close_with(reply(error.smtp_code, error.enhanced_code, f"{self.service.hostname} {error.public}"))
 
     def failed(self) -> None:
-        """Something unexpected went wrong and the conversation may be out of step."""
+        """An unexpected error came up and the session may be out of step with the client."""
         self._close_with(reply(421, "4.3.0", f"{self.service.hostname} Internal error, closing connection"))
 
     # --- lines
@@ -138,7 +138,7 @@ class SmtpSession(TransactionCommands, LoginCommands):
         return request if self._errors == self._errors_answered else self._slowed(request)
 
     def line_refused(self, error: MailError) -> None:
-        """A line was longer than anything may be."""
+        """A line was longer than the limit."""
         if self.state is State.LOGIN:
             self._leave_login(replies.LOGIN_LINE_TOO_LONG)
         else:
@@ -199,7 +199,7 @@ class SmtpSession(TransactionCommands, LoginCommands):
         return request
 
     def replied(self, answer: bytes | Failure) -> Request | None:
-        """What an extension wanted to be waited for, as AwaitReply said."""
+        """The result that an extension waited for with AwaitReply."""
         command, self._awaiting = self._awaiting, None
         assert command is not None, "no extension was waited for"
         if isinstance(answer, bytes):
@@ -225,7 +225,7 @@ class SmtpSession(TransactionCommands, LoginCommands):
         return self._hello(argument, esmtp=False)
 
     def _hello(self, argument: str, *, esmtp: bool) -> Request | None:
-        """Take the name, and forget any transaction: RFC 5321 §4.1.4 lets HELO come again at any time."""
+        """Take the client's name, and drop any transaction: RFC 5321 §4.1.4 lets HELO come again at any time."""
         if not argument.strip():
             self.refuse(replies.HELO_NEEDS_DOMAIN)
             return None
@@ -239,7 +239,7 @@ class SmtpSession(TransactionCommands, LoginCommands):
         return None
 
     def _hello_decided(self, decision: Decision) -> None:
-        # Whoever may yet log in is heard first; the verdicts are not forgotten.
+        # A client that may still log in is not refused yet; the verdicts are kept.
         if decision.refusal is not None and (self._peer.login or not self.offered_mechanisms()):
             self.state = State.START
             octets = self._refusal(decision.refusal)
@@ -262,7 +262,7 @@ class SmtpSession(TransactionCommands, LoginCommands):
     # --- other commands, in the order of RFC 5321 §4.1.1
 
     def _vrfy(self, argument: str) -> None:
-        # The same answer for everybody: who exists is not told (RFC 5321 §7.3).
+        # The same reply for every address, so that VRFY does not show which users exist (RFC 5321 §7.3).
         if argument.strip():
             self.say(replies.CANNOT_VERIFY)
         else:
@@ -272,8 +272,8 @@ class SmtpSession(TransactionCommands, LoginCommands):
         self.say(replies.OK)
 
     def _bdat(self, argument: str) -> Request | None:
-        """A chunk comes, though CHUNKING is not offered. It comes at once and whatever we say (RFC 3030 §2): it is no
-        commands, and who wrote it may not be who sends it."""
+        """A chunk follows, though CHUNKING is not offered. The client sends it without waiting for the reply (RFC 3030
+        §2): its octets are not commands, and their author may not be the client."""
         size, _, last = argument.partition(" ")
         if not (size.isascii() and size.isdigit() and last.strip().upper() in ("", "LAST")):
             self.refuse(replies.error_reply(SyntaxRefused()))
@@ -293,7 +293,7 @@ class SmtpSession(TransactionCommands, LoginCommands):
     # --- TLS: RFC 3207
 
     def tls_begun(self) -> None:
-        """Forget all that was said in the clear, the client's name and login included. Source: RFC 3207 §4.2."""
+        """Forget all that came before TLS, the client's name and login included. Source: RFC 3207 §4.2."""
         self.secure = True
         peer = self._peer
         self._peer = Peer(ip=peer.ip, port=peer.port, rdns=peer.rdns, trusted=peer.trusted)
@@ -303,7 +303,7 @@ class SmtpSession(TransactionCommands, LoginCommands):
         self.state = State.START
 
     def peer_named(self, name: str) -> None:
-        """DNS knows the peer by this name; what is said of it from now on includes it."""
+        """The client's name in DNS; Received and the logs have it from now on."""
         self._peer = evolve(self._peer, rdns=name)
 
     def secured(self, description: str) -> None:

@@ -1,4 +1,4 @@
-"""Where in a conversation a server and its client are."""
+"""The states of an SMTP session."""
 
 from __future__ import annotations
 

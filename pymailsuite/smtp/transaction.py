@@ -30,7 +30,7 @@ from pymailsuite.values import Address, BodyType, Envelope, Peer, QueueId
 
 
 class TransactionCommands(SenderChecks):
-    """MAIL to the reply to the final dot."""
+    """The commands from MAIL to the reply to the final dot."""
 
     def __init__(self, service: Service, peer: Peer, secure: bool, loopback: bool = False) -> None:
         super().__init__(service, peer, secure, loopback)
@@ -50,7 +50,7 @@ class TransactionCommands(SenderChecks):
             self.refuse(replies.TLS_REQUIRED if needs_tls else replies.LOGIN_REQUIRED)
             return None
         lenient = self._lenient
-        # Nearly all begin so, and a call costs more than to look.
+        # Nearly all arguments begin so, and this comparison costs less than a call.
         path = argument[5:] if argument[:5].upper() == "FROM:" else after_keyword(argument, "FROM", lenient)
         if self._transactions >= settings.max_transactions:
             self._cut_off("Too many messages on one connection")
@@ -74,7 +74,7 @@ class TransactionCommands(SenderChecks):
         self._transactions += 1
         self._idle_commands = 0
         self._reverse_path = reverse_path
-        # The null one anybody may use.
+        # Every client may use the null reverse-path.
         if self.has_to_be_itself and reverse_path is not None:
             return self._check_reverse_path(reverse_path, self._ask_about_sender)
         return self._ask_about_sender()
@@ -98,7 +98,7 @@ class TransactionCommands(SenderChecks):
         self.say(replies.with_hints(replies.SENDER_OK, decision.hints))
 
     def _taken(self, parameters: Mapping[str, str], known: Mapping[str, Parameter]) -> Mapping[str, Any] | None:
-        """What extensions make of the parameters of MAIL or RCPT; None after a refusal has been said."""
+        """The values that extensions parse from the parameters of MAIL or RCPT; None after a refusal was sent."""
         if not self._peer.esmtp:
             self.refuse(replies.NOT_AFTER_HELO)
             return None
@@ -112,7 +112,7 @@ class TransactionCommands(SenderChecks):
             except PeerError:
                 raise
             except MailError as error:
-                # The command is in order: it is what it asks for that is not to be had.
+                # The command is well formed, but the server cannot do what it asks for.
                 self.say(replies.error_reply(error))
                 return None
             except Exception:
@@ -146,7 +146,7 @@ class TransactionCommands(SenderChecks):
         return ResolveRecipient(address)
 
     def recipient_resolved(self, resolved: Recipients) -> Request | None:
-        """Where mail for the recipient goes. Whether it may go there is decided here, before any look-up of DNS."""
+        """Where mail for the recipient goes. Relay rights are decided here, before any look-up in DNS."""
         address = self._pending_recipient
         assert address is not None, "no recipient was asked about"
         peer = self._peer
@@ -233,7 +233,7 @@ class TransactionCommands(SenderChecks):
         self.say(replies.START_TEXT)
 
     def text_ended(self, end: EndOfText, message: ReceivedMessage | None = None) -> Request | None:
-        """The line with the dot has come; ``message`` is what policies are told of it, if there are any."""
+        """The line with the dot has come; ``message`` has the facts for policies, if there are any."""
         self._size = end.size
         if end.error is not None:
             self.message_refused(end.error)
@@ -256,7 +256,7 @@ class TransactionCommands(SenderChecks):
         return CommitMessage(decision.prefix, applied_verdicts, decision.disposals, decision.edits)
 
     def message_committed(self, queue_id: QueueId) -> None:
-        """The message is on stable storage: from here on it is our responsibility (RFC 5321 §4.2.5)."""
+        """The message is on stable storage: from here on the server is responsible for it (RFC 5321 §4.2.5)."""
         octets = b"250 2.0.0 %b Message accepted for delivery\r\n" % queue_id.encode("ascii")
         self._end_transaction("smtp.accepted", octets)
 

@@ -1,4 +1,4 @@
-"""Our extensions of POP3; ``twisted/plugins/pymailsuite_pop3.py`` declares them."""
+"""The built-in POP3 extensions; ``twisted/plugins/pymailsuite_pop3.py`` declares them."""
 
 from pymailsuite.pop3.extension import Extensions
 from pymailsuite.pop3.extensions.lang import lang
@@ -27,4 +27,4 @@ OURS = Extensions(
         implementation,
     )
 )
-"""For whoever wants no plugins of others."""
+"""The built-in extensions alone, for callers that look for no plugins."""

@@ -1,4 +1,4 @@
-"""LANG: the language of replies. There is one. Source: RFC 6856 §3."""
+"""LANG: the language of replies. There is only one. Source: RFC 6856 §3."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""USER and PASS, AUTH, STLS, LOGIN-DELAY: what comes before the maildrop is open.
+"""USER and PASS, AUTH, STLS, LOGIN-DELAY: the commands before the maildrop is open.
 
 Source: RFC 1939 §7; RFC 5034 §4; RFC 2595 §4; RFC 2449 §6.6.
 """
@@ -21,7 +21,7 @@ def _offers_user(session: Pop3Session) -> str:
 
 
 def _user(session: Pop3Session, argument: bytes) -> None:
-    """Any name is fine: whether there is one is not told. Source: RFC 1939 §7."""
+    """Any name is accepted, so that USER does not show which users exist. Source: RFC 1939 §7."""
     if not session.mechanisms():
         session.refuse(replies.TLS_FIRST)
     elif not argument:
@@ -54,7 +54,7 @@ def _auth(session: Pop3Session, argument: bytes) -> Request | None:
     offered = session.mechanisms()
     words = argument.split()
     if not words:
-        # What clients did before there was CAPA, and some still do.
+        # Clients asked this way before there was CAPA, and some still do.
         session.good(replies.multi_line(ok("mechanisms follow"), offered))
         return None
     if not offered:

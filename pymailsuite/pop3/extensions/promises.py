@@ -8,7 +8,7 @@ from pymailsuite.pop3.states import State
 
 
 def _implementation(session: Pop3Session) -> str:
-    # Whoever has not logged in need not know what we are: RFC 2449 §6.9.
+    # A client that has not logged in need not know the software and its version: RFC 2449 §6.9.
     name = session.settings.implementation
     return f"IMPLEMENTATION {name}" if name and session.state is not State.AUTHORIZATION else ""
 

@@ -1,4 +1,4 @@
-"""Our extensions of SMTP, a module each; ``twisted/plugins/pymailsuite_smtp_extensions.py`` declares them."""
+"""The built-in SMTP extensions, a module each; ``twisted/plugins/pymailsuite_smtp_extensions.py`` declares them."""
 
 from pymailsuite.smtp.extension import Extensions
 from pymailsuite.smtp.extensions.auth import auth
@@ -15,4 +15,4 @@ __all__ = ["OURS"]
 OURS = Extensions(
     (pipelining, size, eight_bit_mime, smtputf8, enhanced_status_codes, starttls, auth, help_command),
 )
-"""For whoever wants no plugins of others."""
+"""The built-in extensions alone, for callers that look for no plugins."""

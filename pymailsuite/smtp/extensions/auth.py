@@ -1,6 +1,7 @@
 """AUTH (RFC 4954): the exchange is in :mod:`pymailsuite.smtp.login`.
 
-AUTH= of MAIL is for servers that trust their peer about who wrote (§5); it may be ignored, and is.
+AUTH= of MAIL is for servers that trust the client's statement of the original submitter (§5); a server may ignore it,
+and this one does.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""ENHANCEDSTATUSCODES (RFC 2034): replies have them, whoever asked."""
+"""ENHANCEDSTATUSCODES (RFC 2034): replies have them, for a client that said HELO too."""
 
 from pymailsuite.smtp.extension import SmtpExtension
 

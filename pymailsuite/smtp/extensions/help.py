@@ -1,4 +1,4 @@
-"""HELP (RFC 5321 §4.1.1.8), with a text for each topic: ours or an operator's."""
+"""HELP (RFC 5321 §4.1.1.8), with a text for each topic: the built-in one or the operator's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SIZE (RFC 1870): how large a message may be, and how large the client says that it is."""
+"""SIZE (RFC 1870): the greatest size of a message, and the size that the client declares."""
 
 from __future__ import annotations
 

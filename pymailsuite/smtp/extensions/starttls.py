@@ -1,4 +1,4 @@
-"""STARTTLS (RFC 3207). Whether it is offered depends on what the listener has, and on what is there already."""
+"""STARTTLS (RFC 3207). It is offered if the listener has a certificate and the connection has no TLS yet."""
 
 from __future__ import annotations
 
