@@ -5,32 +5,21 @@ from __future__ import annotations
 import configparser
 import re
 import unittest
-from pathlib import Path
 
 from tests.acceptance_report import REPOSITORY
+from tests.rfc_report import citations, listed_rfcs, source_files
 
-_RFC = re.compile(r"\bRFC (\d{3,5})\b")
-_LISTED_RFC = re.compile(r":rfc:`(\d+)`")
 _REQUIREMENT = re.compile(r"^[A-Za-z0-9._-]+")
-
-
-def source_files() -> list[Path]:
-    """The files of the package."""
-    return [path for path in (REPOSITORY / "pymailsuite").rglob("*") if path.suffix in {".py", ".sql"}]
 
 
 class DocumentTests(unittest.TestCase):
     """What one place says of another."""
 
     def test_every_rfc_cited_is_listed(self) -> None:
-        listed = set(_LISTED_RFC.findall((REPOSITORY / "docs/rfc-index.rst").read_text(encoding="utf-8")))
-        missing = {
-            (number, path.relative_to(REPOSITORY).as_posix())
-            for path in source_files()
-            for number in _RFC.findall(path.read_text(encoding="utf-8"))
-            if number not in listed
-        }
-        self.assertEqual(sorted(missing), [])
+        listed = [rfc.number for rfc in listed_rfcs()]
+        self.assertEqual(listed, sorted(set(listed), key=int))
+        missing = {number: sorted(paths) for number, paths in citations().items() if number not in listed}
+        self.assertEqual(missing, {})
 
     def test_every_dependency_is_justified(self) -> None:
         parser = configparser.ConfigParser()

@@ -19,7 +19,6 @@ from pymailsuite.directory import RecipientResolver
 from pymailsuite.directory.return_paths import ReturnPaths
 from pymailsuite.interfaces import Column
 from pymailsuite.values import ALL_UIDS, content_id_of
-from tests.acceptance import acceptance
 from tests.smtp.conversations import HOST, Server
 from tests.support.logs import captured_logs
 from tests.support.stores import make_account, make_store
@@ -29,7 +28,6 @@ LIST = "house.lists.example.test"
 MAIL = b"List-Id: The house <House.lists.example.test>\r\nSubject: x\r\n\r\nHello\r\n.\r\n"
 
 
-@acceptance("S133")
 class DeliveryStepTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
