@@ -7,7 +7,6 @@ that begin with ``#`` are comments. The file is read again when it has changed, 
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Any, Final
@@ -22,11 +21,10 @@ from pymailsuite.auth.checkers import BAD_PASSWORD, UNKNOWN_USER, login_forms, l
 from pymailsuite.auth.password_verifier import PasswordVerifier
 from pymailsuite.auth.passwords import UnusableHash
 from pymailsuite.directory.names import login_key
+from pymailsuite.directory.text_file import Stamp, read_if_changed
 from pymailsuite.errors import LoginRefused, TemporaryFailure
 
 _SCHEME: Final = re.compile(r"\{ARGON2(?:ID|I|D)?\}", re.IGNORECASE)
-
-_Stamp = tuple[int, int, int]
 
 
 def parse_password_file(text: str) -> tuple[dict[str, str], list[int]]:
@@ -60,7 +58,7 @@ class PasswordFileChecker:
         self._path = path
         self._default_domain = default_domain
         self._password_verifier = password_verifier
-        self._stamp: _Stamp | None = None
+        self._stamp: Stamp | None = None
         self._hashes: dict[str, str] = {}
 
     def requestAvatarId(self, credentials: Any) -> Deferred[Any]:
@@ -94,7 +92,7 @@ class PasswordFileChecker:
 
     async def _refresh(self) -> None:
         try:
-            read = await self._password_verifier.run(_read_if_changed, self._path, self._stamp)
+            read = await self._password_verifier.run(read_if_changed, self._path, self._stamp)
         except (OSError, UnicodeDecodeError) as error:
             self._log.error("{event}: {reason}", event="auth.password_file_unreadable", reason=str(error))
             raise TemporaryFailure("Temporary authentication failure", cause=str(error)) from None
@@ -112,11 +110,3 @@ class PasswordFileChecker:
             self._log.warn(
                 "{event}: {file} line {line}", event="auth.password_line_ignored", file=str(self._path), line=number
             )
-
-
-def _read_if_changed(path: Path, stamp: _Stamp | None) -> tuple[_Stamp, str] | None:
-    """The file's text and what identifies this version of it; None if that is ``stamp`` still."""
-    with path.open(encoding="utf-8") as file:
-        status = os.fstat(file.fileno())
-        latest = (status.st_ino, status.st_size, status.st_mtime_ns)
-        return None if latest == stamp else (latest, file.read())

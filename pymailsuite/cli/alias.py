@@ -11,6 +11,7 @@ from pymailsuite.cli.domain import DomainType
 from pymailsuite.cli.faults import alias_check, force_option, refuse_faults
 from pymailsuite.cli.operation import AddressType, config_option, json_option, on_store
 from pymailsuite.cli.output import print_done, print_rows
+from pymailsuite.cli.tables import lookup_tables
 from pymailsuite.config.settings import Settings
 from pymailsuite.interfaces import Alias, IMailStore
 from pymailsuite.interfaces.directory import IDirectoryStore
@@ -41,8 +42,9 @@ def set_alias(address: Address, targets: tuple[Address, ...], force: bool, confi
     that is hidden, a target that does not exist and a domain that is not ours need --force."""
 
     async def operation(store: IMailStore, settings: Settings) -> Alias:
-        check = alias_check(store, settings)
-        refuse_faults(await check.alias_faults(address, targets), force)
+        async with lookup_tables(settings.directory) as tables:
+            check = alias_check(store, settings, tables)
+            refuse_faults(await check.alias_faults(address, targets), force)
         return await needed(store, IDirectoryStore).set_alias(await check.as_kept(address), targets)
 
     changed = on_store(config_file, operation)

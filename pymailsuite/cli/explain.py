@@ -16,6 +16,7 @@ from pymailsuite.cli.operation import ConfigFault, json_option, run_in_reactor, 
 from pymailsuite.cli.output import print_json
 from pymailsuite.cli.resolver import resolver_of, resolver_option
 from pymailsuite.cli.story_text import recipient_text, step_text, verdict_lines
+from pymailsuite.cli.tables import lookup_tables
 from pymailsuite.config.loader import settings_from
 from pymailsuite.config.settings import Settings
 from pymailsuite.delivery.assembly import make_planner
@@ -25,6 +26,7 @@ from pymailsuite.delivery.incoming import ReceivingRules
 from pymailsuite.directory import RecipientResolver
 from pymailsuite.directory.return_paths import ReturnPathResolver, ReturnPaths
 from pymailsuite.directory.roles import RoleAddresses
+from pymailsuite.directory.tables import LookupTables
 from pymailsuite.dns.resolver import Resolver
 from pymailsuite.errors import ConfigError, MailError
 from pymailsuite.interfaces import IMailStore, IResolver, LocalRecipient
@@ -213,7 +215,13 @@ class _Explainer:
     """Tries messages with the policies that ``settings`` want; ``knows_recipients`` if the store is a server's."""
 
     def __init__(
-        self, settings: Settings, store: IMailStore, resolver: IResolver, clock: Any, knows_recipients: bool
+        self,
+        settings: Settings,
+        store: IMailStore,
+        resolver: IResolver,
+        clock: Any,
+        knows_recipients: bool,
+        tables: LookupTables | None,
     ) -> None:
         chain = make_chain(settings, resolver, store, clock, chance=lambda: 0.0)
         if chain is None:
@@ -222,7 +230,7 @@ class _Explainer:
         hostname = settings.server.hostname
         # Objections to a client or a sender are said when there is a recipient.
         self._somebody = Address("somebody", hostname)
-        self._recipient_check = _recipient_check(settings, store, clock) if knows_recipients else None
+        self._recipient_check = _recipient_check(settings, store, clock, tables) if knows_recipients else None
         authserv_id = settings.policy.authserv_id or hostname
         self._rules = ReceivingRules(settings.delivery, hostname, authserv_id, clock)
 
@@ -240,13 +248,13 @@ class _Explainer:
         return answer_of(dry_run_result, recipient_check is not None)
 
 
-def _recipient_check(settings: Settings, store: IMailStore, clock: Any) -> RecipientCheck:
+def _recipient_check(settings: Settings, store: IMailStore, clock: Any, tables: LookupTables | None) -> RecipientCheck:
     """How the server itself finds out about recipients."""
     paths = ReturnPaths(
         settings.forwarding, settings.bounce_tags, needed(store, ISecretStore), clock, needed(store, IKeptPaths)
     )
     roles = RoleAddresses(settings.server.hostname, [settings.dmarc.report_from])
-    directory = RecipientResolver(settings.directory, store.directory, clock, roles)
+    directory = RecipientResolver(settings.directory, store.directory, clock, roles, tables)
     resolver = ReturnPathResolver(directory, paths)
     return RecipientCheck(resolver, settings.smtp.relay_denied, make_planner(settings, store, clock, resolver, paths))
 
@@ -335,15 +343,16 @@ def explain(
         resolver = Resolver(settings.dns, reactor) if asked_of_config else resolver_of(server, reactor, remember=True)
         store = await _opened(settings, config_file, reactor, clock)
         try:
-            explainer = _Explainer(
-                settings, needed(store, IDryRuns).dry_run(), resolver, clock, config_file is not None
-            )
-            if batch:
-                await answer_lines(lambda line: _answer_line(explainer, line))
-                return None
-            assert file is not None
-            with message_file(file) as message:
-                return await explainer.explain(question, message)
+            async with lookup_tables(settings.directory) as tables:
+                explainer = _Explainer(
+                    settings, needed(store, IDryRuns).dry_run(), resolver, clock, config_file is not None, tables
+                )
+                if batch:
+                    await answer_lines(lambda line: _answer_line(explainer, line))
+                    return None
+                assert file is not None
+                with message_file(file) as message:
+                    return await explainer.explain(question, message)
         finally:
             await store.close()
 

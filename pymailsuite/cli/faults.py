@@ -9,16 +9,17 @@ import click
 from pymailsuite.config.settings import Settings
 from pymailsuite.directory.alias_check import AliasCheck, AliasFault
 from pymailsuite.directory.roles import RoleAddresses
+from pymailsuite.directory.tables import LookupTables
 from pymailsuite.errors import Refusal
 from pymailsuite.interfaces import IMailStore
 
 force_option = click.option("--force", is_flag=True, help="Do it though it does not look right.")
 
 
-def alias_check(store: IMailStore, settings: Settings) -> AliasCheck:
-    """What looks for faults in this store."""
+def alias_check(store: IMailStore, settings: Settings, tables: LookupTables | None = None) -> AliasCheck:
+    """What looks for faults in this store, and in ``tables`` for addresses that it does not know."""
     roles = RoleAddresses(settings.server.hostname, [settings.dmarc.report_from])
-    return AliasCheck(settings.directory, store.directory, roles)
+    return AliasCheck(settings.directory, store.directory, roles, tables)
 
 
 def refuse_faults(faults: Sequence[AliasFault], force: bool) -> None:

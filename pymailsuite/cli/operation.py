@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 
 from pymailsuite.config.loader import load_settings
 from pymailsuite.config.settings import Settings
+from pymailsuite.directory.names import parse_address
 from pymailsuite.errors import ConfigError, MailError
 from pymailsuite.interfaces import IMailStore
 from pymailsuite.server.data_folder import add_configured_domains, enter_data_folder, store_of
@@ -111,12 +112,10 @@ class AddressType(click.ParamType):  # type: ignore[type-arg]  # generic in newe
         """An Address with the domain in lower case."""
         if isinstance(value, Address):
             return value
-        local_part, _, domain = str(value).strip().rpartition("@")
-        if local_part.startswith('"') and local_part.endswith('"') and len(local_part) > 1:
-            local_part = local_part[1:-1].replace('\\"', '"').replace("\\\\", "\\")
-        if not local_part or any(c.isspace() for c in domain) or not domain:
-            self.fail(f"{value!r} is not an address of the form name@domain", param, ctx)
-        return Address(local_part, domain.lower())
+        try:
+            return parse_address(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 def new_password(from_stdin: bool) -> str:

@@ -14,6 +14,8 @@ from pymailsuite.config.sections.directory import DirectorySettings
 from pymailsuite.directory.names import domain_forms
 from pymailsuite.directory.roles import RoleAddresses
 from pymailsuite.directory.routes import Route, Routes, key_of
+from pymailsuite.directory.tables import LookupTables
+from pymailsuite.errors import TemporaryFailure
 from pymailsuite.interfaces import IDirectory
 from pymailsuite.values import Address
 
@@ -28,11 +30,12 @@ class AliasFault:
 
 @frozen
 class AliasCheck:
-    """Looks into ``directory``; ``roles`` are addresses that exist anyhow."""
+    """Looks into ``directory`` and ``tables``; ``roles`` are addresses that exist anyhow."""
 
     settings: DirectorySettings
     directory: IDirectory
     roles: RoleAddresses = field(factory=RoleAddresses)
+    tables: LookupTables | None = None
 
     async def alias_faults(self, address: Address, targets: Sequence[Address]) -> list[AliasFault]:
         """The faults of an alias ``address`` with these ``targets``; the worst first."""
@@ -125,10 +128,24 @@ class _Walk:
         return bool(user) and not exact and key_of(Address(user, address.domain)) == key_of(self._alias)
 
     async def _follow_unknown(self, address: Address, path: tuple[Address, ...]) -> None:
-        """Neither alias nor account: elsewhere, a role, the catch-all's, or nobody's."""
+        """Neither alias nor account: elsewhere, in a table, a role, the catch-all's, or nobody's."""
         route = await self._routes.route(address)
         domain = route.row.domain
-        if domain is None or self._check.roles.include(address):
+        if domain is None:
+            return
+        if self._check.tables is not None:
+            user, _ = self._routes.without_detail(address.matched_local_part)
+            try:
+                is_role = self._check.roles.include(address)
+                targets = await self._check.tables.targets(address, user, catch_all=not is_role)
+            except TemporaryFailure as error:
+                self._add(AliasFault(f"it cannot be told whether there is {address}: {error.cause}"))
+                return
+            for target in targets:
+                await self.follow(target, path)
+            if targets:
+                return
+        if self._check.roles.include(address):
             return
         if domain.catch_all is not None:
             await self.follow(domain.catch_all, path)

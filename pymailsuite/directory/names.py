@@ -6,6 +6,8 @@ import unicodedata
 
 import idna
 
+from pymailsuite.values import Address
+
 
 def domain_forms(domain: str) -> tuple[str, ...]:
     """All ways a domain may stand in the directory, the given one (in lower case) first.
@@ -28,6 +30,18 @@ def canonical_domain(domain: str) -> str:
     """The one of the forms that is the same for all spellings of a domain: A-labels, where there are any."""
     forms = domain_forms(domain)
     return next((form for form in forms if form.isascii()), forms[0])
+
+
+def parse_address(text: str) -> Address:
+    """The address ``local@domain`` as people write it; a local part in quotes may hold anything but control characters.
+    ValueError."""
+    local_part, _, domain = text.strip().rpartition("@")
+    if local_part.startswith('"') and local_part.endswith('"') and len(local_part) > 1:
+        local_part = local_part[1:-1].replace('\\"', '"').replace("\\\\", "\\")
+    controls = any(unicodedata.category(each) in ("Cc", "Cs") for each in local_part)
+    if not (local_part and domain) or controls or not domain.isprintable() or " " in domain:
+        raise ValueError(f"{text!r} is not an address of the form name@domain")
+    return Address(local_part, domain.lower())
 
 
 def canonical_login(name: str, default_domain: str) -> str:

@@ -1,11 +1,12 @@
 """Recipient resolution: from the address that RCPT names to the accounts and hosts its mail goes to.
 
 An address of ours is, in this order: an alias, an account, an alias or account once its detail is cut off
-(``user+detail``), a role such as ``postmaster``, or caught by the domain's catch-all. The targets of an alias are
-resolved likewise. A role is never refused: if its alias leads to nobody, its mail goes to the administrators. Positive
-answers are remembered for a few seconds, so that a busy receiver asks the store once and otherwise gets a Deferred that
-has fired already; the transaction that delivers looks at the account again, so an answer that is a little old can do no
-harm.
+(``user+detail``), in a lookup table, a role such as ``postmaster``, or caught by a table's ``@domain`` or the domain's
+catch-all. What the store knows comes before the tables, so that its users get their mail while a table is away; the
+catch-all comes behind them, as it would leave them nothing. The targets of an alias or a table are resolved likewise.
+A role is never refused: if its alias leads to nobody, its mail goes to the administrators. Positive answers are
+remembered for a few seconds, so that a busy receiver asks the store once and otherwise gets a Deferred that has fired
+already; the transaction that delivers looks at the account again, so an answer that is a little old can do no harm.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pymailsuite.config.sections.directory import DirectorySettings
 from pymailsuite.directory.names import domain_forms
 from pymailsuite.directory.roles import RoleAddresses
 from pymailsuite.directory.routes import Route, Routes, key_of
+from pymailsuite.directory.tables import LookupTables
 from pymailsuite.errors import NoSuchUser
 from pymailsuite.interfaces import (
     Account,
@@ -91,7 +93,8 @@ class _Expansion:
 class RecipientResolver:
     """Resolves addresses by what the directory says; remembers positive answers by ``clock`` for a short time.
 
-    ``roles`` are the addresses that go to the administrators if they have no account or alias."""
+    ``roles`` are the addresses that go to the administrators if they have no account or alias; ``tables`` are asked for
+    addresses of ours that the directory does not know."""
 
     _log = Logger()
 
@@ -101,9 +104,11 @@ class RecipientResolver:
         directory: IDirectory,
         clock: IReactorTime,
         roles: RoleAddresses = _NO_ROLES_AT_HOST,
+        tables: LookupTables | None = None,
     ) -> None:
         self._settings = settings
         self._roles = roles
+        self._tables = tables
         self._directory = directory
         self._routes = Routes(settings, directory)
         self._answers: ExpiringMemory[Address, Recipients] = ExpiringMemory(clock, settings.cache_entries)
@@ -112,8 +117,9 @@ class RecipientResolver:
     def resolve(self, address: Address) -> Deferred[Recipients]:
         """All final recipients, each once; fired already if the answer is remembered.
 
-        NoSuchUser for an unknown or disabled user of ours, :class:`AliasLoop` (5.4.6) if aliases never end. A target
-        of an alias that leads nowhere is left out and logged, unless all do.
+        NoSuchUser for an unknown or disabled user of ours, :class:`AliasLoop` (5.4.6) if aliases never end,
+        TemporaryFailure if a lookup table could not be asked. A target of an alias that leads nowhere is left out and
+        logged, unless all do.
         """
         # An address that goes on as it was written must not go on as another message had it.
         remembered = None if address.unquoted else self._answers.get(address)
@@ -192,7 +198,14 @@ class RecipientResolver:
     async def _expand_unknown(
         self, address: Address, domain: Domain, path: tuple[tuple[str, str], ...], expansion: _Expansion
     ) -> None:
-        """An address of ours that is neither alias nor account: a role, the catch-all, or nobody."""
+        """An address of ours that is neither alias nor account: in a table, a role, the catch-all, or nobody."""
+        if self._tables is not None:
+            user, _ = self._routes.without_detail(address.matched_local_part)
+            targets = await self._tables.targets(address, user, catch_all=not self._roles.include(address))
+            for target in targets:
+                await self._expand(target, path, expansion)
+            if targets:
+                return
         if self._roles.include(address):
             await self._expand_role(address, domain, path, expansion)
         elif domain.catch_all is not None:

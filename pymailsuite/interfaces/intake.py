@@ -63,8 +63,8 @@ class IRecipientResolver(Interface):
 
     def resolve(address: Address) -> Deferred[tuple[LocalRecipient | RemoteRecipient, ...]]:
         """All final recipients, each once. NoSuchUser if the domain is ours and the address is not known or its account
-        is disabled; DnsFailure never. A remote address resolves to itself: whether it may be relayed is not asked here.
-        Alias loops end with NoSuchUser (5.4.6)."""
+        is disabled; TemporaryFailure if that cannot be found out now; DnsFailure never. A remote address resolves to
+        itself: whether it may be relayed is not asked here. Alias loops end with NoSuchUser (5.4.6)."""
 
     def is_local_domain(domain: str) -> Deferred[bool]:
         """True if we are the final destination of the domain."""

@@ -70,6 +70,12 @@ EVENTS: Final[Mapping[str, str]] = {
     "delivery.was_queued": "A recipient in the queue has become local, or of another host, and what became of it.",
     "directory.alias_target_unknown": "A target of an alias does not exist.",
     "directory.domain_added": "A domain of the settings was added to the store.",
+    "directory.table_failed": (
+        "A lookup table raised something, took too long or answered nonsense; the sender was told to try again."
+    ),
+    "directory.table_line_wrong": "A line of a text table is wrong; what the table said before holds.",
+    "directory.table_read": "A text table was read, at the start or because its file changed.",
+    "directory.table_unreadable": "The file of a text table cannot be read; what the table said before holds.",
     "dkim.key_unusable": "A key for signatures cannot be used.",
     "dkim.own_mail_not_signed": "A message of the server's own was not signed, and why.",
     "dmarc.failure_not_noted": "A failure could not be noted for a report.",
@@ -313,6 +319,7 @@ KEYS: Final[Mapping[str, str]] = {
     "status": "A status of RFC 3463, or of HTTP.",
     "step": "A delivery step.",
     "stream": "What a policy gave as new body.",
+    "table": "A lookup table as the settings have it.",
     "tap": "What listens to a message.",
     "target": "The host and port that a connection goes to.",
     "tls": "Protocol and cipher of TLS; empty: there is none.",

@@ -53,6 +53,24 @@ class DirectorySettings(Section):
     cache_entries: int = Field(default=10_000, ge=0)
     """How many answers are remembered at most."""
 
+    tables: tuple[str, ...] = ()
+    """Lookup tables that are asked in this order where mail goes for an address of our domains that is neither alias
+    nor account in the store: ``["text:/etc/mail/aliases", "mytable:argument"]``, the kind of table and behind a colon
+    its argument, which the log shows. Roles without an account and the catch-all come after them."""
+
+    table_timeout: Duration = Field(default=10.0, gt=0)
+    """How long a table may take for an answer; then, as with any failure of a table, the sender is told to try
+    again."""
+
+    table_cache_life: Duration = Field(default=10.0, ge=0)
+    """How long an answer of a table is remembered, also that it does not know an address. 0: not at all."""
+
+    table_cache_entries: int = Field(default=10_000, ge=0)
+    """How many answers of tables, and addresses in them, are remembered at most."""
+
+    table_reload: Duration = Field(default=5.0, gt=0)
+    """How often ``text`` tables look whether their file has changed."""
+
     @field_validator("postmaster")
     @classmethod
     def _is_address(cls, text: str) -> str:

@@ -10,6 +10,7 @@ from pymailsuite.auth import AuthService, LoginThrottle, LoginWatch
 from pymailsuite.directory import RecipientResolver
 from pymailsuite.directory.account_names import AccountNames
 from pymailsuite.directory.roles import RoleAddresses
+from pymailsuite.directory.tables import TableContext, make_tables
 from pymailsuite.interfaces.state import IStateStore
 from pymailsuite.server.parts.foundation import Foundation
 
@@ -23,7 +24,8 @@ class Accounts:
         throttle = LoginThrottle(settings.throttle, store.ability(IStateStore), reactor, names.key_of)
         auth = AuthService(settings.auth, store, reactor, checkers, throttle)
         watch = LoginWatch(auth.logins, store.directory, settings.auth.watch_interval, reactor)
+        tables = make_tables(TableContext(settings.directory, reactor, foundation.in_thread))
         roles = RoleAddresses(foundation.hostname, [settings.dmarc.report_from])
         self.portal = auth.portal
-        self.recipients = RecipientResolver(settings.directory, store.directory, reactor, roles)
-        self.services = (auth, watch)
+        self.recipients = RecipientResolver(settings.directory, store.directory, reactor, roles, tables)
+        self.services = (auth, watch, *(tables.services if tables is not None else ()))
