@@ -175,6 +175,28 @@ class ExplainCommandTests(ExplainCase):
         # The checks have their say all the same.
         self.assertEqual(nobody["dmarc"]["result"], "pass")
 
+    def test_it_asks_the_lookup_tables_of_the_server_as_the_commands_on_aliases_do(self) -> None:
+        config, table = self.folder / "mail.toml", self.folder / "aliases"
+        table.write_text("sales@example.test bob@example.test\n")
+        settings = '[server]\nhostname = "mail.example.test"\ndomains = ["example.test"]\ndata_dir = "data"\n'
+        config.write_text(f'{settings}[directory]\ntables = ["text:{table}"]\n')
+        self.run_command("account", "add", "bob@example.test", "--no-password", "--config", str(config))
+        self.run_command("alias", "set", "team@example.test", "sales@example.test", "--config", str(config))
+        self.run_command("alias", "set", "x@example.test", "y@example.test", "--config", str(config), code=1)
+        client = ["--ip", "192.0.2.1", "--helo", "mx.example.org", "--now", str(NOW), "--config", str(config)]
+        with ZoneServer(ZONE) as zone:
+            asked = [*client, "--resolver", zone.address, "--json", self.file(signed())]
+            to = ["--to", "team@example.test", "--to", "sales@example.test"]
+            told = json.loads(self.run_command("explain", *asked, *to))["recipients"]
+            table.write_text("nothing of this kind\n")
+            failed = json.loads(self.run_command("explain", *asked, "--to", "other@example.test"))["verdict"]
+        self.assertEqual([row["account"] for row in told], ["bob@example.test"] * 2)
+        self.assertEqual((failed["action"], failed["reply"][:9]), ("tempfail", "451 4.3.0"))
+        table.unlink()
+        for kind in ("text", "ldap"):
+            config.write_text(f'{settings}[directory]\ntables = ["{kind}:{table}"]\n')
+            self.assertIn("directory.tables: ", self.run_command("config", "check", str(config), code=2))
+
     def test_mistakes_are_told(self) -> None:
         self.assertIn("give either --ip and FILE", self.run_command("explain", code=2))
         lines = [{}, {"ip": "192.0.2.1"}, *({"ip": "192.0.2.1", "file": file} for file in ("", "-", "/none", 5, "\0"))]
