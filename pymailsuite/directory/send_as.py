@@ -35,7 +35,8 @@ def grant_of(address: Address) -> SendAsGrant:
 class SenderRights:
     """Asks ``directory`` and ``grants``; remembers by ``clock`` what is allowed.
 
-    A catch-all, and a role that nobody has set up, give no right to send as the addresses they catch: a grant does.
+    A catch-all, a role that nobody has set up, and a lookup table give no right to send as the addresses that lead
+    there by them: a grant does.
     """
 
     def __init__(

@@ -1,9 +1,9 @@
 """The table ``text:PATH``: a file of addresses and the addresses to which their mail goes.
 
 A line is ``address target, target ...``, or ``@domain target, ...``; empty lines and those that begin with ``#`` are
-comments. The file is read again in a thread when it has changed, and counts as a whole: while a line of it is wrong, or
-it cannot be read, what it said before holds. Whoever changes it had better put the new file in the place of the old
-one at once, by ``mv``.
+comments. No space or comma stands within an address. The file is read again in a thread when it has changed, and
+counts as a whole: while a line of it is wrong, or it cannot be read, what it said before holds. Whoever changes it had
+better put the new file in the place of the old one at once, by ``mv``.
 """
 
 from __future__ import annotations
@@ -168,8 +168,11 @@ class _Refresh(PeriodicService):
 
 
 def make_table(context: TableContext) -> TextTable:
-    """The table of the file that the settings name."""
+    """The table of the file that the settings name. ConfigError if it is not there."""
     path = Path(context.argument)
+    if not path.is_absolute():
+        # A server that twistd has started works in another folder than a command.
+        raise ConfigError(f"directory.tables: {context.argument!r} is not an absolute path")
     if not path.is_file():
         raise ConfigError(f"directory.tables: there is no file {context.argument!r}")
     return TextTable(path, context)

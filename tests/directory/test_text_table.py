@@ -158,6 +158,9 @@ class TextTableTests(SynchronousTestCase):
         self.assertEqual(self.looked_up(), ("bob@example.org",))
 
     def test_a_file_that_is_not_there_is_a_fault_of_the_settings(self) -> None:
-        for argument in ("", str(self.path.parent), str(self.path) + ".gone"):
+        for argument in (str(self.path.parent), str(self.path) + ".gone"):
             error = self.assertRaises(ConfigError, self.made, argument)
             self.assertIn(f"there is no file {argument!r}", error.public)
+        for argument in ("", "aliases"):
+            error = self.assertRaises(ConfigError, self.made, argument)
+            self.assertIn(f"{argument!r} is not an absolute path", error.public)
