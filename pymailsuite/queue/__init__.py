@@ -1,1 +1,1 @@
-"""Schedule, leases and retries of what was accepted and still has somewhere to go."""
+"""Schedule, leases and retries of accepted messages that are still to be sent on."""

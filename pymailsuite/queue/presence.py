@@ -1,9 +1,9 @@
-"""Which owners of claims are gone: known at once after a crash, where a lease alone would make everybody wait.
+"""Finds the owners of claims that have died, at once after a crash, where a lease alone would have to run out first.
 
-Each process of the server keeps a file of its own locked for as long as it lives, in the data folder; the kernel lets
-go of the lock when the process dies, however it dies. Who can lock the file of another knows that its owner is no more,
-and may end its claims on the queue and its locks of maildrops. A node that does not share the folder is never judged:
-what it held is free when the leases end.
+Each process of the server keeps a file of its own locked for as long as it lives, in the data folder; the kernel
+releases the lock when the process dies, however it dies. A process that can lock the file of another knows that this
+one has died, and may end its claims on the queue and its locks of maildrops. A node that does not share the folder is
+never checked: its claims end with their leases.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _SUFFIX = ".owner"
 
 
 class Presence:
-    """This process's name as an owner of claims, and its sign of life in ``folder``. ``host_name`` is for operators."""
+    """This process's name as an owner of claims, and its locked file in ``folder``. ``host_name`` is for operators."""
 
     def __init__(self, folder: Path, host_name: str) -> None:
         self._folder = folder
@@ -27,10 +27,10 @@ class Presence:
         self._departed: dict[Path, tuple[int, str]] = {}
 
     def enter(self) -> None:
-        """Be there from now on. OSError if the folder cannot be used."""
+        """Create and lock the file. OSError if the folder cannot be used."""
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._own_path
-        # Locked before it has its name, or another may take it for the file of one that is gone.
+        # The file is locked before it gets its name, or another process may take it for the file of a dead one.
         unnamed = path.with_suffix(".new")
         self._file = os.open(unnamed, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         fcntl.flock(self._file, fcntl.LOCK_EX)
@@ -38,14 +38,14 @@ class Presence:
         unnamed.rename(path)
 
     def dead_owners(self) -> list[str]:
-        """The owners that are not there any more, until :meth:`forget_dead_owners`. OSError as :meth:`enter`."""
+        """The owners that have died, until :meth:`forget_dead_owners`. OSError as :meth:`enter`."""
         for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
             if path != self._own_path and path not in self._departed:
                 self._look_at(path)
         return [owner for _, owner in self._departed.values() if owner]
 
     def _look_at(self, path: Path) -> None:
-        """Note who left ``path`` behind, unless that one lives or somebody else sees to it just now."""
+        """Note the owner of ``path`` as dead, unless it lives or another process is handling it now."""
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -58,14 +58,14 @@ class Presence:
         self._departed[path] = descriptor, os.pread(descriptor, 1024, 0).decode("utf-8", "replace")
 
     def forget_dead_owners(self) -> None:
-        """What those that are gone held is free: their files may go."""
+        """The claims of the dead owners are released: remove their files."""
         for path, (descriptor, _) in self._departed.items():
             path.unlink(missing_ok=True)
             os.close(descriptor)
         self._departed.clear()
 
     def leave(self) -> None:
-        """Nothing is claimed any more. Harmless if not there."""
+        """This process has no claims any more: remove its file. Harmless if there is none."""
         for descriptor, _ in self._departed.values():
             os.close(descriptor)
         self._departed.clear()

@@ -1,6 +1,6 @@
-"""What senders are told of their messages in the queue: failures, and once that a message is delayed.
+"""The reports that senders get about their messages in the queue: failures, and once that a message is delayed.
 
-Source: RFC 3461 §5.2 for what is asked for, RFC 3464 for what is said.
+Source: RFC 3461 §5.2 for the requests, RFC 3464 for the reports.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ CALLED_OFF = "called off"
 
 
 def reason_of(error: BaseException | None) -> str:
-    """For the log; what is called off says nothing itself."""
+    """The reason for the log; a cancellation has no text of its own."""
     return str(error) or CALLED_OFF
 
 
 class DsnMaker(Protocol):
-    """What makes messages of reports: :class:`pymailsuite.delivery.dsn.DsnWriter`."""
+    """Turns reports into messages: :class:`pymailsuite.delivery.dsn.DsnWriter`."""
 
     async def write(self, report: Dsn) -> Acceptance | None:
-        """Staged for acceptance; None if there is nobody to tell."""
+        """The message, staged for acceptance; None if there is no sender to report to."""
 
 
 @frozen
 class Reporting:
-    """Makes the reports of outcomes. ``host_name`` is their Reporting-MTA."""
+    """Makes reports from outcomes. ``host_name`` is their Reporting-MTA."""
 
     settings: QueueSettings
     host_name: str
@@ -49,7 +49,7 @@ class Reporting:
     clock: IReactorTime
 
     async def report(self, entry: QueueEntry, outcomes: list[Outcome]) -> tuple[list[Outcome], Acceptance | None]:
-        """What the sender is to be told, if anything; a report that cannot be written now lets its recipients wait."""
+        """The report for the sender, if there is one; if it cannot be written now, its recipients are delayed."""
         if entry.reverse_path is None or all(one.state is RecipientState.DELIVERED for one in outcomes):
             return outcomes, None
         now = self.clock.seconds()
@@ -128,7 +128,7 @@ class Reporting:
 
 
 def _original(recipient: QueuedRecipient) -> str:
-    """The address the sender gave: as the ORCPT parameter had it, or else as RCPT did, if that is another."""
+    """The address that the sender gave: that of the ORCPT parameter, or else that of RCPT, if it is another."""
     if recipient.orcpt or recipient.original is None:
         return recipient.orcpt
     return typed_address(recipient.original)

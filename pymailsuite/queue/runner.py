@@ -1,9 +1,9 @@
-"""Takes what is due from the store, has it sent on, and records what became of it.
+"""Takes due entries from the store, has them sent, and records the outcomes.
 
 An entry is claimed for a time, attempted, and settled: outcomes, next attempt and report in one transaction. Between
-the end of an attempt and its settling lies the only window in which a crash sends a message twice; nothing is done in
-it but to write the report. An entry whose attempt goes wrong in an unforeseen way waits like any other that was
-delayed, so that no message can jam the queue.
+the end of an attempt and its settling lies the only window in which a crash sends a message twice; in it the report is
+written, and nothing else done. An entry whose attempt fails with an unexpected error waits like any other delayed
+entry, so that no message can block the queue.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ _NOT_HERE: Final = DeliveredHere()
 
 @frozen
 class _Ended:
-    """What became of recipients of ``entry``; ``here`` of those of them that turned out to be ours."""
+    """Outcomes of recipients of ``entry``; ``here`` those of recipients that turned out to be local."""
 
     entry: QueueEntry
     outcomes: Sequence[Outcome]
     here: DeliveredHere = _NOT_HERE
 
     def without_copies(self, again: float) -> _Ended:
-        """Those that are ours wait until ``again``: the next attempt finds out whose account has gone."""
+        """Delay the local recipients until ``again``: the next attempt finds the account that is gone."""
         ours = {one.position for one in self.here.outcomes}
         outcomes = [
             evolve(one, state=RecipientState.DELAYED, status="4.2.1", reply=_ACCOUNT_GONE, next_attempt=again)
@@ -69,7 +69,7 @@ class _Ended:
 
 
 def _together(parts: Sequence[_Ended]) -> _Ended:
-    """Routes of one entry that have ended: they have one report."""
+    """Merge the finished routes of one entry, which share one report."""
     if len(parts) == 1:
         return parts[0]
     here = [part.here for part in parts]
@@ -89,33 +89,33 @@ def _together(parts: Sequence[_Ended]) -> _Ended:
 _ACCOUNT_GONE = "an account has just gone"
 
 _SHORTEST_WAIT_S = 0.1
-"""Between two looks at the store that nobody asked for."""
+"""Between two polls of the store without a wake-up."""
 
 _TOGETHER_S = 0.02
-"""Before the look that a message asked for while we looked: under load, many are claimed in one transaction."""
+"""Before the poll for a wake-up that came during a poll: under load, one transaction claims many entries."""
 
 _SETTLE_AGAIN_S = 5.0
-"""After a settling that the store could not take."""
+"""Before settling again after the store failed."""
 
 _DEFECTS_MAX = 3
-"""Settlings of one attempt that may end in a way nobody foresaw."""
+"""Number of times that settling one attempt may fail with an unexpected error."""
 
 
 class LocalDelivery(Protocol):
-    """What delivers to ourselves: :class:`pymailsuite.delivery.late.LateDelivery`."""
+    """Delivers to local accounts: :class:`pymailsuite.delivery.late.LateDelivery`."""
 
     def is_known_elsewhere(self, route: str) -> bool:
-        """True if ``leads_here`` would say no without asking anybody."""
+        """True if ``leads_here`` would answer False without a look-up."""
 
     async def leads_here(self, route: str) -> bool:
-        """True if the domain has become ours."""
+        """True if the domain has become local."""
 
     async def deliver(self, entry: QueueEntry, recipients: Sequence[QueuedRecipient]) -> DeliveredHere:
-        """What becomes of recipients of ours, and their copies."""
+        """The outcomes of local recipients, and their copies."""
 
 
 class AttemptRecorder(Protocol):
-    """What makes entries of attempts: :class:`pymailsuite.delivery.history.HistoryRecorder`."""
+    """Makes history entries of attempts: :class:`pymailsuite.delivery.history.HistoryRecorder`."""
 
     def attempted(
         self,
@@ -124,28 +124,28 @@ class AttemptRecorder(Protocol):
         here: DeliveredHere,
         report: Acceptance | None,
     ) -> HistoryEntry | None:
-        """What is to be remembered of an attempt that is about to be settled."""
+        """The history entries of an attempt that is about to be settled."""
 
     def reported(self, entry: QueueEntry, report: Acceptance) -> HistoryEntry | None:
-        """What is to be remembered of a report."""
+        """The history entry of a report."""
 
 
 class ClaimOwners(Protocol):
-    """Who we are, and who is gone: :class:`pymailsuite.queue.presence.Presence`."""
+    """This process as an owner of claims, and the dead owners: :class:`pymailsuite.queue.presence.Presence`."""
 
     owner: str
 
     def enter(self) -> None:
-        """Be there."""
+        """Make this owner known."""
 
     def dead_owners(self) -> list[str]:
-        """The owners that are gone."""
+        """The owners that have died."""
 
     def forget_dead_owners(self) -> None:
-        """Their claims are ended."""
+        """The claims of the dead owners have been ended."""
 
     def leave(self) -> None:
-        """Nothing is claimed any more."""
+        """This process has no claims any more."""
 
 
 class QueueRunner:
@@ -192,7 +192,7 @@ class QueueRunner:
         self._renewal.clock = clock
 
     def start(self) -> None:
-        """Go on with whatever is due. OSError if we cannot make ourselves known."""
+        """Begin to work on due entries. OSError if this owner cannot be made known."""
         self._running = True
         self._presence.enter()
         self._unsubscribe = self._queue.subscribe(self.wake, self._poll)
@@ -200,7 +200,8 @@ class QueueRunner:
         self.wake()
 
     async def stop(self) -> None:
-        """Claim nothing more, let what is under way end, and settle it. What was delayed by this is due at once."""
+        """Claim nothing more, let running attempts end, and settle them. Recipients delayed by the stop are due at
+        once."""
         self._running = False
         if self._unsubscribe is not None:
             self._unsubscribe()
@@ -215,19 +216,20 @@ class QueueRunner:
         await closed
         self._presence.leave()
 
-    # --- looking for work
+    # --- polling for work
 
     def wake(self) -> None:
-        """Something may be due: look soon. Cheap; many calls are one look."""
+        """An entry may be due: poll soon. Cheap; many calls lead to one poll."""
         self._look_soon(told=True)
 
     def look_for_dead_owners(self) -> None:
-        """A process beside us has died: what it held may be free."""
+        """Another process on this host has died: its claims may be released."""
         self._departures_due = True
         self.wake()
 
     def _poll(self) -> None:
-        """Look whether there is something. Nothing to do most often: another process that told has taken it itself."""
+        """Look for due entries. Mostly there are none: the process that sent the notice has claimed the entry
+        itself."""
         self._look_soon(told=False)
 
     def _look_soon(self, told: bool) -> None:
@@ -245,7 +247,7 @@ class QueueRunner:
         try:
             if self._departures_due:
                 await self._release_dead_owners()
-            # Nobody told us: a read finds out for less than a claim, which is a write.
+            # Without a wake-up, a read first: it costs less than a claim, which is a write.
             left_s = 0.0 if told else await self._time_to_wait()
             wait_s = max(left_s if left_s > 0 else await self._claim_all(), _SHORTEST_WAIT_S)
         except (MailError, CancelledError) as error:
@@ -261,7 +263,7 @@ class QueueRunner:
             self._set_timer(wait_s, self._poll)
 
     async def _release_dead_owners(self) -> None:
-        """Those that share our data folder and have died: what they held is free at once."""
+        """Release at once the claims of dead processes that share the data folder."""
         dead_owners = self._presence.dead_owners()
         if dead_owners:
             released = await self._queue.release_claims(dead_owners)
@@ -277,18 +279,18 @@ class QueueRunner:
         self._departures_due = False
 
     async def _claim_all(self) -> float:
-        """Claim as long as there is something due and room for it; answers how long to wait before the next look."""
+        """Claim while entries are due and there is room for them; returns the seconds to wait before the next poll."""
         settings = self._settings
         while self._running:
             room = settings.concurrency - len(self._under_way)
-            # Claiming one by one as places become free would cost a transaction a message.
+            # Claiming one by one as places become free would cost a transaction for each message.
             self._full = room * 2 < settings.concurrency
             if self._full:
                 return settings.poll
             limit = min(room, settings.claim_batch)
             entries = await self._queue.claim(self._owner, self._clock.seconds(), settings.lease, limit)
             for entry in entries:
-                # Ours already if its lease ended before we could renew it: the claim is renewed by this.
+                # The entry is active here already if its lease ended before it was renewed: this claim renews it.
                 if entry.entry_id not in self._under_way:
                     self._begin(entry)
             if len(entries) < limit:
@@ -296,7 +298,7 @@ class QueueRunner:
         return settings.poll if self._look_again else await self._time_to_wait()
 
     async def _time_to_wait(self) -> float:
-        """Seconds until something is due or we should look anyhow; 0 or less: something is due."""
+        """Seconds until an entry is due or the next poll; 0 or less: an entry is due."""
         now = self._clock.seconds()
         due = await self._queue.next_due(now)
         return self._settings.poll if due is None else min(due - now, self._settings.poll)
@@ -343,7 +345,7 @@ class QueueRunner:
             ((route, recipients),) = by_route.items()
             await self._end(await self._attempt_route(entry, route, recipients))
             return
-        # Each route is settled when it ends: a slow one must not keep what is known of the others from the disk.
+        # Each route is settled when it ends: a slow one must not delay recording the outcomes of the others.
         ended: DeferredQueue[_Ended] = DeferredQueue()
         for route, recipients in by_route.items():
             Deferred.fromCoroutine(self._attempt_route(entry, route, recipients)).addCallback(ended.put)
@@ -356,7 +358,7 @@ class QueueRunner:
             await self._end(_together(done), more=left > 0)
 
     async def _end(self, ended: _Ended, more: bool = False) -> None:
-        """Settle what an attempt, or the part of it that has ended, made of its recipients."""
+        """Settle the outcomes of an attempt, or of the part of it that has ended."""
         entry = ended.entry
         try:
             decided, report = await self._reporting.report(entry, self._decide(entry, ended.outcomes))
@@ -366,7 +368,7 @@ class QueueRunner:
         except CancelledError:
             if not self._running:
                 raise
-            # What has ended on other routes is settled all the same.
+            # The outcomes of other routes are settled all the same.
             log.warn(
                 "{event} {queue_id} {reason}", event="queue.settle_lost", queue_id=entry.queue_id, reason=CALLED_OFF
             )
@@ -421,9 +423,9 @@ class QueueRunner:
         return decided
 
     async def _settle(self, ended: _Ended, report: Acceptance | None, more: bool) -> None:
-        """Again and again while the store cannot: to give up here would send the message once more.
+        """Settle, and retry while the store fails: giving up here would send the message once more.
 
-        What nobody foresaw may be for good, and is tried a few times only."""
+        An unexpected error may be permanent, and is retried a few times only."""
         entry = ended.entry
         defects = 0
         while True:
@@ -445,11 +447,12 @@ class QueueRunner:
                 )
                 return
             except NoSuchEntry:
-                # Deleted by an operator meanwhile, or our lease ended and another has it.
+                # An operator has deleted the entry meanwhile, or the lease ended and another process has claimed it.
                 log.warn("{event} {queue_id}", event="queue.claim_lost", queue_id=entry.queue_id)
                 return
             except NoSuchAccount:
-                # Of a copy, or of a report, its account has just gone: neither may keep what hosts said from the disk.
+                # The account of a copy or of a report has just been deleted: neither may keep the hosts' replies from
+                # being recorded.
                 if here.deliveries or here.along:
                     ended = ended.without_copies(self._clock.seconds() + self._settings.retry_first)
                 elif report is not None:
@@ -467,7 +470,7 @@ class QueueRunner:
                 if not self._running:
                     raise
             except CancelledError:
-                # A write that is called off takes place all the same, most likely: a second one would report twice.
+                # A cancelled write most likely takes place all the same: a second one would report twice.
                 raise
             except Exception:
                 defects += 1

@@ -1,4 +1,4 @@
-"""When to try again, when to give up, when to tell the sender. Pure: time and chance are arguments.
+"""When to retry, when to give up, when to report to the sender. Pure: time and randomness are arguments.
 
 Source: RFC 5321 §4.5.4.1.
 """
@@ -24,9 +24,9 @@ def expires_at(settings: QueueSettings, entry: QueueEntry) -> float:
 
 
 def next_attempt(settings: QueueSettings, entry: QueueEntry, attempts: int, now: float, chance: float) -> float | None:
-    """POSIX seconds of the try after attempt number ``attempts`` (1 is the first), or None once past giving up.
+    """POSIX seconds of the attempt after number ``attempts`` (1 is the first), or None after the time of giving up.
 
-    ``chance`` (0.0 to 1.0) spreads tries around their due time. The last try is at the moment of giving up.
+    ``chance`` (0.0 to 1.0) spreads attempts around their due time. The last attempt is at the time of giving up.
     """
     end = expires_at(settings, entry)
     if now >= end:
@@ -45,7 +45,7 @@ def decide(
     now: float,
     chance: float,
 ) -> Outcome:
-    """``outcome`` with what follows from it: a delayed recipient gets its next attempt, or fails at the end."""
+    """``outcome`` completed: a delayed recipient gets its next attempt, or fails at the time of giving up."""
     state, status, due = outcome.state, outcome.status, 0.0
     if state is RecipientState.DELAYED:
         again = next_attempt(settings, entry, recipient.attempts + 1, now, chance)
@@ -57,16 +57,16 @@ def decide(
 
 
 def hosts_that_took(outcomes: Iterable[Outcome]) -> frozenset[str]:
-    """The hosts that have taken the message for anybody."""
+    """The hosts that have accepted the message for at least one recipient."""
     return frozenset(outcome.host for outcome in outcomes if outcome.state is RecipientState.DELIVERED)
 
 
 def wants_transaction_of_its_own(outcome: Outcome, took: Collection[str]) -> bool:
-    """Whether a host that has taken the message for others (:func:`hosts_that_took`) wants this recipient in another
-    transaction.
+    """Whether a host that has accepted the message for other recipients (:func:`hosts_that_took`) wants this one in
+    another transaction.
 
-    It has too many of them, or other rules for this one. That is tried at once, and ends: each such try leaves fewer.
-    Source: RFC 5321 §4.5.3.1.10.
+    It has too many recipients, or other rules for this one. Such a transaction is tried at once; this ends, since each
+    leaves fewer recipients. Source: RFC 5321 §4.5.3.1.10.
     """
     return (
         outcome.state is RecipientState.DELAYED
@@ -76,14 +76,14 @@ def wants_transaction_of_its_own(outcome: Outcome, took: Collection[str]) -> boo
 
 
 def is_failure_to_report(recipient: QueuedRecipient, outcome: Outcome) -> bool:
-    """True if the sender, should there be one, is to be told that this recipient will not get the message."""
+    """True if the sender, if there is one, gets a report that this recipient will not get the message."""
     return outcome.state is RecipientState.FAILED and recipient.notify.wants(Notify.FAILURE)
 
 
 def is_delay_to_report(
     settings: QueueSettings, entry: QueueEntry, recipient: QueuedRecipient, outcome: Outcome, now: float
 ) -> bool:
-    """True if the sender is to be told now that this recipient still waits."""
+    """True if the sender gets a report now that this recipient is delayed."""
     return (
         outcome.state is RecipientState.DELAYED
         and not outcome.delay_reported

@@ -1,5 +1,5 @@
-"""A connection to a mail host: moves the octets of a :class:`~pymailsuite.relay.session.ClientSession`, times it, and
-streams message content with the host's own pace."""
+"""A connection to a mail host: moves the octets of a :class:`~pymailsuite.relay.session.ClientSession`, keeps its
+timeouts, and streams message content at the pace of the host."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ ReadContent = Callable[[int, int], Deferred[bytes]]
 
 
 _OF_NO_TRANSACTION = frozenset({Wait.FINAL, Wait.QUIT, Wait.IDLE})
-"""Steps that have their own time whatever went before: to cut short the reply to the final dot doubles messages."""
+"""Steps whose timeout does not depend on earlier steps: cutting short the reply to the final dot would duplicate
+messages."""
 
 
 class HostUnavailable(Exception):
@@ -55,18 +56,18 @@ class HostUnavailable(Exception):
 
 
 class TlsFailed(HostUnavailable):
-    """The TLS handshake with the host failed; without TLS it may be willing."""
+    """The TLS handshake with the host failed; it may accept mail without TLS."""
 
 
 class IncompleteContent(TemporaryFailure):
-    """The store gave fewer octets than the message has; it is not sent rather than cut short."""
+    """The store gave fewer octets than the message has; it is not sent at all, rather than truncated."""
 
     text = "Message content is incomplete in the store"
 
 
 @frozen
 class Content:
-    """A message's octets: the first piece at hand, the rest asked for as the host takes them."""
+    """A message's octets: the first piece in memory, the rest read as the host takes them."""
 
     first: bytes
     size: int
@@ -74,13 +75,14 @@ class Content:
 
 
 def client_tls_context() -> SSL.Context:
-    """TLS 1.2 and later without verification: opportunistic TLS (RFC 7435) keeps listeners out, not impostors."""
+    """TLS 1.2 and later without verification: opportunistic TLS (RFC 7435) protects against eavesdropping, not against
+    impersonation."""
     return CertificateOptions(raiseMinimumTo=TLSVersion.TLSv1_2).getContext()
 
 
 @implementer(IOpenSSLClientConnectionCreator)
 class _ClientTls:
-    """``host`` is the name that the peer may choose its certificate by."""
+    """``host`` is the name for SNI, by which the server may choose its certificate."""
 
     def __init__(self, context: SSL.Context, host: str) -> None:
         self._context = context
@@ -96,7 +98,7 @@ class _ClientTls:
 
 class RelayConnection(ConnectionProtocol):
     """One connection to ``destination``. ``established`` fires with it once a message may be sent, or fails with
-    HostUnavailable; ``ended`` is called once when it is gone."""
+    HostUnavailable; ``ended`` is called once when the connection is closed."""
 
     log: ClassVar[Logger] = Logger()
     protocol_name = "relay"
@@ -137,7 +139,7 @@ class RelayConnection(ConnectionProtocol):
             Wait.IDLE: settings.idle_close,
         }
 
-    # --- what the pool and the relay ask
+    # --- methods that the pool and the relay call
 
     @property
     def usable(self) -> bool:
@@ -146,12 +148,12 @@ class RelayConnection(ConnectionProtocol):
 
     @property
     def extensions(self) -> dict[str, str]:
-        """What the host offers."""
+        """The extensions that the host offers."""
         return self._session.extensions
 
     def hold(self, time_s: float | None = None) -> None:
-        """Its message is being made ready, which may take that long; None: not any more."""
-        # It may just be getting ready itself, and is about to set its clock.
+        """A message for this connection is being prepared, which may take ``time_s``; None: the preparation is over."""
+        # The connection may just be becoming ready, and is about to set its timeout.
         self._timeouts[Wait.IDLE] = self._settings.idle_close if time_s is None else time_s
         if self.usable:
             self.set_timeout(self._timeouts[Wait.IDLE])
@@ -175,8 +177,8 @@ class RelayConnection(ConnectionProtocol):
         self._beginning = False
 
     def leave(self) -> None:
-        """Take leave of the host and close. Within a transaction, whose outcome nobody waits for any more: cut the
-        connection, for a QUIT might be a line of the message, and the message might still be ended."""
+        """Send QUIT and close. Within a transaction, whose outcome is no longer awaited: abort the connection, for QUIT
+        could become a line of the message, and the message could still be completed."""
         if self._finished is not None:
             self.abort()
             return
@@ -230,7 +232,7 @@ class RelayConnection(ConnectionProtocol):
             self._act()
 
     def _doubt(self) -> str:
-        """What keeps us from believing that the host is the one it must be, if it must be one."""
+        """Why the host is not verified, if it must be; empty otherwise."""
         if not self._names:
             return ""
         return verification_problem(self.transport.getHandle(), self._names, self._settings.relayhost_keys)
@@ -256,7 +258,7 @@ class RelayConnection(ConnectionProtocol):
         self._ended(self)
 
     def _act(self) -> None:
-        """Do what the session asks for, send what it says, and set the clock for what it waits for."""
+        """Perform the session's events, send its output, and set the timeout for what it waits for."""
         session = self._session
         while (event := session.next_event()) is not None:
             if isinstance(event, Finished):
@@ -292,7 +294,8 @@ class RelayConnection(ConnectionProtocol):
         if self._broken_content is not None:
             finished.errback(Failure(self._broken_content))
         elif self._beginning:
-            # Settled without asking the host. On a turn of its own, or a long line of such messages would nest.
+            # Settled without a command to the host. In a reactor turn of its own, or a series of such messages would
+            # recurse.
             self._reactor.callLater(0, finished.callback, event)
         else:
             finished.callback(event)
@@ -345,12 +348,13 @@ class RelayConnection(ConnectionProtocol):
 
     def _stream_failed(self, failure: Failure) -> None:
         if self.connection_ended or failure.check(CancelledError):
-            # The end of the connection is told by connection_closed.
+            # connection_closed reports the end of the connection.
             return
         self._content_broken(failure.value)
 
     def _content_broken(self, error: BaseException | None) -> None:
-        """The message cannot be sent whole: cut the connection, so that its end can be taken for no end."""
+        """The message cannot be sent whole: abort the connection, so that the host cannot take the message for
+        complete."""
         self._broken_content = error if isinstance(error, Exception) else RuntimeError(repr(error))
         self.abort()
         self._session.fail(HostProblem("4.3.0", "content unavailable"))

@@ -23,16 +23,16 @@ from pymailsuite.relay.session import HostProblem, Rules
 log = Logger()
 
 _PLAINTEXT_FOR_S = 3600.0
-"""Seconds a host whose TLS handshake failed is spoken to without TLS from the start."""
+"""Seconds for which a host whose TLS handshake failed is used without TLS from the start."""
 
 _PLAINTEXT_TARGETS = 10_000
-"""Of so many such hosts it is known at once."""
+"""The greatest number of such hosts remembered at once."""
 
 
 def endpoint_of(
     target: Target, settings: RelaySettings, reactor: IReactorTime
 ) -> TCP4ClientEndpoint | TCP6ClientEndpoint:
-    """Where to connect to, and from which of our addresses."""
+    """The endpoint to connect to, bound to the local address to connect from."""
     six = ":" in target.ip
     source = settings.source_ipv6 if six else settings.source_ipv4
     endpoint = TCP6ClientEndpoint if six else TCP4ClientEndpoint
@@ -56,9 +56,9 @@ class _OneConnection(Factory):
 
 
 class Connector:
-    """``helo_name`` is what EHLO says of us: our fully qualified host name. ``reactor`` is IReactorTCP too.
+    """``helo_name`` is the name in EHLO: this host's fully qualified name. ``reactor`` is IReactorTCP too.
 
-    ConfigError if the relay host is to be proved and ``relayhost_ca`` cannot be used."""
+    ConfigError if the relay host is to be verified and ``relayhost_ca`` cannot be used."""
 
     def __init__(self, settings: RelaySettings, helo_name: str, reactor: IReactorTime) -> None:
         self._settings = settings
@@ -71,7 +71,7 @@ class Connector:
     def connect(self, destination: Destination, ended: Callable[[RelayConnection], None]) -> Deferred[RelayConnection]:
         """An established connection.
 
-        HostUnavailable. ``ended`` is called once, when a connection made for this is gone."""
+        HostUnavailable. ``ended`` is called once, when a connection made by this call is closed."""
         return Deferred.fromCoroutine(self._connect(destination, ended))
 
     async def _connect(self, destination: Destination, ended: Callable[[RelayConnection], None]) -> RelayConnection:

@@ -1,7 +1,7 @@
-"""Applies the egress transforms of plugins to the octets of one transaction, and keeps their faults from the mail.
+"""Applies the egress transforms of plugins to the octets of one transaction, and guards mail against their errors.
 
-A transform may refuse a message for a host, or put it off. One that raises anything else, hangs, or gives other octets
-than it promised costs the attempt: the message is delayed, and the reason names the transform.
+A transform may refuse a message for a host, or delay it. If a transform raises another error, hangs, or gives other
+octets than it announced, the attempt fails: the message is delayed, and the reason names the transform.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class EgressPlugin(NamedMaker):
 
     ``stamp = EgressPlugin("stamp", "example.stamp.make_transform")``
 
-    ``maker`` is the full name of a function that takes an EgressContext and answers the transform.
+    ``maker`` is the full name of a function that takes an EgressContext and returns the transform.
     """
 
 
@@ -45,7 +45,7 @@ class TransformFailed(TemporaryFailure):
 
 
 class NotForHost(Exception):
-    """A transform says that the message is not for this host; ``verdict`` is the last word if it is for no other."""
+    """A transform refuses the message for this host; ``verdict`` is final if no other host can take it."""
 
     def __init__(self, verdict: DeliveryStatus) -> None:
         super().__init__(verdict.reply)
@@ -55,10 +55,11 @@ class NotForHost(Exception):
 def make_transforms(
     settings: EgressSettings, context: EgressContext, factories: Mapping[str, IEgressTransformFactory] | None = None
 ) -> EgressTransforms:
-    """Those of the settings, in their order. ConfigError for one that there is not, or whose options are wrong.
+    """The transforms of the settings, in their order. ConfigError for one that does not exist, or whose options are
+    wrong.
 
-    A plugin that cannot be made all the same holds back what it would have changed. ``factories`` None: the plugins
-    there are."""
+    If making a plugin fails otherwise, the mail that it would have changed is delayed. ``factories`` None: the
+    installed plugins."""
     if factories is None:
         factories = plugins_by_name(IEgressTransformFactory) if settings.transforms or settings.plugins else {}
     for name in (*settings.transforms, *settings.plugins):
@@ -75,7 +76,7 @@ def make_transforms(
 @implementer(IEgressTransform)
 @frozen
 class _Broken:
-    """In the place of a transform that could not be made: mail must not leave without what it would have done."""
+    """Stands for a transform that could not be made: mail must not leave without its changes."""
 
     name: str
 
@@ -98,14 +99,14 @@ class EgressTransforms:
         return bool(self._transforms)
 
     def longest_s(self, first: Sequence[IEgressTransform]) -> float:
-        """How long :meth:`apply` may take."""
+        """The longest time that :meth:`apply` may take."""
         return self._timeout_s * (len(first) + len(self._transforms))
 
     async def apply(
         self, transaction: EgressTransaction, source: MessageSource, first: Sequence[IEgressTransform] = ()
     ) -> MessageSource:
-        """What the transaction is to carry: ``source`` itself if nothing changes it. ``first``: transforms of ours that
-        come before those of plugins. NotForHost, TransformFailed."""
+        """The content of the transaction: ``source`` itself if no transform changes it. ``first``: built-in transforms,
+        which come before those of plugins. NotForHost, TransformFailed."""
         for name, transform in (*[(ours.name, ours) for ours in first], *self._transforms):
             given: Deferred[Any] = maybeDeferred(transform.transform, transaction, source)
             given.addTimeout(self._timeout_s, self._clock)
@@ -125,7 +126,7 @@ class EgressTransforms:
         return source
 
     def call_off(self) -> None:
-        """Call off what is under way: no transaction has begun with it."""
+        """Cancel the running transforms: no transaction has begun with their results."""
         for given in list(self._under_way):
             given.cancel()
 
@@ -149,7 +150,7 @@ class EgressTransforms:
         return TransformFailed(f"egress transform {name} broke")
 
     def _guarded(self, name: str, made: Any) -> MessageSource:
-        """What a transform made, read within its time. TypeError if it made none."""
+        """The source that a transform made, read within its time. TypeError if it made none."""
         if not isinstance(made, MessageSource) or not 0 <= made.header_size <= made.size:
             raise TypeError(f"a transform answers a MessageSource or None, not {made!r}")
         return evolve(made, read=partial(self._read, name, made))

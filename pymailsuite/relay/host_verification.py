@@ -1,7 +1,7 @@
-"""Whether a host is the one that we were told to send to: by the chain and the names of its certificate, or by its key.
+"""Verifies that a host is the configured one: by the chain and the names of its certificate, or by its key.
 
-The handshake is let through whatever the certificate is, and looked at afterwards, so that what is wrong can be said in
-words and the host be taken leave of. Nothing is sent before. Source: RFC 8314 §3.1, RFC 6125, RFC 4954 §9.
+The handshake succeeds with any certificate, which is checked afterwards, so that the error can be explained and the
+session be ended with QUIT. Nothing is sent before the check. Source: RFC 8314 §3.1, RFC 6125, RFC 4954 §9.
 """
 
 from __future__ import annotations
@@ -32,17 +32,18 @@ _FAULTS: Final = {
     24: "it is signed by one who may not",
     26: "it is not for servers",
 }
-"""What OpenSSL says of a chain, in words: its X509_V_ERR numbers."""
+"""OpenSSL's X509_V_ERR numbers, as text."""
 
 
 class VerifyingConnection(SSL.Connection):
-    """A connection that remembers what was first found wrong with the chain of its peer."""
+    """A connection that remembers the first error found in the chain of its peer."""
 
     chain_fault = ""
 
 
 def verifying_context(ca_file: Path | None) -> SSL.Context:
-    """A context for connections that are to be proved. ``ca_file`` None: the system's authorities. ConfigError."""
+    """A context for connections to hosts that must be verified. ``ca_file`` None: the system's authorities.
+    ConfigError."""
     context = CertificateOptions(raiseMinimumTo=TLSVersion.TLSv1_2).getContext()
     if ca_file is None:
         context.set_default_verify_paths()
@@ -62,10 +63,10 @@ def _note_fault(connection: SSL.Connection, certificate: crypto.X509, error: int
 
 
 def verification_problem(connection: SSL.Connection, names: Sequence[str], keys: Collection[str]) -> str:
-    """Why the peer of an established connection is not proved; empty: it is.
+    """Why the peer of an established connection is not verified; empty: it is verified.
 
-    One of ``keys`` (SHA-256 of SubjectPublicKeyInfo, hexadecimal) proves it; without any, a chain to an authority we
-    believe and one of ``names``, host names in A-labels or IP addresses."""
+    One of ``keys`` (SHA-256 of SubjectPublicKeyInfo, hexadecimal) verifies it; without any, a chain to a trusted
+    authority and one of ``names``, host names in A-labels or IP addresses."""
     held = connection.get_peer_certificate()
     if held is None:
         return "it has no certificate"

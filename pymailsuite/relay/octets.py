@@ -1,4 +1,4 @@
-"""The octets of a message on its way out: as they are stored, or converted to 7 bits for hosts that take no more."""
+"""The octets of an outgoing message: as they are stored, or converted to 7 bits for hosts without 8BITMIME."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from pymailsuite.relay.connection import Content, IncompleteContent
 from pymailsuite.values import MAX_CHUNK, BodyType
 
 PREFETCH = 64 * 1024
-"""A message of up to this size is read while it waits for its connection; a longer one when it has it."""
+"""A message of up to this size is read while it waits for its connection; a longer one after it has the connection."""
 
 _LARGE = 1024 * 1024
 _AT_ONCE = 2
-"""Messages larger than that which are in memory whole at one time, converted or being converted."""
+"""The number of messages larger than that which may be in memory whole at once, converted or being converted."""
 
 InThread = Callable[..., Deferred[Any]]
-"""Calls a function with arguments elsewhere, and answers what it does."""
+"""Calls a function with arguments in a thread, and returns its result."""
 
 
 @frozen
 class Needs:
-    """What a host must be able to do for a message."""
+    """The abilities that a message needs of a host."""
 
     eight_bit: bool
     utf8_header: bool
@@ -40,8 +40,8 @@ _SEVEN_BITS: Final = Needs(False, False)
 
 @define
 class Octets:
-    """``first`` is what has been read of them, from the beginning; ``needs`` what is known of them if they have been
-    looked at."""
+    """``first`` are the octets read so far, from the beginning; ``needs`` are the needs if the octets have been
+    examined."""
 
     source: MessageSource
     declared: Needs
@@ -50,23 +50,23 @@ class Octets:
 
     @property
     def size(self) -> int:
-        """How many they are."""
+        """The number of octets."""
         return self.source.size
 
     async def prefetch(self, limit: int = MAX_CHUNK) -> None:
-        """Read the beginning, if that has not been done."""
+        """Read the beginning, unless it has been read."""
         if not self.first:
             self.first = await self.source.read(0, min(self.size, limit))
 
     def content(self) -> Content:
-        """For a connection."""
+        """The content for a connection."""
         return Content(self.first, self.size, self.source.read)
 
     async def needs_of(self, offered: dict[str, str]) -> Needs:
-        """What they ask of a host that offers this.
+        """The needs at a host that offers these extensions.
 
-        What the sender declared is enough for a host that can do it. For one that cannot, the octets are looked at:
-        most messages declared 8-bit are not, and some that are have not been declared."""
+        The sender's declaration is enough for a host that has the ability. For one that lacks it, the octets are
+        examined: most messages declared 8-bit are 7-bit, and some 8-bit ones were not declared."""
         declared = self.declared
         if "8BITMIME" in offered and (not declared.utf8_header or "SMTPUTF8" in offered):
             return declared
@@ -88,12 +88,12 @@ class Octets:
 
 
 def stored_octets(entry: QueueEntry, read_content: Callable[..., Deferred[bytes]]) -> Octets:
-    """Those of a queue entry."""
+    """The octets of a queue entry."""
     return Octets(entry.source(read_content), Needs(entry.body == BodyType.EIGHTBITMIME.value, entry.smtputf8))
 
 
 def changed_octets(source: MessageSource, stored: Octets) -> Octets:
-    """What transforms have made of them."""
+    """The octets after transforms."""
     if source.seven_bit:
         return Octets(source, _SEVEN_BITS, needs=_SEVEN_BITS)
     return Octets(source, stored.declared)
@@ -102,7 +102,7 @@ def changed_octets(source: MessageSource, stored: Octets) -> Octets:
 @implementer(IEgressTransform)
 @frozen
 class SevenBits:
-    """A message in 7 bits, for hosts that take no more."""
+    """A message in 7 bits, for hosts without 8BITMIME."""
 
     converted: MessageSource
     name: str = "seven_bits"
@@ -112,8 +112,8 @@ class SevenBits:
 
 
 class Converter:
-    """Converts messages of up to ``size_max`` octets, few large ones at a time. ``signer`` signs again what we had
-    signed."""
+    """Converts messages of up to ``size_max`` octets, few large ones at a time. ``signer`` renews the server's own
+    signatures."""
 
     def __init__(self, size_max: int, in_thread: InThread | None = None, signer: ISigner | None = None) -> None:
         self._size_max = size_max
@@ -122,19 +122,19 @@ class Converter:
         self._places = DeferredSemaphore(_AT_ONCE)
 
     def take_place(self, stored: Octets) -> Deferred[Any]:
-        """Fires when these may be converted; ``leave_place`` when the converted ones are not wanted any more."""
+        """Fires when these octets may be converted; call ``leave_place`` when the result is not needed any more."""
         return self._places.acquire() if stored.size > _LARGE else succeed(None)
 
     def leave_place(self, stored: Octets) -> None:
-        """Let others convert."""
+        """Free the place for other messages."""
         if stored.size > _LARGE:
             self._places.release()
 
     async def convert(self, entry: QueueEntry, stored: Octets) -> SevenBits:
         """The message in 7 bits, converted before any host waits for it. NotConvertible.
 
-        Signatures that we have put in front of it ourselves are made anew, seals are left out; a signature by the
-        sender forbids it."""
+        The server's own signatures are made anew, its ARC seals are left out; a signature by the sender forbids
+        conversion."""
         if entry.size > self._size_max:
             raise NotConvertible(f"it has more than {self._size_max} octets")
         pieces: list[bytes] = []

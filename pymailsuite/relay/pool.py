@@ -1,7 +1,8 @@
-"""Connections to mail hosts, kept for the next message, shared out in the order asked for, bounded in number.
+"""Connections to mail hosts, kept for the next message, given out in the order of requests, bounded in number.
 
-Of each destination there are its idle connections, how many are open, and who waits. A host that cannot be reached at
-all is dead for a while: those who wait for it are told at once, instead of each waiting for a timeout of its own.
+The pool has for each destination its idle connections, the number of open ones, and the waiting requests. A host that
+cannot be reached at all counts as dead for a while: requests for it fail at once, instead of each waiting for a timeout
+of its own.
 """
 
 from __future__ import annotations
@@ -25,30 +26,30 @@ log = Logger()
 T = TypeVar("T")
 
 Connect = Callable[[Destination, Callable[[RelayConnection], None]], Deferred[RelayConnection]]
-"""Opens a connection; the callable is called once when an established connection is gone."""
+"""Opens a connection; the callable is called once when an established connection is closed."""
 
 
 _LOOK_EVERY_S = 5.0
-"""How often those who wait are looked at."""
+"""Seconds between two checks of the waiting requests."""
 
 _SWEEP_AT = 1000
-"""Known destinations at which those that nothing is left of are looked for."""
+"""Number of known destinations at which the unused ones are dropped."""
 
 
 @define
 class _Known:
-    """What there is of a destination."""
+    """The pool's state of a destination."""
 
     limit: int
-    """Connections it may have: fewer once the host has refused one while others were open."""
+    """The limit of connections: lower after the host has refused one while others were open."""
     raise_at: float = 0.0
-    """When a limit that has fallen rises by one again."""
+    """When a lowered limit rises by one again."""
     open: int = 0
-    """Connections, those being established included."""
+    """Number of connections, including those being established."""
     connecting: int = 0
     idle: list[RelayConnection] = field(factory=list)
     waiting: dict[Deferred[RelayConnection], float] = field(factory=dict)
-    """Who waits, first come first served, and since when."""
+    """The waiting requests, in their order, and since when each waits."""
     dead_until: float = 0.0
     problem: HostProblem | None = None
 
@@ -73,7 +74,7 @@ class ConnectionPool:
     def acquire(self, destination: Destination, fresh: bool = False) -> Deferred[RelayConnection]:
         """A usable connection, to be given back with ``release``. HostUnavailable.
 
-        ``fresh``: not an idle one, for those may have gone stale all together."""
+        ``fresh``: a new connection, since all idle ones may be stale."""
         if self._closed:
             return fail(HostUnavailable(HostProblem("4.3.2", "shutting down")))
         known = self._known.get(destination)
@@ -98,7 +99,7 @@ class ConnectionPool:
         return waiter
 
     def release(self, connection: RelayConnection) -> None:
-        """Give a connection back: to the next who waits for its host, to be kept for a while, or to be closed."""
+        """Give a connection back: to the next request for its host, to be kept for a while, or to be closed."""
         destination = self._destination_of.get(connection)
         if destination is None:
             return
@@ -116,7 +117,7 @@ class ConnectionPool:
             known.idle.append(connection)
 
     def close(self) -> Deferred[None]:
-        """Take leave of all hosts and refuse everybody; fires when the last connection is gone.
+        """Close the connections to all hosts and refuse all requests; fires when the last connection is closed.
 
         Transactions under way may end, for the time the settings grant."""
         self._closed = True
@@ -128,7 +129,7 @@ class ConnectionPool:
         if self._impatience is not None:
             self._impatience.cancel()
             self._impatience = None
-        # Nobody waits for them any more, and a host may take minutes to greet.
+        # No request waits for them any more, and a host may take minutes to greet.
         for connecting in list(self._connecting):
             connecting.cancel()
         if not self._open:
@@ -151,7 +152,7 @@ class ConnectionPool:
         return self._open >= self._settings.connections
 
     def _grow(self, destination: Destination, known: _Known) -> None:
-        """Open connections for those who wait, as many as may be."""
+        """Open connections for the waiting requests, as many as the limits allow."""
         self._recover(known)
         while known.connecting < len(known.waiting) and known.open < known.limit:
             if self._is_full():
@@ -160,7 +161,7 @@ class ConnectionPool:
             known.open += 1
             known.connecting += 1
             self._open += 1
-            # Not before it is counted: connecting may end at once.
+            # The connection is counted first: connecting may end at once.
             connecting = self._connect(destination, self._gone)
             self._connecting.add(connecting)
             connecting.addBoth(self._has_ended, connecting).addCallbacks(
@@ -172,14 +173,14 @@ class ConnectionPool:
         return result
 
     def _recover(self, known: _Known) -> None:
-        """What a host refused once it may take later: its limit rises by one after each time the settings say."""
+        """Raise a lowered limit: by one after each period of the settings, since the host may accept more later."""
         now, most = self._clock.seconds(), self._settings.connections_per_host
         while known.limit < most and now >= known.raise_at:
             known.limit += 1
             known.raise_at += self._settings.limit_recovery
 
     def _make_room(self) -> None:
-        """Close an idle connection to some host; when it is gone, those who wait are looked at again."""
+        """Close an idle connection to some host; when it is closed, the waiting requests are checked again."""
         for known in self._known.values():
             if known.idle:
                 known.idle.pop(0).leave()
@@ -210,7 +211,8 @@ class ConnectionPool:
         )
         now = self._clock.seconds()
         if known.open == 1:
-            # None works: whoever waits may as well know. With others open it is their number the host minds.
+            # No connection works: fail the waiting requests. While others are open, the host refuses because of their
+            # number.
             known.problem = problem
             known.dead_until = now + self._settings.dead_host
             self._refuse_waiting(known, problem)
@@ -226,12 +228,12 @@ class ConnectionPool:
             waiter.errback(Failure(HostUnavailable(problem)))
 
     def _look_at_waiting(self) -> None:
-        """Tell those who have waited too long (the host is alive, but slow or wanted by too many), and open what a
-        limit that has risen allows."""
+        """Fail the requests that have waited too long (the host is alive, but slow or in demand), and open the
+        connections that a raised limit allows."""
         self._impatience = None
         oldest = self._clock.seconds() - self._settings.connection_wait
         for destination, known in list(self._known.items()):
-            # The first ones have a connection under way for them, with timeouts of its own.
+            # For the first requests connections are being established, with timeouts of their own.
             queued = list(known.waiting.items())[known.connecting :]
             impatient = [waiter for waiter, since in queued if since <= oldest]
             for waiter in impatient:
@@ -269,18 +271,18 @@ class ConnectionPool:
             self._grow(destination, known)
         if self._is_full():
             return
-        # Those of others who have waited longest come first.
+        # The requests for other hosts that have waited longest come first.
         waiting = [(next(iter(other.waiting.values())), key) for key, other in self._known.items() if other.waiting]
         for _, key in sorted(waiting, key=lambda pair: pair[0]):
             self._grow(key, self._known[key])
 
     def _sweep(self) -> None:
-        """Drop destinations without connection, waiter or memory of trouble, or they would pile up."""
+        """Drop destinations without connection, waiting request or remembered failure, or they would accumulate."""
         if len(self._known) < self._sweep_at:
             return
         now = self._clock.seconds()
         for destination, known in list(self._known.items()):
             if not known.open and not known.waiting and now >= max(known.dead_until, known.raise_at):
                 del self._known[destination]
-        # Where most are in use, each new one is not to look at all of them.
+        # Where most destinations are in use, a new one must not check all of them each time.
         self._sweep_at = max(_SWEEP_AT, 2 * len(self._known))

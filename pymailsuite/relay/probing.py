@@ -1,7 +1,7 @@
 """Asks a mail host whether it would take a bounce to an address, and sends none. Source: RFC 5321 §3.3.
 
-The dialogue is a pure core; a refusal counts only as the reply to RCPT. A host that says anything else against us, or
-wants TLS first, has said nothing of the address.
+The dialogue is a pure core; a refusal counts only as the reply to RCPT. A host that refuses another command, or
+requires TLS first, has given no verdict on the address.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _NO_HOST: Final = ProbeAnswer(ProbeResult.UNKNOWN, "no host to ask")
 
 
 class ProbeSession:
-    """One question to one host: replies in, commands out. ``answer`` is there when it is over."""
+    """One dialogue with one host: replies in, commands out. ``answer`` is set when it is over."""
 
     def __init__(self, host: str, helo_name: str, address: Address) -> None:
         """UnsendableAddress."""
@@ -45,7 +45,7 @@ class ProbeSession:
         self.answer: ProbeAnswer | None = None
 
     def received(self, reply: Reply) -> bytes:
-        """What to say to the reply."""
+        """The next command after this reply."""
         if self.answer is not None:
             return b""
         if self._sent < len(self._commands):
@@ -56,13 +56,13 @@ class ProbeSession:
         elif reply.positive:
             self._end(ProbeResult.ACCEPTED, str(reply))
         else:
-            # 4yz is greylisting as often as not. RFC 7504: 521 and 556 are about the host.
+            # 4yz often means greylisting. RFC 7504: 521 and 556 are about the host.
             refuses = reply.permanent and reply.code not in (521, 556) and not reply.enhanced.startswith("5.7.")
             self._end(ProbeResult.REFUSED if refuses else ProbeResult.UNKNOWN, str(reply))
         return b"QUIT\r\n"
 
     def lost(self, why: str) -> None:
-        """The connection is gone, or of no use."""
+        """The connection was lost, or cannot be used."""
         if self.answer is None:
             self._end(ProbeResult.UNKNOWN, why)
 
@@ -112,7 +112,8 @@ class _OneProtocol(Factory):
 
 @implementer(IRecipientProbe)
 class RecipientProbe:
-    """Finds hosts as mail does, but for a relayhost, which would take anything. ``reactor`` is IReactorTCP as well."""
+    """Finds hosts as for mail, but ignores a relayhost, which would accept any address. ``reactor`` is IReactorTCP as
+    well."""
 
     def __init__(
         self,
@@ -126,7 +127,7 @@ class RecipientProbe:
         self._settings = settings
         self._host_name = host_name
         direct = settings.model_copy(update={"relayhost": ""})
-        # Only shares load among equal hosts.
+        # Randomness only shares load among equal hosts.
         self._routes = Routes(direct, resolver, (host_name,), rng or random.Random(), address_filter)  # noqa: S311
         self._reactor = reactor
 

@@ -1,9 +1,9 @@
-"""Sends one message on to where its recipients' domain takes mail, and says what became of each of them.
+"""Sends one message to the hosts of its recipients' domain, and returns the outcome of each recipient.
 
-An attempt goes through the domain's addresses in order. A host that cannot be reached, greets with 4xx or 5xx, goes
-away before the message was sent or cannot take it as it is gives no verdict: the recipients it said nothing of are
-tried at the next address (RFC 5321 §5.1). What a host does say of a recipient is final for this attempt. Recipients
-nobody said anything of wait; if all hosts can be reached and none can take the message, not in 7 bits either, they
+An attempt goes through the domain's addresses in order. A host that cannot be reached, greets with 4xx or 5xx, closes
+the connection before the message was sent or cannot take it as it is gives no verdict: the recipients without a verdict
+are tried at the next address (RFC 5321 §5.1). A host's verdict on a recipient is final for this attempt. Recipients
+without any verdict are delayed; if all hosts can be reached and none can take the message, not in 7 bits either, they
 fail.
 """
 
@@ -51,20 +51,20 @@ class _Attempt:
     waiting: list[QueuedRecipient]
     octets: Octets
     problems: dict[str, HostProblem] = field(factory=dict)
-    """By name: what the hosts that could not be used had, the last one last."""
+    """By name: the problems of the hosts that could not be used, the last one last."""
     unfit: dict[int, tuple[Unfit, str]] = field(factory=dict)
-    """By recipient: why the last host (and its name) that was reached could not take the message for it."""
+    """By recipient: why the last host that was reached could not take the message for it, and the host's name."""
     reached: set[str] = field(factory=set)
-    """The names of these hosts: that another address of theirs does not answer changes nothing."""
+    """The names of these hosts: another address of theirs that does not answer changes nothing."""
     seven_bits: list[Destination] = field(factory=list)
-    """The hosts that would take it in 7 bits."""
+    """The hosts that would take the message in 7 bits."""
     transforms: tuple[IEgressTransform, ...] = ()
-    """Of ours, what is to be done to it before plugins see it."""
+    """Built-in transforms, which come before those of plugins."""
     host: str = ""
     outcomes: list[Outcome] = field(factory=list)
 
     def settle(self, verdicts: dict[int, DeliveryStatus]) -> None:
-        """Note the verdicts; the others still wait."""
+        """Note the verdicts; the other recipients are still open."""
         still = []
         for recipient in self.waiting:
             verdict = verdicts.get(recipient.position)
@@ -75,7 +75,7 @@ class _Attempt:
         self.waiting = still
 
     def settle_all(self, verdict: DeliveryStatus) -> None:
-        """The same for all that wait."""
+        """Note the same verdict for all open recipients."""
         for recipient in self.waiting:
             self.end(recipient, verdict)
         self.waiting = []
@@ -94,20 +94,20 @@ class _Attempt:
         self.problems[destination.target.host] = problem
 
     def begin_again(self, transform: IEgressTransform) -> None:
-        """With the message in 7 bits: what hosts said of it as it was does not count any more."""
+        """Start over with the message in 7 bits: the hosts' objections to its original form no longer count."""
         self.transforms = (transform,)
         self.reached.clear()
         self.unfit = {position: said for position, said in self.unfit.items() if not said[0].takes_seven_bits}
 
     def note_unconvertible(self, reason: str) -> None:
-        """The message cannot be had in 7 bits."""
+        """The message cannot be converted to 7 bits."""
         for position, (unfit, host) in self.unfit.items():
             if unfit.takes_seven_bits:
                 reply = f"{unfit.verdict.reply}; it is not converted: {reason}"
                 self.unfit[position] = (Unfit(evolve(unfit.verdict, reply=reply)), host)
 
     def settle_rest(self) -> None:
-        """All hosts have been asked. Where one could not be used, it may be the one that takes the message later."""
+        """All hosts have been tried. A host that could not be used may take the message later."""
         others = [(host, problem) for host, problem in self.problems.items() if host not in self.reached]
         problem_host, problem = (others or list(self.problems.items()) or [(self.host, _NO_HOST)])[-1]
         waits = DeliveryStatus(RecipientState.DELAYED, problem.status, problem.reply)
@@ -122,7 +122,7 @@ class _Attempt:
         self.waiting = []
 
     def end(self, recipient: QueuedRecipient, verdict: DeliveryStatus) -> None:
-        """The last word on a recipient, for this attempt."""
+        """Note the final verdict on a recipient, for this attempt."""
         self.outcomes.append(Outcome(recipient.position, verdict.state, verdict.status, verdict.reply, self.host))
         reverse_path = self.entry.reverse_path
         log.info(
@@ -139,12 +139,12 @@ class _Attempt:
 
 @implementer(ITransport)
 class Relay:
-    """The SMTP client side. ``host_name`` is our own name: said in EHLO, and known in MX lists. ``address_filter`` says
-    no to addresses; None: one with the usual settings.
+    """The SMTP client side. ``host_name`` is this host's name: sent in EHLO, and recognized in MX lists.
+    ``address_filter`` excludes addresses; None: one with the default settings.
 
     ``read_content`` is :meth:`pymailsuite.interfaces.IMailStore.read_content`; ``reactor`` is IReactorTCP as well.
-    ``in_thread`` calls a function in a thread; None: at once, here. ``signer`` signs again what has been converted.
-    ``egress`` is what plugins do to a message for one transaction.
+    ``in_thread`` calls a function in a thread; None: it is called directly. ``signer`` signs converted messages again.
+    ``egress`` are the transforms of plugins for one transaction.
     """
 
     def __init__(
@@ -165,29 +165,29 @@ class Relay:
         self._egress = EgressTransforms((), 60.0, reactor) if egress is None else egress
         self._converter = Converter(settings.convert_size, in_thread, signer)
         self._read_content = read_content
-        # Only shares load among equal hosts.
+        # Randomness only shares load among equal hosts.
         self._routes = Routes(settings, resolver, (host_name, *own_names), rng or random.Random(), address_filter)  # noqa: S311
         self._pool = ConnectionPool(settings, Connector(settings, host_name, reactor).connect, reactor)
 
     def close(self) -> Deferred[None]:
-        """Take leave of all hosts; fires when no connection is left. Attempts under way end as delayed."""
+        """Close the connections to all hosts; fires when none is left. Running attempts end as delayed."""
         self._egress.call_off()
         return self._pool.close()
 
     async def attempt(self, entry: QueueEntry, route: str, recipients: Sequence[QueuedRecipient]) -> list[Outcome]:
-        """Try to send ``entry`` to ``recipients``, all of ``route``: an outcome for each, whatever happens.
+        """Try to send ``entry`` to ``recipients``, all of ``route``: returns an outcome for each and does not raise.
 
-        Their ``next_attempt`` is for the caller to set."""
+        The caller sets their ``next_attempt``."""
         attempt = _Attempt(entry, list(recipients), stored_octets(entry, self._read_content))
         try:
             await self._go(attempt, route)
         except CancelledError:
-            # By whomever: those who have it already must not get it again.
+            # Even if it is cancelled: recipients that have the message already must not get it again.
             attempt.settle_all(DeliveryStatus(RecipientState.DELAYED, "4.3.0", "called off"))
         except MailError as error:
             attempt.settle_all(DeliveryStatus(RecipientState.DELAYED, "4.3.0", error.public))
         except Exception:
-            # Those who have it already must not get it again: what is known of them stands.
+            # Recipients that have the message already must not get it again: their outcomes stand.
             log.failure(
                 "{event} {queue_id} {route}", event="relay.attempt_broken", queue_id=entry.queue_id, route=route
             )
@@ -195,7 +195,7 @@ class Relay:
         return attempt.outcomes
 
     async def _go(self, attempt: _Attempt, route: str) -> None:
-        """From host to host until nobody waits or no host is left."""
+        """From host to host until no recipient is open or no host is left."""
         try:
             targets = await self._routes.find(route)
         except Unroutable as reason:
@@ -206,7 +206,7 @@ class Relay:
         tried = 0
         for target in _doubtful_last(targets, attempt.waiting):
             destination = self._routes.destination(route, target)
-            # One that has only been asked what it can do has not been tried.
+            # A host that was only asked for its extensions has not been tried.
             tried += await self._try(attempt, destination)
             if not attempt.waiting:
                 return
@@ -217,7 +217,7 @@ class Relay:
         attempt.settle_rest()
 
     async def _try_in_seven_bits(self, attempt: _Attempt) -> None:
-        """At the hosts that take no more, after all others."""
+        """Try the hosts that need 7 bits, after all others."""
         stored = attempt.octets
         await self._converter.take_place(stored)
         try:
@@ -240,7 +240,7 @@ class Relay:
             self._converter.leave_place(stored)
 
     async def _try(self, attempt: _Attempt, destination: Destination) -> bool:
-        """At one address: in as many transactions as the number of recipients needs. False if it cannot take the
+        """Try one address, in as many transactions as the number of recipients needs. False if the host cannot take the
         message, and was not asked to."""
         attempt.host = destination.target.host
         fresh = False
@@ -268,14 +268,14 @@ class Relay:
             attempt.note_problem(destination, finished.problem)
             if fresh or not reused:
                 return True
-            # A kept connection may have been closed by the host meanwhile: that says nothing of the host.
+            # The host may have closed a kept connection meanwhile: that is no verdict on the host.
             fresh = True
         return not unfit or any(why.tried for why in unfit.values())
 
     async def _transact(
         self, attempt: _Attempt, connection: RelayConnection, batch: Sequence[QueuedRecipient]
     ) -> Finished | None:
-        """One transaction; None if the message cannot be sent by anybody and all has been said."""
+        """One transaction; None if the message cannot be sent at all and every recipient has its verdict."""
         octets, entry = attempt.octets, attempt.entry
         recipients = tuple((recipient.position, recipient.address) for recipient in batch)
         if attempt.transforms or self._egress:
@@ -313,7 +313,7 @@ class Relay:
     async def _transform(
         self, attempt: _Attempt, connection: RelayConnection, recipients: tuple[tuple[int, Address], ...]
     ) -> Octets:
-        """The message as this transaction is to carry it. NotForHost, TransformFailed."""
+        """The message after the transforms for this transaction. NotForHost, TransformFailed."""
         stored, entry = attempt.octets, attempt.entry
         envelope = MessageEnvelope(entry.reverse_path, recipients, stored.size, utf8_header=stored.declared.utf8_header)
         said = as_said(envelope, connection.extensions)
@@ -342,7 +342,7 @@ def make_transport(context: TransportContext) -> Relay:
 
 
 def _doubtful_last(targets: Sequence[Target], recipients: Sequence[QueuedRecipient]) -> list[Target]:
-    """The targets, but hosts that did not answer after the whole message the last time come after the others: where
-    that is their way, the message would never get past them."""
+    """The targets, with hosts that did not answer after the whole message the last time put last: if they never answer,
+    the message would not get past them."""
     doubtful = {recipient.last_host for recipient in recipients if recipient.last_reply.startswith(NO_REPLY)}
     return sorted(targets, key=lambda target: target.host in doubtful) if doubtful else list(targets)

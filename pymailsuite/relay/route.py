@@ -1,10 +1,10 @@
-"""Where mail for a domain goes: its MX hosts and their addresses, in the order in which to try them.
+"""Routing: the MX hosts of a domain and their addresses, in the order in which to try them.
 
-Source: RFC 5321 §5.1, RFC 7505 (null MX). What DNS answers decides between three ends: hosts to try, a definite no
-(the message fails), or no answer (the message waits): :class:`Unroutable` says which.
+Source: RFC 5321 §5.1, RFC 7505 (null MX). The result from DNS is one of three: hosts to try, a permanent failure (the
+message fails), or no answer (the message is delayed): :class:`Unroutable` has the last two.
 
-What a domain or an address literal leads to is judged (:mod:`pymailsuite.dns.address_filter`): addresses we do not
-connect to count as none. What the settings say is gone by, but never to ourselves.
+The addresses of a domain or an address literal are filtered (:mod:`pymailsuite.dns.address_filter`): excluded addresses
+count as none. Routes of the settings are not filtered, but never lead to this host itself.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ from pymailsuite.interfaces import Answer, IResolver, MxRecord, RecipientState
 T = TypeVar("T")
 
 _EXCHANGES_MAX: Final = 20
-"""MX hosts, the best ones, whose addresses are looked up: whose domain it is could name thousands."""
+"""The greatest number of MX hosts, the best ones, whose addresses are looked up: a hostile domain could name
+thousands."""
 
 _ADDRESSES_MAX: Final = 10
-"""Addresses of one host that are taken for hosts to try."""
+"""The greatest number of addresses of one host to try."""
 
 
 @frozen
@@ -47,9 +48,10 @@ class Target:
 
 @frozen
 class Destination:
-    """What connections lead to: messages that want the same share them. ``log_in``: they are logged in there.
+    """The key of a connection: messages with the same destination share connections. ``log_in``: the relay logs in
+    there.
 
-    ``names``: the host must prove to have one of these names, or a key that the settings name; empty: it need not."""
+    ``names``: the host must be verified by one of these names, or by a key of the settings; empty: no verification."""
 
     target: Target
     log_in: bool = False
@@ -57,7 +59,7 @@ class Destination:
 
 
 class Unroutable(Exception):
-    """No host to try. FAILED: there is none and there will be none. DELAYED: it could not be found out."""
+    """No host to try. FAILED: there is none, permanently. DELAYED: the look-up failed."""
 
     def __init__(self, state: RecipientState, status: str, text: str) -> None:
         super().__init__(text)
@@ -77,7 +79,7 @@ def by_preference(records: Iterable[MxRecord], rng: random.Random) -> list[MxRec
 
 
 def is_null_mx(records: Collection[MxRecord]) -> bool:
-    """True if the domain says that it takes no mail. A null MX beside others is a mistake of theirs and ignored."""
+    """True if the domain says that it takes no mail. A null MX beside others is an error of the domain and ignored."""
     return bool(records) and not any(record.exchange for record in records)
 
 
@@ -86,7 +88,7 @@ def cut_at_ourselves(
     own_names: Collection[str],
     is_ourselves: Callable[[str, str], bool],
 ) -> list[tuple[MxRecord, Sequence[str]]]:
-    """``exchanges`` (record, addresses) better than the best that is ourselves: mail for the others would come back.
+    """``exchanges`` (record, addresses) better than the best that is this host: mail to the others would come back.
 
     ``is_ourselves`` is asked about a host and an address. Source: RFC 5321 §5.1, last paragraphs.
     """
@@ -99,7 +101,7 @@ def cut_at_ourselves(
 
 
 def of_domain(domain: str, table: Mapping[str, T]) -> T | None:
-    """What a table of the settings has for a domain: under its name, or under that of a domain above with a dot in
+    """The value for a domain in a table of the settings: under its name, or under that of a parent domain with a dot in
     front."""
     if not table:
         return None
@@ -114,7 +116,7 @@ def of_domain(domain: str, table: Mapping[str, T]) -> T | None:
 
 
 class Routes:
-    """Finds targets. ``own_names`` is what this host calls itself; ``address_filter`` None: one with the usual
+    """Finds targets. ``own_names`` are the names of this host; ``address_filter`` None: one with the default
     settings."""
 
     def __init__(
@@ -134,7 +136,7 @@ class Routes:
         self._by_domain = {domain: parse_next_hop(text) for domain, text in settings.routes.items()}
 
     def next_hop(self, domain: str) -> NextHop:
-        """What the settings say of ``domain``; if nothing, the domain itself."""
+        """The next hop of ``domain`` in the settings; by default the domain itself."""
         hop = of_domain(domain, self._by_domain)
         return hop or self._relayhost or NextHop(domain, self._settings.port, use_mx=True)
 
@@ -142,8 +144,8 @@ class Routes:
         return hop is self._relayhost or any(hop is other for other in self._by_domain.values())
 
     def destination(self, domain: str, target: Target) -> Destination:
-        """How a target that ``find`` gave for ``domain`` is to be spoken to: the relay host may want a login, and must
-        then prove who it is."""
+        """The destination for a target that ``find`` gave for ``domain``: the relay host may require a login, and must
+        then be verified."""
         settings, relayhost = self._settings, self._relayhost
         if relayhost is None or self.next_hop(domain) is not relayhost:
             return Destination(target)
@@ -153,7 +155,8 @@ class Routes:
         if settings.relayhost_name:
             return Destination(target, log_in, (ascii_name(settings.relayhost_name),))
         name = address_of_literal(relayhost.host) or ascii_name(relayhost.host)
-        # The names of MX hosts are DNS's word alone: below the name we were given they belong to the same people.
+        # The names of MX hosts come from DNS without proof: those below the configured name belong to the same
+        # organization.
         is_below = relayhost.use_mx and target.host.endswith("." + name)
         return Destination(target, log_in, (name, target.host) if is_below else (name,))
 
@@ -170,7 +173,7 @@ class Routes:
         addresses = await self._addresses(hop.host)
         if isinstance(addresses, DnsFailure):
             raise Unroutable(RecipientState.DELAYED, "4.4.3", f"{hop.host}: {addresses.text}")
-        # A host we were told to use is a matter of our configuration: mail waits until it is mended.
+        # The host comes from the configuration: mail waits until that is corrected.
         if not addresses:
             raise Unroutable(RecipientState.DELAYED, "4.4.4", f"{hop.host} has no address")
         targets = [Target(hop.host, address, hop.port) for address in addresses]
@@ -241,7 +244,7 @@ class Routes:
     def _without_bad(
         self, hop: NextHop, record: MxRecord, addresses: Sequence[str], objections: list[str]
     ) -> Sequence[str]:
-        """The addresses of a host that we may connect to; why we may not to others is put to ``objections``."""
+        """The addresses of a host that may be used; the reasons against the others are appended to ``objections``."""
         if self._is_of_the_settings(hop) or record.exchange in self._settings.ports:
             return addresses
         good = []
@@ -257,7 +260,7 @@ class Routes:
         return self._settings.ports.get(host, hop.port)
 
     async def _addresses(self, host: str) -> Sequence[str] | DnsFailure:
-        """Of the versions we connect with, the preferred one first; the failure only if nothing was found."""
+        """The addresses of the IP versions in use, the preferred one first; the failure only if none was found."""
         resolver = self._resolver
         asked = [resolver.a(host) if version == 4 else resolver.aaaa(host) for version in self._settings.ip_versions]
         failure: DnsFailure | None = None

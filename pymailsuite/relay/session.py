@@ -1,11 +1,11 @@
 """The client's half of an SMTP session: octets in, octets out, no socket and no clock.
 
-A session is a line of commands that still want their reply. Each command was put in with what is to be done when its
-reply comes, so pipelining is nothing special: with it the commands of an envelope leave together, without it one by
-one. The protocol feeds octets, sends what ``take_output`` gives, and does what the events say.
+A session is a queue of commands that wait for their replies. Each command is queued with the function that handles its
+reply, so pipelining needs no code of its own: with it the commands of an envelope leave together, without it one by
+one. The protocol feeds octets, sends the result of ``take_output``, and performs the events.
 
-Anything wrong with the server as such (its greeting, its EHLO, a 421, TLS) is no verdict on any recipient: the session
-ends with a :class:`HostProblem` and another host, or a later attempt, may do better.
+A failure of the server as such (its greeting, its EHLO, a 421, TLS) is no verdict on any recipient: the session ends
+with a :class:`HostProblem` and another host, or a later attempt, may succeed.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _DATA: Final = b"DATA\r\n"
 
 
 class Wait(enum.StrEnum):
-    """What the session waits for; the protocol knows how long."""
+    """The step that the session waits for; the protocol has its timeout."""
 
     GREETING = "greeting"
     COMMAND = "command"
@@ -51,7 +51,7 @@ class Wait(enum.StrEnum):
 
 @frozen
 class HostProblem:
-    """Why this host cannot be used just now. ``status`` is an RFC 3463 code of class 4, ``reply`` one line."""
+    """Why this host cannot be used now. ``status`` is an RFC 3463 code of class 4, ``reply`` one line."""
 
     status: str
     reply: str
@@ -59,7 +59,7 @@ class HostProblem:
 
 @frozen
 class Rules:
-    """How to speak to a host. ``login`` is sent only over TLS."""
+    """How to use a host. ``login`` is sent only over TLS."""
 
     helo_name: str
     starttls: bool = True
@@ -70,10 +70,11 @@ class Rules:
 
 @frozen
 class MessageEnvelope:
-    """What one transaction says before the content. ``recipients`` are (position, address).
+    """The envelope of one transaction. ``recipients`` are (position, address).
 
-    ``eight_bit`` and ``utf8`` say what the content and the addresses truly need, not what the sender declared. ``ret``,
-    ``envid`` and ``dsn`` (NOTIFY and ORCPT, by position) are told to servers that offer DSN. Source: RFC 3461 §5.2.1.
+    ``eight_bit`` and ``utf8`` say what the content and the addresses really need, not what the sender declared.
+    ``ret``, ``envid`` and ``dsn`` (NOTIFY and ORCPT, by position) are sent to servers that offer DSN. Source: RFC 3461
+    §5.2.1.
     """
 
     reverse_path: Address | None
@@ -106,9 +107,9 @@ class SendContent:
 
 @frozen
 class Unfit:
-    """Why this host cannot take the message for a recipient. ``verdict`` is the last word if no other host can.
+    """Why this host cannot take the message for a recipient. ``verdict`` is final if no other host can.
 
-    ``takes_seven_bits``: the message would do in 7 bits. ``tried``: it took as much as a try to find out."""
+    ``takes_seven_bits``: the host would take the message in 7 bits. ``tried``: only a transaction showed it."""
 
     verdict: DeliveryStatus
     takes_seven_bits: bool = False
@@ -119,7 +120,7 @@ class Unfit:
 class Finished:
     """The transaction is over. Recipients without a verdict may be tried at another host; ``problem`` is why.
 
-    So may those in ``unfit``, of whom nothing was said to the host; their verdicts stand if no other takes them."""
+    So may those in ``unfit``, which were not sent to the host; their verdicts stand if no other host takes them."""
 
     verdicts: dict[int, DeliveryStatus]
     problem: HostProblem | None = None
@@ -128,7 +129,7 @@ class Finished:
 
 @frozen
 class Unusable:
-    """No transaction was under way, and none can be: close the connection."""
+    """The connection cannot be used, and had no transaction: close it."""
 
     problem: HostProblem
 
@@ -137,7 +138,7 @@ Event = StartTls | Ready | SendContent | Finished | Unusable
 
 
 class ClientSession:
-    """One connection's dialogue, from the greeting to QUIT."""
+    """The dialogue of one connection, from the greeting to QUIT."""
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
@@ -147,7 +148,8 @@ class ClientSession:
         self._events: deque[Event] = deque()
         self._later: deque[tuple[bytes, Wait, Callable[[Reply], None]]] = deque()
         self.step = 0
-        """Changes whenever the server owes us something else than before: then, and only then, it has new time."""
+        """Changes whenever the session waits for another reply than before: then, and only then, the timeout starts
+        anew."""
         self._secured = False
         self._tls_pending = False
         self._ended = False
@@ -161,11 +163,11 @@ class ClientSession:
         self._content_sent = False
         self._needs_reset = False
 
-    # --- what the protocol asks
+    # --- methods that the protocol calls
 
     @property
     def waiting_for(self) -> Wait:
-        """What comes next from the server."""
+        """The step that the server must answer next."""
         if self._expected:
             return self._expected[0][0]
         if self._tls_pending:
@@ -179,11 +181,11 @@ class ClientSession:
 
     @property
     def extensions(self) -> dict[str, str]:
-        """What EHLO offered: keyword in upper case to parameters. Empty after HELO."""
+        """The extensions that EHLO offered: keyword in upper case to parameters. Empty after HELO."""
         return self._extensions
 
     def receive(self, octets: bytes) -> None:
-        """Take in octets of the server and act on the replies in them."""
+        """Take octets from the server and act on the replies in them."""
         self._replies.receive(octets)
         try:
             while not self._tls_pending and (reply := self._replies.next_reply()) is not None:
@@ -192,24 +194,24 @@ class ClientSession:
             self.fail(HostProblem("4.5.0", str(error)))
 
     def next_event(self) -> Event | None:
-        """The next thing to do, or None."""
+        """The next event for the protocol, or None."""
         return self._events.popleft() if self._events else None
 
     def take_output(self) -> bytes:
-        """What is to be sent now, in one piece."""
+        """The octets to send now, in one piece."""
         out = b"".join(self._out)
         self._out.clear()
         return out
 
     def drop_unread(self) -> int:
-        """Forget octets received and not acted on (STARTTLS, RFC 3207 §4.2); how many."""
+        """Discard unread octets (STARTTLS, RFC 3207 §4.2). Returns their number."""
         return self._replies.drop_unread()
 
     # --- from the greeting to Ready
 
     def _greeted(self, reply: Reply) -> None:
         if reply.code != 220:
-            # RFC 5321 §3.1 and §4.2.1: 554 is "no SMTP service here", 421 "later". Neither says anything of a mailbox.
+            # RFC 5321 §3.1 and §4.2.1: 554 is "no SMTP service here", 421 "later". Neither is about a mailbox.
             self._host_failed(reply)
         else:
             self._say_hello()
@@ -257,7 +259,7 @@ class ClientSession:
             self._log_in()
 
     def tls_started(self) -> None:
-        """The handshake is done: everything the server said before is forgotten (RFC 3207 §4.2)."""
+        """The handshake is done: everything that the server sent before is discarded (RFC 3207 §4.2)."""
         self.step += 1
         self._tls_pending = False
         self._secured = True
@@ -294,7 +296,7 @@ class ClientSession:
                 b64encode(response) + b"\r\n", Wait.COMMAND, lambda reply: self._login_answered(reply, mechanism)
             )
         else:
-            # A wrong password is ours to mend: mail waits for it.
+            # A wrong password is an error of the configuration: mail waits until it is corrected.
             self._host_failed(reply)
 
     # --- a transaction
@@ -328,7 +330,7 @@ class ClientSession:
             self._send_later()
 
     def _plan(self, envelope: MessageEnvelope) -> None:
-        """Put the envelope's commands in line."""
+        """Queue the envelope's commands."""
         utf8 = _needs_utf8(envelope)
         reverse_path = envelope.reverse_path
         dsn = "DSN" in self._extensions
@@ -348,7 +350,7 @@ class ClientSession:
         self._later.append((_DATA, Wait.DATA, self._data_answered))
 
     def _unnameable(self, envelope: MessageEnvelope) -> tuple[dict[int, DeliveryStatus], dict[int, Unfit]]:
-        """Recipients whose address no server, or not this one, can be told; the others need not suffer for that."""
+        """Recipients whose address cannot be sent to any server, or not to this one; the others are not affected."""
         verdicts, unfit = {}, {}
         may_be_utf8 = "SMTPUTF8" in self._extensions or _needs_utf8(evolve(envelope, recipients=()))
         for position, address in envelope.recipients:
@@ -362,20 +364,21 @@ class ClientSession:
         return verdicts, unfit
 
     def _unfit_for(self, envelope: MessageEnvelope) -> Unfit | None:
-        """What this server cannot take, so that it need not be asked."""
+        """Why this server cannot take the message, where its extensions show that."""
         limit = self._extensions.get("SIZE", "")
         if limit.isdigit() and 0 < int(limit) < envelope.size:
             text = f"message of {envelope.size} octets, server takes {limit}"
             return Unfit(DeliveryStatus(RecipientState.FAILED, "5.3.4", text))
         if "SMTPUTF8" not in self._extensions and _needs_utf8(envelope):
-            # RFC 6531 §3.2: who wrote it in UTF-8 asked for it to go so; it is not written again.
+            # RFC 6531 §3.2: the sender asked for SMTPUTF8; the message is not converted.
             return self._lacks("SMTPUTF8", "6.7")
         if envelope.eight_bit and "8BITMIME" not in self._extensions:
             return self._lacks("8BITMIME", "6.3", takes_seven_bits=True)
         return None
 
     def _lacks(self, extension: str, detail: str, takes_seven_bits: bool = False) -> Unfit:
-        """A server that does not know EHLO now may do so later: some that are overloaded fall back to that."""
+        """The verdict for a missing extension. A server that does not know EHLO now may know it later: some refuse it
+        under load."""
         if not self._knows_ehlo:
             text = f"server knows HELO only, and the message needs {extension}"
             return Unfit(DeliveryStatus(RecipientState.DELAYED, f"4.{detail}", text), takes_seven_bits)
@@ -396,7 +399,7 @@ class ClientSession:
             envelope = self._envelope
             assert envelope is not None
             self._verdicts.update((position, refusal_of(reply)) for position, _ in envelope.recipients)
-            # Commands not yet sent need not be; those sent already will be refused too.
+            # Commands not yet sent are dropped; those sent already will be refused too.
             self._later.clear()
 
     def _recipient_answered(self, reply: Reply, position: int) -> None:
@@ -405,7 +408,7 @@ class ClientSession:
         if reply.code // 100 == 2:
             self._accepted.append(position)
         elif (reply.code == 552 and reply.enhanced in {"", "5.5.3"}) or (reply.code == 452 and not reply.enhanced):
-            # RFC 5321 §4.5.3.1.10: "too many recipients", and the same in an old server's words.
+            # RFC 5321 §4.5.3.1.10: "too many recipients", and the code of older servers for it.
             self._verdicts[position] = DeliveryStatus(RecipientState.DELAYED, "4.5.3", str(reply))
         else:
             self._verdicts[position] = refusal_of(reply)
@@ -425,7 +428,7 @@ class ClientSession:
             self._verdicts.update((position, verdict) for position in self._accepted)
 
     def _empty_answered(self, reply: Reply) -> None:
-        """Nobody was to get it, and nobody asks."""
+        """The reply to an empty message without recipients does not matter."""
 
     def content_sent(self) -> None:
         """The final dot has been given to the transport: from now on the server may have the message."""
@@ -442,7 +445,7 @@ class ClientSession:
         envelope, self._envelope = self._envelope, None
         assert envelope is not None
         self._later.clear()
-        # Without the final dot the server may still have our MAIL.
+        # Without the final dot the server's transaction may still be open.
         self._needs_reset = not self._content_sent
         unfit = self._unfit
         verdicts = {position: one.verdict for position, one in unfit.items()} | self._verdicts
@@ -451,14 +454,14 @@ class ClientSession:
     # --- the end
 
     def quit(self) -> None:
-        """Take leave; nothing depends on the reply."""
+        """Send QUIT; nothing depends on the reply."""
         self._ended = True
         self.step += 1
         self._out.append(b"QUIT\r\n")
         self._expected.append((Wait.QUIT, lambda reply: None))
 
     def fail(self, problem: HostProblem) -> None:
-        """The connection was lost, timed out or is of no use: ends what was under way. Harmless afterwards."""
+        """The connection was lost, timed out or cannot be used: end the transaction, if any. Harmless afterwards."""
         if self._ended:
             return
         self._ended = True
@@ -467,14 +470,14 @@ class ClientSession:
             self._events.append(Unusable(problem))
             return
         if self._content_sent:
-            # The reply to the final dot is lost. To try elsewhere at once would double the message if the server has
-            # it; a later attempt may double it too, but losing it is worse (RFC 1047).
+            # The reply to the final dot is lost. Trying elsewhere at once would duplicate the message if the server has
+            # it; a later attempt may duplicate it too, but losing it is worse (RFC 1047).
             doubt = DeliveryStatus(RecipientState.DELAYED, problem.status, f"{NO_REPLY}: {problem.reply}")
             for position in self._accepted:
                 self._verdicts.setdefault(position, doubt)
         self._finish(problem)
 
-    # --- the line of replies
+    # --- the queue of replies
 
     def _command(self, line: bytes, wait: Wait, answered: Callable[[Reply], None]) -> None:
         self._out.append(line)
@@ -510,7 +513,8 @@ class ClientSession:
 
 
 def as_said(envelope: MessageEnvelope, offered: Mapping[str, str]) -> tuple[Address | None, tuple[Address, ...]]:
-    """The reverse-path and those recipients that can be named, as a server that offers this is told of them."""
+    """The reverse-path and the recipients as they are sent to a server that offers these extensions, without those that
+    cannot be sent."""
     may_be_utf8 = "SMTPUTF8" in offered
     utf8 = may_be_utf8 and _needs_utf8(envelope)
     named = [
@@ -561,7 +565,7 @@ def _has_a_labels(domain: str) -> bool:
 
 
 def _sendable(address: Address, utf8: bool) -> Address:
-    """The address as it is named to the server: without SMTPUTF8, its domain in A-labels."""
+    """The address as it is sent to the server: without SMTPUTF8, its domain in A-labels."""
     if utf8 or address.domain.isascii():
         return address
     return Address(address.local_part, idna.encode(address.domain, uts46=True).decode("ascii"))

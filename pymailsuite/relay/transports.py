@@ -1,6 +1,6 @@
-"""Transports by domain: SMTP for most mail, plugins for what the settings say.
+"""Transports by domain: SMTP for most mail, plugins for the domains of the settings.
 
-A plugin that raises, hangs or says nothing of a recipient delays the message; its sender is told the plugin's name.
+A plugin that raises, hangs or gives no outcome for a recipient delays the message; reports name the plugin.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from pymailsuite.values import ContentId
 log = Logger()
 
 SMTP: Final = "smtp"
-"""The name of the transport for all mail that the settings have no other for."""
+"""The name of the default transport, for mail without another one in the settings."""
 
 
 @frozen
 class TransportContext:
-    """What a transport is made of. ``argument`` is what stands behind the colon in the settings.
+    """The parts that a transport is made from. ``argument`` is the text after the colon in the settings.
 
-    ``read_content`` is what :meth:`QueueEntry.source` wants; ``egress`` is to be applied to that. ``reactor`` is
-    IReactorTime and IReactorTCP; ``in_thread`` calls a function with arguments in a thread.
+    ``read_content`` is the argument of :meth:`QueueEntry.source`; ``egress`` is to be applied to its result.
+    ``reactor`` is IReactorTime and IReactorTCP; ``in_thread`` calls a function with arguments in a thread.
     """
 
     settings: RelaySettings
@@ -60,13 +60,13 @@ class TransportPlugin(NamedMaker):
 
     ``directory = TransportPlugin("directory", "example.directory.make_transport")``
 
-    ``maker`` is the full name of a function that takes a TransportContext and answers the transport.
+    ``maker`` is the full name of a function that takes a TransportContext and returns the transport.
     """
 
 
 def make_transports(context: TransportContext, factories: Mapping[str, ITransportFactory] | None = None) -> Transports:
-    """Those of the settings. ConfigError for one that there is not, or whose argument is wrong. ``factories`` None: the
-    plugins there are."""
+    """The transports of the settings. ConfigError for one that does not exist, or whose argument is wrong.
+    ``factories`` None: the installed plugins."""
     if factories is None:
         factories = plugins_by_name(ITransportFactory)
     made: dict[str, ITransport] = {}
@@ -86,18 +86,18 @@ def make_transports(context: TransportContext, factories: Mapping[str, ITranspor
 
 @implementer(ITransport)
 class Transports:
-    """``by_domain``: as ``[relay] transports`` has the domains; ``usual`` takes what is for none of them."""
+    """``by_domain``: as ``[relay] transports`` has the domains; ``usual`` takes mail for all other domains."""
 
     def __init__(self, by_domain: Mapping[str, ITransport], usual: ITransport) -> None:
         self._by_domain = by_domain
         self._usual = usual
 
     def attempt(self, entry: QueueEntry, route: str, recipients: Sequence[QueuedRecipient]) -> Awaitable[list[Outcome]]:
-        """By the transport of the route."""
+        """Attempt with the transport of the route."""
         return (of_domain(route, self._by_domain) or self._usual).attempt(entry, route, recipients)
 
     def close(self) -> Deferred[None]:
-        """All of them."""
+        """Close all transports."""
         transports = {id(one): one for one in (self._usual, *self._by_domain.values())}
         closing = [maybeDeferred(one.close) for one in transports.values()]
         for closed in closing:
@@ -117,7 +117,7 @@ class _Guarded:
         self._under_way: set[Deferred[Any]] = set()
 
     async def attempt(self, entry: QueueEntry, route: str, recipients: Sequence[QueuedRecipient]) -> list[Outcome]:
-        """An outcome for each, whatever happens."""
+        """Returns an outcome for each recipient, and does not raise."""
         said: dict[int, Outcome] = {}
         try:
             if self._transport is None:
@@ -163,7 +163,7 @@ class _Guarded:
         return attempt.addBoth(ended)
 
     def close(self) -> Deferred[Any]:
-        """As the plugin does; what is under way then, after the time for that, is called off."""
+        """Close the plugin; attempts still running after the time for that are cancelled."""
         closing: Deferred[Any] = succeed(None) if self._transport is None else maybeDeferred(self._transport.close)
         grace_s = self._settings.stop_grace
         calling_off = self._clock.callLater(grace_s, self._call_off)
