@@ -112,10 +112,10 @@ class MessageIntake:
         decision = Decision(None, tuple(applied_verdicts), prefix=prefix, disposals=disposals, edits=edits)
         try:
             plan = self._planner.plan(told, message.recipients, decision)
-            if isinstance(plan, Deferred):
-                accepted = plan.addCallback(self._finish, message, decision)
-            else:
+            if isinstance(plan, DeliveryPlan):
                 accepted = self._finish(plan, message, decision)
+            else:
+                accepted = plan.addCallback(self._finish, message, decision)
         except Exception:
             accepted = fail()
         return accepted.addErrback(_not_accepted, message)

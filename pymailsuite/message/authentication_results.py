@@ -414,6 +414,7 @@ _NOT_IN_NAMES = re.compile(r"[\s\"\\\x00]+")
 
 POLICY_SCORE: Final = "X-Policy-Score"
 """The field in which we tell what our checks hold against a message."""
+_SCORE_NAME: Final = POLICY_SCORE.lower().encode("ascii")
 _SCORES = re.compile(rb"^x-policy-score" + _COLON + rb"[^\n]*+\n?(?:[ \t][^\n]*+\n?)*+", re.IGNORECASE | re.MULTILINE)
 
 
@@ -421,7 +422,7 @@ def remove_own_fields(header: bytes, authserv_id: str) -> bytes:
     """A header block without what only we may say of a message: our results, and a policy score; all else octet for
     octet. Filters go by the score as others do by the results, and it has no name in it: any that comes in goes."""
     header = remove_own_results(header, authserv_id)
-    return _SCORES.sub(b"", header) if POLICY_SCORE.lower().encode() in header.lower() else header
+    return _SCORES.sub(b"", header) if header.lower().find(_SCORE_NAME) >= 0 else header
 
 
 def remove_own_results(header: bytes, authserv_id: str) -> bytes:
@@ -431,7 +432,7 @@ def remove_own_results(header: bytes, authserv_id: str) -> bytes:
     be told, as its syntax is broken, goes too if our name stands anywhere in it: some reader might find it there. So
     does one that is too long to be read.
     """
-    if _NAME not in header.lower():
+    if header.lower().find(_NAME) < 0:
         return header
     own = _comparable(authserv_id)
     return _FIELDS.sub(lambda field: b"" if _claims(field[1], own) else field[0], header)

@@ -75,7 +75,7 @@ def _offset(zone: str) -> timedelta:
 # What nearly all mail has. All else goes the longer way, which finds the same of this.
 _COMMON_DATE = re.compile(
     rb"(?:[A-Z][a-z]{2},[ ])?([0-9]{1,2})[ ]([A-Z][a-z]{2})[ ]((?:19|20)[0-9]{2})[ ]"
-    rb"([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9])[ ]([+-])([01][0-9]|2[0-3])([0-5][0-9])(?:[ ]\([A-Z]{3,5}\))?"
+    rb"([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9])[ ]([+-](?:[01][0-9]|2[0-3])[0-5][0-9])(?:[ ]\([A-Z]{3,5}\))?"
 ).fullmatch
 _WRITTEN_DAY = re.compile(rb"([0-9]{1,2})[ \t\r\n-]+([a-z]{3})[a-z]*+[ \t\r\n-]+([0-9]{2,4})(?![0-9])")
 """date = day month year of RFC 5322 §3.3; §4.3 allows two digits, and comments between."""
@@ -86,16 +86,23 @@ _EPOCH: Final = date(1970, 1, 1).toordinal()
 # All mail of a day has the same few.
 @lru_cache(maxsize=256)
 def _day(day: bytes, month: bytes, year: bytes) -> int | None:
-    """Days since 1970-01-01; None if there is no such day. The month is in lower case."""
+    """Days since 1970-01-01; None if there is no such day."""
     number = int(year)
     if len(year) < 4:
         # RFC 5322 §4.3: 00 to 49 are 2000 to 2049, other short years are counted from 1900.
         number += 2000 if len(year) == 2 and number < 50 else 1900
-    name = month.decode("latin-1")
+    name = month.lower().decode("latin-1")
     try:
         return date(number, _MONTHS.index(name) + 1, int(day)).toordinal() - _EPOCH
     except ValueError:
         return None
+
+
+@lru_cache(maxsize=256)
+def _offset_s(zone: bytes) -> int:
+    """Seconds that a numeric zone is ahead of UTC."""
+    seconds = int(zone[1:3]) * 3600 + int(zone[3:]) * 60
+    return -seconds if zone.startswith(b"-") else seconds
 
 
 def sent_date(body: bytes) -> tuple[float | None, int]:
@@ -103,12 +110,11 @@ def sent_date(body: bytes) -> tuple[float | None, int]:
     since 1970-01-01, or NO_SENT_DAY. Never raises."""
     match = _COMMON_DATE(body)
     if match is not None:
-        day, month, year, hour, minute, second, sign, zone_hours, zone_minutes = match.groups()
-        number = _day(day, month.lower(), year)
+        day, month, year, hour, minute, second, zone = match.groups()
+        number = _day(day, month, year)
         if number is not None:
-            offset_s = int(zone_hours) * 3600 + int(zone_minutes) * 60
             seconds = number * _DAY_S + int(hour) * 3600 + int(minute) * 60 + int(second)
-            return float(seconds + offset_s if sign == b"-" else seconds - offset_s), number
+            return float(seconds - _offset_s(zone)), number
     return parse_date(body), _written_day(body)
 
 

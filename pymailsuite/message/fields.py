@@ -38,6 +38,8 @@ _find_fields = re.compile(rb"\n(%b)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)" % _NAM
 _before_last_field = re.compile(rb".*\n(?=[^ \t])", re.DOTALL).match
 _last_field = re.compile(rb"(%b)[ \t]*+(?:(:)|\Z)" % _NAME).match
 _NAME_MAX: Final = max(map(len, _SHOWN))
+_LF: Final = ord("\n")
+"""Looked for as a number: for octets ``in`` first tries whether they are one, and makes an error that nobody sees."""
 _OTHER: Final = b"x:"
 """Stands for a field that is not shown, or not again."""
 
@@ -77,7 +79,7 @@ def first_fields(header: bytes, octets_max: int = _OCTETS_MAX) -> dict[bytes, by
     repeated: dict[bytes, list[bytes]] | None = None
     for name, raw in _find_fields(b"\n" + header):
         key = name.lower()
-        body = (unfold(raw) if b"\n" in raw else raw).strip()
+        body = (unfold(raw) if _LF in raw else raw).strip()
         if key not in found:
             found[key] = body
         elif key in _ADDRESS_FIELDS:

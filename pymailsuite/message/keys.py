@@ -45,17 +45,20 @@ def message_keys(found: Mapping[bytes, bytes], parts: bytes, bodystructure: byte
     raw_to, raw_cc = get(b"to"), get(b"cc")
     to_mailbox, to_display = address_keys(raw_to) if raw_to else NO_KEYS
     cc_mailbox = address_keys(raw_cc)[0] if raw_cc else ""
-    # RFC 2183 §2.2
-    lower = bodystructure.lower()
-    has_attachment = b'("attachment" nil' in lower or b'("attachment" (' in lower
-    if b"\n" not in parts:
+    if _LF not in parts:
         line = parts.split(b" ")
         text = _preview_of(line, octets)
-        has_attachment |= not line[_TYPE].startswith(b"text/")
+        has_attachment = not line[_TYPE].startswith(b"text/")
+        may_say_so = b"content-disposition" in found
     else:
         lines = [line.split(b" ") for line in parts.split(b"\n")]
         text = next(filter(None, (_preview_of(line, octets) for line in _texts(lines))), "")
-        has_attachment |= _has_saved_part(lines)
+        has_attachment = _has_saved_part(lines)
+        may_say_so = True
+    if may_say_so and not has_attachment:
+        # RFC 2183 §2.2
+        lower = bodystructure.lower()
+        has_attachment = b'("attachment" nil' in lower or b'("attachment" (' in lower
     message_id = get(b"message-id")
     otherwise = b"" if message_id else b"%b\0%b\0%b" % (raw_date or b"", raw_from or b"", text.encode("utf-8"))
     own_link, links = thread_links(base, message_id, get(b"in-reply-to"), get(b"references"), otherwise)
@@ -82,6 +85,7 @@ def stored_keys(octets: bytes, header_size: int, parts: bytes, bodystructure: by
     return message_keys(first_fields(octets[:header_size]), parts, bodystructure, octets)
 
 
+_LF: Final = ord("\n")
 # A line of the table of parts, cut at spaces (``parts.part_line``).
 _KIND, _TYPE = 1, 5
 

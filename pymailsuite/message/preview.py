@@ -47,18 +47,30 @@ def _shown(text: str) -> str:
     return begin[:PREVIEW_MAX].rstrip()
 
 
+# White space is a space, other control characters are nothing: the same as _shown makes of ASCII, in a few steps.
+_ASCII_SPACES: Final = bytes.maketrans(b"\t\n\v\f\r\x1c\x1d\x1e\x1f", b" " * 9)
+_ASCII_UNSEEN: Final = bytes([*range(9), *range(14, 28), 127])
+
+
+def _shown_ascii(piece: bytes) -> str:
+    shown = piece.translate(_ASCII_SPACES, _ASCII_UNSEEN)
+    while shown.find(b"  ") >= 0:
+        shown = shown.replace(b"  ", b" ")
+    return shown.strip(b" ")[:PREVIEW_MAX].rstrip(b" ").decode("ascii")
+
+
 def preview(octets: bytes, is_html: bool, encoding: bytes, charset: bytes) -> str:
     """At most PREVIEW_MAX characters of the body of a text part, of which ``octets`` are all or the beginning."""
     if is_html:
         return _shown(html_text(_decoded(octets, _HTML_OCTETS, encoding, charset)))
+    may_be_ascii = encoding in _IDENTITY and charset in _ASCII_CHARSETS
     text = ""
-    if encoding in _IDENTITY and charset in _ASCII_CHARSETS and (piece := octets[: _LOOKS[0]]).isascii():
-        # Most mail has nothing to decode, and one line end between two lines.
-        text = piece.decode("ascii").replace("\r\n", " ").strip(" ")
-        if "  " not in text and len(text) >= _ENOUGH and text.isprintable():
-            return text[:PREVIEW_MAX].rstrip()
     for most in _LOOKS:
-        text = _shown(_decoded(octets, most, encoding, charset))
+        # Most mail has nothing to decode where its text begins.
+        if may_be_ascii and (piece := octets[:most]).isascii():
+            text = _shown_ascii(piece)
+        else:
+            text = _shown(_decoded(octets, most, encoding, charset))
         if len(text) >= _ENOUGH or most >= len(octets):
             break
     return text

@@ -29,6 +29,9 @@ class NulRefused(Refusal):
     text = "NUL in message not allowed"
 
 
+_NUL = ord("\0")
+
+
 @frozen
 class CommandLine:
     """A line outside of message text, without its CRLF."""
@@ -186,6 +189,6 @@ class SmtpReceiver:
             return MessageTooBig()
         if self._lines.too_long(text):
             return TextLineTooLong()
-        if b"\0" in text and not self._allow_nul:
+        if _NUL in text and not self._allow_nul:
             return NulRefused()
         return None

@@ -15,6 +15,7 @@ from pymailsuite.errors import PeerError
 
 _END = b"\r\n.\r\n"
 _STUFFED = b"\r\n."
+_DOT = ord(".")
 _CR = 0x0D
 _LF = 0x0A
 _DOT = 0x2E
@@ -65,7 +66,7 @@ class DotDecoder:
         """
         work = self._held + octets
         # Encoded attachments have no dot, and one octet is found many times as fast as three.
-        stuffed = work.find(_STUFFED) if b"." in work else -1
+        stuffed = work.find(_STUFFED) if _DOT in work else -1
         end = -1 if stuffed < 0 else work.find(_END, stuffed)
         if end >= 0:
             text, rest = work[: end + 2], work[end + 5 :]
@@ -131,7 +132,7 @@ class DotEncoder:
             if has_bare_line_end(checked[:-1] if checked.endswith(b"\r") else checked):
                 raise BareLineEnd
         self._tail = work[-2:]
-        if b"." in octets and _STUFFED in work:
+        if _DOT in octets and work.find(_STUFFED) >= 0:
             work = work.replace(_STUFFED, b"\r\n..")
         return work[len(tail) :]
 
