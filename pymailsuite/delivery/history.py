@@ -164,7 +164,8 @@ class HistoryRecorder(Service):
     ) -> HistoryEntry | None:
         """A message that is ours now, and what becomes of it."""
         told: list[dict[str, Any]] = []
-        names = {peer.ip: None, message_id: None, str(envelope.reverse_path or ""): None}
+        sender = str(envelope.reverse_path or "")
+        names = {peer.ip: None, message_id: None, sender: None}
         for one in plan.recipients:
             facts_of_it = recipient_facts(one)
             for facts in facts_of_it:
@@ -174,7 +175,7 @@ class HistoryRecorder(Service):
             told += facts_of_it
         facts = {
             "peer": _peer_facts(peer),
-            "sender": str(envelope.reverse_path or ""),
+            "sender": sender,
             "recipients": told,
             "size": size,
             "message_id": message_id,

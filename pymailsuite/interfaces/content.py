@@ -8,11 +8,12 @@ from attrs import field, frozen
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import Attribute, Interface
 
+from pymailsuite.interfaces.transient import transient
 from pymailsuite.message.structure import MessageStructure, Part, PartTable
 from pymailsuite.values import ContentId
 
 
-@frozen
+@transient
 class StagedContent:
     """A message's octets on their way into the store: scanned, digested, not yet referred to by anything.
 

@@ -250,7 +250,7 @@ class IDeliveryStepFactory(Interface):
 # --- what comes of it -----------------------------------------------------------------------------------------------
 
 
-@frozen
+@transient
 class DeliveryPlan:
     """What becomes of a message: to be done in one transaction.
 

@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import Interface
 
 from pymailsuite.interfaces.policy import AppliedVerdict
+from pymailsuite.interfaces.transient import transient
 from pymailsuite.values import AccountId, Address, ContentId, Peer, QueueId
 
 
@@ -38,7 +39,7 @@ class StepNote:
     why: str = ""
 
 
-@frozen
+@transient
 class HistoryEntry:
     """One thing that happened. A message's story has the id of its content; the first entry of a story has its id.
 

@@ -12,6 +12,7 @@ from zope.interface import Interface
 
 from pymailsuite.interfaces.content import MessageSource, StagedContent
 from pymailsuite.interfaces.history import HistoryEntry, StepNote
+from pymailsuite.interfaces.transient import transient
 from pymailsuite.values import (
     AccountId,
     Address,
@@ -25,7 +26,7 @@ from pymailsuite.values import (
 )
 
 
-@frozen
+@transient
 class Delivery:
     """One copy into one mailbox. ``prefix`` is this copy's own header lines (Return-Path, Delivered-To), CRLF ended.
 
@@ -174,7 +175,7 @@ class Outcome:
     delay_reported: bool = False
 
 
-@frozen
+@transient
 class Acceptance:
     """A message as it is accepted: content, and all it must become, in one transaction.
 

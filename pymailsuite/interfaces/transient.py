@@ -1,4 +1,4 @@
-"""Values that are made several times for each message, and forgotten with it."""
+"""Values that are made for each message, and forgotten with it."""
 
 from __future__ import annotations
 

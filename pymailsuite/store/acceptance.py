@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attrs import frozen
-
 from pymailsuite.errors import NoSuchAccount
 from pymailsuite.interfaces.queue import (
     Acceptance,
@@ -21,6 +19,7 @@ from pymailsuite.interfaces.queue import (
     QueuedRecipient,
     RecipientState,
 )
+from pymailsuite.interfaces.transient import transient
 from pymailsuite.store.contents import insert_contents_txn
 from pymailsuite.store.history import insert_history_txn
 from pymailsuite.store.locks import lock_accounts_txn
@@ -37,7 +36,7 @@ Copy = tuple[Delivery, ContentId, int, int | None]
 """A local copy, of which content, and the size and extra octets of that with what stands in front of all copies."""
 
 
-@frozen
+@transient
 class Accepting:
     """A message to be accepted, when it came, and the ids of the entries it makes in the queue; with what is accepted
     along with it."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from itertools import groupby
 
 from twisted.internet.defer import Deferred
@@ -26,6 +27,8 @@ _SPANS_A_STATEMENT = 256
 _COLUMNS = "story_id, entry_id, happened_at, kind, facts"
 
 
+# The same clients, senders and recipients come again and again.
+@lru_cache(maxsize=4096)
 def _hash(name: str) -> int:
     digest = hashlib.blake2b(comparable_name(name).encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)

@@ -19,8 +19,8 @@ from benchmarks.checks import messages_signed_by
 from benchmarks.turn import Receiving
 from pymailsuite.policy.dkim import SigningKey, generate_key
 
-WITHOUT_CHECKS = 325
-WITH_CHECKS = 725
+WITHOUT_CHECKS = 314
+WITH_CHECKS = 710
 MESSAGES = 20
 
 _HOUSE = str(Path(pymailsuite.__file__).parent)
