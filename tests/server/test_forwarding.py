@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import smtplib
 import ssl
-import tempfile
 import time
-import unittest
-from pathlib import Path
 from typing import ClassVar
 
 from pymailsuite.policy.arc.verify import verify_arc
@@ -16,10 +12,8 @@ from pymailsuite.policy.dkim.private_keys import write_key_file
 from pymailsuite.policy.dkim.verify import verify_message
 from tests.acceptance import acceptance
 from tests.policy.dkim.support import private_key, resolver, run, signing_key
-from tests.support import commands
-from tests.support.dns import ZoneServer
+from tests.server.mail_hosts import MailHostsCase
 from tests.support.patience import PATIENCE_S
-from tests.support.server import TunedServer, running
 from tests.support.socket_sink import SocketSink
 
 ZONE = {
@@ -33,38 +27,28 @@ MESSAGE = b"From: sam@peer.example\r\nTo: team@example.test\r\nSubject: x\r\n\r\
 OWN = b"From: ann@example.test\r\nTo: bob@b.example\r\nSubject: x\r\n\r\nHello\r\n"
 
 
-class ForwardingTests(unittest.TestCase):
-    server: ClassVar[TunedServer]
+class ForwardingTests(MailHostsCase):
+    zone = ZONE
     peer: ClassVar[SocketSink]
     other: ClassVar[SocketSink]
 
     @classmethod
     def setUpClass(cls) -> None:
-        stack = contextlib.ExitStack()
-        cls.addClassCleanup(stack.close)
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        zone = stack.enter_context(ZoneServer(ZONE))
-        cls.peer = stack.enter_context(SocketSink("127.0.0.21"))
+        super().setUpClass()
+        cls.peer = cls.start_host("127.0.0.21")
         refusing = {"RCPT bob@b.example": "250 2.1.5 ok", "RCPT gone@b.example": "550 5.1.1 nobody here"}
-        cls.other = stack.enter_context(SocketSink("127.0.0.22", cls.peer.port, refusing))
-        write_key_file(folder / "s1.pem", private_key())
+        cls.other = cls.start_host("127.0.0.22", cls.peer.port, refusing)
+        write_key_file(cls.folder / "s1.pem", private_key())
         settings = {
             "smtp": {"trusted_networks": []},
-            "dns": {"servers": [zone.address]},
             "relay": {"port": cls.peer.port, "idle_close": "200ms"},
-            "dkim_sign": {"keys": [{"domain": "example.test", "selector": "s1", "file": str(folder / "s1.pem")}]},
+            "dkim_sign": {"keys": [{"domain": "example.test", "selector": "s1", "file": str(cls.folder / "s1.pem")}]},
             "arc": {"seal": True},
             "bounce_tags": {"domains": ["example.test"], "action": "reject"},
         }
-        cls.server = stack.enter_context(running(TunedServer(folder, ["ann"], settings)))
-        cls.alias("team", "ann@example.test", "bob@b.example")
-        cls.alias("lost", "gone@b.example")
-
-    @classmethod
-    def alias(cls, name: str, *targets: str) -> None:
-        config = str(cls.server.directory / "pymailsuite.toml")
-        done = commands.run("alias", "set", "--config", config, f"{name}@example.test", *targets)
-        assert done.returncode == 0, done.stderr
+        cls.start_server(["ann"], settings)
+        cls.command("alias", "set", "team@example.test", "ann@example.test", "bob@b.example")
+        cls.command("alias", "set", "lost@example.test", "gone@b.example")
 
     def send(self, sender: str, recipient: str, octets: bytes = MESSAGE) -> None:
         with smtplib.SMTP("127.0.0.1", self.server.port(25), "mx.peer.example", timeout=PATIENCE_S) as client:

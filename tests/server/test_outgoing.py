@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import imaplib
 import smtplib
-import tempfile
-import unittest
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from tests.acceptance import acceptance
-from tests.support.dns import ZoneServer
+from tests.server.mail_hosts import MailHostsCase
 from tests.support.patience import PATIENCE_S, until
-from tests.support.server import TunedServer, running
+from tests.support.server import TunedServer
 
 ZONE = {
     ("loop.test", "MX"): ["10 lo.loop.test."],
@@ -32,16 +28,13 @@ class _Server(TunedServer):
         return {**super()._more_settings(), "relay": {"port": self.port(25)}}
 
 
-class OutgoingTests(unittest.TestCase):
-    server: ClassVar[TunedServer]
+class OutgoingTests(MailHostsCase):
+    zone = ZONE
 
     @classmethod
     def setUpClass(cls) -> None:
-        stack = contextlib.ExitStack()
-        cls.addClassCleanup(stack.close)
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        zone = stack.enter_context(ZoneServer(ZONE))
-        cls.server = stack.enter_context(running(_Server(folder, ["ann"], {"dns": {"servers": [zone.address]}})))
+        super().setUpClass()
+        cls.start_server(["ann"], {}, _Server)
 
     def reports(self) -> str:
         with imaplib.IMAP4("127.0.0.1", self.server.port(143)) as reader:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import smtplib
-import tempfile
-import unittest
-from pathlib import Path
 from typing import Any, ClassVar
 
 from tests.acceptance import acceptance
-from tests.support.dns import ZoneServer
+from tests.server.mail_hosts import MailHostsCase
 from tests.support.patience import PATIENCE_S
-from tests.support.server import TunedServer, running
 from tests.support.socket_sink import SocketSink
 
 ANN = "ann@example.test"
@@ -29,28 +24,24 @@ SCRIPT = {
 }
 
 
-class SenderCalloutTests(unittest.TestCase):
+class SenderCalloutTests(MailHostsCase):
     """``peer.example`` has a host that answers, ``gone.example`` one where nobody listens."""
 
-    server: ClassVar[TunedServer]
+    zone = ZONE
     host: ClassVar[SocketSink]
 
     @classmethod
     def setUpClass(cls) -> None:
-        stack = contextlib.ExitStack()
-        cls.addClassCleanup(stack.close)
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        zone = stack.enter_context(ZoneServer(ZONE))
-        cls.host = stack.enter_context(SocketSink("127.0.0.11", script=SCRIPT))
+        super().setUpClass()
+        cls.host = cls.start_host("127.0.0.11", script=SCRIPT)
         settings: dict[str, dict[str, Any]] = {
             "smtp": {"trusted_networks": []},
-            "dns": {"servers": [zone.address]},
             "relay": {"port": cls.host.port},
             "sender_callout": {"action": "reject"},
             # What else is to be said about these senders.
             **{name: {"action": "off"} for name in ("spf", "dmarc", "sender_domain", "iprev", "helo")},
         }
-        cls.server = stack.enter_context(running(TunedServer(folder, ["ann"], settings)))
+        cls.start_server(["ann"], settings)
 
     def send(self, sender: str) -> tuple[int, str]:
         """The reply to DATA, or to the message."""

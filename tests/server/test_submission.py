@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import imaplib
-import json
 import smtplib
-import tempfile
 import time
-import unittest
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pymailsuite.policy.dkim.private_keys import write_key_file
 from pymailsuite.policy.dkim.verify import verify_message
 from tests.acceptance import acceptance
 from tests.policy.dkim.support import private_key, resolver, run, signing_key
-from tests.support import commands
-from tests.support.dns import ZoneServer
+from tests.server.mail_hosts import MailHostsCase
 from tests.support.patience import PATIENCE_S, until
-from tests.support.server import TunedServer, running
 from tests.support.socket_sink import SocketSink
 
 ZONE = {("far.example", "MX"): ["10 mx.far.example."], ("mx.far.example", "A"): ["127.0.0.31"]}
@@ -27,38 +20,27 @@ ANN, TENANT = "ann@example.test", "carol@tenant.example"
 JOE = "joe@far.example"
 
 
-class SubmissionTests(unittest.TestCase):
-    server: ClassVar[TunedServer]
+class SubmissionTests(MailHostsCase):
+    zone = ZONE
     far: ClassVar[SocketSink]
 
     @classmethod
     def setUpClass(cls) -> None:
-        stack = contextlib.ExitStack()
-        cls.addClassCleanup(stack.close)
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        zone = stack.enter_context(ZoneServer(ZONE))
-        cls.far = stack.enter_context(SocketSink("127.0.0.31"))
-        key = folder / "s1.pem"
+        super().setUpClass()
+        cls.far = cls.start_host("127.0.0.31")
+        key = cls.folder / "s1.pem"
         write_key_file(key, private_key())
         keys = [{"domain": domain, "selector": "s1", "file": str(key)} for domain in ("example.test", "tenant.example")]
         settings = {
             "smtp": {"trusted_networks": [], "offer_login": True, "plaintext_login": True},
             "directory": {"cache_life": 0.2},
-            "dns": {"servers": [zone.address]},
             "relay": {"port": cls.far.port, "idle_close": "200ms"},
             "dkim_sign": {"keys": keys},
         }
-        cls.server = stack.enter_context(running(TunedServer(folder, ["ann", "bob"], settings)))
+        cls.start_server(["ann", "bob"], settings)
         cls.command("domain", "add", "tenant.example")
         cls.command("account", "add", TENANT, "--no-password")
         cls.command("alias", "set", "sales@example.test", ANN, JOE)
-
-    @classmethod
-    def command(cls, *words: str) -> Any:
-        """What a command answers while the server runs."""
-        done = commands.run(*words, "--config", str(cls.server.directory / "pymailsuite.toml"), "--json")
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
 
     def client(self, port: int = 587) -> smtplib.SMTP:
         client = smtplib.SMTP("127.0.0.1", self.server.port(port), "client.example", timeout=PATIENCE_S)
