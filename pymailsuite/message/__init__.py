@@ -1,1 +1,1 @@
-"""RFC 5322 and MIME: what a message is made of, where each part begins and ends, and what IMAP says of it."""
+"""RFC 5322 and MIME: the parts of a message, their offsets, and the structures that IMAP sends."""

@@ -1,4 +1,4 @@
-"""Domains and addresses in the form that every host can take: A-labels. Source: RFC 5890 §2.3.2.1, RFC 6531 §3.7.3."""
+"""Domains and addresses in the form that every host accepts: A-labels. Source: RFC 5890 §2.3.2.1, RFC 6531 §3.7.3."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pymailsuite.values import Address
 
 
 def a_labels(domain: str) -> str:
-    """``domain`` in A-labels (with the mapping of UTS 46); as it is if it is ASCII, or has no such form."""
+    """``domain`` in A-labels (with the mapping of UTS 46); unchanged if it is ASCII, or has no such form."""
     if domain.isascii():
         return domain
     try:
@@ -19,9 +19,9 @@ def a_labels(domain: str) -> str:
 
 
 def in_a_labels(address: Address) -> Address:
-    """The address in ASCII where that can be.
+    """The address in ASCII where that is possible.
 
-    It cannot with a local part beyond ASCII: only SMTPUTF8 carries that one, so its domain stays as it is.
+    It is not for a local part beyond ASCII: only SMTPUTF8 carries that address, so its domain stays unchanged.
     """
     if address.domain.isascii() or not address.local_part.isascii():
         return address

@@ -1,9 +1,9 @@
 """Address lists of header fields. Source: RFC 5322 §3.4 and §4.4, RFC 6532 §3.2.
 
 The lexer cuts a field body into tokens with one regular expression; the parser goes over them once and accepts
-anything: obsolete forms (routes, white space around dots), comments, groups, and what peers get wrong (missing
-brackets and commas, stray separators, strings without an end). Each address that stands there is found, and none is
-made of pieces of two. All values stay octets; encoded words stay encoded.
+anything: obsolete forms (routes, white space around dots), comments, groups, and common errors of senders (missing
+brackets and commas, stray separators, unterminated strings). Each address in the field is found, and none is composed
+from pieces of two. All values stay octets; encoded words stay encoded.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ _FOLD = re.compile(rb"\r*\n")
 
 
 TOKENS_MAX: Final = 50_000
-"""Tokens of a list that are looked at, unless less is asked for."""
+"""The default limit of tokens parsed in a list."""
 
 
 def raw_addresses(body: bytes) -> list[RawAddress]:
-    """The entries of an address list, folded or not; empty for a body that names nobody. Never raises."""
+    """The entries of an address list, folded or not; empty for a body without any. Never raises."""
     return _read_all(body).found
 
 
@@ -63,8 +63,8 @@ def unambiguous_addresses(body: bytes) -> list[RawAddress] | None:
     more than one address without a comma between them, an address with two ``@``, or a string or comment that does not
     end; or if the list is too long to be read.
 
-    RFC 5322 §3.4 has none of these forms, and programs differ in what they make of them. An ``@`` in a display name is
-    not meant: it is as common as it is wrong, and everybody goes by the brackets.
+    RFC 5322 §3.4 has none of these forms, and programs differ in what they make of them. An ``@`` in a display name
+    does not count: it is a common error, and all programs take the address in the brackets.
     """
     parser = _read_all(body)
     return None if parser.ambiguous or parser.cut else parser.found
@@ -79,8 +79,8 @@ def _read_all(body: bytes) -> AddressParser:
 
 
 def _comment_end(body: bytes, start: int) -> tuple[int | None, int]:
-    """The offset after the comment whose parenthesis opens at ``start``, None if it does not end; and how many places
-    in it were looked at. Nesting is counted, not recursed into."""
+    """The offset after the comment whose parenthesis opens at ``start``, None if it does not end; and the number of
+    places examined in it. Nesting is counted, without recursion."""
     depth = places = 0
     for stop in _COMMENT_STOP.finditer(body, start):
         places += 1
@@ -104,7 +104,7 @@ def _unquoted(text: bytes) -> bytes:
 
 
 class AddressParser:
-    """Goes over the tokens of a list once, ``tokens`` of them at most; what it holds is the entry being read.
+    """Parses the tokens of a list in one pass, ``tokens`` of them at most; its state is the entry being read.
 
     ``found`` are the entries so far, ``tokens`` those that are left, ``body`` is what is read. ``cut``: there were more
     tokens. ``ambiguous``: see :func:`unambiguous_addresses`.
@@ -154,8 +154,8 @@ class AddressParser:
             elif kind == "quoted":
                 self._word(_unquoted(text))
             elif kind == "open":
-                # A string that does not end is none: all that follows would be taken for a name. Blanked out, so that
-                # nothing is searched for twice.
+                # An unterminated string is no string: all that follows would be taken for a name. Its quote is blanked
+                # out, so that nothing is searched for twice.
                 self.ambiguous = True
                 self.body = self.body[: token.start()] + self.body[token.start() :].replace(b'"', b" ")
             elif kind == "special":
@@ -178,7 +178,7 @@ class AddressParser:
         if end is None:
             self.ambiguous = True
             if self.at is None and self.inside is None:
-                # Nobody has been named yet: a name with a parenthesis in it.
+                # No address yet: this is a name with a parenthesis in it.
                 blank = self.body[start:].translate(_WITHOUT_PARENTHESES)
                 self.body = self.body[:start] + blank
                 return start
@@ -198,7 +198,7 @@ class AddressParser:
             if self.inside is not None:
                 self.ambiguous = True
                 if self.inside:
-                    # A comma is missing: what stood behind the last brackets is the name of these.
+                    # A comma is missing: the words after the last brackets are the name for these.
                     if self.closed is None:
                         behind = _behind_address(self.inside)
                     else:
@@ -250,7 +250,7 @@ class AddressParser:
                 self._word(b":")
             return
         if self.inside is not None:
-            # Nobody names a group so.
+            # This is no name of a group.
             self._end_entry()
             return
         if self._in_group:

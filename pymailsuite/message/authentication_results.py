@@ -1,4 +1,4 @@
-"""Authentication-Results: written, read, and those with our name taken out of what comes in. Source: RFC 8601.
+"""Writing and reading Authentication-Results, and removing this server's own from incoming mail. Source: RFC 8601.
 
 Names are compared without regard to case, and a domain in U-labels is the one in A-labels (RFC 8616 §5).
 """
@@ -20,9 +20,10 @@ _LINE_MAX: Final = 78
 _VALUE_OCTETS: Final = 440
 """A value is cut here: with every octet quoted it still fits into a line of 998 (RFC 5322 §2.1.1)."""
 _REMEMBERED_MAX: Final = 1000
-"""Characters of a result whose written form is remembered: strangers choose them, a megabyte if they like."""
+"""Characters of a result whose written form is cached: senders choose them, and may choose a megabyte."""
 _READ_MAX: Final = 16 * 1024
-"""Octets of a field that is read: a megabyte of comments would hold up everybody for seconds. Nobody writes so many."""
+"""The greatest number of octets of a field that is parsed: a megabyte of comments would block the server for
+seconds."""
 _VERSION: Final = 1
 
 # RFC 2045 §5.1 token, with the characters RFC 6532 adds; RFC 5322 §3.2.3 dot-atom and §3.2.4 quoted-string.
@@ -68,19 +69,19 @@ def _field(start: str, authserv_id: str, results: Sequence[MethodResult], smtput
 
 
 def _new_lines(result: MethodResult, smtputf8: bool, more: bool) -> Sequence[str]:
-    """One result, folded; ``more`` stand behind it."""
+    """One result, folded; ``more``: others follow."""
     words = _words(result, smtputf8)
     if more:
         words[-1] += ";"
     return _folded(words)
 
 
-# Who has sent once sends again, with most results the same.
+# Senders send again, mostly with the same results.
 _lines = lru_cache(maxsize=1024)(_new_lines)
 
 
 def _words(result: MethodResult, smtputf8: bool) -> list[str]:
-    """What a fold may stand between."""
+    """The words between which a fold may stand."""
     words = [f"{result.method}={result.result}"]
     if result.comment:
         comment = " ".join(_harmless(result.comment, smtputf8).split())
@@ -135,9 +136,9 @@ def _quoted(text: str) -> str:
 
 @frozen
 class AuthenticationResults:
-    """What one field says. ``results`` is empty for ``none``; methods, results and properties are in lower case.
+    """The content of one field. ``results`` is empty for ``none``; methods, results and properties are in lower case.
 
-    ``authserv_id`` is empty if the writer left it out. ``is_whole``: nothing was passed over, and nothing was missing.
+    ``authserv_id`` is empty if the writer left it out. ``is_whole``: nothing was skipped, and nothing was missing.
     """
 
     authserv_id: str
@@ -148,10 +149,10 @@ class AuthenticationResults:
 def parse_authentication_results(body: bytes) -> AuthenticationResults | None:
     """The meaning of a field body, folded or not; None if it has neither a name nor a result, or is longer than any.
 
-    It is read result by result: what is not of the form of RFC 8601 §2.2 is passed over, a word or a whole result, and
-    voids nothing else (Microsoft writes ``dmarc=pass action=none header.from=example.org``). Only where a comment or a
-    string does not end is all that follows left out, as anybody's words may stand in it. A semicolon that is missing
-    before a known method with a known result is put there.
+    It is read result by result: a word or result that does not match RFC 8601 §2.2 is skipped, and affects no other
+    (Microsoft writes ``dmarc=pass action=none header.from=example.org``). Only after an unterminated comment or string
+    all that follows is ignored, as it may contain text of any origin. A missing semicolon before a known method with a
+    known result is supplied.
 
     Comments after a result become its ``comment``; others are dropped. Results of a version of the field or of a
     method that is not 1 are left out (§2.4, §2.6). Values a writer forgot to quote are taken up to the next white
@@ -202,7 +203,7 @@ _begins_result = re.compile(
 
 
 class _Reader:
-    """Goes over a body once. ``is_whole`` is False as soon as something was passed over."""
+    """Reads a body in one pass. ``is_whole`` is False as soon as something was skipped."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -325,8 +326,8 @@ class _Reader:
         raise _UnendedError
 
     def _result(self) -> MethodResult | None:
-        """One resinfo. None for ``none``, for a version of a method that nobody has described yet, and for what is no
-        result: that is passed over up to the next semicolon."""
+        """One resinfo. None for ``none``, for an undefined version of a method, and for text that is no result: it is
+        skipped up to the next semicolon."""
         try:
             method, version, result = self._method_and_result()
         except _UnendedError:
@@ -401,10 +402,10 @@ class _Reader:
         return value
 
 
-# --- taking ours out ------------------------------------------------------------------------------------------------
+# --- removing our own -----------------------------------------------------------------------------------------------
 
 _NAME: Final = b"authentication-results"
-# A fold before the colon is in no grammar, but who unfolds first sees such a field all the same.
+# A fold before the colon is in no grammar, but a program that unfolds first sees such a field all the same.
 _COLON: Final = rb"[ \t]*+(?:\r?\n[ \t]++)*+:"
 _FIELDS = re.compile(
     rb"^authentication-results" + _COLON + rb"([^\n]*+\n?(?:[ \t][^\n]*+\n?)*+)", re.IGNORECASE | re.MULTILINE
@@ -413,24 +414,25 @@ _NOT_IN_NAMES = re.compile(r"[\s\"\\\x00]+")
 
 
 POLICY_SCORE: Final = "X-Policy-Score"
-"""The field in which we tell what our checks hold against a message."""
+"""The field with the policy score of the server's checks."""
 _SCORE_NAME: Final = POLICY_SCORE.lower().encode("ascii")
 _SCORES = re.compile(rb"^x-policy-score" + _COLON + rb"[^\n]*+\n?(?:[ \t][^\n]*+\n?)*+", re.IGNORECASE | re.MULTILINE)
 
 
 def remove_own_fields(header: bytes, authserv_id: str) -> bytes:
-    """A header block without what only we may say of a message: our results, and a policy score; all else octet for
-    octet. Filters go by the score as others do by the results, and it has no name in it: any that comes in goes."""
+    """A header block without the fields that only this server may add: its results, and a policy score; all else octet
+    for octet. Filters rely on the score as on the results, and it carries no server name: any incoming one is
+    removed."""
     header = remove_own_results(header, authserv_id)
     return _SCORES.sub(b"", header) if header.lower().find(_SCORE_NAME) >= 0 else header
 
 
 def remove_own_results(header: bytes, authserv_id: str) -> bytes:
-    """A header block without the Authentication-Results fields that claim to be ours; all else octet for octet.
+    """A header block without the Authentication-Results fields that bear this server's name; all else octet for octet.
 
-    Whoever hands us a message could write such a field to be believed (RFC 8601 §5). A field whose authserv-id cannot
-    be told, as its syntax is broken, goes too if our name stands anywhere in it: some reader might find it there. So
-    does one that is too long to be read.
+    A sender could forge such a field (RFC 8601 §5). A field whose authserv-id cannot be determined, because its syntax
+    is broken, is removed too if this server's name stands anywhere in it, since a reader might find it there. So is one
+    that is too long to be parsed.
     """
     if header.lower().find(_NAME) < 0:
         return header

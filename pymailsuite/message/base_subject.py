@@ -1,4 +1,4 @@
-"""The subject of a message as it is compared: decoded and folded, and its base without what replies add to it.
+"""The subject of a message for comparison: decoded and case-folded, and its base without the additions of replies.
 
 Source: RFC 5256 §2.1; what "the same" means: RFC 5255 §4.4, as in ``message.search``.
 """
@@ -12,7 +12,7 @@ from pymailsuite.message.search import fold_text
 from pymailsuite.message.text import decode_text, storable
 
 BASE_MAX: Final = 1000
-"""Characters of a subject of which the base is looked for; a longer one is cut before."""
+"""The greatest number of characters of a subject; a longer one is cut before its base is determined."""
 
 # subj-leader and subj-blob of RFC 5256 §5, repeated, in folded text.
 _leaders = re.compile(
@@ -22,7 +22,7 @@ _FORWARD_BEGIN: Final = "[fwd:"
 _FORWARD_END: Final = "]"
 _TRAILER: Final = "(fwd)"
 _MARKED: Final = ("[", "r", "f")
-"""What a subject begins with if there is a leader to be taken off."""
+"""The beginnings of subjects that may have a leader to remove."""
 
 
 def folded_subject(body: bytes) -> str:
@@ -58,5 +58,5 @@ def _without_trailers(text: str) -> str:
 def _without_leaders(text: str) -> str:
     match = _leaders(text)
     rest = text[match.end() :] if match else text
-    # A blob is taken off only where it leaves something, or all that is said would be gone.
+    # A blob is removed only where that leaves some text.
     return rest if rest or not text.endswith("]") else text[text.rindex("[") :]

@@ -1,7 +1,7 @@
 """BODY and BODYSTRUCTURE in wire form, built from the leaves up. Source: RFC 3501 §7.4.2, RFC 9051 §7.5.2.
 
-Parameters go out as they stand in the message, but for those in pieces, which are joined (RFC 2231 §6); a charset stays
-with its parameter, whose name then ends in ``*``.
+Parameters are sent as they stand in the message, except those in pieces, which are joined (RFC 2231 §6); a charset
+stays with its parameter, whose name then ends in ``*``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pymailsuite.message.parameters import joined_parameter, media_type, paramet
 from pymailsuite.message.quoting import string
 
 _CACHED_MAX = 160
-"""Content-Type bodies up to this length are remembered once parsed: all mail has the same few."""
+"""Content-Type bodies up to this length are cached once parsed: all mail has the same few."""
 
 
 @frozen(eq=False)
@@ -41,11 +41,11 @@ class ContentType:
 
 
 PLAIN_TEXT = ContentType(b"text/plain", b'"text"', b'"plain"', b'("charset" "us-ascii")')
-"""What a part without Content-Type is, and one whose Content-Type makes no sense. Source: RFC 2045 §5.2."""
+"""The type of a part without Content-Type, or with an invalid one. Source: RFC 2045 §5.2."""
 DIGEST_MESSAGE = ContentType(b"message/rfc822", b'"message"', b'"rfc822"', b"NIL")
-"""What a part of a multipart/digest without Content-Type is. Source: RFC 2046 §5.1.5."""
+"""The type of a part of a multipart/digest without Content-Type. Source: RFC 2046 §5.1.5."""
 OPAQUE = ContentType(b"application/octet-stream", b'"application"', b'"octet-stream"', b"NIL")
-"""What is not looked into: past a limit, or an encoded message."""
+"""The type of a part that is not parsed: past a limit, or an encoded message."""
 
 
 def parameter_list(found: list[tuple[bytes, bytes]]) -> bytes:
@@ -56,7 +56,7 @@ def parameter_list(found: list[tuple[bytes, bytes]]) -> bytes:
 
 
 def parse_content_type(body: bytes, limit: int) -> ContentType:
-    """An unfolded Content-Type body. Never raises: what makes no sense is text/plain."""
+    """Parse an unfolded Content-Type body. Never raises: an invalid one is text/plain."""
     parsed = media_type(body)
     if parsed is None:
         return PLAIN_TEXT
@@ -77,7 +77,7 @@ _remembered_content_type = lru_cache(maxsize=2048)(parse_content_type)
 
 
 def content_type(body: bytes, limit: int) -> ContentType:
-    """As :func:`parse_content_type`, remembering common ones."""
+    """As :func:`parse_content_type`, with a cache of common ones."""
     return _remembered_content_type(body, limit) if len(body) <= _CACHED_MAX else parse_content_type(body, limit)
 
 
@@ -97,7 +97,7 @@ def _language(body: bytes | None) -> bytes:
 
 @frozen
 class ContentFields:
-    """What the header of one part says of its body."""
+    """The Content fields of one part."""
 
     content_type: ContentType
     encoding: bytes
@@ -226,7 +226,7 @@ def part_fields(header: bytes, default: ContentType, limit: int, octets_max: int
 
 
 def opaque(fields: ContentFields, kind: ContentType) -> ContentFields:
-    """The same part as one that is not looked into, described as ``kind``."""
+    """The same part as one that is not parsed, described as ``kind``."""
     old, new = fields.content_type, kind
     types = b"%b %b %b" % (old.type_wire, old.subtype_wire, old.parameters_wire)
     basic = b"%b %b %b" % (new.type_wire, new.subtype_wire, new.parameters_wire) + fields.basic[len(types) :]

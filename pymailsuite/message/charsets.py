@@ -1,6 +1,6 @@
-"""Octets in a declared character set as text. Never raises: mail declares charsets wrongly, or ones nobody knows.
+"""Octets in a declared character set as text. Never raises: mail declares wrong charsets, and unknown ones.
 
-Header text is decoded whole; the body of a part by :func:`charset_decoder`, in any cut.
+Header text is decoded whole; the body of a part by :func:`charset_decoder`, in pieces of any size.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def _western(octets: bytes) -> str:
 
 
 def decode_undeclared(octets: bytes) -> str:
-    """UTF-8 if it is that (RFC 6532), else Windows-1252 with every octet shown somehow."""
+    """UTF-8 if it is valid (RFC 6532), else Windows-1252 with a character for every octet."""
     try:
         return octets.decode("utf-8")
     except UnicodeDecodeError:
@@ -80,7 +80,8 @@ def _codec(charset: str) -> str:
             return ""
         name = _ALIASES.get(name, name)
         try:
-            # Refuses those of Python's codecs that make octets, or text of text. Of an empty string it would not.
+            # This refuses Python's codecs from octets to octets, or from text to text. With an empty string it would
+            # not.
             b"a".decode(name, "replace")
         except LookupError:
             if name.startswith("cp-"):
@@ -94,7 +95,7 @@ def _codec(charset: str) -> str:
 
 
 def decode_charset(octets: bytes, charset: str) -> str:
-    """``octets`` in ``charset``, octets that make no sense in it replaced; an unknown charset is guessed."""
+    """``octets`` in ``charset``, with invalid octets replaced; an unknown charset is guessed."""
     name = _codec(charset)
     if not name:
         return decode_undeclared(octets)
@@ -102,7 +103,7 @@ def decode_charset(octets: bytes, charset: str) -> str:
 
 
 class CharsetDecoder(Protocol):
-    """Takes octets in any cut, gives text; all of it together does not depend on the cut."""
+    """Takes octets in pieces of any size, gives text; the whole text does not depend on the pieces."""
 
     def decode(self, octets: bytes, final: bool = False, /) -> str: ...
 
@@ -113,7 +114,7 @@ class _Western:
 
 
 class _Utf8:
-    """As the decoder of the library, in one step less: nearly all mail goes through it."""
+    """As the decoder of the library, with one call less: nearly all mail goes through it."""
 
     def __init__(self) -> None:
         self._held = b""
@@ -130,7 +131,8 @@ _ERRORS_MAX: Final = 200
 
 
 class _Guessing:
-    """UTF-8, and Windows-1252 for octets that are none; after many of these for all that follow."""
+    """UTF-8, and Windows-1252 for octets that are invalid in it; after many of these, Windows-1252 for all that
+    follow."""
 
     def __init__(self) -> None:
         self._held = b""
@@ -160,7 +162,7 @@ _SAMPLE: Final = 64
 
 
 class _WithMark:
-    """UTF-16 or UTF-32 (``width`` octets) in the order of octets that its byte order mark tells.
+    """UTF-16 or UTF-32 (``width`` octets) in the byte order of its byte order mark.
 
     Without one the zeros among the first octets tell it, as some of any text is Latin; else it is the order that RFC
     2781 §4.3 has.
@@ -234,5 +236,5 @@ def _decoder_maker(charset: str) -> Callable[[], CharsetDecoder]:
 
 
 def charset_decoder(charset: str) -> CharsetDecoder:
-    """A decoder for the body of a part; octets that make no sense are replaced, an unknown charset is guessed."""
+    """A decoder for the body of a part; invalid octets are replaced, an unknown charset is guessed."""
     return _decoder_maker(charset if len(charset) <= _NAME_MAX else "")()

@@ -1,6 +1,6 @@
-"""What a submission server does to the header of a message it is handed. Source: RFC 6409 §8.
+"""The changes that a submission server makes to the header of a message. Source: RFC 6409 §8.
 
-Fields are added in front and taken out as octets; all others stay as they came.
+Fields are added in front and removed as octets; all others stay as they came.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ def lacks_from(header: bytes) -> bool:
 
 
 def completed(header: bytes, now: float, hostname: str, author: Address | None = None) -> bytes:
-    """A header with the fields that it lacks, and without those that name whom nobody is to see.
+    """A header with its missing fields added, and without those for blind copies.
 
     ``header`` goes up to its empty line and may be empty; ``now``, for Date, is POSIX seconds; ``hostname`` is for
-    Message-ID. ``author`` is who a message without From is from; None: it stays without. Sources: RFC 6409 §8.1 to
-    §8.3, RFC 5322 §3.6.3.
+    Message-ID. ``author`` is the author of a message without From; None: the field stays missing. Sources: RFC 6409
+    §8.1 to §8.3, RFC 5322 §3.6.3.
     """
     # In lower case first: an expression that ignores case looks at every octet by itself.
     lowered = b"\n" + header.lower()

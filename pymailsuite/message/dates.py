@@ -32,7 +32,7 @@ _DATE_MAX: Final = 200
 
 
 def parse_date(value: bytes) -> float | None:
-    """POSIX seconds of a Date field body, obsolete forms included; None if it is none. Never raises."""
+    """POSIX seconds of a Date field body, obsolete forms included; None if it is invalid. Never raises."""
     text = value[:_DATE_MAX].decode("latin-1")
     if "(" in text:
         text = _COMMENT.sub(" ", text)
@@ -72,7 +72,7 @@ def _offset(zone: str) -> timedelta:
     return timedelta(hours=_ZONES.get(zone.upper(), 0))
 
 
-# What nearly all mail has. All else goes the longer way, which finds the same of this.
+# The form in nearly all mail. Other forms take the slower path, which gives the same result for this one.
 _COMMON_DATE = re.compile(
     rb"(?:[A-Z][a-z]{2},[ ])?([0-9]{1,2})[ ]([A-Z][a-z]{2})[ ]((?:19|20)[0-9]{2})[ ]"
     rb"([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9])[ ]([+-](?:[01][0-9]|2[0-3])[0-5][0-9])(?:[ ]\([A-Z]{3,5}\))?"
@@ -106,7 +106,7 @@ def _offset_s(zone: bytes) -> int:
 
 
 def sent_date(body: bytes) -> tuple[float | None, int]:
-    """The moment (POSIX seconds, or None) that a Date field body says, and the day, time and zone disregarded, in days
+    """The moment (POSIX seconds, or None) of a Date field body, and its day, time and zone disregarded, in days
     since 1970-01-01, or NO_SENT_DAY. Never raises."""
     match = _COMMON_DATE(body)
     if match is not None:
@@ -132,7 +132,8 @@ def format_date(moment: float) -> str:
     return _format_second(math.floor(moment))
 
 
-# All messages that come within a second have the same date: it costs a twentieth of taking one in.
+# All messages that come within a second have the same date, and formatting it is a twentieth of the cost of accepting a
+# message.
 @lru_cache(maxsize=16)
 def _format_second(moment: int) -> str:
     at = datetime.fromtimestamp(moment, UTC)

@@ -1,6 +1,6 @@
-"""The delimiters of the multiparts that are open: where the next one is, and whose.
+"""Finds the delimiters of the open multiparts: the place of the next one, and its multipart.
 
-Each boundary is searched for by itself, at the speed of ``bytes.find``, and once in each piece of a message: what was
+Each boundary is searched for by itself, at the speed of ``bytes.find``, and once in each piece of a message: a place
 found is kept until the scan has come there. So lines that are no delimiters cost nothing, however they begin.
 """
 
@@ -24,7 +24,7 @@ class Delimiters:
         self._next: list[tuple[int, bytes]] = []
 
     def open(self, boundary: bytes, level: int) -> int | None:
-        """Look out for ``boundary``; answers the level of a multipart further out that has the same one."""
+        """Begin to search for ``boundary``; returns the level of an outer multipart that has the same one."""
         outer = self.levels.get(boundary)
         self.levels[boundary] = level
         if outer is None:
@@ -36,7 +36,7 @@ class Delimiters:
         return outer
 
     def close(self, boundary: bytes, outer: int | None) -> None:
-        """Look out no more for it, or only for the multipart further out."""
+        """End the search for it, or go on for the outer multipart only."""
         if boundary not in self.levels:
             return  # since :meth:`clear`
         if outer is not None:
@@ -49,12 +49,12 @@ class Delimiters:
             del self._found[boundary]
 
     def clear(self) -> None:
-        """Look out for nothing any more."""
+        """End all searches."""
         self.levels.clear()
         self.restart()
 
     def restart(self) -> None:
-        """What is searched from now on are other octets."""
+        """Other octets will be searched from now on."""
         self._at = -1
         self._needle = b""
         if len(self.levels) == 1:
@@ -89,7 +89,7 @@ class Delimiters:
         return -1
 
     def judge(self, line: bytes) -> tuple[bytes, bool]:
-        """Whose delimiter a line is that begins like one, and if it is the final one.
+        """The boundary of a line that begins like a delimiter, and whether it is the final one.
 
         ``line`` is what follows the two hyphens, its end removed; of a very long one the beginning. RFC 2046 §5.1.1: it
         is enough that the line begins so; but where the whole line is a delimiter it is that one.

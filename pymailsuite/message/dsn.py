@@ -1,11 +1,11 @@
 """Delivery status notifications. Source: RFC 3464, RFC 3461 §6, RFC 6522, RFC 6533, RFC 3834.
 
-A report has three parts: what happened in words, the same for programs, and the message it is about. Everything a
-remote server said is made harmless first: its reply may hold line ends, control characters and any octets.
+A report has three parts: a text, the same for programs, and the message it is about. All text from a remote server is
+made safe first: its reply may hold line ends, control characters and any octets.
 
-A report comes from the null reverse-path: one that cannot be delivered is lost. So it is made for the weakest host
-that may be on its way, in 7 bits and with ASCII fields, whatever the message is like. Only a sender whose own address
-needs SMTPUTF8 gets it in the forms of RFC 6533: hosts that cannot take those cannot take his address either.
+A report comes from the null reverse-path: one that cannot be delivered is lost. So it is written for hosts without any
+extension, in 7 bits and with ASCII fields, whatever the message has. Only a sender whose own address needs SMTPUTF8
+gets it in the forms of RFC 6533: hosts that do not accept those do not accept the sender's address either.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from pymailsuite.message.transfer import encode_text, is_seven_bit
 from pymailsuite.values import Address, BodyType, Envelope
 
 RETURN_OCTETS: Final = 64 * 1024
-"""How much of the message a report returns unless told otherwise, in octets."""
+"""The default limit of a returned message, in octets."""
 
 
 class Action(enum.Enum):
-    """What became of a recipient. Source: RFC 3464 §2.3.3."""
+    """The action for a recipient. Source: RFC 3464 §2.3.3."""
 
     FAILED = "failed"
     DELAYED = "delayed"
@@ -41,7 +41,7 @@ class Action(enum.Enum):
 
 @frozen
 class DsnRecipient:
-    """The fate of one recipient."""
+    """The status of one recipient."""
 
     recipient: Address
     action: Action
@@ -61,23 +61,23 @@ class DsnRecipient:
 
 @frozen
 class Dsn:
-    """What a notification says. All recipients of one report have the same kind of fate."""
+    """The content of a notification. All recipients of one report have the same action."""
 
     reporting_mta: str
     queue_id: str
     arrival_date: float
     """POSIX seconds."""
     reverse_path: Address
-    """Whom it is sent to."""
+    """The recipient of the report."""
     recipients: tuple[DsnRecipient, ...]
     original: bytes
-    """The message, or as much of its beginning as there is at hand: its header at least."""
+    """The message, or its beginning as far as it is available: its header at least."""
     header_size: int
     """Octets of the header in ``original``, its empty line included."""
     original_size: int = 0
     """Octets of the message if ``original`` is only its beginning; else 0."""
     full: bool = True
-    """False returns the header alone (RET=HDRS), as do all reports that tell of no failure (RFC 3461 §4.3)."""
+    """False returns the header alone (RET=HDRS), as do all reports without a failure (RFC 3461 §4.3)."""
     envelope_id: str = ""
     """The ENVID parameter, decoded. Source: RFC 3461 §4.4."""
 
@@ -110,7 +110,7 @@ _OPENINGS: Final = {
 _CONTROLS = re.compile(r"[\x00-\x20\x7f-\x9f]+")
 _REPLY = re.compile(r"[2-5][0-9][0-9](?:[ -]|$)").match
 _NOT_IN_XTEXT = re.compile(r"[^\x20-\x7e]|[\\+=]")
-"""What RFC 6533 §3 has encoded in an address for 7 bits."""
+"""The characters that RFC 6533 §3 encodes in an address for 7 bits."""
 _WIDTH: Final = 76
 _DIAGNOSTIC_MAX: Final = 2000
 
@@ -141,7 +141,7 @@ def _typed(typed: str, utf8: bool) -> str:
 
 
 def _is_reply(recipient: DsnRecipient) -> bool:
-    """Whether the diagnostic is what a server said: only that has a reply code in front. Source: RFC 3464 §2.3.6."""
+    """Whether the diagnostic is a server's reply: only that has a reply code in front. Source: RFC 3464 §2.3.6."""
     return bool(recipient.remote_mta and _REPLY(recipient.diagnostic))
 
 
@@ -167,7 +167,7 @@ def _status_text(report: Dsn, utf8: bool) -> str:
         if _is_reply(recipient):
             lines.append(_field("Remote-MTA", f"dns; {_harmless(recipient.remote_mta, utf8)}"))
         if recipient.diagnostic:
-            # RFC 3464 §2.3.6: the type says whose words these are; no server's, then ours
+            # RFC 3464 §2.3.6: the type tells a server's reply from text of our own
             kind = "smtp" if _is_reply(recipient) else "X-pymailsuite"
             lines.append(_field("Diagnostic-Code", f"{kind}; {_harmless(recipient.diagnostic, utf8)}"))
         lines += _moment("Last-Attempt-Date", recipient.last_attempt)
@@ -223,11 +223,11 @@ def _text_part(description: str, content_type: str, octets: bytes, utf8: bool) -
 
 
 def _returned(report: Dsn, return_octets: int, utf8: bool) -> tuple[str, _Part]:
-    """The third part: the message as far as ``return_octets`` reaches, or its header alone; and what is said of it."""
+    """The third part: the message as far as ``return_octets`` reaches, or its header alone; and the text about it."""
     header = report.original[: report.header_size]
     octets = header
     whole = False
-    # RFC 3461 §4.3: who has not lost a message needs no copy of it.
+    # RFC 3461 §4.3: a sender whose message is not lost needs no copy of it.
     if report.full and report.recipients[0].action is Action.FAILED:
         cut = max(return_octets, 0)
         octets = report.original
@@ -312,8 +312,9 @@ _ANSWER = re.compile(rb"\s*auto-replied\b", re.IGNORECASE).match
 def is_automatic_answer(header: bytes) -> bool:
     """Whether a message is a report or another automatic answer, to which no report is to answer.
 
-    Some systems give these a return path, though RFC 3464 §2 and RFC 3834 §3.3 want none: two that report on each
-    other's reports never end. What is only made by a program (``auto-generated``) is reported on like any mail.
+    Some systems give these a return path, though RFC 3464 §2 and RFC 3834 §3.3 forbid it: two systems that report on
+    each other's reports would never stop. A message that is only made by a program (``auto-generated``) is reported on
+    like any mail.
     """
     return bool(
         _REPORT(first_field(header, b"content-type") or b"") or _ANSWER(first_field(header, b"auto-submitted") or b"")

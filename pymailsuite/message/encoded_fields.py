@@ -1,8 +1,8 @@
-"""Header fields with raw octets above ASCII, written again as every host takes them.
+"""Rewrites header fields with raw octets above ASCII in the forms that every host accepts.
 
-Text becomes encoded words (RFC 2047), parameters the form of RFC 2231, domains A-labels. What has no such form, a local
-part or a message identifier say, is refused: the field would name another. Raw octets that are not UTF-8 are taken for
-Windows-1252, as readers here show them.
+Text becomes encoded words (RFC 2047), parameters the form of RFC 2231, domains A-labels. An element without such a
+form, for example a local part or a message identifier, is refused: the field would name another. Raw octets that are
+not UTF-8 are taken for Windows-1252, as everywhere in this package.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ def encoded_words(text: str) -> bytes:
 
 
 def _unstructured(text: str) -> bytes:
-    """Text of which those words are encoded that must be, and all between the first and the last of them: white space
-    between two encoded words is not shown."""
+    """Text with its non-ASCII words encoded, and all between the first and the last of them: readers do not show white
+    space between two encoded words."""
     words = text.split(" ")
     odd = [number for number, word in enumerate(words) if not _is_plain(word)]
     first, last = odd[0], odd[-1] + 1

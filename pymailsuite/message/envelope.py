@@ -1,7 +1,7 @@
 """ENVELOPE in wire form. Source: RFC 3501 §7.4.2, RFC 9051 §7.5.2.
 
-A list takes room and time in proportion to its field: one that would take more is cut, and ends in an empty group named
-``...``, which no address can be taken for.
+A list takes memory and time in proportion to its field: one that would take more is cut, and ends in an empty group
+named ``...``, which cannot be mistaken for an address.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _simple = re.compile(
     """,
     re.VERBOSE,
 ).match
-"""The forms nearly all addresses have, whose pieces go out as they stand; whatever else goes to the parser."""
+"""The forms of nearly all addresses, whose pieces are sent as they stand; other forms go to the parser."""
 
 _REMEMBERED_MAX: Final = 200
-"""Address fields up to this length are remembered: a mailbox gets the same To, and a list the same From, all day."""
+"""Address fields up to this length are cached: a mailbox gets the same To, and a list the same From, all day."""
 
 
 _ROOM: Final = 512
@@ -42,7 +42,7 @@ _COPY_MAX: Final = 4096
 
 
 class Effort:
-    """What is left of the tokens of irregular addresses that are looked at in one message."""
+    """The remaining limit of tokens of irregular addresses to parse in one message."""
 
     __slots__ = ("tokens",)
 
@@ -98,7 +98,7 @@ def _short_address_list(body: bytes) -> tuple[bytes, int]:
 
 
 def address_list(body: bytes, effort: Effort) -> bytes:
-    """An unfolded address field as IMAP shows it; NIL if it names nobody.
+    """An unfolded address field in IMAP's form; NIL if it has no address.
 
     An address without a domain (``From: root``) has an empty string there: NIL would make it a group.
     """
@@ -143,6 +143,6 @@ def _addresses(body: bytes | None, effort: Effort) -> bytes:
 
 
 def _address_list_or(body: bytes, default: bytes, effort: Effort) -> bytes:
-    """As :func:`address_list`, with ``default`` for a field that names nobody."""
+    """As :func:`address_list`, with ``default`` for a field without an address."""
     listed = address_list(body, effort)
     return default if listed == b"NIL" else listed

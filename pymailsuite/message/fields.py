@@ -1,8 +1,8 @@
-"""The header fields a scan looks at, found in bulk.
+"""Finds the header fields that a scan needs, in bulk.
 
 One regular expression goes over the block from line end to line end and stops only at the fields that ENVELOPE,
 BODYSTRUCTURE and the keys of a message show; others cost one comparison of a letter or two. Its repetitions are
-possessive: no octet is looked at more than a few times, whatever the input.
+possessive: no octet is examined more than a few times, whatever the input.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _OTHER: Final = b"x:"
 
 
 def whole_fields(header: bytes) -> int:
-    """How many octets of a header that goes on are fields that are known to the end: all but the last one."""
+    """The octets of an incomplete header that are complete fields: all but the last one."""
     match = _before_last_field(header)
     return match.end() if match else 0
 
@@ -57,7 +57,7 @@ def unfold(text: bytes) -> bytes:
 
 _LIST_ENTRIES = re.compile(rb'(?:(?:[^",]++|"(?:[^"\\]++|\\.)*+")*+,)*+', re.DOTALL).match
 CUT_MARK: Final = b"...:;"
-"""Stands at the end of a list of which entries were left out: a group without members."""
+"""Ends a list that was cut: a group without members."""
 
 
 def cut_list(body: bytes, octets: int) -> bytes:
@@ -69,9 +69,9 @@ def cut_list(body: bytes, octets: int) -> bytes:
 def first_fields(header: bytes, octets_max: int = _OCTETS_MAX) -> dict[bytes, bytes]:
     """The body of the first field of each name that is shown, names in lower case; unfolded, no white space around.
 
-    Address fields that stand more than once (against RFC 5322 §3.6) are joined by commas, so that none is hidden. What
-    has more than ``octets_max`` octets is cut, and ends in a mark of that: ``...``, in a list of addresses as the name
-    of an empty group.
+    Address fields that stand more than once (against RFC 5322 §3.6) are joined by commas, so that none is hidden. A
+    field of more than ``octets_max`` octets is cut, and ends in a mark: ``...``, in a list of addresses as the name of
+    an empty group.
     """
     if len(header) > octets_max:
         return _first_fields_cut(header, octets_max)
@@ -92,14 +92,14 @@ def first_fields(header: bytes, octets_max: int = _OCTETS_MAX) -> dict[bytes, by
 
 
 class _Room:
-    """How many octets of each field are yet to be taken."""
+    """The octets of each field that may still be taken."""
 
     def __init__(self, octets_max: int) -> None:
         self._octets_max = octets_max
         self._left: dict[bytes, int] = {}
 
     def take(self, key: bytes, raw: bytes) -> tuple[bytes, bool] | None:
-        """What is to be taken of the next field of that name, and if that is not all; None if it is nothing."""
+        """The octets to take of the next field of that name, and whether it was cut; None if there are none."""
         room = self._left.get(key, self._octets_max)
         if room < -1 or (key in self._left and key not in _ADDRESS_FIELDS):
             return None
@@ -129,8 +129,8 @@ def _cut(key: bytes, body: bytes) -> bytes:
 
 
 def compact(header: bytes, octets_max: int) -> bytes:
-    """A header that goes on, without what :func:`first_fields` will not give of it: that of both is the same, whatever
-    comes next. A few times ``octets_max`` octets of each field are left at most."""
+    """An incomplete header without the octets that :func:`first_fields` would drop: its result for both is the same,
+    whatever comes next. A few times ``octets_max`` octets of each field are left at most."""
     start = whole_fields(header)
     kept: list[bytes] = []
     room = _Room(octets_max)

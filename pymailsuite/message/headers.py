@@ -1,4 +1,4 @@
-"""Header blocks for readers: fields as they stand, a choice of them, and what they mean.
+"""Header blocks for readers: all fields as they stand, a selection of them, and their meaning.
 
 A block is a header with or without its empty line, such as ``Column.HEADER`` gives. For one field's meaning see
 ``decode_text`` (Subject), ``parse_addresses`` (From), ``parse_date`` (Date) and ``field_parameters`` (Content-Type).
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 # Tiles a block: each match is a field with the lines folded below it, or one line that is no field. Every repetition
-# is possessive, so that no input makes the expression look at an octet more than a few times.
+# is possessive, so that no input makes the expression examine an octet more than a few times.
 _FIELD = re.compile(
     rb"""
     ([^\s:]++) [ \t]*+ : ( [^\n]*+ (?: \n [ \t] [^\n]*+ )*+ ) \n?+
@@ -103,7 +103,7 @@ _FIELD_HELD_MAX: Final = 1024 * 1024
 
 
 class FieldSelector:
-    """:func:`select_fields` of a header in any cut: what it gives, all together, is the same."""
+    """:func:`select_fields` of a header in pieces of any size: the whole result is the same."""
 
     def __init__(self, names: Iterable[bytes], negate: bool = False) -> None:
         self._names = tuple(names)
@@ -111,7 +111,7 @@ class FieldSelector:
         self._held = b""
 
     def feed(self, octets: bytes) -> bytes:
-        """What is now known."""
+        """The output that is now complete."""
         held = self._held + octets
         cut = whole_fields(held) or len(held) * (len(held) > _FIELD_HELD_MAX)
         self._held = held[cut:]

@@ -1,7 +1,7 @@
-"""The keys of a message (:class:`MessageKeys`), from what its scan has found and the beginning of its octets.
+"""The keys of a message (:class:`MessageKeys`), from the result of its scan and the beginning of its octets.
 
-They hang on nothing else, so that they can be made from what is stored as well: for messages that came before a key was
-thought of.
+They depend on nothing else, so that they can be computed from stored data as well: for messages that are older than a
+key.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from pymailsuite.message.structure import NO_SENT_DAY, MessageKeys
 from pymailsuite.message.thread_links import thread_links
 
 HEAD_OCTETS: Final = 64 * 1024
-"""Octets of a message in which the text for its preview is looked for."""
+"""The first octets of a message, in which the text for its preview is searched."""
 _TEXTS_MAX: Final = 4
-"""Text parts of which the first with any text is taken."""
+"""The number of text parts tried for a preview."""
 
 _TEXT_TYPES: Final = (b"text/plain", b"text/html")
 _UNSEEN_TYPES: Final = frozenset(
@@ -29,7 +29,7 @@ _UNSEEN_TYPES: Final = frozenset(
         *(b"application/pgp-encrypted", b"application/mac-binhex40"),
     )
 )
-"""Parts that are no text, but belong to one."""
+"""Types of parts that are no text, but belong to one."""
 _SAVED_TYPES: Final = (b"application/", b"audio/", b"video/", b"font/", b"model/", b"message/rfc822")
 
 

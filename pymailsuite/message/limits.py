@@ -5,7 +5,7 @@ from attrs import frozen
 
 @frozen
 class ScanLimits:
-    """The bounds of a scan. What they cut off is still stored and sent whole, only not described any further."""
+    """The bounds of a scan. The octets past them are still stored and sent whole, only not described any further."""
 
     depth: int = 100
     """Levels of multipart and message/rfc822 inside one another."""
@@ -14,11 +14,11 @@ class ScanLimits:
     header_octets: int = 128 * 1024
     """Octets of one header field that are described. A longer list of addresses or text ends in a mark."""
     total_header_octets: int = 512 * 1024
-    """Octets of all header blocks of a message that are looked into; of one block ``header_octets`` count."""
+    """Octets of all header blocks of a message that are parsed; of one block ``header_octets`` count."""
     parameters: int = 100
     """Parameters of one field."""
     address_tokens: int = 10_000
-    """Tokens of addresses in unusual forms that are looked at in one message; lists with more are cut, and end in a
+    """Tokens of addresses in unusual forms that are parsed in one message; lists with more are cut, and end in a
     mark."""
     described_octets: int = 64 * 1024
     """Octets that the descriptions of a message may take however short it is ..."""

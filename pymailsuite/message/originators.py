@@ -1,4 +1,4 @@
-"""Who a message says it is from: the addresses a user must have the right to send as.
+"""The originators of a message: the addresses that a user must have the right to send as.
 
 Source: RFC 5322 §3.6.2 (From, Sender), §3.6.6 (Resent-From, Resent-Sender); RFC 6854 lets From hold groups.
 """
@@ -16,12 +16,12 @@ from pymailsuite.message.charsets import decode_undeclared
 from pymailsuite.values import Address
 
 _REMEMBERED_MAX: Final = 500
-"""Octets of a field whose meaning is remembered."""
+"""The greatest number of octets of a field whose parsed value is cached."""
 _READ_MAX: Final = 16 * 1024
-"""Octets of a field that is read at all: a megabyte of commas would hold up everybody for seconds."""
+"""The greatest number of octets of a field that is parsed: a megabyte of commas would block the server for seconds."""
 
-# RFC 5322 §4.5 lets white space stand before the colon. It has no fold there, but who unfolds first sees such a field
-# all the same. The body goes on over the lines folded below it.
+# RFC 5322 §4.5 lets white space stand before the colon. It has no fold there, but a program that unfolds first sees
+# such a field all the same. The body goes on over the lines folded below it.
 _fields: Final = re.compile(
     rb"\n(from|sender|resent-from|resent-sender)[ \t]*+(?:\r?\n[ \t]++)*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)", re.IGNORECASE
 ).findall
@@ -29,9 +29,9 @@ _fields: Final = re.compile(
 
 @frozen
 class Originators:
-    """``authors`` are the addresses of From, ``addresses`` those of Sender and of who sent it again too, each once.
+    """``authors`` are the addresses of From, ``addresses`` also those of Sender and of the Resent- fields, each once.
 
-    ``problem`` is empty, or why there is no saying, in words that go behind "the message".
+    ``problem`` is empty, or why they are not clear, as text that continues "the message".
     """
 
     addresses: tuple[Address, ...] = ()
@@ -40,10 +40,10 @@ class Originators:
 
 
 def originators_of(header: bytes, limit: int) -> Originators:
-    """Those of a header; more than ``limit`` are a problem. Never raises.
+    """The originators in a header; more than ``limit`` are a problem. Never raises.
 
-    There must be one From field, and one Sender field at most (RFC 5322 §3.6): of two, one program shows this and
-    another that.
+    There must be one From field, and one Sender field at most (RFC 5322 §3.6): of two, programs differ in which one
+    they show.
     """
     found: dict[Address, None] = {}
     authors: dict[Address, None] = {}
@@ -73,7 +73,7 @@ def originators_of(header: bytes, limit: int) -> Originators:
 
 
 def _mailboxes_in(body: bytes) -> tuple[tuple[Address, ...], str]:
-    """The addresses in a field, or why there is no saying."""
+    """The addresses in a field, or why they are not clear."""
     addresses = unambiguous_addresses(body)
     if addresses is None:
         return (), "that can be read in more than one way"
@@ -88,5 +88,5 @@ def _mailboxes_in(body: bytes) -> tuple[tuple[Address, ...], str]:
     return tuple(found), ""
 
 
-# Who writes once writes again.
+# Authors write again.
 _mailboxes_remembered = lru_cache(maxsize=1024)(_mailboxes_in)

@@ -1,4 +1,4 @@
-"""The table of a message's parts: where each begins and ends, and which octets an IMAP section names.
+"""The table of a message's parts: where each begins and ends, and the octets of an IMAP section.
 
 A table is stored as ASCII: a line per part in the order of the message, each ``depth kind header_start body_start end
 type encoding charset``. Offsets count from the first octet of the shared content; a reader that shows a prefix in
@@ -15,12 +15,12 @@ from attrs import field, frozen
 
 
 class PartKind(enum.Enum):
-    """What stands inside a part."""
+    """The content of a part."""
 
     LEAF = b"L"
     MULTIPART = b"M"
     MESSAGE = b"R"
-    """A message/rfc822 that has been looked into: its one child is the message inside."""
+    """A parsed message/rfc822: its one child is the message inside."""
 
 
 @frozen

@@ -1,7 +1,7 @@
-"""The beginning of a message's text, as lists of messages show it. Source: RFC 8970.
+"""The beginning of a message's text, for lists of messages. Source: RFC 8970.
 
-The first text that is no attachment is taken, plain before HTML. Of HTML what stands between the tags is taken in one
-bounded pass; that is a look at the text, not at the page.
+The first text that is no attachment is taken, plain before HTML. From HTML the text between the tags is taken in one
+bounded pass; the page is not rendered.
 """
 
 from __future__ import annotations
@@ -14,33 +14,33 @@ from pymailsuite.message.charsets import charset_decoder
 from pymailsuite.message.transfer import IDENTITY, transfer_decoder
 
 PREVIEW_MAX: Final = 200
-"""Characters. RFC 8970 §3.1 wants no more than these."""
+"""The greatest number of characters. Source: RFC 8970 §3.1."""
 _LOOKS: Final = (256, 1600, 8192)
-"""Octets of plain text that are looked at: more only where less of them had too little text."""
+"""Octets of plain text that are read; more only if these have too little text."""
 _ENOUGH: Final = PREVIEW_MAX - 20
 """Characters that are enough: the last word may have been cut off."""
 _HTML_OCTETS: Final = 32 * 1024
-"""Octets of HTML that are looked at: often a style sheet comes first."""
+"""Octets of HTML that are read: often a style sheet comes first."""
 _HTML_TEXT: Final = 4 * PREVIEW_MAX
-"""Characters of text between tags after which no more is looked for."""
+"""Characters of text between tags after which the search ends."""
 
 _ASCII_CHARSETS: Final = frozenset(
     form
     for name in (b"us-ascii", b"utf-8", b"iso-8859-1", b"iso-8859-15", b"windows-1252")
     for form in (b"", name, name.upper())
 )
-"""Those of most mail in which ASCII octets are ASCII characters."""
+"""The common charsets in which ASCII octets are ASCII characters."""
 _IDENTITY: Final = frozenset(name.encode("ascii") for name in IDENTITY)
-# Not to be seen: control characters, what hides or turns round, and halves of characters.
+# Invisible: control characters, characters that hide text or change its direction, and surrogates.
 _UNSEEN = re.compile(
     "[\0-\x1f\x7f-\x9f\u00ad\u034f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]+"
 )
 _JOINERS: Final = "\u200c\u200d"
-"""Within words they are spelling; alone newsletters fill up with them what would be shown of their text."""
+"""Within words these characters are spelling; newsletters use them alone to fill up the preview."""
 
 
 def _shown(text: str) -> str:
-    """The beginning of ``text`` in one line, with what cannot be seen left out."""
+    """The beginning of ``text`` in one line, without invisible characters."""
     begin = " ".join(text.split())
     if not begin[:PREVIEW_MAX].isprintable():
         begin = " ".join([word for word in _UNSEEN.sub("", begin).split() if word.strip(_JOINERS)])
@@ -99,7 +99,7 @@ _WITHIN_WORDS: Final = frozenset(
 
 
 def html_text(html: str) -> str:
-    """The text of the beginning of a page: tags, comments and what is never shown left out, entities resolved.
+    """The text of the beginning of a page: without tags, comments and invisible elements, with entities resolved.
 
     Each search goes on from where the last one ended, and one that finds nothing is the last: linear.
     """

@@ -1,4 +1,4 @@
-"""The bodies of parts decoded from octets that are read as they are needed: in pieces, in bounded memory."""
+"""Decodes the bodies of parts from octets that are read as needed: in pieces, in bounded memory."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ Read = Callable[[int, int], Deferred[bytes]]
 """Octets from one place to another, short past the end."""
 
 _PIECE: Final = 64 * 1024
-"""Octets decoded at once: what that takes keeps nobody else waiting."""
+"""Octets decoded at once, few enough not to delay other work."""
 
 
 async def part_texts(read: Read, part: Part) -> AsyncIterator[str]:
     """The body of a leaf as text, transfer encoding and charset undone. ValueError for other parts."""
     _check(part)
-    # A table does not hold every charset, and then the header tells.
+    # A table does not hold every charset; then the header has it.
     header = await read(part.header_start, min(part.body_start, part.header_start + _PIECE))
     decoder = PartDecoder(part, header)
     async for octets in _pieces(read, part):

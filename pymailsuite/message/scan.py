@@ -2,13 +2,13 @@
 
 A machine of two states, in a header and in a body, moves from one line of interest to the next: in a header the empty
 line, in both the delimiter lines of the multiparts that are open. Between them it moves with ``bytes.find`` or one
-regular expression. A line is judged only once enough octets behind it are known that no later octet changes the
-verdict; so the result does not depend on how the octets were cut.
+regular expression. A line is classified only once enough octets after it are known that no later octet changes the
+result; so the result does not depend on how the octets were split.
 
-What peers get wrong never raises: a header may lack its empty line, a multipart its final delimiter or all of them;
+Malformed input never raises: a header may lack its empty line, a multipart its final delimiter or all of them;
 ``boundary`` of one multipart may begin with that of another, and text may follow it on its line (see ``delimiters``);
 lines may end in LF alone.
-A multipart in which no delimiter of its own comes is described as plain text, so that people get to see it.
+A multipart without any delimiter of its own is described as plain text, so that users see it.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ _HEADER_END = re.compile(rb"\n\r?\n").search
 _EMPTY_LINE = re.compile(rb"\r?\n").match
 
 _PADDING_MAX: Final = 256
-"""White space a delimiter line may carry at its end. Bounded, so that a verdict on a line needs bounded look-ahead."""
+"""White space a delimiter line may carry at its end. Bounded, so that classifying a line needs bounded look-ahead."""
 _BOUNDARY_MAX: Final = 512
-"""RFC 2046 §5.1.1 allows 70 octets; longer ones are seen, endless ones would need endless look-ahead."""
+"""RFC 2046 §5.1.1 allows 70 octets; longer ones are accepted, but unbounded ones would need unbounded look-ahead."""
 
 _LINE_MAX: Final = 2 + _BOUNDARY_MAX + 2 + _PADDING_MAX
 
@@ -95,7 +95,7 @@ class _Part:
 
 
 class StructureScanner:
-    """Scans one message fed in any cut; holds header fields and offsets, never a body.
+    """Scans one message fed in pieces of any size; holds header fields and offsets, never a body.
 
     ``feed`` any number of times, then ``finish`` once. The result is that of :func:`scan` on all octets.
     """
@@ -110,7 +110,7 @@ class StructureScanner:
         self._in_header = True
         self._header = bytearray()
         self._header_total = 0
-        self._described = 0  # octets of all descriptions that are known of
+        self._described = 0  # octets of all descriptions so far
         self._lines = 0
         self._counting = 0  # open parts that want their lines counted
         # BODY and BODYSTRUCTURE in pieces: a part has one, or one before those of its parts and one behind them.
@@ -305,7 +305,7 @@ class StructureScanner:
         self._in_header = True
 
     def _is_full(self) -> bool:
-        """True if the descriptions take all that those of a message may, as far as it has been read."""
+        """True if the descriptions have reached the limit for the octets read so far."""
         limits = self._limits
         return self._described > limits.described_octets + limits.described_ratio * self._position
 
@@ -414,7 +414,7 @@ class StructureScanner:
             self._stack[-1].envelope_inside = part.envelope
 
     def _stand_in(self, multipart: _Part, end: int) -> None:
-        """Give a multipart without parts an empty one: the grammar of BODY wants it."""
+        """Give a multipart without parts an empty one: the grammar of BODY requires it."""
         part = _Part(end, multipart.depth + 1, PLAIN_TEXT, is_message=False)
         part.fields = _PLAIN_FIELDS
         self._parts.append(part)
@@ -453,7 +453,7 @@ def scan(octets: bytes, limits: ScanLimits = DEFAULT_LIMITS) -> MessageStructure
     if kind.may_hold_parts:
         wire_envelope = envelope(found, effort)
         return StructureScanner(limits, effort).scan_rest(octets, header_size, wire_envelope, found, fields)
-    # Most mail has one part: nothing is left to look for.
+    # Most mail has one part: there is nothing more to search for.
     size = len(octets)
     body, bodystructure = leaf_body(fields, size - header_size, octets.count(b"\n", header_size) if kind.is_text else 0)
     table = _line(0, _LEAF, 0, header_size, size, fields)

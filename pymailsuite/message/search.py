@@ -1,11 +1,11 @@
-"""What SEARCH looks at: header fields and text parts as text, compared without regard to case.
+"""The text for SEARCH: header fields and text parts, compared without regard to case.
 
 Source: RFC 3501 §6.4.4 (BODY, TEXT, HEADER, FROM ...), RFC 5255 §4.4 for what "the same" means: both sides are
-normalised (NFKC) and case-folded, as ``i;unicode-casemap`` intends. White space is as good as any other white space,
-and so is a fold (RFC 5322 §2.2.3); the end of a line is not. HTML is searched as it stands.
+normalised (NFKC) and case-folded, as ``i;unicode-casemap`` intends. Any white space matches any other, and so does a
+fold (RFC 5322 §2.2.3); the end of a line is not. HTML is searched as it stands.
 
 A part is decoded by one decoder whether it is short or long; of a long one the text comes in windows that overlap, so
-that what is found in the whole is found in one of them.
+that each occurrence in the whole is found in one of them.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ def fold_text(text: str) -> str:
 
 
 _GAP_MAX: Final = 200
-"""White space between two words that may lie where one space is looked for."""
+"""The white space between two words that one space matches."""
 _SPACE: Final = r"(?:[^\S\r\n]|\r?\n(?=[^\S\r\n]))"
 _HAS_SPACE = re.compile(r"\s").search
 _RUNS = re.compile(r"(\s+)").split
 
 
 def _phrase_search(folded: str) -> re.Pattern[str]:
-    """Finds ``folded`` with any white space where it has some; line ends only where it has one.
+    """An expression for ``folded`` in which white space matches any other, and line ends match only a line end.
 
     No repetition stands at the beginning, and those inside are possessive: linear in the text.
     """
@@ -59,15 +59,15 @@ class Needle:
         self.text = text
         self._folded = fold_text(text)
         self.reach = 8 * len(text) + _GAP_MAX * len(_RUNS(self._folded)) + 16
-        """Characters of a text that an occurrence takes at most, for practical purposes: normalising makes one of
-        several, and white space may be wider than here."""
+        """The practical maximum of characters that an occurrence takes in a text: normalising joins several into one,
+        and white space may be wider than in the needle."""
 
     def found_in(self, text: str) -> bool:
         """True if ``text`` contains the string; the empty string is in every text."""
         return self.found_in_folded(fold_text(text))
 
     def found_in_folded(self, folded: str) -> bool:
-        """The same for a text that :func:`fold_text` has made: fold once, look for many."""
+        """The same for a text from :func:`fold_text`: fold once, search for many."""
         return self._folded in folded if self._search is None else self._search(folded) is not None
 
     @cached_property
@@ -129,8 +129,8 @@ _IS_READABLE = re.compile(r"message/.*|application/(?:.*\+)?(?:xml|json)", re.DO
 
 
 def is_readable(part: Part) -> bool:
-    """True if the body of a part is text: of type text, what machines report as ``message/...`` (RFC 3464, RFC 8098,
-    RFC 5965), XML and JSON."""
+    """True if the body of a part is text: of type text, the machine-readable reports ``message/...`` (RFC 3464, RFC
+    8098, RFC 5965), XML and JSON."""
     content_type = part.content_type
     return part.kind is PartKind.LEAF and (content_type.startswith("text/") or _IS_READABLE(content_type) is not None)
 
@@ -148,7 +148,7 @@ class PartDecoder:
         self._charset = charset_decoder(charset)
 
     def feed(self, octets: bytes) -> str:
-        """The text that is now known."""
+        """The text that is now complete."""
         return self._charset.decode(octets if self._transfer is None else self._transfer.feed(octets))
 
     def finish(self) -> str:
@@ -177,14 +177,14 @@ def _cluster_start(text: str, place: int) -> int:
 
 class TextWindows:
     """A text that comes in pieces as windows, each beginning ``reach`` characters or more before the end of the last:
-    what is found in the whole (see :meth:`Needle.found_in`) is found in one of them, and nothing else is."""
+    each occurrence in the whole (see :meth:`Needle.found_in`) is found in one of them, and nothing else is."""
 
     def __init__(self, reach: int) -> None:
         self._reach = reach
         self._held = ""
 
     def feed(self, text: str) -> str:
-        """The next window. The last characters are kept for the next one: what comes may combine with them."""
+        """The next window. The last characters are kept for the next one: following ones may combine with them."""
         text = self._held + text
         end = _cluster_start(text, len(text) - 1)
         self._held = text[_cluster_start(text, max(0, end - self._reach)) :]

@@ -1,6 +1,6 @@
-"""A message as hosts take it that take 7 bits only: 8-bit parts in quoted-printable or base64. Source: RFC 6152 §3.
+"""Converts a message for hosts without 8BITMIME: 8-bit parts in quoted-printable or base64. Source: RFC 6152 §3.
 
-What a reader sees stays the same; the octets do not, so a message whose sender has signed it is not converted. A pure
+The decoded content stays the same; the octets do not, so a message signed by its sender is not converted. A pure
 transform of a whole message; its caller bounds the size, and calls it in a thread.
 """
 
@@ -36,7 +36,7 @@ class NotConvertible(Exception):
 
 
 def without_signatures(header: bytes) -> bytes:
-    """Header lines without the signatures and seals in them: those of our own, which a conversion would break."""
+    """Header lines without the signatures and seals in them: the server's own, which a conversion would break."""
     return b"".join(field[0] for field in _FIELD.finditer(header) if (field[1] or b"").lower() not in _SIGNATURES)
 
 
@@ -58,7 +58,7 @@ def to_seven_bits(message: bytes) -> bytes:
     messages = {id(root)}
     try:
         for part in root.walk():
-            # Delimiter lines, and what stands around parts: no reader shows it.
+            # Delimiter lines, preamble and epilogue: no reader shows them.
             pieces.append(_HIGH.sub(b"?", message[position : part.header_start]))
             position = part.body_start
             if part.kind is PartKind.LEAF:
@@ -93,7 +93,7 @@ def _refuse_signed(message: bytes, root: Part) -> None:
 
 
 def _leaf(message: bytes, part: Part, is_message: bool) -> list[bytes]:
-    """Header and body of a part that has none within."""
+    """Header and body of a part without parts."""
     body = message[part.body_start : part.end]
     if body.isascii():
         relabelled = part.encoding in ("8bit", "binary") and is_seven_bit(body)
@@ -104,7 +104,7 @@ def _leaf(message: bytes, part: Part, is_message: bool) -> list[bytes]:
     if name == "quoted-printable":
         return [_header(message, part, is_message, ""), _HIGH.sub(lambda octet: b"=%02X" % octet[0][0], body)]
     if name == "base64":
-        # Readers pass over what is no base64.
+        # Readers skip octets that are no base64.
         return [_header(message, part, is_message, ""), body.translate(None, _HIGH_OCTETS)]
     if name not in IDENTITY:
         raise NotConvertible(f"8-bit octets in a part whose encoding is {name[:40]}")
@@ -117,7 +117,7 @@ def _leaf(message: bytes, part: Part, is_message: bool) -> list[bytes]:
 
 
 def _encoded(body: bytes) -> tuple[str, bytes]:
-    """Quoted-printable where that is not longer, which people can read."""
+    """Quoted-printable, which people can read, where that is not longer."""
     high = sum(len(piece) - len(piece.translate(None, _HIGH_OCTETS)) for piece in _pieces(body))
     if high * 6 <= len(body) and b"\0" not in body:
         return "quoted-printable", b"".join(_quoted_printable(body))
@@ -133,7 +133,7 @@ def _quoted_printable(body: bytes) -> Iterator[bytes]:
     held, in_line = b"", False
     for piece in chain(_pieces(body), [b""]):
         whole = held + piece
-        # What may be the beginning of a line end goes with the next piece.
+        # A possible first half of a line end goes with the next piece.
         held = b"\r" if piece and whole.endswith(b"\r") else b""
         whole = whole[: len(whole) - len(held)]
         if whole:
@@ -196,7 +196,7 @@ def _header(message: bytes, part: Part, is_message: bool, encoding: str, untyped
 
 
 def _charset(body: bytes) -> bytes:
-    """Of text that declares none. Source: RFC 1428 for one that nobody knows."""
+    """The charset for text that declares none. Source: RFC 1428 for an unknown one."""
     try:
         body.decode("utf-8")
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""By what messages are sorted: the first mailbox of From, To and Cc, and the name that is shown for it.
+"""Sort keys of messages: the first mailbox of From, To and Cc, and its display name.
 
 Source: RFC 5256 §3 (FROM, TO, CC), RFC 5957 §3 (DISPLAYFROM, DISPLAYTO). Keys are case folded, so that they are
 compared by code point.
@@ -16,12 +16,12 @@ from pymailsuite.message.search import fold_text
 from pymailsuite.message.text import decode_text, storable
 
 KEY_MAX: Final = 100
-"""Characters of a key; more do not change an order that anybody looks at."""
+"""Characters of a key; more would not change the order that users see."""
 _FIELD_MAX: Final = 4096
-"""Octets of a field in which its first entry is looked for."""
+"""Octets of a field in which its first entry is searched."""
 _TOKENS_MAX: Final = 400
 _REMEMBERED_MAX: Final = 200
-"""Fields up to this length are remembered: a mailbox gets the same To, and a list the same From, all day."""
+"""Fields up to this length are cached: a mailbox gets the same To, and a list the same From, all day."""
 
 NO_KEYS: Final = ("", "")
 
@@ -51,5 +51,5 @@ _remembered_keys = lru_cache(maxsize=4096)(_address_keys)
 
 
 def address_keys(body: bytes) -> tuple[str, str]:
-    """(mailbox, shown name) of the first entry of an unfolded address field; both are empty if it names nobody."""
+    """(mailbox, shown name) of the first entry of an unfolded address field; both are empty if it has no address."""
     return _remembered_keys(body) if len(body) <= _REMEMBERED_MAX else _address_keys(body)

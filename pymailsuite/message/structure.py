@@ -1,4 +1,4 @@
-"""What the scan of a message leaves behind, in the form it is stored and sent."""
+"""The result of scanning a message, in the form in which it is stored and sent."""
 
 from typing import NamedTuple
 
@@ -9,13 +9,13 @@ from pymailsuite.message.parts import Part, PartTable, decode_parts, encode_part
 __all__ = ["NO_SENT_DAY", "MessageKeys", "MessageStructure", "Part", "PartTable", "decode_parts", "encode_parts"]
 
 NO_SENT_DAY = -1_000_000
-"""Stands for the day of a message without a Date that can be read: before all that Date fields can say."""
+"""Stands for the day of a message without a Date that can be read: before all days that Date fields can have."""
 
 
 class MessageKeys(NamedTuple):
-    """By what a message is found, sorted, listed and put into a thread.
+    """The keys by which a message is found, sorted, listed and put into a thread.
 
-    Texts that are compared are case folded. All of them have no NUL and no halves of characters.
+    Texts that are compared are case folded. None of them has NUL or surrogates.
     """
 
     own_link: int
@@ -45,7 +45,7 @@ class MessageKeys(NamedTuple):
 
 @frozen
 class MessageStructure:
-    """Everything derived from a message's octets that a reader asks for again and again.
+    """The data derived from a message's octets that readers ask for repeatedly.
 
     ``header_size`` counts the header with its empty line. ``envelope``, ``body`` and ``bodystructure`` are in wire
     form (RFC 3501 §7.4.2), parentheses included, ready to be sent. ``parts`` is the table of part offsets, in a form

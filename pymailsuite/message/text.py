@@ -54,5 +54,6 @@ _NOT_STORABLE = re.compile("[\0\ud800-\udfff]+")
 
 
 def storable(text: str) -> str:
-    """``text`` without what databases do not take for text: NUL, and halves of characters, which UTF-7 can make."""
+    """``text`` without characters that databases do not accept as text: NUL, and surrogates, which UTF-7 can
+    produce."""
     return text if text.isprintable() else _NOT_STORABLE.sub("", text)

@@ -1,8 +1,8 @@
-"""What ties messages of a thread together: numbers that two messages have in common if one belongs to the other.
+"""Links between the messages of a thread: numbers that two messages share if they belong together.
 
 RFC 8621 §3: messages belong together if they share a message identifier, whether it is their own, that of what they
 reply to or one they refer to, and if their subjects are the same but for marks of replies and white space. A link is a
-hash of both, so that to share a link is all there is to look for.
+hash of both, so that a shared link is the only condition to test.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from hashlib import blake2b
 from typing import Final
 
 LINKS_MAX: Final = 50
-"""Messages that one refers to, as far as they are noted: the first, which began the thread, and the last ones."""
+"""The greatest number of references that are kept: the first, which began the thread, and the last ones."""
 _LINK_OCTETS: Final = 8
 
 # msg-id of RFC 5322 §3.6.4, white space and brackets inside apart. Possessive: linear in the field.
@@ -24,8 +24,8 @@ def thread_links(
 ) -> tuple[int, bytes]:
     """The link of a message itself, and those of the messages it refers to, as :func:`decode_links` reads them.
 
-    ``base`` is its base subject; the others are unfolded field bodies. A message that has no identifier is told by
-    ``otherwise``.
+    ``base`` is its base subject; the others are unfolded field bodies. ``otherwise`` identifies a message without an
+    identifier.
     """
     own = _identifiers(message_id) if message_id else None
     key = base.replace(" ", "").encode("utf-8", "replace")

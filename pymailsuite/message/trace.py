@@ -1,4 +1,4 @@
-"""Trace fields we add, and hop counting. Source: RFC 5321 §4.4, RFC 3848, RFC 6531 §3.7.3."""
+"""The trace fields that the server adds, and hop counting. Source: RFC 5321 §4.4, RFC 3848, RFC 6531 §3.7.3."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def with_protocol(peer: Peer, *, smtputf8: bool = False, lmtp: bool = False) -> 
 
 
 def _name(text: str) -> str:
-    """A name the peer gave, made harmless: it may hold anything, line ends and parentheses too."""
+    """A name from the client, made safe: it may contain any characters, line ends and parentheses too."""
     return _NOT_IN_NAMES.sub("?", a_labels(text[:_NAME_MAX]))
 
 
@@ -64,11 +64,11 @@ def received_field(
 ) -> bytes:
     """The Received field of a message taken from ``peer`` at ``now`` (POSIX seconds), folded, with its line end.
 
-    ``recipients`` are those of the envelope; the ``for`` clause stands only if there is exactly one, so that nobody
-    learns of blind copies. Domains are in A-labels, so that no message needs SMTPUTF8 because of this field; a local
-    part beyond ASCII stands only with ``smtputf8``, as that address needs it anyhow. Without ``peer.ip`` the message
-    was made here and there is no ``from`` clause. The login name of an authenticated peer is not shown, only that there
-    was one.
+    ``recipients`` are those of the envelope; the ``for`` clause stands only if there is exactly one, so that it reveals
+    no blind copies. Domains are in A-labels, so that no message needs SMTPUTF8 because of this field; a local part
+    beyond ASCII stands only with ``smtputf8``, as that address needs it anyhow. Without ``peer.ip`` the message was
+    made here and there is no ``from`` clause. The login name of an authenticated peer is not shown, only that there was
+    one.
     """
     before_id, after_id = _parties(peer, hostname, smtputf8, lmtp)
     lines = [f"{before_id} id {queue_id}{after_id}"]
@@ -99,7 +99,7 @@ _RECEIVED = re.compile(rb"\nreceived[ \t]*:")
 
 def count_received(header: bytes) -> int:
     """Received fields of a header block: the hops a message has made. Source: RFC 5321 §6.3."""
-    # In lower case first: an expression that ignores case looks at every octet by itself.
+    # In lower case first: an expression that ignores case examines every octet by itself.
     return len(_RECEIVED.findall(b"\n" + header.lower()))
 
 

@@ -1,8 +1,9 @@
-"""Content-Transfer-Encoding undone in any cut, and done to parts of our own. Source: RFC 2045 §6, RFC 3516 (BINARY).
+"""Decodes Content-Transfer-Encoding in pieces of any size, and encodes the server's own parts. Source: RFC 2045 §6, RFC
+3516 (BINARY).
 
 There is one decoder for each encoding, and it holds a bounded number of octets. A body decoded at once is a body
-decoded in one piece, so that short and long parts come out the same wherever they are read. Damage is never an error:
-what makes sense is decoded, the rest is passed over or stands as it is.
+decoded in one piece, so that short and long parts have the same result wherever they are read. Damage is never an
+error: valid octets are decoded, the rest is skipped or kept as it is.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ _LINE_MAX: Final = 998
 
 
 class TransferDecoder(Protocol):
-    """Takes encoded octets in any cut, gives decoded ones; together they do not depend on the cut."""
+    """Takes encoded octets in pieces of any size, gives decoded ones; the whole result does not depend on the
+    pieces."""
 
     def feed(self, octets: bytes) -> bytes:
         """What is now known."""
@@ -39,8 +41,8 @@ _NOT_BASE64: Final = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabc
 
 
 class _Base64:
-    """Foreign octets are passed over; the first ``=`` is the end of the data (RFC 2045 §6.8): what gateways and lists
-    append behind it is no part of it."""
+    """Foreign octets are skipped; the first ``=`` is the end of the data (RFC 2045 §6.8): text that gateways and lists
+    append is no part of it."""
 
     def __init__(self) -> None:
         self._held = b""
@@ -65,7 +67,8 @@ class _Base64:
 
 
 _SPACE_MAX: Final = 4096
-"""A longer run of white space at the end of a line is content: what may yet be deleted has to be held."""
+"""A longer run of white space at the end of a line is content: shorter runs may have to be deleted, and are held
+back."""
 _LINE_HELD_MAX: Final = 4 * _SPACE_MAX
 # Each begins at the beginning of a run, so that no run is gone through twice.
 _SPACE_BEFORE_LINE_END = re.compile(rb"(?<![ \t])[ \t]{1,%d}+(?=\r?\n)" % _SPACE_MAX)
@@ -95,8 +98,8 @@ class _QuotedPrintable:
 
     @staticmethod
     def _cut_in_line(octets: bytes) -> int:
-        """How much of a line without end is decided: all but white space that may be at its end, and but an escape or
-        soft line break that may go on."""
+        """The number of decided octets of an incomplete line: all but white space that may be at its end, and an
+        incomplete escape or soft line break."""
         end = len(octets) - octets.endswith(b"\r")
         text_end = len(octets[:end].rstrip(b" \t"))
         if end - text_end > _SPACE_MAX:
@@ -108,7 +111,7 @@ class _QuotedPrintable:
 
 
 def _decoded_lines(octets: bytes) -> bytes:
-    # Each look at all octets for what hardly ever is there costs a fraction of the expression.
+    # Each test of all octets for a rare character costs a fraction of the expression.
     if b" \r\n" in octets or b" \n" in octets or b"\t\r\n" in octets or b"\t\n" in octets:
         octets = _SPACE_BEFORE_LINE_END.sub(b"", octets)
     # The function of the standard library drops one of two equals signs, one at the end, and text behind "=" and a
@@ -124,7 +127,7 @@ _UU_BEGIN = re.compile(rb"begin [0-7]{3,6}(?: |\Z)").match
 
 
 class _Uuencoded:
-    """The first file in the text; what stands before ``begin`` and behind ``end`` is passed over."""
+    """The first file in the text; octets before ``begin`` and after ``end`` are skipped."""
 
     def __init__(self) -> None:
         self._held = b""
@@ -159,7 +162,7 @@ class _Uuencoded:
             return None
         if not line:
             return b""
-        # Some encoders write a wrong last character or none: what the length octet promises is taken.
+        # Some encoders write a wrong last character or none: the number of octets in the length octet is taken.
         digits = (((line[0] - 32) & 63) * 4 + 2) // 3
         try:
             return binascii.a2b_uu(line[: digits + 1])
@@ -177,7 +180,7 @@ _DECODERS: Final[dict[str, Callable[[], TransferDecoder]]] = {
 
 def transfer_decoder(encoding: str) -> TransferDecoder | None:
     """A decoder for that encoding (lower case); None if it is not known: BINARY then answers UNKNOWN-CTE (RFC 3516
-    §4.3), and SEARCH looks at the body as it stands."""
+    §4.3), and SEARCH searches the body as it stands."""
     make = _DECODERS.get(encoding)
     return None if make is None else make()
 
@@ -207,7 +210,7 @@ def is_seven_bit(octets: bytes) -> bool:
 
 
 def encode_text(octets: bytes) -> tuple[str, bytes]:
-    """Text for every host, and how it was encoded: ``7bit`` if it can be as it is, else ``quoted-printable``."""
+    """Text for every host, and its encoding: ``7bit`` if it can be sent unchanged, else ``quoted-printable``."""
     if is_seven_bit(octets):
         return "7bit", octets
     return "quoted-printable", encode_quoted_printable(octets)
