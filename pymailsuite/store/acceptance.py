@@ -1,7 +1,7 @@
 """The transaction behind SMTP's 250: content, local copies and queue rows at once, for all messages that wait.
 
-This is the hot path. Many acceptances share each statement, because a statement costs two hand-overs of the interpreter
-lock whatever it does.
+This is the hot path. Many acceptances share each statement, because each statement costs two switches of the
+interpreter lock.
 """
 
 # ruff: noqa: S608
@@ -30,16 +30,16 @@ from pymailsuite.store.transaction import Transaction
 from pymailsuite.values import INBOX, AccountId, ContentId, EntryId, MailboxId, ModSeq, QueueId, queue_id_of
 
 NO_DUE = 1e300
-"""Later than any attempt: an entry that waits for nobody."""
+"""Later than any attempt: for an entry without waiting recipients."""
 
 Copy = tuple[Delivery, ContentId, int, int | None]
-"""A local copy, of which content, and the size and extra octets of that with what stands in front of all copies."""
+"""A local copy, its content, and the size and extra octets of the content with the fields in front of all copies."""
 
 
 @transient
 class Accepting:
-    """A message to be accepted, when it came, and the ids of the entries it makes in the queue; with what is accepted
-    along with it."""
+    """A message to be accepted, its time of arrival, and the ids of its queue entries; with the messages accepted along
+    with it."""
 
     acceptance: Acceptance
     created_at: float
@@ -48,8 +48,8 @@ class Accepting:
 
 
 def accept_txn(txn: Transaction, items: Sequence[Accepting]) -> list[QueueId]:
-    """Store messages, and what is accepted along with them; the queue ids of the former. NoSuchAccount, LoginEnded:
-    nothing was."""
+    """Store messages, and those accepted along with them; returns the queue ids of the former. NoSuchAccount,
+    LoginEnded: nothing was stored."""
     queue_ids = [queue_id_of(item.acceptance.content.content_id) for item in items]
     items = [each for item in items for each in (item, *item.along)]
     grants = {item.acceptance.grant for item in items if item.acceptance.grant is not None}
@@ -79,7 +79,7 @@ def accept_txn(txn: Transaction, items: Sequence[Accepting]) -> list[QueueId]:
 
 
 def deliver_txn(txn: Transaction, copies: Sequence[Copy], now: float) -> None:
-    """Put copies into mailboxes; the references to their contents are the caller's."""
+    """Put copies into mailboxes; the caller counts the references to their contents."""
     if not copies:
         return
     modseqs = _advance_all_txn(txn, sorted({delivery.account_id for delivery, *_ in copies}))
@@ -116,7 +116,7 @@ def deliver_txn(txn: Transaction, copies: Sequence[Copy], now: float) -> None:
 
 
 def _advance_all_txn(txn: Transaction, account_ids: Sequence[AccountId]) -> dict[AccountId, ModSeq]:
-    """The next modseq of each account: one for all that arrives in it with this commit."""
+    """The next modseq of each account: one for all messages that arrive in it with this commit."""
     length = 1 << (len(account_ids) - 1).bit_length()
     padded = [*account_ids, *[account_ids[-1]] * (length - len(account_ids))]
     if len(account_ids) > 1:
@@ -188,5 +188,5 @@ def _recipient_row(entry_id: EntryId, recipient: QueuedRecipient) -> tuple[objec
 
 
 def due_at(recipients: Sequence[QueuedRecipient]) -> float:
-    """When the first of those that are delayed is due."""
+    """The time at which the first delayed recipient is due."""
     return min((r.next_attempt for r in recipients if r.state is RecipientState.DELAYED), default=NO_DUE)

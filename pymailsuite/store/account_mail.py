@@ -81,7 +81,8 @@ class AccountMail:
         return self._database.run(description, function, (self.account_id,))
 
     def _change(self, description: str, function: Callable[[Transaction], T]) -> Deferred[T]:
-        """Run what adds to the change log, which a client could otherwise let grow without end."""
+        """Run a function that adds to the change log, and trim the log, which a client could otherwise make grow
+        without bound."""
 
         def change_txn(txn: Transaction) -> T:
             result = function(txn)
@@ -152,7 +153,7 @@ class AccountMail:
 
         return self._change("unsubscribe", unsubscribe_txn)
 
-    # --- what happened
+    # --- changes
 
     def account_changes(self, since: ModSeq) -> Deferred[AccountChanges]:
         return self._read("account changes", lambda txn: changes.account_changes_txn(txn, self.account_id, since))
@@ -174,7 +175,7 @@ class AccountMail:
         return selected if read_only else selected.addCallback(self._claim_for)
 
     def _claim_for(self, selection: Selection) -> Selection | Deferred[Selection]:
-        """Take ``\\Recent`` of the messages in the selection, which most often there are none of."""
+        """Take ``\\Recent`` of the messages in the selection, mostly none."""
         mailbox = selection.mailbox
         if mailbox.first_recent >= mailbox.uid_next:
             return selection
@@ -183,7 +184,7 @@ class AccountMail:
             return Selection(mailbox, selection.rows, uids)
 
         def not_claimed(reason: Failure) -> Selection:
-            reason.trap(StorageFull)  # a full disk shall not keep anybody from reading
+            reason.trap(StorageFull)  # a full disk must not prevent reading
             return selection
 
         return self._claim(mailbox.mailbox_id, mailbox.uid_next).addCallbacks(claimed, not_claimed)
@@ -257,8 +258,8 @@ class AccountMail:
         columns: Sequence[Column],
         most_octets: int = reading.NO_LIMIT,
     ) -> Deferred[T]:
-        """What ``read`` makes of rows; where they are to tell of threads, and a message has none yet, it is given one,
-        and they are read again."""
+        """The result of ``read``; where rows are to include threads, and a message has none yet, threads are assigned,
+        and the rows are read again."""
 
         def rows_txn(txn: Transaction) -> tuple[Sequence[MessageRow], Uid | None]:
             return reading.read_messages_txn(txn, self.account_id, mailbox_id, uids, columns, most_octets)
@@ -415,7 +416,7 @@ def _piece(work: Steps[T], last: Uid | None) -> Steps[Piece[T]]:
 
 
 def release_maildrops_txn(txn: Transaction, owners: Sequence[str]) -> int:
-    """End the locks of owners, and of those whose name begins with one of theirs and a colon; how many."""
+    """End the locks of owners, and of owners whose name begins with one of these and a colon. Returns their number."""
     return sum(
         txn.execute(
             "DELETE FROM maildrop_locks WHERE owner = ? OR SUBSTR(owner, 1, CAST(? AS INTEGER)) = ?",

@@ -1,9 +1,9 @@
-"""What changes leave behind, so that it is found by index later. Functions that work inside an open transaction.
+"""The records of changes, by which later queries find them by index. Functions that work inside an open transaction.
 
-Of a message that arrived, changed or went the rows of ``messages`` and ``expunged`` tell, whose modseqs rise: arrivals
-with their UIDs, expunges in an index. Flags change anywhere in a mailbox, so these leave a row for each block of UIDs
-they touched: an index of all messages by modseq would cost every delivery more than it is worth to those who watch.
-What happens to mailboxes and subscriptions leaves a row for each, in ``change_log``.
+The rows of ``messages`` and ``expunged`` record arrivals, changes and expunges of messages, with ascending modseqs:
+arrivals ascend with their UIDs, expunges have an index. Flags change anywhere in a mailbox, so a change of flags writes
+a row for each block of UIDs it touched: an index of all messages by modseq would cost every delivery more than it saves
+watching sessions. A change of a mailbox or subscription writes a row in ``change_log``.
 """
 
 # ruff: noqa: S608
@@ -18,7 +18,8 @@ from pymailsuite.store.transaction import Transaction
 from pymailsuite.values import AccountId, MailboxId, ModSeq, UidSet
 
 BLOCK: Final = 64
-"""UIDs of a block: as many messages are read to find one flag; a STORE of n messages in a row writes n / 64 rows."""
+"""UIDs of a block: so many messages are read to find one change of flags; a STORE of n consecutive messages writes n /
+64 rows."""
 
 CREATED: Final = "created"
 RENAMED: Final = "renamed"
@@ -37,7 +38,7 @@ def log_mailboxes_txn(
     mailboxes: Iterable[tuple[MailboxId, str]],
     now: float,
 ) -> None:
-    """Mailboxes, each an id and a name, were created, renamed (from that name) or deleted."""
+    """Log that mailboxes, each an id and a name, were created, renamed (from that name) or deleted."""
     txn.insert(
         "change_log",
         "account_id, modseq, mailbox_id, name, kind, logged_at",
@@ -48,14 +49,14 @@ def log_mailboxes_txn(
 def log_subscriptions_txn(
     txn: Transaction, account_id: AccountId, modseq: ModSeq, kind: str, names: Iterable[str], now: float
 ) -> None:
-    """Names were subscribed or unsubscribed."""
+    """Log that names were subscribed or unsubscribed."""
     log_mailboxes_txn(txn, account_id, modseq, kind, [(_NO_MAILBOX, name) for name in names], now)
 
 
 def note_flags_txn(
     txn: Transaction, account_id: AccountId, mailbox_id: MailboxId, modseq: ModSeq, changed: Sequence[UidSet]
 ) -> None:
-    """Flags of these messages have changed, at this modseq."""
+    """Record that flags of these messages have changed, at this modseq."""
     blocks: set[int] = set()
     for uids in changed:
         for low, high in uids.ranges:
@@ -69,12 +70,13 @@ def note_flags_txn(
 
 
 def forget_flags_txn(txn: Transaction, account_id: AccountId, mailbox_id: MailboxId) -> None:
-    """The mailbox is gone."""
+    """Drop the blocks of a deleted mailbox."""
     txn.execute("DELETE FROM changed_flags WHERE account_id = ? AND mailbox_id = ?", (account_id, mailbox_id))
 
 
 def forget_blocks_txn(txn: Transaction, account_id: AccountId, mailbox_id: MailboxId, uids: Iterable[int]) -> None:
-    """Drop the blocks of ``uids``, of which no trace is left, that no message and no trace of one is in any more."""
+    """Drop the blocks of ``uids``, whose expunge records are gone, if no message and no expunge record is left in
+    them."""
     nobody = " AND NOT EXISTS (SELECT 1 FROM {} WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ?)"
     txn.execute_many(
         "DELETE FROM changed_flags WHERE account_id = ? AND mailbox_id = ? AND block = ?"
@@ -87,7 +89,7 @@ def forget_blocks_txn(txn: Transaction, account_id: AccountId, mailbox_id: Mailb
 
 
 def raise_floor_txn(txn: Transaction, account_id: AccountId, modseq: int) -> None:
-    """Rows of ``change_log`` are missing up to a modseq."""
+    """Note that rows of ``change_log`` are missing up to a modseq."""
     txn.execute(
         "UPDATE account_state SET change_floor = ? WHERE account_id = ? AND change_floor < ?",
         (modseq, account_id, modseq),

@@ -1,8 +1,8 @@
-"""What happened to an account and its mailboxes since a modseq. Functions that work inside an open transaction.
+"""The changes to an account and its mailboxes since a modseq. Functions that work inside an open transaction.
 
-What is asked here costs as much as there are changes, however large the mailbox; what the answers are found by is said
-in :mod:`pymailsuite.store.change_log`. Of an account the rows of its mailboxes are looked through, 25,000 at most
-(``store.account_mailboxes``): an index of them by modseq would be moved by each delivery.
+The cost of these queries depends on the number of changes, not on the size of the mailbox;
+:mod:`pymailsuite.store.change_log` describes the records they use. For an account they read the rows of its mailboxes,
+25,000 at most (``store.account_mailboxes``): each delivery would have to update an index of them by modseq.
 """
 
 # ruff: noqa: S608
@@ -24,9 +24,9 @@ from pymailsuite.values import ALL_UIDS, UID_MAX, AccountId, MailboxId, ModSeq, 
 FLAG_COLUMNS: Final = "uid, system_flags, keywords, modseq"
 
 PAGE_OCTETS: Final = 256 * 1024
-"""Octets of names in an answer about an account, more only where one command changed more."""
+"""Octets of names in a result about an account, more only where one command changed more."""
 
-# Arrivals rise with UIDs: whatever is above the last message that is not new is new.
+# The modseqs of arrivals ascend with UIDs: every message above the last one that is not new is new.
 _LAST_OLD = (
     "SELECT e.uid FROM messages e WHERE e.account_id = {} AND e.mailbox_id = {} AND e.uid >= {} AND e.uid < {}"
     " AND COALESCE(e.arrival_modseq, e.modseq) <= ? ORDER BY e.uid DESC LIMIT 1"
@@ -50,7 +50,7 @@ _RANGES_A_STATEMENT: Final = 16
 def mailbox_changes_txn(
     txn: Transaction, account_id: AccountId, mailbox_id: MailboxId, since: ModSeq
 ) -> MailboxChanges:
-    """What happened to a mailbox after ``since``, complete up to the account's modseq at this moment."""
+    """The changes to a mailbox after ``since``, complete up to the account's modseq at this moment."""
     row = txn.row(_MAILBOX, (since, since, mailbox_id, account_id))
     if row is None or row[1] is None:
         return MailboxChanges(ModSeq(row[0]) if row else since, exists=False)
@@ -67,7 +67,7 @@ def mailbox_changes_txn(
         traces = txn.rows(_TRACES, (*key, *key))
         expunged = UidSet.of(uid for is_block, uid in traces if not is_block)
         if since < flags_floor:
-            # Before the store kept blocks, or in the life that it had before it came from a backup.
+            # A change before the store had blocks, or before it was restored from a backup.
             uids = ALL_UIDS
         else:
             blocks = UidSet.of(block for is_block, block in traces if is_block)
@@ -77,8 +77,8 @@ def mailbox_changes_txn(
 
 
 def _last_old_txn(txn: Transaction, account_id: AccountId, mailbox_id: MailboxId, since: int, below: int) -> int:
-    """The last message below a UID that had arrived by ``since``, 0 if there is none. In growing steps, for a database
-    that takes the mailbox for a small one would read and sort all of it."""
+    """The last message below a UID that had arrived by ``since``, 0 if there is none. In growing steps, since a
+    database that estimates the mailbox to be small would read and sort all of it."""
     size = _FIRST_STEP
     while below > 1:
         size *= _STEPS_GROW
@@ -90,12 +90,12 @@ def _last_old_txn(txn: Transaction, account_id: AccountId, mailbox_id: MailboxId
 
 
 def _changed_txn(txn: Transaction, account_id: AccountId, mailbox_id: MailboxId, uids: UidSet, since: int) -> list[Row]:
-    """Those of ``uids`` that changed after ``since``. A select for each range: a database that is left to find the
-    ranges itself, in a join, reads all messages if it has counted wrong how many there are."""
+    """Those of ``uids`` that changed after ``since``. A select for each range: in a join, the database would read all
+    messages if its estimate of their number is wrong."""
     rows: list[Row] = []
     for start in range(0, len(uids.ranges), _RANGES_A_STATEMENT):
         ranges = uids.ranges[start : start + _RANGES_A_STATEMENT]
-        # Lengths are powers of two, filled up with what holds nothing: few statements serve all.
+        # Lengths are powers of two, padded with empty ranges: few statements serve all.
         length = 1 << (len(ranges) - 1).bit_length()
         values: list[int] = []
         for low, high in (*ranges, *[_NO_RANGE] * (length - len(ranges))):
@@ -122,7 +122,7 @@ _BOXES = f"SELECT highest_modseq, {MAILBOX_COLUMNS} FROM mailboxes WHERE account
 
 
 def account_changes_txn(txn: Transaction, account_id: AccountId, since: ModSeq) -> AccountChanges:
-    """What happened to an account after ``since``. NoSuchAccount."""
+    """The changes to an account after ``since``. NoSuchAccount."""
     state = txn.row(
         "SELECT modseq, change_floor FROM account_state WHERE account_id = ? AND removed_at IS NULL", (account_id,)
     )
@@ -151,8 +151,8 @@ def account_changes_txn(txn: Transaction, account_id: AccountId, since: ModSeq) 
 def _page_txn(
     txn: Transaction, select: str, name_at: int, account_id: AccountId, since: ModSeq
 ) -> tuple[list[Row], list[int]]:
-    """Rows of a select whose first column is a modseq, in its order; where there are too many, up to which modseq these
-    are all, as a list of one."""
+    """Rows of a select whose first column is a modseq, in its order; if there are too many, also the modseq up to which
+    they are complete, as a list of one."""
     rows: list[Row] = []
     if txn.rows_within(select.format(">"), (account_id, since), rows, (name_at,), PAGE_OCTETS) > 0:
         return rows, []
@@ -166,7 +166,7 @@ def _page_txn(
 def _mailboxes_txn(
     txn: Transaction, account_id: AccountId, since: ModSeq, upto: int, log: Sequence[Row]
 ) -> tuple[list[ChangedMailbox], dict[MailboxId, str]]:
-    """The mailboxes that rows of the log tell of: those that are there, and names of those that are gone."""
+    """The mailboxes in rows of the log: those that exist, and names of those that were deleted or renamed."""
     created: set[int] = set()
     first_names: dict[int, str] = {}
     gone: dict[MailboxId, str] = {}

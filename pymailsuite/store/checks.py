@@ -1,4 +1,4 @@
-"""What must be true of a store, as queries that find where it is not."""
+"""The invariants of a store, as queries that find violations."""
 
 # ruff: noqa: S608
 # Statements are put together from constants of this room; values always travel beside them.
@@ -29,7 +29,7 @@ UNNOTED_FLAGS = (
     " (SELECT 1 FROM changed_flags b WHERE b.account_id = m.account_id AND b.mailbox_id = m.mailbox_id"
     f" AND b.block = m.uid / {BLOCK} AND b.modseq >= m.modseq)"
 )
-"""Messages whose flags changed without a trace."""
+"""Messages whose change of flags has no record."""
 
 _COUNTS = """
     SELECT b.account_id, b.name, b.messages, b.unseen, b.deleted, b.size, b.uid_next, b.highest_modseq,
@@ -77,10 +77,10 @@ def _message(problem: str) -> Callable[[Row], Iterator[str]]:
 
 @frozen
 class _Check:
-    """A query for what is wrong, and lines for each row of its answer.
+    """A query for violations, and the lines for each row of its result.
 
-    ``needs`` is the table and column that the newest part of the schema it speaks of came with, if it is not as old as
-    the schema: a store of before is not asked.
+    ``needs`` is the newest table and column of the schema that the query uses, if they are younger than the first
+    schema: the query is skipped for an older store.
     """
 
     sql: str
@@ -151,7 +151,7 @@ _CHECKS = (
 
 
 def check_txn(txn: Transaction) -> list[str]:
-    """A line for each thing that is not as it must be, octets apart. A copy may be of an older schema still."""
+    """A line for each violation, without a check of octets. A copy may still have an older schema."""
     version = txn.value("SELECT MAX(version) FROM schema_version WHERE version < ?", (UNFINISHED,))
     tables = declared_tables(version)
     shares_fields = "fields" in tables["contents"].column_names
@@ -166,7 +166,8 @@ def check_txn(txn: Transaction) -> list[str]:
 
 
 def check_digests_txn(txn: Transaction, after: int, limit: int) -> tuple[list[str], int | None]:
-    """Octets against digests for some contents after an id; what was found, and the last id (None: no more)."""
+    """Check octets against digests for some contents after an id; returns the faults, and the last id (None: no
+    more)."""
     found = []
     rows = txn.rows(
         "SELECT content_id, digest FROM contents WHERE content_id > ? ORDER BY content_id LIMIT ?", (after, limit)

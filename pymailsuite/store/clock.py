@@ -1,4 +1,4 @@
-"""The time by which leases are judged: one for all nodes, whatever their own clocks say."""
+"""The clock of leases: one for all nodes, independent of their own clocks."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pymailsuite.store.transaction import Transaction
 class StoreClock:
     """This process's clock, set by the database's.
 
-    A lease that one node gives itself and another finds ended must mean the same moment to both. Where the database
-    has a clock of its own (it may be on another machine) all nodes are set by that one, when the store is opened and
-    with each heartbeat; what is left of the difference is what their clocks drift between two heartbeats, and half the
-    way to the database. Times that are merely told (due dates, dates of arrival) are taken from the node's own clock.
+    The end of a lease must be the same moment for the node that holds it and the node that checks it. Where the
+    database has a clock of its own (it may be on another machine) all nodes follow that clock, when the store is opened
+    and with each heartbeat; the remaining difference is the drift between two heartbeats, and half the round trip to
+    the database. Other times (due dates, dates of arrival) are taken from the node's own clock.
     """
 
     def __init__(self, clock: IReactorTime) -> None:
@@ -34,6 +34,6 @@ class StoreClock:
         return told - (before + self._clock.seconds()) / 2
 
     def set_ahead(self, ahead_s: float | None) -> None:
-        """In the reactor thread: go by what was read; None changes nothing."""
+        """In the reactor thread: use the value that was read; None changes nothing."""
         if ahead_s is not None:
             self.ahead_s = ahead_s

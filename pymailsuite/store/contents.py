@@ -31,7 +31,7 @@ _COLUMNS = (
 
 
 class Scanner(Protocol):
-    """Takes a message in any cut, and in the end tells its structure."""
+    """Takes a message in pieces of any size, and returns its structure at the end."""
 
     def feed(self, octets: bytes, /) -> None: ...
 
@@ -40,7 +40,7 @@ class Scanner(Protocol):
 
 @frozen
 class Scanning:
-    """The two ways to scan a message: as it comes, or all at once."""
+    """The two ways to scan a message: as it arrives, or all at once."""
 
     in_pieces: Callable[[], Scanner]
     whole: Callable[[bytes], MessageStructure]
@@ -48,7 +48,8 @@ class Scanning:
 
 @implementer(IContentWriter)
 class ContentWriter:
-    """Takes one message. What is longer than a chunk goes to the store as it comes; the rest with its acceptance."""
+    """Takes one message. Full chunks of a longer message go to the store as they arrive; the rest with its
+    acceptance."""
 
     def __init__(self, database: Database, content_id: ContentId, scanning: Scanning, clock: IReactorTime) -> None:
         self.content_id = content_id
@@ -121,7 +122,7 @@ class ContentWriter:
                 txn.execute("INSERT INTO staged_contents (content_id, created_at) VALUES (?, ?)", (content_id, now))
             _insert_chunk_txn(txn, content_id, position, octets)
 
-        # Its acceptance makes a chunk last.
+        # The commit of the acceptance makes the chunk durable.
         self._database.run("stage chunk", stage_txn, lasting=False).addBoth(self._staged)
 
     def _staged(self, result: Failure | None) -> None:
@@ -165,7 +166,7 @@ class ContentWriter:
         return self._database.read("read staged content", read_txn)
 
     def _joined(self) -> bytes:
-        """What is not in the store yet, now in one piece."""
+        """The octets that are not in the store yet, joined."""
         if len(self._pieces) != 1:
             self._pieces = [b"".join(self._pieces)]
         return self._pieces[0]
@@ -196,7 +197,8 @@ class ContentWriter:
             return
         tail = self._joined() if len(self._pieces) != 1 else self._pieces[0]
         try:
-            # Most messages are scanned here: nobody has asked before, and a call would cost more than to look.
+            # Most messages are scanned here, since nothing has asked for the structure before; the test costs less than
+            # a call.
             is_whole = self._structure is None and self._scanner is None
             structure = self._scanning.whole(tail) if is_whole else self.structure()
         except Exception:
@@ -224,7 +226,7 @@ class ContentWriter:
         self._pieces.clear()
         self._failure = Failure(StoreUnavailable(cause="aborted"))
         if self._in_flight == 0:
-            self._unstage()  # which does nothing to content that has been accepted
+            self._unstage()  # which leaves accepted content alone
 
     def _unstage(self) -> None:
         if not self._chunks:
@@ -239,7 +241,7 @@ class ContentWriter:
 
 
 def _unstage_failed(reason: Failure) -> None:
-    """The sweep finds them later."""
+    """The sweep finds the chunks later."""
     if reason.check(MailError, CancelledError) is not None:
         log.info("{event}: {reason.value}", event="store.unstage_failed", reason=reason)
     else:
@@ -253,7 +255,7 @@ def _insert_chunk_txn(txn: Transaction, content_id: ContentId, position: int, oc
 
 
 def insert_contents_txn(txn: Transaction, contents: Sequence[tuple[StagedContent, int, bytes]], now: float) -> None:
-    """Make staged contents real, each with its number of references and the fields in front of all its copies."""
+    """Insert staged contents, each with its number of references and the fields in front of all its copies."""
     txn.insert(
         "contents",
         _COLUMNS,
@@ -288,7 +290,7 @@ def insert_contents_txn(txn: Transaction, contents: Sequence[tuple[StagedContent
 
 
 def change_refs_txn(txn: Transaction, changes: dict[ContentId, int]) -> None:
-    """Add to (or take from) the references of contents."""
+    """Add to (or subtract from) the references of contents."""
     txn.execute_many(
         "UPDATE contents SET refs = refs + ? WHERE content_id = ?",
         [(change, content_id) for content_id, change in sorted(changes.items())],
@@ -312,7 +314,7 @@ def read_octets_txn(txn: Transaction, content_id: ContentId, start: int, stop: i
 
 
 def read_content(database: Database, content_id: ContentId, start: int, stop: int) -> Deferred[bytes]:
-    """Octets of a content, at most MAX_CHUNK of them; NoSuchEntry if it is not there."""
+    """Octets of a content, at most MAX_CHUNK of them; NoSuchEntry if it does not exist."""
     stop = min(stop, start + MAX_CHUNK)
 
     def read_txn(txn: Transaction) -> bytes:

@@ -1,9 +1,9 @@
 """The one way to the database: :meth:`Database.run` for writes, :meth:`Database.read` for reads.
 
-What is asked for while the reactor is busy is handed to a writer thread together. That takes every function that is
-waiting, runs each in a savepoint, commits once, and only then lets the reactor fire the Deferreds and, after them, the
-change notices. Under load many requests share one fsync; a lone request waits for nobody. Readers have connections of
-their own and never wait for the writer; whose turn it is to read says :mod:`pymailsuite.store.reads`.
+Requests that come while the reactor is busy are given to a writer thread together. The thread takes every waiting
+function, runs each in a savepoint, commits once, and only then lets the reactor fire the Deferreds and, after them, the
+change notices. Under load many requests share one fsync; a single request waits for no other. Readers have connections
+of their own and never wait for the writer; :mod:`pymailsuite.store.reads` schedules them.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ Announce = Callable[[Mapping[AccountId, ModSeq]], None]
 
 
 class Database:
-    """What inline and threaded databases share: jobs in, Deferreds out.
+    """The base of inline and threaded databases: jobs in, Deferreds out.
 
-    ``announce`` is called in the reactor thread after each commit that moved accounts on.
+    ``announce`` is called in the reactor thread after each commit that changed accounts.
     """
 
     def __init__(self, engine: Engine, settings: StoreSection, announce: Announce) -> None:
@@ -61,8 +61,8 @@ class Database:
         """Run ``function`` in a transaction that may write; fires after its commit has reached the disk.
 
         ``description`` is for logs; ``accounts`` are those whose mail it changes. An exception of ``function`` rolls
-        back what it did, alone, and is the failure. With ``lasting`` False it may fire earlier: what was written
-        reaches the disk with the next commit that lasts, if the machine lives to see that.
+        back its own writes only, and is the failure. With ``lasting`` False it may fire earlier: the writes reach the
+        disk with the next lasting commit, unless the machine crashes before.
         """
         return self._submit_write(Job(description, function, accounts=accounts, lasting=lasting))
 
@@ -74,8 +74,8 @@ class Database:
         accounts: Sequence[AccountId] = (),
         lasting: bool = True,
     ) -> Deferred[T]:
-        """As :meth:`run`, for a function that serves many requests of its kind at once: those that happen to wait
-        together are given to it together. If it raises it is called again for each alone."""
+        """As :meth:`run`, for a function that serves many requests of its kind at once: requests that wait at the same
+        time are given to it together. If it raises it is called again for each alone."""
         return self._submit_write(
             Job(description, function, together=True, item=item, accounts=accounts, lasting=lasting)
         )
@@ -83,10 +83,10 @@ class Database:
     def read(
         self, description: str, function: Callable[[Transaction], T], owner: AccountId | None = None
     ) -> Deferred[T]:
-        """Run ``function`` on a connection that only reads, all of it at one moment of the database.
+        """Run ``function`` on a read-only connection, in one snapshot of the database.
 
-        ``owner`` is the account for which it is read, None the server itself: owners have their turns. What is read
-        here takes milliseconds; cancel it when nobody waits for it any more.
+        ``owner`` is the account that the read is for, None the server itself: owners take turns. Such a read takes
+        milliseconds; cancel it when its result is not needed any more.
         """
         return self._submit_read(ReadJob(description, function, owner))
 
@@ -96,9 +96,9 @@ class Database:
         function: Callable[[Transaction], Generator[None, None, T]],
         owner: AccountId | None = None,
     ) -> Deferred[T]:
-        """As :meth:`read` for what may take long: ``function`` reads, and answers the steps of what is to be done with
-        that, each of a few milliseconds. They run after the transaction, in turns with those of others; the last one
-        returns the result. Cancelled, it ends after the step that is under way."""
+        """As :meth:`read` for long work: ``function`` reads, and returns a generator of steps that process the rows,
+        each of a few milliseconds. They run after the transaction, in turns with those of other owners; the generator
+        returns the result. When cancelled, it ends after the running step."""
         return self._submit_read(ReadJob(description, function, owner, in_steps=True))
 
     def open(self, prepare: Callable[[Transaction], T]) -> Deferred[T]:
@@ -106,7 +106,7 @@ class Database:
         raise NotImplementedError
 
     def close(self) -> Deferred[None]:
-        """Finish what was asked, then let go of the database."""
+        """Finish all requests, then close the connections."""
         raise NotImplementedError
 
     def _submit_write(self, job: Job) -> Deferred[Any]:
@@ -116,7 +116,7 @@ class Database:
         raise NotImplementedError
 
     def _publish(self, jobs: Sequence[Job], effects: Effects) -> None:
-        """Tell everybody, in the reactor thread: first those who asked, then those who listen."""
+        """In the reactor thread: fire the Deferreds of the jobs first, then the change notices."""
         for job in jobs:
             job.fire()
         for function, arguments in effects.calls:
@@ -133,7 +133,7 @@ def _not_open() -> Deferred[Any]:
 
 
 class InlineDatabase(Database):
-    """Runs everything where it is called, on one connection: Deferreds have fired when they are returned.
+    """Runs each function directly, on one connection: Deferreds have fired when they are returned.
 
     For tests and for commands that have no reactor.
     """
@@ -168,29 +168,29 @@ class InlineDatabase(Database):
 
 
 class _Writer:
-    """A thread that writes, as the reactor's thread sees it."""
+    """The state of a writer thread that the reactor's thread keeps."""
 
     def __init__(self) -> None:
         self.waiting: SimpleQueue[list[Job] | None] = SimpleQueue()
         self.accounts: Counter[AccountId] = Counter()
-        """How many of its jobs that are not published yet name an account."""
+        """The number of its unpublished jobs that name each account."""
         self.busy_since: float | None = None
         self.last_taken = False
-        """In its own thread: no more will come."""
+        """In its own thread: no more jobs will come."""
 
     @property
     def is_held_up(self) -> bool:
-        """It has been at one group for long: another process has locked what that wants, most likely."""
+        """Whether it has worked on one group for long, most likely because another process holds a lock."""
         since = self.busy_since
         return since is not None and time.monotonic() - since > _HELD_UP_S
 
 
 class ThreadedDatabase(Database):
-    """Writer threads with group commit, reader threads, and one that tends the engine.
+    """Writer threads with group commit, reader threads, and one for the engine's maintenance.
 
-    The first writer does all there is to do, for what is committed together shares its cost. Only while it is held up
-    the next one takes what concerns other accounts. So what is asked for one account happens in the order in which it
-    was asked for; what names no account is in order as long as nobody is held up.
+    The first writer takes all jobs, since jobs committed together share the cost. Only while it is held up the next one
+    takes jobs of other accounts. So the requests for one account are run in their order; those that name no account are
+    in order as long as no writer is held up.
 
     ``reactor`` provides IReactorTime and IReactorFromThreads.
     """
@@ -269,11 +269,12 @@ class ThreadedDatabase(Database):
         return job.deferred
 
     def _gather(self) -> None:
-        """At the end of a turn of the reactor: gather on as long as each turn brings more.
+        """At the end of a reactor turn: go on gathering as long as each turn brings more.
 
-        What comes in together is committed together: an fsync, and each statement, then serve many requests. Ten
-        peers that send without pause share a commit by seven instead of three. A request after one that came alone is
-        taken to be alone too, and waits for the end of its own turn only; so does what has no fsync to share.
+        Requests that come together are committed together: an fsync, and each statement, then serve many requests. With
+        ten clients that send without pause a commit serves seven requests instead of three. A request after a single
+        one is assumed to be single too, and waits for the end of its own turn only; so does a request without an fsync
+        to share.
         """
         gathered = self._gathered
         more_came = self._gathered_before < len(gathered) < self.settings.group_limit
@@ -313,7 +314,7 @@ class ThreadedDatabase(Database):
         if len(self._writers) > 1:
             for job in jobs:
                 writer.accounts.subtract(job.accounts)
-            writer.accounts += Counter()  # without those that are down to nothing
+            writer.accounts += Counter()  # without the zero counts
         self._publish(jobs, effects)
 
     def _submit_read(self, job: ReadJob) -> Deferred[Any]:
@@ -323,7 +324,7 @@ class ThreadedDatabase(Database):
         return job.deferred
 
     def _publish_reads(self) -> None:
-        # Cleared first: a reader that still sees it set has added its result before we look.
+        # Cleared first: a reader that still sees it set has added its result before the list is read.
         self._publishing_reads = False
         done = self._done_reading
         while done:
@@ -348,7 +349,7 @@ class ThreadedDatabase(Database):
         worker.close()
 
     def _take_group(self, writer: _Writer) -> list[Job]:
-        """Everything that is waiting; waits itself until there is something, or nothing more to come."""
+        """All waiting jobs; blocks until there are any, or no more will come."""
         jobs = writer.waiting.get()
         if jobs is None:
             writer.last_taken = True
@@ -375,7 +376,7 @@ class ThreadedDatabase(Database):
             self._maintenance_failed(error)
 
     def _maintenance_failed(self, error: Exception) -> None:
-        """A full disk keeps the log from being emptied too; that is tried again, and harms nobody meanwhile."""
+        """A full disk prevents checkpoints too; they are tried again, and meanwhile nothing is lost."""
         if self.engine.error_kind(error) is None:
             log.failure("{event}", event="store.maintenance_failed")
         else:
@@ -391,7 +392,7 @@ class ThreadedDatabase(Database):
             if not worker.read(job, self.settings.busy_limit):
                 job = queue.take_turn(job)
                 continue
-            # One wake-up of the reactor serves all results that are there when it comes round.
+            # One wake-up of the reactor serves all results that are ready by then.
             self._done_reading.append(job)
             if not self._publishing_reads:
                 self._publishing_reads = True

@@ -1,6 +1,6 @@
 """Domains, accounts and aliases. Names are kept and matched in lower case.
 
-What a domain or an account wants otherwise of the checks is in its own row: it is read for every recipient.
+The rules of a domain or an account for checks are in its own row, which is read for every recipient.
 """
 
 # ruff: noqa: S608
@@ -82,7 +82,7 @@ def _known_domain_txn(txn: Transaction, name: str) -> Domain:
 
 
 def _lock_domain_txn(txn: Transaction, name: str) -> bool:
-    """Whether it is there, and then stays until the commit."""
+    """Whether the domain exists; if so, it is locked until the commit."""
     return txn.row(f"SELECT 1 FROM domains WHERE name = ?{txn.for_update}", (name,)) is not None
 
 

@@ -18,7 +18,7 @@ from pymailsuite.store.database import Database
 from pymailsuite.store.transaction import Transaction
 
 _TEXT_MAX = 255
-"""Characters of what strangers can write into a row."""
+"""The greatest number of characters of a value from outside in a row."""
 
 
 @frozen
@@ -33,7 +33,7 @@ def _json(value: ReportedPolicy | ReportedRow) -> str:
 
 
 def harmless(value: Any) -> Any:
-    """Texts of any stranger, not too long and without what a database cannot keep."""
+    """A value from outside with its texts shortened, and without characters that a database cannot store."""
     if isinstance(value, str):
         return value[:_TEXT_MAX].replace("\0", "?").encode("utf-8", "replace").decode("utf-8")
     return tuple(map(harmless, value)) if isinstance(value, tuple) else value
@@ -76,7 +76,7 @@ class DmarcStore:
 
 
 def _note_txn(txn: Transaction, notes: Sequence[_Note]) -> list[None]:
-    """A statement for each domain and each kind of row; in order, so that two nodes never wait for each other."""
+    """A statement for each domain and each kind of row; in order, so that two nodes never deadlock."""
     policies = {(note.day, note.policy.domain): note.policy for note in notes}
     rows = Counter((note.day, note.policy.domain, _json(note.row)) for note in notes)
     for day, domain in sorted(policies):

@@ -1,4 +1,4 @@
-"""A store on which whatever is written is undone again: for finding out what would happen."""
+"""A store whose writes are all rolled back: for showing what would happen."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class _UndoneError(Exception):
-    """Rolls a transaction back that has gone well, and carries what it answered."""
+    """Rolls back a successful transaction, and carries its result."""
 
     def __init__(self, result: Any) -> None:
         super().__init__()
@@ -24,18 +24,18 @@ class _UndoneError(Exception):
 
 
 class DryRunDatabase(Database):
-    """Another database, open already, seen through: whatever is written is answered as it would be, and undone."""
+    """A wrapper of an open database: each write returns its result, and is rolled back."""
 
     def __init__(self, database: Database) -> None:
         super().__init__(database.engine, database.settings, lambda moved: None)
         self._database = database
 
     def open(self, prepare: Callable[[Transaction], T]) -> Deferred[T]:
-        """The other one is open; what ``prepare`` writes is undone."""
+        """The wrapped database is open already; the writes of ``prepare`` are rolled back."""
         return self.run("open", prepare)
 
     def close(self) -> Deferred[None]:
-        """The other one is not ours to close."""
+        """Nothing: the owner of the wrapped database closes it."""
         return succeed(None)
 
     def _submit_write(self, job: Job) -> Deferred[Any]:

@@ -1,8 +1,8 @@
-"""Encryption of the few octets in the store that are secret from whoever reads the database or a backup of it.
+"""Encryption of the few values in the store that a reader of the database or of a backup must not see.
 
-A sealed value is ``sealed1:``, the identifier of its key, a nonce, and what AES-GCM makes of the octets (NIST SP
-800-38D); where in the store it belongs is authenticated with it, so that nobody can put it elsewhere. Values that were
-written without a key are read as they are.
+A sealed value is ``sealed1:``, the identifier of its key, a nonce, and the octets encrypted with AES-GCM (NIST SP
+800-38D); its place in the store is authenticated with it, so that a value moved elsewhere does not decrypt. Values that
+were written without a key are read as they are.
 """
 
 # ruff: noqa: S608
@@ -37,7 +37,7 @@ _NONCE_OCTETS: Final = 12
 
 
 class CannotDecrypt(TemporaryFailure):
-    """A secret in the store that was encrypted with a key we do not have, or was changed."""
+    """A secret in the store that was encrypted with a missing key, or was changed."""
 
     text = "Secret cannot be decrypted"
 
@@ -50,8 +50,8 @@ class Encryption:
     """With the first of ``keys``, 32 octets each, new values are encrypted; those encrypted with the others are read.
     Without any key values are written as they are.
 
-    ``reread`` gives the keys there are by now, None if they are the same; it is asked when a key is missing. In
-    database threads.
+    ``reread`` returns the present keys, None if they are the same; it is called when a key is missing. In database
+    threads.
     """
 
     def __init__(self, keys: Sequence[bytes] = (), reread: Callable[[], Sequence[bytes] | None] = lambda: None) -> None:
@@ -59,7 +59,7 @@ class Encryption:
         self._use(keys)
 
     def _use(self, keys: Sequence[bytes]) -> None:
-        # Put there in one step, as several threads use it; the first one encrypts.
+        # Replaced in one assignment, as several threads use it; the first key encrypts.
         self._ciphers = {_key_id(key): AESGCM(key) for key in keys}
 
     def _cipher(self, key_id: bytes) -> AESGCM | None:
@@ -71,11 +71,11 @@ class Encryption:
 
     @property
     def key_name(self) -> str:
-        """What tells the key that encrypts from others; empty: there is none."""
+        """The identifier of the encrypting key; empty: there is none."""
         return next(iter(self._ciphers), b"").hex()
 
     def sealed(self, octets: bytes, *place: str) -> bytes:
-        """``octets`` as they are kept in ``place``: a table, and the key of a row."""
+        """``octets`` encrypted for ``place``: a table, and the key of a row."""
         first = next(iter(self._ciphers.items()), None)
         if first is None:
             return octets
@@ -84,7 +84,7 @@ class Encryption:
         return _MARK + key_id + nonce + cipher.encrypt(nonce, octets, _associated(place))
 
     def opened(self, kept: bytes, *place: str) -> bytes:
-        """What is kept in ``place``. CannotDecrypt."""
+        """The octets of a value stored in ``place``. CannotDecrypt."""
         if not kept.startswith(_MARK):
             return kept
         start = len(_MARK) + _ID_OCTETS
@@ -99,22 +99,22 @@ class Encryption:
             raise CannotDecrypt(cause=f"{where}: it was changed, or belongs elsewhere") from None
 
     def lacks_key_of(self, kept: bytes) -> bool:
-        """Whether a kept value is encrypted with a key we do not have."""
+        """Whether a stored value is encrypted with a missing key."""
         return kept.startswith(_MARK) and self._cipher(bytes.fromhex(key_name_of(kept))) is None
 
     def is_current(self, kept: bytes) -> bool:
-        """Whether a kept value would be written the same way now."""
+        """Whether a stored value is encrypted as a new one would be."""
         return key_name_of(kept) == self.key_name
 
 
 def key_name_of(kept: bytes) -> str:
-    """The name of the key a kept value is encrypted with; empty: it is not."""
+    """The name of the key that a stored value is encrypted with; empty: it is not encrypted."""
     start = len(_MARK)
     return kept[start : start + _ID_OCTETS].hex() if kept.startswith(_MARK) else ""
 
 
 def missing_keys_txn(txn: Transaction, encryption: Encryption) -> list[str]:
-    """The names of keys that values in the store are encrypted with, and that we do not have."""
+    """The names of missing keys that values in the store are encrypted with."""
     start = len(_MARK) + _ID_OCTETS
     tables = (("private_key", "signing_keys"), ("secret", "secrets"), ("secret", "retired_secrets"))
     starts = " UNION ".join(f"SELECT substr({column}, 1, {start}) FROM {table}" for column, table in tables)
@@ -153,7 +153,7 @@ class _KeyFile:
         return keys
 
     def changed_keys(self) -> list[bytes] | None:
-        """Those there are by now; None if the file is the one that was read last, or cannot be used."""
+        """The present keys; None if the file is unchanged since it was read last, or cannot be used."""
         if self._state() == self._seen:
             return None
         try:
@@ -167,7 +167,7 @@ class _KeyFile:
             state = self._path.stat()
         except OSError:
             return None
-        # Of the three times this one is moved by a change of the mode too.
+        # Of the three timestamps only this one changes with the mode too.
         return state.st_ino, state.st_ctime_ns, state.st_size
 
 
@@ -180,11 +180,12 @@ def read_encryption(path: Path | None) -> Encryption:
 
 
 def add_encryption_key(path: Path) -> str:
-    """Put a new key before those in a file, which is made if it is not there; the key's name. ConfigError, OSError."""
+    """Put a new key before those in a file, which is created if missing; returns the key's name. ConfigError,
+    OSError."""
     there = read_private_file(path) if path.exists() else b""
     key = secrets.token_bytes(_KEY_OCTETS)
     new = path.with_name(f"{path.name}.new")
-    # Whoever had left a file of that name could read what is written into it.
+    # The owner of an existing file of that name could read the keys written into it.
     new.unlink(missing_ok=True)
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(base64.b64encode(key) + b"\n" + there)

@@ -14,7 +14,7 @@ from pymailsuite.store.database import Database
 from pymailsuite.store.transaction import Transaction
 
 _FORGOTTEN_AFTER_S: Final = 90 * 86_400.0
-"""A list that nobody could fetch, or wanted, for so long is dropped."""
+"""A list that was not fetched, or not used, for so long is dropped."""
 
 
 @implementer(IFetchedLists)

@@ -1,4 +1,4 @@
-"""Triplets of greylisting, the clients they come from, and whom our users have written to."""
+"""Triplets of greylisting, their clients, and the addresses that local users have written to."""
 
 # ruff: noqa: S608
 # Statements are put together from constants of this room; values always travel beside them.
@@ -166,7 +166,7 @@ class GreylistStore:
 
 
 def _begin_txn(txn: Transaction, beginnings: Sequence[_Beginning]) -> list[bool]:
-    """In order of the keys, so that two nodes never wait for each other."""
+    """In order of the keys, so that two nodes never deadlock."""
     wanted = {_key(triplet): one for one in beginnings for triplet in one.triplets}
     waiting: dict[str, int] = {}
     refused = set()
@@ -197,7 +197,7 @@ def _passed_txn(txn: Transaction, passings: Sequence[_Passing]) -> list[None]:
     last: dict[str, _Passing] = {}
     for key in sorted(wanted):
         one = wanted[key]
-        # Another node may have seen it come back at the same moment: it counts once.
+        # Another node may have seen the same retry at the same moment: it counts once.
         changed = txn.execute(
             f"UPDATE greylist SET passed_at = ?, expires_at = ? WHERE {_KEY} AND passed_at = 0",
             (one.now, one.expires_at, *key),
@@ -244,7 +244,7 @@ def _pair(own: str, other: str) -> StoredKey:
 
 @implementer(ICorrespondents)
 class Correspondents:
-    """Pairs of addresses as state without octets, each by a digest of both, from which nobody reads who they are."""
+    """Pairs of addresses as state without octets, each by a digest of both, which does not reveal the addresses."""
 
     def __init__(self, database: Database, clock: StoreClock) -> None:
         self._database = database
@@ -276,7 +276,7 @@ def _note_txn(txn: Transaction, noted: Sequence[Sequence[tuple[str, str, bytes, 
 
 
 def drop_expired_txn(txn: Transaction, now: float, limit: int) -> int:
-    """Drop some of what has expired; how much."""
+    """Drop some expired rows; returns their number."""
     dropped = 0
     for table, key in (("greylist", "client, sender, recipient"), ("greylist_clients", "client")):
         dropped += txn.execute(
@@ -289,7 +289,7 @@ def drop_expired_txn(txn: Transaction, now: float, limit: int) -> int:
 
 
 def drop_surplus_txn(txn: Transaction, entries_max: int, limit: int) -> int:
-    """Drop some triplets if there are more than ``entries_max``, those that would be forgotten first; how many."""
+    """Drop some triplets if there are more than ``entries_max``, those that expire first; returns their number."""
     surplus = min(txn.value("SELECT COUNT(*) FROM greylist") - entries_max, limit)
     if surplus <= 0:
         return 0

@@ -1,4 +1,4 @@
-"""The record of what happened. Written beside messages and attempts, so a few statements serve many entries."""
+"""The history of messages. Written along with messages and attempts, so a few statements serve many entries."""
 
 # ruff: noqa: S608
 # Statements are put together from constants of this room; values always travel beside them.
@@ -39,7 +39,7 @@ def _span(seconds: float) -> int:
 
 
 def insert_history_txn(txn: Transaction, entries: Sequence[HistoryEntry]) -> None:
-    """Write entries down. One that is there already stays: a settling may come twice."""
+    """Insert entries. One that exists already stays: a settling may be repeated."""
     txn.insert(
         "history",
         _COLUMNS,
@@ -53,7 +53,7 @@ def insert_history_txn(txn: Transaction, entries: Sequence[HistoryEntry]) -> Non
 
 
 def drop_history_txn(txn: Transaction, before: float, limit: int) -> int:
-    """Drop entries of stories that began before a time, and what they were found by; how many rows."""
+    """Drop entries of stories that began before a time, and their names; returns the number of rows."""
     first = first_id_of(before)
     entries = txn.execute(
         "DELETE FROM history WHERE story_id < ? AND (story_id, entry_id) IN"
@@ -98,7 +98,7 @@ class HistoryStore:
                 return []
             last, first = ends[0], max(ends[1], _span(since))
             while last >= first and len(ids) < limit:
-                # From the newest on: a span holds little, and most questions are about today.
+                # From the newest on: a span has few rows, and most queries are about today.
                 lowest = max(first, last - _SPANS_A_STATEMENT + 1)
                 spans = [*range(last, lowest - 1, -1)]
                 spans += [last] * (_SPANS_A_STATEMENT - len(spans))

@@ -1,7 +1,7 @@
 """Content ids: ordered by time, made in the process, never twice.
 
 63 bits: 41 of milliseconds since 2020 (they last until 2089), 12 of a number that the process has leased from the
-store, 10 of a count within the millisecond. No sequence of the database stands in the way of a message, and two
+store, 10 of a count within the millisecond. A message needs no sequence of the database, and two
 processes on one store cannot make the same id: of each number one process makes the ids of the times within its lease,
 and a lease begins when the one before it has ended.
 """
@@ -49,7 +49,7 @@ ALONE = NodeLease(0, 0.0, math.inf)
 
 
 def take_node_txn(txn: Transaction, holder: str, now: float, until: float) -> NodeLease:
-    """A node number that nobody holds. StoreUnavailable if all 4096 are held."""
+    """A free node number. StoreUnavailable if all 4096 are held."""
     lapsed = txn.row(
         f"SELECT number, held_until FROM nodes WHERE held_until <= ? ORDER BY number LIMIT 1{txn.skip_locked}", (now,)
     )
@@ -65,7 +65,7 @@ def take_node_txn(txn: Transaction, holder: str, now: float, until: float) -> No
 
 
 def keep_node_txn(txn: Transaction, holder: str, lease: NodeLease, now: float, until: float) -> NodeLease:
-    """The lease, longer; or one of another number, if it had ended and somebody has taken it."""
+    """The lease, extended; or one of another number, if it had ended and another process has taken it."""
     kept = txn.execute(
         "UPDATE nodes SET held_until = ? WHERE number = ? AND held_by = ?", (until, lease.number, holder)
     )

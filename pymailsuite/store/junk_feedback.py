@@ -1,6 +1,6 @@
-"""What users say of messages by where they put them and how they mark them: told after the commit, if anybody listens.
+"""Users' verdicts on messages, given by moving or marking them: reported after the commit, if there is a listener.
 
-Whoever moves a message to Junk and gives it ``$Junk`` says one thing, not two: the first of them counts.
+A user who moves a message to Junk and gives it ``$Junk`` gives one verdict, not two: the first counts.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pymailsuite.values import AccountId, FlagChange, Flags, MailboxId, SpecialU
 log = Logger()
 
 MESSAGES_MAX: Final = 100
-"""Messages of one command that are told of: who moves thousands is tidying up."""
+"""The greatest number of messages reported for one command: a user who moves thousands is tidying up."""
 
 _SELECT: Final = "SELECT m.keywords, m.prefix, c.fields FROM messages m JOIN contents c ON c.content_id = m.content_id"
 _JUNK: Final = "$junk"
@@ -30,7 +30,7 @@ _NOT_JUNK: Final = "$notjunk"
 
 @implementer(IJunkFeedback)
 class JunkFeedback:
-    """``wanted`` is False while nobody listens: then there is nothing to be found out."""
+    """``wanted`` is False while there is no listener: then no reports are made."""
 
     def __init__(self) -> None:
         self._callbacks: list[Callable[[JunkReport], None]] = []
@@ -55,7 +55,7 @@ class JunkFeedback:
 def moved_reports_txn(
     txn: Transaction, account_id: AccountId, source: MailboxId, target: str, copied: Copied
 ) -> tuple[JunkReport, ...]:
-    """What it says that messages were moved or copied, if one of both mailboxes is Junk."""
+    """The reports for messages moved or copied, if one of both mailboxes is Junk."""
     if not copied.target:
         return ()
     uses = {
@@ -81,7 +81,7 @@ def moved_reports_txn(
 
 
 def keyword_said(change: FlagChange, flags: Flags) -> str:
-    """``$junk`` or ``$notjunk`` if that is what flags are about to say, else nothing."""
+    """``$junk`` or ``$notjunk`` if the change sets it, else empty."""
     if change is FlagChange.REMOVE or not flags.keywords:
         return ""
     said = {keyword.lower() for keyword in flags.keywords} & {_JUNK, _NOT_JUNK}
@@ -91,7 +91,7 @@ def keyword_said(change: FlagChange, flags: Flags) -> str:
 def keyword_reports_txn(
     txn: Transaction, account_id: AccountId, mailbox_id: MailboxId, uids: UidSet, said: str
 ) -> tuple[JunkReport, ...]:
-    """What it says that a keyword is about to be given: ``$Junk`` outside Junk, ``$NotJunk`` in it."""
+    """The reports for a keyword about to be set: ``$Junk`` outside Junk, ``$NotJunk`` in it."""
     use = txn.value(
         "SELECT MAX(special_use) FROM mailboxes WHERE account_id = ? AND mailbox_id = ?", (account_id, mailbox_id)
     )
@@ -106,5 +106,5 @@ def keyword_reports_txn(
 
 
 def _in_front(prefix: bytes, fields: bytes | None) -> bytes:
-    """The fields we put in front of a copy, and of all copies."""
+    """The fields in front of a copy, and those of all copies."""
     return bytes(prefix) + bytes(fields or b"")

@@ -1,4 +1,4 @@
-"""Addresses that return paths of ours name by a token."""
+"""Addresses that the server's return paths name by a token."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class KeptPathStore:
         key = _NAMESPACE, token
 
         def is_kept_txn(txn: Transaction) -> bool:
-            # What is kept until that very moment will do.
+            # A row kept until exactly that moment is enough.
             return key in values_txn(txn, [key], math.nextafter(at_least, 0.0))
 
         def keep_txn(txn: Transaction) -> None:
             put_txn(txn, [(*key, f"{address.local_part}@{address.domain}".encode(), until)], no_sooner=True)
 
         async def keep() -> None:
-            # Who has sent once sends again, and a read costs less than a write.
+            # Senders send again, and a read costs less than a write.
             if not await self._database.read("is return path kept", is_kept_txn):
                 await self._database.run("keep return path", keep_txn)
 

@@ -1,7 +1,7 @@
-"""How much one user may make: mailboxes, names, subscriptions, keywords.
+"""Limits for one user: mailboxes, names, subscriptions, keywords.
 
-What counts what is there runs in the transaction that adds to it, after that was done: an error takes it back.
-Operators are not bound by these: what they restore was there before.
+The checks run in the transaction that adds something, after the addition: an error rolls it back. The limits do not
+apply to operators: the data they restore existed before.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class UserLimits:
             raise LimitReached("Mailbox name has too many levels")
 
     def check_mailboxes_txn(self, txn: Transaction, account_id: AccountId, name: str) -> None:
-        """The same for all names that begin with ``name``, which was just made or given; and LimitReached if there are
-        too many mailboxes."""
+        """The same for all names that begin with ``name``, which was just created or assigned; and LimitReached if
+        there are too many mailboxes."""
         for _, inferior in inferiors_txn(txn, account_id, name):
             self.check_name(inferior)
         if txn.value("SELECT COUNT(*) FROM mailboxes WHERE account_id = ?", (account_id,)) > (

@@ -1,4 +1,4 @@
-"""Entries of local lists. All of them are read at once by whoever matches mail against them, when they have changed."""
+"""Entries of local lists. The matcher reads all of them at once after a change."""
 
 # ruff: noqa: S608
 # Statements are put together from constants of this room; values always travel beside them.
@@ -25,7 +25,7 @@ def _changed_txn(txn: Transaction) -> None:
 
 @implementer(IListStore)
 class ListStore:
-    """Local lists in the store's own table; what has expired is dropped when something is added."""
+    """Local lists in the store's own table; expired entries are dropped when one is added."""
 
     def __init__(self, database: Database, clock: IReactorTime) -> None:
         self._database = database

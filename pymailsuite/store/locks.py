@@ -1,4 +1,4 @@
-"""Locks on accounts, taken in one order by everybody."""
+"""Locks on accounts, always taken in the same order."""
 
 # ruff: noqa: S608
 # Statements are put together from constants of this room; values always travel beside them.
@@ -12,9 +12,9 @@ from pymailsuite.values import AccountId
 
 
 def lock_accounts_txn(txn: Transaction, account_ids: Collection[AccountId]) -> frozenset[AccountId]:
-    """Keep others from changing accounts until the commit; those that are locked now.
+    """Lock accounts against other transactions until the commit; returns the locked ones.
 
-    Whoever changes the mail of several accounts calls this first, with all of them.
+    A function that changes the mail of several accounts calls this first, with all of them.
     """
     wanted = sorted(set(account_ids) - txn.locked)
     if wanted and txn.for_update:

@@ -1,7 +1,7 @@
-"""When what was granted to logins has ended: a counter, and in each account's row its value at the last such change.
+"""The end of login grants: a counter, and in each account's row its value at the last revocation.
 
-The counter alone tells whether anything has changed at all, so that looking costs one short row however many accounts
-there are. It is always moved before the row of an account is touched, so that no two transactions wait for each other.
+The counter alone shows whether anything has changed, so that a check reads one short row however many accounts there
+are. It is always incremented before the row of an account is changed, so that transactions never deadlock.
 """
 
 # ruff: noqa: S608
@@ -29,7 +29,7 @@ def login_epochs_txn(txn: Transaction, account_ids: Sequence[AccountId]) -> Logi
 
 
 def check_grants_txn(txn: Transaction, grants: Collection[LoginGrant]) -> None:
-    """LoginEnded if one of these is no longer good."""
+    """LoginEnded if one of these grants is no longer valid."""
     current = _current_txn(txn, sorted({grant.account_id for grant in grants}))
     for grant in grants:
         if current.get(grant.account_id) != grant.epoch:

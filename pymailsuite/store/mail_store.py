@@ -1,4 +1,4 @@
-"""The store in its parts, and how one is made from a URL."""
+"""The store, built from its parts, and functions that make one from a URL."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ class MailStore:
         beat, missing = prepared
         self._node.entered(beat)
         for name in missing:
-            # Mail goes on without what cannot be read, and the operator needs the store to replace it.
+            # The server runs without the unreadable secrets, and the operator needs the store to replace them.
             log.error(
                 "{event}: [store] encryption_keys has no key {key}", event="store.encryption_key_missing", key=name
             )
@@ -215,7 +215,7 @@ def is_database(url: str) -> bool:
 def open_engine(url: str, settings: StoreSection) -> Engine:
     """The engine for a URL: ``sqlite:///path``, ``sqlite://`` for memory, or ``postgresql://...`` as libpq reads it.
 
-    For what works on the database itself. ConfigError if it is none of these.
+    For code that works on the database itself. ConfigError if it is none of these.
     """
     scheme = url.partition(":")[0]
     make = _ENGINES.get(scheme)
@@ -234,8 +234,8 @@ def mail_store(
 ) -> MailStore:
     """The store that ``settings`` (or ``url``, if given) describe, not yet open. It runs on threads of its own.
 
-    ``scan_limits`` is how far it looks into messages, ``history_keep_s`` how long what happened is remembered.
-    ConfigError, as for a file of keys that cannot be used.
+    ``scan_limits`` bounds the scan of messages, ``history_keep_s`` is the age up to which the history is kept.
+    ConfigError, also for a file of keys that cannot be used.
     """
     engine = open_engine(url or settings.url, settings)
     encryption = read_encryption(settings.encryption_keys)

@@ -65,7 +65,7 @@ def mailbox_of_row(row: Row) -> Mailbox:
 def advance_txn(txn: Transaction, account_id: AccountId) -> ModSeq:
     """The account's next modseq, not announced yet. NoSuchAccount.
 
-    Until the commit nobody else changes this account: what is read after this stays true.
+    Until the commit no other transaction changes this account: data read after this stays true.
     """
     row = txn.row(
         "UPDATE account_state SET modseq = modseq + 1 WHERE account_id = ? AND removed_at IS NULL RETURNING modseq",
@@ -77,7 +77,7 @@ def advance_txn(txn: Transaction, account_id: AccountId) -> ModSeq:
 
 
 def lock_account_txn(txn: Transaction, account_id: AccountId) -> None:
-    """Keep others from changing the account until the commit, without moving its clock."""
+    """Lock the account against other transactions until the commit, without advancing its modseq."""
     txn.execute("UPDATE account_state SET modseq = modseq WHERE account_id = ?", (account_id,))
 
 
@@ -150,7 +150,7 @@ def inferiors_txn(txn: Transaction, account_id: AccountId, name: str) -> list[tu
 
 
 def check_levels(name: str) -> None:
-    """Refusal for a name that shall not come to be: many clients make a folder of their own of each level."""
+    """Refusal for a name with too many levels: many clients create a local folder for each level."""
     if not {".", ".."}.isdisjoint(name.split(DELIMITER)):
         raise Refusal("Mailbox name has a level that is . or ..")
 
@@ -170,7 +170,7 @@ def _insert_txn(
     special_use: SpecialUse | None = None,
     selectable: bool = True,
 ) -> None:
-    """A new row whose id and UIDVALIDITY this account never had before."""
+    """Insert a row whose id and UIDVALIDITY this account never had before."""
     row = txn.row(
         "UPDATE account_state SET next_mailbox_id = next_mailbox_id + 1,"
         " last_uid_validity = CASE WHEN last_uid_validity < ? THEN ? ELSE last_uid_validity + 1 END"
@@ -204,7 +204,7 @@ def _delete_row_txn(
 def create_levels_txn(
     txn: Transaction, account_id: AccountId, name: str, modseq: ModSeq, now: float, special_use: SpecialUse | None
 ) -> None:
-    """Create ``name``, which must not be there, and the levels missing above it."""
+    """Create ``name``, which must not exist, and missing levels above it."""
     levels = name.split(DELIMITER)
     for depth in range(1, len(levels)):
         above = DELIMITER.join(levels[:depth])
@@ -256,7 +256,7 @@ def delete_mailbox_txn(txn: Transaction, account_id: AccountId, name: str, now: 
         )
     _delete_row_txn(txn, account_id, mailbox.mailbox_id, name, modseq, now)
     if has_inferiors:
-        # A row of its own: whoever has the old one open learns that it is gone, and its id never comes back.
+        # A new row: sessions that have the old mailbox open learn that it is deleted, and its id is never reused.
         _insert_txn(txn, account_id, name, modseq, now, selectable=False)
     txn.announce(account_id, modseq)
 
@@ -317,7 +317,7 @@ def unsubscribe_txn(txn: Transaction, account_id: AccountId, name: str, modseq: 
 
 @frozen
 class Arrivals:
-    """What room messages that arrive were given: UIDs from ``first_uid`` on."""
+    """The UIDs assigned to arriving messages: from ``first_uid`` on."""
 
     uid_validity: int
     first_uid: Uid
@@ -361,7 +361,7 @@ def arrive_everywhere_txn(
                 deleted += (flags & 8) >> 3
                 size += octets
             values += (account_id, mailbox_id, modseq, len(rows), unseen, deleted, size)
-        # Lengths are powers of two, filled up with what is no mailbox: few statements serve all, and each piece is one.
+        # Lengths are powers of two, padded with no mailbox: few statements serve all, and each piece is one.
         length = 1 << (len(piece) - 1).bit_length()
         values += _NO_ARRIVAL * (length - len(piece))
         for account_id, mailbox_id, uid_validity, uid_next in txn.rows(_arrive_statement(length), values):
@@ -409,7 +409,7 @@ def depart_txn(
 def reflag_txn(
     txn: Transaction, account_id: AccountId, mailbox_id: MailboxId, modseq: ModSeq, unseen: int, deleted: int
 ) -> None:
-    """Note that flags have changed, and by how much that changed the counts."""
+    """Note that flags have changed, and adjust the counts."""
     txn.execute(
         "UPDATE mailboxes SET highest_modseq = ?, altered_modseq = ?, unseen = unseen + ?, deleted = deleted + ?"
         " WHERE account_id = ? AND mailbox_id = ?",
@@ -418,7 +418,7 @@ def reflag_txn(
 
 
 def claim_recent_txn(txn: Transaction, account_id: AccountId, mailbox_id: MailboxId, below: Uid) -> UidSet:
-    """Take ``\\Recent`` of the messages below a UID that nobody has taken."""
+    """Take ``\\Recent`` of the messages below a UID that no session has taken."""
     lock_account_txn(txn, account_id)
     mailbox = mailbox_of_id_txn(txn, account_id, mailbox_id)
     if mailbox.first_recent >= below:

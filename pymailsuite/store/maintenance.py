@@ -1,4 +1,4 @@
-"""What operators do to a store: check it, mend it, clear it out, bring things back.
+"""Operators' maintenance of a store: check, repair, purge, undelete.
 
 All of it runs on the live store. Long work is cut into transactions of bounded size, between which mail goes on.
 """
@@ -49,7 +49,7 @@ _SET_STRUCTURE = f"UPDATE contents SET {_STRUCTURE.replace(',', ' = ?,')} = ? WH
 
 @implementer(IStoreMaintenance)
 class StoreMaintenance:
-    """What operators do to a store."""
+    """The maintenance commands of a store."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class StoreMaintenance:
         self._next_id = next_id
         self._history_keep_s = history_keep_s
 
-    # --- looking
+    # --- checking
 
     def verify(self, deep: bool) -> Deferred[Sequence[str]]:
         return Deferred.fromCoroutine(self._verify(deep))
@@ -95,7 +95,7 @@ class StoreMaintenance:
 
         return self._database.read("statistics", statistics_txn)
 
-    # --- mending
+    # --- repairing
 
     def rebuild(self) -> Deferred[Mapping[str, int]]:
         return Deferred.fromCoroutine(self._rebuild())
@@ -135,7 +135,8 @@ class StoreMaintenance:
         return len(filling.keys)
 
     def _stale_structures_txn(self, txn: Transaction, after: int) -> tuple[list[Row], int, int | None]:
-        """Contents whose structure a scan now finds to be another: new values and id; how many seen; the last id."""
+        """Contents whose scanned structure differs from the stored one: new values and id; the number examined; the
+        last id."""
         rows = txn.rows(
             f"SELECT content_id, {_STRUCTURE} FROM contents WHERE content_id > ? ORDER BY content_id LIMIT ?",
             (after, _CONTENTS_AT_ONCE),
@@ -151,7 +152,7 @@ class StoreMaintenance:
                 stale.append((*values, content_id))
         return stale, len(rows), rows[-1][0] if rows else None
 
-    # --- clearing out
+    # --- purging
 
     def sweep(self, now: float) -> Deferred[Mapping[str, int]]:
         return Deferred.fromCoroutine(self._sweep(now))
@@ -192,7 +193,7 @@ class StoreMaintenance:
         gone = sorted(set(owners))
         return self._database.run("release maildrops", lambda txn: release_maildrops_txn(txn, gone))
 
-    # --- bringing back
+    # --- undeleting
 
     def restore_expunged(self, account_id: AccountId, since: float, mailbox: str | None) -> Deferred[int]:
         now = self._clock.seconds()
@@ -242,12 +243,12 @@ def _recount_mailboxes_txn(txn: Transaction) -> int:
     wrong = []
     for row in rows:
         noted, true = row[2:8], row[8:14]
-        # A UID that was given once is not given again, and a clock does not go back.
+        # A UID is never reused, and a modseq never goes back.
         true = (*true[:4], max(noted[4], true[4]), max(noted[5], true[5]))
         if noted != true:
             account_id, last = row[0], true[5]
             if modseqs.get(account_id, 0) <= last:
-                # Whoever watches the counts is to hear of it.
+                # Sessions that watch the counts must be notified.
                 modseqs[account_id] = _advance_past_txn(txn, account_id, last)
             wrong.append((*true[:5], modseqs[account_id], *row[:2]))
     for account_id, modseq in modseqs.items():
@@ -261,7 +262,7 @@ def _recount_mailboxes_txn(txn: Transaction) -> int:
 
 
 def _raise_flags_floors_txn(txn: Transaction) -> int:
-    """Where flags changed without a trace, have all messages read for what happened until now."""
+    """Where changes of flags have no record, make queries read all messages for changes until now."""
     txn.stop_writers("account_state", "messages", "changed_flags")
     return txn.execute(
         "UPDATE account_state SET flags_floor = modseq WHERE account_id IN"
@@ -280,9 +281,9 @@ def _advance_past_txn(txn: Transaction, account_id: AccountId, last: int) -> Mod
 
 
 def _restore_txn(txn: Transaction, account_id: AccountId, since: float, mailbox: str | None, now: float) -> int:
-    """Bring messages back where they were, without ``\\Deleted``: the next expunge shall not take them again.
+    """Restore messages to their mailboxes, without ``\\Deleted``: the next expunge must not remove them again.
 
-    What has come back already, from a backup or by a client, is not brought back beside it."""
+    A message that was restored already, from a backup or by a client, is not duplicated."""
     modseq = advance_txn(txn, account_id)
     names: dict[MailboxId, str] = dict(
         txn.rows(
@@ -340,7 +341,7 @@ def _restore_txn(txn: Transaction, account_id: AccountId, since: float, mailbox:
 def _not_there_txn(
     txn: Transaction, account_id: AccountId, mailbox_id: MailboxId | None, lost: Sequence[Row]
 ) -> list[Row]:
-    """Those of ``lost`` that the mailbox has not, each once; the last columns are internal date, prefix and digest."""
+    """Those of ``lost`` that the mailbox lacks, each once; the last columns are internal date, prefix and digest."""
     there = set()
     digests = sorted({bytes(row[-1]) for row in lost}) if mailbox_id is not None else []
     for start in range(0, len(digests), _CONTENTS_AT_ONCE):

@@ -1,7 +1,8 @@
-"""The keys of contents that were stored before anybody noted them: made when somebody asks, and filled in meanwhile.
+"""The keys of contents from before keys were stored: computed when they are needed, and filled in by a background job.
 
-A content without ``own_link`` has none of its keys. Filling goes over the contents in the order of their ids, a bounded
-number in each transaction, and notes how far it is; mail goes on between. New contents have their keys from the start.
+A content without ``own_link`` has none of its keys. The job goes through the contents in the order of their ids, a
+bounded number in each transaction, and stores its progress; mail goes on between. New contents have their keys from the
+start.
 """
 
 # ruff: noqa: S608
@@ -21,15 +22,15 @@ from pymailsuite.store.transaction import Row, Transaction
 from pymailsuite.values import ContentId
 
 _LOOKED_AT: Final = 2000
-"""Contents of which it is seen in one transaction whether they have keys."""
+"""Contents checked for missing keys in one transaction."""
 _FILLED: Final = 50
-"""Contents whose keys are made in one transaction."""
+"""Contents whose keys are computed in one transaction."""
 _PROGRESS: Final = "keys_filled"
 _SET: Final = f"UPDATE contents SET {' = ?, '.join(MessageKeys._fields)} = ? WHERE content_id = ?"
 
 
 def keys_now_txn(txn: Transaction, content_id: ContentId) -> MessageKeys | None:
-    """The keys of a content, made from what is stored of it; None if it is gone."""
+    """The keys of a content, computed from its stored data; None if it is gone."""
     row = txn.row("SELECT header_size, parts, bodystructure FROM contents WHERE content_id = ?", (content_id,))
     if row is None:
         return None
@@ -39,19 +40,19 @@ def keys_now_txn(txn: Transaction, content_id: ContentId) -> MessageKeys | None:
 
 
 def keys_of_txn(txn: Transaction, content_ids: Sequence[ContentId]) -> dict[ContentId, MessageKeys]:
-    """The keys of contents that have none noted, by id."""
+    """The computed keys of contents without stored ones, by id."""
     made = {content_id: keys_now_txn(txn, content_id) for content_id in content_ids}
     return {content_id: keys for content_id, keys in made.items() if keys is not None}
 
 
 def set_keys_txn(txn: Transaction, keys: dict[ContentId, MessageKeys]) -> None:
-    """Note them."""
+    """Store the keys."""
     txn.execute_many(_SET, [(*one, content_id) for content_id, one in sorted(keys.items())])
 
 
 @frozen
 class KeyFilling:
-    """A piece of the work: keys to be noted, and up to which content id all will have them then."""
+    """A piece of the work: keys to be stored, and the content id up to which all will then have keys."""
 
     keys: dict[ContentId, MessageKeys]
     after: int
@@ -59,12 +60,12 @@ class KeyFilling:
 
     @property
     def is_last(self) -> bool:
-        """Nothing was left to be looked at."""
+        """Whether no contents were left."""
         return self.upto == self.after
 
 
 def next_filling_txn(txn: Transaction) -> KeyFilling:
-    """What is to be done next; reads only."""
+    """The next piece of work; reads only."""
     after: int = txn.value("SELECT value FROM counters WHERE name = ?", (_PROGRESS,))
     rows: list[Row] = txn.rows(
         "SELECT content_id, own_link IS NULL FROM contents WHERE content_id > ? ORDER BY content_id LIMIT ?",
@@ -78,11 +79,11 @@ def next_filling_txn(txn: Transaction) -> KeyFilling:
 
 
 def fill_txn(txn: Transaction, filling: KeyFilling) -> None:
-    """Do it, and note how far that was; never back behind what another process has noted meanwhile."""
+    """Store a piece and the progress, which never goes back behind that of another process."""
     set_keys_txn(txn, filling.keys)
     txn.execute("UPDATE counters SET value = ? WHERE name = ? AND value = ?", (filling.upto, _PROGRESS, filling.after))
 
 
 def fill_anew_txn(txn: Transaction) -> None:
-    """Go over all contents again: some have come in without keys, out of an older backup."""
+    """Start over: contents without keys have come from an older backup."""
     txn.execute("UPDATE counters SET value = 0 WHERE name = ?", (_PROGRESS,))

@@ -69,7 +69,8 @@ def flag_rows_txn(txn: Transaction, account_id: AccountId, mailbox_id: MailboxId
 
 
 def flag_change(change: FlagChange, flags: Flags) -> Callable[[int, str], tuple[int, str]]:
-    """What a change makes of stored flags. Keywords match in any case and keep that in which they were first given."""
+    """The function that applies a change to stored flags. Keywords match in any case and keep that of their first
+    use."""
     bits = int(flags.system)
     named = {keyword.lower(): keyword for keyword in sorted(flags.keywords)}
 
@@ -101,14 +102,14 @@ def store_flags_txn(
 ) -> StoreResult:
     """Change flags of all; a message whose flags do not change keeps its modseq.
 
-    ``check_keywords`` is told how many keywords a message is to have if these are more than before.
+    ``check_keywords`` is called with the number of keywords that a message gets, if it rises.
     """
     modseq = advance_txn(txn, account_id)
     before = highest_modseq_txn(txn, account_id, mailbox_id)
     select = f"SELECT {FLAG_COLUMNS} FROM messages"
     rows: list[FlagRow] = rows_of_txn(txn, select, account_id, mailbox_id, uids)
     apply = flag_change(change, flags)
-    # What becomes of each combination of flags, and which messages have it; None: it stays as it is.
+    # The new flags for each combination of flags, and its messages; None: it stays unchanged.
     plans: dict[tuple[int, str], tuple[tuple[int, str], list[int] | None]] = {}
     answer: list[FlagRow] = []
     modified: list[int] = []
@@ -182,7 +183,7 @@ def remove_messages_txn(
 def move_txn(
     txn: Transaction, account_id: AccountId, mailbox_id: MailboxId, uids: UidSet, target: str, now: float
 ) -> Copied:
-    """Into ``target``, and gone from the source. Only the fact of their leaving stays behind: they are not deleted."""
+    """Move to ``target``. The source keeps only the record of the expunge: the messages are not deleted."""
     modseq = advance_txn(txn, account_id)
     copied, rows = _copy_rows_txn(txn, account_id, mailbox_id, uids, target, modseq, now)
     for condition, values in conditions(UidSet.of(copied.source)):

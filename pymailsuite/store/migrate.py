@@ -1,6 +1,6 @@
 """The schema in numbered steps, each a file ``schema/NNNN_*.sql`` run once, in order, in the first transaction.
 
-What SQL alone cannot do on every engine is done in code after a step."""
+Work that SQL alone cannot do on every engine is done in code after a step."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _FILE_NAME = re.compile(r"(\d{4})_\w+\.sql")
 _COMMENT = re.compile(r"--[^\n]*")
 
 _IN_CODE: Final[Mapping[int, Callable[[Transaction], None]]] = {23: move_queue_txn}
-"""What is done after a step, by its number."""
+"""The function to run after a step, by its number."""
 
 UNFINISHED = 1_000_000
-"""In place of a version: the store is half filled, by a copy or from a backup, and nobody's to open."""
+"""In place of a version: a copy or a restore is filling the store, and no server may open it."""
 
 
 def schema_steps() -> dict[int, str]:
@@ -47,10 +47,10 @@ def statements(text: str, words: Mapping[str, str]) -> list[str]:
 
 
 def migrate_txn(txn: Transaction, engine: Engine, now: float, upto: int | None = None) -> int:
-    """Bring the schema up to a version, the newest if not said; the version. ConfigError if what is there is newer.
+    """Bring the schema up to a version, the newest if not said; the version. ConfigError if the store is newer.
 
     Several processes may start on an empty database at once: one does the work, the others find it done. All steps are
-    one transaction: whatever ends it leaves the store as it was, for the old release or for another try. What takes
+    one transaction: if it fails, the store stays as it was, for the old release or for another attempt. Work that takes
     long for a large store is no step, but done in pieces while the server runs.
     """
     txn.lock_schema()

@@ -1,4 +1,4 @@
-"""How far accounts have moved on, whoever moved them."""
+"""The modseqs of accounts, whichever process has changed them."""
 
 # ruff: noqa: S608
 # Statements are put together from constants of this room; values always travel beside them.
@@ -15,7 +15,7 @@ from pymailsuite.values import AccountId, ModSeq
 
 
 def read_modseqs(database: Database, account_ids: Sequence[AccountId]) -> Deferred[Mapping[AccountId, ModSeq]]:
-    """The clock of each account that is there."""
+    """The modseq of each account that exists."""
 
     def modseqs_txn(txn: Transaction) -> Mapping[AccountId, ModSeq]:
         marks = ", ".join("?" * len(account_ids))

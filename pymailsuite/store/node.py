@@ -1,4 +1,4 @@
-"""This process among all that have the store open: the number it makes ids from, and the time all of them go by."""
+"""This process as one of those that have the store open: its node number for ids, and their common clock."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ from pymailsuite.store.transaction import Transaction
 log = Logger()
 
 LEASE_S: Final = 600.0
-"""How long a number stays taken when its holder has died. There are 4096: enough for seven deaths a second."""
+"""Seconds for which a number stays taken after its holder has died. There are 4096: enough for seven deaths a
+second."""
 
 _BEAT_S: Final = 120.0
 _BEAT_AGAIN_S: Final = 5.0
 
 Beat = tuple[NodeLease, float | None]
-"""The lease as it is now, and by how many seconds the database is ahead of us (None: it has no clock of its own)."""
+"""The lease as it is now, and the seconds by which the database's clock is ahead of this process (None: it has no clock
+of its own)."""
 
 
 class Node:
@@ -85,7 +87,7 @@ class Node:
         self._beat_after(again_s)
 
     async def leave(self) -> None:
-        """Give the number back. Nothing new is asked of the store any more."""
+        """Give the number back. No requests to the store follow."""
         if self._beating is not None:
             await self._beating
         if self._timer is None:

@@ -1,4 +1,4 @@
-"""The queue's rows: claims with a lease, settled in one transaction with all that an attempt brought about."""
+"""The queue's rows: claims with a lease, settled in one transaction with all results of an attempt."""
 
 # ruff: noqa: S608
 # Statements are put together from constants of this room; values always travel beside them.
@@ -112,7 +112,7 @@ def _entry(row: Row, recipients: Iterable[QueuedRecipient]) -> QueueEntry:
 
 
 def _accounts(acceptance: Acceptance) -> list[AccountId]:
-    """Whose mail is changed by it, and by what is accepted along with it."""
+    """The accounts whose mail it changes, including messages accepted along with it."""
     deliveries = acceptance.deliveries
     if acceptance.along:
         deliveries = (*deliveries, *[delivery for each in acceptance.along for delivery in each.deliveries])
@@ -133,7 +133,7 @@ def _id_lists(numbers: Sequence[T]) -> Iterator[tuple[str, list[T]]]:
 
 @frozen
 class _Settlement:
-    """What :meth:`QueueStore.settle` was asked for, and when."""
+    """A request of :meth:`QueueStore.settle`, and its time."""
 
     owner: str
     entry_id: EntryId
@@ -148,7 +148,7 @@ class _Settlement:
 
 @implementer(IQueueStore)
 class QueueStore:
-    """The queue's rows. ``new_id`` makes the ids of entries, which no content has either."""
+    """The queue's rows. ``new_id`` makes the ids of entries, which differ from all content ids."""
 
     def __init__(
         self, database: Database, clock: IReactorTime, lease_clock: StoreClock, new_id: Callable[[], ContentId]
@@ -285,7 +285,7 @@ class QueueStore:
         finished, left = self._split_txn(txn, by_id)
         for entry_id, settlement in by_id.items():
             if settlement.queued:
-                # Before the entry goes, whose reference keeps the content.
+                # Before the entry is removed, whose reference keeps the content.
                 content_id = content_of[entry_id]
                 change_refs_txn(txn, {content_id: len(settlement.queued)})
                 enqueue_txn(
@@ -304,7 +304,7 @@ class QueueStore:
                 change_refs_txn(txn, {content_id: len(settlement.deliveries)})
                 shared = bytes(fields or b"")
                 copies: list[Copy] = [
-                    # What is to stand in front of it may stand in front of all copies already.
+                    # Its fields may stand in front of all copies already.
                     (
                         evolve(delivery, prefix=delivery.prefix.removesuffix(shared)),
                         content_id,
@@ -323,7 +323,7 @@ class QueueStore:
         return [None] * len(settlements)
 
     def _check_claims_txn(self, txn: Transaction, by_id: dict[EntryId, _Settlement]) -> dict[EntryId, ContentId]:
-        """The contents of the entries, all of which are claimed by whoever settles them."""
+        """The contents of the entries, after checking that the settling owner has claimed all of them."""
         claims: dict[EntryId, tuple[str, ContentId]] = {}
         for marks, ids in _id_lists(list(by_id)):
             # An UPDATE that changes nothing: on every engine it keeps others from taking the claim over meanwhile.
@@ -339,7 +339,7 @@ class QueueStore:
         return {entry_id: content_id for entry_id, (_, content_id) in claims.items()}
 
     def _split_txn(self, txn: Transaction, by_id: dict[EntryId, _Settlement]) -> tuple[list[EntryId], list[EntryId]]:
-        """Entries nobody of whom waits any more, and the others."""
+        """Entries without waiting recipients, and the others."""
         outstanding: set[EntryId] = set()
         ended = {
             (entry_id, outcome.position)
@@ -359,7 +359,8 @@ class QueueStore:
         return [each for each in by_id if each not in outstanding], [each for each in by_id if each in outstanding]
 
     def _note_outcomes_txn(self, txn: Transaction, entry_id: EntryId, settlement: _Settlement) -> None:
-        """Write down what became of some; set when the entry is due next, and end the claim unless there is more."""
+        """Store the outcomes of some recipients; set the next due time of the entry, and end the claim unless more
+        follow."""
         txn.execute_many(
             "UPDATE queue_recipients SET state = ?, attempts = attempts + 1, next_attempt = ?, delay_reported = ?,"
             " last_status = ?, last_reply = ?, last_host = ? WHERE entry_id = ? AND position = ?",
@@ -399,7 +400,7 @@ class QueueStore:
         ahead_s = self._lease_clock.ahead_s
 
         def next_due_txn(txn: Transaction) -> float | None:
-            # Both walk the index of what is due and stop early: this is asked every few seconds, of long queues too.
+            # Both walk the index of due entries and stop early: this runs every few seconds, on long queues too.
             row = txn.row(
                 "SELECT due_at FROM queue_entries WHERE held = 0 AND claimed_until <= ? ORDER BY due_at LIMIT 1",
                 (now + ahead_s,),
@@ -441,7 +442,7 @@ class QueueStore:
 
     def flush(self, entry_ids: Sequence[EntryId] | None, now: float) -> Deferred[int]:
         def flush_txn(txn: Transaction) -> int:
-            # The entry first, as whoever settles it does.
+            # The entry first, in the same order as settling.
             if entry_ids is None:
                 flushed = txn.execute("UPDATE queue_entries SET due_at = ? WHERE held = 0", (now,))
                 txn.execute(

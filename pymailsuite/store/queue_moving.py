@@ -1,6 +1,7 @@
-"""The queue of stores before schema 23, whose entries had the ids of their contents, moves to the tables of today.
+"""Moves the queue of stores before schema 23, whose entries had the ids of their contents, to the present tables.
 
-Some of an entry's recipients could leave on other ways, kept as JSON beside it: each becomes an entry of its own.
+Some of an entry's recipients could have other envelopes, kept as JSON beside it: each envelope becomes an entry of its
+own.
 """
 
 # ruff: noqa: S608

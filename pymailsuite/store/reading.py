@@ -1,7 +1,7 @@
-"""Messages and their octets as they are read, never more of them at once than asked for.
+"""Reads messages and their octets, never more at once than requested.
 
-What a message weighs is known to the database alone: a row may hold a few octets or the better part of a megabyte. So
-who reads many messages says how many octets there may be, and is told with which message they were reached.
+Only the database knows the size of a row: it may have a few octets or nearly a megabyte. So a caller that reads many
+messages gives a limit of octets, and learns at which message it was reached.
 """
 
 # ruff: noqa: S608
@@ -21,9 +21,9 @@ from pymailsuite.values import MAX_CHUNK, AccountId, MailboxId, Uid, UidSet
 
 NO_LIMIT: Final = 1 << 62
 _KEYS_MADE: Final = 100
-"""Messages that came before their keys were noted, of which they are made within one piece."""
+"""Messages without stored keys whose keys are computed within one piece."""
 _FEW: Final = 16
-"""Messages that may be read without asking for their weight first."""
+"""Messages that may be read without querying their size first."""
 
 _KEYS: Final = {
     Column.SENT_DAY: "sent_day",
@@ -36,7 +36,7 @@ _KEYS: Final = {
     Column.TO_DISPLAY: "to_display",
     Column.HAS_ATTACHMENT: "has_attachment",
     Column.PREVIEW: "preview",
-    # Behind the others: it may be NULL where the rest is not.
+    # After the others: it may be NULL where the rest is not.
     Column.SENT_AT: "sent_at",
 }
 """Columns of keys, and fields of MessageKeys."""
@@ -71,7 +71,7 @@ _FIELDS: Final = (
     "CASE WHEN m.size > length(m.prefix) + COALESCE(length(k.octets), 0)"
     " THEN (SELECT f.fields FROM contents f WHERE f.content_id = m.content_id) END"
 )
-"""What stands in front of all copies of a message that one chunk holds: its content is looked at if there is any."""
+"""The fields in front of all copies of a message of one chunk: its content is read if there are any."""
 _WEIGHTS: Final = {
     Column.PREFIX: "length(m.prefix)",
     Column.ENVELOPE: "length(c.envelope)",
@@ -83,7 +83,7 @@ _WEIGHTS: Final = {
     Column.HEADER: "c.header_size",
     Column.OCTETS: f"CASE WHEN m.size <= {MAX_CHUNK} THEN m.size ELSE 0 END",
 }
-"""Columns of no known size, and how many octets a row has there."""
+"""Columns of unknown size, and the octets of a row in them."""
 
 
 def read_messages_txn(
@@ -96,7 +96,7 @@ def read_messages_txn(
 ) -> tuple[Sequence[MessageRow], Uid | None]:
     """Rows of those of ``uids`` that exist, by ascending UID, with just the columns asked for.
 
-    Once ``most_octets`` are reached no more are read; the last UID tells how far that was, None that all were read.
+    Once ``most_octets`` are reached no more are read; then the last UID read is returned, or None if all were read.
     There is always one row at least.
     """
     with_header, with_octets = Column.HEADER in columns, Column.OCTETS in columns
@@ -152,7 +152,7 @@ def _with_keys_txn(
     last: Uid | None,
     limited: bool,
 ) -> tuple[list[Row], Uid | None]:
-    """The rows with keys made for those that have none noted. If ``limited`` it ends after some of these, as a piece
+    """The rows with keys computed for those without stored ones. If ``limited`` it ends after some of these, as a piece
     does."""
     places = [(columns.index(column), name) for column, name in _KEYS.items() if column in columns]
     tells = places[0][0]
@@ -163,7 +163,7 @@ def _with_keys_txn(
         del rows[lacking[_KEYS_MADE - 1] + 1 :]
         del lacking[_KEYS_MADE:]
         last = rows[-1][columns.index(Column.UID)]
-    # All this is one moment of the database, so that these are the rows from the first one on.
+    # All this is one snapshot of the database, so that these are the rows from the first one on.
     contents = rows_of_txn(txn, "SELECT m.content_id FROM messages m", account_id, mailbox_id, uids, prefix="m.")
     for number in lacking:
         keys = keys_now_txn(txn, contents[number][0])
@@ -182,8 +182,8 @@ def _affordable_txn(
     columns: Sequence[Column],
     most_octets: int,
 ) -> tuple[UidSet, Uid | None]:
-    """The first of ``uids`` that weigh as much, for a database that would send all rows at once; and the last of them,
-    if there are more."""
+    """The first of ``uids`` within the limit of octets, for a database that would send all rows at once; and the last
+    of them, if there are more."""
     low, high = uids.ranges[0][0], uids.ranges[-1][1]
     if high - low < _FEW:
         return uids, None
@@ -205,7 +205,7 @@ def _affordable_txn(
 
 
 def _with_octets_txn(txn: Transaction, row: Row, header_at: int | None, octets_at: int | None) -> MessageRow:
-    """The row with what stands in front before header and octets; what of a long header lies past the first chunk is
+    """The row with the fields in front added to header and octets; the part of a long header past the first chunk is
     read."""
     prefix, fields, content_id, size, header_size = row[-5:]
     values = list(row[:-5])
@@ -229,7 +229,7 @@ def _with_octets_txn(txn: Transaction, row: Row, header_at: int | None, octets_a
 def read_octets_of_txn(
     txn: Transaction, account_id: AccountId, mailbox_id: MailboxId, uid: Uid, start: int, stop: int
 ) -> bytes:
-    """Octets of one message, what stands in front included; of an expunged one too while it can be undeleted."""
+    """Octets of one message, including the fields in front; of an expunged one too while it can be undeleted."""
     row = None
     for table in ("messages", "expunged"):
         row = row or txn.row(

@@ -1,12 +1,12 @@
-"""Whose turn it is to read: a queue between the reactor and the reader threads.
+"""The schedule of reads: a queue between the reactor and the reader threads.
 
-Reads are short, or they come in steps (a search through many messages). Owners, which are accounts, have their turns in
-each kind; what the server reads for itself (logins, recipients) has every second turn of the short ones. Steps hold all
-reader threads but one at most, and give their thread away after each turn. So a short read waits for other short ones
-only, and a long one for one turn of each other owner, however much somebody asks for.
+Reads are short, or they come in steps (a search through many messages). Owners, which are accounts, take turns in each
+kind; the server's own reads (logins, recipients) have every second turn of the short ones. Steps occupy all reader
+threads but one at most, and release their thread after each turn. So a short read waits for other short ones only, and
+a long one for one turn of each other owner, however much an owner requests.
 
-The reactor's thread takes no lock: it appends, and wakes a thread. Each job wakes one thread once; where that finds
-nothing it may do, the wake-up is passed on to whoever ends a job in steps.
+The reactor's thread takes no lock: it appends, and wakes a thread. Each job wakes one thread once; if that thread finds
+no job it may run, the next thread that ends a job in steps gets the wake-up.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class _Turns:
             jobs.append(job)
 
     def take(self) -> ReadJob | None:
-        """The next of the owner whose turn it is. What was cancelled is dropped on the way."""
+        """The next of the owner whose turn it is. Cancelled jobs are dropped on the way."""
         while self._waiting:
             owner, jobs = self._waiting.popitem(last=False)
             while jobs:
@@ -65,7 +65,7 @@ class ReadQueue:
         self._short = _Turns()
         self._in_steps = _Turns()
         self._running = 0
-        """Jobs in steps that a thread is at."""
+        """Number of jobs in steps that threads are running."""
         self._passed_over = 0
         """Wake-ups that found only jobs in steps, when enough of these were running."""
         self._own_was_last = False
@@ -91,7 +91,7 @@ class ReadQueue:
         return None
 
     def take_turn(self, job: ReadJob) -> ReadJob | None:
-        """A job in steps has had its turn and wants more: what the thread is to do now, most often this job again."""
+        """A job in steps has had its turn and has more: returns the thread's next job, mostly the same one."""
         with self._lock:
             self._running -= 1
             self._in_steps.add(job)
@@ -121,7 +121,7 @@ class ReadQueue:
             else:
                 self._short.add(job)
         found: ReadJob | None = None
-        # One in steps always goes on, whatever comes in short ones.
+        # One job in steps always goes on, however many short ones come.
         if self._short_was_last and self._in_steps and not self._running:
             found = self._in_steps.take()
         found = found or self._next_short()

@@ -1,4 +1,4 @@
-"""How mail of senders has fared, by identity: a row each."""
+"""The reputation of senders, by identity: a row each."""
 
 # ruff: noqa: S608
 # Statements are put together from constants of this room; values always travel beside them.
@@ -107,7 +107,7 @@ class ReputationStore:
 
 
 def _add_txn(txn: Transaction, additions: Sequence[_Addition]) -> list[None]:
-    """In order of the keys, so that two nodes never wait for each other."""
+    """In order of the keys, so that two nodes never deadlock."""
     added: defaultdict[tuple[tuple[str, str], Event], float] = defaultdict(float)
     identities: dict[tuple[str, str], tuple[Identity, _Addition]] = {}
     for addition in additions:
@@ -129,7 +129,7 @@ def _add_txn(txn: Transaction, additions: Sequence[_Addition]) -> list[None]:
 
 
 def drop_forgotten_txn(txn: Transaction, before: float, limit: int) -> int:
-    """Drop some that nothing was noted of since a time; how many."""
+    """Drop some rows without additions since a time; returns their number."""
     return txn.execute(
         "DELETE FROM reputations WHERE (kind, name) IN"
         f" (SELECT kind, name FROM reputations WHERE noted_at < ? LIMIT {limit}) AND noted_at < ?",

@@ -1,4 +1,4 @@
-"""The kinds of stores there are, ours and those of other packages, by the schemes of their URLs."""
+"""The kinds of stores, built-in ones and those of other packages, by the schemes of their URLs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class StoreScheme(NamedMaker):
 
     ``sqlite = StoreScheme("sqlite", "pymailsuite.store.schemes.database_store")``
 
-    ``maker`` is the full name of a function that takes a StoreContext and answers the store.
+    ``maker`` is the full name of a function that takes a StoreContext and returns the store.
     """
 
 
@@ -33,7 +33,7 @@ def store_at(context: StoreContext) -> IMailStore:
 
 
 def database_store(context: StoreContext) -> MailStore:
-    """For the plugins: the store in a database of ours."""
+    """For the plugins: the store in SQLite or PostgreSQL."""
     return mail_store(
         context.settings,
         context.reactor,

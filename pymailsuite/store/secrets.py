@@ -37,13 +37,13 @@ class SecretStore:
             row = txn.row("SELECT secret, created_at FROM secrets WHERE name = ?", (name,))
             if row is None:
                 return []
-            # A retired secret whose key was lost costs us a few old bounces; the new one does its work.
+            # A retired secret whose key was lost affects a few old bounces only; the new one works.
             retired = [old for old in txn.rows(_RETIRED, (name,)) if not self._encryption.lacks_key_of(bytes(old[0]))]
             rows = [(*row, None), *retired]
             return [Secret(self._opened(kept, name), made_at, retired_at) for kept, made_at, retired_at in rows]
 
         def first_txn(txn: Transaction) -> list[Secret]:
-            # Of several nodes that ask at the same time the first one's stays.
+            # Of several nodes that make a secret at the same time the first one's stays.
             txn.execute(
                 "INSERT INTO secrets (name, secret, created_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
                 (name, self._new(name), now),

@@ -1,4 +1,4 @@
-"""As whom accounts may send beside their own addresses and aliases."""
+"""The addresses that accounts may send as beside their own addresses and aliases."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class SendAsStore:
 
     def grant(self, account_id: AccountId, grant: SendAsGrant) -> Deferred[None]:
         def grant_txn(txn: Transaction) -> None:
-            # Whoever removes the account meanwhile waits, and takes the grant away too.
+            # A transaction that removes the account meanwhile waits, and removes the grant too.
             found = txn.row(f"SELECT 1 FROM accounts WHERE account_id = ?{txn.for_update}", (account_id,))  # noqa: S608
             if found is None:
                 raise NoSuchAccount(cause=f"account {account_id}")

@@ -1,8 +1,8 @@
 """The table ``state``: octets and counts that expire, a row a key, the same on every node.
 
-For what is small, known by its name, and of use for a time. What must be found in another way (by client, by age, by
-two names) has a table of its own. Functions that end in ``_txn`` work inside any transaction of the store. They change
-rows in the order of their keys, so that two nodes never wait for each other.
+For small values that are known by name and needed for a time. Data that must be found in another way (by client, by
+age, by two names) has a table of its own. Functions that end in ``_txn`` work inside any transaction of the store. They
+change rows in the order of their keys, so that two nodes never deadlock.
 """
 
 # ruff: noqa: S608
@@ -32,7 +32,7 @@ _PUT: Final = (
     f"{_INSERT} VALUES (?, ?, ?, 0, ?)"
     f" {_ON_CONFLICT} value = excluded.value, total = 0, expires_at = excluded.expires_at"
 )
-# A row that has expired, or whose name had octets, begins anew.
+# A row that has expired, or whose name had octets, starts over.
 _BEGINS: Final = "state.expires_at <= ? OR state.value IS NOT NULL"
 _ADD: Final = (
     f"{_INSERT} VALUES (?, ?, NULL, ?, ?) {_ON_CONFLICT} value = NULL,"
@@ -200,13 +200,13 @@ def values_txn(txn: Transaction, keys: Iterable[StoredKey], now: float) -> dict[
 def put_txn(txn: Transaction, rows: Iterable[tuple[str, str, bytes, float]], *, no_sooner: bool = False) -> None:
     """Keep octets: rows of namespace, name, octets and when they expire (POSIX seconds), each key once.
 
-    ``no_sooner``: what would expire sooner than what is there is left out."""
+    ``no_sooner``: a value that would expire sooner than the present one is left out."""
     condition = " WHERE state.expires_at < excluded.expires_at" if no_sooner else ""
     txn.execute_many(_PUT + condition, sorted(rows))
 
 
 def put_if_absent_txn(txn: Transaction, row: tuple[str, str, bytes, float], now: float) -> bool:
-    """Keep octets if there is nothing of that key; whether that was so."""
+    """Store octets if the key has no value; returns whether it did."""
     return txn.execute(f"{_PUT} WHERE state.expires_at <= ?", (*row, now)) > 0
 
 
@@ -249,11 +249,11 @@ def _add_together_txn(txn: Transaction, additions: Sequence[_Addition]) -> list[
     return answers
 
 
-# --- what is past its time
+# --- expired rows
 
 
 def _namespaces_txn(txn: Transaction) -> Iterator[str]:
-    """Those there are: a handful, each found by the index."""
+    """The existing namespaces: a handful, each found by the index."""
     name = txn.value("SELECT MIN(namespace) FROM state")
     while name is not None:
         yield name
@@ -261,7 +261,7 @@ def _namespaces_txn(txn: Transaction) -> Iterator[str]:
 
 
 def drop_expired_txn(txn: Transaction, now: float, limit: int) -> int:
-    """Drop some of what has expired; how much."""
+    """Drop some expired rows; returns their number."""
     return sum(
         txn.execute(
             "DELETE FROM state WHERE namespace = ? AND name IN"
@@ -273,7 +273,7 @@ def drop_expired_txn(txn: Transaction, now: float, limit: int) -> int:
 
 
 def drop_surplus_txn(txn: Transaction, keys_max: int, limit: int) -> int:
-    """Drop some of what plugins have above ``keys_max`` in a namespace, first what expires first; how much."""
+    """Drop some of plugins' rows above ``keys_max`` in a namespace, those that expire first; returns their number."""
     dropped = 0
     for namespace in list(_namespaces_txn(txn)):
         if ":" not in namespace:

@@ -1,7 +1,7 @@
-"""Dropping what is past its time, a bounded piece in each transaction. Functions inside an open transaction.
+"""Drops expired data, a bounded piece in each transaction. Functions that work inside an open transaction.
 
-Several processes may sweep at once, and mail goes on meanwhile: rows of accounts are looked for anew once their
-accounts are locked, other rows are locked as they are found.
+Several processes may sweep at once, and mail goes on meanwhile: rows of accounts are selected again once their accounts
+are locked, other rows are locked as they are found.
 """
 
 # ruff: noqa: S608
@@ -20,7 +20,7 @@ from pymailsuite.store.transaction import Row, Transaction
 from pymailsuite.values import AccountId, ContentId, MailboxId
 
 PIECE = 500
-"""Rows dropped in one transaction, so that nobody waits long behind it."""
+"""Rows dropped in one transaction, so that others do not wait long for it."""
 
 _OF_ACCOUNTS = (
     *("changed_flags", "mailboxes", "deleted_mailboxes", "subscriptions", "change_log", "maildrop_locks"),
@@ -41,7 +41,7 @@ def _locked_rows_txn(txn: Transaction, select: str, values: Sequence[object]) ->
 
 
 def forget_expunged_txn(txn: Transaction, before: float) -> int:
-    """Let go of the octets of messages expunged before a time; that they went is still remembered."""
+    """Release the octets of messages expunged before a time; the record of the expunge stays."""
     rows = _locked_rows_txn(
         txn,
         "SELECT account_id, mailbox_id, uid, content_id FROM expunged"
@@ -57,7 +57,7 @@ def forget_expunged_txn(txn: Transaction, before: float) -> int:
 
 
 def drop_expunge_log_txn(txn: Transaction, before: float) -> int:
-    """Drop what is known of expunges before a time; each mailbox notes up to where its knowledge has gaps."""
+    """Drop the records of expunges before a time; each mailbox notes the modseq up to which records are missing."""
     rows = _locked_rows_txn(
         txn,
         "SELECT account_id, mailbox_id, uid, modseq FROM expunged"
@@ -81,7 +81,7 @@ def drop_expunge_log_txn(txn: Transaction, before: float) -> int:
 
 
 def drop_change_log_txn(txn: Transaction, before: float) -> int:
-    """Drop what is known of mailboxes and subscriptions that changed before a time."""
+    """Drop the records of changes to mailboxes and subscriptions before a time."""
     rows = _locked_rows_txn(
         txn,
         "SELECT account_id, modseq, mailbox_id, name FROM change_log"
@@ -98,7 +98,7 @@ def drop_change_log_txn(txn: Transaction, before: float) -> int:
 
 
 def drop_deleted_mailbox_txn(txn: Transaction, before: float) -> int:
-    """Forget a mailbox deleted before a time, once none of its messages can be brought back."""
+    """Drop a mailbox deleted before a time, once none of its messages can be undeleted."""
     row = txn.row(
         "SELECT account_id, mailbox_id FROM deleted_mailboxes d WHERE deleted_at < ? AND NOT EXISTS"
         " (SELECT 1 FROM expunged e WHERE e.account_id = d.account_id AND e.mailbox_id = d.mailbox_id"
@@ -114,7 +114,7 @@ def drop_deleted_mailbox_txn(txn: Transaction, before: float) -> int:
 
 
 def drop_account_mail_txn(txn: Transaction, before: float) -> tuple[int, int]:
-    """Drop some messages of an account removed before a time, or in the end the account; how many of each."""
+    """Drop some messages of an account removed before a time, or finally the account; returns the number of each."""
     row = txn.row(f"SELECT account_id FROM account_state WHERE removed_at < ? LIMIT 1{txn.for_update}", (before,))
     if row is None:
         return 0, 0

@@ -1,7 +1,7 @@
-"""The tables as the files of the schema declare them, for whoever works on all of them alike.
+"""The tables as the schema files declare them, for code that handles all of them alike.
 
-Only the few forms of statement are known that the schema is written in; another is an error here rather than a table
-that a copy or a backup would leave out.
+Only the few forms of statement that the schema uses are known; another form is an error here, so that a copy or a
+backup never leaves out a table.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pymailsuite.store.migrate import schema_steps, statements
 
 
 class Kind(enum.Enum):
-    """What the values of a column are, in Python."""
+    """The type of a column's values, in Python."""
 
     INTEGER = "integer"
     REAL = "real"
@@ -127,7 +127,7 @@ def _table(name: str, body: str) -> Table:
 
 
 def _parts(body: str) -> Iterable[str]:
-    """What stands between the commas that are not in brackets."""
+    """The parts between commas that are not in brackets."""
     flat, held = body, []
     while match := _NESTED.search(flat):
         held.append(match[0])

@@ -1,17 +1,17 @@
-"""Threads of an account: which messages belong together, and what clients are told of it.
+"""Threads of an account: the messages that belong together, and the thread ids reported to clients.
 
 Messages share links (``message.thread_links``), and those that share one belong to a thread; its id is that of the
-first content that was put into it. A message that shares links with two threads joins them: the later one goes on in
-the earlier, or in the one that clients have been told of.
+first content that was put into it. A message that shares links with two threads joins them: the later one is merged
+into the earlier, or into the one that was reported to clients.
 
-What a client has been told of a message stays: RFC 8474 §5.2 does not let a THREADID change once it was reported, nor
-RFC 8621 §4.1.1 a threadId. So a thread is given to a message as late as can be, when somebody asks: until then whatever
-arrives, in whatever order, may still join. What joins two threads afterwards is put into the one that stays, with all
-that comes later, and what was told of the messages of the other one goes on to be told of them. The other way that RFC
-8621 §3 leaves, to take messages away and put them in anew, would have every client fetch them again.
+The thread id reported for a message stays: RFC 8474 §5.2 does not let a THREADID change once it was reported, nor RFC
+8621 §4.1.1 a threadId. So a message is assigned to a thread as late as possible, when a client asks: until then
+messages that arrive, in any order, may still join threads. A message that joins two threads afterwards is put into the
+one that stays, with all later ones, and the messages of the other one keep the id reported for them. The alternative in
+RFC 8621 §3, to remove messages and add them anew, would make every client fetch them again.
 
-Nothing of this is done for accounts that nobody asks it of, and nothing while a message comes in. As the thread hangs
-on the links of a content, copies have the same one, and a message that is brought back has the one it had.
+None of this is done for accounts whose clients do not ask for threads, and none while a message arrives. As the thread
+depends on the links of a content, copies have the same one, and an undeleted message has its former one.
 """
 
 # ruff: noqa: S608
@@ -38,11 +38,11 @@ _LIST: Final = 512
 
 
 class ThreadsNotGiven(Exception):
-    """Raised within a read: a message has no thread yet. Give it one, and read again."""
+    """Raised within a read: a message has no thread yet. Call :func:`give_threads`, and read again."""
 
 
 async def give_threads(database: Database, account_id: AccountId, mailbox_id: MailboxId, uids: UidSet) -> None:
-    """Put all messages of an account into threads, and fix what is told of ``uids``."""
+    """Put all messages of an account into threads, and fix the ids reported for ``uids``."""
     behind = await database.read("look for mail without threads", partial(_behind_txn, account_id=account_id))
     for one in behind:
         link_txn = partial(_link_piece_txn, account_id=account_id, mailbox_id=one)
@@ -57,11 +57,11 @@ async def give_threads(database: Database, account_id: AccountId, mailbox_id: Ma
             after = await database.run("tell threads", tell_txn, (account_id,))
 
 
-# --- finding what has no thread yet
+# --- finding messages without a thread
 
 
 def _behind_txn(txn: Transaction, account_id: AccountId) -> list[MailboxId]:
-    """Mailboxes in which messages have come since those in them were put into threads."""
+    """Mailboxes with messages that arrived after their last assignment to threads."""
     rows = txn.rows(
         "SELECT b.mailbox_id FROM mailboxes b LEFT JOIN threaded_mailboxes t"
         " ON t.account_id = b.account_id AND t.mailbox_id = b.mailbox_id"
@@ -72,8 +72,8 @@ def _behind_txn(txn: Transaction, account_id: AccountId) -> list[MailboxId]:
 
 
 def _link_piece_txn(txn: Transaction, account_id: AccountId, mailbox_id: MailboxId) -> bool:
-    """Put some messages of a mailbox into threads, and note up to where; True if there may be more."""
-    # One process at a time decides which threads there are.
+    """Put some messages of a mailbox into threads, and store the progress; True if there may be more."""
+    # One process at a time assigns threads.
     lock_account_txn(txn, account_id)
     row = txn.row(
         "SELECT b.uid_next, COALESCE(t.uid_next, 1) FROM mailboxes b LEFT JOIN threaded_mailboxes t"
@@ -124,7 +124,7 @@ def _link_txn(txn: Transaction, account_id: AccountId, contents: Sequence[tuple[
     new: dict[int, int] = {}
     for content_id, links in shared:
         meeting = {_end(joined, thread_of[link]) for link in links if link in thread_of}
-        # The one that clients have been told of, else the earliest.
+        # The one that was reported to clients, else the earliest.
         thread_id = min(meeting, key=lambda one: (threads.get(one) != one, one)) if meeting else content_id
         joined |= dict.fromkeys(meeting - {thread_id}, thread_id)
         for link in links:
@@ -149,7 +149,7 @@ def _link_txn(txn: Transaction, account_id: AccountId, contents: Sequence[tuple[
 
 
 def _end(joined: dict[int, int], thread_id: int) -> int:
-    """The thread that one has gone on in; the way there is made short."""
+    """The thread that a thread was merged into, with path compression."""
     end = thread_id
     while end in joined:
         end = joined[end]
@@ -159,12 +159,12 @@ def _end(joined: dict[int, int], thread_id: int) -> int:
 
 
 def _now(threads: Mapping[int, int], thread_id: int) -> int:
-    """What a thread is now, by what is known of ``threads``."""
+    """The present id of a thread, according to ``threads``."""
     return threads.get(thread_id, thread_id)
 
 
 def _threads_txn(txn: Transaction, account_id: AccountId, thread_ids: Iterable[int]) -> dict[int, int]:
-    """The threads that some have gone on in; themselves, for those that clients have been told of."""
+    """The threads that these were merged into; those reported to clients stand for themselves."""
     rows = _looked_up_txn(
         txn, "SELECT thread_id, into_id FROM threads WHERE account_id = ? AND thread_id", account_id, thread_ids
     )
@@ -182,14 +182,14 @@ def _looked_up_txn(txn: Transaction, select: str, account_id: AccountId, values:
     return rows
 
 
-# --- telling
+# --- reporting
 
 
 def _tell_piece_txn(
     txn: Transaction, account_id: AccountId, where: str, values: Sequence[int], after: int
 ) -> int | None:
-    """Fix what is told of some messages of which nothing has been told; the UID after which the next piece begins, None
-    for the last."""
+    """Fix the thread id of some messages for which none was reported; returns the UID after which the next piece
+    begins, None for the last."""
     lock_account_txn(txn, account_id)
     rows = txn.rows(
         "SELECT m.uid, l.link, l.thread_id FROM messages m JOIN contents c ON c.content_id = m.content_id"
@@ -213,6 +213,6 @@ def _tell_piece_txn(
 
 
 def begin_anew_txn(txn: Transaction) -> None:
-    """Look at all messages again when somebody asks: links of contents have changed. What was told is still told of
-    those that have the links they had."""
+    """Assign all messages again at the next request: links of contents have changed. Messages with unchanged links keep
+    the reported id."""
     txn.execute("DELETE FROM threaded_mailboxes")

@@ -1,4 +1,4 @@
-"""What a transaction function is given: statements, and effects that wait for the commit."""
+"""The argument of a transaction function: statements, and effects that wait for the commit."""
 
 # ruff: noqa: S608
 # Statements are put together from constants of this room; values always travel beside them.
@@ -18,14 +18,14 @@ Row = tuple[Any, ...]
 
 _ROWS_A_STATEMENT = 32
 _ROWS_AT_ONCE = 64
-"""Rows that are weighed together, so many at most as may turn out heavy."""
+"""The number of rows measured together, which may all turn out large."""
 
 
 class Transaction:
     """An open transaction.
 
-    A function that is given one touches nothing else, for it may run twice: what must happen outside the database is
-    left with :meth:`call_after` and :meth:`announce`, and happens once, after the commit, in the reactor thread.
+    A function that takes one has no other side effects, since it may run twice: effects outside the database are
+    registered with :meth:`call_after` and :meth:`announce`, and happen once, after the commit, in the reactor thread.
     """
 
     __slots__ = ("_cursor", "_engine", "announced", "effects", "for_update", "locked", "rows_as_fetched", "skip_locked")
@@ -51,14 +51,14 @@ class Transaction:
     ) -> int:
         """Add rows of a statement to ``rows`` until their columns ``heavy``, octets or None each, hold ``most_octets``.
 
-        There is one row at least. How many octets are left; none: there may be more rows.
+        There is one row at least. Returns the octets left; 0 or less: there may be more rows.
         """
         cursor = self._cursor
         cursor.execute(sql, values)
         getters = [itemgetter(place) for place in heavy]
         count = 2
         while some := cursor.fetchmany(count):
-            # Most rows are light: several are weighed at once, without a step of Python for each.
+            # Most rows are small: several are measured at once, without a step of Python for each.
             weight = sum([sum(map(len, filter(None, map(getter, some)))) for getter in getters])
             if weight >= most_octets:
                 return self._cut(some, rows, getters, most_octets)
@@ -98,7 +98,7 @@ class Transaction:
         return self._cursor.rowcount
 
     def send(self, sql: str, values: Sequence[Any] = ()) -> None:
-        """Run a statement whose answer nobody wants; its error may come later, from the commit even."""
+        """Run a statement whose result is not needed; its error may come later, even from the commit."""
         self._engine.send(self._cursor, sql, values)
 
     def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
@@ -106,9 +106,9 @@ class Transaction:
         self._cursor.executemany(sql, rows)
 
     def insert(self, table: str, columns: str, rows: Sequence[Sequence[Any]], *, on_conflict: str = "") -> None:
-        """Insert many rows, few statements: each statement is a hand-over of the interpreter lock.
+        """Insert many rows in few statements: each statement costs a switch of the interpreter lock.
 
-        ``on_conflict`` is what becomes of rows whose key is there already: what follows these words in SQL."""
+        ``on_conflict`` is the SQL after these words, for rows whose key exists already."""
         start, left, width = 0, len(rows), columns.count(",") + 1
         while left:
             count = min(_ROWS_A_STATEMENT, 1 << (left.bit_length() - 1))
@@ -124,7 +124,7 @@ class Transaction:
         self._engine.lock_schema(self._cursor)
 
     def stop_writers(self, *tables: str) -> None:
-        """Keep all others from writing to tables until the commit: for what must see all of them standing still."""
+        """Keep all others from writing to tables until the commit, for code that needs them unchanged."""
         self._engine.stop_writers(self._cursor, tables)
 
     def load(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -136,11 +136,12 @@ class Transaction:
         self.effects.append((function, arguments))
 
     def announce(self, account_id: AccountId, modseq: ModSeq) -> None:
-        """Tell after the commit that the account moved on to ``modseq``."""
+        """Announce after the commit that the account has advanced to ``modseq``."""
         self.announced.append((account_id, modseq))
 
     def mark(self) -> tuple[int, int]:
-        """Where the effects stand; for :meth:`forget_since` when a part of the transaction is rolled back."""
+        """The present position in the effects; for :meth:`forget_since` when a part of the transaction is rolled
+        back."""
         return len(self.effects), len(self.announced)
 
     def forget_since(self, mark: tuple[int, int]) -> None:

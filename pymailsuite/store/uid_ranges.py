@@ -14,7 +14,7 @@ _LIST_LIMIT = 512
 def conditions(uids: UidSet, column: str = "uid") -> Iterator[tuple[str, list[int]]]:
     """SQL conditions with their values that together cover ``uids``, ascending and disjoint.
 
-    Ranges are scans of the clustered key; what is scattered is looked up by lists, whose lengths are powers of two so
+    Ranges are scans of the clustered key; scattered UIDs are looked up by lists, whose lengths are powers of two so
     that few statements serve all.
     """
     scattered: list[int] = []

@@ -1,1 +1,1 @@
-"""What differs between databases, as named abilities; nothing outside this package asks which one it is."""
+"""The differences between databases, as named abilities; no code outside this package depends on which one it is."""

@@ -10,21 +10,21 @@ from pymailsuite.interfaces.channel import IStoreChannel
 
 
 class ErrorKind(enum.Enum):
-    """What an error of the database means for the requests that met it."""
+    """The meaning of a database error for the requests that failed with it."""
 
     FULL = "full"
     """No room on the disk: nothing was stored; the same may succeed later."""
     BUSY = "busy"
     """Another process was in the way: nothing was stored; try again at once."""
     CONFLICT = "raced"
-    """Another transaction was quicker: the same function finds what that one left, and may answer otherwise."""
+    """Another transaction was faster: run again, the same function sees its result, and may return another one."""
     UNAVAILABLE = "away"
     """The database cannot be reached just now. Nothing was stored, unless :class:`CommitUnknown` says more; another
     connection may do."""
     LOST = "lost"
-    """The connection cannot be trusted any more, and another would not be better."""
+    """The connection cannot be trusted any more, and another one would fail too."""
     DEFECT = "defect"
-    """The statement itself failed (a constraint, a mistake in SQL); the transaction around it stands."""
+    """The statement itself failed (a constraint, an error in SQL); the transaction around it goes on."""
 
 
 class CommitUnknown(Exception):
@@ -60,32 +60,32 @@ class Connection(Protocol):
         """A cursor to run statements with."""
 
     def stop_when(self, abandoned: Callable[[], bool]) -> None:
-        """End a long statement with an error when ``abandoned`` says that nobody waits for it any more.
+        """End a long statement with an error when ``abandoned`` says that its result is not needed any more.
 
-        It is asked now and then, in the thread that uses the connection. A database that cannot ask it lets its
-        statements come to their end.
+        It is called now and then, in the thread that uses the connection. A database that cannot call it lets its
+        statements end.
         """
 
     def begin_write(self, lasting: bool = True) -> None:
         """Open a transaction that may write; waits a little for another process.
 
-        With ``lasting`` False its commit may return before the disk has been reached, where nothing of it can be lost
-        but with this process, and the next commit that lasts makes it last too.
+        With ``lasting`` False its commit may return before the data has reached the disk; the next lasting commit makes
+        it durable too.
         """
 
     def begin_read(self) -> None:
-        """Open a transaction that sees one moment throughout."""
+        """Open a transaction that reads one snapshot."""
 
     def commit(self) -> None:
         """End the transaction; when it returns, what was written has reached the disk.
 
-        CommitUnknown: whether it has cannot be told on this connection.
+        CommitUnknown: this connection cannot determine whether it has.
         """
 
     def was_committed(self, witness: object) -> bool | None:
-        """Whether a commit took place that another connection was lost in; None if it cannot be told.
+        """Whether the commit took place during which another connection was lost; None if this cannot be determined.
 
-        What it answers stays true: a commit that has not taken place will not any more.
+        The answer is final: a commit that has not taken place by now never will.
         """
 
     def rollback(self) -> None:
@@ -105,46 +105,46 @@ class Connection(Protocol):
         """Whether a transaction is open; an error may have ended it."""
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the connection."""
 
 
 class Engine(Protocol):
-    """One database: makes connections and knows its own ways. Safe to call from any thread."""
+    """One database: makes connections and provides its specifics. Safe to call from any thread."""
 
     in_memory: bool
     """The database lives in one connection and dies with it."""
 
     schema_words: ClassVar[Mapping[str, str]]
-    """What the words in braces of the schema files stand for."""
+    """The replacements for the words in braces in the schema files."""
 
     clock: ClassVar[str]
-    """Expression for the database's own time in POSIX seconds, by which leases are judged; empty: it runs on this
-    machine and has no other."""
+    """Expression for the database's own time in POSIX seconds, the clock of leases; empty: the database runs on this
+    machine and has no other clock."""
 
     own_statements: ClassVar[Sequence[str]]
-    """Statements that make, unless they are there, the tables that only this database needs."""
+    """Statements that create, if missing, the tables that only this database needs."""
 
     skip_locked: ClassVar[str]
-    """Clause that makes a sub-select of rows to claim pass over rows that another transaction is claiming."""
+    """Clause that makes a sub-select of rows to claim skip rows that another transaction is claiming."""
 
     for_update: ClassVar[str]
-    """Clause that makes a select wait for whoever changes its rows and keep others from them until the commit.
+    """Clause that makes a select wait for transactions that change its rows, and lock the rows until the commit.
 
-    Empty where one transaction writes at a time: whoever selects in a transaction that writes is alone anyway.
+    Empty where one transaction writes at a time, since a writing transaction is alone anyway.
     """
 
     writes_in_turn: ClassVar[bool]
-    """One transaction writes at a time, whichever process it is in: what several processes write is committed apart,
-    and costs more than if one of them wrote it."""
+    """One transaction writes at a time, over all processes: writes of several processes are committed separately, and
+    cost more than those of one process."""
 
     rows_as_fetched: ClassVar[bool]
-    """A statement yields its rows as they are fetched; else all of them are in memory before the first."""
+    """A statement yields its rows as they are fetched; otherwise all of them are in memory before the first."""
 
     writers: int
-    """How many connections may write at the same time to any good."""
+    """The greatest useful number of connections that write at the same time."""
 
     def connect(self) -> Connection:
-        """A connection that reads and writes. Makes the database if it is not there."""
+        """A connection that reads and writes. Creates the database if it does not exist."""
 
     def connect_reader(self) -> Connection:
         """A connection that only reads."""
@@ -162,7 +162,7 @@ class Engine(Protocol):
         """Insert many rows in the quickest way there is, in the transaction that is open."""
 
     def send(self, cursor: Cursor, sql: str, values: Sequence[Any]) -> None:
-        """Execute a statement, in its turn, whose answer nobody wants.
+        """Execute a statement, in its turn, whose result is not needed.
 
         It may be sent only with the next one that is waited for, or with the commit; its error comes from there then.
         """
@@ -171,7 +171,7 @@ class Engine(Protocol):
         """What an exception means; None if it is not an error of the database."""
 
     def channel(self, reactor: Any) -> IStoreChannel | None:
-        """What carries words between all processes that have the database open; None if it cannot."""
+        """A channel for messages between all processes that have the database open; None if there is none."""
 
     def maintain(self) -> bool:
         """Called now and then in a thread of its own while there are commits.
@@ -180,7 +180,7 @@ class Engine(Protocol):
         """
 
     def maintain_between(self, connection: Connection) -> None:
-        """What must be done while nothing is being written."""
+        """Maintenance that must run while nothing is being written."""
 
     def stop_maintenance(self) -> None:
         """The store is closing: called in the thread that called :meth:`maintain`."""

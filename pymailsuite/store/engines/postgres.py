@@ -1,18 +1,18 @@
 """PostgreSQL 14 or newer, by psycopg: any number of processes on any number of machines write at once.
 
-Transactions that write run at READ COMMITTED: each statement sees what was committed before it, so what is read after a
-row was locked is true until the commit. What must hold between rows is held by locks on rows, in one order everywhere:
+Transactions that write run at READ COMMITTED: each statement sees what was committed before it, so data read after its
+row was locked stays true until the commit. Invariants between rows are kept by locks on rows, in one order everywhere:
 the account's row (of all accounts concerned, ascending), then its mailboxes and messages, then contents, ascending.
-Readers see one moment (REPEATABLE READ) and wait for nobody.
+Readers see one snapshot (REPEATABLE READ) and never wait.
 
-A connection that breaks during COMMIT leaves a doubt. Each writing connection therefore has a row of its own in
-``commit_marks``, which counts its commits within them. Another connection looks there whether the last one took place,
-and by taking the row over makes sure that it will not any more. (``pg_xact_status`` is no such witness: after a crash
-of the server the number of a transaction that was not yet on the disk may be given to another one.)
+If a connection breaks during COMMIT, the outcome is unknown. Each writing connection therefore has a row of its own in
+``commit_marks``, which counts its commits within them. Another connection reads there whether the last one took place,
+and by taking the row over ensures that it cannot take place later. (``pg_xact_status`` does not prove this: after a
+crash of the server the number of a transaction that was not yet on the disk may be given to another one.)
 
-A way to the server and back costs more than most statements do, the more so while other processes want the processor.
-What nobody waits for the answer of (BEGIN, an INSERT) is therefore kept back and goes with the next statement that is
-waited for, in one pipeline; the commit takes along what is left.
+A round trip to the server costs more than most statements do, the more so while other processes compete for the
+processor. A statement whose result is not needed at once (BEGIN, an INSERT) is therefore held back and sent with the
+next one whose result is needed, in one pipeline; the commit sends the rest.
 """
 
 from __future__ import annotations
@@ -63,14 +63,14 @@ _DEFAULTS: Mapping[str, str] = {
     "application_name": "pymailsuite",
     "client_encoding": "UTF8",
     "connect_timeout": "5",
-    # A machine that went without a word is missed within half a minute.
+    # A host that disappears is noticed within half a minute.
     "keepalives_idle": "10",
     "keepalives_interval": "5",
     "keepalives_count": "3",
     "tcp_user_timeout": "25000",
 }
 
-# The server too shall miss a client that went without a word, and give back the locks it held.
+# The server too must notice a client that has disappeared, and release its locks.
 _SESSION = b"".join(
     b"SET %s;" % setting
     for setting in (
@@ -87,14 +87,14 @@ _SESSION = b"".join(
 
 
 class _TextDumper(StrDumperUnknown):
-    """PostgreSQL keeps no NUL in text; what a peer sent with one must not stop a settlement."""
+    """PostgreSQL stores no NUL in text; text from outside with a NUL must not make a settlement fail."""
 
     def dump(self, obj: str) -> Any:
         return super().dump(obj.replace("\0", "\ufffd") if "\0" in obj else obj)
 
 
 class _WholeNumberLoader(NumericBinaryLoader):
-    """Sums of 64-bit numbers come as numeric; all of ours are whole."""
+    """Sums of 64-bit numbers come as numeric; all sums in this store are integers."""
 
     def load(self, data: Any) -> Any:
         return int(super().load(data))
@@ -102,7 +102,7 @@ class _WholeNumberLoader(NumericBinaryLoader):
 
 def _adapters() -> AdaptersMap:
     adapters = AdaptersMap(psycopg.adapters)
-    # One type whatever the number: a statement stays one prepared statement.
+    # One type for all numbers: a statement stays one prepared statement.
     adapters.register_dumper(int, Int8BinaryDumper)
     adapters.register_dumper(str, _TextDumper)
     adapters.register_loader("numeric", _WholeNumberLoader)
@@ -110,7 +110,7 @@ def _adapters() -> AdaptersMap:
 
 
 class _Context:
-    """What connections take their conversions from."""
+    """The source of the connections' type conversions."""
 
     adapters = _adapters()
     connection = None
@@ -174,13 +174,13 @@ class PostgresCursor:
 
 @frozen
 class _Witness:
-    """Which commit of which connection."""
+    """Identifies a commit of a connection."""
 
     mark: int
     commits: int
 
 
-# Dividing by nothing ends the transaction of a connection whose row was taken over.
+# Division by zero ends the transaction of a connection whose row was taken over.
 _COUNT_COMMIT = (
     b"WITH counted AS (UPDATE commit_marks SET commits = $2, marked_at = now()"
     b" WHERE mark = $1 AND commits = $2 - 1 AND NOT taken RETURNING 1) SELECT 1 / count(*) FROM counted"
@@ -188,7 +188,7 @@ _COUNT_COMMIT = (
 
 
 class PostgresConnection:
-    """A connection whose transactions begin and end where we say."""
+    """A connection with explicit begin and end of transactions."""
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._connection = connection
@@ -204,23 +204,24 @@ class PostgresConnection:
         return PostgresCursor(self)
 
     def stop_when(self, abandoned: Callable[[], bool]) -> None:
-        """Nothing: who waits for the server cannot ask. What is read is bounded by rows and octets, and soon there."""
+        """Nothing: the thread is blocked while it waits for the server. Reads are bounded by rows and octets, and end
+        soon."""
 
     def raw_cursor(self) -> RawCursor[Any]:
-        """A cursor whose values and answers travel as they are, octets as octets."""
+        """A cursor whose values and results are transferred in binary form."""
         cursor = RawCursor(self._connection)
         cursor.format = pq.Format.BINARY
         return cursor
 
     def owe(self, statement: bytes, values: Sequence[Any] | None = None) -> None:
-        """Execute it before the next statement that is waited for."""
+        """Execute it before the next statement whose result is needed."""
         self._owed.append((statement, values))
 
     @contextmanager
     def after_what_is_owed(self) -> Iterator[None]:
-        """What is executed inside goes to the server together with what is owed; at the end all has been answered.
+        """Statements executed inside are sent together with those held back; at the end all results have arrived.
 
-        Raises the error of whichever failed first.
+        Raises the error of the first that failed.
         """
         if not self._owed:
             yield
@@ -234,14 +235,14 @@ class PostgresConnection:
                         self._unheard.execute(statement, values)
                     yield
                 except psycopg.Error as error:
-                    failed = error  # kept from psycopg, which would log what becomes of the rest of the pipeline
+                    failed = error  # hidden from psycopg, which would log the results of the rest of the pipeline
         except psycopg.Error as error:
             raise failed or error from None
         if failed is not None:
             raise failed
 
     def begin_write(self, lasting: bool = True) -> None:
-        # All last: a server may go down and come back while we live on, and what we take to be there would be gone.
+        # All commits are lasting: the server may restart while this process goes on, and would lose the others.
         self._check_there()
         if not self._mark:
             self._take_mark()
@@ -251,12 +252,13 @@ class PostgresConnection:
         self.owe(b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 
     def _check_there(self) -> None:
-        """A server that has ended this connection has said so by now. To find it out from a commit would be a doubt."""
+        """Check that the server has not closed this connection: noticed only at a commit, the outcome would be
+        unknown."""
         while self._unread.poll(0):
             self._connection.pgconn.consume_input()
 
     def _take_mark(self) -> None:
-        """A row of our own in commit_marks, once there is such a table: the first transaction makes it."""
+        """Insert this connection's row in commit_marks, once the table exists: the first transaction creates it."""
         cursor = self._connection.cursor()
         if cursor.execute("SELECT to_regclass('commit_marks')").fetchall() == [(None,)]:
             return
@@ -283,11 +285,11 @@ class PostgresConnection:
         self._commits = witness.commits
 
     def next_commit(self) -> _Witness:
-        """What to ask another connection for if the next commit ends in doubt."""
+        """The witness for another connection if the outcome of the next commit is unknown."""
         return _Witness(self._mark, self._commits + 1)
 
     def _end(self, witness: _Witness | None) -> None:
-        """What is owed, the count of the commit, and the commit itself, in one go."""
+        """Send the statements held back, the count of the commit, and the commit itself, in one pipeline."""
         if witness is not None:
             self.owe(_COUNT_COMMIT, (witness.mark, witness.commits))
         with self.after_what_is_owed():
@@ -299,7 +301,7 @@ class PostgresConnection:
     def was_committed(self, witness: object) -> bool | None:
         assert isinstance(witness, _Witness)
         cursor = self._connection.cursor()
-        # Waits for the end of the other connection's transaction, if that is still at it.
+        # Waits for the end of the other connection's transaction, if it is still open.
         rows = cursor.execute(
             "UPDATE commit_marks SET taken = true WHERE mark = %s RETURNING commits", (witness.mark,)
         ).fetchall()
@@ -339,7 +341,7 @@ class PostgresConnection:
         self._connection.close()
 
     def _command(self, command: bytes) -> pq.abc.PGresult:
-        """Past psycopg's own count of prepared statements, which a ROLLBACK would make it forget; they all stay."""
+        """Bypasses psycopg's own list of prepared statements, which a ROLLBACK would clear; they all stay prepared."""
         return _run(self._connection.pgconn, command)
 
 
@@ -390,7 +392,7 @@ class PostgresEngine:
         self.writers = settings.postgres_writers
 
     def connect(self) -> PostgresConnection:
-        # Of several hosts the one that takes writes; a standby alone is none.
+        # Of several hosts the one that accepts writes; a standby does not.
         return self._connect(target_session_attrs="read-write")
 
     def connect_reader(self) -> PostgresConnection:
@@ -436,7 +438,7 @@ class PostgresEngine:
             return None
         state = error.sqlstate
         if state is None:
-            # libpq's own: no server, or no longer. What psycopg itself refuses is a DataError, ProgrammingError, ...
+            # From libpq: no server, or a lost one. psycopg's own refusals are a DataError, ProgrammingError, ...
             return ErrorKind.UNAVAILABLE if isinstance(error, psycopg.OperationalError) else ErrorKind.DEFECT
         if state.startswith("08"):
             return ErrorKind.UNAVAILABLE
@@ -449,7 +451,7 @@ class PostgresEngine:
         return False
 
     def maintain_between(self, connection: Connection) -> None:
-        """Nothing: the server looks after itself."""
+        """Nothing: the server does its own maintenance."""
 
     def stop_maintenance(self) -> None:
         """Nothing."""

@@ -1,9 +1,9 @@
 """LISTEN and NOTIFY of PostgreSQL: a connection and a thread of its own.
 
 NOTIFY takes a lock that all the cluster's committing notifiers share until their commit is on the disk. Within the
-transactions of mail it would put them one behind the other; so what is to be told is told after their commit, many at
-once, in a transaction that waits for no disk. The thread waits for the connection and for the reactor at the same time,
-and blocks nobody when it connects.
+transactions of mail it would serialize them; so notices are sent after their commit, many at once, in a transaction
+that waits for no disk. The thread waits for the connection and for the reactor at the same time, and connecting blocks
+no other thread.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _UNSENT_TEXTS: Final = 1000
 _FIRST_WAIT_S: Final = 0.2
 _LONGEST_WAIT_S: Final = 5.0
 _STILL_THERE_S: Final = 30.0
-"""After so long without a word the server is asked for one: a machine that vanished says nothing."""
+"""After so many seconds without traffic the server is queried: a host that has disappeared sends nothing."""
 
 
 @implementer(IStoreChannel)
@@ -109,15 +109,16 @@ class PostgresChannel:
                 log.warn("{event}: {reason}", event="store.channel_lost", reason=str(error).strip())
             except Exception:
                 log.failure("{event}", event="store.channel_failed")
-            # Whoever it was meant for looks by itself, now that nobody tells.
+            # The intended receivers poll by themselves while there are no notices.
             self._unsent.clear()
             if self._closing.wait(wait_s):
                 return
             wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
 
     def _listen(self, connection: psycopg.Connection[Any]) -> str:
-        """Hear what is told on our channel; its name. Stores in other schemas of the database have others."""
-        # What is told is known to be on the disk; the telling itself need not be.
+        """Listen on the store's channel; returns its name. Stores in other schemas of the database have other
+        channels."""
+        # The changes announced are on the disk; the notice itself need not be.
         connection.execute("SET synchronous_commit = off")
         row = connection.execute("SELECT current_schema()").fetchone()
         name = f"{_CHANNEL}.{row[0] if row is not None else ''}"[:63]

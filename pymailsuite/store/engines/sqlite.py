@@ -1,10 +1,10 @@
 """SQLite: a write-ahead log, one writing connection, any number of reading ones.
 
-Durability: ``synchronous=FULL`` makes each commit one fsync of the log; one that need not last by itself does without,
-and lasts with the next, as the log is synced whole. Automatic checkpoints are off on the writing connection, for they
-would put two more fsyncs into the way of whoever commits; a thread does them instead. It cannot finish while commits go
-on (the log may only start over when all of it is in the database), so when the log has grown past its limit the writing
-thread closes the small gap that is left, between two transactions.
+Durability: ``synchronous=FULL`` makes each commit one fsync of the log; a commit that need not be durable by itself has
+none, and becomes durable with the next, as the log is synced whole. Automatic checkpoints are off on the writing
+connection, since they would add two more fsyncs to a commit; a thread does them instead. It cannot finish while commits
+go on (the log may only start over when all of it is in the database), so when the log has grown past its limit the
+writing thread closes the small gap that is left, between two transactions.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FIRST_WAIT_S, _WAIT_FACTOR, _LONGEST_WAIT_S = 0.0003, 1.05, 0.01
 _LOW_SPACE = 64 * 1024
 _STATEMENTS_KEPT = 400
 _ASK_EVERY = 200_000
-"""Instructions of SQLite's machine, a few milliseconds, after which it is asked whether the answer is still wanted."""
+"""Instructions of SQLite's virtual machine, a few milliseconds, between checks whether the result is still needed."""
 
 _ERROR_KINDS: dict[int, ErrorKind] = {
     sqlite3.SQLITE_FULL: ErrorKind.FULL,
@@ -45,10 +45,10 @@ _ERROR_KINDS: dict[int, ErrorKind] = {
 class _Turns:
     """The order in which writers of several processes get their turn.
 
-    SQLite itself lets them ask again and again, after waits that grow to a tenth of a second, and whoever happens to
-    ask at the right moment wins. In the queue of a file lock they stand in the order they came, and only the first
-    asks, often. The lock is let go as soon as the transaction has begun: a process that hangs in one keeps the others
-    from the database for no longer than they are willing to wait for it.
+    SQLite itself lets them poll, after waits that grow to a tenth of a second, and the process that polls at the right
+    moment wins. In the queue of a file lock they wait in order of arrival, and only the first polls, often. The lock is
+    released as soon as the transaction has begun: a process that hangs in one blocks the others for no longer than they
+    are willing to wait.
     """
 
     def __init__(self, path: str | None) -> None:
@@ -69,7 +69,7 @@ class _Turns:
 
 
 class SqliteConnection:
-    """A connection in autocommit mode, so that transactions begin where we say."""
+    """A connection in autocommit mode, so that transactions begin explicitly."""
 
     def __init__(self, connection: sqlite3.Connection, turns: _Turns) -> None:
         self._connection = connection
@@ -109,7 +109,7 @@ class SqliteConnection:
         self._connection.execute("COMMIT")
 
     def was_committed(self, witness: object) -> bool | None:
-        return None  # no commit of ours ends in doubt
+        return None  # the outcome of a commit is never unknown
 
     def rollback(self) -> None:
         if self._connection.in_transaction:
@@ -130,9 +130,9 @@ class SqliteConnection:
         return self._connection.in_transaction
 
     def checkpoint(self) -> tuple[int, int, int]:
-        """Move what the log holds into the database without getting in anybody's way.
+        """Move the content of the log into the database without blocking readers or writers.
 
-        Answers whether something was in the way, frames in the log, and frames moved.
+        Returns whether it was blocked, the frames in the log, and the frames moved.
         """
         row: tuple[int, int, int] = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         return row
@@ -187,7 +187,7 @@ class SqliteEngine:
         if self._path is not None and not os.path.exists(self._path):
             if read_only:
                 raise ConfigError(f"there is no store at {self._path}")
-            # Mail is nobody else's business; SQLite gives the log files the mode of the database.
+            # Other users must not read mail; SQLite gives the log files the mode of the database.
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
         connection = sqlite3.connect(
             ":memory:" if self._path is None else self._path,
@@ -205,7 +205,7 @@ class SqliteEngine:
             f"cache_size=-{settings.sqlite_cache_size // 1024}",
             f"mmap_size={settings.sqlite_mmap_size}",
             "temp_store=MEMORY",
-            # Who writes waits for its turn in our own way.
+            # Writers wait in the queue of _Turns instead.
             "query_only=1" if read_only else "busy_timeout=0",
         ]
         try:

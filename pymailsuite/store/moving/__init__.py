@@ -1,7 +1,7 @@
-"""Whole stores on the move: copies from one database to another, backups, and what comes back from them.
+"""Moving whole stores: copies from one database to another, backups, and restoring from them.
 
 Everything here works on the tables as :mod:`pymailsuite.store.tables` reads them from the schema, so a table that is
-added later moves along by itself.
+added later is included without further code.
 
 - :mod:`~.rows` and :mod:`~.filling` make one store's rows another's, whatever the source is, and verify it;
 - :mod:`~.copying` does it from store to store, most of it while the source is in use;

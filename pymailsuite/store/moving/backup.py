@@ -1,10 +1,11 @@
 """A backup of a store in use.
 
-First the octets that no set has yet are written to pack files, in many short transactions. Then one transaction sees
-the store at one moment: its tables are written out, and the octets of what came in since the first pass began. So a set
-is one moment, whole; no long transaction keeps the database from tidying up; nobody who writes is waited for or waits.
+First the octets that no set has yet are written to pack files, in many short transactions. Then one transaction reads a
+snapshot of the store: its tables are written out, and the octets of the messages that came since the first pass began.
+So a set is one consistent snapshot; no long transaction keeps the database from its own cleaning; writers neither wait
+nor are waited for.
 
-A run that was cut off leaves whole pack files behind; the next one takes them over.
+An interrupted run leaves complete pack files; the next one uses them.
 """
 
 # ruff: noqa: S608
@@ -53,7 +54,7 @@ Wanted = tuple[int, int, bytes]
 
 @frozen
 class BackupResult:
-    """What a run has done. Octets are those of messages, ``new_octets`` what no set had before."""
+    """The result of a run. Octets are those of messages, ``new_octets`` those that no set had before."""
 
     name: str
     taken_at: float
@@ -148,7 +149,7 @@ class _Run:
         self._writer = self._new_writer()
 
     def _known(self) -> _Known:
-        """From the last set, and from pack files that no set names yet: of runs that were cut off, and of this one."""
+        """From the last set, and from pack files that no set names yet: of interrupted runs, and of this one."""
         streams = [self._last.places()] if self._last is not None else []
         unnamed = [*self._left_over, *self._written]
         streams += [places_in(self._folder.segments, list(names)) for _, names in groupby(unnamed, key=run_of)]

@@ -59,7 +59,7 @@ def table_file(name: str) -> str:
 
 @frozen
 class TableFacts:
-    """What a manifest says of a table."""
+    """The entry of a table in a manifest."""
 
     rows: int
     digest: str
@@ -67,8 +67,9 @@ class TableFacts:
 
 @frozen
 class Manifest:
-    """What a set is. ``store`` is the identity of the store, ``taken_at`` POSIX seconds; ``octets`` is what all
-    messages have, ``new_octets`` what of it this set was the first to save; ``faults`` were found in the store."""
+    """The description of a set. ``store`` is the identity of the store, ``taken_at`` POSIX seconds; ``octets`` is the
+    size of all messages, ``new_octets`` the part of it that this set was the first to save; ``faults`` were found in
+    the store."""
 
     store: str
     schema_version: int
@@ -256,7 +257,8 @@ class BackupFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Nobody else writes to it meanwhile. ConfigError if somebody does. What a killed run left half is dropped."""
+        """Lock the folder against other runs. ConfigError if it is locked. Incomplete files of a killed run are
+        dropped."""
         descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             try:

@@ -1,4 +1,5 @@
-"""Making one store what a source is: only what differs is written, so it may be cut off and run again at any moment."""
+"""Makes one store equal to a source: only differences are written, so a run may be interrupted and repeated at any
+time."""
 
 # ruff: noqa: S608
 # Statements are put together from the schema's own names; values always travel beside them.
@@ -32,7 +33,7 @@ CONTENTS_AT_ONCE = 100
 
 @define
 class BulkLoadResult:
-    """What was done. ``digests`` are those of the source, of every table that moved."""
+    """The result. ``digests`` are those of the source, of every table that was loaded."""
 
     digests: dict[str, Digest] = field(factory=dict)
     rows: int = 0
@@ -40,7 +41,7 @@ class BulkLoadResult:
     octets: int = 0
     """Octets of messages written."""
     faults: list[str] = field(factory=list)
-    """What was found wrong with the source."""
+    """The faults found in the source."""
 
 
 class BulkLoad:
@@ -53,7 +54,7 @@ class BulkLoad:
         self.done = BulkLoadResult()
 
     def fill(self, source: Source) -> None:
-        """Make every table what it is in the source."""
+        """Make every table equal to that of the source."""
         self._fill_contents(source)
         for table in self._tables.values():
             if table.name not in {CONTENTS, *LEFT_BEHIND}:
@@ -144,7 +145,7 @@ class BulkLoad:
             def add_txn(
                 txn: Transaction, wanted: list[tuple[int, int]] = wanted, expected: dict[int, bytes] = expected
             ) -> tuple[int, list[str]]:
-                # Should the source have to be asked again, this is done again.
+                # If the source has to be read again, this is done again.
                 for name in (CHUNKS, CONTENTS):
                     txn.execute_many(f"DELETE FROM {name} WHERE content_id = ?", [(key,) for key, _ in wanted])
                 octets, faults = self._add_chunks_txn(txn, source, wanted, expected)
@@ -175,7 +176,7 @@ class BulkLoad:
     # --- verifying
 
     def verify(self, deep: bool) -> list[str]:
-        """A line for each thing in which the target is not what the source was: every table is read again and its
+        """A line for each difference of the target from the source: every table is read again and its
         rows counted and digested; ``deep`` compares all octets with their digests."""
         found: list[str] = []
         for table in self._tables.values():

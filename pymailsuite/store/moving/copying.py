@@ -1,9 +1,9 @@
-"""A store copied to another database.
+"""Copies a store to another database.
 
 In two passes. The first copies messages' octets, which never change, in many short transactions: the source may be in
 use for as long as that takes. The second is one transaction on the source, so all of it is the source at one moment; it
-brings over every table of rows, and what came or went during the first. What is there already is compared, not written
-again, so a run that was cut off goes on where it was, and a second run, with the server stopped, is short.
+brings over every table of rows, and what came or went during the first. Existing rows are compared, not written again,
+so an interrupted run continues where it was, and a second run, with the server stopped, is short.
 
 The target is marked as unfinished until a run ends with nothing changed in the source since its second pass began. So
 there is no torn copy: either the mark is there, or all of the source is.
@@ -133,7 +133,7 @@ def _is_in_use_txn(txn: Transaction, tables: Mapping[str, Table]) -> bool:
 
 
 def _state_txn(txn: Transaction, tables: Mapping[str, Table]) -> dict[str, Digest]:
-    """What is another after every change that matters, without reading all there is."""
+    """The digests of tables that differ after every relevant change, without reading all tables."""
     return {
         table.name: digest_txn(txn, table)
         for table in tables.values()

@@ -1,6 +1,6 @@
 """Pack files: files of messages' octets, written once and never changed.
 
-A pack file begins with a line that says what it is. Then one record follows another: a line of JSON with
+A pack file begins with a line that names its format. Then one record follows another: a line of JSON with
 ``content_id``, ``size`` and ``sha256``, the octets, and a line feed. Ids ascend within a pack file, and through the
 pack files that one run of a backup has written. A file is there under its name when all of it is on the disk, or not at
 all.
@@ -40,7 +40,7 @@ class Place:
 
 @frozen
 class FileFacts:
-    """What a manifest says of a file."""
+    """The entry of a file in a manifest."""
 
     sha256: str
     size: int
@@ -62,7 +62,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def open_new(path: Path) -> IO[bytes]:
-    """A file that nobody else may read."""
+    """A new file that only its owner may read."""
     return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, _MODE), "w+b")
 
 

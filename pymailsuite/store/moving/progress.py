@@ -1,4 +1,4 @@
-"""How far a move has come, for whoever shows it."""
+"""The progress of a move, for display."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Is told of each phase, and then of what was done in it."""
+    """Receives each phase, and then the progress in it."""
 
     def begin(self, phase: str, total: int, unit: str) -> None:
         """A new phase of ``total`` units, ``"rows"`` or ``"octets"``; 0: not known."""
@@ -16,7 +16,7 @@ class Progress(Protocol):
 
 
 class NoProgress:
-    """For those who do not look."""
+    """Ignores the progress."""
 
     def begin(self, phase: str, total: int, unit: str) -> None:
         """Nothing."""

@@ -1,7 +1,7 @@
-"""Messages of a set brought back into a store in use: an account's, or a mailbox's. Nothing is taken away or doubled.
+"""Restores messages of a set to a store in use: an account's, or a mailbox's. Nothing is removed or duplicated.
 
-A message is there already if its mailbox has one with the same octets and the same internal date. What is not there
-comes back as a new message, with a new UID; octets that the store still has are not stored again.
+A message exists already if its mailbox has one with the same octets and the same internal date. Others come back as new
+messages, with new UIDs; octets that the store still has are not stored again.
 
 Files are read where this is called: it is for commands, not for a server.
 """
@@ -46,7 +46,7 @@ _MESSAGES_AT_ONCE = 100
 
 @frozen
 class _Lost:
-    """A message of the set that the store has not."""
+    """A message of the set that the store lacks."""
 
     mailbox: str
     flags: int
@@ -134,7 +134,7 @@ class MailRestore:
                 found.append(
                     _Lost(
                         names[row["mailbox_id"]],
-                        # Else the next expunge would take it again.
+                        # Otherwise the next expunge would remove it again.
                         row["system_flags"] & ~int(SystemFlag.DELETED),
                         row["keywords"],
                         row["content_id"],
@@ -238,7 +238,7 @@ class MailRestore:
                 batch = []
         if batch:
             await self._store_batch(account_id, batch)
-        # The set may be older than what is derived from octets now.
+        # The set may be older than the data now derived from octets.
         await self._database.run("fill anew", fill_anew_txn)
 
     def _contents(self, by_content: Mapping[int, list[_Lost]]) -> Iterator[_Content]:
@@ -283,8 +283,8 @@ class MailRestore:
         await self._database.run("bring messages back", store_txn)
 
     async def _stage(self, content: _Content) -> None:
-        """Put the octets of a long message in, chunk by chunk, so that nobody waits long; a sweep drops what is left of
-        it should this be cut off."""
+        """Store the octets of a long message chunk by chunk, so that no other writer waits long; if this is
+        interrupted, a sweep drops the chunks."""
         content.staged_as = staged_as = self._next_id()
         now = self._now()
 
@@ -328,7 +328,7 @@ class _Content:
             return known
         if len(octets) < self.place.size:
             raise StoreUnavailable(f"Content {known} was dropped meanwhile; run the command again")
-        # One that a sweep is about to drop, or, from a backup of another store, a stranger's.
+        # A content that a sweep is about to drop, or, from a backup of another store, an unrelated one.
         is_taken = txn.row(f"SELECT 1 FROM {CONTENTS} WHERE content_id = ?", (known,)) is not None
         content_id = self._insert_txn(txn, new_id if is_taken else known)
         if octets:
@@ -342,7 +342,7 @@ class _Content:
 
 
 def likeness(digest: bytes, internal_date: float, prefix: bytes) -> bytes:
-    """What two messages have in common if they are one and the same."""
+    """The value that two messages share if they are the same."""
     return blake2b(digest + repr(float(internal_date)).encode() + b"\0" + prefix, digest_size=16).digest()
 
 

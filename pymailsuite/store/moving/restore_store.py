@@ -1,11 +1,10 @@
-"""A whole store, filled from a set.
+"""Fills an empty store from a set.
 
-A set is a state of the past: after it was taken, UIDs and modseqs may have been handed out that the restored store
-knows nothing of. A UID must never refer to another message (RFC 9051 §2.3.1.1), and a client that remembers a modseq
-must be told what is another now (RFC 7162 §3.1). So, unless the operator knows that nothing happened since, all numbers
-are moved on further than the lost time can have used up, and every message counts as changed; UIDVALIDITY and the UIDs
-of what came back stay, and no client loads its mail anew. Messages of the queue were most likely sent on since; they
-are held.
+A set is a state of the past: after it was taken, UIDs and modseqs may have been handed out that are not in the restored
+store. A UID must never refer to another message (RFC 9051 §2.3.1.1), and a client that remembers a modseq must learn
+all differences (RFC 7162 §3.1). So, unless the operator knows that nothing happened since, all numbers are advanced
+further than the lost time can have used, and every message counts as changed; UIDVALIDITY and the UIDs of what came
+back stay, and no client loads its mail anew. Messages of the queue were most likely sent on since; they are held.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _LAST_UID = (1 << 32) - 1
 
 @frozen
 class RestoreResult:
-    """What was done. ``is_complete``: the store is one to be used, if perhaps with faults that the set had already."""
+    """The result. ``is_complete``: the store can be used, though perhaps with faults that the set had already."""
 
     name: str
     taken_at: float
@@ -62,7 +61,7 @@ def restore_store(
         for name, digest in done.digests.items()
         if digest.hex() != manifest.tables[name].digest
     ]
-    # What is damaged in the set comes back as it is: better than nothing of it.
+    # Damaged contents of the set are restored as they are: better than losing them whole.
     inherited = {*manifest.faults, *done.faults}
     faults += [fault for fault in filling.verify(deep) if fault not in inherited]
     if not faults:
@@ -83,7 +82,7 @@ def restore_store(
 def _move_on_txn(txn: Transaction) -> None:
     txn.execute(
         "UPDATE account_state SET modseq = modseq + ?, next_mailbox_id = next_mailbox_id + ?,"
-        # What happened in the lost time is not known.
+        # The changes in the lost time are not known.
         " change_floor = modseq + ?, flags_floor = modseq + ?",
         (MODSEQ_GAP, MAILBOX_GAP, MODSEQ_GAP, MODSEQ_GAP),
     )

@@ -1,4 +1,4 @@
-"""Rows of any table on their way: read in key order in bounded batches, brought to one form, digested, compared."""
+"""Rows of any table: read in key order in bounded batches, normalized, digested, compared."""
 
 # ruff: noqa: S608
 # Statements are put together from the schema's own names; values always travel beside them.
@@ -37,7 +37,8 @@ def key_of(table: Table) -> Callable[[Row], Row]:
 
 
 def plain(table: Table, rows: Iterable[Sequence[Any]]) -> list[Row]:
-    """The rows with values of exactly the types that the columns are declared to have, whatever a driver made."""
+    """The rows with values of exactly the types that the columns are declared to have, whatever types the driver
+    returned."""
     conversions = [_CONVERSIONS[column.kind] for column in table.columns]
     return [
         tuple([None if value is None else convert(value) for convert, value in zip(conversions, row, strict=True)])
@@ -96,7 +97,7 @@ def digest_txn(txn: Transaction, table: Table) -> Digest:
 
 @frozen
 class Difference:
-    """What makes the target's rows those of the source: keys to take out first, then rows to put in.
+    """The changes that make the target's rows equal to the source's: keys to delete first, then rows to insert.
 
     ``there`` has the rows that are taken out, by key.
     """

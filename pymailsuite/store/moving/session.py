@@ -20,13 +20,13 @@ from pymailsuite.store.transaction import Transaction
 T = TypeVar("T")
 
 _NO_LIMIT_S = 86400.0
-"""A transaction of a move takes as long as it takes; that is no reason for a warning in the log."""
+"""A transaction of a move may take long, without a warning in the log."""
 
 _TEND_EVERY_S = 0.5
-"""There is no thread here that tends the engine, and a move writes much."""
+"""There is no maintenance thread here, and a move writes much."""
 
 _MADE_AT_THE_START = frozenset({"counters", "domains"})
-"""Tables that have rows though nobody has mail yet."""
+"""Tables that have rows in an empty store too."""
 
 
 class StoreSession:
@@ -40,14 +40,14 @@ class StoreSession:
         self._worker = Worker(engine, engine.connect if writable else engine.connect_reader, _NO_LIMIT_S)
 
     def read(self, description: str, function: Callable[[Transaction], T], *, once: bool = False) -> T:
-        """What ``function`` answers, all of it at one moment of the store. It is called again, should the connection be
-        lost, unless ``once`` says that it does things which cannot be done twice."""
+        """The result of ``function``, which reads one snapshot of the store. It is called again if the connection is
+        lost, unless ``once`` says that it cannot be repeated."""
         job = ReadJob(description, function)
         self._worker.read(job, 0.0 if once else self._busy_limit_s)
         return cast("T", self._outcome(job))
 
     def write(self, description: str, function: Callable[[Transaction], T]) -> T:
-        """What ``function`` answers, once what it wrote has reached the disk."""
+        """The result of ``function``, after its writes have reached the disk."""
         job = Job(description, function)
         self._worker.write([job], self._busy_limit_s)
         outcome = cast("T", self._outcome(job))
@@ -64,7 +64,7 @@ class StoreSession:
         return job.result
 
     def table_names(self) -> set[str]:
-        """The tables there are; none if nobody has made a store there yet."""
+        """The existing tables; none if there is no store yet."""
         return self.engine.table_names(self._worker.connection.cursor())
 
     def close(self) -> None:
@@ -84,15 +84,15 @@ def schema_version_txn(txn: Transaction) -> int:
 
 
 def identity_txn(txn: Transaction) -> str:
-    """What tells this store from all others: the moment it was first made. A copy keeps it."""
+    """The identity of the store: the time of its creation. A copy keeps it."""
     return repr(float(txn.value("SELECT applied_at FROM schema_version WHERE version = 1")))
 
 
 class HalfMade:
     """A store that is being filled, and not to be opened by a server before that is done.
 
-    The mark is a schema version that no release knows, so even one that has never heard of copies refuses. What it is
-    filled from stands beside it; both go when it is whole.
+    The mark is a schema version that no release knows, so even one that has never heard of copies refuses. Its source
+    is stored beside it; both are removed when it is complete.
     """
 
     def __init__(self, session: StoreSession, version: int, identity: str, what: str, now: float) -> None:

@@ -1,4 +1,4 @@
-"""Where rows and octets come from when a store is filled: another store, or a set of a backup."""
+"""The source of rows and octets for filling a store: another store, or a set of a backup."""
 
 # ruff: noqa: S608
 # Statements are put together from constants of this room; values always travel beside them.
@@ -25,13 +25,13 @@ LEFT_BEHIND: Mapping[str, str] = {
     CHUNKS: "octets, which move with the row of their content",
     "staged_contents": "octets of messages on their way in, of which nobody has been told yet that they are stored",
 }
-"""Tables whose rows are not moved as those of all others are, and why."""
+"""Tables whose rows are moved in another way, and why."""
 
 _CHUNKS_AT_ONCE = 16
 
 
 class Source(Protocol):
-    """All of a store at one moment."""
+    """A snapshot of a store."""
 
     def count(self, table: Table) -> int:
         """How many rows there are."""
