@@ -1,1 +1,1 @@
-"""The intake of messages, the plan of what becomes of each, and messages of our own."""
+"""The intake of messages, the delivery plan of each, and messages that the server makes itself."""

@@ -1,4 +1,4 @@
-"""From settings and plugins to a planner."""
+"""Builds the planner from settings and plugins."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pymailsuite.interfaces.signing import ISealer
 from pymailsuite.plugins import make_plugin, plugins_by_name
 
 OUR_STEPS: Final = ("resolve", "junk", "forward", "quarantine")
-"""Those that run without a section of their own."""
+"""The steps that run without a section of their own."""
 
 
 def make_planner(
@@ -31,8 +31,8 @@ def make_planner(
     sealer: ISealer | None = None,
     factories: Iterable[IDeliveryStepFactory] | None = None,
 ) -> DeliveryPlanner:
-    """The planner of all steps that are wanted; ``factories`` None: the plugins there are. ``sealer`` None: nothing
-    that is sent on is sealed. ConfigError if the settings name a step that does not exist."""
+    """The planner of all configured steps; ``factories`` None: the installed plugins. ``sealer`` None: forwarded mail
+    is not sealed. ConfigError if the settings name a step that does not exist."""
     found: Mapping[str, IDeliveryStepFactory] = (
         plugins_by_name(IDeliveryStepFactory, _name_of) if factories is None else {one.name: one for one in factories}
     )
@@ -62,7 +62,7 @@ def _name_of(factory: IDeliveryStepFactory) -> object:
 
 
 def _make_step(factory: IDeliveryStepFactory, context: StepContext) -> IDeliveryStep:
-    """The step; Invalid or TypeError if it is none, or calls itself by another name than it was found by."""
+    """The step; Invalid or TypeError if it is none, or if its name differs from that of its plugin."""
     step = factory.make(context)
     verifyObject(IDeliveryStep, step)
     if step.name != factory.name:
@@ -71,7 +71,7 @@ def _make_step(factory: IDeliveryStepFactory, context: StepContext) -> IDelivery
 
 
 def _in_order(settings: DeliverySettings, found: Mapping[str, IDeliveryStepFactory]) -> Sequence[str]:
-    """The names of the steps that are wanted."""
+    """The names of the configured steps."""
     for key, names in (("delivery.steps", settings.steps), ("delivery.plugins", settings.plugins)):
         unknown = sorted(set(names) - set(found))
         if unknown:

@@ -1,8 +1,8 @@
-"""A message that is received without being received: what would be said of it, stage by stage.
+"""A dry run of receiving a message: the decisions about it, stage by stage.
 
-The chain is the server's, and so is the way recipients are resolved, a message's header is read, and its delivery is
-planned; there is no connection, and in the end nothing is accepted. Unlike a server it does not stop at a refusal, so
-that all checks have their say.
+The chain is the server's, and so is the code that resolves recipients, reads the header, and plans the delivery; there
+is no connection, and nothing is accepted at the end. Unlike a server it does not stop at a refusal, so that all checks
+run.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _BEFORE_RECIPIENTS: Final = (Stage.CONNECT, Stage.HELO, Stage.MAIL)
 
 @implementer(IContentWriter)
 class _Nowhere:
-    """Where the octets go, a long message into a file that has no name; and the message."""
+    """The sink of the octets, for a long message an unnamed file; and the message."""
 
     content_id = ContentId(0)
     whole_lines = False
@@ -77,21 +77,21 @@ class _Nowhere:
         return _Nowhere()
 
     def step_taps(self, message: IncomingMessage, edits: Edits) -> Mapping[str, IMessageTap]:
-        """Nobody hears it again."""
+        """No taps: the message is not read again."""
         return NO_TAPS
 
 
 @frozen
 class RecipientCheck:
-    """What a server knows of recipients; ``relay_denied`` is its reply code to strangers' mail for other hosts, and
-    ``planner`` says what becomes of mail for those that are let in."""
+    """A server's knowledge of recipients; ``relay_denied`` is its reply code to mail of unknown clients for other
+    hosts, and ``planner`` plans the delivery to accepted recipients."""
 
     resolver: IRecipientResolver
     relay_denied: str
     planner: DeliveryPlanner
 
     async def open_for(self, address: Address) -> tuple[Recipients, str]:
-        """What the address resolves to, and the reply that refuses it; empty if it is let in."""
+        """The resolved recipients of the address, and the reply that refuses it; empty if it is accepted."""
         try:
             resolved = await self.resolver.resolve(address)
         except MailError as error:
@@ -103,10 +103,10 @@ class RecipientCheck:
 
 @frozen
 class DryRunRecipient:
-    """What RCPT would be answered.
+    """The reply to RCPT.
 
-    ``refusal`` is the reply that refuses it, empty if none does; ``policy`` whose it is, if a check's. ``resolved`` is
-    where its mail would go, empty if that is not known."""
+    ``refusal`` is the reply that refuses it, empty if none does; ``policy`` the name of the check that refuses, if one
+    does. ``resolved`` is the destination of its mail, empty if that is not known."""
 
     address: Address
     resolved: Recipients = ()
@@ -116,11 +116,11 @@ class DryRunRecipient:
 
 @frozen
 class DryRunResult:
-    """What came of it: all ``applied_verdicts`` in order, as they would have counted, and the decision of each stage.
+    """The result: all ``applied_verdicts`` in order, as they would have counted, and the decision of each stage.
 
-    ``refused_at`` is the stage whose refusal the client would have been told, None if the message would be accepted for
-    any of the recipients. The decision of RCPT is that about the first refused one if none was let in, else about the
-    last. ``plan`` is what would become of the message for those that are let in, None if nothing is known of them.
+    ``refused_at`` is the stage whose refusal the client would have got, None if the message would be accepted for any
+    of the recipients. The decision of RCPT is that about the first refused one if none was accepted, else about the
+    last. ``plan`` is the delivery plan for accepted recipients, None if nothing is known of them.
     """
 
     applied_verdicts: tuple[AppliedVerdict, ...]
@@ -130,7 +130,7 @@ class DryRunResult:
     plan: DeliveryPlan | None = None
 
     def applied(self, policy: str) -> AppliedVerdict | None:
-        """The last one of a policy."""
+        """The last verdict of a policy."""
         return next((one for one in reversed(self.applied_verdicts) if one.policy == policy), None)
 
     @property
@@ -141,7 +141,7 @@ class DryRunResult:
 
 @define
 class _DryRun:
-    """One message under way; ``known`` is what a transaction knows of it so far."""
+    """One message in progress; ``known`` are the facts of the transaction so far."""
 
     chain: IPolicyChain
     known: dict[str, Any]
@@ -190,11 +190,11 @@ class _DryRun:
         self.decisions[Stage.RCPT] = decided[-1 if let_in else 0][1] if decided else Decision()
         if decided and not let_in:
             self.refuse_at(Stage.RCPT)
-        # Nobody would be asked about a message for nobody.
+        # No policy would be asked about a message without recipients.
         self.known["recipients"] = tuple(let_in or addresses)
 
     async def plan(self, planner: DeliveryPlanner, incoming: IncomingMessage) -> DeliveryPlan:
-        """What would become of the message, whatever was said of it."""
+        """The delivery plan of the message, whatever the decisions."""
         message = DeliveryMessage(
             incoming.queue_id, incoming.envelope, incoming.peer, incoming.size, incoming.header, content=incoming
         )
@@ -227,7 +227,7 @@ async def dry_run(
 ) -> DryRunResult:
     """Ask the chain about a message as if it came from ``peer``; ``chunks`` are its octets, lines ended by CRLF.
 
-    ``recipient_check`` None: nothing is known of recipients, and all of them are let in."""
+    ``recipient_check`` None: nothing is known of recipients, and all of them are accepted."""
     run = _DryRun(chain, {"peer": Peer(ip=peer.ip, port=peer.port, trusted=peer.trusted)})
     for stage in _BEFORE_RECIPIENTS:
         if stage is Stage.HELO:

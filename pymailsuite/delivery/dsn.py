@@ -1,4 +1,4 @@
-"""Reports of our own on their way to whoever sent the message they are about."""
+"""Delivery status notifications to the senders of messages."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ log = Logger()
 
 
 class DsnWriter:
-    """Makes acceptances of reports, for the caller to put into the transaction that the report speaks of.
+    """Makes acceptances of reports, for the caller to put into the transaction that the report is about.
 
-    ``return_octets`` is how much of the message a report returns.
+    ``return_octets`` limits the part of the message that a report returns.
     """
 
     def __init__(self, own_messages: OwnMessages, clock: IReactorTime, return_octets: int) -> None:
@@ -27,8 +27,8 @@ class DsnWriter:
     async def write(self, report: Dsn) -> Acceptance | None:
         """The report as a message from the null reverse-path, its octets staged.
 
-        None if its addressee is one of ours and not there (any more), or if it is about a report: nobody is to be told
-        then. Temporary errors of the store come through.
+        None if the recipient of the report is a local address that does not exist (any more), or if it is about a
+        report: then there is no report. Temporary errors of the store are raised.
         """
         reverse_path = report.reverse_path
         if is_automatic_answer(report.original[: report.header_size]):

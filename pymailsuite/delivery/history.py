@@ -1,8 +1,8 @@
-"""Writes down what happened, for ``pymailsuite why``, and never delays or fails a message by it.
+"""Records the history for ``pymailsuite why``, and never delays or fails a message by it.
 
-What is told of an accepted message and of an attempt goes along in their own transactions. Refusals are collected and
-written together every second; of a client that is refused again and again, and of a flood of clients, only numbers are
-kept. If the store cannot take them, they are forgotten.
+The entries of an accepted message and of an attempt are written in their own transactions. Refusals are collected and
+written together every second; for a client that is refused again and again, and for a flood of clients, only numbers
+are kept. If the store cannot take them, they are dropped.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ from pymailsuite.wire.addresses import address_key
 log = Logger()
 
 _EVERYBODY: Final = ""
-"""Stands for clients that are too many to be told apart."""
+"""Stands for clients that are too many to be listed separately."""
 _NAMES_MAX: Final = 1000
-"""Recipients of one message that it can be found by."""
+"""The greatest number of recipients of a message under which it can be found."""
 _TEXT_MAX: Final = 1000
 _WITHOUT_SENDER: Final = frozenset({"client_refused", "hello_refused", "login_refused", "cut_off"})
 
 
-# Facts in a circle, which a plugin's evidence might be, end in RecursionError: such an entry is not made.
+# Cyclic facts, which a plugin's evidence might have, end in RecursionError: such an entry is not made.
 _patient_json = json.JSONEncoder(separators=(",", ":"), default=str, check_circular=False).encode
 
 
@@ -57,7 +57,7 @@ def _as_json(facts: Mapping[str, Any]) -> str:
     try:
         return to_json(facts, fallback=str).decode()
     except ValueError:
-        # Text that is no UTF-8, or octets. For all else the other one would take four times as long.
+        # Text that is no UTF-8, or octets. For all other values this encoder would take four times as long.
         return _patient_json(facts)
 
 
@@ -92,7 +92,7 @@ def _applied_verdicts(applied_verdicts: Sequence[AppliedVerdict]) -> list[dict[s
 
 
 def recipient_facts(one: PlannedRecipient) -> list[dict[str, Any]]:
-    """What a recipient gets: each copy and each address its mail is sent on to, or why there is none."""
+    """The facts about a recipient: each copy and each address its mail is forwarded to, or why there is none."""
     named = {"recipient": str(one.given)}
     target = one.target
     if target is not None and target.address != one.given:
@@ -116,7 +116,7 @@ def recipient_facts(one: PlannedRecipient) -> list[dict[str, Any]]:
 
 
 def step_facts(note: StepNote) -> dict[str, str]:
-    """What a delivery step decided."""
+    """The facts about a delivery step's decision."""
     about = "" if note.recipient is None else str(note.recipient)
     return {"step": note.step, "recipient": about, "did": note.did, "why": note.why[:_TEXT_MAX]}
 
@@ -136,7 +136,7 @@ class _Client:
 
 @implementer(IRefusalRecord)
 class HistoryRecorder(Service):
-    """Makes entries of what happens; ``None`` from its methods: this cannot be remembered."""
+    """Makes the entries of the history; its methods return ``None`` for an event that cannot be recorded."""
 
     def __init__(self, settings: HistorySettings, store: IHistoryStore, clock: IReactorTime) -> None:
         self.setName("history")  # type: ignore[no-untyped-call]
@@ -162,7 +162,7 @@ class HistoryRecorder(Service):
         message_id: str,
         applied_verdicts: Sequence[AppliedVerdict],
     ) -> HistoryEntry | None:
-        """A message that is ours now, and what becomes of it."""
+        """The entry of an accepted message, with its delivery plan."""
         told: list[dict[str, Any]] = []
         sender = str(envelope.reverse_path or "")
         names = {peer.ip: None, message_id: None, sender: None}
@@ -192,7 +192,8 @@ class HistoryRecorder(Service):
         here: DeliveredHere,
         report: Acceptance | None,
     ) -> HistoryEntry | None:
-        """An attempt that is about to be settled; ``here`` of those of the recipients that turned out to be ours."""
+        """The entry of an attempt that is about to be settled; ``here`` has the outcomes of recipients that turned out
+        to be local."""
         addresses = {recipient.position: recipient.address for recipient in entry.recipients}
         facts: dict[str, Any] = {
             "entry_id": queue_id_of(entry.entry_id),
@@ -215,11 +216,11 @@ class HistoryRecorder(Service):
         return self._entry(HistoryKind.ATTEMPT, entry.content_id, None, facts, ())
 
     def reported(self, entry: QueueEntry, report: Acceptance) -> HistoryEntry | None:
-        """A report of ours about ``entry``: a message of its own."""
+        """The entry of a report about ``entry``, which is a message of its own."""
         return self.added(entry.queue_id, str(entry.reverse_path or ""), report)
 
     def added(self, about: QueueId, recipient: str, report: Acceptance) -> HistoryEntry | None:
-        """A message of ours about another one, to ``recipient``."""
+        """The entry of a message that the server made about another one, to ``recipient``."""
         copies = [{"recipient": recipient, "account_id": d.account_id, "mailbox": d.mailbox} for d in report.deliveries]
         relays = [
             {"recipient": recipient, "address": str(relay.address)}
@@ -245,7 +246,7 @@ class HistoryRecorder(Service):
             log.warn("{event} {reason}", event="history.not_recorded", reason=str(error))
             return None
         except Exception:
-            # Evidence of a plugin may be anything. The message matters more.
+            # The evidence of a plugin may be any object. The message matters more than its entry.
             log.failure("{event}", event="history.not_recorded")
             return None
         return HistoryEntry(
@@ -255,7 +256,7 @@ class HistoryRecorder(Service):
     # --- refusals
 
     def refused(self, refusal: Refused) -> None:
-        """Collect it, or count it if there are too many."""
+        """Collect the refusal, or only count it if there are too many."""
         settings, now = self._settings, self._clock.seconds()
         client = self._client(refusal.peer.ip, now)
         if int(now // 60) != self._minute:
@@ -277,12 +278,12 @@ class HistoryRecorder(Service):
             "rulings": _applied_verdicts(refusal.applied_verdicts),
         }
         names = (refusal.peer.ip, str(refusal.reverse_path or ""), *map(str, refusal.recipients))[:_NAMES_MAX]
-        # What a refused message was called while it came in is its story's name; nothing else has that id.
+        # The queue id of a refused message names its story; no other story has that id.
         story_id = content_id_of(refusal.queue_id) if refusal.queue_id else None
         self._collect(self._entry(HistoryKind.REFUSED, story_id, story_id, facts, tuple(dict.fromkeys(names))))
 
     def turned_away(self, count: TurnedAway) -> None:
-        """Collect it: whoever counts sees that there are few."""
+        """Collect it: the caller bounds the number of these counts."""
         facts = {
             "peer": {"ip": count.ip} if count.ip else {},
             "what": count.what,
@@ -307,8 +308,8 @@ class HistoryRecorder(Service):
         return client
 
     def _is_due(self, client: _Client, now: float) -> bool:
-        """At the end of its window, and once before: whoever asks why is not to wait for an hour to see that it goes
-        on."""
+        """Whether to write a client's numbers: at the end of its window, and once before, so that ``why`` shows within
+        the hour that the refusals go on."""
         if client.ends_at <= now:
             return True
         return bool(client.counted) and not client.told_early and now - client.first_at >= self._settings.limits_window
@@ -329,15 +330,15 @@ class HistoryRecorder(Service):
         if entry is not None:
             self._collected.append(entry)
 
-    # --- life
+    # --- the service
 
     def startService(self) -> None:
-        """Write what is collected from now on."""
+        """Begin to write collected entries."""
         super().startService()  # type: ignore[no-untyped-call]
         self._loop.start(self._settings.flush_interval, now=False)
 
     def stopService(self) -> Deferred[None]:
-        """Fires when all that was collected is written, numbers too."""
+        """Fires when all collected entries are written, numbers too."""
         super().stopService()  # type: ignore[no-untyped-call]
         if self._loop.running:
             self._loop.stop()

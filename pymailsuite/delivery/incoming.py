@@ -1,7 +1,8 @@
-"""A message whose octets are coming in.
+"""A message whose octets are arriving.
 
-They go straight on into the store's content writer, our Received field in front. The header alone is held back until it
-is complete: what a user's message lacks is added, what claims to be ours is taken out, and hops are counted.
+They go directly into the store's content writer, with the server's Received field in front. Only the header is held
+back until it is complete: missing fields of a user's message are added, fields that claim to be the server's own are
+removed, and hops are counted.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ log = Logger()
 
 
 class TooManyHops(Refusal):
-    """The message has been through so many hosts that it must be going in circles. Source: RFC 5321 §6.3."""
+    """The message has passed so many hosts that it must be in a loop. Source: RFC 5321 §6.3."""
 
     smtp_code = 554
     enhanced_code = "5.4.6"
@@ -46,13 +47,13 @@ class TooManyHops(Refusal):
 
 
 class NoAuthor(Refusal):
-    """A message without From, to which nothing is added."""
+    """A message without From, which the server does not add."""
 
     text = "The message has no From field"
 
 
 class HeaderTooLong(Refusal):
-    """The header alone is longer than we look at."""
+    """The header alone is longer than the limit."""
 
     smtp_code = 552
     enhanced_code = "5.3.4"
@@ -60,7 +61,8 @@ class HeaderTooLong(Refusal):
 
 
 def _may_be_named(resolved: Recipients | None) -> bool:
-    """Of an address that needs SMTPUTF8: False if it leads to one elsewhere that does not: it must not be made to."""
+    """Whether an address that needs SMTPUTF8 may be named in the message: False if it leads to a remote address that
+    does not need SMTPUTF8, and must not be made to."""
     return resolved is not None and not any(
         isinstance(target, RemoteRecipient) and target.address.local_part.isascii() for target in resolved
     )
@@ -69,7 +71,7 @@ def _may_be_named(resolved: Recipients | None) -> bool:
 _HEADER_BEGINS: Final = re.compile(rb"[!-9;-~]+[ \t]*:|\r\n|>*From ").match
 """A field, the empty line that ends a header of no fields, or the line an mbox separates messages with."""
 _UNDECIDED: Final = re.compile(rb"(?:[!-9;-~]*[ \t]*|\r)\Z").match
-"""What may still become the beginning of a header, when more octets come."""
+"""Octets that may still become the beginning of a header, when more octets come."""
 _MESSAGE_ID: Final = re.compile(rb"\r\nMessage-ID:[ \t]*<([!-=?-~]{1,250})>", re.IGNORECASE).search
 _FIRST_LINE_MAX: Final = 998
 """Octets of a line. Source: RFC 5322 §2.1.1."""
@@ -77,8 +79,8 @@ _FIRST_LINE_MAX: Final = 998
 
 @frozen
 class ReceivingRules:
-    """What holds for every message that comes in. ``host_name`` is what our Received field says of us, ``authserv_id``
-    our name in Authentication-Results, of which nobody else may write any. ``clock`` tells POSIX seconds."""
+    """The rules for every incoming message. ``host_name`` is the server's name in Received, ``authserv_id`` its name in
+    Authentication-Results, where incoming fields with that name are removed. ``clock`` returns POSIX seconds."""
 
     settings: DeliverySettings
     host_name: str
@@ -86,13 +88,13 @@ class ReceivingRules:
     clock: IReactorTime
 
     def completes(self, peer: Peer) -> bool:
-        """Whether a message of this peer is handed in, to be completed."""
+        """Whether a message of this peer is a submission, to be completed."""
         whose = self.settings.complete
         return whose != "nobody" and bool(peer.login or (whose == "trusted" and peer.trusted))
 
     def author_of(self, envelope: Envelope, peer: Peer) -> Address | None:
-        """Who a message without From is from: its reverse-path, or the user; None if that cannot be written, or is not
-        wanted."""
+        """The author of a message without From: its reverse-path, or the user; None if that cannot be written, or must
+        not be added."""
         if self.settings.missing_from == "refuse":
             return None
         local_part, _, domain = peer.login.rpartition("@")
@@ -100,8 +102,8 @@ class ReceivingRules:
         return author if author is not None and (author.is_ascii or envelope.smtputf8) else None
 
     def trace_of(self, queue_id: QueueId, envelope: Envelope, recipients: GivenRecipients, peer: Peer) -> bytes:
-        """Our Received field. It names the recipient only if there is one: others' addresses are nobody's business
-        (RFC 5321 §7.2)."""
+        """The server's Received field. It names the recipient only if there is one, so that it reveals no addresses of
+        others (RFC 5321 §7.2)."""
         named: Sequence[Address] = ()
         if len(recipients) == 1:
             given, resolved = recipients[0]
@@ -113,7 +115,7 @@ class ReceivingRules:
 
 
 class Acceptor(Protocol):
-    """Who makes of a message that has come in what it becomes."""
+    """Accepts a message that has arrived."""
 
     def accept_received(
         self,
@@ -123,20 +125,20 @@ class Acceptor(Protocol):
         disposals: Mapping[Address, Disposal],
         edits: Edits,
     ) -> Deferred[QueueId]:
-        """As :meth:`IIncomingMessage.commit` says; all octets have been written, and nothing is wrong with them. What
-        ``edits`` want of the message and its envelope has been done."""
+        """As :meth:`IIncomingMessage.commit` says; all octets have been written, and are in order. The ``edits`` of the
+        message and its envelope have been applied."""
 
     def new_content(self) -> IContentWriter:
         """A place for a message that is staged anew."""
 
     def step_taps(self, message: IncomingMessage, edits: Edits) -> Mapping[str, IMessageTap]:
-        """What is to hear it, on behalf of delivery steps, when it is to be heard as it is after ``edits``."""
+        """The taps of delivery steps for the message as it is after ``edits``."""
 
 
 @implementer(IIncomingMessage, IReadableMessage)
 class IncomingMessage:
-    """One message on its way into the store. Who accepts it finds here what has come so far: ``size`` octets, and the
-    ``header`` as policies are told of it. ``step_taps`` are those taps that delivery steps have asked for."""
+    """One message on its way into the store. The acceptor finds the received part here: ``size`` octets, and the
+    ``header`` as policies see it. ``step_taps`` are the taps of delivery steps."""
 
     __slots__ = (
         "_acceptor",
@@ -181,7 +183,7 @@ class IncomingMessage:
         self._taps = TapGroup(hearing, self.queue_id, rules.clock, rules.settings.tap_time) if hearing else None
         self._completes = rules.completes(peer)
         self._trace = rules.trace_of(self.queue_id, envelope, recipients, peer)
-        # Fires when those who hear the message have heard what came last; None: they have.
+        # Fires when all taps have taken the last octets; None: they have.
         self._heard: Deferred[None] | None = None
         self._refusal: Refusal | None = None
         # The header is held back until it is complete; None once it has gone on.
@@ -192,7 +194,7 @@ class IncomingMessage:
 
     @property
     def whole_lines(self) -> bool:
-        """As the interface says. What is put in front of the octets or taken out of them are lines, too."""
+        """As the interface says. Octets that are added or removed are whole lines, too."""
         return bool(self.writer.whole_lines)
 
     @whole_lines.setter
@@ -200,7 +202,7 @@ class IncomingMessage:
         self.writer.whole_lines = known
 
     def write(self, octets: bytes) -> Deferred[None] | None:
-        """Pass the octets on, behind our trace field. A message we shall refuse is no longer stored, only read."""
+        """Pass the octets on, after the trace field. A message that will be refused is no longer stored, only read."""
         self.size += len(octets)
         if self._taps is not None and not (self._completes and self._pending is not None):
             self._heard = self._taps.tell(octets)
@@ -213,7 +215,7 @@ class IncomingMessage:
         return heard if pause is None else heard.addCallback(lambda _: pause)
 
     def _behind_header(self, octets: bytes) -> bytes:
-        """What may go on of the beginning of the message: nothing until its header is there."""
+        """The octets of the message's beginning that may be passed on: none until its header is complete."""
         self._pending = octets
         if not _HEADER_BEGINS(octets):
             if _UNDECIDED(octets) and len(octets) < _FIRST_LINE_MAX:
@@ -224,13 +226,13 @@ class IncomingMessage:
             return self._header_ended(end)
         self._searched = max(len(octets) - 3, 0)
         if len(octets) > self._rules.settings.header_size:
-            # Whoever looks at the header before it is refused is not to think that there is none.
+            # A policy that looks at the header before the message is refused must not think that there is none.
             self.header = octets
             self._refuse(HeaderTooLong())
         return b""
 
     def _without_header(self) -> bytes:
-        """The beginning of a message that has none: it does not become one."""
+        """The beginning of a message without a header: it must not be mistaken for one."""
         octets, self._pending = self._pending or b"", None
         if self._completes:
             added = self._completed(b"")
@@ -243,7 +245,8 @@ class IncomingMessage:
         return b"%b\r\n%b" % (self._trace, octets) if octets else self._trace
 
     def _header_ended(self, end: int) -> bytes:
-        """The header with our trace in front and without the results that are said to be ours, and what follows it."""
+        """The header with the trace field in front and without results that bear the server's name, and the octets
+        after it."""
         octets, self._pending = self._pending or b"", None
         if self._completes:
             whole = self._completed(octets[:end])
@@ -267,7 +270,7 @@ class IncomingMessage:
         return self._trace + (octets if clean is header else clean + octets[end:])
 
     def _completed(self, header: bytes) -> bytes | None:
-        """The header with what it lacks; None if it is refused for what cannot be added."""
+        """The header with its missing fields; None if the message is refused because one cannot be added."""
         author = self._rules.author_of(self.envelope, self.peer)
         if author is None and lacks_from(header) and (self.peer.login or self._rules.settings.missing_from == "refuse"):
             self._refuse(NoAuthor())
@@ -275,7 +278,7 @@ class IncomingMessage:
         return completed(header, self._rules.clock.seconds(), self._rules.host_name, author)
 
     def _tell_completed(self, octets: bytes) -> None:
-        """The beginning of a message that has been completed, for those who hear it."""
+        """Pass the beginning of a completed message to the taps."""
         if self._taps is not None:
             self._heard = self._taps.tell(octets)
 
@@ -285,7 +288,7 @@ class IncomingMessage:
         self.writer.abort()
 
     def _end(self) -> None:
-        """All octets are there: those that waited for the end of a header go on."""
+        """All octets have come: pass on those that waited for the end of a header."""
         if self._pending is None:
             return
         has_header = bool(_HEADER_BEGINS(self._pending))
@@ -295,12 +298,12 @@ class IncomingMessage:
 
     @property
     def message_id(self) -> str:
-        """What stands between the angle brackets of Message-ID; empty if there is none, or it is in no usual form."""
+        """The text between the angle brackets of Message-ID; empty if there is none, or it has an unusual form."""
         found = _MESSAGE_ID(b"\r\n" + self.header)
         return "" if found is None else found[1].decode("ascii")
 
     def received(self, taps: Mapping[str, IMessageTap]) -> ReceivedMessage:
-        """What policies are told of it."""
+        """The facts about it for policies."""
         self._end()
         return ReceivedMessage(self.queue_id, self.size, self.header, taps, self)
 
@@ -311,7 +314,7 @@ class IncomingMessage:
         return self.writer.read(start, stop) if self._refusal is None else fail(self._refusal)
 
     def parts(self) -> PartTable:
-        """As the interface says; raises what the message will be refused with."""
+        """As the interface says; raises the error with which the message will be refused."""
         if self._refusal is not None:
             raise self._refusal
         return decode_parts(self.writer.structure().parts)
@@ -333,8 +336,7 @@ class IncomingMessage:
         disposals: Mapping[Address, Disposal] = NO_DISPOSALS,
         edits: Edits = NO_EDITS,
     ) -> Deferred[QueueId]:
-        """Fires with the queue id after the one transaction; HeaderTooLong, TooManyHops, or what the store refuses
-        with."""
+        """Fires with the queue id after the one transaction; HeaderTooLong, TooManyHops, or an error of the store."""
         self._end()
         if self._refusal is not None:
             return fail(self._refusal)
@@ -365,12 +367,13 @@ class IncomingMessage:
 
     @property
     def _body_start(self) -> int:
-        """Where the body begins among the octets that are staged. Where nothing was a header, an empty line follows our
-        trace."""
+        """The offset of the body in the staged octets. If the message had no header, an empty line follows the trace
+        field."""
         return len(self._trace) + (len(remove_own_fields(self.header, self._rules.authserv_id)) or len(b"\r\n"))
 
     async def _tell_steps(self, edits: Edits) -> None:
-        """Mail is redirected, which was not known when it came: delivery steps that care hear it now."""
+        """Mail is redirected, which was not known when it arrived: pass the message to the taps of delivery steps
+        now."""
         taps = self._acceptor.step_taps(self, edits)
         if taps:
             rules = self._rules
@@ -379,7 +382,7 @@ class IncomingMessage:
             self.step_taps = taps
 
     async def _stage_anew(self, edits: Edits) -> None:
-        """Put the message as it is to be in the place of the one that came. It has another queue id then."""
+        """Replace the received message by the edited one, which has another queue id."""
         rules, old, body_start = self._rules, self.writer, self._body_start
         writer = self._acceptor.new_content()
         queue_id = queue_id_of(writer.content_id)
@@ -414,7 +417,7 @@ class IncomingMessage:
         self.size = writer.size - len(trace)
 
     def abort(self) -> None:
-        """Forget it; harmless at any time."""
+        """Drop the message; harmless at any time."""
         if self._taps is not None:
             self._taps.call_off()
         self.writer.abort()

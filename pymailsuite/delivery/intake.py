@@ -1,10 +1,10 @@
-"""The intake of all messages, whichever way they come in.
+"""The intake of all messages, whichever way they arrive.
 
-:mod:`pymailsuite.delivery.incoming` takes a message's octets. When all are there, :mod:`pymailsuite.delivery.plan` says
-what the message becomes, and the store does that in one transaction: local copies are in their mailboxes, remote
-recipients in the queue, and only then is the peer answered.
+:mod:`pymailsuite.delivery.incoming` takes a message's octets. When all have come, :mod:`pymailsuite.delivery.plan`
+plans the delivery, and the store carries it out in one transaction: local copies go to their mailboxes, remote
+recipients to the queue, and only then is the reply sent.
 
-This is the hot path of the whole house: no coroutine, one callback, and the header alone is looked at.
+This is the hot path of the server: no coroutine, one callback, and only the header is parsed.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ from pymailsuite.values import Address, Envelope, Peer, QueueId
 
 
 class AccountGone(NoSuchAccount):
-    """An account has gone between RCPT and the end of the message. Nothing was stored: when the client comes again, it
-    is told so at RCPT, of that recipient alone."""
+    """An account was deleted between RCPT and the end of the message. Nothing was stored: at the next attempt RCPT
+    refuses that recipient only."""
 
     smtp_code = 451
     enhanced_code = "4.2.1"
@@ -54,11 +54,11 @@ class AccountGone(NoSuchAccount):
 
 @implementer(IMessageIntake)
 class MessageIntake:
-    """Opens messages whose recipients have been accepted; ``host_name`` is what our Received field says of us.
+    """Opens messages whose recipients have been accepted; ``host_name`` is the server's name in Received.
 
-    ``planner`` says what becomes of them. ``authserv_id`` is our name in Authentication-Results, of which nobody else
-    may write any; empty: ``host_name``. ``history`` is told what was accepted, if given. ``reports`` writes those on
-    recipients that steps refuse; None: without signatures.
+    ``planner`` plans their delivery. ``authserv_id`` is the server's name in Authentication-Results, where incoming
+    fields with that name are removed; empty: ``host_name``. ``history`` records accepted messages, if given.
+    ``reports`` writes the reports on recipients that steps refuse; None: without signatures.
     """
 
     def __init__(
@@ -87,10 +87,11 @@ class MessageIntake:
         return IncomingMessage(self.rules, self, self.new_content(), envelope, recipients, peer, taps, step_taps)
 
     def step_taps(self, message: IncomingMessage, edits: Edits) -> Mapping[str, IMessageTap]:
-        """What is to hear the message as it is after ``edits``, on behalf of delivery steps."""
+        """The taps of delivery steps for the message as it is after ``edits``."""
         recipients = message.recipients
         if edits.redirected:
-            # Whether it leads here is looked up later: whoever cares for mail that leaves listens in any case.
+            # Whether the address is local is looked up later: steps that handle outgoing mail get the octets in any
+            # case.
             recipients = [
                 (given, (RemoteRecipient(edits.redirected[given]),) if given in edits.redirected else resolved)
                 for given, resolved in recipients
@@ -105,7 +106,7 @@ class MessageIntake:
         disposals: Mapping[Address, Disposal],
         edits: Edits,
     ) -> Deferred[QueueId]:
-        """One transaction for all that the message becomes."""
+        """One transaction for the whole delivery plan."""
         told = DeliveryMessage(
             message.queue_id, message.envelope, message.peer, message.size, message.header, message.step_taps, message
         )
@@ -125,7 +126,7 @@ class MessageIntake:
             return Deferred.fromCoroutine(self._finish_with_others(plan, message, decision))
         finished: Deferred[StagedContent] = message.writer.finish()
         if finished.called and isinstance(finished.result, StagedContent):
-            # As it is with all but long messages: a callback would cost more than to look.
+            # This holds for all but long messages: the test costs less than a callback.
             return self._commit(finished.result, plan, message, decision)
         return finished.addCallback(self._commit, plan, message, decision)
 
@@ -150,13 +151,13 @@ class MessageIntake:
             )
         return self._accept(plan.acceptance(content, history, message.peer.grant, along))
 
-    # --- where more than the message itself is accepted
+    # --- accepting other messages along with it
 
     async def _finish_with_others(self, plan: DeliveryPlan, message: IncomingMessage, decision: Decision) -> QueueId:
-        """Accept the message together with those that steps have added, and with a report of what is refused.
+        """Accept the message together with those that steps have added, and with a report on refused recipients.
 
-        There is one reply for all recipients: if all are refused, that; and if one of them is refused for now, the
-        message is, so that nobody gets it twice.
+        There is one reply for all recipients: if all are refused, their refusal; and if one of them is refused
+        temporarily, the message is, so that no recipient gets it twice.
         """
         errors = [one.refusal for one in plan.refused if one.refusal is not None]
         for error in errors:
@@ -174,14 +175,14 @@ class MessageIntake:
         return queue_id
 
     async def _added(self, added: AddMessage, message: IncomingMessage) -> Acceptance | None:
-        """A message that a step has added; None if it can go to nobody."""
+        """A message that a step has added; None if it has no possible recipient."""
         origin = f"added to {message.queue_id}"
         _, acceptance = await self._reports.own_messages.prepare(added.octets, added.envelope, origin)
         return self._told(message, " ".join(map(str, added.envelope.recipients)), acceptance)
 
     async def _reported(self, plan: DeliveryPlan, message: IncomingMessage, decision: Decision) -> Acceptance | None:
-        """The report to the sender on recipients that are refused while others are not; None if there is nobody to
-        be told."""
+        """The report to the sender on recipients that are refused while others are not; None if there is no sender to
+        report to."""
         sender = message.envelope.reverse_path
         if sender is None:
             return None
@@ -201,7 +202,7 @@ class MessageIntake:
         return self._told(message, str(sender), await self._reports.write(report))
 
     def _told(self, message: IncomingMessage, to: str, acceptance: Acceptance | None) -> Acceptance | None:
-        """The acceptance, to be remembered as about the message."""
+        """The acceptance, recorded in the history as about the message."""
         if acceptance is None or self._history is None:
             return acceptance
         return evolve(acceptance, history=self._history.added(message.queue_id, to, acceptance))
@@ -215,8 +216,8 @@ def _recipient_report(refused: PlannedRecipient, now: float) -> DsnRecipient:
 
 
 def _not_accepted(failure: Failure, message: IncomingMessage) -> Failure:
-    """What was staged is of no use any more."""
+    """Drop the staged octets."""
     message.abort()
     error = failure.value
-    # A refusal would be for good, and of all recipients: it is for now.
+    # A refusal would be permanent, and for all recipients, so it is made temporary.
     return Failure(AccountGone(cause=error.cause)) if isinstance(error, NoSuchAccount) else failure

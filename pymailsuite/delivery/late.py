@@ -1,4 +1,4 @@
-"""Mail that waits in the queue for a domain which has become ours meanwhile."""
+"""Mail in the queue for a domain that has become local meanwhile."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from pymailsuite.values import MAX_CHUNK, BodyType, ContentId, Envelope, Peer
 log = Logger()
 
 _REMEMBERED_S = 5.0
-"""How long it is remembered that a domain is not ours."""
+"""Seconds for which a domain is remembered as not local."""
 
 _REMEMBERED_MOST = 10_000
 
 
 class LateDelivery:
-    """Looks whether a route of the queue leads to ourselves by now, and delivers there.
+    """Checks whether a route of the queue has become local, and delivers there.
 
     ``read_content`` is :meth:`IMailStore.read_content`."""
 
@@ -56,7 +56,7 @@ class LateDelivery:
         self._elsewhere: dict[str, float] = {}
 
     async def leads_here(self, route: str) -> bool:
-        """True if the domain is ours. Errors of the store come through."""
+        """True if the domain is local. Errors of the store are raised."""
         now = self._clock.seconds()
         if self._elsewhere.get(route, 0.0) > now:
             return False
@@ -68,11 +68,11 @@ class LateDelivery:
         return False
 
     def is_known_elsewhere(self, route: str) -> bool:
-        """True if :meth:`leads_here` would say no without asking anybody."""
+        """True if :meth:`leads_here` would return False without a look-up."""
         return self._elsewhere.get(route, 0.0) > self._clock.seconds()
 
     async def deliver(self, entry: QueueEntry, recipients: Sequence[QueuedRecipient]) -> DeliveredHere:
-        """What becomes of recipients of ours. Errors of the store come through."""
+        """Deliver to local recipients. Errors of the store are raised."""
         header, content = await self._read(entry)
         delivered = [await self._deliver(entry, header, content, recipient) for recipient in recipients]
         return DeliveredHere(
@@ -90,7 +90,7 @@ class LateDelivery:
             plan = await self._plan(entry, header, content, recipient)
             outcome = _outcome(recipient, plan)
             if outcome.state is RecipientState.DELAYED:
-                # All of it is planned again, and so nobody has a part of it twice.
+                # The whole plan is made again, so that no recipient has a part of it twice.
                 done = DeliveredHere((outcome,), notes=plan.notes)
             else:
                 origin = f"added to {entry.queue_id}"
@@ -117,7 +117,8 @@ class LateDelivery:
         return done
 
     async def _read(self, entry: QueueEntry) -> tuple[bytes, ReadableMessage]:
-        """The header that was received, ours in front of it left out, and the message as steps may read it."""
+        """The header as it was received, without the server's own fields in front, and the message for steps to
+        read."""
         scanner = StructureScanner()
         header_size, size = entry.header_size - len(entry.prefix), entry.size - len(entry.prefix)
         header = b""
@@ -142,13 +143,14 @@ class LateDelivery:
 
 
 def _as_wished(envelope: OutgoingEnvelope, entry: QueueEntry, recipient: QueuedRecipient) -> OutgoingEnvelope:
-    """What the sender wished for the recipient goes on to those who get its mail (RFC 3461 §5.2.7)."""
+    """The envelope with the sender's DSN requests for the recipient passed on to those that get its mail (RFC 3461
+    §5.2.7)."""
     rows = [evolve(one, notify=recipient.notify, orcpt=recipient.orcpt) for one in envelope.recipients]
     return evolve(envelope, recipients=tuple(rows), envid=entry.envid, ret=entry.ret, priority=entry.priority)
 
 
 def _outcome(recipient: QueuedRecipient, plan: DeliveryPlan) -> Outcome:
-    """What the plan for a recipient comes to."""
+    """The outcome of the plan for a recipient."""
     position = recipient.position
     for refused in plan.refused:
         error = refused.refusal

@@ -1,4 +1,4 @@
-"""Messages of our own making: reports, and what delivery steps add."""
+"""Messages that the server makes itself: reports, and those that delivery steps add."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class OwnMessages:
         self._signer = signer
 
     async def prepare(self, octets: bytes, envelope: Envelope, origin: str) -> tuple[DeliveryPlan, Acceptance | None]:
-        """What becomes of a message, and its acceptance, the octets staged; None if nobody is to get it.
+        """The delivery plan of a message, and its acceptance with the octets staged; None if it has no recipients.
 
-        ``origin`` is what operators see it comes from. Temporary errors of the store come through.
+        ``origin`` is the source of the message that operators see. Temporary errors of the store are raised.
         """
         signature: bytes = b"" if self._signer is None else await self._signer.sign(octets)
         writer: IContentWriter = self._store.new_content()

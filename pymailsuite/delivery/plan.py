@@ -1,11 +1,11 @@
-"""What becomes of an accepted message, whichever way it came in: the only place that says so.
+"""Plans the delivery of every accepted message, whichever way it came in.
 
-Delivery steps are asked one after another, each about what those before it have left. What all of them come to is a
-:class:`~pymailsuite.interfaces.delivery.DeliveryPlan`, which its caller has the store do in one transaction. A step
-that raises, that answers nonsense or that has no answer in time is named in the log and passed over: the mail goes
-where the steps before it have sent it, an account's to the inbox.
+Delivery steps are asked one after another, each about the result of those before it. The result of all is a
+:class:`~pymailsuite.interfaces.delivery.DeliveryPlan`, which the store carries out in one transaction. A step that
+raises, returns invalid actions or has no result in time is named in the log and skipped: the mail goes where the steps
+before it have sent it, an account's to the inbox.
 
-This is part of the hot path: as long as no step answers a Deferred, there is none, and a step that has nothing to do is
+This is part of the hot path: as long as no step returns a Deferred, there is none, and a step that has nothing to do is
 one call.
 """
 
@@ -56,7 +56,7 @@ _KEYWORD: Final = re.compile(r"[!-~]+").fullmatch
 
 
 def route_of(domain: str) -> str:
-    """What groups recipients that travel together: the domain in lower case, in A-labels (RFC 5891).
+    """The key by which recipients are grouped for sending: the domain in lower case, in A-labels (RFC 5891).
 
     A domain that has no A-label form is its own route; relaying it will fail with a reason.
     """
@@ -64,7 +64,7 @@ def route_of(domain: str) -> str:
 
 
 def _usual(given: Address, target: LocalRecipient | RemoteRecipient, reverse_path: Address | None) -> PlannedRecipient:
-    """What a recipient gets if no step wants anything else."""
+    """The default plan of a recipient, which steps may change."""
     if isinstance(target, LocalRecipient):
         return PlannedRecipient(given, target, _IN_INBOX if target.mailbox == INBOX else (Placement(target.mailbox),))
     return PlannedRecipient(given, target, (), (Transmission(target.address, reverse_path),))
@@ -80,7 +80,7 @@ class DeliveryPlanner:
         self._taps = tuple([(step.name, step.tap) for step in steps if _wants_taps(step)])
 
     def taps(self, envelope: Envelope, recipients: GivenRecipients, peer: Peer) -> Mapping[str, IMessageTap]:
-        """A message begins to come in: what is to hear its octets, by the step's name."""
+        """A message begins to arrive: the taps for its octets, by the step's name."""
         found: Mapping[str, IMessageTap] = NO_TAPS
         for name, tap_of in self._taps:
             try:
@@ -95,7 +95,7 @@ class DeliveryPlanner:
     def plan(
         self, message: DeliveryMessage, recipients: GivenRecipients, decision: Decision
     ) -> DeliveryPlan | Deferred[DeliveryPlan]:
-        """What becomes of the message. A Deferred only if a step has to wait; it fails only if it is called off."""
+        """The plan of the message. A Deferred only if a step has to wait; it fails only if it is cancelled."""
         reverse_path = message.envelope.reverse_path
         planned = []
         for given, resolved in recipients:
@@ -127,7 +127,7 @@ class DeliveryPlanner:
         return draft.planned(self._clock.seconds())
 
     def _within_time(self, name: str, actions: Deferred[Any], draft: _Draft) -> Deferred[None]:
-        """Fires when the step's actions are in the draft, or it has none that can be waited for."""
+        """Fires when the step's actions are in the draft, or when its time is over."""
         over = False
 
         def call_off(_: Deferred[None]) -> None:
@@ -173,7 +173,7 @@ class _Draft:
     notes: list[StepNote] = field(factory=list)
 
     def failed(self, step: str, failure: Failure) -> None:
-        """A step has not done what it was there for. All stays as it is."""
+        """A step has failed. The draft stays as it is."""
         reason = failure.getErrorMessage() or type(failure.value).__name__
         queue_id = self.message.queue_id
         told: dict[str, Any] = {"event": "delivery.step_failed", "queue_id": queue_id, "step": step, "reason": reason}
@@ -185,7 +185,7 @@ class _Draft:
         self.notes.append(StepNote(step, None, "failed", reason))
 
     def apply(self, step: str, actions: Any) -> None:
-        """Do what a step has answered; nothing of it, if any of it is nonsense."""
+        """Apply the actions of a step; none of them, if any is invalid."""
         try:
             self._apply(step, actions)
         except Exception:
@@ -212,11 +212,11 @@ class _Draft:
         self.recipients = tuple([after for one in self.recipients for after in changed.get(id(one), (one,))])
         self.concerned = tuple([one for one in self.recipients if one.refusal is None and not one.discarded])
         self.added += added
-        # To look an address up is nothing to tell of, if it leads where it says.
+        # A look-up is not worth a note, if the address leads to itself.
         self.notes += [note for note in notes if note.did != "resolved" or note.why]
 
     def planned(self, now: float) -> DeliveryPlan:
-        """What it comes to, ``now`` being POSIX seconds."""
+        """The finished plan, ``now`` being POSIX seconds."""
         message, prefix = self.message, self.decision.prefix
         envelope = message.envelope
         copies: dict[tuple[int, str], Delivery] = {}
@@ -224,7 +224,7 @@ class _Draft:
         queued: dict[tuple[Address | None, bytes, bool], list[QueuedRecipient]] = {}
         return_path = b""
         for concerned in self.concerned:
-            # Mail is lost only if somebody says so in as many words.
+            # Mail is dropped only by an explicit action.
             one = concerned if concerned.placements or concerned.transmissions else self._kept(concerned)
             target = one.target
             for placement in one.placements:
@@ -275,7 +275,7 @@ class _Draft:
         )
 
     def _kept(self, recipient: PlannedRecipient) -> PlannedRecipient:
-        """A recipient to whom nothing is left, with what it usually gets; refused for now if that is not known."""
+        """A recipient without any deliveries left, with its default plan; refused temporarily if that is not known."""
         target = recipient.target
         if target is None:
             kept = evolve(recipient, refusal=TemporaryFailure(cause="the address was not looked up"))
@@ -294,7 +294,7 @@ class _Draft:
 def _done(
     action: DeliveryAction, recipients: Sequence[PlannedRecipient], reverse_path: Address | None
 ) -> tuple[str, list[PlannedRecipient]]:
-    """What an action makes of what has become of a recipient so far, and a word for it. TypeError if it is nonsense."""
+    """The plan of a recipient after an action, and the action's word. TypeError if the action is invalid."""
     if isinstance(action, Resolve):
         given = action.recipient.given
         if not all(isinstance(target, (LocalRecipient, RemoteRecipient)) for target in action.targets):
@@ -322,7 +322,7 @@ def _done(
 
 
 def _is_placement(each: Any) -> bool:
-    """Whether the store can make a copy of it."""
+    """Whether the store can make a copy from it."""
     return (
         isinstance(each, Placement)
         and isinstance(each.mailbox, str)

@@ -1,4 +1,4 @@
-"""Messages that delivery steps can read though they have not just come in."""
+"""Messages for delivery steps to read that are not just arriving."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from pymailsuite.message.structure import MessageStructure, Part, PartTable, dec
 @implementer(IReadableMessage)
 @frozen
 class ReadableMessage:
-    """A message whose octets ``octets_between`` answers, and whose structure ``structure`` does when it is asked
-    for."""
+    """A message whose octets ``octets_between`` returns, and whose structure ``structure`` returns when it is
+    needed."""
 
     octets_between: Callable[[int, int], Deferred[bytes]]
     structure: Callable[[], MessageStructure]

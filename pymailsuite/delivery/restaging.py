@@ -1,4 +1,4 @@
-"""A message that is changed before it is accepted: it is staged anew, in bounded memory, beside what came in."""
+"""Stages a message anew that is changed before it is accepted, in bounded memory, beside the received one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ log = Logger()
 
 
 class BodyFailed(TemporaryFailure):
-    """What a policy puts in place of the body cannot be had."""
+    """A policy's replacement of the body failed."""
 
     text = "The message cannot be completed now, try again later"
 
@@ -27,14 +27,14 @@ class BodyFailed(TemporaryFailure):
 async def stage_anew(
     writer: IContentWriter, front: bytes, header: bytes, body: AsyncIterator[bytes], tap_group: TapGroup
 ) -> None:
-    """Write a message: ``front`` is its header with our trace, ``header`` the same as ``tap_group`` are told it."""
+    """Write a message: ``front`` is its header with the trace field, ``header`` the header for ``tap_group``."""
     await _written(writer.write(front), tap_group.tell(header))
     async for octets in body:
         await _written(writer.write(octets), tap_group.tell(octets))
 
 
 async def tell_again(header: bytes, body: AsyncIterator[bytes], tap_group: TapGroup) -> None:
-    """Let a message be heard that stays as it is."""
+    """Pass an unchanged message to taps."""
     await _written(tap_group.tell(header))
     async for octets in body:
         await _written(tap_group.tell(octets))
@@ -54,7 +54,7 @@ async def staged_body(writer: IContentWriter, start: int) -> AsyncIterator[bytes
 
 
 async def new_body(edit: ReplaceBody, clock: IReactorTime, limit_s: float, queue_id: QueueId) -> AsyncIterator[bytes]:
-    """What a policy puts in place of the body. BodyFailed if it cannot be had, or takes longer than ``limit_s``."""
+    """A policy's replacement of the body. BodyFailed if it fails, or takes longer than ``limit_s``."""
     stream = edit.body
     if isinstance(stream, bytes):
         if stream:

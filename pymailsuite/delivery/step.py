@@ -25,7 +25,8 @@ from pymailsuite.values import Envelope, Peer
 
 @implementer(IDeliveryStep)
 class DeliveryStep:
-    """Override ``decide``, and ``tap`` if the step has to hear the message as it comes in; else nobody asks it then."""
+    """Override ``decide``, and ``tap`` if the step needs the octets while the message arrives; otherwise it is not
+    called then."""
 
     name: ClassVar[str]
 
@@ -45,9 +46,8 @@ class DeliveryStepPlugin(NamedMaker):
 
     ``junk = DeliveryStepPlugin("junk", "pymailsuite.delivery.steps.junk.make_step", position=80)``
 
-    ``maker`` is the full name of a function that takes a StepContext and answers the step. Those that find recipients
-    other mailboxes have a ``position`` between 1 and 79: what they place is then looked at by ``junk``, and what they
-    send on by ``forward``.
+    ``maker`` is the full name of a function that takes a StepContext and returns the step. Steps that choose mailboxes
+    have a ``position`` between 1 and 79: ``junk`` then processes their copies, and ``forward`` the mail they send on.
     """
 
     position: int = 50

@@ -1,4 +1,4 @@
-"""The taps of a message that comes in. They may make its sender wait, within a limit of time."""
+"""The taps of an incoming message. They may make its sender wait, within a time limit."""
 
 from __future__ import annotations
 
@@ -59,29 +59,29 @@ class TapGroup:
         return wait.done
 
     def failed(self, tap: IMessageTap, failure: Failure) -> None:
-        """It has failed, and hears no more."""
+        """The tap has failed, and gets no more octets."""
         log.failure("{event} {queue_id}", failure, event=_FAILED, queue_id=self._queue_id)
         self._taps.remove(tap)
 
     def too_slow(self, tap: IMessageTap) -> None:
-        """Its time is over, and it hears no more."""
+        """The tap's time is over, and it gets no more octets."""
         log.error("{event} {queue_id}: {tap} has no time left", event=_FAILED, queue_id=self._queue_id, tap=repr(tap))
         self._taps.remove(tap)
 
     def waited(self, seconds: float) -> None:
-        """The sender has waited so long."""
+        """Add to the time that the sender has waited."""
         self._left_s = max(self._left_s - seconds, 0.0)
         self._waiting = None
 
     def call_off(self) -> None:
-        """The message has been given up: nobody hears any more of it."""
+        """The message has been given up: the taps get no more of it."""
         self._taps.clear()
         if self._waiting is not None:
             self._waiting.call_off()
 
 
 class _Wait:
-    """For some of them, after one piece of the message."""
+    """A wait for some of the taps, after one piece of the message."""
 
     def __init__(
         self, tap_group: TapGroup, clock: IReactorTime, pending: list[tuple[IMessageTap, Deferred[Any]]]

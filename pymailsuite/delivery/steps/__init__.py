@@ -1,1 +1,1 @@
-"""The delivery steps of our own, a module each."""
+"""The built-in delivery steps, a module each."""

@@ -1,8 +1,8 @@
-"""Gives mail that leaves the return path, the seal and the mark with which it is to leave.
+"""Gives outgoing mail its return path, its ARC seal and its mark against loops.
 
-What an alias sends on to another host would fail SPF there, as we may not send in its sender's name: it gets a return
-path of ours (SRS), a seal (ARC) that tells what we found, and a mark by which we know it if it comes back. What our own
-users send gets a return path with a tag. Local copies have nothing of this.
+Mail that an alias forwards to another host would fail SPF there, as this server may not send in its sender's name: it
+gets a return path at this server (SRS), a seal (ARC) with the results of the checks, and a mark by which it is
+recognized if it comes back. Mail of local users gets a return path with a tag. Local copies have none of these.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ from pymailsuite.values import Address, Envelope, Peer
 log = Logger()
 
 FORWARDED_MARK: Final = "X-Forwarded-Mark"
-"""The field that tells for which addresses we have sent a message on, in digests: they may be nobody's business."""
+"""The field with the addresses for which this server has forwarded a message, as digests to keep them private."""
 _MARKS: Final = re.compile(rb"^x-forwarded-mark[ \t]*+:([^\n]*+\n?(?:[ \t][^\n]*+\n?)*+)", re.IGNORECASE | re.MULTILINE)
 
 
 class SentOnBefore(TooManyHops):
-    """An address that sends the message on has sent it on already, and it has come back."""
+    """An address that forwards the message has forwarded it already, and it has come back."""
 
     text = "Mail loop: it has been sent on from here before"
 
@@ -60,7 +60,7 @@ def forwarded_mark(address: Address) -> str:
 
 
 def _leads_on(recipient: PlannedRecipient) -> bool:
-    """Whether mail for the address goes on to another address at another host."""
+    """Whether mail for the address is forwarded to another address at another host."""
     return any(transmission.address != recipient.given for transmission in recipient.transmissions)
 
 
@@ -84,7 +84,7 @@ class ForwardStep(DeliveryStep):
         self._tagged_domains = frozenset(map(comparable_domain, tags.domains))
 
     def tap(self, envelope: Envelope, recipients: GivenRecipients, peer: Peer) -> IMessageTap | None:
-        """A seal needs to hear the whole message; what our users send is not sealed."""
+        """A seal covers the whole message; mail of local users is not sealed."""
         if self._sealer is None or peer.login:
             return None
         for given, resolved in recipients:
@@ -95,14 +95,14 @@ class ForwardStep(DeliveryStep):
         return None
 
     def changes(self, given: Address) -> bool:
-        """Whether what is sent on for the address leaves in the name of its domain."""
+        """Whether mail forwarded for the address leaves in the name of its domain."""
         return not is_listed(given, self.forwarding.unchanged_for)
 
     def decide(
         self, message: DeliveryMessage, recipients: tuple[PlannedRecipient, ...], decision: Decision
     ) -> Actions | Deferred[Actions]:
         for recipient in recipients:
-            # Most mail is for accounts here, and this is on its way.
+            # Most mail is for local accounts, and this is on the hot path.
             if recipient.transmissions:
                 return self._decide(message, recipients, decision)
         return NOTHING
@@ -122,17 +122,17 @@ class ForwardStep(DeliveryStep):
         )
 
     def _is_tagged(self, message: DeliveryMessage) -> bool:
-        """Whether it is mail of ours from a sender whose return paths are tagged."""
+        """Whether it is local mail from a sender whose return paths are tagged."""
         peer, sender = message.peer, message.envelope.reverse_path
         if message.from_queue:
             return False
-        # What has no address of a client we have made ourselves: reports.
+        # Mail without a client's address was made by the server itself: reports.
         own = bool(peer.login or peer.trusted or not peer.ip)
         return own and sender is not None and comparable_domain(sender.domain) in self._tagged_domains
 
 
 def _sent_before(header: bytes, marks: Mapping[Address, str]) -> frozenset[Address]:
-    """The addresses for which we have sent this message on before, as its header says."""
+    """The addresses for which this server has forwarded the message before, according to its header."""
     seen = {mark for body in _MARKS.findall(header) for mark in body.decode("latin-1").split()}
     return frozenset([address for address, mark in marks.items() if mark in seen])
 
@@ -143,7 +143,7 @@ def _came_back(
     recipients: Sequence[PlannedRecipient],
     came_back: frozenset[Address],
 ) -> DeliveryAction:
-    """An address that has had the message is left out; the message is refused if nobody else is to have it."""
+    """Leave out an address that has had the message; refuse the message if no other recipient is left."""
     log.info(
         "{event} {queue_id} from={peer_ip} to=<{recipient}>",
         event="delivery.came_back",
@@ -167,8 +167,8 @@ class _Leaving:
     tagged: bool
 
     async def decide(self, leaving: Sequence[PlannedRecipient]) -> list[DeliveryAction]:
-        # In the name of each domain that sends it on, and as it came: recipients are not to feel what others in the
-        # same message want, or where those have their mail sent.
+        # In the name of each forwarding domain, and unchanged: recipients must not be affected by the rules of others
+        # in the same message, or by where these have their mail sent.
         by_domain: dict[str, list[PlannedRecipient]] = {}
         for one in leaving:
             changed = one.given in self.marks and self.step.changes(one.given)
@@ -180,12 +180,12 @@ class _Leaving:
             except CancelledError:
                 return [Refuse(one, TemporaryFailure(cause="called off")) for one in leaving]
             except MailError as error:
-                # With a return path that is not ours it would be refused elsewhere, for good.
+                # With a foreign return path it would be refused permanently elsewhere.
                 actions += [Refuse(one, error) for one in recipients]
         return actions
 
     async def _send_on(self, domain: str, recipients: Sequence[PlannedRecipient]) -> list[DeliveryAction]:
-        """``domain`` is in whose name it leaves, empty for what is not changed."""
+        """``domain`` is the domain in whose name it leaves, empty for unchanged mail."""
         reverse_path = await self._reverse_path(domain)
         marks = dict.fromkeys([self.marks[one.given] for one in recipients if one.given in self.marks])
         mark = f"{FORWARDED_MARK}: {' '.join(marks)}\r\n".encode() if marks else b""
@@ -199,7 +199,7 @@ class _Leaving:
                 one,
                 tuple(
                     [
-                        # What a step before has given a path of its own keeps that.
+                        # Mail to which an earlier step has given a return path keeps it.
                         evolve(
                             each,
                             prefix=front + each.prefix,
@@ -214,7 +214,7 @@ class _Leaving:
         ]
 
     async def _seal(self, domain: str) -> bytes:
-        """The seal of a domain; without one if that fails unforeseen: no other recipient is to wait for it."""
+        """The seal of a domain; none after an unexpected error, so that other recipients do not wait for it."""
         sealing: ISealingMessage | None = self.message.taps.get(self.step.name)  # type: ignore[assignment]
         if sealing is None:
             return b""

@@ -1,4 +1,4 @@
-"""Puts copies where the policies want them: into the mailbox for junk, or nowhere."""
+"""Files copies as the policies decided: into the mailbox for junk, or discards them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pymailsuite.values import SpecialUse
 
 
 class JunkStep(DeliveryStep):
-    """Disposals are by the address that was given, whatever that leads to."""
+    """Disposals are keyed by the original recipient address, whatever it resolves to."""
 
     name = "junk"
 

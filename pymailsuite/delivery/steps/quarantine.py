@@ -1,8 +1,7 @@
-"""Keeps mail that the policies want an operator to look at: in the queue, held, in place of all that would be done with
-it.
+"""Holds mail in the queue that the policies want an operator to review, in place of its whole delivery.
 
-It runs last. Released, copies are delivered as mail whose domain has become ours meanwhile, and the rest leaves as it
-would have left.
+It runs last. After release, copies are delivered like mail whose domain has become local meanwhile, and other mail
+leaves as planned.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from pymailsuite.values import Address
 
 
 class QuarantineStep(DeliveryStep):
-    """By the address that was given, whatever that leads to."""
+    """Keyed by the original recipient address, whatever it resolves to."""
 
     name = "quarantine"
 
@@ -50,7 +49,7 @@ def _kept(recipient: PlannedRecipient, reason: str, reverse_path: Address | None
     waiting = [evolve(each, held=held) for each in recipient.transmissions]
     if not recipient.placements:
         return [SendOn(recipient, tuple(waiting), held)]
-    # The account alone: what else the address leads to is a recipient of its own.
+    # The account alone: other targets of the address are recipients of their own.
     address = recipient.given if recipient.target is None else recipient.target.address
     waiting.append(Transmission(address, reverse_path, held=held))
     return [SendOn(recipient, tuple(waiting), held), Place(recipient, (), held)]

@@ -1,7 +1,7 @@
-"""Looks up where mail for a recipient goes, if that is not known yet.
+"""Resolves recipients that are not resolved yet.
 
-SMTP asks at RCPT, and the answer comes along. Reports, messages of other steps, and what has waited in the queue come
-with addresses alone. What policies redirect goes where the other address leads.
+SMTP resolves them at RCPT, and passes the result along. Reports, messages of other steps, and mail from the queue come
+with addresses alone. Mail that policies redirect is resolved by the other address.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ log = Logger()
 
 
 class ResolveStep(DeliveryStep):
-    """Asks the directory; what it refuses is refused."""
+    """Asks the directory; a recipient that it refuses is refused."""
 
     name = "resolve"
 
@@ -65,7 +65,7 @@ class ResolveStep(DeliveryStep):
         except MailError as error:
             return Refuse(recipient, error)
         except Exception:
-            # One address that nobody can look up must not keep the others waiting.
+            # One address whose look-up fails must not delay the others.
             log.failure(
                 "{event} {queue_id} to=<{recipient}>",
                 event="delivery.resolve_broken",
