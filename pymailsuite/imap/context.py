@@ -90,6 +90,9 @@ class Context(Protocol):
     def logged_in(self, avatar: IImapAvatar, log_out: Callable[[], object]) -> None:
         """The portal has let the client in."""
 
+    def unauthenticate(self) -> None:
+        """The client is as before login, and what it enabled is off again. Source: RFC 8437 §3."""
+
     def expect_line(self, reader: LineReader, *, idle: bool = False) -> None:
         """The next line of the client is for ``reader``; until then it is in IDLE, or owes a response."""
 

@@ -104,12 +104,7 @@ class Session(MailboxSession):
         self.state = State.LOGOUT
         self.deselect()
         self._abandon_message()
-        if self.avatar is not None:
-            self.shared.forget_login(self.avatar.account.account_id)
-            self.avatar = None
-        log_out, self.log_out = self.log_out, None
-        if log_out is not None:
-            log_out()
+        self._give_back_login()
 
     def forget(self) -> int:
         """Everything from before TLS is void; answers how many octets were thrown away. Source: RFC 3501 §6.2.1."""
@@ -131,6 +126,26 @@ class Session(MailboxSession):
         self.receiver.limits = self.shared.after_login
         self.connection.set_deadline(None)
         avatar.on_ended(self.connection.withdraw)
+
+    def unauthenticate(self) -> None:
+        """The client is who it was before login, on the same connection; what it enabled is off again.
+
+        The failed logins of the connection stay counted. Source: RFC 8437 §3.
+        """
+        self.deselect()
+        self._give_back_login()
+        self.state = State.NOT_AUTHENTICATED
+        self.condstore = False
+        self.receiver.limits = self.shared.before_login
+        self.connection.set_deadline(self.settings.login_timeout)
+
+    def _give_back_login(self) -> None:
+        if self.avatar is not None:
+            self.shared.forget_login(self.avatar.account.account_id)
+            self.avatar = None
+        log_out, self.log_out = self.log_out, None
+        if log_out is not None:
+            log_out()
 
     def expect_line(self, reader: LineReader, *, idle: bool = False) -> None:
         """The next line of the client is for ``reader``; until then it is in IDLE, or owes a response."""

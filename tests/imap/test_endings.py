@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.acceptance import acceptance
 from tests.imap.conversation import PASSWORD, USER, Client, Server, message
 from tests.imap.test_protocol import spoil
 
@@ -62,6 +63,48 @@ class LoginEndsTests(SynchronousTestCase):
         self.end_logins()
         self.server.clock.advance(2)
         self.assertTrue(self.client.transport.aborted)
+
+
+@acceptance("S133")
+class UnauthenticateTests(SynchronousTestCase):
+    """The login ends, and the connection goes on. Source: RFC 8437."""
+
+    def test_what_the_login_took_is_given_back_and_its_end_is_no_more_of_interest(self) -> None:
+        server = Server(connections_per_account=1)
+        client, other = server.connect().login(), server.connect()
+        other.output()
+        client.command("SELECT INBOX")
+        self.assertTrue(client.command("UNAUTHENTICATE")[-1].startswith("x OK [CAPABILITY IMAP4rev1 "))
+        self.assertEqual(server.portal.realm.logged_out, [USER])
+        self.assertEqual(server.factory.shared.per_account.here, {})
+        server.portal.realm.end_logins(USER)
+        server.deliver(1)
+        self.assertEqual(client.command("NOOP"), ["x OK NOOP completed"])
+        other.login()
+        self.assertEqual(client.command(f"LOGIN {USER} {PASSWORD}"), ["x NO [LIMIT] Too many sessions of this account"])
+        other.close()
+        client.login()
+        client.close()
+        self.assertEqual(server.portal.realm.logged_out, [USER] * 4)
+
+    def test_the_limits_are_those_before_login_again(self) -> None:
+        server = Server(line_before_login=1000, login_timeout=100)
+        client = server.connect().login()
+        long = "x" * 1100
+        self.assertEqual(client.command(f"STATUS {long} (MESSAGES)"), ["x BAD Mailbox name too long"])
+        client.command("UNAUTHENTICATE")
+        self.assertEqual(client.command(f"STATUS {long} (MESSAGES)"), ["x BAD Command line too long"])
+        server.clock.advance(50)
+        client.command("NOOP")
+        server.clock.advance(50)
+        self.assertTrue(client.output().startswith(b"* BYE "))
+
+    def test_tls_stays(self) -> None:
+        client = Server(plaintext_login=False, tls="context").connect(tls=True).login()
+        (answer,) = client.command("UNAUTHENTICATE")
+        self.assertIn(" AUTH=PLAIN", answer)
+        self.assertNotIn("STARTTLS", answer)
+        client.login()
 
 
 class DeadlineTests(SynchronousTestCase):

@@ -42,6 +42,7 @@ COMMANDS: list[tuple[Line, v.Command]] = [
     (b"a CHECK", v.Command("a")),
     (b"a CLOSE", v.Command("a")),
     (b"a UNSELECT", v.Command("a")),
+    (b"a UNAUTHENTICATE", v.Command("a")),
     (b"a EXPUNGE", v.Command("a")),
     (b"a IDLE", v.Command("a")),
     (b"a NAMESPACE", v.Command("a")),

@@ -29,10 +29,19 @@ class FakeAvatar:
     account: Account
     mail: Any
     ends: dict[str, list[Any]] = field(factory=dict)
+    asked: list[Any] = field(factory=list)
 
     def on_ended(self, ended: Any) -> None:
         """Remember it for :meth:`FakeRealm.end_logins`."""
         self.ends.setdefault(self.account.login_name, []).append(ended)
+        self.asked.append(ended)
+
+    def log_out(self) -> None:
+        """Nobody is told of its end any more."""
+        waiting = self.ends.get(self.account.login_name, [])
+        for ended in self.asked:
+            if ended in waiting:
+                waiting.remove(ended)
 
 
 @implementer(ICredentialsChecker)
@@ -100,7 +109,13 @@ class FakeRealm:
                 raise LoginRefused(cause="unknown user")
             self.logged_in.append(avatarId)
             mail = self._store.account_mail(account.account_id) if self._store is not None else None
-            return interfaces[0], FakeAvatar(account, mail, self.ends), lambda: self.logged_out.append(avatarId)
+            given = FakeAvatar(account, mail, self.ends)
+
+            def log_out() -> None:
+                given.log_out()
+                self.logged_out.append(avatarId)
+
+            return interfaces[0], given, log_out
 
         if self._store is not None:
             return self._store.directory.account(avatarId).addCallback(avatar)

@@ -23,6 +23,7 @@ from pymailsuite.imap.extensions import (
     SPECIAL_USE,
     STATUS_SIZE,
     UIDPLUS,
+    UNAUTHENTICATE,
     UNSELECT,
     WITHIN,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "SPECIAL_USE",
     "STATUS_SIZE",
     "UIDPLUS",
+    "UNAUTHENTICATE",
     "UNSELECT",
     "WITHIN",
 ]

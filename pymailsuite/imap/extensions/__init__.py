@@ -19,6 +19,7 @@ from pymailsuite.imap.extensions.save_date import SAVEDATE
 from pymailsuite.imap.extensions.special_use import SPECIAL_USE
 from pymailsuite.imap.extensions.status_size import STATUS_SIZE
 from pymailsuite.imap.extensions.uidplus import UIDPLUS
+from pymailsuite.imap.extensions.unauthenticate import UNAUTHENTICATE
 from pymailsuite.imap.extensions.unselect import UNSELECT
 from pymailsuite.imap.extensions.within import WITHIN
 
@@ -47,4 +48,5 @@ OURS = (
     OBJECTID,
     PREVIEW,
     APPENDLIMIT,
+    UNAUTHENTICATE,
 )
