@@ -232,7 +232,7 @@ class IncomingMessage:
         return b""
 
     def _without_header(self) -> bytes:
-        """The beginning of a message without a header: it must not be mistaken for one."""
+        """The beginning of a message without a header: its text must not become one."""
         octets, self._pending = self._pending or b"", None
         if self._completes:
             added = self._completed(b"")

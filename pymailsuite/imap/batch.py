@@ -1,4 +1,4 @@
-"""Rows of one read, seen as columns, with what several data items derive from them made once."""
+"""Rows of one read, as columns, with the values that several data items derive from them computed once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pymailsuite.values import MAX_CHUNK, NumberSet
 class Slice:
     """Octets ``start`` to ``stop`` of a message, its prefix counted: at most MAX_CHUNK, for ``read_octets``.
 
-    ``is_input``: not to be written, but to be sent back into the generator that yielded this. ``is_binary``: for a
+    ``is_input``: the octets are not written, but sent back into the generator that yielded this. ``is_binary``: for a
     literal8, so that a NUL stays one.
     """
 
@@ -36,12 +36,12 @@ def slices(uid: int, start: int, stop: int, is_input: bool = False, is_binary: b
 
 
 def plain(octets: bytes) -> bytes:
-    """As a literal may hold them: no NUL."""
+    """The octets as a literal may contain them: without NUL."""
     return octets.replace(b"\0", b"?") if b"\0" in octets else octets
 
 
 class Batch:
-    """Some rows, at least one, by ascending UID; ``numbers`` and ``recent`` are what the session knows of them."""
+    """Some rows, at least one, by ascending UID; ``numbers`` and ``recent`` are the session's data about them."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class Batch:
         """Those of the messages that are recent."""
         recent, uids = self._recent, self.uids
         if isinstance(recent, NumberSet):
-            # Asking a set of ranges for each UID would be a Python loop in a Python loop.
+            # Looking up each UID in a set of ranges would be a Python loop in a Python loop.
             spans = (uids[bisect_left(uids, low) : bisect_right(uids, high)] for low, high in recent.ranges)
             return frozenset(uid for span in spans for uid in span)
         return frozenset(uid for uid in uids if uid in recent)
@@ -82,9 +82,9 @@ class Batch:
         return table
 
     def decoded(self, place: int, start: int, stop: int, encoding: str) -> bytes | None:
-        """Octets of one message, which the batch holds, without their transfer encoding; None if it is not known.
+        """Octets of one message of the batch, without their transfer encoding; None if that is not known.
 
-        A client that wants a part in a hundred windows has it decoded once.
+        A part that a client fetches in a hundred windows is decoded once.
         """
         octets: bytes = self._columns[Column.OCTETS][place]
         if encoding in IDENTITY:
@@ -101,5 +101,5 @@ class Batch:
 
     @property
     def prefix_sizes(self) -> Sequence[int]:
-        """How many octets stand in front of the shared content, to which part offsets are relative."""
+        """The number of octets in front of the shared content, to which part offsets are relative."""
         return self._columns[Column.PREFIX_SIZE]

@@ -1,4 +1,4 @@
-"""What happened to the selected mailbox since its view was up to date."""
+"""The changes to the selected mailbox since its view was up to date."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _COLUMNS = (Column.UID, Column.SYSTEM_FLAGS, Column.KEYWORDS, Column.MODSEQ)
 
 
 async def changes_of(mail: Any, view: View) -> MailboxChanges:
-    """All that happened to the mailbox of a view. ``mail`` is the account's IAccountMail.
+    """All changes to the mailbox of a view. ``mail`` is the account's IAccountMail.
 
-    Where the store does not remember what was expunged since, all messages are read and compared with the view's.
+    If the store no longer has the records of expunges since then, all messages are read and compared with the view's.
     """
     changes: MailboxChanges = await mail.mailbox_changes(view.mailbox_id, view.modseq)
     if changes.is_complete or not changes.exists:
         return changes
-    # What happens between the two reads is told again by the next changes.
+    # Changes between the two reads are reported again by the next call.
     rows = await mail.read_messages(view.mailbox_id, ALL_UIDS, _COLUMNS, list)
     there = {row[0] for row in rows}
     gone = UidSet.of(uid for uid in view.uids if uid not in there)

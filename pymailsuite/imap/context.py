@@ -1,6 +1,6 @@
-"""What a command may use of the session it was given in, and what it may leave there for what comes next.
+"""The part of the session that commands use, and the state that they may leave there for later commands.
 
-The session is all of this. Commands know these protocols alone, so neither they nor the session import the other.
+The session implements all of this. Commands use only these protocols, so neither they nor the session import the other.
 """
 
 from __future__ import annotations
@@ -26,34 +26,34 @@ class LineReader(Protocol):
         """The tag of the command."""
 
     def take_line(self, context: Context, line: bytes) -> Awaitable[bytes | None]:
-        """The next line; what follows the tag of the completion, or None if yet another line is to come."""
+        """The next line; returns the completion without its tag, or None if another line is to come."""
 
 
 class MessageReader(Protocol):
-    """A command whose last literals are messages that pass through it: APPEND."""
+    """A command whose last literals are messages that it streams: APPEND."""
 
     @property
     def tag(self) -> bytes:
         """The tag of the command."""
 
     def offer(self, context: Context, event: MessageOffered) -> Awaitable[None]:
-        """Prepare for one message more. Raises what the command is refused with, before its octets come."""
+        """Prepare for one more message. Raises the error that refuses the command, before its octets come."""
 
     def write(self, octets: bytes) -> Deferred[None] | None:
         """Some octets. A Deferred: no more until it fires."""
 
     def store(self, context: Context, rest: bytes) -> Awaitable[bytes]:
-        """All octets are here: keep them, and answer what follows the tag."""
+        """All octets have come: store them, and return the completion without its tag."""
 
     def abort(self) -> None:
-        """Forget what was not stored; harmless afterwards."""
+        """Drop staged messages; harmless afterwards."""
 
 
 class Context(Protocol):
     """One client's session as its commands see it."""
 
     shared: Shared
-    """What all sessions have in common."""
+    """The values that all sessions share."""
     connection: Connection
     """The connection."""
     out: list[bytes]
@@ -64,7 +64,7 @@ class Context(Protocol):
     """True once the client has shown that it knows of modseqs (RFC 7162 §3.1)."""
     failed_logins: int
     mid_response: bool
-    """A response has begun that is sent in pieces: nothing else may be said before its end."""
+    """A response is being sent in pieces: nothing else may be sent before its end."""
 
     @property
     def settings(self) -> ImapSettings:
@@ -85,7 +85,7 @@ class Context(Protocol):
     # --- the connection and the login
 
     def capabilities(self) -> bytes:
-        """As they stand now."""
+        """The present capabilities."""
 
     def logged_in(self, avatar: IImapAvatar, log_out: Callable[[], object]) -> None:
         """The portal has let the client in."""
@@ -94,7 +94,7 @@ class Context(Protocol):
         """The client is as before login, and what it enabled is off again. Source: RFC 8437 §3."""
 
     def expect_line(self, reader: LineReader, *, idle: bool = False) -> None:
-        """The next line of the client is for ``reader``; until then it is in IDLE, or owes a response."""
+        """The next line of the client is for ``reader``; until then the client is in IDLE, or owes a response."""
 
     def end_after_reply(self) -> None:
         """LOGOUT was answered."""
@@ -102,13 +102,13 @@ class Context(Protocol):
     # --- output that does not wait for the completion
 
     def flush(self) -> None:
-        """Hand what was said so far to the connection."""
+        """Pass the replies so far to the connection."""
 
     def drain(self) -> Awaitable[None]:
-        """Send what was said so far, and wait while the client does not read it."""
+        """Send the replies so far, and wait while the client does not read."""
 
     def let_others_in(self) -> Awaitable[None]:
-        """As :meth:`drain`, and go on when other connections have had their turn."""
+        """As :meth:`drain`, and continue after other connections have had their turn."""
 
     def send_part(self, octets: bytes) -> Deferred[None] | None:
         """Send a piece of a response; a Deferred: nothing more until the client has read."""
@@ -116,7 +116,7 @@ class Context(Protocol):
     # --- the selected mailbox
 
     def watch(self) -> None:
-        """A mailbox is about to be read: what happens to the account from now on is noticed."""
+        """A mailbox is about to be read: changes to the account from now on are noticed."""
 
     def select(self, view: View) -> None:
         """This mailbox is selected from now on. It was read after :meth:`watch`, so that nothing is missed between."""
@@ -125,28 +125,30 @@ class Context(Protocol):
         """No mailbox is selected from now on; harmless if none was."""
 
     def snapshot_of(self, name: str) -> Snapshot | None:
-        """What a session that closed this mailbox has left behind."""
+        """The snapshot kept when a session closed this mailbox."""
 
     def catch_up(self, *, claims: bool) -> Awaitable[None]:
-        """Bring a view that began with a snapshot up to date, before the client is told anything of it."""
+        """Bring a view that began with a snapshot up to date, before any of it is sent to the client."""
 
     def use_condstore(self) -> None:
-        """The client knows of modseqs: FETCH tells them from now on. Source: RFC 7162 §3.1."""
+        """The client knows of modseqs: FETCH includes them from now on. Source: RFC 7162 §3.1."""
 
     def sync(self, *, expunges: bool, ask: bool = False) -> Awaitable[None]:
-        """Bring the view up to date and say what is new; ``ask`` the store even if nothing was announced.
+        """Bring the view up to date and report the changes; ``ask`` the store even without a notice.
 
-        Without ``expunges`` nothing is said that would move a message's number.
+        Without ``expunges`` nothing is sent that would change sequence numbers.
         """
 
     def sync_behind(self, *, expunges: bool, ask: bool = False) -> Awaitable[bool]:
-        """As :meth:`sync`, behind what is done and stays done; False if the store did not say what is new."""
+        """As :meth:`sync`, after a command that is done and stays done; False if the store did not return the
+        changes."""
 
     def arrived_in(self, name: str) -> Awaitable[None]:
-        """The command put messages into a mailbox; if it is the selected one the client hears of them at once."""
+        """The command put messages into a mailbox; if it is the selected one they are reported at once."""
 
     def take_result(self, result: StoreResult) -> list[int]:
-        """What became of messages by the command: their places. A new keyword is told."""
+        """Take the command's changes to messages into the view; returns their places. A new keyword is reported."""
 
     def note_keywords(self, combinations: Collection[str]) -> None:
-        """FLAGS is about to tell of these, which another session may have made and nobody told of yet."""
+        """FLAGS is about to include these keywords, which another session may have made, and which were not reported
+        yet."""

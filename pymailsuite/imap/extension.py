@@ -1,8 +1,10 @@
-"""An extension of IMAP, declared once: values that say what there is, where it is allowed and what it does.
+"""An IMAP extension, declared once: values that declare its elements, the states in which they are legal, and their
+effect.
 
-Everything a client can say is declared so, the commands of RFC 3501 too. Ours are in :mod:`pymailsuite.imap.extensions`
-and are found as plugins, like those of other packages. :mod:`pymailsuite.imap.vocabulary` makes of all of them the
-tables by which the server reads commands, obeys them and lists its capabilities.
+All of IMAP's syntax is declared this way, including the commands of RFC 3501. The built-in extensions are in
+:mod:`pymailsuite.imap.extensions` and are found as plugins, like those of other packages.
+:mod:`pymailsuite.imap.vocabulary` builds from all of them the tables by which the server parses commands, runs them and
+lists its capabilities.
 """
 
 from __future__ import annotations
@@ -23,18 +25,18 @@ from pymailsuite.imap.states import State
 from pymailsuite.imap.values import Command, FetchItem, SearchProgram
 from pymailsuite.interfaces import Column, Mailbox
 
-# What is called with a context, a pymailsuite.imap.context.Context, is declared to take Any: contexts know the
-# vocabulary, so that declarations cannot know contexts.
+# Functions that take a context, a pymailsuite.imap.context.Context, are declared to take Any: contexts import the
+# vocabulary, so that declarations cannot import contexts.
 
 
 @frozen(eq=False)
 class ImapCommand:
-    """A command. ``UID FETCH`` is one of its own, beside ``FETCH``.
+    """A command. ``UID FETCH`` is a command of its own, beside ``FETCH``.
 
-    ``parse`` reads what stands behind the name, beginning with a space, and is given the tag. ``run`` is given the
-    context and what was read, in one of ``states``. It puts untagged replies into ``context.out`` and answers with what
-    follows the tag of the completion (``OK ...``), or with None if the command goes on; or it raises a
-    :class:`~pymailsuite.errors.MailError`, which becomes NO or BAD.
+    ``parse`` reads the text after the name, beginning with a space, and takes the tag. ``run`` takes the context and
+    the parsed command, in one of ``states``. It puts untagged replies into ``context.out`` and returns the completion
+    without its tag (``OK ...``), or None if the command goes on; or it raises a :class:`~pymailsuite.errors.MailError`,
+    which becomes NO or BAD.
     """
 
     name: str
@@ -43,22 +45,22 @@ class ImapCommand:
     parse: Callable[[Cursor, str], Command] = field(default=lambda _, tag: Command(tag))
     """As it is: nothing follows the name."""
     holds_numbers: bool = False
-    """It names messages by number, so no EXPUNGE may be told with its replies. Source: RFC 3501 §7.4.1."""
+    """It uses sequence numbers, so no EXPUNGE may be sent with its replies. Source: RFC 3501 §7.4.1."""
     after: Callable[[Any], None] | None = None
-    """Called with the context when the completion is on its way: what TLS begins with, or LOGOUT ends with."""
+    """Called with the context after the completion was sent: begins TLS, or ends the session for LOGOUT."""
     message_reader: Callable[[bytes], Any] | None = None
-    """Given the tag, the ``MessageReader`` of a command whose literals are messages that pass through."""
+    """Returns, for a tag, the ``MessageReader`` of a command whose literals are streamed messages."""
 
 
 def no_argument(_: Cursor) -> None:
-    """Nothing stands behind the name."""
+    """The parser of a command without arguments."""
 
 
 @frozen(eq=False)
 class FetchAttribute:
-    """A FETCH attribute: its answer is made for many messages at once, in a reader thread.
+    """A FETCH attribute: its values are rendered for many messages at once, in a reader thread.
 
-    ``part`` is given what ``parse`` read behind the name (a section, a list of options), and answers how that is
+    ``part`` takes the value that ``parse`` read after the name (a section, a list of options), and returns how it is
     rendered: a :class:`~pymailsuite.imap.fetch.Text` of columns of the store, or a section of the message's octets.
     """
 
@@ -74,23 +76,23 @@ def column_attribute(name: str, template: bytes, column: Column) -> FetchAttribu
 
 @frozen(eq=False)
 class FetchModifier:
-    """A modifier of FETCH (RFC 4466 §2.4). ``parse`` reads what stands behind its name, beginning with a space.
+    """A modifier of FETCH (RFC 4466 §2.4). ``parse`` reads the text after its name, beginning with a space.
 
-    ``narrow`` is given the context, the places of the messages that were named and what was read, and answers those
-    that are wanted.
+    ``narrow`` takes the context, the places of the messages in the set and the parsed value, and returns the selected
+    places.
     """
 
     name: str
     parse: Callable[[Cursor], Any] = no_argument
     narrow: Callable[[Any, Spans, Any], Spans] | None = None
     adds: tuple[FetchItem, ...] = ()
-    """Data items that are told with it as if the client had named them."""
+    """Data items that it adds, as if the client had requested them."""
 
 
 @frozen(eq=False)
 class SelectParameter:
-    """A parameter of SELECT and EXAMINE (RFC 4466 §2.1). ``use`` is given the context and what ``parse`` read behind
-    the name, before the mailbox is opened."""
+    """A parameter of SELECT and EXAMINE (RFC 4466 §2.1). ``use`` is called with the context and the value that
+    ``parse`` read after the name, before the mailbox is opened."""
 
     name: str
     use: Callable[[Any, Any], None]
@@ -109,7 +111,7 @@ class SearchKey:
 
 @frozen(eq=False)
 class StatusItem:
-    """An item of STATUS. ``value`` is given the context and the mailbox; for LIST it is called in a reader thread."""
+    """An item of STATUS. ``value`` takes the context and the mailbox; for LIST it is called in a reader thread."""
 
     name: str
     value: Callable[[Any, Mailbox], int | str]
@@ -119,8 +121,8 @@ class StatusItem:
 
 @frozen(eq=False)
 class ListSelection:
-    """A selection option of LIST (RFC 5258 §3.1). ``meets`` is given a name, its mailbox if it exists, and whether it
-    is subscribed; None: the option selects nothing by itself."""
+    """A selection option of LIST (RFC 5258 §3.1). ``meets`` takes a name, its mailbox if it exists, and whether it is
+    subscribed; None: the option selects nothing by itself."""
 
     name: str
     meets: Callable[[str, Mailbox | None, bool], bool] | None = None
@@ -128,9 +130,9 @@ class ListSelection:
 
 @frozen(eq=False)
 class ListReturn:
-    """A return option of LIST (RFC 5258 §3.2). ``line`` is given the context, a mailbox that was asked for and what
-    ``parse`` read behind the option; what it answers is said behind the mailbox's own line. None: all that the option
-    asks for is told in any case."""
+    """A return option of LIST (RFC 5258 §3.2). ``line`` takes the context, a listed mailbox and the value that
+    ``parse`` read after the option; its result is sent after the mailbox's own line. None: the data of the option are
+    sent in any case."""
 
     name: str
     parse: Callable[[Cursor], Any] = no_argument
@@ -141,13 +143,13 @@ class ListReturn:
 
 @frozen
 class Standing:
-    """What a client is told its capabilities by."""
+    """The state of a connection that its capabilities depend on."""
 
     settings: ImapSettings
     offers_tls: bool
     secure: bool
     plaintext: bool
-    """A password may be sent as it is."""
+    """A password may be sent in plain text."""
     logged_in: bool
 
 
@@ -160,7 +162,7 @@ def always(*words: str) -> Capabilities:
 
 
 def after_login(*words: str) -> Capabilities:
-    """Capabilities of what makes no sense before login."""
+    """Capabilities that are listed only after login."""
     return lambda standing: words if standing.logged_in else ()
 
 
@@ -173,7 +175,7 @@ class IImapExtension(Interface):
 @implementer(IPlugin, IImapExtension)
 @frozen(eq=False)
 class ImapExtension:
-    """Everything one extension brings; a plugin is one of these. Of two things of one name the first counts.
+    """All elements of one extension; a plugin is one of these. Of two elements with the same name the first counts.
 
     ``position`` orders the capabilities of all extensions.
     """
@@ -192,8 +194,8 @@ class ImapExtension:
     list_selections: tuple[ListSelection, ...] = ()
     list_returns: tuple[ListReturn, ...] = ()
     enables: Mapping[str, Callable[[Any], None]] = field(factory=dict)
-    """What ENABLE of a capability does (RFC 5161); called with the context."""
+    """The effect of ENABLE of a capability (RFC 5161); called with the context."""
     opened: Callable[[Any, Mailbox], bytes] | None = None
-    """Lines of SELECT and EXAMINE beside ours, made of the context and the mailbox; such as ``* OK [CODE] ...``."""
+    """Additional lines of SELECT and EXAMINE, made from the context and the mailbox; such as ``* OK [CODE] ...``."""
     created: Callable[[Mailbox], str] | None = None
     """A response code, with its brackets, for the OK of CREATE."""

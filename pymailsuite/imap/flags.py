@@ -18,7 +18,7 @@ SYSTEM_FLAGS: Final = flag_names(sum(SystemFlag)).decode("ascii")
 
 
 class FlagState:
-    """One combination of flags. ``text`` is what stands between the parentheses of FLAGS, ``\\Recent`` apart."""
+    """One combination of flags. ``text`` is the text between the parentheses of FLAGS, without ``\\Recent``."""
 
     __slots__ = ("__weakref__", "keywords", "recent_text", "system", "text")
 
@@ -29,7 +29,7 @@ class FlagState:
         self.recent_text = flag_names(system, keywords, recent=True).decode("ascii")
 
     def after(self, change: FlagChange, flags: Flags) -> tuple[int, frozenset[str]]:
-        """What these flags become by ``change``: system bits, and keywords in lower case."""
+        """These flags after ``change``: system bits, and keywords in lower case."""
         keywords = frozenset(self.keywords.lower().split())
         named = frozenset(keyword.lower() for keyword in flags.keywords)
         if change is FlagChange.REPLACE:

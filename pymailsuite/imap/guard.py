@@ -1,4 +1,4 @@
-"""Guards what other packages bring: what their extensions fail with carries their names, wherever it comes to light."""
+"""Guards for extensions of other packages: errors carry the extension's name, wherever they are caught."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ExtensionTooSlow(TemporaryFailure):
 
 @contextmanager
 def guarded(extension: str) -> Iterator[None]:
-    """What is raised by the extension's code becomes :class:`ExtensionFailed`, apart from what it refuses."""
+    """Errors of the extension's code become :class:`ExtensionFailed`, except its refusals."""
     try:
         yield
     except (MailError, CancelledError):
@@ -45,7 +45,7 @@ def guarded(extension: str) -> Iterator[None]:
 
 
 def what_all_say(log: Any, calls: Iterable[Callable[..., T]], *arguments: Any) -> list[T]:
-    """What each of the calls answers, beside something that is done in any case: one that fails is left out, and named
+    """The results of all calls, as additions to a reply that is sent in any case: one that fails is left out, and named
     in ``log``."""
     said = []
     for call in calls:
@@ -63,7 +63,7 @@ def _guarded_part(extension: str, part: Text | SectionItem) -> Text | SectionIte
 
     def guarded_arguments(batch: Batch) -> tuple[Iterable[Any], ...]:
         with guarded(extension):
-            # All of them here, while it is known whose they are, and not when they are put into the template.
+            # All values are computed here, where their extension is known, and not when they fill the template.
             found = tuple([list(values) for values in arguments(batch)])
             if any(len(values) != len(batch.uids) for values in found):
                 raise ValueError("not one value for each message")
@@ -117,7 +117,7 @@ def _expected(kind: Any, answer: Any) -> Any:
 
 
 def guarded_extension(extension: ImapExtension) -> ImapExtension:
-    """The same with its name in whatever it fails with."""
+    """The same extension, with its name in all its errors."""
     name = extension.name
 
     def calling(call: Callable[..., Any] | None) -> Any:

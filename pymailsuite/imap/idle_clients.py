@@ -1,4 +1,4 @@
-"""Clients in IDLE: they are told now and then that the server is there, which keeps address translators awake."""
+"""Clients in IDLE: they get a line now and then, which keeps their entries in NAT devices alive."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ class Sender(Protocol):
 
 
 class IdleClients:
-    """All of one factory. One clock for all: a timer for each would be most of what an idle session costs."""
+    """The idle clients of one factory, with one timer for all: a timer for each would be most of the cost of an idle
+    session."""
 
     def __init__(self, interval_s: float, clock: IReactorTime) -> None:
-        """``interval_s`` 0: they are told nothing."""
+        """``interval_s`` 0: they get no lines."""
         self._interval_s = interval_s
         self._connections: set[Sender] = set()
         self._ticking = LoopingCall(self._tell)
         self._ticking.clock = clock
 
     def note(self, connection: Sender, is_idle: bool) -> None:
-        """Whether a connection is in IDLE; may be said again and again."""
+        """Note whether a connection is in IDLE; may be called repeatedly."""
         if is_idle:
             self._connections.add(connection)
             if self._interval_s and not self._ticking.running:

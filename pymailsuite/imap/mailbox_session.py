@@ -1,7 +1,7 @@
-"""The part of a session that follows the selected mailbox, and tells the client what becomes of it.
+"""The part of a session that follows the selected mailbox, and reports its changes to the client.
 
-Notices only mark the view as out of date; the store says what happened, and the client hears of it at the end of a
-command, or during IDLE (RFC 3501 §5.2).
+Notices only mark the view as out of date; the store returns the changes, and they are sent at the end of a command, or
+during IDLE (RFC 3501 §5.2).
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from pymailsuite.interfaces import IImapAvatar, StoreResult
 from pymailsuite.values import ModSeq, UidSet
 
 _ASK_AGAIN_S: Final = 5.0
-"""How long a client in IDLE waits for what it is owed when the store did not answer."""
+"""Seconds until the next attempt to report changes to a client in IDLE after the store failed."""
 
 
 class MailboxSession:
-    """What a session says, and the view of its mailbox. ``connection`` moves its octets, ``shared`` is common to all
-    clients."""
+    """The output of a session, and the view of its mailbox. ``connection`` moves its octets, all sessions share
+    ``shared``."""
 
     __slots__ = (
         "_asks_later",
@@ -54,19 +54,19 @@ class MailboxSession:
         self.avatar: IImapAvatar | None = None
         self.view: View | None = None
         self._noticed = ModSeq(0)
-        """Where the account was last announced to be; the view may be there already."""
+        """The last announced modseq of the account; the view may have reached it already."""
         self._stop_notices: Callable[[], None] | None = None
         self._asks_later = False
-        """The store did not answer what a client in IDLE is owed: it is asked again in a while."""
+        """The store failed to return the changes for a client in IDLE: it is asked again later."""
         self.condstore = False
         """True once the client has shown that it knows of modseqs (RFC 7162 §3.1)."""
         self.is_idle = False
         self.mid_response = False
-        """A response has begun that is sent in pieces: the client takes whatever comes now for the rest of it."""
+        """A response is being sent in pieces: the client would take any other octets for a part of it."""
 
     @property
     def log(self) -> Log:
-        """Where the session writes to the log."""
+        """The logger of the session."""
         return self.connection.log
 
     @property
@@ -84,13 +84,13 @@ class MailboxSession:
     # --- output
 
     def flush(self) -> None:
-        """Hand what was said so far to the protocol."""
+        """Pass the replies so far to the protocol."""
         if self.out:
             self.connection.send_all(self.out)
             self.out.clear()
 
     async def drain(self) -> None:
-        """Send what was said so far, and wait while the client does not read it."""
+        """Send the replies so far, and wait while the client does not read."""
         self.flush()
         waiting = self.connection.drained()
         if waiting is not None:
@@ -98,12 +98,12 @@ class MailboxSession:
             await waiting
 
     async def let_others_in(self) -> None:
-        """As :meth:`drain`, and go on when other connections have had their turn."""
+        """As :meth:`drain`, and continue after other connections have had their turn."""
         await self.drain()
         await self.connection.next_turn()
 
     def send_now(self, octets: bytes) -> Deferred[None] | None:
-        """Send these after what was said so far; a Deferred: nothing more until the client has read."""
+        """Send these after the replies so far; a Deferred: nothing more until the client has read."""
         self.flush()
         self.connection.send(octets)
         waiting = self.connection.drained()
@@ -112,18 +112,18 @@ class MailboxSession:
         return waiting
 
     def send_part(self, octets: bytes) -> Deferred[None] | None:
-        """As :meth:`send_now`, for a piece of a response: until the last of it nothing else can be said."""
+        """As :meth:`send_now`, for a piece of a response: nothing else can be sent before its last piece."""
         self.mid_response = True
         return self.send_now(octets)
 
     def fall_silent(self) -> None:
-        """Close without another word."""
+        """Close without a further reply."""
         self.state = State.LOGOUT
         self.out.clear()
         self.connection.close()
 
     def end(self, words: str) -> None:
-        """Say BYE and close. Source: RFC 3501 §7.1.5."""
+        """Send BYE and close. Source: RFC 3501 §7.1.5."""
         if self.mid_response:
             self.fall_silent()
             return
@@ -136,15 +136,15 @@ class MailboxSession:
     # --- the selected mailbox
 
     def use_condstore(self) -> None:
-        """The client knows of modseqs: FETCH tells them from now on. Source: RFC 7162 §3.1.
+        """The client knows of modseqs: FETCH includes them from now on. Source: RFC 7162 §3.1.
 
-        The first command that shows it is answered with HIGHESTMODSEQ, as SELECT is."""
+        The reply to the first command that shows it includes HIGHESTMODSEQ, as that to SELECT does."""
         if not self.condstore and self.view is not None:
             self.out.append(replies.highest_modseq(self.view))
         self.condstore = True
 
     def watch(self) -> None:
-        """A mailbox is about to be read: what happens to the account from now on is noticed."""
+        """A mailbox is about to be read: changes to the account from now on are noticed."""
         assert self.avatar is not None
         self._noticed = ModSeq(0)
         self._stop_notices = self.shared.notices.subscribe(self.avatar.account.account_id, self.take_notice)
@@ -170,13 +170,13 @@ class MailboxSession:
             self.state = State.AUTHENTICATED
 
     def snapshot_of(self, name: str) -> Snapshot | None:
-        """What a session that closed this mailbox has left behind."""
+        """The snapshot kept when a session closed this mailbox."""
         assert self.avatar is not None
         shared = self.shared
         return shared.snapshots.find(self.avatar.account.account_id, name)
 
     async def catch_up(self, *, claims: bool) -> None:
-        """Bring a view that began with a snapshot up to date, before the client is told anything of it."""
+        """Bring a view that began with a snapshot up to date, before any of it is sent to the client."""
         view = self.selected
         changes = await changes_of(self.mail, view)
         if not changes.exists:
@@ -187,15 +187,15 @@ class MailboxSession:
         view.tell_expunged()
 
     async def arrived_in(self, name: str) -> None:
-        """Our own command put messages into a mailbox; if it is the selected one the client hears of them at once.
+        """Our own command put messages into a mailbox; if it is the selected one they are reported at once.
 
-        RFC 3501 §6.3.11. The notice of our own commit may come only after its answer.
+        RFC 3501 §6.3.11. The notice of the command's own commit may come only after its result.
         """
         if self.view is not None and self.view.name == name:
             await self.sync_behind(expunges=True, ask=True)
 
     def take_result(self, result: StoreResult) -> list[int]:
-        """What became of messages by our own command: their places. A new keyword is told."""
+        """Take the own command's changes to messages into the view; returns their places. A new keyword is reported."""
         view = self.selected
         places, new_keyword = view.take_result(result)
         if new_keyword:
@@ -203,15 +203,16 @@ class MailboxSession:
         return places
 
     def note_keywords(self, combinations: Collection[str]) -> None:
-        """FLAGS is about to tell of these, which another session may have made and nobody told of yet."""
+        """FLAGS is about to include these keywords, which another session may have made, and which were not reported
+        yet."""
         view = self.selected
         if combinations and view.note_words(combinations):
             self.out.append(replies.flags_lines(view))
 
     async def sync(self, *, expunges: bool, ask: bool = False) -> None:
-        """Bring the view up to date and say what is new; ``ask`` the store even if nothing was announced.
+        """Bring the view up to date and report the changes; ``ask`` the store even without a notice.
 
-        Without ``expunges`` nothing is said that would move a message's number.
+        Without ``expunges`` nothing is sent that would change sequence numbers.
         """
         view = self.view
         if view is None:
@@ -223,10 +224,10 @@ class MailboxSession:
         try:
             changes = await changes_of(self.mail, view)
             if view.has_arrivals(changes):
-                # Before they are taken: once they are, nothing may come between them and the client.
+                # Before the changes are taken: after that nothing may fail before they are sent.
                 await self._take_recent(view)
         except BaseException:
-            # Whatever it was, it is asked for again.
+            # After any error the changes are requested again.
             self._noticed = max(noticed, self._noticed, ModSeq(view.modseq + 1))
             raise
         if not changes.exists:
@@ -235,10 +236,10 @@ class MailboxSession:
         self._tell(view, expunges, *view.take_changes(changes))
 
     async def sync_behind(self, *, expunges: bool, ask: bool = False) -> bool:
-        """As :meth:`sync`, behind what is done and stays done; False if the store did not say what is new.
+        """As :meth:`sync`, after a command that is done and stays done; False if the store did not return the changes.
 
-        A client that is told NO does it again, so what others did is told with a later command. What the command itself
-        brought about is told all the same.
+        A client that gets NO repeats the command, so changes of other sessions are reported with a later command. Those
+        of the command itself are reported all the same.
         """
         view = self.view
         try:
@@ -258,7 +259,7 @@ class MailboxSession:
         return True
 
     def _tell(self, view: View, expunges: bool, places: list[int], fresh: int, new_keyword: bool) -> None:
-        """Say what the view has learnt: places that changed, how many messages are new, and if a keyword is."""
+        """Report the view's changes: places that changed, the number of new messages, and whether a keyword is new."""
         shrunk = False
         if expunges and view.owes_expunges:
             uids = view.uids
@@ -278,20 +279,20 @@ class MailboxSession:
             self.out.append(replies.fetched_flags(view, spans, uid=False, modseq=self.condstore))
 
     async def _take_recent(self, view: View) -> None:
-        # RFC 3501 §2.3.2: \Recent is for one read-write session alone; one that only looks on takes nothing.
+        # RFC 3501 §2.3.2: \Recent is for one read-write session only; a read-only session does not claim it.
         if view.read_only:
             return
         try:
             claimed: UidSet = await self.mail.claim_recent(view.mailbox_id)
         except StorageFull:
-            # A full disk shall not keep anybody from hearing of new messages.
+            # A full disk must not prevent reports of new messages.
             return
         view.recent = UidSet((*view.recent.ranges, *claimed.ranges))
 
     # --- notices
 
     def take_notice(self, modseq: ModSeq) -> None:
-        """The account has moved on."""
+        """The account has changed."""
         self._noticed = max(self._noticed, modseq)
         if self.is_idle:
             self.connection.wake()
@@ -303,11 +304,11 @@ class MailboxSession:
 
     @property
     def owes_news(self) -> bool:
-        """True if a client in IDLE is to be told something."""
+        """True if there are changes to send to a client in IDLE."""
         return self.is_idle and self.stale and not self._asks_later
 
     async def tell_news(self) -> None:
-        """Tell a client in IDLE what happened. Source: RFC 2177 §3."""
+        """Send the changes to a client in IDLE. Source: RFC 2177 §3."""
         if not await self.sync_behind(expunges=True):
             self._asks_later = True
             self.connection.wake_later(_ASK_AGAIN_S)

@@ -1,9 +1,9 @@
 """Patterns of LIST and LSUB: ``*`` stands for any characters, ``%`` for any but the delimiter. RFC 3501 §6.3.8.
 
-One pattern with one wildcard is a regular expression. One with more would make that expression try every way to share a
-name out among them, so it is matched by walking all ways at once: a set of places in the pattern, kept as the bits of a
-number, is moved along with each character of the name. Many patterns are walked together, as if they were one. That is
-linear, whatever the client writes.
+One pattern with one wildcard is a regular expression. With more wildcards that expression would backtrack over every
+division of a name among them, so the pattern is matched as an automaton: a set of places in the pattern, kept as the
+bits of a number, advances with each character of the name. Many patterns run together, as if they were one. That is
+linear for any pattern.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _strongest(wildcards: re.Match[str]) -> str:
 
 
 def _matchers(patterns: Sequence[str]) -> list[Callable[[str], object]]:
-    """What together says whether one of the patterns matches."""
+    """Functions of which one returns a true value if one of the patterns matches."""
     if len(patterns) == 1 and len(_WILDCARDS.findall(patterns[0])) == 1:
         before, wildcard, after = re.split("([*%])", patterns[0])
         inner = ".*" if wildcard == "*" else f"[^{re.escape(DELIMITER)}]*"
@@ -68,7 +68,7 @@ _PLACES_A_WALK: Final = 2048
 
 
 class _Walk:
-    """All ways through some patterns at once; a bit for each place of each pattern, its end included."""
+    """All states of some patterns at once; a bit for each place of each pattern, its end included."""
 
     def __init__(self) -> None:
         self._literals: dict[str, int] = {}
@@ -77,7 +77,7 @@ class _Walk:
         """Places of all patterns."""
 
     def add(self, pattern: str) -> None:
-        """One pattern more; its wildcards do not follow each other."""
+        """Add a pattern without adjacent wildcards."""
         self._starts |= 1 << self.size
         for place, character in enumerate(pattern, self.size):
             if character == "*":
@@ -91,9 +91,9 @@ class _Walk:
         self.size += 1
 
     def matches(self, name: str) -> bool:
-        """True if a way leads to the end of both."""
+        """True if the name leads to the end of a pattern."""
         wildcards = self._any | self._any_inner
-        # A wildcard may stand for nothing, so whoever is in front of it is behind it too.
+        # A wildcard may match nothing, so the place before it implies the place after it.
         ways = self._starts | (self._starts & wildcards) << 1
         for character in name:
             stays = self._any if character == DELIMITER else wildcards

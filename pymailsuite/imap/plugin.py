@@ -1,4 +1,4 @@
-"""Extensions of IMAP are plugins, ours too: found once, when the server is put together."""
+"""Finds IMAP extensions, built-in ones too, as plugins: once, when the server is set up."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ log = Logger()
 
 
 def find_vocabulary(settings: ImapSettings) -> Vocabulary:
-    """All that is declared. What is broken, or has a name that is taken, is reported in the log and left out."""
+    """The vocabulary of all declarations. Those that are broken, or whose name is taken, are reported in the log and
+    left out."""
     found = [one for one in plugins_by_name(IImapExtension).values() if isinstance(one, ImapExtension)]
     ours = [extension for extension in found if extension in OURS]
     foreign = [extension for extension in found if extension not in OURS and _is_sound(extension, settings)]
@@ -35,7 +36,7 @@ def find_vocabulary(settings: ImapSettings) -> Vocabulary:
 
 
 def _is_sound(extension: ImapExtension, settings: ImapSettings) -> bool:
-    """Whether its names and its capabilities can be told, in whatever state; else no client could be greeted."""
+    """Whether its names and its capabilities can be computed, in every state; otherwise no greeting could be sent."""
     try:
         vocabulary = Vocabulary((), (extension,))
         for offers_tls, secure, plaintext, logged_in in product((False, True), repeat=4):

@@ -39,10 +39,10 @@ class ImapProtocol(ConnectionProtocol):
         self._farewell = ""
         self._waking: IDelayedCall | None = None
 
-    # --- what the protocol calls
+    # --- methods that the base class calls
 
     def connection_opened(self) -> None:
-        """Greet."""
+        """Send the greeting."""
         self.set_timeout(self._session.patience_s())
         self.set_deadline(self._session.shared.settings.login_timeout)
         self._session.greet()
@@ -60,18 +60,18 @@ class ImapProtocol(ConnectionProtocol):
         return self._session.forget()
 
     def timed_out(self) -> None:
-        """Say BYE, unless a reply is half written that the client does not read."""
+        """Send BYE, unless the client does not read a reply that is half written."""
         if self._running is None:
             self._session.end("Autologout: idle for too long")
         else:
             self.abort()
 
     def shut_down(self) -> None:
-        """The server stops: say BYE, after the answer that is under way. Source: RFC 3501 §7.1.5."""
+        """The server stops: send BYE, after the pending reply. Source: RFC 3501 §7.1.5."""
         self._end_soon("Server shutting down")
 
     def login_ended(self) -> None:
-        """Say BYE, in IDLE and in the middle of an APPEND too. Source: RFC 3501 §7.1.5."""
+        """Send BYE, in IDLE and in the middle of an APPEND too. Source: RFC 3501 §7.1.5."""
         self._end_soon(LoginEnded.text)
 
     def _end_soon(self, words: str) -> None:
@@ -80,18 +80,18 @@ class ImapProtocol(ConnectionProtocol):
             self._session.end(words)
 
     def input_ended(self) -> None:
-        """Answer what was asked, then close."""
+        """Answer the commands received, then close."""
         if self._running is None:
             self.close()
 
     def turn_failed(self, failure: Failure) -> None:
-        """What failed outside of a command leaves the session in no known state."""
+        """A failure outside of a command leaves the session in an unknown state."""
         if not self._session.mid_response:
             self.send(replies.bye("Internal error"))
         self.close()
 
     def connection_closed(self, reason: Failure) -> None:
-        """Stop what is under way and give back what was taken."""
+        """Cancel the running command and release resources."""
         self._idle_clients.note(self, False)
         waking, self._waking = self._waking, None
         if waking is not None:
@@ -101,7 +101,7 @@ class ImapProtocol(ConnectionProtocol):
             running.cancel()
         self._session.closed()
 
-    # --- what the session calls
+    # --- methods that the session calls
 
     def begin_tls(self) -> None:
         """STARTTLS was answered."""
@@ -166,7 +166,8 @@ class ImapProtocol(ConnectionProtocol):
                 break
             turns.left -= 1
             if patience_s is None:
-                # A part of a command is none: one that is dripped in has the same time as one that does not come.
+                # A partial command does not reset the timeout: one sent octet by octet has the same time as one that
+                # does not come.
                 patience_s = session.patience_s()
                 self.set_timeout(patience_s)
             doing = session.take(event)
@@ -177,7 +178,7 @@ class ImapProtocol(ConnectionProtocol):
             self.hold_reading(receiver.unread)
             return
         if patience_s is not None and patience_s != session.patience_s():
-            # Login, IDLE or its end have just changed how long that is.
+            # Login, IDLE or its end have just changed the timeout.
             self.set_timeout(session.patience_s())
         self.release_reading()
         if self.input_over and not self.closing:
@@ -201,13 +202,12 @@ class ImapProtocol(ConnectionProtocol):
         if isinstance(result, Failure) and not (
             self.connection_ended and result.check(CancelledError, ConnectionClosed) is not None
         ):
-            # Called off by somebody else than us, as when a part of the server stops, it is no defect, unless that cuts
-            # a response.
+            # A cancellation by other code, as when a part of the server stops, is no defect, unless it cuts a response.
             called_off = result.check(CancelledError) is not None and not self._session.mid_response
             self.in_turn(self.turn_failed if called_off else self._command_broke, result)
             return
         if not self._in_turn and not self.closing:
             self.in_turn(self._pump)
             if not self._session.is_idle:
-                # What we say of ourselves during IDLE does not make the client less silent.
+                # The server's own output during IDLE does not reset the client's timeout.
                 self.set_timeout(self._session.patience_s())

@@ -1,10 +1,10 @@
-"""Octets to events: the lines and literals of IMAP, before anybody knows what they mean.
+"""Octets to events: the lines and literals of IMAP, before they are parsed.
 
 A command is one or more lines joined by literals (RFC 3501 §4.3): each line that ends in ``{n}`` or ``{n+}`` (RFC 7888)
 goes on after n raw octets. The receiver collects the pieces of a command, lines at even places and literals at odd
-ones, and bounds both. The message of an APPEND is never collected: it is offered, and taken or refused, and then passes
-through in the chunks in which it came. Which kind of line comes next depends on our own replies, so the session pulls:
-after AUTHENTICATE and IDLE it calls :meth:`ImapReceiver.expect_line` before it asks for the next event.
+ones, and bounds both. The message of an APPEND is never collected: it is offered, accepted or refused, and then
+streamed in the chunks in which it came. The kind of the next line depends on the server's own replies, so the session
+pulls: after AUTHENTICATE and IDLE it calls :meth:`ImapReceiver.expect_line` before it asks for the next event.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _LONGEST_NUMBER: Final = 20
 
 @frozen
 class Limits:
-    """What one command may hold, in octets; one object is shared by all sessions of the same standing."""
+    """The limits of one command, in octets; all sessions in the same state share one object."""
 
     line: int
     """All lines of a command together, without literals."""
     literals: int
     """All literals of a command together, the message of an APPEND not counted."""
     skipped: int
-    """A refused literal that the client sends without waiting is read and thrown away up to here."""
+    """A refused non-synchronizing literal is read and discarded up to this size."""
 
 
 @frozen
@@ -51,7 +51,7 @@ class ContinuationNeeded:
 @frozen
 class LiteralRefused:
     """A literal is over the limit. ``pieces`` are those before it; with ``skipped`` False the connection must close,
-    because more octets are on their way than we care to throw away."""
+    because more octets are coming than the limit for discarding."""
 
     pieces: tuple[bytes, ...] = field(repr=False)
     skipped: bool = True
@@ -59,7 +59,7 @@ class LiteralRefused:
 
 @frozen
 class LineRefused:
-    """A line is over the limit and is being skipped, with all that comes unasked for its command.
+    """A line is over the limit and is being skipped, with all non-synchronizing literals of its command.
 
     ``pieces`` are those before it, often none; ``beginning`` is the line's first word, by which the refusal finds its
     command, or nothing if it is no word."""
@@ -89,7 +89,7 @@ class MessageOctets:
 
 @frozen
 class MessageEnded:
-    """The APPEND is complete; ``rest`` is what stood behind the last message, which should be nothing."""
+    """The APPEND is complete; ``rest`` is the text after the last message, which should be empty."""
 
     rest: bytes
 
@@ -115,15 +115,15 @@ Event = (
 
 @frozen
 class _GoOn:
-    """No event yet, but what was read says how to read the next octets. A loop goes on and not a call within a call:
-    a client may send thousands of literals of no octets in one command."""
+    """No event yet, but the octets read determine how to read the next ones. This continues a loop instead of
+    recursing: a client may send thousands of empty literals in one command."""
 
 
 _GO_ON: Final = _GoOn()
 
 
 def _size(token: re.Match[bytes]) -> int:
-    """The octets announced. What is longer than any number is more than any limit: octets may be on their way."""
+    """The announced size. A number with too many digits counts as above any limit: octets may be coming."""
     return int(token[1][-_LONGEST_NUMBER:]) if len(token[1].lstrip(b"0")) <= _LONGEST_NUMBER else sys.maxsize
 
 
@@ -142,7 +142,7 @@ class _Next(enum.IntEnum):
 
 
 class ImapReceiver:
-    """Takes octets in any cut, gives events. Holds one command at most, and of a message nothing."""
+    """Takes octets in pieces of any size, gives events. Holds one command at most, and no octets of a message."""
 
     __slots__ = ("_append", "_left", "_lines", "_literal", "_next", "_offer", "_pieces", "_spent", "limits")
 
@@ -164,11 +164,11 @@ class ImapReceiver:
 
     @property
     def unread(self) -> int:
-        """Octets received that no event has told of."""
+        """Octets received that are in no event yet."""
         return len(self._lines)
 
     def drop_unread(self) -> int:
-        """Throw away what came in the same packet as STARTTLS; answers how many octets (RFC 3501 §6.2.1)."""
+        """Discard octets that came in the same packet as STARTTLS; returns their number (RFC 3501 §6.2.1)."""
         return self._lines.drop_unread()
 
     def expect_line(self) -> None:
@@ -183,7 +183,7 @@ class ImapReceiver:
         self._next = _Next.MESSAGE
 
     def refuse_message(self) -> bool:
-        """Do not take it. False: its octets are coming all the same, too many to throw away: close."""
+        """Refuse the message. False: its octets are coming all the same, too many to discard: close."""
         assert self._offer is not None, "no message was offered"
         offer, self._offer = self._offer, None
         self._forget_command()
@@ -265,7 +265,7 @@ class ImapReceiver:
         return LineReceived(line)
 
     def _read_offer(self) -> Event | None:
-        # Until the offer is answered nobody knows what the next octets are.
+        # Until the offer is answered the meaning of the next octets is not known.
         return None
 
     def _read_message(self) -> Event | _GoOn | None:
@@ -307,7 +307,7 @@ class ImapReceiver:
         return None if end is None else self._refused_up_to(end)
 
     def _refused_up_to(self, line: bytes) -> Event | _GoOn:
-        """The command has been refused. What its client sends unasked for it is no command."""
+        """The command has been refused. The rest that the client sends of it is no command."""
         token = _LITERAL.search(line)
         if token is not None and token[2]:
             if self._skip(_size(token)):
@@ -332,7 +332,7 @@ class ImapReceiver:
 
     def _offer_message(self, pieces: tuple[bytes, ...], size: int, waits: bool, further: bool) -> Event:
         if not further:
-            # What the second message's line is put behind, to be an APPEND of its own: any mailbox name will do.
+            # The line of a second message is put after this, to be an APPEND of its own: any mailbox name will do.
             tag = pieces[0].partition(b" ")[0]
             self._append = tag + b" APPEND INBOX "
         self._offer = MessageOffered(pieces, size, waits, further)
@@ -340,7 +340,7 @@ class ImapReceiver:
         return self._offer
 
     def _skip(self, size: int) -> bool:
-        """Throw away a literal that comes unasked, and the rest of its command; False if it is too big for that."""
+        """Discard a non-synchronizing literal, and the rest of its command; False if it is too big."""
         if size > self.limits.skipped:
             return False
         self._left = size

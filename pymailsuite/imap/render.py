@@ -74,7 +74,7 @@ _MONTHS: Final = b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 _EPOCH: Final = datetime.date(1970, 1, 1).toordinal()
 FIRST_SECOND: Final = (datetime.date.min.toordinal() - _EPOCH) * 86400
 LAST_SECOND: Final = (datetime.date.max.toordinal() - _EPOCH + 1) * 86400 - 1
-"""POSIX seconds of the first and the last moment that a date-time in UTC can say: years have four digits."""
+"""POSIX seconds of the first and the last moment that a date-time in UTC can express: years have four digits."""
 _MINUTES: Final = tuple(b"%02d:%02d:" % divmod(minute, 60) for minute in range(24 * 60))
 _SECONDS: Final = tuple(b'%02d +0000"' % second for second in range(60))
 
@@ -86,10 +86,10 @@ def _day(day: int) -> bytes:
 
 
 class DateTimes(dict[int, bytes]):
-    """Formats many dates at the cost of a few look-ups each: remembers the text of each day (since 1970) it met."""
+    """Formats many dates at the cost of a few look-ups each: caches the text of each day (since 1970)."""
 
     def __missing__(self, day: int) -> bytes:
-        # A stored moment that no date-time can say takes the nearest day: it is to harm its own message alone.
+        # A stored moment that no date-time can express gets the nearest day: it must affect its own message only.
         text = self[day] = _day(min(max(day, FIRST_SECOND // 86400), LAST_SECOND // 86400))
         return text
 

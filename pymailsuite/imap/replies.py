@@ -1,4 +1,4 @@
-"""What the server says, as octets; every line ends with CRLF. Source: RFC 3501 §7.
+"""The server's replies, as octets; every line ends with CRLF. Source: RFC 3501 §7.
 
 The text of FETCH with stored data is made in ``fetch.py``; this is everything else.
 """
@@ -22,7 +22,7 @@ _RECENT_TEXT: Final = attrgetter("recent_text")
 _NOT_TEXT: Final = re.compile(r"[^\x20-\x7e]+")
 
 
-# --- refusals that only IMAP knows ----------------------------------------------------------------------------------
+# --- refusals of IMAP alone -----------------------------------------------------------------------------------------
 
 
 class TryCreate(NoSuchMailbox):
@@ -39,14 +39,14 @@ class ExpungeIssued(Refusal):
 
 
 class PrivacyRequired(Refusal):
-    """This is not done without TLS. Source: RFC 5530."""
+    """The command requires TLS. Source: RFC 5530."""
 
     imap_code = "PRIVACYREQUIRED"
     text = "Begin TLS first"
 
 
 class CannotAuthenticate(Refusal):
-    """A mechanism we do not have. Source: RFC 3501 §6.2.2."""
+    """The mechanism is not supported. Source: RFC 3501 §6.2.2."""
 
     imap_code = "CANNOT"
     text = "Unsupported authentication mechanism"
@@ -93,7 +93,7 @@ def flags_lines(view: View) -> bytes:
 
 
 def highest_modseq(view: View) -> bytes:
-    """Up to where the client is told of all changes. Source: RFC 7162 §3.1.2.1."""
+    """The modseq up to which the client has all changes. Source: RFC 7162 §3.1.2.1."""
     return b"* OK [HIGHESTMODSEQ %d] Highest mod-sequence\r\n" % view.modseq
 
 
@@ -108,7 +108,7 @@ def expunged(numbers: Iterable[int]) -> bytes:
 
 
 def fetched_flags(view: View, spans: Spans, *, uid: bool, modseq: bool, flags: bool = True) -> bytes:
-    """FETCH lines with what the view knows of the messages at these places: flags, and UID and MODSEQ if asked."""
+    """FETCH lines with the view's data of the messages at these places: flags, and UID and MODSEQ if asked."""
     lines: list[str] = []
     for start, stop, is_recent in view.runs(spans):
         numbers = range(start + 1, stop + 1)

@@ -1,9 +1,9 @@
-"""What a client has been told about its selected mailbox, and what follows from the difference to how it is.
+"""The client's view of its selected mailbox, and the replies that follow from its difference to the present state.
 
-A client counts messages by their place among those it knows of, so a session's numbers change only when the session
-says so: EXPUNGE, EXISTS (RFC 3501 §7.3, §7.4.1). The view holds one entry a message it has told of, in three parallel
+A client counts messages by their place among those it knows of, so a session's numbers change only by the session's
+EXPUNGE and EXISTS (RFC 3501 §7.3, §7.4.1). The view holds one entry for each reported message, in three parallel
 columns: UID, flags, modseq, some 20 octets a message. Places are counted from 0, sequence numbers from 1. An expunge by
-somebody else waits here until a command comes during which it may be told.
+another session waits here until a command during which it may be reported.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pymailsuite.interfaces import Mailbox, MailboxChanges, StoreResult
 from pymailsuite.values import UID_MAX, SystemFlag, UidSet
 
 Row = tuple[int, int, str, int]
-"""A message as the store tells of it: uid, system flags, keywords, modseq."""
+"""A message as the store returns it: uid, system flags, keywords, modseq."""
 
 Spans = list[tuple[int, int]]
 """Places of messages: ascending, disjoint, half-open ranges."""
@@ -46,7 +46,7 @@ class Cut:
 
     @property
     def is_empty(self) -> bool:
-        """Nothing is left."""
+        """Whether nothing is left."""
         return not self._spans
 
     def take(self, count: int) -> Spans:
@@ -62,12 +62,12 @@ class Cut:
         return taken
 
     def put_back(self, taken: Spans, first: int) -> None:
-        """Of what was taken last, the places from ``first`` on are for the next time."""
+        """Put back the places from ``first`` on, of those taken last."""
         self._spans += [(max(start, first), stop) for start, stop in reversed(taken) if stop > first]
 
 
 class Rows(Sequence[Row]):
-    """Messages as rows, made when they are asked for: for a thread that goes through very many."""
+    """Messages as rows, made on access: for a thread that goes through very many."""
 
     def __init__(self, uids: array[int], states: list[FlagState], modseqs: array[int]) -> None:
         self._uids = uids
@@ -132,16 +132,18 @@ class View:
             self.states = flag_states(rows)
             self.modseqs = array("Q", [row[3] for row in rows])
             self.keywords = frozenset()
-            """Keywords the client was told of in FLAGS."""
+            """Keywords that were sent to the client in FLAGS."""
             self.modseq = mailbox.highest_modseq
-            """All changes up to here are in the view, or wait in it. Rows of own commands may be newer."""
+            """All changes up to this modseq are in the view, or wait in it. Rows of the session's own commands may be
+            newer."""
             self.note_keywords(set(self.states))
-        # RFC 3501 §6.3.2: EXAMINE shows what is recent, and takes it from nobody.
+        # RFC 3501 §6.3.2: EXAMINE shows recent messages, and does not claim them.
         self.recent = UidSet(((mailbox.first_recent, UID_MAX),)) if read_only else UidSet()
         self._gone: set[int] | None = None
 
     def snapshot(self) -> Snapshot | None:
-        """What the next session may start from; None if the client is owed something. The view is done for."""
+        """The snapshot from which the next session may start; None if changes are still to be reported. The view must
+        not be used afterwards."""
         if self._gone is not None:
             return None
         return Snapshot(
@@ -166,9 +168,9 @@ class View:
         return place + 1 if place < len(self.uids) and self.uids[place] == uid else 0
 
     def places(self, numbers: SequenceSet) -> Spans:
-        """Where the messages of a set stand.
+        """The places of the messages of a set.
 
-        PeerError for a sequence number nobody has; a UID nobody has is nothing (RFC 3501 §6.4.8).
+        PeerError for an unused sequence number; an unused UID is ignored (RFC 3501 §6.4.8).
         """
         uids = self.uids
         count = len(uids)
@@ -191,7 +193,7 @@ class View:
         return UidSet((uids[start], uids[stop - 1]) for start, stop in spans)
 
     def rows(self) -> Rows:
-        """All messages as rows; as they are now, whatever becomes of the view."""
+        """All messages as rows; as they are now, independent of later changes to the view."""
         return Rows(self.uids[:], self.states[:], self.modseqs[:])
 
     def recent_count(self) -> int:
@@ -243,7 +245,7 @@ class View:
         return joined(place for span in spans for place in range(*span) if modseqs[place] > modseq)
 
     def note_keywords(self, states: Iterable[FlagState]) -> bool:
-        """Learn the keywords of these; True if one is new, so that FLAGS must be told before they are (S114)."""
+        """Note the keywords of these; True if one is new, so that FLAGS must be sent before they are (S114)."""
         return self.note_words({state.keywords for state in states if state.keywords})
 
     def note_words(self, combinations: Iterable[str]) -> bool:
@@ -258,7 +260,7 @@ class View:
         """Rows as they are now: the places of those the client knows of, those of them that changed, and if a keyword
         is new.
 
-        A row no newer than what the client knows is no change: our own command told of it already.
+        A row that is not newer than the view's is no change: the session's own command reported it already.
         """
         uids, states, modseqs = self.uids, self.states, self.modseqs
         places, changed = [], []
@@ -266,7 +268,7 @@ class View:
         count = len(uids)
         place = 0
         for uid, system, keywords, modseq in rows:
-            # Most often the rows are of messages that follow each other.
+            # Mostly the rows are of consecutive messages.
             if place >= count or uids[place] != uid:
                 place = bisect_left(uids, uid)
                 if place == count or uids[place] != uid:
@@ -280,22 +282,23 @@ class View:
         return places, changed, self.note_keywords({states[place] for place in changed})
 
     def take_result(self, result: StoreResult) -> tuple[list[int], bool]:
-        """What became of messages by an own command: their places, and if a keyword is new.
+        """Take the changes of an own command; returns their places, and whether a keyword is new.
 
-        The view moves on only if it knew of everything that happened to the mailbox before the command. Otherwise the
-        next question to the store brings what others did, and of the own rows no second word (:meth:`take_rows`).
+        The view's modseq advances only if the view had all changes before the command. Otherwise the next query of the
+        store returns the changes of others, and the own rows are not reported twice (:meth:`take_rows`).
         """
         places, _, new_keyword = self.take_rows(result.changed)
         if result.before <= self.modseq < result.modseq:
             self.modseq = result.modseq
         return places, new_keyword
 
-    # --- the mailbox moves on
+    # --- changes of the mailbox
 
     def take_changes(self, changes: MailboxChanges) -> tuple[list[int], int, bool]:
-        """Changes since :attr:`modseq`: places that changed, how many messages are new, and if a keyword is new.
+        """Take changes since :attr:`modseq`; returns places that changed, the number of new messages, and whether a
+        keyword is new.
 
-        Those expunged wait for :meth:`tell_expunged`. What is answered here is answered once: it must be told before
+        Expunged messages wait for :meth:`tell_expunged`. The result is returned once only: it must be sent before
         anything can fail.
         """
         self.name = changes.name
@@ -329,22 +332,23 @@ class View:
                 yield start, stop
 
     def note_expunged(self, uids: Iterable[int]) -> None:
-        """These are gone; the client is to be told at the next lawful moment."""
+        """These are expunged; the client gets EXPUNGE at the next permitted moment."""
         known = {uid for uid in uids if self.number_of(uid)}
         if known:
             self._gone = known | (self._gone or set())
 
     @property
     def owes_expunges(self) -> bool:
-        """True if the client knows of messages that are gone."""
+        """True if expunges are still to be reported."""
         return self._gone is not None
 
     def gone_places(self) -> set[int]:
-        """Where messages stand that are gone."""
+        """The places of expunged messages."""
         return {self.number_of(uid) - 1 for uid in self._gone or ()}
 
     def tell_expunged(self) -> list[int]:
-        """Take those that are gone out of the view: the numbers for EXPUNGE, in order, each counted after the last."""
+        """Remove expunged messages from the view; returns the numbers for EXPUNGE, in order, each counted after the
+        last."""
         if self._gone is None:
             return []
         places = sorted(self.number_of(uid) - 1 for uid in self._gone)

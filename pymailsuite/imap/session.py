@@ -1,8 +1,8 @@
-"""One client's conversation: events in, replies out, commands strictly one after the other.
+"""One client's session: events in, replies out, commands strictly one after the other.
 
-The session knows nothing of sockets. The protocol asks it to take an event; where the answer needs the store, the
-session gives back a coroutine (or a Deferred) and is given no further event until that has ended. Replies gather in
-``out`` and leave together, the completion last.
+The session has no sockets. The protocol gives it an event; where the reply needs the store, the session returns a
+coroutine (or a Deferred) and gets no further event until that has ended. Replies are collected in ``out`` and sent
+together, the completion last.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ from pymailsuite.imap.states import AFTER_LOGIN, State
 from pymailsuite.interfaces import IImapAvatar
 
 Doing = Coroutine[Deferred[Any], Any, None] | Deferred[None]
-"""An answer that takes time."""
+"""A reply that takes time."""
 
 
 class Session(MailboxSession):
-    """One client. ``connection`` moves its octets, ``receiver`` reads them, ``shared`` is common to all clients."""
+    """One session. ``connection`` moves its octets, ``receiver`` reads them, all sessions share ``shared``."""
 
     __slots__ = ("_bad_commands", "_line_reader", "_message_reader", "failed_logins", "log_out", "receiver")
 
@@ -54,15 +54,15 @@ class Session(MailboxSession):
         self.failed_logins = 0
         self._bad_commands = 0
 
-    # --- what the protocol calls
+    # --- methods that the protocol calls
 
     def greet(self) -> None:
-        """The first line. Source: RFC 3501 §7.1.1."""
+        """Send the greeting. Source: RFC 3501 §7.1.1."""
         greeting = replies.text(self.settings.greeting)
         self.connection.send(b"* OK [CAPABILITY " + self.capabilities() + b"] " + greeting + replies.CRLF)
 
     def take(self, event: Event) -> Doing | None:
-        """Answer an event: at once (None), or when what comes back is done."""
+        """Answer an event: at once (None), or when the returned object is done."""
         match event:
             case CommandReceived(pieces):
                 return self._obey(pieces)
@@ -85,7 +85,7 @@ class Session(MailboxSession):
                 self.flush()
             case LiteralRefused(pieces, skipped):
                 if pieces:
-                    # Without any it is a further literal of a command that was refused already.
+                    # Without pieces it is a further literal of a command that was refused already.
                     self._refuse(self._tag_of(pieces), PeerError("Literal too big"))
                     self.flush()
                 if not skipped:
@@ -93,29 +93,29 @@ class Session(MailboxSession):
         return None
 
     def patience_s(self) -> float:
-        """How long the client may be silent now. Source: RFC 3501 §5.4."""
+        """The present timeout of the client, in seconds. Source: RFC 3501 §5.4."""
         settings = self.settings
         if self.is_idle:
             return settings.idle_timeout
         return settings.login_timeout if self.avatar is None else settings.autologout
 
     def closed(self) -> None:
-        """The connection is gone: give back what was taken."""
+        """The connection is closed: release resources."""
         self.state = State.LOGOUT
         self.deselect()
         self._abandon_message()
         self._give_back_login()
 
     def forget(self) -> int:
-        """Everything from before TLS is void; answers how many octets were thrown away. Source: RFC 3501 §6.2.1."""
+        """Discard everything from before TLS; returns the number of octets discarded. Source: RFC 3501 §6.2.1."""
         self._line_reader = None
         self._bad_commands = 0
         return self.receiver.drop_unread()
 
-    # --- what commands call
+    # --- methods that commands call
 
     def capabilities(self) -> bytes:
-        """As they stand now."""
+        """The present capabilities."""
         return self.shared.capabilities(self.connection, logged_in=self.avatar is not None)
 
     def logged_in(self, avatar: IImapAvatar, log_out: Callable[[], object]) -> None:
@@ -148,7 +148,7 @@ class Session(MailboxSession):
             log_out()
 
     def expect_line(self, reader: LineReader, *, idle: bool = False) -> None:
-        """The next line of the client is for ``reader``; until then it is in IDLE, or owes a response."""
+        """The next line of the client is for ``reader``; until then the client is in IDLE, or owes a response."""
         self._line_reader = reader
         self.is_idle = idle
         self.receiver.expect_line()
@@ -166,7 +166,8 @@ class Session(MailboxSession):
         return b"*" if tag is None else tag.encode("ascii")
 
     def _tag_of_line(self, pieces: tuple[bytes, ...]) -> bytes:
-        """Whose line it is that is refused: of AUTHENTICATE, IDLE or APPEND, which end by that, or a new command."""
+        """The tag for a refused line: that of AUTHENTICATE, IDLE or APPEND, which end by the refusal, or of a new
+        command."""
         reader = self._end_line_reader()
         self._abandon_message()
         return self._tag_of(pieces) if reader is None else reader.tag
@@ -191,7 +192,7 @@ class Session(MailboxSession):
                 result = await declared.run(self, command)
             self._bad_commands = 0
             if self.view is not None and (self.stale or self.view.owes_expunges):
-                # IDLE goes on until DONE, and what it has to tell may be told at once.
+                # IDLE goes on until DONE, and its changes may be sent at once.
                 await self.sync_behind(expunges=not declared.holds_numbers)
             if result is not None and self.state is not State.LOGOUT:
                 self.out.append(replies.completed(tag, result))
@@ -202,7 +203,7 @@ class Session(MailboxSession):
             raise
         except Exception as error:
             if is_answered:
-                # There is nothing more to say to it, and nobody knows where it stands.
+                # Nothing more can be sent to it, and its state is unknown.
                 self.flush()
                 raise
             self._failed(self._tag_of(pieces) if tag == b"*" else tag, error)
@@ -224,7 +225,7 @@ class Session(MailboxSession):
             raise
 
     async def _guard(self, tag: bytes, doing: Awaitable[bytes | None]) -> None:
-        """Await ``doing`` and say how it ended, if it has."""
+        """Await ``doing`` and send the completion, if the command has ended."""
         try:
             result = await doing
             if result is not None:
@@ -246,7 +247,7 @@ class Session(MailboxSession):
         return self._guard(reader.tag, reader.take_line(self, line))
 
     async def _offered(self, event: MessageOffered) -> None:
-        """A message of an APPEND: take it or refuse it before its octets come."""
+        """A message of an APPEND: accept or refuse it before its octets come."""
         reader = self._message_reader
         if reader is None:
             make = self.shared.vocabulary.commands["APPEND"].message_reader
@@ -280,16 +281,16 @@ class Session(MailboxSession):
                 # One that was refused before login leaves the deadline of that.
                 self.connection.set_deadline(None)
 
-    # --- what went wrong
+    # --- errors
 
     def _failed(self, tag: bytes, error: Exception) -> None:
         if self.state is State.LOGOUT:
-            # The client is gone or can be told nothing; a defect is still worth a line in the log.
+            # The client has disconnected or cannot get a reply; a defect is still logged.
             if not isinstance(error, (MailError, ConnectionClosed)):
                 self.log.failure("{event}: {log_failure.value}", event="imap.command_failed")
             return
         if self.mid_response:
-            # A tagged line would become a part of the message that the client then keeps.
+            # A tagged line would become a part of the message that the client keeps.
             if isinstance(error, MailError):
                 self.log.error(
                     "{event}: {reason}", event="imap.response_cut", reason=error, peer_ip=self.connection.peer_ip
@@ -311,7 +312,7 @@ class Session(MailboxSession):
         self.out.append(replies.refused(tag, replies.ServerBug()))
 
     def _refuse(self, tag: bytes, error: MailError) -> None:
-        """Say NO or BAD; a client that errs on and on is sent away."""
+        """Send NO or BAD; a client with too many errors is disconnected."""
         self.out.append(replies.refused(tag, error))
         if isinstance(error, LoginRefused) and self.failed_logins >= self.settings.failed_logins:
             self.end("Too many failed logins")

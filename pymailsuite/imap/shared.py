@@ -1,4 +1,4 @@
-"""What all sessions of one factory share: settings, interfaces of other rooms, and the lines that never change."""
+"""The values that all sessions of one factory share: settings, interfaces of other rooms, and constant lines."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ T = TypeVar("T")
 
 
 class Log(Protocol):
-    """What a session writes to the log with: a ``twisted.logger.Logger``."""
+    """The logger of a session: a ``twisted.logger.Logger``."""
 
     def info(self, format: str | None = None, **fields: object) -> None:
-        """What goes on."""
+        """Log an event."""
 
     def warn(self, format: str | None = None, **fields: object) -> None:
-        """What an operator may want to look at."""
+        """Log a problem for operators."""
 
     def error(self, format: str | None = None, **fields: object) -> None:
-        """What went wrong."""
+        """Log an error."""
 
     def failure(self, format: str, failure: Failure | None = None, **fields: Any) -> None:
         """A defect, with its traceback: ``failure``, or the exception that is being handled."""
 
 
 class Connection(Protocol):
-    """What a session asks of the connection it speaks over."""
+    """The methods of the connection that a session uses."""
 
     @property
     def log(self) -> Log:
-        """Where the session writes to the log."""
+        """The logger of the session."""
 
     secure: bool
     peer_ip: str
@@ -52,7 +52,7 @@ class Connection(Protocol):
 
     @property
     def closing(self) -> bool:
-        """True once nothing more will be read or heard."""
+        """True once nothing more will be read or sent."""
 
     def send(self, octets: bytes) -> None:
         """Send at the end of this turn."""
@@ -70,34 +70,34 @@ class Connection(Protocol):
         """The client has that long."""
 
     def set_deadline(self, timeout_s: float | None) -> None:
-        """The client has that long for all of what it is at."""
+        """The time limit for the client's whole present activity."""
 
     def withdraw(self) -> None:
-        """What the login was granted has been taken away: end."""
+        """The login has been revoked: end the session."""
 
     def begin_tls(self) -> None:
-        """Send what there is, then TLS."""
+        """Send the pending output, then begin TLS."""
 
     def close(self) -> None:
-        """Send what there is, then close."""
+        """Send the pending output, then close."""
 
     def wake(self) -> None:
-        """Something happened outside of a command: have the session look."""
+        """A change came outside of a command: let the session handle it."""
 
     def wake_later(self, delay_s: float) -> None:
-        """As ``wake``, after that time, before which the session does not look."""
+        """As ``wake``, after that time, and not before."""
 
     def seconds(self) -> float:
-        """What time it is, in POSIX seconds."""
+        """The time, in POSIX seconds."""
 
     def wait(self, delay_s: float) -> Awaitable[None]:
         """Done when so many seconds have passed."""
 
     def within(self, timeout_s: float, work: Awaitable[T], too_slow: Exception) -> Awaitable[T]:
-        """What ``work`` ends with; it is called off after so many seconds, and ``too_slow`` raised."""
+        """The result of ``work``; it is cancelled after so many seconds, and ``too_slow`` raised."""
 
     def count_refusal(self, what: str, reply: bytes) -> None:
-        """The client is refused something of which only the number is told."""
+        """Count a refusal of which only the number is recorded."""
 
     def tls_description(self) -> str:
         """Protocol and cipher, or nothing."""
@@ -138,21 +138,21 @@ class Shared:
         self.id_fields = fields
 
     def note_login(self, account_id: int) -> None:
-        """One session more of this account. LimitReached if it has too many."""
+        """Count a session of this account. LimitReached if it has too many."""
         if self.per_account[str(account_id)] >= self.settings.connections_per_account:
             raise LimitReached("Too many sessions of this account")
         self.per_account.add(str(account_id))
 
     def forget_login(self, account_id: int) -> None:
-        """One session less."""
+        """A session of this account has ended."""
         self.per_account.remove(str(account_id))
 
     def plaintext_allowed(self, connection: Connection) -> bool:
-        """Whether a password may be sent as it is: nobody can listen, or it was allowed on purpose."""
+        """Whether a password may be sent in plain text: the connection is protected, or a setting allows it."""
         return connection.secure or (self.settings.plaintext_login and _is_loopback(connection.peer_ip))
 
     def capabilities(self, connection: Connection, *, logged_in: bool) -> bytes:
-        """The capability list as it stands for this connection."""
+        """The present capability list for this connection."""
         key = (logged_in, connection.secure, not logged_in and self.plaintext_allowed(connection))
         listed = self._capabilities.get(key)
         if listed is None:
@@ -167,5 +167,5 @@ def _is_loopback(ip: str) -> bool:
     try:
         return ip_address(ip).is_loopback
     except ValueError:
-        # A UNIX socket has no address, and nobody on the way.
+        # A UNIX socket has no address, and cannot be intercepted.
         return ip == ""

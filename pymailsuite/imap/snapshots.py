@@ -1,8 +1,8 @@
 """Views of large mailboxes that were closed, kept for the next session that opens them.
 
-Reading 10,000 rows costs more than everything else a SELECT does. A mailbox opened a second time starts from the view
-that was left behind and asks the store only for what happened since, which is a question every session asks anyway. So
-a snapshot may be old, but never wrong. One serves all sessions: it is copied, never changed.
+Reading 10,000 rows costs more than everything else a SELECT does. A mailbox opened a second time starts from the kept
+view and asks the store only for the changes since, a query that every session makes anyway. So a snapshot may be old,
+but never wrong. One serves all sessions: it is copied, never changed.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _WORTH_KEEPING: Final = 256
 """Messages below which reading the rows is as quick."""
 
 _LIFE_S: Final = 3600.0
-"""Far below the time for which a store remembers what was expunged."""
+"""Far below the time for which a store keeps records of expunges."""
 
 
 @frozen
 class Snapshot:
-    """A view's columns at a moment, nothing owed to its client."""
+    """A view's columns at a moment without unreported changes."""
 
     mailbox_id: MailboxId
     uid_validity: int

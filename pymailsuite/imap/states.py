@@ -1,4 +1,4 @@
-"""Where a session stands. Each command is declared with the states in which it is legal."""
+"""The states of a session. Each command is declared with the states in which it is legal."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 
 class State(enum.IntEnum):
-    """Where a session stands. Source: RFC 3501 §3. Numbers, which are found in a set without a call of Python."""
+    """The state of a session. Source: RFC 3501 §3. Numbers, so that set look-ups need no Python call."""
 
     NOT_AUTHENTICATED = enum.auto()
     AUTHENTICATED = enum.auto()

@@ -1,4 +1,4 @@
-"""All that clients can say, by name: the tables made of declarations, once for all sessions."""
+"""The elements of IMAP's syntax by name: tables built from declarations, once for all sessions."""
 
 from __future__ import annotations
 
@@ -44,11 +44,12 @@ class NameTaken:
 
 
 class Vocabulary:
-    """The tables. ``foreign`` are the commands of other packages, with the names of their extensions; ``taken`` is what
-    was left out."""
+    """The tables. ``foreign`` are the commands of other packages, with the names of their extensions; ``taken`` lists
+    the declarations that were left out."""
 
     def __init__(self, extensions: Iterable[ImapExtension], foreign: Iterable[ImapExtension] = ()) -> None:
-        """``extensions`` are ours; ``foreign`` those of other packages, which come after them and may fail."""
+        """``extensions`` are the built-in ones; ``foreign`` those of other packages, which come after them and may
+        fail."""
         self.commands: dict[str, ImapCommand] = {}
         self.fetch_attributes: dict[str, FetchAttribute] = {}
         self.fetch_modifiers: dict[str, FetchModifier] = {}
@@ -104,12 +105,12 @@ class Vocabulary:
         return self.fetch_attributes[item.name].part(item.argument)
 
     def capabilities(self, standing: Standing) -> bytes:
-        """The capability list of a connection that stands so; a word that several extensions give is listed once."""
+        """The capability list of a connection in this state; a word of several extensions is listed once."""
         words = [word for _, capabilities in self._capabilities for word in capabilities(standing)]
         return " ".join(dict.fromkeys(words)).encode("ascii")
 
     def parse(self, pieces: Sequence[bytes], limits: GrammarLimits = DEFAULT_LIMITS) -> tuple[ImapCommand, Command]:
-        """The command that ``pieces`` say.
+        """The command in ``pieces``.
 
         PeerError: not a command, or more than ``limits`` allow; UnknownCharset; UnsupportedUse.
         """

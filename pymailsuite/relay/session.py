@@ -109,7 +109,8 @@ class SendContent:
 class Unfit:
     """Why this host cannot take the message for a recipient. ``verdict`` is final if no other host can.
 
-    ``takes_seven_bits``: the host would take the message in 7 bits. ``tried``: only a transaction showed it."""
+    ``takes_seven_bits``: the host would take the message in 7 bits. ``tried``: finding this out cost as much as an
+    attempt."""
 
     verdict: DeliveryStatus
     takes_seven_bits: bool = False

@@ -1,1 +1,1 @@
-"""What the commands of RFC 3501 do: a module for each family, one function for each command, and their declarations."""
+"""The commands of RFC 3501: a module for each family, one function for each command, and their declarations."""

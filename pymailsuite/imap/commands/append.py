@@ -1,6 +1,6 @@
-"""APPEND: messages that pass through into the store, octet by octet, and come to be all at once.
+"""APPEND: messages are streamed into the store, and added all at once.
 
-RFC 3501 §6.3.11, RFC 3502 (several at once), RFC 4315 (APPENDUID), RFC 7888 (literals that come unasked).
+RFC 3501 §6.3.11, RFC 3502 (several at once), RFC 4315 (APPENDUID), RFC 7888 (non-synchronizing literals).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def parse_offer(pieces: Sequence[bytes], words: Words, limits: GrammarLimits = D
 
 
 class Upload:
-    """One APPEND under way. At most one message is open; of those before it only what the store staged is held."""
+    """One APPEND in progress. At most one message is open; earlier ones are held as staged contents only."""
 
     __slots__ = ("_command", "_failure", "_finished", "_mailbox", "_messages", "_writer", "tag")
 
@@ -52,7 +52,7 @@ class Upload:
         self._failure: Failure | None = None
 
     async def offer(self, context: Context, event: MessageOffered) -> None:
-        """Prepare for one message more. Raises what the APPEND is refused with, before its octets come."""
+        """Prepare for one more message. Raises the error that refuses the APPEND, before its octets come."""
         settings = context.settings
         command = parse_offer(event.pieces, context.shared.vocabulary)
         if event.size > settings.message_size:
@@ -67,13 +67,13 @@ class Upload:
             self._mailbox = command.mailbox
             if event.waits or event.size > MAX_CHUNK:
                 await self._look_for_mailbox(context)
-            # What comes unasked comes in any case, and if it is short nothing of it is stored before its end: the store
-            # will say whether there is such a mailbox, and nobody waits for the answer twice.
+            # A non-synchronizing literal comes in any case, and of a short one nothing is stored before its end: the
+            # store will then report a missing mailbox, which saves one look-up.
         self._command = command
         self._writer = context.shared.store.new_content()
 
     async def _look_for_mailbox(self, context: Context) -> None:
-        """Raises why the mailbox takes no messages, if it does not."""
+        """Raises an error if the mailbox cannot take messages."""
         try:
             mailbox = await context.mail.mailbox(self._mailbox)
         except NoSuchMailbox:
@@ -82,7 +82,7 @@ class Upload:
             raise NoSuchMailbox("Not a mailbox that can hold messages")
 
     def write(self, octets: bytes) -> Deferred[None] | None:
-        """Some octets. A Deferred: no more until it fires. What goes wrong is said when all octets are here."""
+        """Some octets. A Deferred: no more until it fires. Errors are reported when all octets have come."""
         if self._failure is not None or self._writer is None:
             return None
         waiting: Deferred[None] | None = self._writer.write(octets)
@@ -92,7 +92,7 @@ class Upload:
         self._failure = failure
 
     async def store(self, context: Context, rest: bytes) -> bytes:
-        """All octets are here: add the messages, and answer once they are on the disk."""
+        """All octets have come: add the messages, and return the completion once they are committed."""
         if rest.strip(b" "):
             raise PeerError("Unexpected text after the message")
         await self._finish_message()
@@ -118,7 +118,7 @@ class Upload:
         self._messages.append(NewMessage(await writer.finish(), command.flags, command.internal_date))
 
     def abort(self) -> None:
-        """Forget what was not stored; harmless afterwards."""
+        """Drop staged messages; harmless afterwards."""
         writer, self._writer = self._writer, None
         finished, self._finished = self._finished, []
         for one in finished if writer is None else (*finished, writer):
@@ -126,7 +126,7 @@ class Upload:
 
 
 class EmptyMessage(MailError):
-    """RFC 3502 §6.3.11: a message of no octets takes the APPEND back."""
+    """RFC 3502 §6.3.11: a message of no octets cancels the APPEND."""
 
     text = "APPEND cancelled: a message of no octets"
 
@@ -135,5 +135,5 @@ async def _without_message(_context: Context, _: Append) -> bytes:
     raise PeerError("Expected the message as a literal")
 
 
-# The message passes through an Upload; a command that is complete without one has none.
+# An Upload takes the message; a command that is complete without one is malformed.
 COMMANDS: Final = (ImapCommand("APPEND", AFTER_LOGIN, _without_message, parse_append, message_reader=Upload),)

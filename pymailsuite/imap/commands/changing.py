@@ -1,4 +1,4 @@
-"""STORE, EXPUNGE: flags, and the end of messages.
+"""STORE, EXPUNGE: flags, and the removal of messages.
 
 RFC 3501 §6.4.3 and §6.4.6, RFC 7162 §3.1.3.
 """
@@ -23,7 +23,7 @@ from pymailsuite.values import SeqSet, UidSet
 
 
 async def _store(context: Context, command: Store) -> bytes:
-    """RFC 3501 §6.4.6. What the client was not promised by its own command is told even with ``.SILENT``."""
+    """RFC 3501 §6.4.6. Flags that the client cannot expect from its own command are reported even with ``.SILENT``."""
     view = context.selected
     if view.read_only:
         raise ReadOnly()
@@ -36,7 +36,7 @@ async def _store(context: Context, command: Store) -> bytes:
     modified: list[int] = []
     gone = False
     cut = Cut(spans)
-    # RFC 3501 leaves open whether STORE is done as a whole; in steps it keeps nobody else waiting.
+    # RFC 3501 leaves open whether STORE is atomic; in steps it does not delay other sessions.
     while step := cut.take(context.settings.step_messages):
         modified += await _store_some(context, view, command, step)
         gone |= view.owes_expunges and any(
@@ -53,7 +53,7 @@ async def _store(context: Context, command: Store) -> bytes:
 
 
 async def _store_some(context: Context, view: View, command: Store, spans: Spans) -> UidSet:
-    """Change the flags of some messages and tell them; those that failed UNCHANGEDSINCE."""
+    """Change the flags of some messages and report them; returns those that failed UNCHANGEDSINCE."""
     before = {place: view.states[place] for span in spans for place in range(*span)} if command.silent else {}
     result: StoreResult = await context.mail.store_flags(
         view.mailbox_id, view.uids_of(spans), command.change, command.flags, command.unchanged_since
@@ -62,7 +62,7 @@ async def _store_some(context: Context, view: View, command: Store, spans: Spans
     if command.silent:
         surprising = _surprising(view, command, before, places)
         if context.condstore:
-            # RFC 7162 §3.1.3: the new modseq is told even so.
+            # RFC 7162 §3.1.3: the new modseq is reported even so.
             quiet = joined(place for place in places if place not in surprising)
             context.out.append(replies.fetched_flags(view, quiet, uid=command.uid, modseq=True, flags=False))
         places = sorted(surprising)
@@ -71,7 +71,7 @@ async def _store_some(context: Context, view: View, command: Store, spans: Spans
 
 
 def _surprising(view: View, command: Store, before: dict[int, FlagState], places: Iterable[int]) -> set[int]:
-    """Places whose flags are not what the client must think they are: another session changed them meanwhile."""
+    """Places whose flags differ from those that the client must expect: another session changed them meanwhile."""
     expected: dict[FlagState, tuple[int, frozenset[str]]] = {}
     found = set()
     for place in places:
@@ -89,7 +89,7 @@ async def _expunge(context: Context, _: Command) -> bytes:
     view = context.selected
     if view.read_only:
         raise ReadOnly()
-    # A flag set by another session and not told here yet counts as well.
+    # A flag set by another session and not reported here yet counts as well.
     return await expunge_some(context, view.uids_of([(0, len(view))]) if len(view) else UidSet(), b"EXPUNGE")
 
 
@@ -100,7 +100,7 @@ async def expunge_some(context: Context, uids: UidSet, name: bytes) -> bytes:
         gone: UidSet = await context.mail.expunge(view.mailbox_id, uids)
         view.note_expunged(gone)
     await context.sync_behind(expunges=True)
-    # RFC 7162 §3.2.7: a client that keeps modseqs learns up to which it has seen all changes.
+    # RFC 7162 §3.2.7: a client that keeps modseqs learns the modseq up to which it has seen all changes.
     code = b"[HIGHESTMODSEQ %d] " % context.selected.modseq if context.condstore and context.view else b""
     return b"OK %b%b completed" % (code, name)
 

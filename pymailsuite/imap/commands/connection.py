@@ -1,4 +1,4 @@
-"""CAPABILITY, LOGOUT, STARTTLS, LOGIN, AUTHENTICATE: the connection and who is at its other end.
+"""CAPABILITY, LOGOUT, STARTTLS, LOGIN, AUTHENTICATE: the connection and the login.
 
 RFC 3501 §6.1 and §6.2, RFC 4959.
 """
@@ -39,7 +39,7 @@ async def _logout(context: Context, _: Command) -> bytes:
 
 
 async def _start_tls(context: Context, _: Command) -> bytes:
-    """The session begins TLS once this answer is on its way. Source: RFC 3501 §6.2.1."""
+    """The session begins TLS after this reply was sent. Source: RFC 3501 §6.2.1."""
     if context.connection.secure:
         raise PeerError("TLS is in use already")
     if not context.shared.offers_tls:
@@ -67,7 +67,7 @@ async def _authenticate(context: Context, command: Authenticate) -> bytes | None
 
 
 class Exchange:
-    """An AUTHENTICATE under way: the mechanism and the tag it is to be completed with."""
+    """An AUTHENTICATE in progress: the mechanism and the tag for its completion."""
 
     __slots__ = ("_proved", "mechanism", "tag")
 
@@ -77,7 +77,7 @@ class Exchange:
         self._proved: ICredentials | None = None
 
     async def take_line(self, context: Context, line: bytes) -> bytes | None:
-        """The client's answer to our last challenge; ``*`` gives up."""
+        """The client's response to the last challenge; ``*`` cancels."""
         try:
             octets = sasl.decode_response(line)
         except sasl.Cancelled:
@@ -91,7 +91,7 @@ class Exchange:
         if isinstance(step, sasl.Done):
             if step.final is None:
                 return await _log_in(context, step.credentials, self.mechanism.name)
-            # RFC 3501 has no place for data in OK: it goes as one more challenge, with an empty answer.
+            # RFC 3501 has no field for data in OK: it is sent as one more challenge, with an empty response.
             self._proved = step.credentials
             octets = step.final
         else:
@@ -102,7 +102,8 @@ class Exchange:
 
 
 async def _log_in(context: Context, credentials: ICredentials, mechanism: str) -> bytes:
-    """Ask the portal; RFC 5530 AUTHENTICATIONFAILED for every reason a login can fail for, after a delay."""
+    """Ask the portal; every failure of a login has the response code AUTHENTICATIONFAILED of RFC 5530, after a
+    delay."""
     shared, connection = context.shared, context.connection
     credentials = _with_domain(credentials, shared.settings.default_domain)
     name = getattr(credentials, "username", b"").decode("utf-8", "replace")

@@ -36,7 +36,7 @@ async def _copy(context: Context, command: Copy) -> bytes:
 
 
 def copyuid(copied: Copied) -> bytes:
-    """The response code, with a space behind it, or nothing if nothing was copied. Source: RFC 4315 §3."""
+    """The response code, with a space after it, or nothing if nothing was copied. Source: RFC 4315 §3."""
     if not copied.source:
         return b""
     source, target = _as_set(copied.source), _as_set(copied.target)

@@ -1,10 +1,9 @@
-"""FETCH and UID FETCH: what the view knows is said from memory, the rest is read in pieces.
+"""FETCH and UID FETCH: the view's data are sent from memory, the rest is read in pieces.
 
-A piece is read and rendered in a reader thread while the one before it is on its way to the client; the next but one is
-not asked for before the client has taken it. A piece ends where the octets that were read reach a limit, which is the
-smaller the more often they may stand in the responses. So the memory of a FETCH is two pieces, however large the
-mailbox and whatever is asked for.
-RFC 3501 §6.4.5, RFC 7162 §3.1.4.
+A piece is read and rendered in a reader thread while the one before it is being sent to the client; the next but one is
+not requested before the client has taken it. A piece ends where the octets read reach a limit, which is the lower the
+more often they may stand in the responses. So the memory of a FETCH is two pieces, however large the mailbox and
+whatever the items. RFC 3501 §6.4.5, RFC 7162 §3.1.4.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ from pymailsuite.interfaces import MessageRow, Piece
 from pymailsuite.values import FlagChange, Flags, SystemFlag, UidSet
 
 _KNOWN: Final = frozenset({UID, FLAGS, MODSEQ})
-"""Data items that the view answers by itself."""
+"""Data items that the view has itself."""
 
 _FIRST_MESSAGES: Final = 32
 """Messages of the first piece if their octets are read, of unknown size."""
@@ -51,7 +50,7 @@ _FIRST_ROWS: Final = 512
 _MOST_ROWS: Final = 4096
 _KNOWN_ROWS: Final = 10_000
 _MANY_ROWS: Final = 1_000
-"""Rows after which others have their turn, for the next command may ask for as many."""
+"""Rows after which other sessions have their turn, since the next command may fetch as many."""
 
 
 @frozen
@@ -91,20 +90,20 @@ async def _fetch(context: Context, command: Fetch) -> bytes:
     try:
         await reading.send_all()
     except Exception:
-        # What was set is told, whatever became of the rest: the view takes it for told.
+        # Flags that were set are reported, even if the rest failed: the view counts them as reported.
         if told:
             _tell_flags(context, command, told)
         raise
     if told and not plan.gives_flags:
         _tell_flags(context, command, told)
     if reading.unseen:
-        # Another session has taken \Seen away, and this one was not told of that yet.
+        # Another session has removed \Seen, which was not reported here yet.
         _tell_flags(context, command, joined(await _add_seen(context, view, UidSet.of(reading.unseen))))
     if reading.failures:
         raise reading.failures[0]
     wanted = sum(stop - start for start, stop in spans)
     if reading.found < wanted and not command.uid:
-        # RFC 2180 §4.1.2: by number the client may not be told yet that they are gone.
+        # RFC 2180 §4.1.2: during a FETCH by number their EXPUNGE must not be sent yet.
         raise replies.ExpungeIssued()
     return b"OK FETCH completed"
 
@@ -126,7 +125,7 @@ async def _say_known(context: Context, view: View, command: Fetch, spans: Spans)
 
 
 async def _set_seen(context: Context, view: View, spans: Spans) -> Spans:
-    """Set ``\\Seen`` where the view lacks it; those places (RFC 3501 §6.4.5: the flags are told too).
+    """Set ``\\Seen`` where the view lacks it; returns those places (RFC 3501 §6.4.5: the flags are reported too).
 
     Before the messages are read, so that FLAGS of the same response have it.
     """
@@ -135,11 +134,11 @@ async def _set_seen(context: Context, view: View, spans: Spans) -> Spans:
 
 
 async def _add_seen(context: Context, view: View, uids: UidSet) -> list[int]:
-    """Set ``\\Seen``; the places of those that have it now."""
+    """Set ``\\Seen``; returns the places of messages that have it now."""
     try:
         result = await context.mail.store_flags(view.mailbox_id, uids, FlagChange.ADD, Flags(SystemFlag.SEEN), None)
     except StorageFull:
-        # A full disk shall not keep anybody from reading.
+        # A full disk must not prevent reading.
         return []
     return context.take_result(result)
 
@@ -147,8 +146,8 @@ async def _add_seen(context: Context, view: View, uids: UidSet) -> list[int]:
 class _Reading:
     """One FETCH that reads the store.
 
-    After :meth:`send_all` ``found`` is how many messages there were, ``unseen`` the UIDs of those that lacked the
-    ``\\Seen`` they should have, whatever the view knows of them, and ``failures`` why some have no response.
+    After :meth:`send_all` ``found`` is the number of messages that existed, ``unseen`` the UIDs of those that lacked
+    the ``\\Seen`` they should have, whatever the view has, and ``failures`` the reasons why some have no response.
     """
 
     def __init__(self, context: Context, view: View, plan: FetchPlan, spans: Spans) -> None:
@@ -179,12 +178,12 @@ class _Reading:
                     await self._send(response)
         finally:
             if ahead is not None:
-                # The client is gone; so is whoever would look at what this ends with.
+                # The client has disconnected, and nothing else uses this result.
                 ahead.addErrback(lambda _: None)
                 ahead.cancel()
 
     def _read(self) -> Deferred[_Batch] | None:
-        """Ask for the next piece; None if that was all."""
+        """Request the next piece; None if there is none."""
         spans = self._cut.take(self._count)
         if not spans:
             return None
@@ -211,7 +210,7 @@ class _Reading:
         return answer.addCallback(take)
 
     def _adapt(self, batch: list[Response]) -> None:
-        """Ask next time for as many messages as make a piece of the size that was set."""
+        """Adapt the number of messages of the next piece to the configured size."""
         size = sum(len(octets) for octets in batch if isinstance(octets, bytes))
         if size:
             fitting = self._count * self._context.settings.fetch_piece // size
@@ -235,7 +234,7 @@ class _Reading:
         context.mid_response = False
 
     def _note_failure(self, unanswered: Unanswered) -> None:
-        """One message has no response; those of the others are not to fail with it."""
+        """Note a message without a response; the others do not fail with it."""
         error = unanswered.error
         if not isinstance(error, MailError):
             self._context.connection.log.failure(

@@ -1,4 +1,4 @@
-"""LIST, LSUB: which mailboxes there are.
+"""LIST, LSUB: the mailboxes of the account.
 
 RFC 3501 §6.3.8 and §6.3.9, RFC 5258 (options), RFC 3348 (children), RFC 6154 (special use).
 """
@@ -19,7 +19,7 @@ from pymailsuite.interfaces import Mailbox, Steps, drained
 from pymailsuite.values import DELIMITER
 
 _MOST_AT_ONCE: Final = 200
-"""Names that are gone through in the turn of the reactor in which they are asked for."""
+"""The greatest number of names processed in the reactor; more go to a reader thread."""
 _NAMES_A_STEP: Final = 50
 
 
@@ -43,7 +43,7 @@ async def _list_mailboxes(context: Context, command: List) -> bytes:
 
 
 async def _say(context: Context, count: int, work: Steps[list[bytes]]) -> None:
-    """Say what ``work`` makes of so many names; of many it does so in a reader thread."""
+    """Send the lines that ``work`` makes of ``count`` names; many are processed in a reader thread."""
     context.out += drained(work) if count <= _MOST_AT_ONCE else await context.mail.in_steps("list", work)
 
 
@@ -79,7 +79,7 @@ def _listed(
         if name in subscribed:
             attributes.append("\\Subscribed")
         out.append(list_line(name, attributes, child_info=child_info))
-        # RFC 5819 §2: a name that is there for those below it alone was not asked about.
+        # RFC 5819 §2: a name listed only for its inferiors gets no STATUS.
         if tellers and is_wanted and mailbox is not None and mailbox.selectable:
             out += [line(context, mailbox, argument) for line, argument in tellers]
     return out
@@ -114,7 +114,7 @@ def _subscribed_attributes(mailbox: Mailbox | None) -> list[str]:
 
 
 class _Wanted:
-    """Which names the selection options ask for. Source: RFC 5258 §3.1, RFC 6154 §5.2."""
+    """Tests names against the selection options. Source: RFC 5258 §3.1, RFC 6154 §5.2."""
 
     def __init__(
         self,
@@ -138,7 +138,7 @@ class _Wanted:
         return all(self._meets(name, meets) for meets in self._all)
 
     def look_below(self) -> Steps[None]:
-        """For RECURSIVEMATCH: learn which options the names below each name meet."""
+        """For RECURSIVEMATCH: find the options that the names below each name meet."""
         below = self._below
         for place, inferior in enumerate(self._mailboxes.keys() | self._subscribed):
             if place % _NAMES_A_STEP == 0:
@@ -149,7 +149,7 @@ class _Wanted:
                     below.setdefault(level, set()).update(met)
 
     def child_info(self, name: str) -> tuple[str, ...]:
-        """The options which names below this one meet (CHILDINFO), of those that are not listed themselves.
+        """The options (CHILDINFO) met by names below this one that are not listed themselves.
 
         RFC 5258 §3.5: servers should suppress what the client finds in other lines of the reply.
         """

@@ -67,7 +67,7 @@ async def _status(context: Context, command: Status) -> bytes:
 
 
 def note_items(context: Context, items: Iterable[str]) -> None:
-    """A client has asked for these: for some that says more of it."""
+    """Note that the client has asked for these items: some have a further effect."""
     for name in items:
         asked = context.shared.vocabulary.status_items[name].asked
         if asked is not None:
@@ -81,8 +81,8 @@ def status_reply(context: Context, mailbox: Mailbox, items: Iterable[str]) -> by
 
 
 def _recent(context: Context, mailbox: Mailbox) -> int:
-    """Of the selected mailbox those that this session has claimed; else UIDs given since the last claim, which are more
-    than there are if some of them were expunged unseen."""
+    """For the selected mailbox the number that this session has claimed; otherwise the number of UIDs assigned since
+    the last claim, which is too high if some of these messages were expunged unseen."""
     view = context.view
     if view is not None and view.mailbox_id == mailbox.mailbox_id and not view.read_only:
         return view.recent_count()

@@ -1,4 +1,4 @@
-"""SEARCH and UID SEARCH: first by what the view knows, then by what must be read, cheap things first.
+"""SEARCH and UID SEARCH: first by the view's data, then by data that must be read, cheap conditions first.
 
 RFC 3501 §6.4.4, RFC 4731 (ESEARCH), RFC 7162 §3.1.5.
 """
@@ -36,11 +36,11 @@ from pymailsuite.interfaces import MessageRow, Piece, Steps, drained
 from pymailsuite.values import UidSet
 
 _MOST_AT_ONCE: Final = 200_000
-"""Messages, and ten times the looks at one, that are gone through in one turn of the reactor; more go to a thread."""
+"""The messages, and a tenth of the tests, that one turn of the reactor processes; more go to a thread."""
 _MOST_SAID_AT_ONCE: Final = 5_000
 
 _Found = tuple[list[int], list[tuple[int, LongMatch, Slice | bool]]]
-"""What matches of a piece; and the long messages of it, with what is wanted of each, or the answer."""
+"""The matches of a piece; and its long messages, with the slice needed of each, or the result."""
 
 
 def _holds(key: SearchProgram, state: FlagState) -> bool | None:
@@ -62,10 +62,10 @@ def _holds(key: SearchProgram, state: FlagState) -> bool | None:
 
 
 def _by_flags(view: View, program: SearchProgram, size: int) -> list[int] | None:
-    """What a search that is all about flags (UNSEEN, UNDELETED KEYWORD x) finds; None if it is about more.
+    """The result of a search by flags alone (UNSEEN, UNDELETED KEYWORD x); None if it has other keys.
 
-    It is asked once for each combination of flags in use, which are few, not for each message; if they are not few
-    either, it is a search as others are.
+    It is evaluated once for each combination of flags in use, which are few, not for each message; if they are many, it
+    is a search like others.
     """
     if len(view) > _MOST_AT_ONCE:
         return None
@@ -108,7 +108,7 @@ async def _search_view(context: Context, view: View, plan: SearchPlan) -> Sequen
     for stage in plan.stages:
         if not stage.view_only:
             uids = await _Scan(context, view, stage, known).among(uids)
-        # Always the first: nothing is cheaper.
+        # Always the first: no other stage is cheaper.
         elif len(view) * stage.size <= _MOST_AT_ONCE // 10:
             uids = stage.match(view.rows()[:], known)
         else:
@@ -122,7 +122,7 @@ def _reply(view: View, command: Search, uids: Sequence[int], with_modseq: bool) 
     numbers: list[int] = []
     modseqs: list[int] = []
     number_of: Callable[[int], int] = view.number_of
-    # By UID nobody is told a number, and most clients search so.
+    # UID SEARCH, which most clients use, returns no sequence numbers.
     numbered = 0 if command.uid and not with_modseq else len(uids)
     if numbered > _MOST_SAID_AT_ONCE // 10 and len(view) <= _MOST_AT_ONCE:
         number_of = dict(zip(view.uids, count(1), strict=False)).__getitem__
@@ -182,7 +182,7 @@ class _Scan:
         return answer
 
     async def _matches(self, match: LongMatch, wanted: Slice | bool) -> bool:
-        """Read what a long message is asked for, until there is an answer."""
+        """Read the slices that a long message needs, until there is a result."""
         while isinstance(wanted, Slice):
             wanted = await self._mail.octets_in_steps(
                 self._mailbox_id, wanted.uid, wanted.start, wanted.stop, partial(next_slice, match)

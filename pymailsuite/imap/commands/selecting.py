@@ -1,4 +1,4 @@
-"""SELECT, EXAMINE, NOOP, CHECK, CLOSE: a mailbox opened, watched and left.
+"""SELECT, EXAMINE, NOOP, CHECK, CLOSE: opening, watching and closing a mailbox.
 
 RFC 3501 §6.1.2, §6.3.1, §6.3.2, §6.4.1, §6.4.2; RFC 7162 §3.1.2.
 """
@@ -46,7 +46,7 @@ async def _open(context: Context, command: Select | Examine, read_only: bool) ->
         # RFC 3501 §6.3.1: after a SELECT that failed no mailbox is selected.
         context.deselect()
         raise
-    # A message without \Seen is looked for only if there is one.
+    # A message without \Seen is searched only if there is one.
     unseen = view.first_unseen() if mailbox.unseen else 0
     uid_next = max(mailbox.uid_next, view.uids[-1] + 1) if len(view) else mailbox.uid_next
     context.out += [
@@ -88,22 +88,22 @@ async def _reopened(context: Context, name: str, read_only: bool) -> tuple[Mailb
 
 
 async def _noop(context: Context, _: Command) -> bytes:
-    """What is new is told with every command; this one asks the store even if nothing was announced (S131)."""
+    """Changes are reported with every command; this one asks the store even without a notice (S131)."""
     await context.sync(expunges=True, ask=True)
     return b"OK NOOP completed"
 
 
 async def _check(context: Context, _: Command) -> bytes:
-    """RFC 3501 §6.4.1: every change is on the disk before it is answered, so there is nothing else to do."""
+    """RFC 3501 §6.4.1: every change is committed before its reply, so there is nothing else to do."""
     await context.sync(expunges=True, ask=True)
     return b"OK CHECK completed"
 
 
 async def _close(context: Context, _: Command) -> bytes:
-    """Expunge without a word, and leave. Source: RFC 3501 §6.4.2."""
+    """Expunge without EXPUNGE replies, and deselect. Source: RFC 3501 §6.4.2."""
     view = context.selected
     if len(view) and not view.read_only and (context.stale or view.has_any(SystemFlag.DELETED)):
-        # Those the client does not know of yet are left alone.
+        # Messages that the client does not know of yet are not expunged.
         await context.mail.expunge(view.mailbox_id, view.uids_of([(0, len(view))]))
     context.deselect()
     return b"OK CLOSE completed"

@@ -1,4 +1,4 @@
-"""What our IMAP server can do, an extension a module; :mod:`.imap4rev1` is what all others extend."""
+"""The built-in IMAP extensions, a module each; all others extend :mod:`.imap4rev1`."""
 
 from pymailsuite.imap.extensions.append_limit import APPENDLIMIT
 from pymailsuite.imap.extensions.binary import BINARY

@@ -1,4 +1,4 @@
-"""APPENDLIMIT: how long a message of an APPEND may be. Source: RFC 7889."""
+"""APPENDLIMIT: the greatest size of a message in APPEND. Source: RFC 7889."""
 
 from __future__ import annotations
 

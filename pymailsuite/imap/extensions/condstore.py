@@ -37,7 +37,8 @@ _ENTRY: Final = re.compile(
 
 @frozen
 class ByModSeq(Condition):
-    """The mod-sequence is ``modseq`` or greater; we keep one a message, not one a flag. Source: RFC 7162 §3.1.5."""
+    """The mod-sequence is ``modseq`` or greater; the store has one for each message, not for each flag. Source: RFC
+    7162 §3.1.5."""
 
     modseq: int
     columns = (Column.MODSEQ,)

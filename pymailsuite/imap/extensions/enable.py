@@ -13,7 +13,7 @@ from pymailsuite.imap.states import AFTER_LOGIN
 from pymailsuite.imap.values import Command
 
 _MOST_CAPABILITIES = 100
-"""In one ENABLE; far more than there are."""
+"""The greatest number in one ENABLE; far more than exist."""
 
 
 @frozen
@@ -35,10 +35,10 @@ def _parse(cursor: Cursor, tag: str) -> Enable:
 
 
 async def _enable(context: Context, command: Enable) -> bytes:
-    """RFC 5161 §3.1: what is not known is passed over.
+    """RFC 5161 §3.1: unknown capabilities are ignored.
 
-    What was on already is named all the same: another command may have turned it on (RFC 7162 §3.1), and a client that
-    does not find it named believes that it is off (RFC 5161 §3.2).
+    A capability that was on already is listed all the same: another command may have enabled it (RFC 7162 §3.1), and a
+    client that does not find it in the list assumes that it is off (RFC 5161 §3.2).
     """
     enables = context.shared.vocabulary.enables
     known = [name for name in dict.fromkeys(command.names) if name in enables]

@@ -1,4 +1,4 @@
-"""ESEARCH: what SEARCH is to tell of what it found. Source: RFC 4731. ``imap.search.replies`` makes the reply."""
+"""ESEARCH: the result options of SEARCH. Source: RFC 4731. ``imap.search.replies`` makes the reply."""
 
 from __future__ import annotations
 

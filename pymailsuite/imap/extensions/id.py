@@ -1,4 +1,4 @@
-"""ID: what client and server are. Source: RFC 2971."""
+"""ID: the names and versions of client and server. Source: RFC 2971."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def _parse(cursor: Cursor, tag: str) -> Id:
         name = cursor.astring("a field name")
         cursor.space()
         value = cursor.nstring()
-        # What a client says of itself is shown to people and decides nothing.
+        # The client's parameters are shown to people and have no effect.
         params[name.decode("utf-8", "replace")] = None if value is None else value.decode("utf-8", "replace")
     return Id(tag, params)
 
 
 async def _identify(context: Context, command: Id) -> bytes:
-    """What they say of themselves goes to the log, what we say is a setting."""
+    """The client's parameters go to the log, the server's come from a setting."""
     if command.params:
         context.connection.log.info("{event} {client}", event="imap.client_identified", client=dict(command.params))
     fields = context.shared.id_fields

@@ -1,4 +1,4 @@
-"""IDLE: the client is told what happens, as it happens. Source: RFC 2177."""
+"""IDLE: the client gets changes as they happen. Source: RFC 2177."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _Idle:
     tag: bytes
 
     async def take_line(self, context: Context, line: bytes) -> bytes:
-        """The end of it."""
+        """The line that ends IDLE."""
         del context
         if line.strip(b" ").upper() != b"DONE":
             raise PeerError("Expected DONE")

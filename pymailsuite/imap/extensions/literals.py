@@ -1,6 +1,6 @@
-"""LITERAL+ and MULTIAPPEND: nothing to say, but octets that come otherwise. Source: RFC 7888, RFC 3502.
+"""LITERAL+ and MULTIAPPEND: capabilities without commands of their own. Source: RFC 7888, RFC 3502.
 
-Literals that come unasked are read by the receiver, several messages of one APPEND by its ``Upload``.
+The receiver reads non-synchronizing literals; the ``Upload`` of an APPEND takes several messages.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How to log in: STARTTLS, LOGINDISABLED, AUTH=, SASL-IR. Source: RFC 3501 §6.2, §7.2.1; RFC 4959."""
+"""Capabilities for logging in: STARTTLS, LOGINDISABLED, AUTH=, SASL-IR. Source: RFC 3501 §6.2, §7.2.1; RFC 4959."""
 
 from __future__ import annotations
 

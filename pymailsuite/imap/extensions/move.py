@@ -25,7 +25,7 @@ async def _move(context: Context, command: Copy) -> bytes:
     cut = Cut(view.places(command.numbers))
     if cut.is_empty:
         return b"OK Nothing to move"
-    # RFC 6851 §3.3: each message is moved or it is not; what was moved before an error has been told by then. UIDs, for
+    # RFC 6851 §3.3: each message is moved or it is not; moves before an error have been reported by then. UIDs, since
     # places change with each step.
     steps = []
     while spans := cut.take(context.settings.step_messages):

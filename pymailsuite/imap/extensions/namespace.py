@@ -1,4 +1,4 @@
-"""NAMESPACE: where mailboxes are found. Source: RFC 2342."""
+"""NAMESPACE: the prefixes of mailbox names. Source: RFC 2342."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""OBJECTID: identifiers of mailboxes, messages and threads that stay. Source: RFC 8474.
+"""OBJECTID: persistent identifiers of mailboxes, messages and threads. Source: RFC 8474.
 
-A mailbox is known by its number in its account and its UIDVALIDITY, both of which RENAME keeps; they are never given to
-another. A message is what its octets are: those shared by all copies of it, and the header lines that a copy has for
-itself. COPY and MOVE keep both.
+The identifier of a mailbox consists of its number in its account and its UIDVALIDITY, both of which RENAME keeps; they
+are never reused. That of a message depends on its octets: those shared by all copies of it, and the header lines of
+each copy. COPY and MOVE keep both.
 """
 
 from __future__ import annotations

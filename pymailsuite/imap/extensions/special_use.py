@@ -1,4 +1,4 @@
-"""SPECIAL-USE and CREATE-SPECIAL-USE: what mailboxes are for. Source: RFC 6154.
+"""SPECIAL-USE and CREATE-SPECIAL-USE: the purposes of mailboxes. Source: RFC 6154.
 
 LIST tells the special use in any case (``commands.listing``), and USE is a parameter of CREATE.
 """

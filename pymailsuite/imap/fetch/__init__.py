@@ -1,8 +1,9 @@
 """FETCH: from data items to columns, and from rows to responses. Source: RFC 3501 §6.4.5 and §7.4.2, RFC 3516.
 
-The plan is made in the reactor, the rendering runs in a reader thread; what is too long to be read at once comes as
-:data:`Pieces`, a generator that :func:`write_pieces` runs between a reader and a writer with back-pressure. Of what is
-much more than the message :func:`some_pieces` makes as much at a time as is to be held, for :func:`write_in_steps`.
+The plan is made in the reactor, the rendering runs in a reader thread; a response too long to be read at once comes as
+:data:`Pieces`, a generator that :func:`write_pieces` runs between a reader and a writer with back-pressure. For a
+response much larger than the message :func:`some_pieces` renders a bounded amount at a time, for
+:func:`write_in_steps`.
 """
 
 from pymailsuite.imap.batch import Slice

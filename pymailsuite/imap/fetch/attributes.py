@@ -1,4 +1,4 @@
-"""The FETCH attributes of RFC 3501 §6.4.5, and what clients of before it ask for."""
+"""The FETCH attributes of RFC 3501 §6.4.5, and older ones."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ ATTRIBUTES: Final = (
     _other_name("RFC822", BodySection(name="RFC822")),
     _other_name("RFC822.HEADER", BodySection(_HEADER, peek=True, name="RFC822.HEADER")),
     _other_name("RFC822.TEXT", BodySection(_TEXT, name="RFC822.TEXT")),
-    # What clients of before RFC 3501 ask for; the reply names them as it did then.
+    # Attributes from before RFC 3501; the reply uses their old names.
     _other_name("RFC822.PEEK", BodySection(peek=True, name="RFC822")),
     _other_name("RFC822.TEXT.PEEK", BodySection(_TEXT, peek=True, name="RFC822.TEXT")),
 )

@@ -1,4 +1,4 @@
-"""Data items that come from the store as they are sent: no item of these costs a Python call for each message.
+"""Data items that the store has in wire form: none of these costs a Python call for each message.
 
 An item is a piece of a ``%`` template and a function that gives, for all messages of a batch at once, the iterables
 that fill it: columns, or chains of maps in C over them.

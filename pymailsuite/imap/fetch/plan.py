@@ -29,13 +29,13 @@ Some: TypeAlias = tuple[list[bytes], Slice | None, bool]
 UID: Final = FetchItem("UID")
 FLAGS: Final = FetchItem("FLAGS")
 MODSEQ: Final = FetchItem("MODSEQ")
-"""What a plan may tell though nobody has asked for it, or has to know whether it tells."""
+"""Items that a plan may add itself, or whose presence it must know."""
 
 
 class OctetsGone(TemporaryFailure):
     """Octets of a message could not be read to the end.
 
-    A literal may be half written, so nothing can be said any more: the connection is to be closed.
+    A literal may be half written, so nothing more can be sent: the connection must be closed.
     """
 
     text = "Message octets are gone"
@@ -43,7 +43,7 @@ class OctetsGone(TemporaryFailure):
 
 @frozen
 class Unanswered:
-    """Stands in place of the response of a message for which none can be made, with the reason."""
+    """Stands for the response to a message that could not be made, with the reason."""
 
     uid: int
     error: Exception
@@ -59,7 +59,7 @@ _PLANS_REMEMBERED: Final = 64
 
 
 class FetchPlan:
-    """What one FETCH reads and writes. May be used by several reader threads at once.
+    """The reads and writes of one FETCH. May be used by several reader threads at once.
 
     ``columns`` are the columns to read, Column.UID first. ``sets_seen``: some item sets ``\\Seen``. ``reads_octets``:
     the columns hold whole messages. ``gives_flags``: FLAGS is an item. ``copies``: how many times the octets of a
@@ -89,7 +89,7 @@ class FetchPlan:
         return [row[0] for row in rows if not row[at] & seen]
 
     def keywords(self, rows: Sequence[MessageRow]) -> set[str]:
-        """The combinations of keywords that FLAGS tells of, if it is an item."""
+        """The combinations of keywords in FLAGS, if it is an item."""
         if not self.gives_flags:
             return set()
         return set(map(itemgetter(self.columns.index(Column.KEYWORDS)), rows))
@@ -98,7 +98,7 @@ class FetchPlan:
         """All untagged FETCH responses of ``rows``, of which none :meth:`is_long`; for a reader thread.
 
         ``numbers`` gives the sequence number of a UID, ``recent`` holds the UIDs that are recent.
-        UnknownEncoding: BINARY of a part whose transfer encoding nobody knows.
+        UnknownEncoding: BINARY of a part with an unknown transfer encoding.
         """
         if not rows:
             return b""
@@ -117,7 +117,7 @@ class FetchPlan:
     def pieces(self, row: MessageRow, number: int, recent: Container[int]) -> Pieces:
         """The response of one message, long or not: octets to write, and slices to read on the way.
 
-        What the response may be refused with is raised here, before the first octet of it.
+        Errors that refuse the response are raised here, before its first octet.
         """
         batch = Batch(self.columns, (row,), lambda _: number, recent)
         is_long = self.is_long(row)
@@ -147,7 +147,7 @@ class FetchPlan:
         """As :meth:`render` for any rows, in order: octets, and the pieces of each long message among them; nothing but
         pieces with a plan that ``is_wide``.
 
-        A message whose response cannot be made takes nothing from the others.
+        A message whose response cannot be made does not affect the others.
         """
         batch: list[Response] = []
         if self.is_wide:
@@ -164,7 +164,8 @@ class FetchPlan:
             batch += self._answer(rows[start:] if start else rows, numbers, recent)
         return batch
 
-    # Methods, not functions of render_batch: one that calls itself would keep the octets until cycles are looked for.
+    # Methods, not closures of render_batch: a recursive closure would keep the octets until the next garbage
+    # collection.
 
     def _answer(
         self, rows: Sequence[MessageRow], numbers: Callable[[int], int], recent: Container[int]
@@ -230,9 +231,10 @@ def _one_text(texts: Sequence[Text]) -> Text:
 
 
 class FetchCompiler:
-    """Makes plans. ``part_of`` says how an item is rendered; each plan asks anew, for its parts may have caches.
+    """Makes plans. ``part_of`` returns how an item is rendered; each plan calls it anew, since its parts may have
+    caches.
 
-    Plans are remembered: a client that reads one message after the other asks for the same of each.
+    Plans are cached: a client that reads one message after the other requests the same items of each.
     """
 
     def __init__(self, part_of: Callable[[FetchItem], Text | SectionItem]) -> None:
@@ -246,7 +248,7 @@ class FetchCompiler:
         always give the mod-sequence, as when the session is CONDSTORE-aware and ``\\Seen`` is being set (RFC 7162
         §3.2).
         """
-        # What may be of any length is not remembered: it would be held for whoever asked for it once.
+        # Plans with items of unbounded length are not cached: one request would keep them in memory.
         if len(items) > _ITEMS_REMEMBERED or not all(map(_is_bounded, items)):
             return self._compiled(items, uid, condstore)
         return self._remembered(items, uid, condstore)
@@ -277,8 +279,8 @@ def _is_bounded(item: FetchItem) -> bool:
 
 
 def some_pieces(pieces: Pieces, answer: bytes | None, most_octets: int) -> Steps[Some]:
-    """Go on with ``pieces``, given the ``answer`` to a slice, in a reader thread: what there is up to a slice that is
-    to be read, or up to so many octets."""
+    """Go on with ``pieces``, given the ``answer`` to a slice, in a reader thread: the output up to the next slice to be
+    read, or up to so many octets."""
     out: list[bytes] = []
     octets = 0
     while octets < most_octets:
@@ -297,8 +299,8 @@ async def write_in_steps(
     read: Callable[[int, int, int], Awaitable[bytes]],
     write: Callable[[bytes], Awaitable[None] | None],
 ) -> None:
-    """As :func:`write_pieces`, for a response that is much more than the message: ``advance`` makes
-    :func:`some_pieces` of it, and no more before the client has taken these."""
+    """As :func:`write_pieces`, for a response much larger than the message: ``advance`` makes :func:`some_pieces` of
+    it, and the next ones only after the client has taken these."""
     answer: bytes | None = None
     is_over = False
     while not is_over:
@@ -327,9 +329,10 @@ async def write_pieces(
     read: Callable[[int, int, int], Awaitable[bytes]],
     write: Callable[[bytes], Awaitable[None] | None],
 ) -> None:
-    """Run ``pieces`` to their end: ``read`` (uid, start, stop) what they ask for, ``write`` what is for the client.
+    """Run ``pieces`` to their end: ``read`` (uid, start, stop) the slices they request, ``write`` the output to the
+    client.
 
-    ``write`` answers an awaitable when the client is slow; nothing is read before it is done.
+    ``write`` returns an awaitable when the client is slow; nothing is read before it is done.
     OctetsGone if a read comes back short.
     """
     answer: bytes | None = None

@@ -1,9 +1,9 @@
 """Data items that are octets of the message: BODY[...], RFC822..., BINARY[...].
 
-Each finds its section by arithmetic on what the scan stored, and answers in one of two ways: for messages whose octets
-are at hand, as literals of a whole batch; for a longer one, as a generator of octets to write and slices to read.
-A section that a message does not have is NIL. A NUL is in no literal but a literal8, which only BINARY may be answered
-with (RFC 9051 §4.3.1): in all others ``?`` stands in its place, so that sizes stay what they are.
+Each computes its section from the stored offsets, and has one of two results: for messages whose octets are in memory,
+literals of a whole batch; for a longer one, a generator of octets to write and slices to read. A section that a message
+does not have is NIL. A NUL may stand only in a literal8, which only the reply to BINARY may use (RFC 9051 §4.3.1):
+in all others ``?`` stands in its place, so that sizes stay what they are.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _NIL: Final = b"NIL"
 
 class SectionItem(ABC):
     """One such data item of a plan. ``needs_octets``: a message whose OCTETS is None needs :meth:`stream`.
-    ``sets_seen``: who is told it has seen the message."""
+    ``sets_seen``: fetching it sets ``\\Seen``."""
 
     label: bytes
     columns: tuple[Column, ...]
@@ -42,8 +42,8 @@ class SectionItem(ABC):
         """For each message the head of its literal (or ``NIL``) and the octets of the literal."""
 
     def check(self, batch: Batch) -> None:
-        """Raise what :meth:`stream` would be refused with: once a response has begun it can only be finished."""
-        del batch  # Most are refused nothing.
+        """Raise the error that would refuse :meth:`stream`: a response that has begun can only be finished."""
+        del batch  # Most items refuse nothing.
 
     @abstractmethod
     def stream(self, batch: Batch) -> Pieces:
@@ -60,8 +60,8 @@ def _window(partial: tuple[int, int] | None, start: int, stop: int) -> tuple[int
 
 
 def _head(size: int, partial: tuple[int, int] | None) -> bytes:
-    # RFC 3501 §4.3 lets a string of no octets be quoted, and some clients wait for what comes after "{0}", which they
-    # meet when they ask for a piece beyond the end.
+    # RFC 3501 §4.3 allows quoting an empty string, and some clients wait for octets after "{0}", which they would get
+    # when they fetch a piece beyond the end.
     return b"{%d}\r\n" % size if size or partial is None else b'""'
 
 
@@ -71,7 +71,7 @@ def _strings(values: Sequence[bytes], partial: tuple[int, int] | None) -> tuple[
         heads = [b"{%d}\r\n" % len(value) for value in values]
     else:
         heads = [_head(len(value), partial) for value in values]
-    # Asked in C for all at once: hardly any has one.
+    # Tested in C for all at once: hardly any has one.
     return heads, list(map(plain, values)) if any(map(contains, values, repeat(0))) else values
 
 
@@ -180,7 +180,7 @@ class _Text(SectionItem):
 
 
 class _PlainFields(FieldSelector):
-    """Fields as a literal may hold them."""
+    """Fields without NUL, as a literal may contain them."""
 
     def feed(self, octets: bytes) -> bytes:
         return plain(super().feed(octets))
@@ -242,7 +242,7 @@ class _Part(SectionItem):
 
 
 def _shifted(section: tuple[int, int] | None, prefix_size: int, is_mime: bool) -> tuple[int, int] | None:
-    """A section of the shared content as a section of what the reader sees.
+    """A section of the shared content as a section of the message that the client sees.
 
     The prefix belongs to the header of the message: BODY[1.MIME] of a message that is its own part 1 begins with it.
     """
@@ -269,8 +269,8 @@ class _Binary(SectionItem):
         )
 
     def _sections(self, batch: Batch) -> list[tuple[int, int, str] | None]:
-        """Where each message's section is, and its encoding. Multiparts and messages have none (RFC 2045 §6.4), even
-        if one is written there: their parts stand in the open."""
+        """Each message's section and its encoding. Multiparts and messages have none (RFC 2045 §6.4), even if their
+        header names one: their parts are not encoded."""
         if not self._path:
             return [(0, size, "") for size in batch[Column.SIZE]]
         found: list[tuple[int, int, str] | None] = []
@@ -347,14 +347,14 @@ def _binary_head(size: int, partial: tuple[int, int] | None, has_nul: bool) -> b
     return b"~{%d}\r\n" % size if has_nul else _head(size, partial)
 
 
-# --- what is not sent as it stands goes twice through its section: first for the length, and if there is a NUL in it
+# --- a converted section is read twice: first for its length, and for whether it has a NUL
 
 
 def _measured(
     uid: int, section: tuple[int, int], converter: TransferDecoder, partial: tuple[int, int] | None
 ) -> Generator[bytes | Slice, bytes, tuple[int, int, bool]]:
-    """Which octets of a converted section ``partial`` asks for, from and to, and if a NUL is among them. No more is
-    read than that takes."""
+    """The start and end of the octets of a converted section that ``partial`` selects, and whether a NUL is among them.
+    No more is read than needed."""
     size = 0
     has_nul = False
     first, end = (0, None) if partial is None else (partial[0], sum(partial))

@@ -3,9 +3,8 @@
 Pieces alternate text and literals: even ones are text of the command line, odd ones the octets of a literal, whose
 ``{n}`` is left out. ``a1 LOGIN {4}`` ``user`` `` pass`` is ``[b"a1 LOGIN ", b"user", b" pass"]``.
 
-Whatever octets come, parsers answer, or raise :class:`~pymailsuite.errors.PeerError` (BAD); two requests
-that are well said and cannot be met raise Refusals of :mod:`pymailsuite.imap.values` (NO): UnknownCharset and
-UnsupportedUse.
+For any octets, parsers return a value, or raise :class:`~pymailsuite.errors.PeerError` (BAD); two kinds of well-formed
+requests that cannot be met raise Refusals of :mod:`pymailsuite.imap.values` (NO): UnknownCharset and UnsupportedUse.
 """
 
 from __future__ import annotations

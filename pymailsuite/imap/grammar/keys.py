@@ -1,4 +1,4 @@
-"""What reads the keys of SEARCH, whichever there are."""
+"""The reader of SEARCH keys, including those of extensions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pymailsuite.imap.values import AllOf, InNumbers, SearchProgram
 
 
 class KeyReader:
-    """Reads search keys, counting them and how deep they stand.
+    """Reads search keys, counting them and their nesting.
 
     ``cursor`` stands behind the name of a key, and behind the space after it, when the key's own parser is called.
     """
@@ -47,7 +47,7 @@ class KeyReader:
             return InNumbers(numbers)
         key = self._keys.get(cursor.word("a search key"))
         if key is None:
-            # A key that is not known may have an argument: a client hears first of what it can correct first.
+            # An unknown key may have an argument: the reply names the first error that the client can correct.
             cursor.space()
             raise PeerError("Unknown search key")
         if key.parse is None:

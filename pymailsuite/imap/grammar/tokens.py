@@ -45,9 +45,8 @@ _ASTRING = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\]++')
 _LIST_MAILBOX = re.compile(rb'[^\x00-\x20\x7f-\xff(){"\\]++')
 _TAG = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\+]++')
 
-# quoted = DQUOTE *QUOTED-CHAR DQUOTE
-# Departs from RFC 3501: octets above ASCII are let through, since clients send UTF-8 names without asking; what they
-# mean is for the element to say.
+# quoted = DQUOTE *QUOTED-CHAR DQUOTE Departs from RFC 3501: octets above ASCII are accepted, since clients send UTF-8
+# names without negotiation; each element defines their meaning.
 _QUOTED = re.compile(rb'"((?:[^"\\\r\n\x00]++|\\["\\])*+)"')
 _ESCAPED = re.compile(rb'\\(["\\])')
 
@@ -92,9 +91,9 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class Words(Protocol):
-    """What clients may name, by its name: the tables of :class:`pymailsuite.imap.vocabulary.Vocabulary`.
+    """The elements that clients may name, by name: the tables of :class:`pymailsuite.imap.vocabulary.Vocabulary`.
 
-    A parser that looks up a declaration knows its type; cursors do not, since declarations know cursors.
+    A parser that looks up a declaration knows its type; cursors do not, since declarations import cursors.
     """
 
     @property
@@ -184,7 +183,7 @@ class Cursor:
         """SP, or several."""
         at, text = self._at, self._text
         if text.startswith(b" ", at) and not text.startswith(b" ", at + 1):
-            # As it is written most often: each command has several.
+            # The usual form: each command has several.
             self._at = at + 1
         elif not self._skip_spaces():
             raise PeerError("Expected a space")
@@ -198,7 +197,7 @@ class Cursor:
         self._skip_spaces()
 
     def try_space(self) -> bool:
-        """SP and something behind it; spaces at the end of the command are none."""
+        """SP with further text after it; spaces at the end of the command do not count."""
         return self._skip_spaces() and not self.is_at_end()
 
     def end(self) -> None:
@@ -459,8 +458,8 @@ class Cursor:
 
 # --- charsets -------------------------------------------------------------------------------------------------------
 
-# Python's codec registry remembers every name it was ever asked for, so only names known beforehand are looked up.
-# Those taken out are no charsets of text, or do not decode in linear time.
+# Python's codec registry caches every name that is looked up, so only known names are looked up. Those excluded are no
+# charsets of text, or do not decode in linear time.
 _CODECS: Final = frozenset(
     {*_codec_aliases, *_codec_aliases.values(), *(module.name for module in pkgutil.iter_modules(_codec_modules))}
     - {"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem", "aliases"}
@@ -468,7 +467,7 @@ _CODECS: Final = frozenset(
 
 
 def text_decoder(charset: str | None) -> Callable[[bytes], str]:
-    """What decodes the strings of a SEARCH in ``charset``; its PeerError says that a string is not in that charset.
+    """The decoder for the strings of a SEARCH in ``charset``; its PeerError says that a string is not in that charset.
 
     UnknownCharset if Python has no such text codec. Without a charset strings are US-ASCII (RFC 3501 §6.4.4) or, as
     RFC 9051 §6.4.4 has it and clients do, UTF-8, which contains it.

@@ -1,4 +1,4 @@
-"""Rows to search among, with what several conditions derive from them made once."""
+"""Rows to search, with the values that several conditions derive from them computed once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DAY_S: Final = 86400
 
 @frozen
 class SearchContext:
-    """What the session knows: sequence numbers by UID, the largest in use of both kinds (0: no message), who is recent.
+    """The session's data: sequence numbers by UID, the largest in use of both kinds (0: no message), recent messages.
 
     ``now`` is in POSIX seconds.
     """
@@ -68,7 +68,7 @@ class SearchBatch(Batch):
 
 
 class MessageText:
-    """The text of the message at a place of a batch, folded as it is compared; each part made when it is asked for."""
+    """The text of the message at a place of a batch, folded as it is compared; each part is made when it is needed."""
 
     def __init__(self, batch: SearchBatch, place: int) -> None:
         self._batch = batch

@@ -1,4 +1,4 @@
-"""Conditions on what the view knows and on other small columns."""
+"""Conditions on the view's data and on other small columns."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pymailsuite.imap.search.conditions import Condition, Cost
 from pymailsuite.imap.values import DateKind, DateRelation, HasDate, HasFlag, HasKeyword, InNumbers, IsLarger, IsSmaller
 from pymailsuite.interfaces import Column
 
-# --- by what the view knows -----------------------------------------------------------------------------------------
+# --- by the view's data ---------------------------------------------------------------------------------------------
 
 
 class ByNumber(Condition):

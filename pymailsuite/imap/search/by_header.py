@@ -1,4 +1,4 @@
-"""Conditions on the header: the date it says, the subject, any field."""
+"""Conditions on the header: its date, its subject, any field."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ class BySubject(Condition):
 
     @staticmethod
     def can_tell(key: HeaderHas) -> bool:
-        """False for what the subject as it is kept does not tell: whether there is one, and what is not decoded, in
-        which clients look for encoded words."""
+        """False for keys that the stored subject cannot decide: whether there is one, and encoded words, which clients
+        search in the raw field."""
         return bool(key.text) and "=?" not in key.text
 
     def pick(self, batch: SearchBatch, places: Sequence[int]) -> Sequence[int]:
@@ -80,7 +80,7 @@ class ByHeader(Condition):
         self._raw = raw_form(key.text)
         folded = fold_text(key.text)
         self._raw_decides = self._raw is not None and len(self._raw) == len(folded)
-        # Also sought in what is not decoded: clients look for encoded words too.
+        # The raw field is searched too: clients look for encoded words.
         self._undecoded = folded.encode("ascii") if folded.isascii() else None
         self._bodies = _field_pattern(key.name.encode("utf-8")).finditer
 

@@ -50,7 +50,7 @@ _SIMPLE: Final[dict[type[Any], Callable[[Any], Condition]]] = {
 
 
 def condition_of(key: SearchProgram) -> Condition:
-    """The condition that a key asks for; one of an extension is it already."""
+    """The condition of a key; a key of an extension is its own condition."""
     if isinstance(key, AllOf):
         return All([condition_of(inner) for inner in key.keys])
     if isinstance(key, AnyOf):

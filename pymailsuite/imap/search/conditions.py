@@ -1,9 +1,9 @@
 """SEARCH keys as conditions that pick from the rows of a batch. Source: RFC 3501 §6.4.4.
 
-A condition is given places in a batch and answers those that fulfil it, in order: what costs little narrows the field
-for what costs much, and each look at a column is one comprehension. ``cost`` orders conditions; its classes are also
-the stages in which a plan reads. What conditions derive from a message they find in the batch, made once however many
-they are; and from one condition to the next others may have their turn.
+A condition takes places in a batch and returns those that fulfil it, in order: cheap conditions reduce the messages for
+expensive ones, and each test of a column is one comprehension. ``cost`` orders conditions; its classes are also the
+stages in which a plan reads. The batch holds the values derived from a message, computed once for all conditions; and
+between two conditions other sessions may have their turn.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from pymailsuite.message.search import Needle, fold_text
 
 
 class Cost(enum.IntEnum):
-    """What has to be read before a condition can be looked at."""
+    """The data that must be read before a condition can be evaluated."""
 
     VIEW = 0
-    """Nothing: a selected view knows UID, flags and modseq of its messages."""
+    """None: a selected view has UID, flags and modseq of its messages."""
     ROW = 1
     KEYS = 2
-    """What is noted of a header, where that itself is read with all that follows it."""
+    """Data derived from a header, where the header itself is read with the whole message."""
     HEADER = 3
     OCTETS = 4
 
@@ -38,10 +38,10 @@ class Condition(ConditionKey, ABC):
     columns: tuple[Column, ...] = ()
 
     size: int = 1
-    """How many conditions it is made of."""
+    """The number of conditions it consists of."""
 
     asks_modseq: bool = False
-    """The reply then tells the highest mod-sequence found (RFC 7162 §3.1.5)."""
+    """The reply then has the highest mod-sequence found (RFC 7162 §3.1.5)."""
 
     @abstractmethod
     def pick(self, batch: SearchBatch, places: Sequence[int]) -> Sequence[int]:
@@ -53,7 +53,8 @@ class Condition(ConditionKey, ABC):
         return self.pick(batch, places)
 
     def decide(self, batch: SearchBatch, answers: Mapping[Condition, bool]) -> Steps[bool | None]:
-        """If the one message of ``batch`` fulfils it; None if that hangs on a text condition not in ``answers``."""
+        """Whether the one message of ``batch`` fulfils it; None if that depends on a text condition not in
+        ``answers``."""
         yield
         return bool(self.pick(batch, (0,)))
 
@@ -140,7 +141,7 @@ _PLAIN_PARTS = re.compile(
 
 
 def raw_form(text: str) -> bytes | None:
-    """What must stand in any plain ASCII text that contains ``text``, lower case; None if nothing must.
+    """A string, in lower case, in any plain ASCII text that contains ``text``; None if there is none.
 
     White space may be folded in the raw text, so it is one word of several.
     """
@@ -157,7 +158,7 @@ class TextCondition(Condition):
         self.needle = Needle(key.text)
         self._raw = raw_form(key.text)
         self.with_header = isinstance(key, TextHas)
-        """True if the header of the message and those of its parts are looked at too."""
+        """True if the header of the message and those of its parts are searched too."""
         self.columns = (Column.OCTETS, Column.PARTS, Column.PREFIX_SIZE)
         if self.with_header:
             self.columns += (Column.HEADER,)
@@ -167,7 +168,8 @@ class TextCondition(Condition):
         return self.with_header and self.needle.found_in_folded(batch.text(place).header)
 
     def _may_hold(self, batch: SearchBatch, places: Sequence[int]) -> Sequence[int]:
-        """Those that cannot be told from afar not to match, as most can: nothing to decode, and not this text."""
+        """The places that a quick test does not exclude; it excludes most: messages without encoded text that lack this
+        text."""
         raw = self._raw
         if raw is None:
             return places

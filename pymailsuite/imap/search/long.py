@@ -18,7 +18,7 @@ _FIELD_MAX: Final = 4 * MAX_CHUNK
 
 
 _TEXTS_A_STEP: Final = 16
-"""Conditions that are looked for in one text before it is the turn of others."""
+"""Conditions tested on one text before other sessions have their turn."""
 
 
 def search_long(
@@ -26,7 +26,7 @@ def search_long(
 ) -> Generator[Slice | None, bytes, dict[Condition, bool]]:
     """Which of ``conditions`` the one message of ``batch`` fulfils; stops reading when all are known to be.
 
-    Yields slices to be read and sent back, and None where others may have their turn.
+    Yields slices to be read and sent back, and None where other sessions may have their turn.
     """
     answers: dict[Condition, bool] = dict.fromkeys(conditions, False)
     in_header = [condition for condition in conditions if condition.with_header]

@@ -17,11 +17,11 @@ from pymailsuite.imap.values import AllOf, AnyOf, Not, SearchProgram
 from pymailsuite.interfaces import Column, MessageRow, Steps
 
 VIEW_COLUMNS = (Column.UID, Column.SYSTEM_FLAGS, Column.KEYWORDS, Column.MODSEQ)
-"""What a selected view knows of each message, in the order of its rows."""
+"""The columns that a selected view has of each message, in the order of its rows."""
 
 
 LongMatch: TypeAlias = Generator[Slice | None, bytes, bool]
-"""Yields slices of which it wants the octets, and None where others may have their turn."""
+"""Yields slices whose octets it needs, and None where other sessions may have their turn."""
 
 _ROWS_A_STEP: Final = 2000
 _OCTETS_A_STEP: Final = 256 * 1024
@@ -29,20 +29,20 @@ _HEAVY: Final = frozenset({Column.SUBJECT, Column.HEADER, Column.OCTETS})
 
 
 class SearchPlan:
-    """What a search reads and what it finds. May be used by several reader threads at once.
+    """The reads and the matching of a search. May be used by several reader threads at once.
 
     ``columns`` are the columns to read, Column.UID first. With ``view_only`` they are :data:`VIEW_COLUMNS` and the
     rows can come from the selected view, without the store.
 
-    ``stages`` are plans to be run in turn, each among the messages that the one before it found; together they find
-    what this plan finds, and read much less: ``UNSEEN FROM anna BODY tea`` reads the headers of what is unseen, then
-    the octets of what is from anna. A stage has one stage, itself.
+    ``stages`` are plans to be run in turn, each among the messages that the one before it found; together they find the
+    same messages as this plan, and read much less: ``UNSEEN FROM anna BODY tea`` reads the headers of unseen messages,
+    then the octets of those from anna. A stage has one stage, itself.
     """
 
     def __init__(self, condition: Condition) -> None:
         self._condition = condition
         self.size = condition.size
-        """How many conditions there are: what a message costs."""
+        """The number of conditions: the cost of a message."""
         self.view_only = condition.cost is Cost.VIEW
         wanted = VIEW_COLUMNS if self.view_only else (Column.UID, *condition.columns)
         self.columns: tuple[Column, ...] = tuple(dict.fromkeys(wanted))
@@ -92,7 +92,7 @@ class SearchPlan:
             return
         if not rows:
             return
-        # Most pieces are light: to find that out takes no call of Python for each row.
+        # Most pieces are small: this test takes no Python call for each row.
         total = sum(sum(map(len, filter(None, map(itemgetter(place), rows)))) for place in self._heavy)
         if total <= _OCTETS_A_STEP and len(rows) <= _ROWS_A_STEP:
             yield rows
@@ -112,7 +112,7 @@ class SearchPlan:
         return [row for row in rows if row[self._octets_at] is None] if self.reads_octets else []
 
     def match_long(self, row: MessageRow, context: SearchContext) -> LongMatch:
-        """If a long message matches: yields slices to be read and sent back, returns the answer.
+        """Whether a long message matches: yields slices to be read and sent back, returns the result.
 
         Only text parts are read, and none if other keys decide.
         """
@@ -130,7 +130,7 @@ def compile_search(program: SearchProgram) -> SearchPlan:
 
 
 def asks_modseq(program: SearchProgram) -> bool:
-    """True if MODSEQ is among the keys: the reply then tells the highest mod-sequence found (RFC 7162 §3.1.5)."""
+    """True if MODSEQ is among the keys: the reply then has the highest mod-sequence found (RFC 7162 §3.1.5)."""
     if isinstance(program, AllOf | AnyOf):
         return any(map(asks_modseq, program.keys))
     if isinstance(program, Not):
@@ -141,7 +141,7 @@ def asks_modseq(program: SearchProgram) -> bool:
 def next_slice(match: LongMatch, octets: bytes | None = None) -> Steps[Slice | bool]:
     """Begin :meth:`SearchPlan.match_long`, or go on with the octets it asked for (short if they are gone).
 
-    The next slice that it asks for, or its answer. For a reader thread.
+    Returns the next slice that it needs, or its result. For a reader thread.
     """
     try:
         piece = next(match) if octets is None else match.send(octets)

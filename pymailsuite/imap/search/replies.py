@@ -1,4 +1,4 @@
-"""What SEARCH answers. Source: RFC 3501 §7.2.5, RFC 4466 §2.6.2 (ESEARCH), RFC 4731, RFC 7162 §3.1.10 (MODSEQ)."""
+"""The replies to SEARCH. Source: RFC 3501 §7.2.5, RFC 4466 §2.6.2 (ESEARCH), RFC 4731, RFC 7162 §3.1.10 (MODSEQ)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def render_esearch(
 ) -> Steps[list[bytes]]:
     """``* ESEARCH`` for the command ``tag``; ``numbers`` ascend, ``returns`` are among MIN, MAX, COUNT and ALL.
 
-    Nothing found is told by what is left out, COUNT apart (RFC 4731 §3.1).
+    If nothing was found, all but COUNT is left out (RFC 4731 §3.1).
     """
     words = [f'* ESEARCH (TAG "{tag}")']
     if uid:
@@ -44,10 +44,10 @@ def render_esearch(
 
 
 def told_modseq(returns: Collection[str] | None, modseqs: Sequence[int]) -> int | None:
-    """The mod-sequence that the reply to a search by MODSEQ tells, None if nothing was found.
+    """The mod-sequence in the reply to a search by MODSEQ, None if nothing was found.
 
     ``modseqs`` are those of the messages found, in order. Source: RFC 7162 §3.1.5; RFC 4731 §3.2: if only the first or
-    the last message is told, it is theirs.
+    the last message is returned, it is that message's.
     """
     if returns is not None and modseqs and {"MIN", "MAX"}.issuperset(returns):
         modseqs = [modseqs[place] for word, place in (("MIN", 0), ("MAX", -1)) if word in returns]

@@ -1,8 +1,8 @@
-"""What an IMAP client can say, as frozen values: one class a command, and the parts commands are made of.
+"""IMAP commands as frozen values: one class for each command, and for their parts.
 
-The grammar makes them, the conversation obeys them. Everything is decoded: mailbox names are Unicode (modified UTF-7
-or UTF-8 undone, INBOX in upper case), atoms that are words of the protocol are upper case, dates are dates or POSIX
-seconds. Only passwords, SASL responses and header field names stay ``bytes``.
+The grammar makes them, the session executes them. Everything is decoded: mailbox names are Unicode (from modified UTF-7
+or UTF-8, INBOX in upper case), atoms that are words of the protocol are upper case, dates are dates or POSIX seconds.
+Only passwords, SASL responses and header field names stay ``bytes``.
 """
 
 from __future__ import annotations

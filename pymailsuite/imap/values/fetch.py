@@ -1,4 +1,4 @@
-"""What FETCH asks for. Source: RFC 3501 §6.4.5, RFC 3516."""
+"""The items of FETCH. Source: RFC 3501 §6.4.5, RFC 3516."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from attrs import field, frozen
 
 
 class SectionText(enum.Enum):
-    """What of a part is asked for. Source: RFC 3501 §9 (section-text)."""
+    """The kinds of sections of a part. Source: RFC 3501 §9 (section-text)."""
 
     ALL = ""
     HEADER = "HEADER"
@@ -59,8 +59,8 @@ class BinarySize:
 
 
 class FetchItem(NamedTuple):
-    """One thing asked for: the name of a FETCH attribute, and what stood behind it. A tuple, which is found in a set
-    without a call of Python."""
+    """One requested item: the name of a FETCH attribute, and its parsed arguments. A tuple, so that set look-ups need
+    no Python call."""
 
     name: str
     argument: Hashable = None

@@ -1,4 +1,4 @@
-"""How much one command may hold."""
+"""The limits of one command."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from attrs import frozen
 
 @frozen
 class GrammarLimits:
-    """How much one command may hold. Beyond any of them the command is answered BAD.
+    """The limits of one command. The reply to a command beyond any of them is BAD.
 
     The octets of a line and of its literals are bounded by the receiver, before the grammar sees them.
     """

@@ -1,4 +1,4 @@
-"""What SEARCH asks for, a value for each kind of key. Source: RFC 3501 §6.4.4."""
+"""The keys of SEARCH, a value for each kind. Source: RFC 3501 §6.4.4."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pymailsuite.values import SystemFlag
 
 
 class DateKind(enum.Enum):
-    """Which date of a message a SEARCH key is about. Source: RFC 3501 §6.4.4, RFC 8514 §4.3."""
+    """The date of a message that a SEARCH key tests. Source: RFC 3501 §6.4.4, RFC 8514 §4.3."""
 
     INTERNAL = ""
     SENT = "SENT"
@@ -21,7 +21,7 @@ class DateKind(enum.Enum):
 
 
 class DateRelation(enum.Enum):
-    """How it must stand to the date given, time and zone disregarded."""
+    """The relation to the given date, time and zone disregarded."""
 
     BEFORE = "BEFORE"
     ON = "ON"
@@ -121,7 +121,7 @@ class TextHas:
 
 
 class ConditionKey:
-    """A key that is its own condition: what a key of an extension becomes. Derive from ``search.Condition``."""
+    """A key that is its own condition: the value of an extension's key. Derive from ``search.Condition``."""
 
 
 SearchProgram: TypeAlias = (
