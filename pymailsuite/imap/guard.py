@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class ExtensionFailed(Exception):
-    """An extension has a defect; what it raised is the cause."""
+    """An extension has a defect; the cause is the error that it raised."""
 
     def __init__(self, extension: str, error: Exception) -> None:
         super().__init__(f"extension {extension}: {error!r}")

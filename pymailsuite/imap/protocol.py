@@ -190,7 +190,8 @@ class ImapProtocol(ConnectionProtocol):
         running.addBoth(self._ran)
 
     def _command_broke(self, failure: Failure) -> None:
-        """What a session does not answer itself. Raised here, for this is called back, and who called would keep it."""
+        """A failure that the session does not answer itself. It is raised here, since an errback would keep it in its
+        Deferred."""
         try:
             failure.raiseException()
         except Exception:

@@ -128,7 +128,7 @@ def _size(token: re.Match[bytes]) -> int:
 
 
 class _Next(enum.IntEnum):
-    """What the next octets are; numbers, which are found in a table without a call of Python."""
+    """The kind of the next octets; numbers, so that table look-ups need no Python call."""
 
     COMMAND_LINE = enum.auto()
     LITERAL = enum.auto()

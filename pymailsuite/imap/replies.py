@@ -63,7 +63,7 @@ class ServerBug(MailError):
 
 
 def text(words: str) -> bytes:
-    """Words for people: printable ASCII, whatever they were made from."""
+    """Text for people: printable ASCII, whatever its source."""
     return _NOT_TEXT.sub("?", words).encode("ascii")
 
 

@@ -128,7 +128,7 @@ class Session(MailboxSession):
         avatar.on_ended(self.connection.withdraw)
 
     def unauthenticate(self) -> None:
-        """The client is who it was before login, on the same connection; what it enabled is off again.
+        """The client is not logged in any more, on the same connection; what it enabled is off again.
 
         The failed logins of the connection stay counted. Source: RFC 8437 §3.
         """

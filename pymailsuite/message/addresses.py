@@ -106,7 +106,7 @@ def _unquoted(text: bytes) -> bytes:
 class AddressParser:
     """Parses the tokens of a list in one pass, ``tokens`` of them at most; its state is the entry being read.
 
-    ``found`` are the entries so far, ``tokens`` those that are left, ``body`` is what is read. ``cut``: there were more
+    ``found`` are the entries so far, ``tokens`` those that are left, ``body`` is the text. ``cut``: there were more
     tokens. ``ambiguous``: see :func:`unambiguous_addresses`.
     """
 

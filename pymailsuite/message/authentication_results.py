@@ -230,7 +230,7 @@ class _Reader:
         authserv_id = self._quoted_string() or self._match(_token)
         self._comments()
         if not authserv_id or self._peek() == "=":
-            # What was read is the method of a first result.
+            # The word read is the method of a first result.
             self._at, self.is_whole = 0, False
             return "", ""
         version = self._match(_digits)
@@ -464,7 +464,7 @@ def _claims(body: bytes, own: str) -> bool:
         read = parse_authentication_results(body)
         if read is not None and read.is_whole:
             return False
-    # With comments, which may hold our name, and without: they may stand within it.
+    # With comments, which may contain this server's name, and without: they may stand within it.
     for readable in (text, _without_comments(text)):
         squeezed = _NOT_IN_NAMES.sub("", readable).lower()
         if own in squeezed or own in _words_in_a_labels(squeezed):

@@ -16,10 +16,10 @@ class Delimiters:
 
     def __init__(self) -> None:
         self.levels: dict[bytes, int] = {}
-        # Of one boundary alone, as nearly all mail has it: what is searched for, and its next place.
+        # For a single boundary, as in nearly all mail: the octets searched for, and their next place.
         self._needle = b""
         self._at = -1
-        # Of several: the next place of each, or one past what was searched; and a heap of these, some outdated.
+        # For several: the next place of each, or one past the searched octets; and a heap of these, some outdated.
         self._found: dict[bytes, int] = {}
         self._next: list[tuple[int, bytes]] = []
 

@@ -107,7 +107,7 @@ def _addresses(body: bytes) -> bytes:
         if entry.domain is None and entry.local_part is not None:
             opened = _phrase(entry.local_part) + b":"
         elif entry.domain is None:
-            # A group of nobody has a line of its own; else it ends with its last member.
+            # A group without members has a line of its own; else it ends with its last member.
             lines.append(opened + b";") if opened else lines.append(lines.pop() + b";")
             opened = b""
         else:

@@ -39,7 +39,7 @@ _before_last_field = re.compile(rb".*\n(?=[^ \t])", re.DOTALL).match
 _last_field = re.compile(rb"(%b)[ \t]*+(?:(:)|\Z)" % _NAME).match
 _NAME_MAX: Final = max(map(len, _SHOWN))
 _LF: Final = ord("\n")
-"""Looked for as a number: for octets ``in`` first tries whether they are one, and makes an error that nobody sees."""
+"""Looked for as a number: for octets ``in`` first tries whether they are one, and raises an error internally."""
 _OTHER: Final = b"x:"
 """Stands for a field that is not shown, or not again."""
 
@@ -124,7 +124,7 @@ def _first_fields_cut(header: bytes, octets_max: int) -> dict[bytes, bytes]:
 def _cut(key: bytes, body: bytes) -> bytes:
     if key in _ADDRESS_FIELDS:
         return cut_list(body, len(body))
-    # What has a grammar of its own would not be read with a mark.
+    # A field with a grammar of its own could not be parsed with a mark.
     return body + CUT_MARK.removesuffix(b":;") if key in _TEXT_FIELDS else body
 
 

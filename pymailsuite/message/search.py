@@ -152,7 +152,7 @@ class PartDecoder:
         return self._charset.decode(octets if self._transfer is None else self._transfer.feed(octets))
 
     def finish(self) -> str:
-        """What was still held back."""
+        """The text that was held back."""
         return self._charset.decode(b"" if self._transfer is None else self._transfer.finish(), True)
 
 

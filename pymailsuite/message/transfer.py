@@ -23,10 +23,10 @@ class TransferDecoder(Protocol):
     pieces."""
 
     def feed(self, octets: bytes) -> bytes:
-        """What is now known."""
+        """The output that is now complete."""
 
     def finish(self) -> bytes:
-        """What was still held back. Nothing may be fed afterwards."""
+        """The output that was held back. Nothing may be fed afterwards."""
 
 
 class _Identity:
@@ -153,7 +153,7 @@ class _Uuencoded:
         return b"" if self._ended else self._line(self._held) or b""
 
     def _line(self, line: bytes) -> bytes | None:
-        """What a line holds; None for the last one."""
+        """The octets of a line; None for the last one."""
         line = line.removesuffix(b"\r")
         if not self._inside:
             self._inside = _UU_BEGIN(line) is not None

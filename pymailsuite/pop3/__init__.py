@@ -1,6 +1,6 @@
 """POP3, server side: a pure core and a thin protocol class.
 
-RFC 1939 without APOP (which needs passwords in the clear on our side), CAPA (RFC 2449), STLS (RFC 2595), AUTH
+RFC 1939 without APOP (which needs plain-text passwords on the server), CAPA (RFC 2449), STLS (RFC 2595), AUTH
 (RFC 5034), response codes (RFC 2449, RFC 3206), UTF8 and LANG (RFC 6856).
 """
 

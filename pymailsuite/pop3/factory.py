@@ -1,4 +1,4 @@
-"""What a listener needs to make POP3 connections."""
+"""The factory of POP3 connections for a listener."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ class ReadAhead:
 
     def _read_over(self, result: dict[int, Octets] | Failure, first: int, last: int) -> None:
         if (first, last) != (self._first, self._last):
-            # The client went elsewhere meanwhile; what it goes on with is another run.
+            # The client has jumped to another message meanwhile; that begins another run.
             return
         self._reading = None
         waiter, self._waiter = self._waiter, None

@@ -406,7 +406,7 @@ class QueueRunner:
         for outcome in outcomes:
             recipient = by_position[outcome.position]
             one = decide(self._settings, entry, recipient, outcome, now, self._random.random())
-            # Delayed by our stopping, not by anybody else.
+            # Delayed by this stop, not by a host.
             delayed_by_us = one.state is RecipientState.DELAYED and not self._running
             if delayed_by_us or wants_transaction_of_its_own(one, took):
                 one = evolve(one, next_attempt=now)

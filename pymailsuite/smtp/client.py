@@ -43,7 +43,7 @@ class UnsendableAddress(Refusal):
 
 @frozen
 class Reply:
-    """What a server answered. ``enhanced`` is RFC 3463 status as given, or ``""``; ``lines`` are without either code.
+    """A server's reply. ``enhanced`` is RFC 3463 status as given, or ``""``; ``lines`` are without either code.
 
     A code above ASCII is kept: text is UTF-8 where it can be (RFC 6531 §3.7.4.2), Latin-1 where not.
     """

@@ -1,4 +1,4 @@
-"""What a listener needs to make SMTP connections."""
+"""The factory of SMTP connections for a listener."""
 
 from __future__ import annotations
 

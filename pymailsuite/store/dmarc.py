@@ -44,7 +44,7 @@ def _tuples(value: Any) -> Any:
 
 
 def loaded(text: str) -> dict[str, Any]:
-    """What was a value of tuples before it was JSON."""
+    """A value of tuples, read from its JSON."""
     return {name: _tuples(value) for name, value in json.loads(text).items()}
 
 

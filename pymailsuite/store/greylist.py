@@ -272,7 +272,7 @@ def _note_txn(txn: Transaction, noted: Sequence[Sequence[tuple[str, str, bytes, 
     return [None] * len(noted)
 
 
-# --- what is past its time
+# --- expired rows
 
 
 def drop_expired_txn(txn: Transaction, now: float, limit: int) -> int:

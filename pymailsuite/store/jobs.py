@@ -1,6 +1,6 @@
-"""Groups of transaction functions on one connection: savepoints, one commit, and what to do when it fails.
+"""Groups of transaction functions on one connection: savepoints, one commit, and the handling of failures.
 
-No threads and no reactor in here; :mod:`pymailsuite.store.database` decides who calls this, and when.
+No threads and no reactor in here; :mod:`pymailsuite.store.database` decides which thread calls this, and when.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _FIRST_PAUSE_S = 0.02
 _LONGEST_PAUSE_S = 1.0
 
 _TURN_S = 0.03
-"""How long a read in steps goes on before it is the turn of others."""
+"""Seconds for which a read in steps goes on before other reads have their turn."""
 
 _LEAVES_OTHERS = frozenset({None, ErrorKind.DEFECT, ErrorKind.CONFLICT})
-"""What goes wrong with one function and leaves the rest of its group as it was."""
+"""Errors of one function that do not affect the rest of its group."""
 
 
 class Job:
@@ -63,11 +63,11 @@ class Job:
         self.description = description
         self.function = function
         self.together = together
-        """``function`` takes a list of items and answers a list of results; ``item`` is this job's."""
+        """``function`` takes a list of items and returns a list of results; ``item`` is this job's."""
         self.accounts = accounts
         """The accounts that ``function`` locks."""
         self.lasting = lasting
-        """Whether what it does must be on the disk before ``deferred`` fires."""
+        """Whether its writes must be on the disk before ``deferred`` fires."""
         self.asked_at = time.monotonic()
         self.item = item
         self.deferred: Deferred[Any] = Deferred()
@@ -75,7 +75,7 @@ class Job:
         self.failure: Failure | None = None
 
     def fire(self) -> None:
-        """Hand the outcome to whoever asked; in the reactor thread."""
+        """Fire ``deferred`` with the outcome; in the reactor thread."""
         if self.failure is not None:
             self.deferred.errback(self.failure)
         else:
@@ -85,8 +85,8 @@ class Job:
 class ReadJob(Job):
     """A function that only reads, on behalf of an ``owner``: an account, or with None the server itself.
 
-    With ``in_steps`` the function answers a generator, which is run to its end after the transaction, in turns with
-    those of others; what it returns is the result. Cancelling ``deferred`` takes the job back: one that waits is not
+    With ``in_steps`` the function returns a generator, which is run to its end after the transaction, in turns with
+    those of others; its return value is the result. Cancelling ``deferred`` takes the job back: one that waits is not
     run, and one that runs ends at its next step, or within the statement if the database can be stopped there.
     """
 
@@ -99,7 +99,7 @@ class ReadJob(Job):
         owner: AccountId | None = None,
         in_steps: bool = False,
     ) -> None:
-        # Not by what a job that writes begins with, the most of which is of no use here: reads are many and short.
+        # The initializer of Job is not called, since a read needs few of its attributes: reads are many and short.
         self.description = description
         self.function = function
         self.asked_at = time.monotonic()
@@ -109,19 +109,19 @@ class ReadJob(Job):
         self.owner = owner
         self.in_steps = in_steps
         self.steps: Generator[None, None, Any] | None = None
-        """What is left to do, once the transaction is over."""
+        """The remaining steps, after the transaction."""
         self.cancelled = False
 
     def _cancel(self, _: Deferred[Any]) -> None:
         self.cancelled = True
 
     def drop(self) -> None:
-        """Leave what is left to do; in a reader thread."""
+        """Drop the remaining steps; in a reader thread."""
         if self.steps is not None:
             self.steps.close()
 
     def fire(self) -> None:
-        """Hand over the outcome, if somebody still wants it."""
+        """Fire with the outcome, unless the job was cancelled."""
         if self.cancelled:
             return
         if self.failure is not None:
@@ -131,7 +131,7 @@ class ReadJob(Job):
 
 
 class Effects:
-    """What is to be done after a commit."""
+    """The effects to apply after a commit."""
 
     __slots__ = ("announced", "calls")
 
@@ -140,12 +140,12 @@ class Effects:
         self.announced: dict[AccountId, ModSeq] = {}
 
     def clear(self) -> None:
-        """Begin anew."""
+        """Drop all effects."""
         self.calls.clear()
         self.announced.clear()
 
     def add(self, txn: Transaction) -> None:
-        """Take over what a transaction asked for, each call once, and the last modseq of each account."""
+        """Add the effects of a transaction, each call once, and the last modseq of each account."""
         self.calls.update(dict.fromkeys(txn.effects))
         self.announced.update(txn.announced)
 
@@ -155,7 +155,7 @@ class _TransactionLostError(Exception):
 
 
 def mail_error(engine: Engine, error: BaseException, description: str) -> BaseException:
-    """What the asker is told for ``error``: an error of the database becomes one with a wire form, and is logged."""
+    """The error for the caller: an error of the database becomes a MailError, and is logged."""
     error_kind = engine.error_kind(error)
     if error_kind is None:
         return error
@@ -175,8 +175,8 @@ def mail_error(engine: Engine, error: BaseException, description: str) -> BaseEx
 class Worker:
     """One connection and the jobs run on it. Connects when first needed, and again after it was lost.
 
-    A database that is busy or away is tried again, with growing pauses, until the oldest of the jobs has waited as long
-    as it may, ``outage`` has lasted too long, or ``stopping`` is set.
+    A database that is busy or unreachable is tried again, with growing pauses, until the oldest of the jobs has waited
+    as long as it may, ``outage`` has lasted too long, or ``stopping`` is set.
     """
 
     def __init__(
@@ -205,7 +205,7 @@ class Worker:
         return self._connection
 
     def _is_abandoned(self) -> bool:
-        """Nobody waits for the statement that runs just now."""
+        """Whether the result of the running statement is not needed any more."""
         job = self._reading
         return job is not None and (job.cancelled or (job.in_steps and self._stopping.is_set()))
 
@@ -215,15 +215,15 @@ class Worker:
         return Transaction(self._cursor, self._engine)
 
     def close(self) -> None:
-        """Let go of the connection, if there is one; the next job makes another."""
+        """Close the connection, if there is one; the next job makes another."""
         connection, self._connection, self._cursor = self._connection, None, None
         if connection is not None:
             connection.close()
 
-    # --- troubles
+    # --- failures
 
     def _abandon(self, error: BaseException) -> None:
-        """Leave the transaction; and the connection too if ``error`` says that it cannot be trusted."""
+        """Abandon the transaction; and the connection too if ``error`` shows that it cannot be trusted."""
         if self._connection is None:
             return
         lost = self._engine.error_kind(error) in {ErrorKind.LOST, ErrorKind.UNAVAILABLE}
@@ -237,7 +237,7 @@ class Worker:
             self.close()
 
     def _try_again(self, error: BaseException, deadline: float, in_doubt: bool = False) -> bool:
-        """Wait a little after ``error``, if it passes and there is time."""
+        """Wait a little after ``error``, if it is temporary and there is time."""
         error_kind = self._engine.error_kind(error)
         if error_kind is ErrorKind.UNAVAILABLE:
             self._outage.goes_on(error, self._pause_s)
@@ -248,7 +248,7 @@ class Worker:
         left = deadline - time.monotonic()
         if left <= 0 or self._stopping.is_set():
             return False
-        # Those who ran into each other shall not do so again in step.
+        # Random, so that transactions that collided do not collide again.
         self._stopping.wait(min(left, self._pause_s * random.uniform(0.5, 1.0)))  # noqa: S311
         self._pause_s = min(self._pause_s * 2, _LONGEST_PAUSE_S)
         return True
@@ -270,9 +270,9 @@ class Worker:
     # --- reading
 
     def read(self, job: ReadJob, busy_limit_s: float) -> bool:
-        """Run one function in a transaction that sees one moment, and of its steps what fits into a turn.
+        """Run one function in a transaction that reads one snapshot, and as many of its steps as fit into a turn.
 
-        False: there are more, for another turn of whichever worker.
+        False: there are more steps, for another turn of any worker.
         """
         if job.steps is None:
             self._reading = job
@@ -328,14 +328,14 @@ class Worker:
     # --- writing
 
     def write(self, jobs: list[Job], busy_limit_s: float, latecomers: Callable[[], list[Job]] = lambda: []) -> Effects:
-        """Run all jobs in one transaction and commit it; what is to be done now that it is on the disk.
+        """Run all jobs in one transaction and commit it; returns the effects to apply after the commit.
 
-        ``latecomers`` is asked once the transaction has begun, for jobs that came while it waited for other processes;
+        ``latecomers`` is called once the transaction has begun, for jobs that came while it waited for other processes;
         they are added to ``jobs``.
 
-        When the whole fails for want of room, each job is tried in a transaction of its own, so that a small change
-        need not suffer for a large message beside it. When the connection breaks during the commit another one is asked
-        whether it took place; only when that cannot be told in time the jobs fail without anybody knowing.
+        If the whole fails because the disk is full, each job is tried in a transaction of its own, so that a small
+        change does not fail with a large message beside it. If the connection breaks during the commit another one
+        checks whether it took place; only if this cannot be determined in time the jobs fail with an unknown outcome.
         """
         effects = Effects()
         deadline = min(job.asked_at for job in jobs) + busy_limit_s
@@ -396,20 +396,20 @@ class Worker:
 
     def _commit(self, txn: Transaction, effects: Effects) -> None:
         effects.clear()
-        effects.add(txn)  # before: it may turn out later that a commit in doubt took place
+        effects.add(txn)  # before the commit: it may turn out later that one with an unknown outcome took place
         self.connection.commit()
 
     def _run_group(self, txn: Transaction, jobs: Sequence[Job], effects: Effects) -> None:
         """Run all and commit.
 
-        A function that has the transaction to itself is at fault too when the commit fails: the database may have kept
-        back until then what nobody waited for.
+        A function that is alone in the transaction is at fault too when the commit fails: the database may have held
+        back its statements until then.
         """
         runs = [(function, list(members)) for function, members in groupby(jobs, _same_function)]
         if len(runs) == 1 and runs[0][0] is not None and self._run_whole(txn, jobs, effects):
             return
         if self._engine.for_update:
-            # In one order whatever the order of the jobs: groups of two processes cannot wait for each other in a ring.
+            # In one order whatever the order of the jobs: groups of two processes cannot deadlock.
             txn.locked = lock_accounts_txn(txn, {account_id for job in jobs for account_id in job.accounts})
         for function, members in runs:
             if function is not None and 1 < len(members) < len(jobs) and self._run_together(txn, members):
@@ -419,9 +419,10 @@ class Worker:
         self._commit(txn, effects)
 
     def _run_whole(self, txn: Transaction, jobs: Sequence[Job], effects: Effects) -> bool:
-        """Run one function for the whole group; False if it did not work, and the transaction is as it began.
+        """Run one function for the whole group; False if it failed, and the transaction is as it began.
 
-        Without a savepoint, for there is nothing else to keep: two ways to the database less for each group.
+        Without a savepoint, since there is nothing else to keep: this saves two round trips to the database for each
+        group.
         """
         mark = txn.mark()
         try:
@@ -439,7 +440,7 @@ class Worker:
         return True
 
     def _run_only(self, txn: Transaction, job: Job, effects: Effects) -> None:
-        """A transaction of one needs no savepoint: if it fails there is nobody else in it."""
+        """A transaction of one job needs no savepoint: if it fails there is no other job in it."""
         for raced in (False, True):
             mark = txn.mark()
             try:
@@ -474,7 +475,7 @@ class Worker:
             return
 
     def _run_together(self, txn: Transaction, jobs: Sequence[Job]) -> bool:
-        """Run one function for all; False if it did not work for them together, and nothing has been done."""
+        """Run one function for all; False if it failed for them together, and nothing was changed."""
         try:
             results = self._in_savepoint(txn, lambda: jobs[0].function(txn, [job.item for job in jobs]))
         except _TransactionLostError:

@@ -1,7 +1,7 @@
-"""Mail in plain lists, for stores of other kinds: what is in memory, and read for the most part.
+"""Mail in plain lists, for stores of other kinds whose mail is in memory and mostly read.
 
-Flags change and messages go, for as long as the process lives. Mailboxes stay as they are, and clients add nothing.
-A store makes its accounts of these, and need know nothing of modseqs, views and what was claimed.
+Flags may change and messages be deleted, for as long as the process lives. Mailboxes stay as they are, and clients add
+no messages. A store builds its accounts from these classes, and need not handle modseqs, views and claims.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ from pymailsuite.values import (
 T = TypeVar("T")
 
 InThread = Callable[..., Deferred[Any]]
-"""Calls a function with arguments where it may take long; its answer."""
+"""Calls a function with arguments in a thread; returns its result."""
 
 KEYWORDS_MAX: Final = 100
 """Keywords of a message."""
@@ -125,7 +125,7 @@ _VALUES: Final[Mapping[Column, Callable[[PlainMessage], Any]]] = {
 
 
 class PlainMailbox:
-    """A mailbox with its messages, by ascending UID. ``uid_validity`` must be another when UIDs are given anew."""
+    """A mailbox with its messages, by ascending UID. ``uid_validity`` must change when UIDs are assigned anew."""
 
     def __init__(
         self,
@@ -172,7 +172,7 @@ class PlainMailbox:
         ]
 
     def claim_recent(self) -> UidSet:
-        """Take ``\\Recent`` of what was not claimed yet."""
+        """Take ``\\Recent`` of messages that were not claimed yet."""
         recent = UidSet.of(uid for uid in self.messages if uid >= self.first_recent)
         self.first_recent = self.uid_next
         return recent
@@ -218,7 +218,7 @@ class PlainAccountMail:
         return self.modseq
 
     def _announce(self, mailbox: PlainMailbox, modseq: ModSeq) -> None:
-        """The mailbox has changed. Who listens is told after who asked for the change."""
+        """The mailbox has changed. Listeners are notified after the caller of the change has its result."""
         mailbox.highest_modseq = modseq
         self._clock.callLater(0, self._notices.announce, {self.account_id: modseq})
 
@@ -249,7 +249,7 @@ class PlainAccountMail:
     def unsubscribe(self, name: str) -> Deferred[None]:
         return _refused() if canonical(name) in self._by_name else succeed(None)
 
-    # --- what happened
+    # --- changes
 
     def account_changes(self, since: ModSeq) -> Deferred[AccountChanges]:
         changed = [mailbox.now() for mailbox in self._by_name.values() if mailbox.highest_modseq > since]
@@ -450,7 +450,7 @@ def _refused() -> Deferred[Any]:
 
 
 def _work_through(work: Steps[T], called_off: Event) -> T:
-    """What steps return in the end; CancelledError after the step in which nobody waits for that any more."""
+    """The return value of steps; CancelledError after the step during which the caller cancelled."""
     while not called_off.is_set():
         try:
             next(work)

@@ -191,7 +191,7 @@ class QueueStore:
         return lambda: self._subscribers.pop(token, None) and None
 
     def wake(self) -> None:
-        """Tell that a commit of ours made queue rows due."""
+        """Announce that a commit of this process made queue rows due."""
         self._tell([callback for callback, _ in self._subscribers.values()])
 
     def hear(self) -> None:

@@ -18,7 +18,7 @@ from pymailsuite.store.transaction import Row, Transaction
 from pymailsuite.values import ContentId
 
 _AT_ONCE: Final = 500
-"""Entries: what is read of them in one piece bounds the memory."""
+"""Number of entries read in one piece, which bounds the memory."""
 # As they are at schema 23; later ones may have more.
 _ENTRY_COLUMNS: Final = (
     "entry_id, content_id, due_at, held, claimed_by, claimed_until, reverse_local, reverse_domain, reverse_unquoted,"

@@ -217,7 +217,7 @@ class Cursor:
             return None
         literal = self._pieces[self._index + 1]
         if b"\0" in literal:
-            # CHAR8 = %x01-ff; what is binary is sent as literal8, to APPEND alone.
+            # CHAR8 = %x01-ff; binary data are sent as literal8, to APPEND only.
             raise PeerError("NUL in a literal")
         self._index += 2
         self._text = self._pieces[self._index]

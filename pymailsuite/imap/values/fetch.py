@@ -33,7 +33,7 @@ class Section:
 class BodySection:
     """``BODY[section]<start.count>``; RFC822, RFC822.HEADER and RFC822.TEXT are other names for three of them.
 
-    ``partial`` is (first octet, count). ``name`` is what the reply calls it; "" is ``BODY[...]`` as asked.
+    ``partial`` is (first octet, count). ``name`` is its name in the reply; "" is ``BODY[...]`` as asked.
     """
 
     section: Section = field(factory=Section)

@@ -55,7 +55,7 @@ _ERROR_KINDS: dict[str, ErrorKind] = {
     "57P02": ErrorKind.UNAVAILABLE,  # crash_shutdown
     "57P03": ErrorKind.UNAVAILABLE,  # cannot_connect_now
     "57P05": ErrorKind.UNAVAILABLE,  # idle_session_timeout
-    "58P01": ErrorKind.UNAVAILABLE,  # undefined_file: what is left of a server whose files went
+    "58P01": ErrorKind.UNAVAILABLE,  # undefined_file: a server whose files were removed
 }
 _DONE = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK)
 

@@ -248,7 +248,7 @@ class BackupFolder:
         self.segments = path / "segments"
 
     def make(self) -> None:
-        """Make what is missing. ConfigError."""
+        """Create missing folders. ConfigError."""
         try:
             for folder in (self.path, self.sets, self.segments):
                 folder.mkdir(mode=_FOLDER_MODE, parents=folder is self.path, exist_ok=True)

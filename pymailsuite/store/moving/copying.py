@@ -119,7 +119,7 @@ def _is_finished_copy(
 
 
 def _faults_of(store: StoreSession, deep: bool) -> Iterator[str]:
-    """What is wrong with a store itself."""
+    """The faults of a store itself."""
     yield from store.read("verify", check_txn)
     after: int | None = 0 if deep else None
     while after is not None:

@@ -81,7 +81,7 @@ def facts_of(path: Path) -> FileFacts:
 
 
 class PackFileWriter:
-    """Writes contents to one pack file after another. ``run`` begins their names; ``written`` tells what is whole."""
+    """Writes contents to one pack file after another. ``run`` begins their names; ``written`` lists complete files."""
 
     def __init__(self, folder: Path, run: str, limit: int) -> None:
         self._folder = folder

@@ -106,7 +106,7 @@ class MailRestore:
             await self._store(target.account_id, lost, digests, returned)
         return returned
 
-    # --- what the set has
+    # --- messages of the set
 
     def _rows(self, table: Table) -> Iterator[dict[str, Any]]:
         names = table.column_names
@@ -152,7 +152,7 @@ class MailRestore:
         place, digest = table.column_names.index("content_id"), table.column_names.index("digest")
         return {row[place]: row[digest] for row in self._backup.rows(table) if row[place] in content_ids}
 
-    # --- what the store has
+    # --- messages of the store
 
     async def _lost(
         self,
@@ -199,7 +199,7 @@ class MailRestore:
             after = rows[-1][0]
         return found
 
-    # --- bringing back
+    # --- restoring
 
     async def _make_account(self, row: Mapping[str, Any]) -> Account:
         if await self._directory.domain(row["domain"]) is None:

@@ -111,7 +111,7 @@ def differences(
 ) -> Iterator[Difference]:
     """Compare rows that both come in the same key order; no more than a few batches are held.
 
-    ``on_source`` is given each batch of the source once what it differs in has been dealt with.
+    ``on_source`` is called with each batch of the source after its differences have been handled.
     """
     key = key_of(table)
     waiting = _Waiting(target, key)
