@@ -184,7 +184,7 @@ def leaf_body(fields: ContentFields, octets: int, lines: int) -> tuple[bytes, by
 
 
 def message_ends(fields: ContentFields, octets: int, lines: int, envelope: bytes) -> tuple[bytes, bytes, bytes]:
-    """What stands around BODY and BODYSTRUCTURE of a message, with that envelope, in a message/rfc822 part: before
+    """The octets around BODY and BODYSTRUCTURE of a message, with that envelope, in a message/rfc822 part: before
     either, and behind each."""
     return (
         b"(%b %d %b " % (fields.basic, octets, envelope),
@@ -194,7 +194,7 @@ def message_ends(fields: ContentFields, octets: int, lines: int, envelope: bytes
 
 
 def multipart_ends(fields: ContentFields) -> tuple[bytes, bytes, bytes]:
-    """What stands around the parts of a multipart, of which there is at least one: before them in BODY and
+    """The octets around the parts of a multipart, of which there is at least one: before them in BODY and
     BODYSTRUCTURE, and behind them in each."""
     kind = fields.content_type
     return (

@@ -39,7 +39,7 @@ def _replace(lines: list[bytes], edit: ReplaceField, front: int) -> None:
 
 
 def _places(lines: list[bytes], name: bytes) -> list[int]:
-    """Where the fields of that name are."""
+    """The indexes of the fields of that name."""
     wanted = name.lower()
     return [
         place

@@ -141,7 +141,7 @@ def with_pieces_joined(found: list[tuple[bytes, bytes]]) -> list[tuple[bytes, by
 
 
 def _number_joined(pieces: dict[int, tuple[bytes, bool]]) -> int:
-    """How many pieces there are before the first gap."""
+    """The number of pieces before the first gap."""
     number = 0
     while number in pieces:
         number += 1

@@ -240,7 +240,7 @@ class StructureScanner:
             self._counting -= 1
         stop = self._base + start + len(boundary)
         if closes:
-            # What follows is epilogue, its line end perhaps that of another delimiter.
+            # The rest is epilogue, its line end perhaps that of another delimiter.
             stop += 2
             self._advance(data, stop)
             self._search = multipart.end = stop
@@ -264,7 +264,7 @@ class StructureScanner:
         return True
 
     def _region_start(self) -> int:
-        """Where the header or body being read began, or its multipart's last delimiter ended."""
+        """The offset where the header or body being read began, or its multipart's last delimiter ended."""
         top = self._stack[-1]
         return top.header_start if self._in_header else top.end
 

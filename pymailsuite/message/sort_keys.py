@@ -35,7 +35,7 @@ def _address_keys(body: bytes) -> tuple[str, str]:
 
 
 def _entry_keys(entry: RawAddress) -> tuple[str, str]:
-    """Of a group, which is an entry of ENVELOPE too, both are its name."""
+    """The keys of an entry; for a group, which is an entry of ENVELOPE too, both are its name."""
     decode = decode_text if entry.domain is None else decode_undeclared
     mailbox = decode(entry.local_part or b"")
     name = " ".join(decode_text(entry.name).split()) if entry.name else ""

@@ -122,7 +122,7 @@ def _decoded_lines(octets: bytes) -> bytes:
 
 
 _UU_LINE_MAX: Final = 100
-"""Of a line of uuencoded data 85 octets count at most."""
+"""The greatest number of octets that count in a line of uuencoded data."""
 _UU_BEGIN = re.compile(rb"begin [0-7]{3,6}(?: |\Z)").match
 
 

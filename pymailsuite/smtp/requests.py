@@ -37,7 +37,7 @@ class Service:
     tls_available: bool = False
     mechanisms: Mechanisms | None = None
     postmaster_domain: str = ""
-    """Where mail for ``<postmaster>`` goes unless the settings say otherwise; empty: the host name."""
+    """The domain of ``<postmaster>`` unless the settings name another; empty: the host name."""
     policies: IPolicyChain | None = None
     refusals: IRefusalRecord | None = None
     rights: ISenderRights | None = None

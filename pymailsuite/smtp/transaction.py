@@ -146,7 +146,7 @@ class TransactionCommands(SenderChecks):
         return ResolveRecipient(address)
 
     def recipient_resolved(self, resolved: Recipients) -> Request | None:
-        """Where mail for the recipient goes. Relay rights are decided here, before any look-up in DNS."""
+        """The recipient is resolved. Relay rights are decided here, before any look-up in DNS."""
         address = self._pending_recipient
         assert address is not None, "no recipient was asked about"
         peer = self._peer

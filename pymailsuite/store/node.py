@@ -52,7 +52,7 @@ class Node:
         return take_node_txn(txn, self._holder, now, now + LEASE_S), ahead_s
 
     def entered(self, beat: Beat | None) -> None:
-        """What ``enter_txn`` did is committed."""
+        """The writes of ``enter_txn`` are committed."""
         if beat is not None:
             self._take_over(beat)
             self._beat_after(_BEAT_S)
@@ -102,5 +102,5 @@ class Node:
         except CancelledError:
             raise
         except MailError as error:
-            # It is free again when the lease ends.
+            # The number is free again when the lease ends.
             log.warn("{event}: {reason}", event="store.node_not_given_back", reason=str(error))

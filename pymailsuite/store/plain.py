@@ -426,8 +426,8 @@ class PlainAccountMail:
 
 
 def _give_threads(messages: Sequence[PlainMessage]) -> None:
-    """Those that share a link, or each share one with a third, belong to a thread; its id is the least of the ids of
-    their contents. Source: RFC 8621 §3."""
+    """Assign threads: messages that share a link, or each share one with a third, belong to a thread; its id is the
+    least of the ids of their contents. Source: RFC 8621 §3."""
     joined: dict[int, int] = {}
 
     def thread_of(content_id: int) -> int:

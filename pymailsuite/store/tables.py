@@ -47,7 +47,7 @@ class Table:
 
     @property
     def key_places(self) -> tuple[int, ...]:
-        """Where in a row the columns of the key stand."""
+        """The indexes of the key's columns in a row."""
         names = self.column_names
         return tuple(names.index(name) for name in self.key)
 

@@ -27,7 +27,7 @@ def _parse(cursor: Cursor, tag: str) -> UidExpunge:
 
 
 async def _uid_expunge(context: Context, command: UidExpunge) -> bytes:
-    """Of these messages only."""
+    """Expunge among these messages only."""
     view = context.selected
     if view.read_only:
         raise ReadOnly()

@@ -15,7 +15,7 @@ from pymailsuite.interfaces import Column
 
 @frozen
 class ByAge(Condition):
-    """It came within the last ``seconds``, by its internal date."""
+    """The message came within the last ``seconds``, by its internal date."""
 
     seconds: int
     cost = Cost.ROW

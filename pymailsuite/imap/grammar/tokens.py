@@ -98,35 +98,35 @@ class Words(Protocol):
 
     @property
     def fetch_attributes(self) -> Mapping[str, Any]:
-        """Of FETCH."""
+        """The attributes of FETCH."""
 
     @property
     def fetch_modifiers(self) -> Mapping[str, Any]:
-        """Of FETCH, in parentheses behind its data items."""
+        """The modifiers of FETCH, in parentheses after its data items."""
 
     @property
     def select_parameters(self) -> Mapping[str, Any]:
-        """Of SELECT and EXAMINE."""
+        """The parameters of SELECT and EXAMINE."""
 
     @property
     def search_keys(self) -> Mapping[str, Any]:
-        """Of SEARCH."""
+        """The keys of SEARCH."""
 
     @property
     def search_returns(self) -> frozenset[str]:
-        """Of SEARCH RETURN."""
+        """The options of SEARCH RETURN."""
 
     @property
     def status_items(self) -> Mapping[str, Any]:
-        """Of STATUS."""
+        """The items of STATUS."""
 
     @property
     def list_selections(self) -> Mapping[str, Any]:
-        """Of LIST."""
+        """The selection options of LIST."""
 
     @property
     def list_returns(self) -> Mapping[str, Any]:
-        """Of LIST RETURN."""
+        """The options of LIST RETURN."""
 
 
 class Cursor:
@@ -145,14 +145,14 @@ class Cursor:
     # --- plumbing
 
     def try_match(self, pattern: re.Pattern[bytes]) -> re.Match[bytes] | None:
-        """What ``pattern`` matches here; the cursor moves past it."""
+        """The match of ``pattern`` at the cursor, which moves past it; None if there is none."""
         match = pattern.match(self._text, self._at)
         if match is not None:
             self._at = match.end()
         return match
 
     def match(self, pattern: re.Pattern[bytes], expected: str) -> re.Match[bytes]:
-        """What ``pattern`` matches here; PeerError "Expected ..." if it does not."""
+        """The match of ``pattern`` at the cursor; PeerError "Expected ..." if there is none."""
         match = pattern.match(self._text, self._at)
         if match is None:
             raise PeerError(f"Expected {expected}")

@@ -40,7 +40,7 @@ class SearchBatch(Batch):
 
     @cached_property
     def sequence_numbers(self) -> Sequence[int]:
-        """Of all rows."""
+        """The sequence numbers of all rows."""
         return list(map(self.numbers, self.uids))
 
     @cached_property

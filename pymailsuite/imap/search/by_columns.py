@@ -22,7 +22,7 @@ class ByNumber(Condition):
         self._meant: tuple[Sequence[int], Sequence[int]] | None = None
 
     def _ranges(self, context: SearchContext) -> tuple[Sequence[int], Sequence[int]]:
-        """Where the ranges begin and end; they are looked up anew for each batch, and made once."""
+        """The starts and ends of the ranges, which each batch needs and which are computed once."""
         if self._meant is None:
             largest = context.largest_uid if self._numbers.uid else context.largest_number
             ranges = self._numbers.resolve(largest).ranges

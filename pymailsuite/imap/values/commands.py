@@ -22,7 +22,7 @@ _NONE: Final[Mapping[str, Any]] = MappingProxyType({})
 
 @frozen
 class Command:
-    """What every command has: the tag, echoed in its completion. One without arguments is nothing else."""
+    """The base of all commands: the tag, echoed in the completion. A command without arguments has nothing else."""
 
     tag: str
 

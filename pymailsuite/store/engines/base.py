@@ -168,7 +168,7 @@ class Engine(Protocol):
         """
 
     def error_kind(self, error: BaseException) -> ErrorKind | None:
-        """What an exception means; None if it is not an error of the database."""
+        """The kind of an exception; None if it is not an error of the database."""
 
     def channel(self, reactor: Any) -> IStoreChannel | None:
         """A channel for messages between all processes that have the database open; None if there is none."""

@@ -105,7 +105,7 @@ class _Known:
         self._next = next(self.places, None)
 
     def find(self, content_id: int) -> Place | None:
-        """Where a content lies, if it is known."""
+        """The place of a content, if it is known."""
         while self._next is not None and self._next.content_id < content_id:
             self._next = next(self.places, None)
         found = self._next

@@ -223,7 +223,7 @@ class BackupSet:
             yield batch
 
     def places(self) -> Iterator[Place]:
-        """Where each content lies, by ascending id. BackupFault."""
+        """The place of each content, by ascending id. BackupFault."""
         lines = read_json_lines(self.path / PLACES)
         next(lines, None)
         for values in lines:
@@ -334,7 +334,7 @@ class NewSet:
         sync_folder(self._final.parent)
 
     def facts(self) -> dict[str, FileFacts]:
-        """Of the files written so far."""
+        """The facts of the files written so far."""
         return {path.name: facts_of(path) for path in sorted(self.path.iterdir())}
 
 

@@ -38,7 +38,7 @@ _TOLD_BY_THE_CLOCK = frozenset(
 
 @frozen
 class CopyResult:
-    """What one run has done.
+    """The result of one run.
 
     ``taken_at`` is the moment (POSIX seconds) whose state the target now has. ``is_current``: nothing changed in the
     source since, and the target is a store to be used. ``resumed``: a run before this one had begun. ``faults`` are of

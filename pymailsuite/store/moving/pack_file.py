@@ -30,7 +30,7 @@ _MODE = 0o600
 
 @frozen(order=True)
 class Place:
-    """Where the octets of a content lie."""
+    """The place of the octets of a content."""
 
     content_id: int
     segment: str
@@ -67,7 +67,7 @@ def open_new(path: Path) -> IO[bytes]:
 
 
 def facts_of(path: Path) -> FileFacts:
-    """Of a file as it is. BackupFault if it is not there."""
+    """The facts of an existing file. BackupFault if it is missing."""
     digest = sha256()
     size = 0
     try:

@@ -162,7 +162,7 @@ class MailRestore:
         digests: Mapping[int, bytes],
         returned: RestoredMail,
     ) -> list[_Lost]:
-        """Those of the messages that are not in the mailbox they were in."""
+        """The messages that are not in their former mailbox any more."""
         there = {name: await self._there(account_id, name) for name in set(names)}
         lost = []
         for message in messages:
@@ -179,7 +179,7 @@ class MailRestore:
         return lost
 
     async def _there(self, account_id: AccountId, name: str) -> Counter[bytes]:
-        """How many messages of each likeness a mailbox has."""
+        """The number of messages of each likeness in a mailbox."""
         found: Counter[bytes] = Counter()
         after = 0
 

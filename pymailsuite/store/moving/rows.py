@@ -28,7 +28,7 @@ _CONVERSIONS: dict[Kind, Callable[[Any], Any]] = {
 
 @cache
 def key_of(table: Table) -> Callable[[Row], Row]:
-    """What takes the key out of a row, always as a tuple."""
+    """A function that returns the key of a row, always as a tuple."""
     places = table.key_places
     if len(places) == 1:
         (place,) = places
@@ -48,7 +48,7 @@ def plain(table: Table, rows: Iterable[Sequence[Any]]) -> list[Row]:
 
 @define
 class Digest:
-    """Of a set of rows, in whatever order they come: their number, and the sum of their digests."""
+    """The digest of a set of rows, independent of their order: their number, and the sum of their digests."""
 
     rows: int = 0
     total: int = 0
@@ -88,7 +88,7 @@ def _tuple_of(words: Iterable[str]) -> str:
 
 
 def digest_txn(txn: Transaction, table: Table) -> Digest:
-    """Of a whole table as it is stored."""
+    """The digest of a whole table as it is stored."""
     digest = Digest()
     for batch in batches_txn(txn, table):
         digest.add(batch)

@@ -144,7 +144,8 @@ class HalfMade:
             )
 
     def finish(self, last_txn: Callable[[Transaction], None] | None = None) -> None:
-        """It is whole: ``last_txn`` and taking the mark away are one transaction. Brings the schema up to date."""
+        """The store is complete: ``last_txn`` and the removal of the mark are one transaction. Brings the schema up to
+        date."""
 
         def finish_txn(txn: Transaction) -> None:
             if last_txn is not None:

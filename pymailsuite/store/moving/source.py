@@ -34,7 +34,7 @@ class Source(Protocol):
     """A snapshot of a store."""
 
     def count(self, table: Table) -> int:
-        """How many rows there are."""
+        """The number of rows."""
 
     def batches(self, table: Table) -> Iterator[list[Row]]:
         """All rows, some at a time, in key order."""
