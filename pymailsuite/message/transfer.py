@@ -122,7 +122,7 @@ def _decoded_lines(octets: bytes) -> bytes:
 
 
 _UU_LINE_MAX: Final = 100
-"""The greatest number of octets that count in a line of uuencoded data."""
+"""Octets of a line that are kept; at most 85 of a line of uuencoded data count."""
 _UU_BEGIN = re.compile(rb"begin [0-7]{3,6}(?: |\Z)").match
 
 

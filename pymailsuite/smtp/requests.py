@@ -43,7 +43,7 @@ class Service:
     rights: ISenderRights | None = None
     """The addresses that users may send as; None: any."""
     extensions: Extensions = field(factory=lambda: Extensions(()))
-    """The extensions of the listener."""
+    """The listener's extensions to RFC 5321."""
 
     @property
     def postmaster(self) -> Address:

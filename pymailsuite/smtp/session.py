@@ -47,7 +47,7 @@ _OUT_OF_ORDER: Final[Mapping[tuple[State, str], bytes | None]] = {
 # Known commands that are not implemented: RFC 5321 §3.5.3 and appendix F, RFC 1985.
 _NOT_IMPLEMENTED: Final = frozenset({"EXPN", "SEND", "SOML", "SAML", "TURN", "ETRN", "ATRN"})
 _BDAT_DIGITS: Final = 20
-"""The size in BDAT. Source: RFC 3030 §2."""
+"""The greatest number of digits of a chunk size. Source: RFC 3030 §2."""
 # Request methods of a web browser that a page has made connect to an SMTP port.
 _FOREIGN: Final = frozenset({"GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT"})
 _IDLE: Final = frozenset({"NOOP", "RSET", "VRFY", "HELP", "EHLO", "HELO"})
