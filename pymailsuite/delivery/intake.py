@@ -23,6 +23,7 @@ from pymailsuite.delivery.history import HistoryRecorder
 from pymailsuite.delivery.incoming import IncomingMessage, ReceivingRules
 from pymailsuite.delivery.own_messages import OwnMessages
 from pymailsuite.delivery.plan import DeliveryPlanner
+from pymailsuite.delivery.report_requests import NO_REQUEST, requests_of
 from pymailsuite.errors import NoSuchAccount
 from pymailsuite.interfaces import (
     Acceptance,
@@ -30,6 +31,7 @@ from pymailsuite.interfaces import (
     IIncomingMessage,
     IMailStore,
     IMessageIntake,
+    Notify,
     RemoteRecipient,
     StagedContent,
 )
@@ -37,7 +39,7 @@ from pymailsuite.interfaces.delivery import AddMessage, DeliveryMessage, Deliver
 from pymailsuite.interfaces.edits import Edits
 from pymailsuite.interfaces.intake import GivenRecipients
 from pymailsuite.interfaces.policy import AppliedVerdict, Decision, Disposal, IMessageTap
-from pymailsuite.interfaces.queue import IQueueStore
+from pymailsuite.interfaces.queue import IQueueStore, SuccessKind
 from pymailsuite.interfaces.store import needed
 from pymailsuite.message.dsn import Action, Dsn, DsnRecipient
 from pymailsuite.values import Address, Envelope, Peer, QueueId
@@ -58,7 +60,7 @@ class MessageIntake:
 
     ``planner`` plans their delivery. ``authserv_id`` is the server's name in Authentication-Results, where incoming
     fields with that name are removed; empty: ``host_name``. ``history`` records accepted messages, if given.
-    ``reports`` writes the reports on recipients that steps refuse; None: without signatures.
+    ``reports`` writes the reports on recipients that steps refuse, and on successes; None: without signatures.
     """
 
     def __init__(
@@ -122,7 +124,7 @@ class MessageIntake:
         return accepted.addErrback(_not_accepted, message)
 
     def _finish(self, plan: DeliveryPlan, message: IncomingMessage, decision: Decision) -> Deferred[QueueId]:
-        if plan.refused or plan.added:
+        if plan.refused or plan.added or plan.successes:
             return Deferred.fromCoroutine(self._finish_with_others(plan, message, decision))
         finished: Deferred[StagedContent] = message.writer.finish()
         if finished.called and isinstance(finished.result, StagedContent):
@@ -154,7 +156,8 @@ class MessageIntake:
     # --- accepting other messages along with it
 
     async def _finish_with_others(self, plan: DeliveryPlan, message: IncomingMessage, decision: Decision) -> QueueId:
-        """Accept the message together with those that steps have added, and with a report on refused recipients.
+        """Accept the message together with those that steps have added, and with reports on refused recipients, and on
+        those whose mail ends here if the sender asked for that.
 
         There is one reply for all recipients: if all are refused, their refusal; and if one of them is refused
         temporarily, the message is, so that no recipient gets it twice.
@@ -167,7 +170,13 @@ class MessageIntake:
             raise errors[0]
         along = [await self._added(one, message) for one in plan.added]
         if errors:
-            along.append(await self._reported(plan, message, decision))
+            along.append(await self._failures_reported(plan, message, decision))
+        for kind in SuccessKind:
+            given = [address for address, one in plan.successes.items() if one is kind]
+            if given:
+                now, requests = self.rules.clock.seconds(), requests_of(message.envelope)
+                succeeded = [_success_report(address, kind, requests[address][1], now) for address in given]
+                along.append(await self._reported(succeeded, message, decision))
         content: StagedContent = await message.writer.finish()
         queue_id: QueueId = await self._commit(
             content, plan, message, decision, tuple([one for one in along if one is not None])
@@ -180,24 +189,37 @@ class MessageIntake:
         _, acceptance = await self._reports.own_messages.prepare(added.octets, added.envelope, origin)
         return self._told(message, " ".join(map(str, added.envelope.recipients)), acceptance)
 
-    async def _reported(self, plan: DeliveryPlan, message: IncomingMessage, decision: Decision) -> Acceptance | None:
-        """The report to the sender on recipients that are refused while others are not; None if there is no sender to
-        report to."""
+    async def _failures_reported(
+        self, plan: DeliveryPlan, message: IncomingMessage, decision: Decision
+    ) -> Acceptance | None:
+        """The report to the sender on recipients that are refused while others are not."""
+        now, requests = self.rules.clock.seconds(), requests_of(message.envelope)
+        told = []
+        for one in plan.refused:
+            notify, original = requests.get(one.given, NO_REQUEST)
+            if notify.wants(Notify.FAILURE):
+                told.append(_failure_report(one, original, now))
+        return await self._reported(told, message, decision)
+
+    async def _reported(
+        self, recipients: Sequence[DsnRecipient], message: IncomingMessage, decision: Decision
+    ) -> Acceptance | None:
+        """A report to the sender on these recipients; None if there are none, or no sender to report to."""
         sender = message.envelope.reverse_path
-        if sender is None:
+        if sender is None or not recipients:
             return None
         header = decision.prefix + message.header
-        now = self.rules.clock.seconds()
         report = Dsn(
             reporting_mta=self.rules.host_name,
             queue_id=message.queue_id,
-            arrival_date=now,
+            arrival_date=self.rules.clock.seconds(),
             reverse_path=sender,
-            recipients=tuple([_recipient_report(one, now) for one in plan.refused]),
+            recipients=tuple(recipients),
             original=header,
             header_size=len(header),
             original_size=len(decision.prefix) + message.size,
             full=False,
+            envelope_id=message.envelope.parameters.get("ENVID", ""),
         )
         return self._told(message, str(sender), await self._reports.write(report))
 
@@ -208,11 +230,17 @@ class MessageIntake:
         return evolve(acceptance, history=self._history.added(message.queue_id, to, acceptance))
 
 
-def _recipient_report(refused: PlannedRecipient, now: float) -> DsnRecipient:
+def _success_report(given: Address, kind: SuccessKind, original: str, now: float) -> DsnRecipient:
+    return DsnRecipient(given, Action(kind.value), "2.0.0", original_recipient=original, last_attempt=now)
+
+
+def _failure_report(refused: PlannedRecipient, original: str, now: float) -> DsnRecipient:
     error = refused.refusal
     assert error is not None, "refused for no reason"
     said = f"{error.smtp_code} {error.enhanced_code} {error.public}"
-    return DsnRecipient(refused.given, Action.FAILED, error.enhanced_code, said, last_attempt=now)
+    return DsnRecipient(
+        refused.given, Action.FAILED, error.enhanced_code, said, original_recipient=original, last_attempt=now
+    )
 
 
 def _not_accepted(failure: Failure, message: IncomingMessage) -> Failure:

@@ -17,7 +17,6 @@ from pymailsuite.interfaces import (
     DeliveredHere,
     IRecipientResolver,
     Outcome,
-    OutgoingEnvelope,
     QueuedRecipient,
     QueueEntry,
     RecipientState,
@@ -98,7 +97,7 @@ class LateDelivery:
                 done = DeliveredHere(
                     (outcome,),
                     tuple([evolve(copy, prefix=copy.prefix + entry.prefix) for copy in plan.copies]),
-                    tuple([_as_wished(envelope, entry, recipient) for envelope in plan.outgoing]),
+                    tuple([evolve(envelope, priority=entry.priority) for envelope in plan.outgoing]),
                     tuple([acceptance for _, acceptance in prepared if acceptance is not None]),
                     plan.notes,
                 )
@@ -132,7 +131,15 @@ class LateDelivery:
     async def _plan(
         self, entry: QueueEntry, header: bytes, content: ReadableMessage, recipient: QueuedRecipient
     ) -> DeliveryPlan:
-        envelope = Envelope(entry.reverse_path, (recipient.address,), BodyType(entry.body), entry.smtputf8)
+        # What the sender asked for is asked of the plan, which has it go along (RFC 3461 §5.2.7).
+        envelope = Envelope(
+            entry.reverse_path,
+            (recipient.address,),
+            BodyType(entry.body),
+            entry.smtputf8,
+            parameters={"ENVID": entry.envid, "RET": entry.ret},
+            recipient_parameters={recipient.address: {"NOTIFY": recipient.notify, "ORCPT": recipient.orcpt}},
+        )
         size = entry.size - len(entry.prefix)
         message = DeliveryMessage(
             entry.queue_id, envelope, Peer(""), size, header, content=content, origin=entry.origin, from_queue=True
@@ -140,13 +147,6 @@ class LateDelivery:
         planned = self._planner.plan(message, [(recipient.address, None)], Decision(prefix=entry.prefix))
         plan: DeliveryPlan = await planned if isinstance(planned, Deferred) else planned
         return plan
-
-
-def _as_wished(envelope: OutgoingEnvelope, entry: QueueEntry, recipient: QueuedRecipient) -> OutgoingEnvelope:
-    """The envelope with the sender's DSN requests for the recipient passed on to those that get its mail (RFC 3461
-    §5.2.7)."""
-    rows = [evolve(one, notify=recipient.notify, orcpt=recipient.orcpt) for one in envelope.recipients]
-    return evolve(envelope, recipients=tuple(rows), envid=entry.envid, ret=entry.ret, priority=entry.priority)
 
 
 def _outcome(recipient: QueuedRecipient, plan: DeliveryPlan) -> Outcome:
@@ -163,4 +163,5 @@ def _outcome(recipient: QueuedRecipient, plan: DeliveryPlan) -> Outcome:
         reply = f"{reply}{' and ' if reply else ''}sent on to {', '.join(passed_on)}"
     elif not plan.copies:
         reply = "discarded here"
-    return Outcome(position, RecipientState.DELIVERED, "2.0.0", reply)
+    success = plan.successes.get(recipient.address)
+    return Outcome(position, RecipientState.DELIVERED, "2.0.0", reply, success=success)

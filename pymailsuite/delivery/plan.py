@@ -21,10 +21,18 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from pymailsuite.delivery.report_requests import (
+    NO_REQUEST,
+    NO_REQUESTS,
+    requests_of,
+    requests_to_go_along,
+    successes,
+)
 from pymailsuite.delivery.step import DeliveryStep
 from pymailsuite.errors import MailError, TemporaryFailure
 from pymailsuite.interfaces import Delivery, LocalRecipient, QueuedRecipient, RemoteRecipient
 from pymailsuite.interfaces.delivery import (
+    NO_SUCCESSES,
     NO_TAPS,
     AddMessage,
     DeliveryAction,
@@ -223,6 +231,8 @@ class _Draft:
         addresses: set[Address] = set()
         queued: dict[tuple[Address | None, bytes, bool], list[QueuedRecipient]] = {}
         return_path = b""
+        asked = requests_of(envelope) if envelope.recipient_parameters else NO_REQUESTS
+        going_along = requests_to_go_along(asked, self.recipients) if asked else NO_REQUESTS
         for concerned in self.concerned:
             # Mail is dropped only by an explicit action.
             one = concerned if concerned.placements or concerned.transmissions else self._kept(concerned)
@@ -248,16 +258,29 @@ class _Draft:
                 rows = queued.setdefault((each.reverse_path, each.prefix + prefix, bool(each.held)), [])
                 original = None if one.given == address else one.given
                 route = route_of(address.domain)
+                notify, orcpt = going_along.get(one.given, NO_REQUEST)
                 rows.append(
-                    QueuedRecipient(len(rows), address, route, original, next_attempt=now, last_reply=each.held)
+                    QueuedRecipient(
+                        len(rows),
+                        address,
+                        route,
+                        original,
+                        next_attempt=now,
+                        last_reply=each.held,
+                        notify=notify,
+                        orcpt=orcpt,
+                    )
                 )
         outgoing = []
+        said = envelope.parameters
         for (reverse_path, front, held), rows in queued.items():
             outgoing.append(
                 OutgoingEnvelope(
                     reverse_path,
                     tuple(rows),
                     front,
+                    said.get("ENVID", ""),
+                    said.get("RET"),
                     origin=message.origin or message.peer.login or message.peer.ip,
                     body=envelope.body.value,
                     smtputf8=envelope.smtputf8,
@@ -272,6 +295,7 @@ class _Draft:
             () if self.concerned is self.recipients else tuple([one for one in self.recipients if one.refusal]),
             tuple(self.added),
             tuple(self.notes),
+            successes(asked, self.recipients) if asked and envelope.reverse_path is not None else NO_SUCCESSES,
         )
 
     def _kept(self, recipient: PlannedRecipient) -> PlannedRecipient:

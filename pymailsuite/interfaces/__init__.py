@@ -57,6 +57,7 @@ from pymailsuite.interfaces.queue import (
     QueueEntry,
     RecipientState,
     Ret,
+    SuccessKind,
 )
 from pymailsuite.interfaces.state import Count, IExpiringState, IStateStore, StateKey
 from pymailsuite.interfaces.store import (
@@ -131,6 +132,7 @@ __all__ = [
     "Steps",
     "StoreContext",
     "StoreResult",
+    "SuccessKind",
     "drained",
     "needed",
 ]

@@ -25,7 +25,7 @@ from pymailsuite.interfaces.intake import (
     RemoteRecipient,
 )
 from pymailsuite.interfaces.policy import Decision, IMessageTap
-from pymailsuite.interfaces.queue import Acceptance, Delivery, OutgoingEnvelope
+from pymailsuite.interfaces.queue import Acceptance, Delivery, OutgoingEnvelope, SuccessKind
 from pymailsuite.interfaces.signing import ISealer
 from pymailsuite.interfaces.state import IExpiringState
 from pymailsuite.interfaces.store import IMailStore, plugin_state
@@ -33,6 +33,7 @@ from pymailsuite.interfaces.transient import transient
 from pymailsuite.values import INBOX, Address, Envelope, Flags, LoginGrant, Peer, QueueId, SpecialUse
 
 NO_FLAGS: Final = Flags()
+NO_SUCCESSES: Final[Mapping[Address, SuccessKind]] = {}
 NO_TAPS: Final[Mapping[str, IMessageTap]] = {}
 
 
@@ -257,7 +258,8 @@ class DeliveryPlan:
     ``recipients`` are all there are in the end, in the order in which they were given, with what each gets. ``copies``
     and ``outgoing`` are the same for the store: a copy for each account and mailbox, a transmission to each address,
     once. ``fields`` stand in front of all copies, behind those of each. ``refused`` are those of the recipients that
-    are. ``notes`` tell which step decided what, where that is not as usual.
+    are. ``notes`` tell which step decided what, where that is not as usual. ``successes`` are those that the sender is
+    to be told of, by the address that was given.
     """
 
     recipients: tuple[PlannedRecipient, ...]
@@ -267,6 +269,7 @@ class DeliveryPlan:
     refused: tuple[PlannedRecipient, ...] = ()
     added: tuple[AddMessage, ...] = ()
     notes: tuple[StepNote, ...] = ()
+    successes: Mapping[Address, SuccessKind] = NO_SUCCESSES
 
     def acceptance(
         self,

@@ -65,9 +65,25 @@ class Notify(enum.Flag):
         """The value of the NOTIFY parameter; empty if it was not given."""
         return ",".join([one.name or "" for one in self])
 
+    @property
+    def without_success(self) -> Notify:
+        """The same for hosts behind this one, where success is reported here."""
+        return (self & ~Notify.SUCCESS) or Notify.NEVER if Notify.SUCCESS in self else self
+
     def wants(self, kind: Notify) -> bool:
         """Whether the sender is to be told of FAILURE or DELAY."""
         return not self or kind in self
+
+
+class SuccessKind(enum.Enum):
+    """The success that this server reports of a recipient, in the words of RFC 3464 §2.3.3."""
+
+    DELIVERED = "delivered"
+    """It is in a mailbox here."""
+    RELAYED = "relayed"
+    """It was sent on to a host that sends no such reports. Source: RFC 3461 §5.2.2."""
+    EXPANDED = "expanded"
+    """It was sent on to several addresses that this one leads to."""
 
 
 class Ret(enum.Enum):
@@ -173,6 +189,8 @@ class Outcome:
     host: str = ""
     next_attempt: float = 0.0
     delay_reported: bool = False
+    success: SuccessKind | None = None
+    """Of a delivered recipient: what to report, if the sender asked for it; None: nothing, or a later host reports."""
 
 
 @transient

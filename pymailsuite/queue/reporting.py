@@ -1,4 +1,5 @@
-"""The reports that senders get about their messages in the queue: failures, and once that a message is delayed.
+"""The reports that senders get about their messages in the queue: failures, once that a message is delayed, and
+successes, if they asked for that.
 
 Source: RFC 3461 §5.2 for the requests, RFC 3464 for the reports.
 """
@@ -6,7 +7,7 @@ Source: RFC 3461 §5.2 for the requests, RFC 3464 for the reports.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from attrs import evolve, frozen
 from twisted.internet.defer import CancelledError, Deferred
@@ -16,12 +17,15 @@ from twisted.logger import Logger
 from pymailsuite.config.sections.queue import QueueSettings
 from pymailsuite.errors import MailError
 from pymailsuite.interfaces import Acceptance, Outcome, QueuedRecipient, QueueEntry, RecipientState, Ret
+from pymailsuite.interfaces.queue import SuccessKind
 from pymailsuite.message.dsn import Action, Dsn, DsnRecipient, typed_address
-from pymailsuite.queue.schedule import expires_at, is_delay_to_report, is_failure_to_report
+from pymailsuite.queue.schedule import expires_at, is_delay_to_report, is_failure_to_report, is_success_to_report
 from pymailsuite.values import MAX_CHUNK, ContentId
 
 log = Logger()
 
+
+_ACTIONS: Final = {RecipientState.FAILED: Action.FAILED, RecipientState.DELAYED: Action.DELAYED}
 
 CALLED_OFF = "called off"
 
@@ -90,9 +94,47 @@ class Reporting:
         )
         return [evolve(one, delay_reported=True) if one in delayed else one for one in outcomes], acceptance
 
+    async def report_successes(self, entry: QueueEntry, outcomes: Sequence[Outcome]) -> list[Acceptance]:
+        """A report for each kind of success that the sender asked to be told of.
+
+        One that cannot be written is lost, as the log says: the mail has gone, and must not go twice.
+        """
+        by_position = {recipient.position: recipient for recipient in entry.recipients}
+        by_kind: dict[SuccessKind, list[Outcome]] = {}
+        for one in outcomes:
+            if one.success is not None and is_success_to_report(entry, by_position[one.position], one):
+                by_kind.setdefault(one.success, []).append(one)
+        reports = []
+        for kind, told in by_kind.items():
+            try:
+                report = await self.writer.write(await self._describe(entry, told, self.clock.seconds()))
+            except (MailError, CancelledError) as error:
+                log.warn(
+                    "{event} {queue_id} {reason}",
+                    event="queue.report_failed",
+                    queue_id=entry.queue_id,
+                    reason=reason_of(error),
+                )
+                continue
+            except Exception:
+                log.failure("{event} {queue_id}", event="queue.report_failed", queue_id=entry.queue_id)
+                continue
+            log.info(
+                "{event} {queue_id} to=<{sender}> action={action} recipients={count}",
+                event="queue.reported" if report is not None else "queue.not_reported",
+                queue_id=entry.queue_id,
+                sender=str(entry.reverse_path),
+                action=kind.value,
+                count=len(told),
+            )
+            if report is not None:
+                reports.append(report)
+        return reports
+
     async def _describe(self, entry: QueueEntry, told: Sequence[Outcome], now: float) -> Dsn:
         assert entry.reverse_path is not None
-        full = entry.ret is not Ret.HDRS
+        # RFC 3461 §4.3: who has not lost a message needs no copy of it.
+        full = entry.ret is not Ret.HDRS and told[0].success is None
         size = min(entry.size, max(entry.header_size, self.settings.return_size if full else 0), MAX_CHUNK)
         original = await entry.source(self.read_content).read(0, size)
         by_position = {recipient.position: recipient for recipient in entry.recipients}
@@ -114,16 +156,16 @@ class Reporting:
     def _describe_recipient(
         self, entry: QueueEntry, recipient: QueuedRecipient, outcome: Outcome, now: float
     ) -> DsnRecipient:
-        given_up = outcome.state is RecipientState.FAILED
+        action = _ACTIONS[outcome.state] if outcome.success is None else Action(outcome.success.value)
         return DsnRecipient(
             recipient=recipient.address,
-            action=Action.FAILED if given_up else Action.DELAYED,
+            action=action,
             status=outcome.status,
             diagnostic=outcome.reply,
             remote_mta=outcome.host,
             original_recipient=_original(recipient),
             last_attempt=now,
-            will_retry_until=None if given_up else expires_at(self.settings, entry),
+            will_retry_until=expires_at(self.settings, entry) if action is Action.DELAYED else None,
         )
 
 

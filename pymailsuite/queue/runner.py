@@ -364,7 +364,10 @@ class QueueRunner:
             decided, report = await self._reporting.report(entry, self._decide(entry, ended.outcomes))
             if report is not None and self._history is not None:
                 report = evolve(report, history=self._history.reported(entry, report))
-            await self._settle(evolve(ended, outcomes=decided), report, more)
+            ended = evolve(ended, outcomes=decided)
+            if any(one.success for one in decided):
+                ended = await self._with_successes(ended)
+            await self._settle(ended, report, more)
         except CancelledError:
             if not self._running:
                 raise
@@ -375,6 +378,14 @@ class QueueRunner:
         except Exception:
             # The claim lapses, and the recipients are tried again.
             log.failure("{event} {queue_id}", event="queue.settle_failed", queue_id=entry.queue_id)
+
+    async def _with_successes(self, ended: _Ended) -> _Ended:
+        """The same, with reports of successes to go along: they are dropped with the copies that they tell of."""
+        entry, here = ended.entry, ended.here
+        reports = await self._reporting.report_successes(entry, ended.outcomes)
+        if self._history is not None:
+            reports = [evolve(one, history=self._history.reported(entry, one)) for one in reports]
+        return evolve(ended, here=evolve(here, along=(*here.along, *reports)))
 
     async def _attempt_route(self, entry: QueueEntry, route: str, recipients: Sequence[QueuedRecipient]) -> _Ended:
         """An outcome for each recipient, whatever happens."""

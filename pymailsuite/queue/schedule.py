@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
+from attrs import evolve
+
 from pymailsuite.config.sections.queue import QueueSettings
 from pymailsuite.interfaces import Notify, Outcome, QueuedRecipient, QueueEntry, RecipientState
 
@@ -53,7 +55,7 @@ def decide(
             state, status = RecipientState.FAILED, EXPIRED_STATUS
         else:
             due = again
-    return Outcome(outcome.position, state, status, outcome.reply, outcome.host, due, recipient.delay_reported)
+    return evolve(outcome, state=state, status=status, next_attempt=due, delay_reported=recipient.delay_reported)
 
 
 def hosts_that_took(outcomes: Iterable[Outcome]) -> frozenset[str]:
@@ -78,6 +80,16 @@ def wants_transaction_of_its_own(outcome: Outcome, took: Collection[str]) -> boo
 def is_failure_to_report(recipient: QueuedRecipient, outcome: Outcome) -> bool:
     """True if the sender, if there is one, gets a report that this recipient will not get the message."""
     return outcome.state is RecipientState.FAILED and recipient.notify.wants(Notify.FAILURE)
+
+
+def is_success_to_report(entry: QueueEntry, recipient: QueuedRecipient, outcome: Outcome) -> bool:
+    """True if the sender gets a report that this recipient has the message, as far as we can tell."""
+    return (
+        outcome.state is RecipientState.DELIVERED
+        and outcome.success is not None
+        and entry.reverse_path is not None
+        and Notify.SUCCESS in recipient.notify
+    )
 
 
 def is_delay_to_report(

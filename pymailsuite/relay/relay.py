@@ -21,8 +21,9 @@ from zope.interface import implementer
 from pymailsuite.config.sections.relay import RelaySettings
 from pymailsuite.dns.address_filter import AddressFilter
 from pymailsuite.errors import MailError
-from pymailsuite.interfaces import IResolver, Outcome, QueuedRecipient, QueueEntry, RecipientState
+from pymailsuite.interfaces import IResolver, Notify, Outcome, QueuedRecipient, QueueEntry, RecipientState
 from pymailsuite.interfaces.egress import EgressTransaction, IEgressTransform
+from pymailsuite.interfaces.queue import SuccessKind
 from pymailsuite.interfaces.signing import ISigner
 from pymailsuite.interfaces.transport import ITransport
 from pymailsuite.message.seven_bits import NotConvertible
@@ -61,6 +62,8 @@ class _Attempt:
     transforms: tuple[IEgressTransform, ...] = ()
     """Built-in transforms, which come before those of plugins."""
     host: str = ""
+    reports_successes: bool = False
+    """Whether the host tells the sender of successes (RFC 3461), if asked to."""
     outcomes: list[Outcome] = field(factory=list)
 
     def settle(self, verdicts: dict[int, DeliveryStatus]) -> None:
@@ -123,7 +126,11 @@ class _Attempt:
 
     def end(self, recipient: QueuedRecipient, verdict: DeliveryStatus) -> None:
         """Note the final verdict on a recipient, for this attempt."""
-        self.outcomes.append(Outcome(recipient.position, verdict.state, verdict.status, verdict.reply, self.host))
+        success = None
+        if verdict.state is RecipientState.DELIVERED and Notify.SUCCESS in recipient.notify:
+            success = None if self.reports_successes else SuccessKind.RELAYED
+        outcome = Outcome(recipient.position, verdict.state, verdict.status, verdict.reply, self.host, success=success)
+        self.outcomes.append(outcome)
         reverse_path = self.entry.reverse_path
         log.info(
             "{event} {queue_id} from=<{sender}> to=<{recipient}> host={host} status={status} reply={reply}",
@@ -288,6 +295,7 @@ class Relay:
             except TransformFailed as failure:
                 attempt.settle_all(DeliveryStatus(RecipientState.DELAYED, failure.enhanced_code, failure.public))
                 return None
+        attempt.reports_successes = "DSN" in connection.extensions
         await octets.prefetch()
         needs = await octets.needs_of(connection.extensions)
         envelope = MessageEnvelope(

@@ -18,8 +18,9 @@ helo\tSay who you are
 ehlo\tEHLO <domain>
 ehlo\tSay who you are, and learn which extensions there are
 mail\tMAIL FROM:<sender> [SIZE=octets] [BODY=7BIT|8BITMIME] [SMTPUTF8]
+mail\tReports: [RET=FULL|HDRS] [ENVID=identifier]
 mail\tBegin a message
-rcpt\tRCPT TO:<recipient>
+rcpt\tRCPT TO:<recipient> [NOTIFY=NEVER|SUCCESS,FAILURE,DELAY] [ORCPT=type;address]
 rcpt\tName a recipient; once for each
 data\tDATA
 data\tThe text follows; it ends with a line that holds only a dot

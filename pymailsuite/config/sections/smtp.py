@@ -44,6 +44,11 @@ class SmtpSettings(Section):
     null_sender_recipients: int = Field(default=1, ge=1)
     """Recipients of a message with the null return path: a bounce has one."""
 
+    offer_dsn: bool = True
+    """Whether clients may ask for reports of success, or for none (DSN, RFC 3461). Where they may not, NOTIFY, ORCPT,
+    RET and ENVID are answered 555. Whoever forges a sender can have him told of successes too: then switch it off in
+    ``[smtp]`` and leave it to your users in ``[submission]``."""
+
     max_transactions: int = Field(default=1000, ge=1)
     """Messages of one connection; then it is closed with 421."""
 

@@ -2,6 +2,7 @@
 
 from pymailsuite.smtp.extension import Extensions
 from pymailsuite.smtp.extensions.auth import auth
+from pymailsuite.smtp.extensions.dsn import dsn
 from pymailsuite.smtp.extensions.eight_bit_mime import eight_bit_mime
 from pymailsuite.smtp.extensions.enhanced_status_codes import enhanced_status_codes
 from pymailsuite.smtp.extensions.help import help_command
@@ -13,6 +14,6 @@ from pymailsuite.smtp.extensions.starttls import starttls
 __all__ = ["OURS"]
 
 OURS = Extensions(
-    (pipelining, size, eight_bit_mime, smtputf8, enhanced_status_codes, starttls, auth, help_command),
+    (pipelining, size, eight_bit_mime, dsn, smtputf8, enhanced_status_codes, starttls, auth, help_command),
 )
 """The built-in extensions alone, for callers that look for no plugins."""
