@@ -18,6 +18,7 @@ BASE_MAX: Final = 1000
 _leaders = re.compile(
     r"(?: \[[^\[\]]*+\] \s*+ | (?: re | fwd? ) \s*+ (?: \[[^\[\]]*+\] \s*+ )?+ : | \s )*+", re.VERBOSE
 ).match
+_blobs = re.compile(r"(?: \[[^\[\]]*+\] \s*+ | \s )*+", re.VERBOSE).match
 _FORWARD_BEGIN: Final = "[fwd:"
 _FORWARD_END: Final = "]"
 _TRAILER: Final = "(fwd)"
@@ -46,6 +47,18 @@ def base_subject(folded: str) -> str:
         if not (text.startswith(_FORWARD_BEGIN) and text.endswith(_FORWARD_END)):
             return text
         text = text[len(_FORWARD_BEGIN) : -len(_FORWARD_END)]
+
+
+def is_reply(folded: str, base: str) -> bool:
+    """Whether a subject says that it is one of a reply or a forward: something else than names in brackets and white
+    space is taken off to find its base. Source: RFC 5256 §3, step 5 of REFERENCES."""
+    text = folded[:BASE_MAX].strip()
+    if text == base:
+        return False
+    blobs = _blobs(text)
+    # As for a base, the last name in brackets stays where nothing else is said.
+    rest = text[blobs.end() :] if blobs else text
+    return (rest or text[text.rindex("[") :]) != base
 
 
 def _without_trailers(text: str) -> str:

@@ -16,7 +16,8 @@ LINKS_MAX: Final = 50
 _LINK_OCTETS: Final = 8
 
 # msg-id of RFC 5322 §3.6.4, white space and brackets inside apart. Possessive: linear in the field.
-_identifiers = re.compile(rb"<([^<>\s]{1,998}+)>").findall
+identifiers = re.compile(rb"<([^<>\s]{1,998}+)>").findall
+"""The message identifiers in a field, without their brackets."""
 
 
 def thread_links(
@@ -27,13 +28,13 @@ def thread_links(
     ``base`` is its base subject; the others are unfolded field bodies. ``otherwise`` identifies a message without an
     identifier.
     """
-    own = _identifiers(message_id) if message_id else None
+    own = identifiers(message_id) if message_id else None
     key = base.replace(" ", "").encode("utf-8", "replace")
     own_link = _link(key, own[0] if own else message_id or b"\0" + otherwise)
     if not references and not in_reply_to:
         return int.from_bytes(own_link, signed=True), b""
     # Most mail that replies names the same message in both.
-    named = _identifiers(b"%b %b" % (references or b"", in_reply_to or b""))
+    named = identifiers(b"%b %b" % (references or b"", in_reply_to or b""))
     if len(named) > LINKS_MAX:
         named = [named[0], *named[1 - LINKS_MAX :]]
     links = dict.fromkeys([_link(key, one) for one in dict.fromkeys(named)])

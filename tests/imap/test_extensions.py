@@ -45,6 +45,9 @@ def _samples() -> dict[str, bytes]:
     """A line for each command."""
     samples = {"APPEND": b"a APPEND INBOX ", "UID FETCH": b"a UID FETCH 1 FLAGS", "FETCH": b"a FETCH 1 FLAGS"}
     samples |= {"SEARCH": b"a SEARCH ALL", "UID SEARCH": b"a UID SEARCH ALL"}
+    for uid in ("", "UID "):
+        samples[f"{uid}SORT"] = f"a {uid}SORT (DATE) UTF-8 ALL".encode()
+        samples[f"{uid}THREAD"] = f"a {uid}THREAD REFERENCES UTF-8 ALL".encode()
     for line, _ in COMMANDS:
         if len(pieces(line)) == 1:
             samples.setdefault(parse_named(pieces(line))[0], pieces(line)[0])
@@ -74,7 +77,7 @@ class DeclarationTests(SynchronousTestCase):
         words = set()
         for flags in product((False, True), repeat=4):
             words |= set(VOCABULARY.capabilities(Standing(ImapSettings(), *flags)).decode().split())
-        names = {word.partition("=")[0] if word.startswith("APPENDLIMIT") else word for word in words}
+        names = {word.partition("=")[0] if word.startswith(("APPENDLIMIT", "THREAD")) else word for word in words}
         self.assertEqual({extension.name for extension in OURS} - names, {"logins"})
 
     def test_a_command_is_refused_in_every_state_it_is_not_declared_for(self) -> None:

@@ -149,6 +149,14 @@ class TurnLengthTests(OnDisk):
         ):
             self.assert_short(command)
 
+    def test_sorts_and_threads(self) -> None:
+        for command in (
+            b"SORT (SUBJECT REVERSE DATE FROM TO CC DISPLAYFROM DISPLAYTO SIZE ARRIVAL) UTF-8 ALL",
+            b"THREAD ORDEREDSUBJECT UTF-8 ALL",
+            b"THREAD REFERENCES UTF-8 ALL",
+        ):
+            self.assert_short(command)
+
     def test_searches_of_long_messages(self) -> None:
         ann = self.result(self.store.directory.account(USER))
         folded = "Wörter und Wörter ".encode()

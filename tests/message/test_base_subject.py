@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pymailsuite.message.base_subject import BASE_MAX, base_subject, folded_subject
+from pymailsuite.message.base_subject import BASE_MAX, base_subject, folded_subject, is_reply
 from tests.support.linear import assert_linear
 
 BASES = (
@@ -83,3 +83,30 @@ def test_hostile_subjects_take_time_that_grows_with_their_octets() -> None:
     for make in shapes.values():
         assert_linear(lambda body: base_subject(folded_subject(body)), make)
     assert len(base_subject(folded_subject(b"x" * 65536))) == BASE_MAX
+
+
+@pytest.mark.parametrize(
+    ("subject", "expected"),
+    [
+        (b"", False),
+        (b"Meeting", False),
+        (b"  Meeting ", False),
+        (b"[list]  Meeting", False),
+        (b"[list]", False),
+        (b"[one] [two]", False),
+        (b"Re: Meeting", True),
+        (b"[list] Re: Meeting", True),
+        (b"Re: [list] Meeting", True),
+        (b"Re: [list]", True),
+        (b"Re:", True),
+        (b"[list] Fwd:", True),
+        (b"FW[2]: Meeting", True),
+        (b"Meeting (fwd)", True),
+        (b"[Fwd: Meeting]", True),
+        (b"Reading", False),
+        (b"[" * BASE_MAX, False),
+    ],
+)
+def test_a_reply_or_forward_is_told_by_its_subject(subject: bytes, expected: bool) -> None:
+    folded = folded_subject(subject)
+    assert is_reply(folded, base_subject(folded)) is expected

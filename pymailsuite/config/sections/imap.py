@@ -98,10 +98,10 @@ class ImapSettings(Section):
     """Messages of one COPY, which copies all of them or none (RFC 3501 §6.4.7); for more it is ``NO [LIMIT]``."""
 
     search_piece: int = Field(default=1000, ge=1)
-    """Messages read at once by a SEARCH."""
+    """Messages read at once by a SEARCH, SORT or THREAD."""
 
     search_octets: Size = Field(default=4_194_304, ge=65536)
-    """Octets of messages at which a SEARCH reads no more of them at once."""
+    """Octets of messages at which a SEARCH, SORT or THREAD reads no more of them at once."""
 
     id: dict[str, str] = Field(default_factory=lambda: {"name": "pymailsuite"})
     """What ID tells clients about us (RFC 2971), such as name, version, vendor, support-url; empty: NIL."""

@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import count
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from twisted.internet.defer import Deferred
 
@@ -32,8 +32,10 @@ from pymailsuite.imap.search import (
 from pymailsuite.imap.selected import View
 from pymailsuite.imap.states import SELECTED
 from pymailsuite.imap.values import AllOf, AnyOf, HasFlag, HasKeyword, Not, Search, SearchProgram
-from pymailsuite.interfaces import MessageRow, Piece, Steps, drained
+from pymailsuite.interfaces import Column, MessageRow, Piece, Steps, drained
 from pymailsuite.values import UidSet
+
+T = TypeVar("T")
 
 _MOST_AT_ONCE: Final = 200_000
 """The messages, and a tenth of the tests, that one turn of the reactor processes; more go to a thread."""
@@ -84,15 +86,45 @@ async def _search(context: Context, command: Search) -> bytes:
     with_modseq = asks_modseq(command.program)
     if with_modseq:
         context.use_condstore()
-    plan = compile_search(command.program)
-    uids: Sequence[int] | None = _by_flags(view, command.program, plan.size)
-    if uids is None:
-        uids = await _search_view(context, view, plan)
+    uids = await find(context, view, command.program)
     if len(uids) <= _MOST_SAID_AT_ONCE:
         context.out += drained(_reply(view, command, uids, with_modseq))
     else:
         context.out += await context.mail.in_steps("say what was found", _reply(view, command, uids, with_modseq))
     return b"OK SEARCH completed"
+
+
+async def find(context: Context, view: View, program: SearchProgram) -> Sequence[int]:
+    """The UIDs of the messages that match, ascending."""
+    plan = compile_search(program)
+    uids = _by_flags(view, program, plan.size)
+    return await _search_view(context, view, plan) if uids is None else uids
+
+
+async def read_found(
+    context: Context,
+    view: View,
+    uids: Sequence[int],
+    columns: Sequence[Column],
+    work: Callable[[Sequence[MessageRow]], Steps[list[T]]],
+) -> list[T]:
+    """What ``work`` makes of the rows of these messages, by ascending UID; they are read in pieces, as SEARCH does."""
+    settings = context.settings
+    made: list[T] = []
+    start = 0
+    while start < len(uids):
+        some = UidSet.of(uids[start : start + settings.search_piece])
+        piece = await context.mail.read_in_steps(view.mailbox_id, some, columns, settings.search_octets, work)
+        made += piece.result
+        start = start + settings.search_piece if piece.last is None else bisect_right(uids, piece.last)
+    return made
+
+
+def number_finder(view: View, numbers: int) -> Callable[[int], int]:
+    """What answers the sequence number of a UID, when so many will be asked for."""
+    if numbers > _MOST_SAID_AT_ONCE // 10 and len(view) <= _MOST_AT_ONCE:
+        return dict(zip(view.uids, count(1), strict=False)).__getitem__
+    return view.number_of
 
 
 async def _search_view(context: Context, view: View, plan: SearchPlan) -> Sequence[int]:
@@ -121,11 +153,9 @@ async def _search_view(context: Context, view: View, plan: SearchPlan) -> Sequen
 def _reply(view: View, command: Search, uids: Sequence[int], with_modseq: bool) -> Steps[list[bytes]]:
     numbers: list[int] = []
     modseqs: list[int] = []
-    number_of: Callable[[int], int] = view.number_of
     # UID SEARCH, which most clients use, returns no sequence numbers.
     numbered = 0 if command.uid and not with_modseq else len(uids)
-    if numbered > _MOST_SAID_AT_ONCE // 10 and len(view) <= _MOST_AT_ONCE:
-        number_of = dict(zip(view.uids, count(1), strict=False)).__getitem__
+    number_of = number_finder(view, numbered)
     for start in range(0, numbered, _MOST_SAID_AT_ONCE):
         some = list(map(number_of, uids[start : start + _MOST_SAID_AT_ONCE]))
         if with_modseq:

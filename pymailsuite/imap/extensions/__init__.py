@@ -16,8 +16,10 @@ from pymailsuite.imap.extensions.namespace import NAMESPACE
 from pymailsuite.imap.extensions.object_id import OBJECTID
 from pymailsuite.imap.extensions.preview import PREVIEW
 from pymailsuite.imap.extensions.save_date import SAVEDATE
+from pymailsuite.imap.extensions.sort import SORT
 from pymailsuite.imap.extensions.special_use import SPECIAL_USE
 from pymailsuite.imap.extensions.status_size import STATUS_SIZE
+from pymailsuite.imap.extensions.thread import THREAD
 from pymailsuite.imap.extensions.uidplus import UIDPLUS
 from pymailsuite.imap.extensions.unauthenticate import UNAUTHENTICATE
 from pymailsuite.imap.extensions.unselect import UNSELECT
@@ -37,6 +39,8 @@ OURS = (
     MOVE,
     CONDSTORE,
     ESEARCH,
+    SORT,
+    THREAD,
     BINARY,
     WITHIN,
     SPECIAL_USE,

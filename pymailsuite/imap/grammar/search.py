@@ -7,7 +7,7 @@ import re
 from pymailsuite.errors import PeerError
 from pymailsuite.imap.grammar.keys import KeyReader
 from pymailsuite.imap.grammar.tokens import Cursor, text_decoder
-from pymailsuite.imap.values import AllOf, Command, Search
+from pymailsuite.imap.values import AllOf, Command, Search, SearchProgram
 
 # Looked for before any search key; neither word is one.
 _RETURN = re.compile(rb"RETURN ++(?=\()", re.IGNORECASE)
@@ -34,9 +34,24 @@ def parse_search(cursor: Cursor, tag: str, uid: bool = False) -> Command:
     if cursor.try_match(_CHARSET):
         charset = cursor.astring("a charset").decode("ascii", "replace")
         cursor.space()
+    return Search(tag, _program(cursor, charset), returns, charset, uid)
+
+
+def parse_search_criteria(cursor: Cursor) -> SearchProgram:
+    """search-criteria = charset 1*(SP search-key)   ; RFC 5256 §5, for SORT and THREAD.
+
+    UnknownCharset: the strings cannot be decoded.
+    """
+    charset = cursor.astring("a charset").decode("ascii", "replace")
+    cursor.space()
+    return _program(cursor, charset)
+
+
+def _program(cursor: Cursor, charset: str | None) -> SearchProgram:
+    # search-key *(SP search-key)
     keys = KeyReader(cursor, text_decoder(charset))
     program = [keys.key()]
     while not cursor.is_at_end():
         cursor.space()
         program.append(keys.key())
-    return Search(tag, program[0] if len(program) == 1 else AllOf(tuple(program)), returns, charset, uid)
+    return program[0] if len(program) == 1 else AllOf(tuple(program))

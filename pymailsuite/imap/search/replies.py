@@ -10,9 +10,10 @@ from pymailsuite.interfaces import Steps
 _NUMBERS_A_STEP: Final = 5_000
 
 
-def render_search(numbers: Sequence[int], modseq: int | None = None) -> Steps[list[bytes]]:
-    """``* SEARCH`` with ``numbers``, in pieces; ``modseq``, if MODSEQ was a key, is told if something was found."""
-    pieces = [b"* SEARCH"]
+def render_search(numbers: Sequence[int], modseq: int | None = None, name: bytes = b"SEARCH") -> Steps[list[bytes]]:
+    """``* SEARCH``, or ``* SORT``, with ``numbers``, in pieces; ``modseq``, if MODSEQ was a key, is told if something
+    was found."""
+    pieces = [b"* " + name]
     for start in range(0, len(numbers), _NUMBERS_A_STEP):
         pieces.append(" ".join(["", *map(str, numbers[start : start + _NUMBERS_A_STEP])]).encode("ascii"))
         yield
