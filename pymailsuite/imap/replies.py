@@ -38,6 +38,13 @@ class ExpungeIssued(Refusal):
     text = "Some of the messages no longer exist"
 
 
+class NotSaved(Refusal):
+    """What a SEARCH found is too much to keep. Source: RFC 5182 §2.1."""
+
+    imap_code = "NOTSAVED"
+    text = "Too many ranges of messages to save"
+
+
 class PrivacyRequired(Refusal):
     """The command requires TLS. Source: RFC 5530."""
 

@@ -111,6 +111,7 @@ class View:
         "name",
         "read_only",
         "recent",
+        "saved",
         "states",
         "uid_validity",
         "uids",
@@ -139,6 +140,8 @@ class View:
             self.note_keywords(set(self.states))
         # RFC 3501 §6.3.2: EXAMINE shows recent messages, and does not claim them.
         self.recent = UidSet(((mailbox.first_recent, UID_MAX),)) if read_only else UidSet()
+        self.saved = UidSet()
+        """What ``$`` means; messages that are gone by now may be in it. Source: RFC 5182."""
         self._gone: set[int] | None = None
 
     def snapshot(self) -> Snapshot | None:
@@ -170,8 +173,10 @@ class View:
     def places(self, numbers: SequenceSet) -> Spans:
         """The places of the messages of a set.
 
-        PeerError for an unused sequence number; an unused UID is ignored (RFC 3501 §6.4.8).
+        PeerError for an unused sequence number; an unused UID is ignored (RFC 3501 §6.4.8), in ``$`` too.
         """
+        if numbers.is_saved:
+            return list(self._places_of(self.saved))
         uids = self.uids
         count = len(uids)
         if numbers.uid:

@@ -103,6 +103,9 @@ class ImapSettings(Section):
     search_octets: Size = Field(default=4_194_304, ge=65536)
     """Octets of messages at which a SEARCH, SORT or THREAD reads no more of them at once."""
 
+    saved_ranges: int = Field(default=100_000, ge=1)
+    """Ranges of UIDs that a SEARCH with SAVE (RFC 5182) may find; for more it is ``NO [NOTSAVED]``."""
+
     id: dict[str, str] = Field(default_factory=lambda: {"name": "pymailsuite"})
     """What ID tells clients about us (RFC 2971), such as name, version, vendor, support-url; empty: NIL."""
 

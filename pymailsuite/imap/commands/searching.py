@@ -1,6 +1,6 @@
 """SEARCH and UID SEARCH: first by the view's data, then by data that must be read, cheap conditions first.
 
-RFC 3501 §6.4.4, RFC 4731 (ESEARCH), RFC 7162 §3.1.5.
+RFC 3501 §6.4.4, RFC 4731 (ESEARCH), RFC 5182 (SAVE), RFC 7162 §3.1.5.
 """
 
 from __future__ import annotations
@@ -11,8 +11,11 @@ from functools import partial
 from itertools import count
 from typing import Any, Final, TypeVar
 
+from attrs import evolve
 from twisted.internet.defer import Deferred
 
+from pymailsuite.errors import PeerError
+from pymailsuite.imap import replies
 from pymailsuite.imap.batch import Slice
 from pymailsuite.imap.context import Context
 from pymailsuite.imap.extension import ImapCommand
@@ -24,6 +27,7 @@ from pymailsuite.imap.search import (
     SearchPlan,
     asks_modseq,
     compile_search,
+    concerned,
     next_slice,
     render_esearch,
     render_search,
@@ -31,7 +35,7 @@ from pymailsuite.imap.search import (
 )
 from pymailsuite.imap.selected import View
 from pymailsuite.imap.states import SELECTED
-from pymailsuite.imap.values import AllOf, AnyOf, HasFlag, HasKeyword, Not, Search, SearchProgram
+from pymailsuite.imap.values import SAVE, AllOf, AnyOf, HasFlag, HasKeyword, Not, Search, SearchProgram
 from pymailsuite.interfaces import Column, MessageRow, Piece, Steps, drained
 from pymailsuite.values import UidSet
 
@@ -82,16 +86,57 @@ def _by_flags(view: View, program: SearchProgram, size: int) -> list[int] | None
 
 async def _search(context: Context, command: Search) -> bytes:
     """RFC 3501 §6.4.4."""
+    if command.returns is None or SAVE not in command.returns:
+        await _search_and_tell(context, command)
+        return b"OK SEARCH completed"
+    view = context.selected
+    try:
+        if command.refusal is not None:
+            raise command.refusal
+        await _search_and_tell(context, command)
+    except PeerError:
+        raise
+    except Exception:
+        # RFC 5182 §2.1: after NO, other than after BAD, what was saved is gone.
+        view.saved = UidSet()
+        raise
+    return b"OK SEARCH completed"
+
+
+async def _search_and_tell(context: Context, command: Search) -> None:
     view = context.selected
     with_modseq = asks_modseq(command.program)
     if with_modseq:
         context.use_condstore()
     uids = await find(context, view, command.program)
+    returns = command.returns
+    if returns is not None and SAVE in returns:
+        returns -= {SAVE}
+        kept = await _in_turns(context, uids, "save what was found", _set_of(concerned(returns, uids)))
+        if len(kept.ranges) > context.settings.saved_ranges:
+            raise replies.NotSaved()
+        view.saved = kept
+        if not returns:
+            # RFC 5182 §2.1: nothing else was asked for.
+            return
+    told = _reply(view, evolve(command, returns=returns), uids, with_modseq)
+    context.out += await _in_turns(context, uids, "say what was found", told)
+
+
+async def _in_turns(context: Context, uids: Sequence[int], name: str, steps: Steps[T]) -> T:
+    """What ``steps`` make of ``uids``: at once of a few, of many in a thread."""
     if len(uids) <= _MOST_SAID_AT_ONCE:
-        context.out += drained(_reply(view, command, uids, with_modseq))
-    else:
-        context.out += await context.mail.in_steps("say what was found", _reply(view, command, uids, with_modseq))
-    return b"OK SEARCH completed"
+        return drained(steps)
+    made: T = await context.mail.in_steps(name, steps)
+    return made
+
+
+def _set_of(uids: Sequence[int]) -> Steps[UidSet]:
+    ranges: list[tuple[int, int]] = []
+    for start in range(0, len(uids), _MOST_SAID_AT_ONCE):
+        ranges += UidSet.of(uids[start : start + _MOST_SAID_AT_ONCE]).ranges
+        yield
+    return UidSet(ranges)
 
 
 async def find(context: Context, view: View, program: SearchProgram) -> Sequence[int]:
@@ -135,6 +180,7 @@ async def _search_view(context: Context, view: View, plan: SearchPlan) -> Sequen
         largest_uid=view.uids[-1] if len(view) else 0,
         recent=recent,
         now=context.connection.seconds(),
+        saved=view.saved,
     )
     uids: Sequence[int] = view.uids
     for stage in plan.stages:

@@ -16,6 +16,7 @@ from pymailsuite.imap.extensions.namespace import NAMESPACE
 from pymailsuite.imap.extensions.object_id import OBJECTID
 from pymailsuite.imap.extensions.preview import PREVIEW
 from pymailsuite.imap.extensions.save_date import SAVEDATE
+from pymailsuite.imap.extensions.searchres import SEARCHRES
 from pymailsuite.imap.extensions.sort import SORT
 from pymailsuite.imap.extensions.special_use import SPECIAL_USE
 from pymailsuite.imap.extensions.status_size import STATUS_SIZE
@@ -53,4 +54,5 @@ OURS = (
     PREVIEW,
     APPENDLIMIT,
     UNAUTHENTICATE,
+    SEARCHRES,
 )

@@ -7,7 +7,7 @@ import re
 from pymailsuite.errors import PeerError
 from pymailsuite.imap.grammar.keys import KeyReader
 from pymailsuite.imap.grammar.tokens import Cursor, text_decoder
-from pymailsuite.imap.values import AllOf, Command, Search, SearchProgram
+from pymailsuite.imap.values import SAVE, AllOf, Command, Search, SearchProgram, UnknownCharset
 
 # Looked for before any search key; neither word is one.
 _RETURN = re.compile(rb"RETURN ++(?=\()", re.IGNORECASE)
@@ -19,7 +19,7 @@ def parse_search(cursor: Cursor, tag: str, uid: bool = False) -> Command:
 
     search-program = ["CHARSET" SP charset SP] search-key *(SP search-key)
 
-    UnknownCharset: the strings cannot be decoded.
+    UnknownCharset: the strings cannot be decoded; with SAVE the command says so.
     """
     cursor.space()
     returns = None
@@ -34,7 +34,13 @@ def parse_search(cursor: Cursor, tag: str, uid: bool = False) -> Command:
     if cursor.try_match(_CHARSET):
         charset = cursor.astring("a charset").decode("ascii", "replace")
         cursor.space()
-    return Search(tag, _program(cursor, charset), returns, charset, uid)
+    try:
+        return Search(tag, _program(cursor, charset), returns, charset, uid)
+    except UnknownCharset as error:
+        if returns is None or SAVE not in returns:
+            raise
+        cursor.skip_rest()
+        return Search(tag, AllOf(), returns, charset, uid, error)
 
 
 def parse_search_criteria(cursor: Cursor) -> SearchProgram:

@@ -205,6 +205,12 @@ class Cursor:
         if not self.is_at_end():
             raise PeerError("Unexpected text after the command")
 
+    def skip_rest(self) -> None:
+        """Pass over what is left of the command."""
+        self._index = len(self._pieces) - 1
+        self._text = self._pieces[-1]
+        self._at = len(self._text)
+
     def is_at_end(self) -> bool:
         """True if the command is over."""
         if self._index != len(self._pieces) - 1:
@@ -331,10 +337,10 @@ class Cursor:
         return number
 
     def try_sequence_set(self, uid: bool) -> SequenceSet | None:
-        """sequence-set."""
+        """sequence-set =/ "$"   ; RFC 5182 §5."""
         match = self.try_match(_SEQUENCE_SET)
         if match is None:
-            return None
+            return SequenceSet((), uid, is_saved=True) if self.try_take(b"$") else None
         octets = match[0]
         if octets.count(b",") >= self.limits.set_ranges:
             raise PeerError("Sequence set too long")

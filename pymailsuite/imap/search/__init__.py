@@ -8,7 +8,7 @@ are :meth:`SearchPlan.long_rows`; :func:`next_slice` leads :meth:`SearchPlan.mat
 from pymailsuite.imap.search.batch import SearchBatch, SearchContext
 from pymailsuite.imap.search.conditions import Condition, Cost
 from pymailsuite.imap.search.plan import VIEW_COLUMNS, LongMatch, SearchPlan, asks_modseq, compile_search, next_slice
-from pymailsuite.imap.search.replies import render_esearch, render_search, told_modseq
+from pymailsuite.imap.search.replies import concerned, render_esearch, render_search, told_modseq
 
 __all__ = [
     "VIEW_COLUMNS",
@@ -20,6 +20,7 @@ __all__ = [
     "SearchPlan",
     "asks_modseq",
     "compile_search",
+    "concerned",
     "next_slice",
     "render_esearch",
     "render_search",

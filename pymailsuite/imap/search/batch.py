@@ -6,11 +6,12 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from functools import cached_property
 from typing import Final
 
-from attrs import frozen
+from attrs import field, frozen
 
 from pymailsuite.imap.batch import Batch
 from pymailsuite.interfaces import Column, MessageRow
 from pymailsuite.message.search import body_texts, fold_text, header_text
+from pymailsuite.values import UidSet
 
 DAY_S: Final = 86400
 
@@ -19,7 +20,7 @@ DAY_S: Final = 86400
 class SearchContext:
     """The session's data: sequence numbers by UID, the largest in use of both kinds (0: no message), recent messages.
 
-    ``now`` is in POSIX seconds.
+    ``now`` is in POSIX seconds. ``saved`` is what ``$`` means (RFC 5182).
     """
 
     numbers: Callable[[int], int]
@@ -27,6 +28,7 @@ class SearchContext:
     largest_uid: int
     recent: Container[int]
     now: float
+    saved: UidSet = field(factory=UidSet)
 
 
 class SearchBatch(Batch):

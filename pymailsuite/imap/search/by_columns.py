@@ -15,23 +15,24 @@ from pymailsuite.interfaces import Column
 
 
 class ByNumber(Condition):
-    """By sequence number or UID."""
+    """By sequence number or UID, or as the result that was saved."""
 
     def __init__(self, key: InNumbers) -> None:
         self._numbers = key.numbers
+        self._by_uid = key.numbers.uid or key.numbers.is_saved
         self._meant: tuple[Sequence[int], Sequence[int]] | None = None
 
     def _ranges(self, context: SearchContext) -> tuple[Sequence[int], Sequence[int]]:
         """The starts and ends of the ranges, which each batch needs and which are computed once."""
         if self._meant is None:
-            largest = context.largest_uid if self._numbers.uid else context.largest_number
-            ranges = self._numbers.resolve(largest).ranges
+            largest = context.largest_uid if self._by_uid else context.largest_number
+            ranges = context.saved.ranges if self._numbers.is_saved else self._numbers.resolve(largest).ranges
             self._meant = [low for low, _ in ranges], [high for _, high in ranges]
         return self._meant
 
     def pick(self, batch: SearchBatch, places: Sequence[int]) -> Sequence[int]:
         # Both kinds of numbers ascend with the rows. One that no message has matches nothing.
-        ours = batch.uids if self._numbers.uid else batch.sequence_numbers
+        ours = batch.uids if self._by_uid else batch.sequence_numbers
         lows, highs = self._ranges(batch.context)
         reached = range(bisect_left(highs, ours[0]), bisect_right(lows, ours[-1]))
         spans = [(bisect_left(ours, lows[at]), bisect_right(ours, highs[at])) for at in reached]

@@ -50,9 +50,17 @@ def told_modseq(returns: Collection[str] | None, modseqs: Sequence[int]) -> int 
     ``modseqs`` are those of the messages found, in order. Source: RFC 7162 §3.1.5; RFC 4731 §3.2: if only the first or
     the last message is returned, it is that message's.
     """
-    if returns is not None and modseqs and {"MIN", "MAX"}.issuperset(returns):
-        modseqs = [modseqs[place] for word, place in (("MIN", 0), ("MAX", -1)) if word in returns]
-    return max(modseqs, default=None)
+    return max(concerned(returns, modseqs), default=None)
+
+
+def concerned(returns: Collection[str] | None, found: Sequence[int]) -> Sequence[int]:
+    """Of what was found, ascending, what the reply is about: the first and the last if it tells of nothing else.
+
+    Source: RFC 4731 §3.2, RFC 5182 §2.4.
+    """
+    if returns and found and {"MIN", "MAX"}.issuperset(returns):
+        return [found[place] for word, place in (("MIN", 0), ("MAX", -1)) if word in returns]
+    return found
 
 
 def compact(numbers: Sequence[int]) -> Steps[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pymailsuite.imap.values.commands import (
     MATCHES_NOTHING,
+    SAVE,
     Append,
     Authenticate,
     Command,
@@ -55,6 +56,7 @@ from pymailsuite.imap.values.search import (
 __all__ = [
     "DEFAULT_LIMITS",
     "MATCHES_NOTHING",
+    "SAVE",
     "STAR",
     "AllOf",
     "AnyOf",

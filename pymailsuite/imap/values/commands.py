@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from attrs import field, frozen
 
+from pymailsuite.imap.values.errors import UnknownCharset
 from pymailsuite.imap.values.fetch import FetchItem
 from pymailsuite.imap.values.numbers import SequenceSet
 from pymailsuite.imap.values.search import SearchProgram
@@ -16,6 +17,8 @@ from pymailsuite.values import FlagChange, Flags, SpecialUse
 MATCHES_NOTHING: Final = "\0"
 """A pattern of LIST that no mailbox name matches: none has a control character."""
 
+SAVE: Final = "SAVE"
+"""The return option of SEARCH by which what it finds becomes ``$``. Source: RFC 5182."""
 
 _NONE: Final[Mapping[str, Any]] = MappingProxyType({})
 
@@ -134,12 +137,17 @@ class Append(Command):
 
 @frozen
 class Search(Command):
-    """RFC 3501 §6.4.4. ``returns`` None: plain ``* SEARCH``; else the options of RFC 4731 (``RETURN ()`` is ALL)."""
+    """RFC 3501 §6.4.4. ``returns`` None: plain ``* SEARCH``; else the options of RFC 4731 (``RETURN ()`` is ALL).
+
+    ``refusal`` is why a search with SAVE cannot be read: it is answered NO, and that empties what was saved (RFC 5182
+    §2.1).
+    """
 
     program: SearchProgram
     returns: frozenset[str] | None = None
     charset: str | None = None
     uid: bool = False
+    refusal: UnknownCharset | None = None
 
 
 @frozen

@@ -16,11 +16,13 @@ STAR: Final = 0
 class SequenceSet:
     """A ``sequence-set`` as it was written: ranges in the order given, :data:`STAR` where ``*`` stood.
 
-    ``uid`` says what the numbers are. Source: RFC 3501 §9 (sequence-set).
+    ``uid`` says what the numbers are. Source: RFC 3501 §9 (sequence-set). With ``is_saved`` there are no ranges: ``$``
+    stood there, the result of the last SEARCH with SAVE, whichever kind of number the command takes (RFC 5182 §2.1).
     """
 
     ranges: tuple[tuple[int, int], ...]
     uid: bool = False
+    is_saved: bool = False
 
     def resolve(self, largest: int) -> SeqSet | UidSet:
         """The numbers meant when ``largest`` is the largest in use (0: there is no message, and ``*`` is nothing).
