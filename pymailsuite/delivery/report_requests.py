@@ -2,8 +2,8 @@
 
 Mail for an address that leads to one other is sent on with all requests: the last host reports on it. For an address
 that leads to several, success is reported once and here, as an expansion, and the other requests are passed on to each
-(RFC 3461 §5.2.7). Mail that is sent on keeps its sender, be it in a return path of ours (SRS), so that
-reports on it find him: our aliases are no mailing lists, which resend mail in their own name (§5.2.7).
+(RFC 3461 §5.2.7). Mail that is sent on keeps its sender, if need be in a return path of ours (SRS), so that reports on
+it reach the sender: aliases are no mailing lists, which resend mail in their own name.
 """
 
 from __future__ import annotations

@@ -71,6 +71,7 @@ class PlanTests(PlanTestCase):
             ends = step("ends", lambda message, recipients, _, act=action: [act(recipients[0])])
             self.assertEqual(self.carried([(ANN, (AT_ANN,))], S, ends), ({}, {}))
 
+    @acceptance("S031")
     def test_nobody_is_told_of_mail_from_the_null_return_path(self) -> None:
         given = [(ANN, (AT_ANN,)), (BOB, (TO_BOB,))]
         plan = self.plan(given, envelope=envelope_asking(given, reverse_path=None))

@@ -107,6 +107,7 @@ class SuccessTests(QueueTestCase):
         self.assertEqual((len(self.inbox(bob)), self.queue()), (1, []))
         self.assertEqual(self.told(), [("delivered", "rfc822; bob@b.example", "rfc822;b@client.example")])
 
+    @acceptance("S031")
     def test_nobody_is_told_of_mail_from_the_null_return_path(self) -> None:
         sink = self.host()
         self.submit_asking("<bob@b.example> NOTIFY=SUCCESS", sender="")
