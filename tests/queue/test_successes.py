@@ -6,13 +6,18 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, fail
 
+from pymailsuite.config.sections.delivery import DeliverySettings
+from pymailsuite.config.sections.forwarding import BounceTagSettings, ForwardingSettings
 from pymailsuite.config.sections.smtp import SmtpMxSettings
+from pymailsuite.delivery.intake import MessageIntake
+from pymailsuite.directory.return_paths import ReturnPathResolver, ReturnPaths
 from pymailsuite.errors import StorageFull
 from pymailsuite.interfaces import Notify, Ret
 from pymailsuite.values import Address
 from tests.acceptance import acceptance
 from tests.queue.test_runner import BOB, CARL, QueueTestCase
 from tests.smtp.conversations import Server
+from tests.support.delivery import planner_for
 from tests.support.stores import make_account
 
 TEAM = Address("team", "example.org")
@@ -106,6 +111,24 @@ class SuccessTests(QueueTestCase):
         self.run_for()
         self.assertEqual((len(self.inbox(bob)), self.queue()), (1, []))
         self.assertEqual(self.told(), [("delivered", "rfc822; bob@b.example", "rfc822;b@client.example")])
+
+    @acceptance("S076")
+    def test_a_report_on_what_an_alias_sent_on_finds_the_sender_behind_the_rewritten_return_path(self) -> None:
+        settings, tags = ForwardingSettings(), BounceTagSettings()
+        paths = ReturnPaths(settings, tags, self.store.secrets, self.internet, self.store.kept_paths)
+        self.recipients = ReturnPathResolver(self.recipients, paths)
+        self.planner = planner_for(self.store, self.internet, recipients=self.recipients, paths=paths)
+        self.intake = MessageIntake(self.store, DeliverySettings(), self.planner, "mx.example.org", self.internet)
+        self.successResultOf(self.store.directory.set_alias(TEAM, [BOB]))
+        sink, back = self.host(), self.host("192.0.2.2")
+        self.submit_asking("<team@example.org> NOTIFY=SUCCESS", sender="carl@c.example")
+        self.make_runner().start()
+        self.run_for()
+        self.assertTrue(sink.messages[0].reverse_path.startswith("SRS0="), sink.messages[0].reverse_path)
+        (report,) = back.messages
+        self.assertEqual((report.reverse_path, report.recipients), ("", ["carl@c.example"]))
+        self.assertIn(b"Action: relayed", report.content)
+        self.assertIn(b"Original-Recipient: rfc822; team@example.org", report.content)
 
     @acceptance("S031")
     def test_nobody_is_told_of_mail_from_the_null_return_path(self) -> None:
