@@ -9,7 +9,7 @@ import enum
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final, NewType
+from typing import Any, Final, NewType, Self
 
 from attrs import field, frozen
 
@@ -238,6 +238,21 @@ class NumberSet:
 
     def __bool__(self) -> bool:
         return bool(self.ranges)
+
+    def __and__(self, other: Self) -> Self:
+        """The numbers that are in both."""
+        common = []
+        mine, others = self.ranges, other.ranges
+        at = at_other = 0
+        while at < len(mine) and at_other < len(others):
+            low, high = max(mine[at][0], others[at_other][0]), min(mine[at][1], others[at_other][1])
+            if low <= high:
+                common.append((low, high))
+            if mine[at][1] == high:
+                at += 1
+            else:
+                at_other += 1
+        return type(self)(common)
 
     def __str__(self) -> str:
         """The wire form of RFC 3501 ``sequence-set``; empty for the empty set (which has no wire form)."""

@@ -62,6 +62,9 @@ class Context(Protocol):
     """The selected mailbox as the client knows it."""
     condstore: bool
     """True once the client has shown that it knows of modseqs (RFC 7162 §3.1)."""
+    qresync: bool
+    """True once the client has enabled QRESYNC: VANISHED takes the place of EXPUNGE, and flags told unasked carry the
+    UID (RFC 7162 §3.2.3, §3.2.4)."""
     failed_logins: int
     mid_response: bool
     """A response is being sent in pieces: nothing else may be sent before its end."""

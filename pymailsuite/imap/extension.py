@@ -22,7 +22,7 @@ from pymailsuite.imap.grammar.keys import KeyReader
 from pymailsuite.imap.grammar.tokens import Cursor
 from pymailsuite.imap.selected import Spans
 from pymailsuite.imap.states import State
-from pymailsuite.imap.values import Command, FetchItem, SearchProgram
+from pymailsuite.imap.values import Command, Fetch, FetchItem, SearchProgram
 from pymailsuite.interfaces import Column, Mailbox
 
 # Functions that take a context, a pymailsuite.imap.context.Context, are declared to take Any: contexts import the
@@ -87,6 +87,9 @@ class FetchModifier:
     narrow: Callable[[Any, Spans, Any], Spans] | None = None
     adds: tuple[FetchItem, ...] = ()
     """Data items that it adds, as if the client had requested them."""
+    before: Callable[[Any, Fetch], Awaitable[None]] | None = None
+    """Awaited with the context and the command, before the messages are chosen. PeerError if the modifier is not
+    allowed there; its replies precede the FETCH responses."""
 
 
 @frozen(eq=False)
@@ -97,6 +100,8 @@ class SelectParameter:
     name: str
     use: Callable[[Any, Any], None]
     parse: Callable[[Cursor], Any] = no_argument
+    answer: Callable[[Any, Any], Awaitable[None]] | None = None
+    """Awaited with the same arguments after the mailbox was opened: its replies follow those of SELECT."""
 
 
 @frozen(eq=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -130,6 +130,19 @@ def guarded_extension(extension: ImapExtension) -> ImapExtension:
 
         return called
 
+    def awaiting(call: Callable[..., Awaitable[None]] | None) -> Any:
+        """The same for what is awaited and given a context first: its time is limited."""
+        if call is None:
+            return None
+
+        async def awaited(context: Any, *arguments: Any) -> None:
+            with guarded(name):
+                too_slow = ExtensionTooSlow(cause=f"extension {name}")
+                timeout_s = context.settings.extension_timeout
+                await context.connection.within(timeout_s, call(context, *arguments), too_slow)
+
+        return awaited
+
     def each(declared: Iterable[Any], *functions: str) -> tuple[Any, ...]:
         return tuple(evolve(one, **{key: calling(getattr(one, key)) for key in functions}) for one in declared)
 
@@ -160,8 +173,12 @@ def guarded_extension(extension: ImapExtension) -> ImapExtension:
         capabilities=calling(extension.capabilities),
         commands=tuple(map(command, extension.commands)),
         fetch_attributes=each(map(attribute, extension.fetch_attributes), "parse", "part"),
-        fetch_modifiers=each(extension.fetch_modifiers, "parse", "narrow"),
-        select_parameters=each(extension.select_parameters, "parse", "use"),
+        fetch_modifiers=tuple(
+            evolve(one, before=awaiting(one.before)) for one in each(extension.fetch_modifiers, "parse", "narrow")
+        ),
+        select_parameters=tuple(
+            evolve(one, answer=awaiting(one.answer)) for one in each(extension.select_parameters, "parse", "use")
+        ),
         search_keys=each(map(key, extension.search_keys), "parse"),
         status_items=each(extension.status_items, "value", "asked"),
         list_selections=each(extension.list_selections, "meets"),

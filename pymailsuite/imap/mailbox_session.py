@@ -39,6 +39,7 @@ class MailboxSession:
         "is_idle",
         "mid_response",
         "out",
+        "qresync",
         "settings",
         "shared",
         "state",
@@ -60,6 +61,8 @@ class MailboxSession:
         """The store failed to return the changes for a client in IDLE: it is asked again later."""
         self.condstore = False
         """True once the client has shown that it knows of modseqs (RFC 7162 §3.1)."""
+        self.qresync = False
+        """True once the client has enabled QRESYNC (RFC 7162 §3.2.3)."""
         self.is_idle = False
         self.mid_response = False
         """A response is being sent in pieces: the client would take any other octets for a part of it."""
@@ -264,8 +267,9 @@ class MailboxSession:
         if expunges and view.owes_expunges:
             uids = view.uids
             changed = [uids[place] for place in places]
+            gone = view.gone_uids() if self.qresync else UidSet()
             numbers = view.tell_expunged()
-            self.out.append(replies.expunged(numbers))
+            self.out += replies.vanished(gone) if self.qresync else [replies.expunged(numbers)]
             places = [number - 1 for number in map(view.number_of, changed) if number]
             shrunk = bool(numbers)
         if fresh:
@@ -276,7 +280,7 @@ class MailboxSession:
             self.out.append(replies.flags_lines(view))
         if places:
             spans = [(place, place + 1) for place in places]
-            self.out.append(replies.fetched_flags(view, spans, uid=False, modseq=self.condstore))
+            self.out.append(replies.fetched_flags(view, spans, uid=self.qresync, modseq=self.condstore))
 
     async def _take_recent(self, view: View) -> None:
         # RFC 3501 §2.3.2: \Recent is for one read-write session only; a read-only session does not claim it.

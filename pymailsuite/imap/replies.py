@@ -6,7 +6,7 @@ The text of FETCH with stored data is made in ``fetch.py``; this is everything e
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from operator import attrgetter
 from typing import Final
 
@@ -14,11 +14,14 @@ from pymailsuite.errors import MailError, NoSuchMailbox, PeerError, Refusal
 from pymailsuite.imap.flags import SYSTEM_FLAGS
 from pymailsuite.imap.selected import Spans, View
 from pymailsuite.imap.values import BadMailboxName
+from pymailsuite.values import UidSet
 
 CRLF: Final = b"\r\n"
 CONTINUE: Final = b"+ OK\r\n"
 _TEXT: Final = attrgetter("text")
 _RECENT_TEXT: Final = attrgetter("recent_text")
+_VANISHED_RANGES: Final = 500
+"""In one line of VANISHED, so that none is longer than some 10 KB."""
 _NOT_TEXT: Final = re.compile(r"[^\x20-\x7e]+")
 
 
@@ -112,6 +115,17 @@ def exists(view: View) -> bytes:
 def expunged(numbers: Iterable[int]) -> bytes:
     """EXPUNGE, a line a message; each number is counted after the one before it is gone."""
     return b"".join([b"* %d EXPUNGE\r\n" % number for number in numbers])
+
+
+def vanished(uids: UidSet, *, earlier: bool = False) -> Iterator[bytes]:
+    """VANISHED, in lines of a bounded length; ``earlier``: the client does not count these messages any more.
+
+    Source: RFC 7162 §3.2.10.
+    """
+    word = b"* VANISHED (EARLIER) " if earlier else b"* VANISHED "
+    for start in range(0, len(uids.ranges), _VANISHED_RANGES):
+        some = UidSet(uids.ranges[start : start + _VANISHED_RANGES])
+        yield word + str(some).encode("ascii") + CRLF
 
 
 def fetched_flags(view: View, spans: Spans, *, uid: bool, modseq: bool, flags: bool = True) -> bytes:

@@ -18,7 +18,7 @@ from pymailsuite.imap.flags import FlagState, StateByFlags, flag_states
 from pymailsuite.imap.snapshots import Snapshot
 from pymailsuite.imap.values import SequenceSet
 from pymailsuite.interfaces import Mailbox, MailboxChanges, StoreResult
-from pymailsuite.values import UID_MAX, SystemFlag, UidSet
+from pymailsuite.values import UID_MAX, NumberSet, SystemFlag, UidSet
 
 Row = tuple[int, int, str, int]
 """A message as the store returns it: uid, system flags, keywords, modseq."""
@@ -113,6 +113,7 @@ class View:
         "recent",
         "saved",
         "states",
+        "uid_next",
         "uid_validity",
         "uids",
     )
@@ -121,6 +122,8 @@ class View:
         self.mailbox_id = mailbox.mailbox_id
         self.name = mailbox.name
         self.uid_validity = mailbox.uid_validity
+        self.uid_next = mailbox.uid_next
+        """When the mailbox was opened: a UID below it is in the view, or was expunged by then."""
         self.read_only = read_only
         if isinstance(rows, Snapshot):
             self.uids = rows.uids[:]
@@ -176,26 +179,40 @@ class View:
         PeerError for an unused sequence number; an unused UID is ignored (RFC 3501 §6.4.8), in ``$`` too.
         """
         if numbers.is_saved:
-            return list(self._places_of(self.saved))
+            return self.places_of(self.saved)
         uids = self.uids
         count = len(uids)
         if numbers.uid:
-            largest = uids[-1] if count else 0
-            spans = []
-            for low, high in numbers.resolve(largest).ranges:
-                start, stop = bisect_left(uids, low), bisect_right(uids, high)
-                if start < stop:
-                    spans.append((start, stop))
-            return spans
+            return self.places_of(numbers.resolve(uids[-1] if count else 0))
         ranges = numbers.resolve(count).ranges
         if not ranges or ranges[-1][1] > count:
             raise PeerError("Invalid message sequence number")
         return [(low - 1, high) for low, high in ranges]
 
+    def places_of(self, uids: NumberSet) -> Spans:
+        """The places of the messages with these UIDs; an unused UID is ignored."""
+        own = self.uids
+        spans = []
+        for low, high in uids.ranges:
+            start, stop = bisect_left(own, low), bisect_right(own, high)
+            if start < stop:
+                spans.append((start, stop))
+        return spans
+
     def uids_of(self, spans: Spans) -> UidSet:
         """Their UIDs. Between the first and the last of a span no UID is in use that the client does not know of."""
         uids = self.uids
         return UidSet((uids[start], uids[stop - 1]) for start, stop in spans)
+
+    def unknown(self, uids: UidSet) -> UidSet:
+        """The subset of these UIDs for which the view has no message."""
+        gaps: list[tuple[int, int]] = []
+        for low, high in uids.ranges:
+            start, stop = bisect_left(self.uids, low), bisect_right(self.uids, high)
+            known = self.uids[start:stop]
+            pairs = zip((low - 1, *known), (*known, high + 1), strict=True)
+            gaps += [(before + 1, after - 1) for before, after in pairs if after - before > 1]
+        return UidSet(gaps)
 
     def rows(self) -> Rows:
         """All messages as rows; as they are now, independent of later changes to the view."""
@@ -308,7 +325,7 @@ class View:
         """
         self.name = changes.name
         if changes.expunged:
-            known = [self.uids[p] for span in self._places_of(changes.expunged) for p in range(*span)]
+            known = [self.uids[p] for span in self.places_of(changes.expunged) for p in range(*span)]
             if known:
                 self._gone = (self._gone or set()).union(known)
         if not changes.changed:
@@ -330,12 +347,6 @@ class View:
         """True if there are messages among them that are new to the client."""
         return bool(changes.changed) and changes.changed[-1][0] > (self.uids[-1] if self.uids else 0)
 
-    def _places_of(self, uids: UidSet) -> Iterator[tuple[int, int]]:
-        for low, high in uids.ranges:
-            start, stop = bisect_left(self.uids, low), bisect_right(self.uids, high)
-            if start < stop:
-                yield start, stop
-
     def note_expunged(self, uids: Iterable[int]) -> None:
         """These are expunged; the client gets EXPUNGE at the next permitted moment."""
         known = {uid for uid in uids if self.number_of(uid)}
@@ -350,6 +361,10 @@ class View:
     def gone_places(self) -> set[int]:
         """The places of expunged messages."""
         return {self.number_of(uid) - 1 for uid in self._gone or ()}
+
+    def gone_uids(self) -> UidSet:
+        """The UIDs of expunged messages that are still in the view."""
+        return UidSet.of(self._gone or ())
 
     def tell_expunged(self) -> list[int]:
         """Remove expunged messages from the view; returns the numbers for EXPUNGE, in order, each counted after the

@@ -136,6 +136,7 @@ class Session(MailboxSession):
         self._give_back_login()
         self.state = State.NOT_AUTHENTICATED
         self.condstore = False
+        self.qresync = False
         self.receiver.limits = self.shared.before_login
         self.connection.set_deadline(self.settings.login_timeout)
 

@@ -120,6 +120,18 @@ async def _hangs(context: Any, command: Any) -> bytes:
     return await Deferred[bytes]()
 
 
+async def _fails_there(context: Any, argument: Any) -> None:
+    raise ValueError("a defect")
+
+
+async def _hangs_there(context: Any, argument: Any) -> None:
+    await Deferred[None]()
+
+
+def _nothing(context: Any, argument: Any) -> None:
+    pass
+
+
 def _broken(*_: Any) -> Any:
     raise ValueError("a defect")
 
@@ -153,8 +165,13 @@ BROKEN = ImapExtension(
         FetchAttribute("X-FEW", lambda _: Text(b"X-FEW %d", (), lambda _: ([],))),
         FetchAttribute("X-MORE", lambda _: Text(b"X-MORE %d %d", (), lambda batch: (batch.uids,))),
     ),
-    fetch_modifiers=(FetchModifier("X-FAILS", narrow=_broken), FetchModifier("X-LAST", narrow=_last)),
-    select_parameters=(SelectParameter("X-FAILS", _broken),),
+    fetch_modifiers=(
+        FetchModifier("X-FAILS", narrow=_broken),
+        FetchModifier("X-LAST", narrow=_last),
+        FetchModifier("X-EARLY", before=_fails_there),
+        FetchModifier("X-WAITS", before=_hangs_there),
+    ),
+    select_parameters=(SelectParameter("X-FAILS", _broken), SelectParameter("X-LATE", _nothing, answer=_fails_there)),
     search_keys=(SearchKey("X-FAILS", bare=_Broken()), SearchKey("X-ARGUES", lambda _: _Broken())),
     status_items=(StatusItem("X-FAILS", _broken),),
     list_selections=(ListSelection("X-FAILS", _broken),),
@@ -204,7 +221,9 @@ class ForeignTests(SynchronousTestCase):
             "FETCH 1:2 (FLAGS X-FEW)",
             "UID FETCH 1:2 X-MORE",
             "FETCH 1 FLAGS (X-FAILS)",
+            "UID FETCH 1 FLAGS (X-EARLY)",
             "SELECT INBOX (X-FAILS)",
+            "SELECT INBOX (X-LATE)",
         ):
             answer = self.client.command(line)
             self.assertEqual(answer[-1], "x NO [SERVERBUG] Internal error", line)
@@ -243,6 +262,11 @@ class ForeignTests(SynchronousTestCase):
         self.assertEqual(
             self.client.output(), b"* BEGUN\r\nx NO [UNAVAILABLE] The command took too long\r\ny OK NOOP completed\r\n"
         )
+
+    def test_a_modifier_that_hangs_is_called_off(self) -> None:
+        self.assertEqual(self.client.command("FETCH 1 FLAGS (X-WAITS)"), [])
+        self.server.clock.advance(30)
+        self.assertEqual(self.client.output(), b"x NO [UNAVAILABLE] The command took too long\r\n")
 
     def test_a_client_that_leaves_ends_what_hangs(self) -> None:
         self.client.command("XHANGS")

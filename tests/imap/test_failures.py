@@ -13,6 +13,7 @@ from pymailsuite.errors import StorageFull, StoreUnavailable
 from pymailsuite.values import MAX_CHUNK
 from tests.imap.conversation import Client, Conversation, Server
 from tests.imap.test_protocol import spoil
+from tests.imap.test_qresync import uids_in
 from tests.support.failures import Defect, failures
 from tests.support.interference import Call, Interference, failing, held
 from tests.support.stores import append, fired
@@ -24,6 +25,7 @@ _LITERAL = re.compile(rb"\{(\d+)\}\r\n\Z")
 _TAGGED = re.compile(rb"([^\s*+]+) (?:OK|NO|BAD) ")
 _EXISTS = re.compile(rb"\* (\d+) EXISTS\r\n")
 _EXPUNGE = re.compile(rb"\* (\d+) EXPUNGE\r\n")
+_VANISHED = re.compile(rb"\* VANISHED ([\d:,]+)\r\n")
 _FLAGS = re.compile(rb"\* (\d+) FETCH \(.*?\bFLAGS \(([^)]*)\)", re.DOTALL)
 
 
@@ -56,6 +58,9 @@ class Told:
                 self.flags = [None] * exists
             elif match := _EXPUNGE.match(response):
                 del self.flags[int(match[1]) - 1]
+            elif match := _VANISHED.match(response):
+                # It follows no UIDs: there are fewer, and any of them may be meant.
+                self.flags = [None] * (len(self.flags) - len(uids_in(match[1].decode())))
             elif match := _FLAGS.match(response):
                 self.flags[int(match[1]) - 1] = set(match[2].split()) - {b"\\Recent"}
 

@@ -12,11 +12,12 @@ from pymailsuite.imap import values as v
 from pymailsuite.imap.extensions.condstore import ByModSeq
 from pymailsuite.imap.extensions.enable import Enable
 from pymailsuite.imap.extensions.id import Id
+from pymailsuite.imap.extensions.qresync import Known
 from pymailsuite.imap.extensions.uidplus import UidExpunge
 from pymailsuite.imap.extensions.within import ByAge
 from pymailsuite.imap.grammar import awaits_message, parse_tag
 from pymailsuite.imap.patterns import Patterns
-from pymailsuite.values import FlagChange, Flags, SpecialUse, SystemFlag
+from pymailsuite.values import ALL_UIDS, FlagChange, Flags, SeqSet, SpecialUse, SystemFlag, UidSet
 from tests.acceptance import acceptance
 from tests.support.imap import VOCABULARY, parse, parse_append, parse_named
 
@@ -69,6 +70,19 @@ COMMANDS: list[tuple[Line, v.Command]] = [
     ([b"a SELECT ", "Entwürfe".encode(), b""], v.Select("a", "Entwürfe")),
     (b"a SELECT [Gmail]/x", v.Select("a", "[Gmail]/x")),
     (b"a SELECT INBOX (CONDSTORE)", v.Select("a", "INBOX", {"CONDSTORE": None})),
+    (b"a SELECT INBOX (QRESYNC (1 2))", v.Select("a", "INBOX", {"QRESYNC": Known(1, 2)})),
+    (
+        b"a SELECT INBOX (QRESYNC (1 2 9,3:5) CONDSTORE)",
+        v.Select("a", "INBOX", {"QRESYNC": Known(1, 2, UidSet([(3, 5), (9, 9)])), "CONDSTORE": None}),
+    ),
+    (
+        b"a EXAMINE INBOX (QRESYNC (1 2 (1:2 7,9)))",
+        v.Examine("a", "INBOX", {"QRESYNC": Known(1, 2, ALL_UIDS, SeqSet([(1, 2)]), UidSet([(7, 7), (9, 9)]))}),
+    ),
+    (
+        b"a EXAMINE INBOX (QRESYNC (1 2 1:9 (1 7)))",
+        v.Examine("a", "INBOX", {"QRESYNC": Known(1, 2, UidSet([(1, 9)]), SeqSet([(1, 1)]), UidSet([(7, 7)]))}),
+    ),
     (b"a EXAMINE INBOX (condstore)", v.Examine("a", "INBOX", {"CONDSTORE": None})),
     (b"a EXAMINE x", v.Examine("a", "x")),
     # CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE
@@ -187,7 +201,15 @@ BAD: list[Line] = [
     b"a SELECT &AAo-",
     b'a SELECT "\xff\xfe"',
     b"a SELECT INBOX ()",
-    b"a SELECT INBOX (QRESYNC (1 2))",
+    b"a SELECT INBOX (QRESYNC)",
+    b"a SELECT INBOX (QRESYNC (1))",
+    b"a SELECT INBOX (QRESYNC (0 2))",
+    b"a SELECT INBOX (QRESYNC (1 2 3:*))",
+    b"a SELECT INBOX (QRESYNC (1 2 $))",
+    b"a SELECT INBOX (QRESYNC (1 2 (1)))",
+    b"a SELECT INBOX (QRESYNC (1 2 (1 *)))",
+    b"a SELECT INBOX (QRESYNC (1 2 3 (1 2) 4))",
+    b"a SELECT INBOX (QRESYNC (1 2 3 4))",
     b"a SELECT INBOX CONDSTORE",
     b"a SELECT " + b"x" * 1001,
     b"a CREATE x (USE \\Sent)",
@@ -257,7 +279,7 @@ BAD: list[Line] = [
     b"a FETCH 1 (FLAGS UID) ()",
     b"a FETCH 1 (FLAGS) (CHANGEDSINCE)",
     b"a FETCH 1 (FLAGS) (XYZZY 1)",
-    b"a FETCH 1 (FLAGS) (CHANGEDSINCE 1 VANISHED)",
+    b"a FETCH 1 (FLAGS) (CHANGEDSINCE 1 GONE)",
     b"a FETCH 1 BODY[",
     b"a FETCH 1 BODY[X]",
     b"a FETCH 1 BODY[0]",

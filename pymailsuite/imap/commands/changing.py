@@ -59,14 +59,16 @@ async def _store_some(context: Context, view: View, command: Store, spans: Spans
         view.mailbox_id, view.uids_of(spans), command.change, command.flags, command.unchanged_since
     )
     places = context.take_result(result)
+    # RFC 7162 §3.2.4: both UID and modseq.
+    uid = command.uid or context.qresync
     if command.silent:
         surprising = _surprising(view, command, before, places)
         if context.condstore:
             # RFC 7162 §3.1.3: the new modseq is reported even so.
             quiet = joined(place for place in places if place not in surprising)
-            context.out.append(replies.fetched_flags(view, quiet, uid=command.uid, modseq=True, flags=False))
+            context.out.append(replies.fetched_flags(view, quiet, uid=uid, modseq=True, flags=False))
         places = sorted(surprising)
-    context.out.append(replies.fetched_flags(view, joined(places), uid=command.uid, modseq=context.condstore))
+    context.out.append(replies.fetched_flags(view, joined(places), uid=uid, modseq=context.condstore))
     return result.modified
 
 

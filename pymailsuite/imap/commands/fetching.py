@@ -67,6 +67,10 @@ class _Batch:
 async def _fetch(context: Context, command: Fetch) -> bytes:
     """RFC 3501 §6.4.5."""
     view = context.selected
+    for name in command.modifiers:
+        before = context.shared.vocabulary.fetch_modifiers[name].before
+        if before is not None:
+            await before(context, command)
     if MODSEQ in command.items:
         context.use_condstore()
     spans = view.places(command.numbers)
@@ -77,7 +81,10 @@ async def _fetch(context: Context, command: Fetch) -> bytes:
     if not spans:
         return b"OK FETCH completed"
     if _KNOWN.issuperset(command.items):
-        await _say_known(context, view, command, spans)
+        items = command.items
+        await say_known(
+            context, view, spans, uid=command.uid or UID in items, flags=FLAGS in items, modseq=MODSEQ in items
+        )
         return b"OK FETCH completed"
     compile_fetch = context.shared.vocabulary.compile_fetch
     plan = compile_fetch(command.items, uid=command.uid, condstore=False)
@@ -85,7 +92,7 @@ async def _fetch(context: Context, command: Fetch) -> bytes:
     if plan.sets_seen and not view.read_only:
         told = await _set_seen(context, view, spans)
         if told and context.condstore:
-            plan = compile_fetch(command.items, uid=command.uid, condstore=True)
+            plan = compile_fetch(command.items, uid=command.uid or context.qresync, condstore=True)
     reading = _Reading(context, view, plan, spans)
     try:
         await reading.send_all()
@@ -110,13 +117,12 @@ async def _fetch(context: Context, command: Fetch) -> bytes:
 
 def _tell_flags(context: Context, command: Fetch, spans: Spans) -> None:
     view = context.selected
-    context.out.append(replies.fetched_flags(view, spans, uid=command.uid, modseq=context.condstore))
+    uid = command.uid or context.qresync  # RFC 7162 §3.2.4
+    context.out.append(replies.fetched_flags(view, spans, uid=uid, modseq=context.condstore))
 
 
-async def _say_known(context: Context, view: View, command: Fetch, spans: Spans) -> None:
-    items = command.items
-    uid, flags = command.uid or UID in items, FLAGS in items
-    modseq = MODSEQ in items
+async def say_known(context: Context, view: View, spans: Spans, *, uid: bool, flags: bool, modseq: bool) -> None:
+    """FETCH responses with what the view knows, in turns with other connections."""
     cut = Cut(spans)
     while piece := cut.take(_KNOWN_ROWS):
         context.out.append(replies.fetched_flags(view, piece, uid=uid, modseq=modseq, flags=flags))

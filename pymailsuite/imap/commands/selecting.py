@@ -37,15 +37,24 @@ async def _open(context: Context, command: Select | Examine, read_only: bool) ->
         context.deselect()
         # RFC 7162 §3.2.11: what follows is about the new mailbox.
         context.out.append(b"* OK [CLOSED] Previous mailbox closed\r\n")
+    parameters = context.shared.vocabulary.select_parameters
     for parameter, argument in command.parameters.items():
-        context.shared.vocabulary.select_parameters[parameter].use(context, argument)
+        parameters[parameter].use(context, argument)
     context.watch()
     try:
         mailbox, view = await _reopened(context, name, read_only) or await _opened(context, name, read_only)
+        _tell_opened(context, mailbox, view)
+        for parameter, argument in command.parameters.items():
+            answer = parameters[parameter].answer
+            if answer is not None:
+                await answer(context, argument)
     except BaseException:
         # RFC 3501 §6.3.1: after a SELECT that failed no mailbox is selected.
         context.deselect()
         raise
+
+
+def _tell_opened(context: Context, mailbox: Mailbox, view: View) -> None:
     # A message without \Seen is searched only if there is one.
     unseen = view.first_unseen() if mailbox.unseen else 0
     uid_next = max(mailbox.uid_next, view.uids[-1] + 1) if len(view) else mailbox.uid_next
@@ -100,7 +109,10 @@ async def _check(context: Context, _: Command) -> bytes:
 
 
 async def _close(context: Context, _: Command) -> bytes:
-    """Expunge without EXPUNGE replies, and deselect. Source: RFC 3501 §6.4.2."""
+    """Expunge without EXPUNGE replies, and deselect. Source: RFC 3501 §6.4.2.
+
+    RFC 7162 §3.2.8: without HIGHESTMODSEQ, since the client does not learn which messages were expunged.
+    """
     view = context.selected
     if len(view) and not view.read_only and (context.stale or view.has_any(SystemFlag.DELETED)):
         # Messages that the client does not know of yet are not expunged.

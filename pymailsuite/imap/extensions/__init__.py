@@ -15,6 +15,7 @@ from pymailsuite.imap.extensions.move import MOVE
 from pymailsuite.imap.extensions.namespace import NAMESPACE
 from pymailsuite.imap.extensions.object_id import OBJECTID
 from pymailsuite.imap.extensions.preview import PREVIEW
+from pymailsuite.imap.extensions.qresync import QRESYNC
 from pymailsuite.imap.extensions.save_date import SAVEDATE
 from pymailsuite.imap.extensions.searchres import SEARCHRES
 from pymailsuite.imap.extensions.sort import SORT
@@ -39,6 +40,7 @@ OURS = (
     UIDPLUS,
     MOVE,
     CONDSTORE,
+    QRESYNC,
     ESEARCH,
     SORT,
     THREAD,
