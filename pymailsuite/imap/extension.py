@@ -90,6 +90,8 @@ class FetchModifier:
     before: Callable[[Any, Fetch], Awaitable[None]] | None = None
     """Awaited with the context and the command, before the messages are chosen. PeerError if the modifier is not
     allowed there; its replies precede the FETCH responses."""
+    is_last: bool = False
+    """It narrows what all others have left over."""
 
 
 @frozen(eq=False)
@@ -112,6 +114,14 @@ class SearchKey:
     name: str
     parse: Callable[[KeyReader], SearchProgram] | None = None
     bare: SearchProgram | None = None
+
+
+@frozen(eq=False)
+class SearchReturn:
+    """A word of ``RETURN`` of SEARCH (RFC 4731), and what reads the argument behind it, beginning with a space."""
+
+    name: str
+    parse: Callable[[Cursor], Any] = no_argument
 
 
 @frozen(eq=False)
@@ -193,8 +203,7 @@ class ImapExtension:
     fetch_modifiers: tuple[FetchModifier, ...] = ()
     select_parameters: tuple[SelectParameter, ...] = ()
     search_keys: tuple[SearchKey, ...] = ()
-    search_returns: tuple[str, ...] = ()
-    """Words of ``RETURN`` of SEARCH (RFC 4731)."""
+    search_returns: tuple[SearchReturn, ...] = ()
     status_items: tuple[StatusItem, ...] = ()
     list_selections: tuple[ListSelection, ...] = ()
     list_returns: tuple[ListReturn, ...] = ()

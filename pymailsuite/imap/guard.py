@@ -180,6 +180,7 @@ def guarded_extension(extension: ImapExtension) -> ImapExtension:
             evolve(one, answer=awaiting(one.answer)) for one in each(extension.select_parameters, "parse", "use")
         ),
         search_keys=each(map(key, extension.search_keys), "parse"),
+        search_returns=each(extension.search_returns, "parse"),
         status_items=each(extension.status_items, "value", "asked"),
         list_selections=each(extension.list_selections, "meets"),
         list_returns=each(extension.list_returns, "parse", "line", "asked"),

@@ -18,6 +18,7 @@ from pymailsuite.imap.extension import (
     ListReturn,
     ListSelection,
     SearchKey,
+    SearchReturn,
     SelectParameter,
     Standing,
     StatusItem,
@@ -59,7 +60,7 @@ class Vocabulary:
         self.list_selections: dict[str, ListSelection] = {}
         self.list_returns: dict[str, ListReturn] = {}
         self.enables: dict[str, Callable[[Any], None]] = {}
-        self.search_returns: frozenset[str] = frozenset()
+        self.search_returns: dict[str, SearchReturn] = {}
         self.opened: list[Callable[[Any, Mailbox], bytes]] = []
         self.created: list[Callable[[Mailbox], str]] = []
         self.foreign: dict[ImapCommand, str] = {}
@@ -86,7 +87,7 @@ class Vocabulary:
         self._fill("LIST return option", self.list_returns, extension, extension.list_returns)
         for word, enable in extension.enables.items():
             self._put("capability to ENABLE", self.enables, extension, word, enable)
-        self.search_returns |= set(extension.search_returns)
+        self._fill("SEARCH return option", self.search_returns, extension, extension.search_returns)
         self.opened += [extension.opened] if extension.opened is not None else []
         self.created += [extension.created] if extension.created is not None else []
 

@@ -67,17 +67,18 @@ class _Batch:
 async def _fetch(context: Context, command: Fetch) -> bytes:
     """RFC 3501 §6.4.5."""
     view = context.selected
+    known = context.shared.vocabulary.fetch_modifiers
     for name in command.modifiers:
-        before = context.shared.vocabulary.fetch_modifiers[name].before
+        before = known[name].before
         if before is not None:
             await before(context, command)
     if MODSEQ in command.items:
         context.use_condstore()
     spans = view.places(command.numbers)
-    for name, argument in command.modifiers.items():
-        narrow = context.shared.vocabulary.fetch_modifiers[name].narrow
+    for name in sorted(command.modifiers, key=lambda name: known[name].is_last):
+        narrow = known[name].narrow
         if narrow is not None:
-            spans = narrow(context, spans, argument)
+            spans = narrow(context, spans, command.modifiers[name])
     if not spans:
         return b"OK FETCH completed"
     if _KNOWN.issuperset(command.items):

@@ -6,7 +6,7 @@ RFC 3501 §6.4.4, RFC 4731 (ESEARCH), RFC 5182 (SAVE), RFC 7162 §3.1.5.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import count
 from typing import Any, Final, TypeVar
@@ -111,8 +111,8 @@ async def _search_and_tell(context: Context, command: Search) -> None:
     uids = await find(context, view, command.program)
     returns = command.returns
     if returns is not None and SAVE in returns:
-        returns -= {SAVE}
-        kept = await _in_turns(context, uids, "save what was found", _set_of(concerned(returns, uids)))
+        returns = {name: argument for name, argument in returns.items() if name != SAVE}
+        kept = await _in_turns(context, uids, "save what was found", _saved(returns, uids))
         if len(kept.ranges) > context.settings.saved_ranges:
             raise replies.NotSaved()
         view.saved = kept
@@ -131,7 +131,8 @@ async def _in_turns(context: Context, uids: Sequence[int], name: str, steps: Ste
     return made
 
 
-def _set_of(uids: Sequence[int]) -> Steps[UidSet]:
+def _saved(returns: Mapping[str, Any], found: Sequence[int]) -> Steps[UidSet]:
+    uids = concerned(returns, found)
     ranges: list[tuple[int, int]] = []
     for start in range(0, len(uids), _MOST_SAID_AT_ONCE):
         ranges += UidSet.of(uids[start : start + _MOST_SAID_AT_ONCE]).ranges

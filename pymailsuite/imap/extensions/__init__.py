@@ -14,6 +14,7 @@ from pymailsuite.imap.extensions.logins import LOGINS
 from pymailsuite.imap.extensions.move import MOVE
 from pymailsuite.imap.extensions.namespace import NAMESPACE
 from pymailsuite.imap.extensions.object_id import OBJECTID
+from pymailsuite.imap.extensions.partial import PARTIAL
 from pymailsuite.imap.extensions.preview import PREVIEW
 from pymailsuite.imap.extensions.qresync import QRESYNC
 from pymailsuite.imap.extensions.save_date import SAVEDATE
@@ -57,4 +58,5 @@ OURS = (
     APPENDLIMIT,
     UNAUTHENTICATE,
     SEARCHRES,
+    PARTIAL,
 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pymailsuite.imap.extension import ImapExtension, after_login
+from pymailsuite.imap.extension import ImapExtension, SearchReturn, after_login
 
 # search-return-opt = "MIN" / "MAX" / "ALL" / "COUNT"   ; RFC 4731 §3.1
-ESEARCH = ImapExtension("ESEARCH", after_login("ESEARCH"), search_returns=("MIN", "MAX", "ALL", "COUNT"), position=12)
+_RETURNS = tuple(map(SearchReturn, ("MIN", "MAX", "ALL", "COUNT")))
+
+ESEARCH = ImapExtension("ESEARCH", after_login("ESEARCH"), search_returns=_RETURNS, position=12)

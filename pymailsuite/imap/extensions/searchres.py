@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from pymailsuite.imap.extension import ImapExtension, after_login
+from pymailsuite.imap.extension import ImapExtension, SearchReturn, after_login
 from pymailsuite.imap.values import SAVE
 
 # search-return-opt =/ "SAVE"   ; RFC 5182 §5
-SEARCHRES = ImapExtension("SEARCHRES", after_login("SEARCHRES"), search_returns=(SAVE,), position=25)
+SEARCHRES = ImapExtension("SEARCHRES", after_login("SEARCHRES"), search_returns=(SearchReturn(SAVE),), position=25)

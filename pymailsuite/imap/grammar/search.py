@@ -7,7 +7,7 @@ import re
 from pymailsuite.errors import PeerError
 from pymailsuite.imap.grammar.keys import KeyReader
 from pymailsuite.imap.grammar.tokens import Cursor, text_decoder
-from pymailsuite.imap.values import SAVE, AllOf, Command, Search, SearchProgram, UnknownCharset
+from pymailsuite.imap.values import PARTIAL, SAVE, AllOf, Command, Search, SearchProgram, UnknownCharset
 
 # Looked for before any search key; neither word is one.
 _RETURN = re.compile(rb"RETURN ++(?=\()", re.IGNORECASE)
@@ -26,10 +26,9 @@ def parse_search(cursor: Cursor, tag: str, uid: bool = False) -> Command:
     charset = None
     if cursor.try_match(_RETURN):
         # search-return-opts = SP "RETURN" SP "(" [search-return-opt *(SP search-return-opt)] ")"
-        returns = frozenset([cursor.word("a return option") for _ in cursor.listed(10, "return options")])
-        if not returns <= cursor.words.search_returns:
-            raise PeerError("Unknown return option")
-        returns = returns or frozenset({"ALL"})
+        returns = cursor.named(cursor.words.search_returns, "return option", least=0) or {"ALL": None}
+        if {"ALL", PARTIAL} <= returns.keys():
+            raise PeerError("ALL and PARTIAL exclude each other")  # RFC 9394 §3.1
         cursor.space()
     if cursor.try_match(_CHARSET):
         charset = cursor.astring("a charset").decode("ascii", "replace")

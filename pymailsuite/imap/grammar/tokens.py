@@ -113,7 +113,7 @@ class Words(Protocol):
         """The keys of SEARCH."""
 
     @property
-    def search_returns(self) -> frozenset[str]:
+    def search_returns(self) -> Mapping[str, Any]:
         """The options of SEARCH RETURN."""
 
     @property

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
+from pymailsuite.imap.values import PARTIAL
 from pymailsuite.interfaces import Steps
 
 _NUMBERS_A_STEP: Final = 5_000
@@ -22,11 +23,11 @@ def render_search(numbers: Sequence[int], modseq: int | None = None, name: bytes
 
 
 def render_esearch(
-    tag: str, uid: bool, returns: Collection[str], numbers: Sequence[int], modseq: int | None = None
+    tag: str, uid: bool, returns: Mapping[str, Any], numbers: Sequence[int], modseq: int | None = None
 ) -> Steps[list[bytes]]:
-    """``* ESEARCH`` for the command ``tag``; ``numbers`` ascend, ``returns`` are among MIN, MAX, COUNT and ALL.
+    """``* ESEARCH`` for the command ``tag``; ``numbers`` ascend, ``returns`` are of RFC 4731 and RFC 9394.
 
-    If nothing was found, all but COUNT is left out (RFC 4731 §3.1).
+    If nothing was found, all but COUNT and PARTIAL is left out (RFC 4731 §3.1, RFC 9394 §3.1).
     """
     words = [f'* ESEARCH (TAG "{tag}")']
     if uid:
@@ -39,12 +40,16 @@ def render_esearch(
         words.append(f"COUNT {len(numbers)}")
     if "ALL" in returns and numbers:
         words.append(f"ALL {yield from compact(numbers)}")
+    if PARTIAL in returns:
+        start, stop = returns[PARTIAL].of(len(numbers))
+        page = (yield from compact(numbers[start:stop])) if start < stop else "NIL"
+        words.append(f"PARTIAL ({returns[PARTIAL]} {page})")
     if modseq is not None and numbers:
         words.append(f"MODSEQ {modseq}")
     return [" ".join(words).encode("ascii"), b"\r\n"]
 
 
-def told_modseq(returns: Collection[str] | None, modseqs: Sequence[int]) -> int | None:
+def told_modseq(returns: Mapping[str, Any] | None, modseqs: Sequence[int]) -> int | None:
     """The mod-sequence in the reply to a search by MODSEQ, None if nothing was found.
 
     ``modseqs`` are those of the messages found, in order. Source: RFC 7162 §3.1.5; RFC 4731 §3.2: if only the first or
@@ -53,14 +58,18 @@ def told_modseq(returns: Collection[str] | None, modseqs: Sequence[int]) -> int 
     return max(concerned(returns, modseqs), default=None)
 
 
-def concerned(returns: Collection[str] | None, found: Sequence[int]) -> Sequence[int]:
-    """Of what was found, ascending, what the reply is about: the first and the last if it tells of nothing else.
+def concerned(returns: Mapping[str, Any] | None, found: Sequence[int]) -> Sequence[int]:
+    """Of what was found, ascending, what the reply is about: the first, the last, a page, if it tells of nothing else.
 
-    Source: RFC 4731 §3.2, RFC 5182 §2.4.
+    Source: RFC 4731 §3.2, RFC 5182 §2.4, RFC 9394 §3.2.
     """
-    if returns and found and {"MIN", "MAX"}.issuperset(returns):
-        return [found[place] for word, place in (("MIN", 0), ("MAX", -1)) if word in returns]
-    return found
+    if not returns or not found or not {"MIN", "MAX", PARTIAL}.issuperset(returns):
+        return found
+    ends = [found[place] for word, place in (("MIN", 0), ("MAX", -1)) if word in returns]
+    if PARTIAL not in returns:
+        return ends
+    start, stop = returns[PARTIAL].of(len(found))
+    return sorted({*ends, *found[start:stop]})
 
 
 def compact(numbers: Sequence[int]) -> Steps[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pymailsuite.imap.values.commands import (
     MATCHES_NOTHING,
+    PARTIAL,
     SAVE,
     Append,
     Authenticate,
@@ -32,7 +33,7 @@ from pymailsuite.imap.values.commands import (
 from pymailsuite.imap.values.errors import BadMailboxName, UnknownCharset, UnknownEncoding, UnsupportedUse
 from pymailsuite.imap.values.fetch import BinarySection, BinarySize, BodySection, FetchItem, Section, SectionText
 from pymailsuite.imap.values.limits import DEFAULT_LIMITS, GrammarLimits
-from pymailsuite.imap.values.numbers import STAR, SequenceSet
+from pymailsuite.imap.values.numbers import STAR, PartialRange, SequenceSet
 from pymailsuite.imap.values.search import (
     AllOf,
     AnyOf,
@@ -56,6 +57,7 @@ from pymailsuite.imap.values.search import (
 __all__ = [
     "DEFAULT_LIMITS",
     "MATCHES_NOTHING",
+    "PARTIAL",
     "SAVE",
     "STAR",
     "AllOf",
@@ -90,6 +92,7 @@ __all__ = [
     "Login",
     "Lsub",
     "Not",
+    "PartialRange",
     "Rename",
     "Search",
     "SearchProgram",

@@ -19,6 +19,8 @@ MATCHES_NOTHING: Final = "\0"
 
 SAVE: Final = "SAVE"
 """The return option of SEARCH by which what it finds becomes ``$``. Source: RFC 5182."""
+PARTIAL: Final = "PARTIAL"
+"""The return option of SEARCH that tells a page of what it finds. Source: RFC 9394."""
 
 _NONE: Final[Mapping[str, Any]] = MappingProxyType({})
 
@@ -137,14 +139,15 @@ class Append(Command):
 
 @frozen
 class Search(Command):
-    """RFC 3501 §6.4.4. ``returns`` None: plain ``* SEARCH``; else the options of RFC 4731 (``RETURN ()`` is ALL).
+    """RFC 3501 §6.4.4. ``returns`` None: plain ``* SEARCH``; else the options of RFC 4731 with what stood behind each
+    (``RETURN ()`` is ALL).
 
     ``refusal`` is why a search with SAVE cannot be read: it is answered NO, and that empties what was saved (RFC 5182
     §2.1).
     """
 
     program: SearchProgram
-    returns: frozenset[str] | None = None
+    returns: Mapping[str, Any] | None = None
     charset: str | None = None
     uid: bool = False
     refusal: UnknownCharset | None = None

@@ -13,6 +13,24 @@ STAR: Final = 0
 
 
 @frozen
+class PartialRange:
+    """A ``partial-range`` of RFC 9394 §4, as it was written: places counted from 1, or down from -1, the last one."""
+
+    first: int
+    last: int
+
+    def of(self, count: int) -> tuple[int, int]:
+        """Which of so many: a half-open range of places counted from 0, which may be empty."""
+        low, high = sorted((abs(self.first), abs(self.last)))
+        if self.first > 0:
+            return min(low - 1, count), min(high, count)
+        return max(count - high, 0), max(count - low + 1, 0)
+
+    def __str__(self) -> str:
+        return f"{self.first}:{self.last}"
+
+
+@frozen
 class SequenceSet:
     """A ``sequence-set`` as it was written: ranges in the order given, :data:`STAR` where ``*`` stood.
 
