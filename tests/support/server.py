@@ -33,9 +33,11 @@ _STANDARD_PORTS = (24, 25, 80, 110, 143, 465, 587, 993, 995)
 def free_port_base() -> int:
     """A number N for which every N + standard port is free on loopback just now.
 
-    Below the ports that the system gives to outgoing connections, and another for each process that runs tests.
+    Below the ports that the system gives to outgoing connections, and of other hundreds than those of another process
+    that runs tests. Each process has all thousands to choose from, beginning at another one.
     """
-    base = find_port_base(range(10000 + os.getpid() % 200 * 100, 32000, 1000), _STANDARD_PORTS)
+    first = os.getpid() % 200
+    base = find_port_base((10000 + (first + 10 * step) % 220 * 100 for step in range(22)), _STANDARD_PORTS)
     assert base is not None, "no free ports"
     return base
 
