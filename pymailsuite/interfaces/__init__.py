@@ -44,6 +44,7 @@ from pymailsuite.interfaces.mail import (
     Steps,
     StoreResult,
     drained,
+    mapped_in_steps,
 )
 from pymailsuite.interfaces.queue import (
     Acceptance,
@@ -134,5 +135,6 @@ __all__ = [
     "StoreResult",
     "SuccessKind",
     "drained",
+    "mapped_in_steps",
     "needed",
 ]

@@ -214,6 +214,15 @@ def drained(work: Steps[T]) -> T:
             return result
 
 
+def mapped_in_steps(function: Callable[[Any], T], items: Sequence[Any], step: int) -> Steps[list[T]]:
+    """What ``function`` makes of each item, ``step`` items at a time."""
+    made: list[T] = []
+    for start in range(0, len(items), step):
+        made += map(function, items[start : start + step])
+        yield
+    return made
+
+
 class IAccountMail(Interface):
     """One account's mailboxes and messages: what an IMAP or POP3 session works on.
 

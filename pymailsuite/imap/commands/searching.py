@@ -36,7 +36,7 @@ from pymailsuite.imap.search import (
 from pymailsuite.imap.selected import View
 from pymailsuite.imap.states import SELECTED
 from pymailsuite.imap.values import SAVE, AllOf, AnyOf, HasFlag, HasKeyword, Not, Search, SearchProgram
-from pymailsuite.interfaces import Column, MessageRow, Piece, Steps, drained
+from pymailsuite.interfaces import Column, MessageRow, Piece, Steps, drained, mapped_in_steps
 from pymailsuite.values import UidSet
 
 T = TypeVar("T")
@@ -202,13 +202,10 @@ def _reply(view: View, command: Search, uids: Sequence[int], with_modseq: bool) 
     modseqs: list[int] = []
     # UID SEARCH, which most clients use, returns no sequence numbers.
     numbered = 0 if command.uid and not with_modseq else len(uids)
-    number_of = number_finder(view, numbered)
-    for start in range(0, numbered, _MOST_SAID_AT_ONCE):
-        some = list(map(number_of, uids[start : start + _MOST_SAID_AT_ONCE]))
-        if with_modseq:
-            modseqs += [view.modseqs[number - 1] for number in some]
-        numbers += some
-        yield
+    if numbered:
+        numbers = yield from mapped_in_steps(number_finder(view, numbered), uids, _MOST_SAID_AT_ONCE)
+    if with_modseq:
+        modseqs = yield from mapped_in_steps(lambda number: view.modseqs[number - 1], numbers, _MOST_SAID_AT_ONCE)
     told = told_modseq(command.returns, modseqs) if with_modseq else None
     found = uids if command.uid else numbers
     if command.returns is None:

@@ -22,7 +22,7 @@ from pymailsuite.imap.search import asks_modseq, render_search, told_modseq
 from pymailsuite.imap.selected import View
 from pymailsuite.imap.states import SELECTED
 from pymailsuite.imap.values import Command, SearchProgram
-from pymailsuite.interfaces import Column, MessageRow, Steps
+from pymailsuite.interfaces import Column, MessageRow, Steps, mapped_in_steps
 from pymailsuite.message.sorting import ITEMS_A_STEP, sent_moment, sorted_in_steps
 
 _CRITERIA: Final[Mapping[str, tuple[Column, ...]]] = {
@@ -120,11 +120,7 @@ def _reply(view: View, command: Sort, rows: Sequence[MessageRow], with_modseq: b
     uids = yield from sort_rows(rows, command.criteria)
     if command.uid and not with_modseq:
         return (yield from render_search(uids, name=b"SORT"))
-    number_of = number_finder(view, len(uids))
-    numbers: list[int] = []
-    for start in range(0, len(uids), ITEMS_A_STEP):
-        numbers += map(number_of, uids[start : start + ITEMS_A_STEP])
-        yield
+    numbers = yield from mapped_in_steps(number_finder(view, len(uids)), uids, ITEMS_A_STEP)
     # sort-data of RFC 7162 §7
     told = told_modseq(None, [view.modseqs[number - 1] for number in numbers]) if with_modseq else None
     return (yield from render_search(uids if command.uid else numbers, told, b"SORT"))

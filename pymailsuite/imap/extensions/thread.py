@@ -22,7 +22,7 @@ from pymailsuite.imap.search import asks_modseq
 from pymailsuite.imap.selected import View
 from pymailsuite.imap.states import SELECTED
 from pymailsuite.imap.values import Command, SearchProgram
-from pymailsuite.interfaces import Column, MessageRow, Steps
+from pymailsuite.interfaces import Column, MessageRow, Steps, mapped_in_steps
 from pymailsuite.message.base_subject import is_reply
 from pymailsuite.message.fields import first_fields
 from pymailsuite.message.sorting import ITEMS_A_STEP, sent_moment
@@ -89,11 +89,7 @@ async def _thread(context: Context, command: Thread) -> bytes:
     uids = await find(context, view, command.program)
 
     def entries_of(rows: Sequence[MessageRow]) -> Steps[list[ThreadEntry]]:
-        entries: list[ThreadEntry] = []
-        for start in range(0, len(rows), _HEADERS_A_STEP):
-            entries += map(algorithm.entry, rows[start : start + _HEADERS_A_STEP])
-            yield
-        return entries
+        return mapped_in_steps(algorithm.entry, rows, _HEADERS_A_STEP)
 
     entries = await read_found(context, view, uids, algorithm.columns, entries_of)
     context.out += await context.mail.in_steps("thread", _reply(view, command.uid, algorithm, entries))
@@ -104,10 +100,7 @@ def _reply(view: View, uid: bool, algorithm: _Algorithm, entries: Sequence[Threa
     trees = yield from algorithm.trees(entries)
     numbers = [entry.uid for entry in entries]
     if not uid:
-        number_of = number_finder(view, len(numbers))
-        for start in range(0, len(numbers), ITEMS_A_STEP):
-            numbers[start : start + ITEMS_A_STEP] = map(number_of, numbers[start : start + ITEMS_A_STEP])
-            yield
+        numbers = yield from mapped_in_steps(number_finder(view, len(numbers)), numbers, ITEMS_A_STEP)
     return (yield from render_threads(trees, numbers))
 
 
