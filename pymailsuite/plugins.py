@@ -7,7 +7,7 @@ there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Final, TypeVar
 
 from attrs import frozen
@@ -83,6 +83,20 @@ def _provided(interface: Any) -> Iterator[tuple[str, str, Any]]:
 
 def _report_broken(module: str, declared_name: str) -> None:
     log.failure("{event}: {plugin} of {module}", event="plugins.broken", plugin=declared_name, module=module)
+
+
+def plugin_named(found: Mapping[str, T], name: str, key: str, kind: str) -> T:
+    """The plugin of a name that the setting ``key`` has. ConfigError with the names there are."""
+    if name not in found:
+        raise ConfigError(f"{key}: there is no {kind} {name!r}; there are: {', '.join(sorted(found)) or 'none'}")
+    return found[name]
+
+
+def check_names(names: Iterable[str], known: Collection[str], key: str, kind: str) -> None:
+    """ConfigError if the setting ``key`` has a name that no plugin has."""
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        raise ConfigError(f"{key}: no such {kind}: {', '.join(unknown)} (there are {', '.join(sorted(known))})")
 
 
 def make_plugin(name: str, make: Callable[[Any], T], context: Any) -> T | None:

@@ -16,7 +16,7 @@ from pymailsuite.errors import ConfigError
 from pymailsuite.interfaces import IMailStore, IRecipientResolver
 from pymailsuite.interfaces.delivery import IDeliveryStep, IDeliveryStepFactory, IReturnPaths, StepContext
 from pymailsuite.interfaces.signing import ISealer
-from pymailsuite.plugins import make_plugin, plugins_by_name
+from pymailsuite.plugins import check_names, make_plugin, plugins_by_name
 
 OUR_STEPS: Final = ("resolve", "junk", "forward", "quarantine")
 """The steps that run without a section of their own."""
@@ -73,10 +73,7 @@ def _make_step(factory: IDeliveryStepFactory, context: StepContext) -> IDelivery
 def _in_order(settings: DeliverySettings, found: Mapping[str, IDeliveryStepFactory]) -> Sequence[str]:
     """The names of the configured steps."""
     for key, names in (("delivery.steps", settings.steps), ("delivery.plugins", settings.plugins)):
-        unknown = sorted(set(names) - set(found))
-        if unknown:
-            known = ", ".join(sorted(found))
-            raise ConfigError(f"{key}: no such step: {', '.join(unknown)} (there are {known})")
+        check_names(names, found, key, "step")
     if not settings.steps:
         wanted = [name for name in found if name in OUR_STEPS or name in settings.plugins]
         return sorted(wanted, key=lambda name: (found[name].position, name))

@@ -26,7 +26,7 @@ from pymailsuite.directory.routes import key_of
 from pymailsuite.errors import ConfigError, MailError, TemporaryFailure
 from pymailsuite.interfaces.lookup import ILookupTable, ILookupTableFactory
 from pymailsuite.memory import ExpiringMemory
-from pymailsuite.plugins import NamedMaker, PluginService, plugins_by_name
+from pymailsuite.plugins import NamedMaker, PluginService, plugin_named, plugins_by_name
 from pymailsuite.values import Address
 
 log = Logger()
@@ -82,11 +82,9 @@ def make_tables(
     made: dict[str, ILookupTable] = {}
     for description in descriptions:
         name, _, argument = description.partition(":")
-        if name not in factories:
-            known = ", ".join(sorted(factories))
-            raise ConfigError(f"directory.tables: there is no kind of table {name!r}; there are: {known}")
+        factory = plugin_named(factories, name, "directory.tables", "kind of table")
         try:
-            table = factories[name].make(evolve(context, argument=argument))
+            table = factory.make(evolve(context, argument=argument))
             verifyObject(ILookupTable, table)
         except ConfigError:
             raise

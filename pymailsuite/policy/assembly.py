@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from random import random
 
 from attrs import frozen
@@ -12,7 +12,7 @@ from zope.interface import implementer
 
 from pymailsuite.config.sections.policy import PolicySection, PolicySettings
 from pymailsuite.config.settings import Settings
-from pymailsuite.errors import ConfigError, MissingAbility
+from pymailsuite.errors import MissingAbility
 from pymailsuite.interfaces import IMailStore, IResolver
 from pymailsuite.interfaces.policy import (
     Decision,
@@ -24,7 +24,7 @@ from pymailsuite.interfaces.policy import (
     PolicyContext,
 )
 from pymailsuite.interfaces.send_as import ISenderRights
-from pymailsuite.plugins import make_plugin, plugins_by_name
+from pymailsuite.plugins import check_names, make_plugin, plugins_by_name
 from pymailsuite.policy.chain import PolicyChain
 from pymailsuite.policy.dkim.key_ring import KeyRing
 from pymailsuite.policy.plan import Installed
@@ -131,7 +131,7 @@ def _in_order(order: Sequence[str], names: Iterable[str]) -> list[str]:
     return sorted(names, key=lambda name: (order.index(name) if name in order else len(order), name))
 
 
-def _check_names(settings: PolicySettings, known: Iterable[str]) -> None:
+def _check_names(settings: PolicySettings, known: Collection[str]) -> None:
     named = {
         "policy.order": settings.order,
         "policy.accept_except": settings.accept_except,
@@ -140,6 +140,4 @@ def _check_names(settings: PolicySettings, known: Iterable[str]) -> None:
     for who, overrides in settings.recipients.items():
         named[f"policy.recipients.{who}.actions"] = overrides.actions
     for key, names in named.items():
-        unknown = sorted(set(names) - set(known))
-        if unknown:
-            raise ConfigError(f"{key}: no such policy: {', '.join(unknown)} (there are {', '.join(sorted(known))})")
+        check_names(names, known, key, "policy")

@@ -20,10 +20,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pymailsuite.config.sections.egress import EgressSettings
-from pymailsuite.errors import ConfigError, MailError, Refusal, TemporaryFailure
+from pymailsuite.errors import MailError, Refusal, TemporaryFailure
 from pymailsuite.interfaces import MessageSource, RecipientState
 from pymailsuite.interfaces.egress import EgressContext, EgressTransaction, IEgressTransform, IEgressTransformFactory
-from pymailsuite.plugins import NamedMaker, make_plugin, plugins_by_name
+from pymailsuite.plugins import NamedMaker, make_plugin, plugin_named, plugins_by_name
 from pymailsuite.relay.delivery_status import DeliveryStatus
 
 log = Logger()
@@ -63,9 +63,7 @@ def make_transforms(
     if factories is None:
         factories = plugins_by_name(IEgressTransformFactory) if settings.transforms or settings.plugins else {}
     for name in (*settings.transforms, *settings.plugins):
-        if name not in factories:
-            known = ", ".join(sorted(factories)) or "none"
-            raise ConfigError(f"egress: there is no transform {name!r}; there are: {known}")
+        plugin_named(factories, name, "egress", "transform")
     transforms = []
     for name in settings.transforms:
         made = make_plugin(name, factories[name].make, evolve(context, options=settings.plugins.get(name, {})))

@@ -18,11 +18,11 @@ from zope.interface import implementer
 
 from pymailsuite.config.sections.relay import RelaySettings
 from pymailsuite.dns.address_filter import AddressFilter
-from pymailsuite.errors import ConfigError, MailError
+from pymailsuite.errors import MailError
 from pymailsuite.interfaces import IResolver, Outcome, QueuedRecipient, QueueEntry, RecipientState
 from pymailsuite.interfaces.signing import ISigner
 from pymailsuite.interfaces.transport import ITransport, ITransportFactory
-from pymailsuite.plugins import NamedMaker, make_plugin, plugins_by_name
+from pymailsuite.plugins import NamedMaker, make_plugin, plugin_named, plugins_by_name
 from pymailsuite.relay.egress import EgressTransforms
 from pymailsuite.relay.route import of_domain
 from pymailsuite.values import ContentId
@@ -72,11 +72,9 @@ def make_transports(context: TransportContext, factories: Mapping[str, ITranspor
     made: dict[str, ITransport] = {}
     for text in (SMTP, *context.settings.transports.values()):
         name, _, argument = text.partition(":")
-        if name not in factories:
-            known = ", ".join(sorted(factories))
-            raise ConfigError(f"relay.transports: there is no transport {name!r}; there are: {known}")
+        factory = plugin_named(factories, name, "relay.transports", "transport")
         if text not in made:
-            transport = make_plugin(name, factories[name].make, evolve(context, argument=argument))
+            transport = make_plugin(name, factory.make, evolve(context, argument=argument))
             if name == SMTP and transport is not None:
                 made[text] = transport
             else:

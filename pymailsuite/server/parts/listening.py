@@ -9,6 +9,7 @@ from twisted.logger import Logger
 
 from pymailsuite.imap.factory import ImapFactory
 from pymailsuite.imap.plugin import find_vocabulary
+from pymailsuite.interfaces import IRecipientResolver
 from pymailsuite.interfaces.queue import IQueueStore
 from pymailsuite.interfaces.state import IStateStore
 from pymailsuite.interfaces.store import needed
@@ -172,7 +173,7 @@ class Listening:
             ListeningService("pop3s", "listeners.pop3s", listeners.pop3s, factory, tls),
         ]
 
-    def _web(self, recipients: Any) -> list[ListeningService]:
+    def _web(self, recipients: IRecipientResolver) -> list[ListeningService]:
         foundation = self._foundation
         settings, hostname = foundation.settings, foundation.hostname
         endpoints = settings.listeners.https

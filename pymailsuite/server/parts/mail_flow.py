@@ -53,7 +53,7 @@ class MailFlow:
             self._planner,
             foundation.hostname,
             reactor,
-            settings.policy.authserv_id,
+            foundation.authserv_id,
             records.history,
             self._reports,
         )
