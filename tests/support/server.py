@@ -34,7 +34,8 @@ def free_port_base() -> int:
     """A number N for which every N + standard port is free on loopback just now.
 
     Below the ports that the system gives to outgoing connections, and of other hundreds than those of another process
-    that runs tests. Each process has all thousands to choose from, beginning at another one.
+    that runs tests. Each process has all thousands to choose from, beginning at another one: servers of
+    ``tests/hostile`` take some of them until the run ends.
     """
     first = os.getpid() % 200
     base = find_port_base((10000 + (first + 10 * step) % 220 * 100 for step in range(22)), _STANDARD_PORTS)
