@@ -121,6 +121,13 @@ class NoSuchMailbox(Refusal):
     text = "Mailbox does not exist"
 
 
+class NoPermission(Refusal):
+    """The user lacks a right to a mailbox of which it may know. Source: RFC 4314 §4, RFC 5530 §3 (NOPERM)."""
+
+    imap_code = "NOPERM"
+    text = "Permission denied"
+
+
 class MailboxHasChildren(Refusal):
     """The mailbox has inferiors and may not be removed first. Source: RFC 9051 §7.1 (HASCHILDREN)."""
 

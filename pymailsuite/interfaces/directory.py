@@ -18,7 +18,9 @@ ChangeOverrides = Callable[[RecipientOverrides], RecipientOverrides]
 @frozen
 class Account:
     """A person's (or team's) mail account. ``login_name`` is an address in lower case; ``overrides`` is what it wants
-    otherwise of the checks; ``login_epoch`` is another when its password has been set or it has been disabled."""
+    otherwise of the checks; ``login_epoch`` is another when its password has been set or it has been disabled.
+
+    With ``is_shared`` nobody logs in to it: its mailboxes are there for those to whom they are shared."""
 
     account_id: AccountId
     login_name: str
@@ -27,6 +29,7 @@ class Account:
     created_at: float = 0.0
     overrides: RecipientOverrides = NO_OVERRIDES
     login_epoch: int = 0
+    is_shared: bool = False
 
     @property
     def grant(self) -> LoginGrant:

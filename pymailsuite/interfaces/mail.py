@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
 from pymailsuite.interfaces.content import StagedContent
+from pymailsuite.interfaces.rights import ALL_RIGHTS, Rights
 from pymailsuite.values import FlagChange, Flags, MailboxId, ModSeq, SpecialUse, Uid, UidSet
 
 T = TypeVar("T")
@@ -37,6 +38,8 @@ class Mailbox:
     special_use: SpecialUse | None = None
     selectable: bool = True
     """False for a ``\\Noselect`` name: a level that only has inferiors."""
+    rights: Rights = ALL_RIGHTS
+    """What the user may do with it: all, unless it is another's."""
 
 
 class Column(enum.Enum):
@@ -231,6 +234,7 @@ class IAccountMail(Interface):
     """
 
     account_id = Attribute("The account.")
+    user_id = Attribute("The account that uses it: the same, unless it is the mail of another (interfaces.sharing).")
 
     # --- mailboxes
 

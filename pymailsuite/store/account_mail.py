@@ -67,7 +67,7 @@ class AccountMail:
         junk_feedback: JunkFeedback,
         limits: UserLimits,
     ) -> None:
-        self.account_id = account_id
+        self.account_id = self.user_id = account_id
         self._junk_feedback = junk_feedback
         self._limits = limits
         self._database = database

@@ -191,7 +191,7 @@ class PlainAccountMail:
         clock: IReactorTime,
         in_thread: InThread = deferToThread,
     ) -> None:
-        self.account_id = account_id
+        self.account_id = self.user_id = account_id
         self.modseq = _FIRST
         self._by_name = {mailbox.name: mailbox for mailbox in sorted(mailboxes, key=lambda one: one.name)}
         self._by_id = {mailbox.mailbox_id: mailbox for mailbox in self._by_name.values()}
