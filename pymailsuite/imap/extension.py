@@ -166,6 +166,8 @@ class Standing:
     plaintext: bool
     """A password may be sent in plain text."""
     logged_in: bool
+    compressed: bool = False
+    """COMPRESS has been used on the connection (RFC 4978)."""
 
 
 Capabilities = Callable[[Standing], Iterable[str]]

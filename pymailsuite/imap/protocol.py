@@ -17,12 +17,13 @@ from pymailsuite.imap import replies
 from pymailsuite.imap.idle_clients import IdleClients
 from pymailsuite.imap.session import Doing, Session
 from pymailsuite.imap.shared import Shared
-from pymailsuite.wire.connection import ConnectionProtocol
+from pymailsuite.wire.compressible import CompressibleProtocol
+from pymailsuite.wire.compression import CompressionSettings
 
 T = TypeVar("T")
 
 
-class ImapProtocol(ConnectionProtocol):
+class ImapProtocol(CompressibleProtocol):
     """One connection. Pulls events from the receiver, one after the other, as the session is done with each."""
 
     log = Logger()
@@ -74,6 +75,10 @@ class ImapProtocol(ConnectionProtocol):
         """Send BYE, in IDLE and in the middle of an APPEND too. Source: RFC 3501 §7.1.5."""
         self._end_soon(LoginEnded.text)
 
+    def not_deflate(self) -> None:
+        """The octets that came cannot be decompressed, nor can any later ones: send BYE. Source: RFC 1951."""
+        self._end_soon("Not DEFLATE")
+
     def _end_soon(self, words: str) -> None:
         self._farewell = words
         if self._running is None and not self.closing:
@@ -107,6 +112,14 @@ class ImapProtocol(ConnectionProtocol):
         """STARTTLS was answered."""
         self.start_tls(self._tls_context)
         self.set_deadline(self._session.shared.settings.login_timeout)
+
+    def begin_compression(self) -> None:
+        """COMPRESS was answered: what the client sent behind it is compressed already."""
+        settings = self._session.shared.settings
+        self.start_compression(
+            CompressionSettings(settings.compress_level, settings.compress_window),
+            self._session.receiver.take_unread(),
+        )
 
     def wake(self) -> None:
         """A notice came during IDLE."""

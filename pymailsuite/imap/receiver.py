@@ -167,6 +167,10 @@ class ImapReceiver:
         """Octets received that are in no event yet."""
         return len(self._lines)
 
+    def take_unread(self) -> bytes:
+        """The octets received that are in no event yet: what follows COMPRESS is not to be read as it stands."""
+        return self._lines.take(len(self._lines))
+
     def drop_unread(self) -> int:
         """Discard octets that came in the same packet as STARTTLS; returns their number (RFC 3501 §6.2.1)."""
         return self._lines.drop_unread()

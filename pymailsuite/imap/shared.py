@@ -51,6 +51,10 @@ class Connection(Protocol):
     peer_port: int
 
     @property
+    def compressed(self) -> bool:
+        """True once the octets of both directions are compressed (RFC 4978)."""
+
+    @property
     def closing(self) -> bool:
         """True once nothing more will be read or sent."""
 
@@ -77,6 +81,9 @@ class Connection(Protocol):
 
     def begin_tls(self) -> None:
         """Send the pending output, then begin TLS."""
+
+    def begin_compression(self) -> None:
+        """Send the pending output, then compress all octets of both directions."""
 
     def close(self) -> None:
         """Send the pending output, then close."""
@@ -131,7 +138,7 @@ class Shared:
         self.after_login = Limits(settings.line, settings.literals, settings.skipped_literal)
         self.per_account = Tally()
         self.snapshots = snapshots
-        self._capabilities: dict[tuple[bool, bool, bool], bytes] = {}
+        self._capabilities: dict[tuple[bool, bool, bool, bool], bytes] = {}
         fields = dict(settings.id)
         if fields and settings.id_version:
             fields.setdefault("version", pymailsuite.__version__)
@@ -153,11 +160,17 @@ class Shared:
 
     def capabilities(self, connection: Connection, *, logged_in: bool) -> bytes:
         """The present capability list for this connection."""
-        key = (logged_in, connection.secure, not logged_in and self.plaintext_allowed(connection))
+        plaintext = not logged_in and self.plaintext_allowed(connection)
+        key = (logged_in, connection.secure, plaintext, connection.compressed)
         listed = self._capabilities.get(key)
         if listed is None:
             standing = Standing(
-                self.settings, self.offers_tls, connection.secure, plaintext=key[2], logged_in=logged_in
+                self.settings,
+                self.offers_tls,
+                connection.secure,
+                plaintext=plaintext,
+                logged_in=logged_in,
+                compressed=connection.compressed,
             )
             listed = self._capabilities[key] = self.vocabulary.capabilities(standing)
         return listed

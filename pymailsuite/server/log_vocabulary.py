@@ -40,6 +40,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "connection.closed": "A connection ended.",
     "connection.failed": "A connection was cut off because of a defect.",
     "connection.handshake_timed_out": "A client did not finish its TLS handshake in time.",
+    "connection.not_deflate": "A client with COMPRESS sent octets that cannot be decompressed; the connection ends.",
     "connection.opened": "A connection was accepted.",
     "connection.plaintext_dropped": "A client sent octets in the clear after STARTTLS; they were thrown away.",
     "connection.proxied": "A proxy told who its client is.",

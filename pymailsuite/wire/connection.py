@@ -188,7 +188,7 @@ class ConnectionProtocol(Protocol):
             out.clear()
             if not self.connection_ended:
                 if self._socket is not None:
-                    octets = _send_now(self._socket, octets)
+                    octets = send_now(self._socket, octets)
                 if octets:
                     self.transport.write(octets)
 
@@ -313,7 +313,10 @@ class ConnectionProtocol(Protocol):
         """Read on; harmless if reading goes on anyway."""
         if self._reading_held and not self.connection_ended:
             self._reading_held = False
-            self.transport.resumeProducing()
+            self._read_on()
+
+    def _read_on(self) -> None:
+        self.transport.resumeProducing()
 
     def start_tls(self, context_factory: TlsContextFactory) -> int:
         """Begin TLS when all sent octets have left. Octets received in clear and not acted on are dropped before.
@@ -460,7 +463,7 @@ class ConnectionProtocol(Protocol):
         """The connection is going; ``connectionLost`` follows."""
 
 
-def _send_now(connection: Connection, octets: bytes) -> bytes:
+def send_now(connection: Connection, octets: bytes) -> bytes:
     """Give octets to the kernel in this very turn; returns those that it did not take.
 
     A transport's ``write`` only asks the reactor for a turn of its own: two system calls to ask and to take back, and a

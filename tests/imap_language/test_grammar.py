@@ -9,6 +9,7 @@ import pytest
 
 from pymailsuite.errors import PeerError
 from pymailsuite.imap import values as v
+from pymailsuite.imap.extensions.compress import Compress
 from pymailsuite.imap.extensions.condstore import ByModSeq
 from pymailsuite.imap.extensions.enable import Enable
 from pymailsuite.imap.extensions.id import Id
@@ -46,6 +47,7 @@ COMMANDS: list[tuple[Line, v.Command]] = [
     (b"a UNAUTHENTICATE", v.Command("a")),
     (b"a EXPUNGE", v.Command("a")),
     (b"a IDLE", v.Command("a")),
+    (b"a compress deflate", Compress("a", "DEFLATE")),
     (b"a NAMESPACE", v.Command("a")),
     # AUTHENTICATE: RFC 3501 §6.2.2, RFC 4959
     (b"a AUTHENTICATE plain", v.Authenticate("a", "PLAIN")),

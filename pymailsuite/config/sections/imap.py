@@ -83,6 +83,16 @@ class ImapSettings(Section):
     append_messages: int = Field(default=1000, ge=1)
     """Messages of one APPEND command."""
 
+    compress: bool = True
+    """Whether clients may have the connection compressed (COMPRESS=DEFLATE, RFC 4978)."""
+
+    compress_level: int = Field(default=6, ge=0, le=9)
+    """How hard octets for a client with COMPRESS are compressed: 0 not at all, 9 slowest."""
+
+    compress_window: int = Field(default=13, ge=9, le=15)
+    """How far back the compression of a connection looks, as the binary logarithm of octets. The memory of each such
+    connection is 8 times that (64 KB for 13), and 40 KB for what the client sends."""
+
     fetch_piece: Size = Field(default=1_048_576, ge=65536)
     """Octets of a FETCH reply that are made and sent at once."""
 

@@ -42,6 +42,9 @@ async def _start_tls(context: Context, _: Command) -> bytes:
     """The session begins TLS after this reply was sent. Source: RFC 3501 §6.2.1."""
     if context.connection.secure:
         raise PeerError("TLS is in use already")
+    if context.connection.compressed:
+        # A client that logged out by UNAUTHENTICATE: TLS would have to be below the compression.
+        raise PeerError("The connection is compressed")
     if not context.shared.offers_tls:
         raise PeerError("TLS is not offered")
     return b"OK Begin TLS negotiation now"

@@ -2,6 +2,7 @@
 
 from pymailsuite.imap.extensions.append_limit import APPENDLIMIT
 from pymailsuite.imap.extensions.binary import BINARY
+from pymailsuite.imap.extensions.compress import COMPRESS
 from pymailsuite.imap.extensions.condstore import CONDSTORE
 from pymailsuite.imap.extensions.enable import ENABLE
 from pymailsuite.imap.extensions.esearch import ESEARCH
@@ -59,4 +60,5 @@ OURS = (
     UNAUTHENTICATE,
     SEARCHRES,
     PARTIAL,
+    COMPRESS,
 )

@@ -13,7 +13,7 @@ def _capabilities(standing: Standing) -> Iterable[str]:
     if standing.logged_in:
         return
     yield "SASL-IR"
-    if standing.offers_tls and not standing.secure:
+    if standing.offers_tls and not standing.secure and not standing.compressed:
         yield "STARTTLS"
     if not standing.plaintext:
         yield "LOGINDISABLED"
