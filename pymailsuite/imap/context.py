@@ -15,7 +15,9 @@ from pymailsuite.imap.receiver import MessageOffered
 from pymailsuite.imap.selected import View
 from pymailsuite.imap.shared import Connection, Shared
 from pymailsuite.imap.snapshots import Snapshot
+from pymailsuite.imap.unsolicited import SelectedEvents
 from pymailsuite.interfaces import IImapAvatar, StoreResult
+from pymailsuite.values import ModSeq
 
 
 class LineReader(Protocol):
@@ -47,6 +49,27 @@ class MessageReader(Protocol):
 
     def abort(self) -> None:
         """Drop staged messages; harmless afterwards."""
+
+
+class Unsolicited(Protocol):
+    """What a client is told unasked since its NOTIFY SET, in place of what RFC 3501 and IDLE have it told."""
+
+    @property
+    def selected(self) -> SelectedEvents:
+        """What it is told of the selected mailbox."""
+
+    @property
+    def owes_news(self) -> bool:
+        """Whether something may have happened to other mailboxes that the client is to be told of."""
+
+    def tell(self) -> Awaitable[None]:
+        """Put some of that into the replies."""
+
+    def tell_new(self, count: int) -> Awaitable[None]:
+        """Put what is told of new messages into the replies: the last ``count`` of the view."""
+
+    def end(self) -> None:
+        """Nothing more is to be told; harmless afterwards."""
 
 
 class Context(Protocol):
@@ -101,6 +124,14 @@ class Context(Protocol):
 
     def end_after_reply(self) -> None:
         """LOGOUT was answered."""
+
+    # --- changes told unasked
+
+    def watch_account(self, noticed: Callable[[ModSeq], None]) -> Callable[[], None]:
+        """Have ``noticed`` called with each announced modseq of the account; returns how to stop."""
+
+    def tell_unasked(self, unsolicited: Unsolicited | None) -> None:
+        """From now on the client is told this unasked; None: what it is told without NOTIFY."""
 
     # --- output that does not wait for the completion
 

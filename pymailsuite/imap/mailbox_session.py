@@ -1,12 +1,12 @@
 """The part of a session that follows the selected mailbox, and reports its changes to the client.
 
 Notices only mark the view as out of date; the store returns the changes, and they are sent at the end of a command, or
-during IDLE (RFC 3501 §5.2).
+during IDLE (RFC 3501 §5.2), or at any time to a client that asked for it (RFC 5465).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -14,15 +14,20 @@ from twisted.internet.defer import CancelledError, Deferred
 from pymailsuite.errors import MailError, NoSuchMailbox, StorageFull
 from pymailsuite.imap import replies
 from pymailsuite.imap.changes import changes_of
+from pymailsuite.imap.context import Unsolicited
 from pymailsuite.imap.selected import View
 from pymailsuite.imap.shared import Connection, Log, Shared
 from pymailsuite.imap.snapshots import Snapshot
 from pymailsuite.imap.states import State
+from pymailsuite.imap.unsolicited import MESSAGE_EVENTS, Event, SelectedEvents
 from pymailsuite.interfaces import IImapAvatar, StoreResult
 from pymailsuite.values import ModSeq, UidSet
 
 _ASK_AGAIN_S: Final = 5.0
-"""Seconds until the next attempt to report changes to a client in IDLE after the store failed."""
+"""Seconds until the next attempt to report changes to a client that sends no command after the store failed."""
+
+_BY_DEFAULT: Final = SelectedEvents(MESSAGE_EVENTS)
+"""Of the selected mailbox, without NOTIFY. Source: RFC 5465 §1."""
 
 
 class MailboxSession:
@@ -43,6 +48,7 @@ class MailboxSession:
         "settings",
         "shared",
         "state",
+        "unsolicited",
         "view",
     )
 
@@ -58,7 +64,9 @@ class MailboxSession:
         """The last announced modseq of the account; the view may have reached it already."""
         self._stop_notices: Callable[[], None] | None = None
         self._asks_later = False
-        """The store failed to return the changes for a client in IDLE: it is asked again later."""
+        """The store failed to return the changes for a client that sends no command: it is asked again later."""
+        self.unsolicited: Unsolicited | None = None
+        """What the client is told unasked, once it has sent NOTIFY SET."""
         self.condstore = False
         """True once the client has shown that it knows of modseqs (RFC 7162 §3.1)."""
         self.qresync = False
@@ -212,10 +220,11 @@ class MailboxSession:
         if combinations and view.note_words(combinations):
             self.out.append(replies.flags_lines(view))
 
-    async def sync(self, *, expunges: bool, ask: bool = False) -> None:
+    async def sync(self, *, expunges: bool, ask: bool = False, unasked: bool = False) -> None:
         """Bring the view up to date and report the changes; ``ask`` the store even without a notice.
 
-        Without ``expunges`` nothing is sent that would change sequence numbers.
+        Without ``expunges`` nothing is sent that would change sequence numbers; with ``unasked`` no flags that the
+        client does not want to be told of.
         """
         view = self.view
         if view is None:
@@ -236,7 +245,16 @@ class MailboxSession:
         if not changes.exists:
             self.end("The selected mailbox was deleted")
             return
-        self._tell(view, expunges, *view.take_changes(changes))
+        places, fresh, new_keyword = view.take_changes(changes)
+        if unasked and Event.FLAG_CHANGE not in self._selected_events.events:
+            places = []
+        self._tell(view, expunges, places, fresh, new_keyword)
+        if fresh and self.unsolicited is not None:
+            await self.unsolicited.tell_new(fresh)
+
+    async def sync_unasked(self, *, expunges: bool) -> bool:
+        """As :meth:`sync_behind`, for what the client has not asked for with a command."""
+        return await self._done_behind(self.sync(expunges=expunges, unasked=True), expunges)
 
     async def sync_behind(self, *, expunges: bool, ask: bool = False) -> bool:
         """As :meth:`sync`, after a command that is done and stays done; False if the store did not return the changes.
@@ -244,9 +262,20 @@ class MailboxSession:
         A client that gets NO repeats the command, so changes of other sessions are reported with a later command. Those
         of the command itself are reported all the same.
         """
+        return await self._done_behind(self.sync(expunges=expunges, ask=ask), expunges)
+
+    async def _done_behind(self, sync: Awaitable[None], expunges: bool) -> bool:
         view = self.view
+        if await self._done(sync):
+            return True
+        if view is not None:
+            self._tell(view, expunges, [], 0, False)
+        return False
+
+    async def _done(self, work: Awaitable[None]) -> bool:
+        """Whether the work was done; if not, the reason is in the log."""
         try:
-            await self.sync(expunges=expunges, ask=ask)
+            await work
         except Exception as error:
             if self.connection.closing:
                 raise
@@ -256,8 +285,6 @@ class MailboxSession:
                 self.log.failure(
                     "{event}: {log_failure.value}", event="imap.changes_failed", peer_ip=self.connection.peer_ip
                 )
-            if view is not None:
-                self._tell(view, expunges, [], 0, False)
             return False
         return True
 
@@ -293,12 +320,39 @@ class MailboxSession:
             return
         view.recent = UidSet((*view.recent.ranges, *claimed.ranges))
 
-    # --- notices
+    # --- what is told unasked
+
+    def watch_account(self, noticed: Callable[[ModSeq], None]) -> Callable[[], None]:
+        """Have ``noticed`` called with each announced modseq of the account; returns how to stop."""
+        assert self.avatar is not None
+        stop: Callable[[], None] = self.shared.notices.subscribe(self.avatar.account.account_id, noticed)
+        return stop
+
+    def tell_unasked(self, unsolicited: Unsolicited | None) -> None:
+        """From now on the client is told this unasked; None: what it is told without NOTIFY."""
+        before, self.unsolicited = self.unsolicited, unsolicited
+        if before is not None:
+            before.end()
+
+    @property
+    def _selected_events(self) -> SelectedEvents:
+        return _BY_DEFAULT if self.unsolicited is None else self.unsolicited.selected
+
+    @property
+    def _tells_selected(self) -> bool:
+        """Whether the client wants to be told unasked of messages that come to the selected mailbox, and go."""
+        return Event.MESSAGE_NEW in self._selected_events.events
+
+    @property
+    def owes_completion(self) -> bool:
+        """Whether changes of the selected mailbox are to be told before the completion of a command."""
+        view = self.view
+        return view is not None and (self.stale or view.owes_expunges) and self._tells_selected
 
     def take_notice(self, modseq: ModSeq) -> None:
         """The account has changed."""
         self._noticed = max(self._noticed, modseq)
-        if self.is_idle:
+        if self.owes_news:
             self.connection.wake()
 
     @property
@@ -308,12 +362,23 @@ class MailboxSession:
 
     @property
     def owes_news(self) -> bool:
-        """True if there are changes to send to a client in IDLE."""
-        return self.is_idle and self.stale and not self._asks_later
+        """True if there are changes to send to a client that may be told of them now: it is in IDLE, or has said by
+        NOTIFY what it wants to be told at any time."""
+        if self._asks_later:
+            return False
+        unsolicited = self.unsolicited
+        if unsolicited is None:
+            return self.is_idle and self.stale
+        return (self.stale and self._tells_selected) or unsolicited.owes_news
 
     async def tell_news(self) -> None:
-        """Send the changes to a client in IDLE. Source: RFC 2177 §3."""
-        if not await self.sync_behind(expunges=True):
+        """Send the changes. Source: RFC 2177 §3, RFC 5465 §3.1."""
+        told = True
+        if self.stale and self._tells_selected:
+            told = await self.sync_unasked(expunges=self.is_idle or self._selected_events.at_once)
+        if told and self.unsolicited is not None and self.unsolicited.owes_news:
+            told = await self._done(self.unsolicited.tell())
+        if not told:
             self._asks_later = True
             self.connection.wake_later(_ASK_AGAIN_S)
         self.flush()

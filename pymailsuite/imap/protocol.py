@@ -122,7 +122,7 @@ class ImapProtocol(CompressibleProtocol):
         )
 
     def wake(self) -> None:
-        """A notice came during IDLE."""
+        """A notice came while the client sent nothing."""
         self.in_turn(self._pump)
 
     def wake_later(self, delay_s: float) -> None:
@@ -168,7 +168,7 @@ class ImapProtocol(CompressibleProtocol):
                 self.set_timeout(session.shared.settings.write_timeout)
                 self._run(lagging)
                 continue
-            if session.is_idle and session.owes_news:
+            if session.owes_news and session.may_be_told:
                 self._run(session.tell_news())
                 continue
             if turns.left <= 0 and receiver.unread:

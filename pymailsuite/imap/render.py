@@ -129,9 +129,13 @@ def list_line(
     *,
     response: str = "LIST",
     child_info: Sequence[str] = (),
+    old_name: str | None = None,
 ) -> bytes:
-    """``* LIST`` (or LSUB) for a mailbox; ``child_info`` are the selection options its inferiors met (RFC 5258 §4)."""
+    """``* LIST`` (or LSUB) for a mailbox; ``child_info`` are the selection options its inferiors met (RFC 5258 §4),
+    ``old_name`` is what it was called before (RFC 5465 §5.4)."""
     info = b""
+    if old_name is not None:
+        info = b' ("OLDNAME" (%b))' % mailbox(old_name)
     if child_info:
         info = b' ("CHILDINFO" (%b))' % b" ".join(b'"%b"' % option.encode("ascii") for option in child_info)
     return b'* %b (%b) "%b" %b%b\r\n' % (

@@ -92,6 +92,11 @@ class Session(MailboxSession):
                     self.end("Literal too big")
         return None
 
+    @property
+    def may_be_told(self) -> bool:
+        """Whether the client may be sent something between commands: it is not in the middle of one."""
+        return self._message_reader is None and (self._line_reader is None or self.is_idle)
+
     def patience_s(self) -> float:
         """The present timeout of the client, in seconds. Source: RFC 3501 §5.4."""
         settings = self.settings
@@ -103,6 +108,7 @@ class Session(MailboxSession):
         """The connection is closed: release resources."""
         self.state = State.LOGOUT
         self.deselect()
+        self.tell_unasked(None)
         self._abandon_message()
         self._give_back_login()
 
@@ -133,6 +139,7 @@ class Session(MailboxSession):
         The failed logins of the connection stay counted. Source: RFC 8437 §3.
         """
         self.deselect()
+        self.tell_unasked(None)
         self._give_back_login()
         self.state = State.NOT_AUTHENTICATED
         self.condstore = False
@@ -192,9 +199,9 @@ class Session(MailboxSession):
             else:
                 result = await declared.run(self, command)
             self._bad_commands = 0
-            if self.view is not None and (self.stale or self.view.owes_expunges):
+            if self.owes_completion:
                 # IDLE goes on until DONE, and its changes may be sent at once.
-                await self.sync_behind(expunges=not declared.holds_numbers)
+                await self.sync_unasked(expunges=not declared.holds_numbers)
             if result is not None and self.state is not State.LOGOUT:
                 self.out.append(replies.completed(tag, result))
                 is_answered = True
@@ -231,8 +238,8 @@ class Session(MailboxSession):
             result = await doing
             if result is not None:
                 self._bad_commands = 0
-                if self.view is not None and (self.stale or self.view.owes_expunges):
-                    await self.sync_behind(expunges=True)
+                if self.owes_completion:
+                    await self.sync_unasked(expunges=True)
                 if self.state is not State.LOGOUT:
                     self.out.append(replies.completed(tag, result))
         except (CancelledError, GeneratorExit):

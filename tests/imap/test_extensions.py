@@ -48,6 +48,7 @@ def _samples() -> dict[str, bytes]:
     for uid in ("", "UID "):
         samples[f"{uid}SORT"] = f"a {uid}SORT (DATE) UTF-8 ALL".encode()
         samples[f"{uid}THREAD"] = f"a {uid}THREAD REFERENCES UTF-8 ALL".encode()
+    samples["NOTIFY"] = b"a NOTIFY SET (personal (MailboxName))"
     for line, _ in COMMANDS:
         if len(pieces(line)) == 1:
             samples.setdefault(parse_named(pieces(line))[0], pieces(line)[0])

@@ -64,7 +64,7 @@ class _Batch:
     keywords: Collection[str]
 
 
-async def _fetch(context: Context, command: Fetch) -> bytes:
+async def fetch(context: Context, command: Fetch) -> bytes:
     """RFC 3501 §6.4.5."""
     view = context.selected
     known = context.shared.vocabulary.fetch_modifiers
@@ -266,6 +266,6 @@ class _Reading:
 
 
 COMMANDS: Final = (
-    ImapCommand("FETCH", SELECTED, _fetch, parse_fetch, holds_numbers=True),
-    ImapCommand("UID FETCH", SELECTED, _fetch, partial(parse_fetch, uid=True)),
+    ImapCommand("FETCH", SELECTED, fetch, parse_fetch, holds_numbers=True),
+    ImapCommand("UID FETCH", SELECTED, fetch, partial(parse_fetch, uid=True)),
 )

@@ -14,6 +14,7 @@ from pymailsuite.imap.extensions.literals import LITERAL_PLUS, MULTIAPPEND
 from pymailsuite.imap.extensions.logins import LOGINS
 from pymailsuite.imap.extensions.move import MOVE
 from pymailsuite.imap.extensions.namespace import NAMESPACE
+from pymailsuite.imap.extensions.notify import NOTIFY
 from pymailsuite.imap.extensions.object_id import OBJECTID
 from pymailsuite.imap.extensions.partial import PARTIAL
 from pymailsuite.imap.extensions.preview import PREVIEW
@@ -43,6 +44,7 @@ OURS = (
     MOVE,
     CONDSTORE,
     QRESYNC,
+    NOTIFY,
     ESEARCH,
     SORT,
     THREAD,

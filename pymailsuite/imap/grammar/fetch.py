@@ -44,11 +44,7 @@ def parse_fetch(cursor: Cursor, tag: str, uid: bool = False) -> Command:
     numbers = cursor.sequence_set(uid)
     cursor.space()
     if cursor.sees(b"("):
-        items = tuple(
-            dict.fromkeys(_item(cursor, _name(cursor)) for _ in cursor.listed(cursor.limits.fetch_items, "data items"))
-        )
-        if not items:
-            raise PeerError("Expected a data item")
+        items = fetch_items(cursor)
     else:
         name = _name(cursor)
         items = _MACROS.get(name) or (_item(cursor, name),)
@@ -57,6 +53,15 @@ def parse_fetch(cursor: Cursor, tag: str, uid: bool = False) -> Command:
     modifiers = cursor.named(cursor.words.fetch_modifiers, "modifier")
     added = [item for name in modifiers for item in cursor.words.fetch_modifiers[name].adds]
     return Fetch(tag, numbers, tuple(dict.fromkeys((*items, *added))), modifiers, uid)
+
+
+def fetch_items(cursor: Cursor) -> tuple[FetchItem, ...]:
+    """ "(" fetch-att *(SP fetch-att) ")"."""
+    names = (_name(cursor) for _ in cursor.listed(cursor.limits.fetch_items, "data items"))
+    items = tuple(dict.fromkeys(_item(cursor, name) for name in names))
+    if not items:
+        raise PeerError("Expected a data item")
+    return items
 
 
 def _name(cursor: Cursor) -> str:

@@ -28,6 +28,10 @@ class GrammarLimits:
     """Numbers in one ``BODY[1.2.3]`` section."""
     list_patterns: int = 100
     """Patterns in one LIST."""
+    event_groups: int = 100
+    """Groups of events in one NOTIFY (RFC 5465)."""
+    event_mailboxes: int = 1_000
+    """Mailboxes named in one NOTIFY."""
     keywords: int = 100
     """Keywords in one STORE or APPEND."""
     keyword_octets: int = 100

@@ -1,0 +1,93 @@
+"""What a client wants to be told unasked: events, and the mailboxes they happen to. Source: RFC 5465 §5 and §6."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Collection
+from typing import Final
+
+from attrs import frozen
+
+from pymailsuite.imap.values import FetchItem
+from pymailsuite.values import DELIMITER, INBOX
+
+
+class Event(enum.Enum):
+    """The events that are known here, by their names in the protocol."""
+
+    MESSAGE_NEW = "MessageNew"
+    MESSAGE_EXPUNGE = "MessageExpunge"
+    FLAG_CHANGE = "FlagChange"
+    MAILBOX_NAME = "MailboxName"
+    SUBSCRIPTION_CHANGE = "SubscriptionChange"
+
+
+MESSAGE_EVENTS: Final = frozenset({Event.MESSAGE_NEW, Event.MESSAGE_EXPUNGE, Event.FLAG_CHANGE})
+
+
+class Scope(enum.Enum):
+    """Which mailboxes a group of events is about, besides the selected one."""
+
+    INBOXES = "INBOXES"
+    PERSONAL = "PERSONAL"
+    SUBSCRIBED = "SUBSCRIBED"
+    SUBTREE = "SUBTREE"
+    MAILBOXES = "MAILBOXES"
+
+
+@frozen
+class EventGroup:
+    """Events of some mailboxes; none for NONE. ``names`` are those of SUBTREE and MAILBOXES, as the store has them."""
+
+    scope: Scope
+    events: frozenset[Event]
+    names: frozenset[str] = frozenset()
+
+    def matches(self, name: str, subscribed: Collection[str]) -> bool:
+        """Whether the mailbox is one of those that are meant."""
+        match self.scope:
+            case Scope.INBOXES:
+                return name == INBOX
+            case Scope.PERSONAL:
+                return True
+            case Scope.SUBSCRIBED:
+                return name in subscribed
+            case Scope.MAILBOXES:
+                return name in self.names
+            case Scope.SUBTREE:
+                return any(name == top or name.startswith(top + DELIMITER) for top in self.names)
+
+
+@frozen
+class SelectedEvents:
+    """Events of the selected mailbox. ``items`` are data items of new messages that are told with them.
+
+    With ``at_once`` EXPUNGE may come while no command is in progress, otherwise with the next command that allows it.
+    """
+
+    events: frozenset[Event] = frozenset()
+    at_once: bool = False
+    items: tuple[FetchItem, ...] = ()
+
+
+@frozen
+class Wishes:
+    """All that one NOTIFY SET asked for."""
+
+    selected: SelectedEvents = SelectedEvents()
+    groups: tuple[EventGroup, ...] = ()
+
+    @property
+    def needs_subscriptions(self) -> bool:
+        """Whether a mailbox is meant because it is subscribed."""
+        return any(group.scope is Scope.SUBSCRIBED for group in self.groups)
+
+    def events_of(self, name: str, subscribed: Collection[str]) -> frozenset[Event]:
+        """The events of a mailbox that is not selected: those of all groups that mean it, down to one with NONE."""
+        events: frozenset[Event] = frozenset()
+        for group in self.groups:
+            if group.matches(name, subscribed):
+                if not group.events:
+                    break
+                events |= group.events
+        return events

@@ -1,0 +1,169 @@
+"""NOTIFY beyond its transcript: what is refused, what fails, and what it does together with other extensions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import evolve
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.trial.unittest import SynchronousTestCase
+
+from pymailsuite.errors import StoreUnavailable
+from pymailsuite.interfaces import AccountChanges
+from tests.imap.conversation import Client, Server
+
+_ALL = "(MessageNew MessageExpunge FlagChange)"
+
+
+class Refused(SynchronousTestCase):
+    """Commands that are no NOTIFY."""
+
+    def test_what_is_wrong_is_said(self) -> None:
+        client = Server().connect().login()
+        for command, answer in (
+            ("NOTIFY", "BAD "),
+            ("NOTIFY SOME", "BAD Expected SET or NONE"),
+            ("NOTIFY SET", "BAD "),
+            ("NOTIFY SET STATE (personal NONE)", "BAD Expected STATUS"),
+            ("NOTIFY SET personal", "BAD "),
+            ("NOTIFY SET (some NONE)", "BAD Expected which mailboxes"),
+            ("NOTIFY SET (personal)", "BAD "),
+            ("NOTIFY SET (personal ())", "BAD "),
+            ("NOTIFY SET (personal (Thunder))", "BAD Unknown event"),
+            ("NOTIFY SET (personal (MessageNew))", "BAD MessageNew and MessageExpunge must both be asked for"),
+            ("NOTIFY SET (personal (FlagChange))", "BAD MessageNew and MessageExpunge must both be asked for"),
+            ("NOTIFY SET (personal (MessageNew (UID) MessageExpunge))", "BAD "),
+            ("NOTIFY SET (selected (MailboxName))", "BAD That is no event of messages"),
+            ("NOTIFY SET (selected NONE) (selected-delayed NONE)", "BAD The selected mailbox is named twice"),
+            ("NOTIFY SET (subtree () NONE)", "BAD "),
+            (f"NOTIFY SET {'(personal NONE) ' * 101}(inboxes NONE)", "BAD Too many groups of events"),
+            (f"NOTIFY SET (mailboxes ({' a' * 1001}) NONE)".replace("( ", "("), "BAD Too many mailboxes"),
+            (
+                "NOTIFY SET (personal (MessageNew MessageExpunge AnnotationChange))",
+                "NO [BADEVENT (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange)] ",
+            ),
+        ):
+            self.assertEqual(client.command(command)[-1][: len(answer) + 2], f"x {answer}", command[:80])
+
+
+class Told(SynchronousTestCase):
+    """What a client gets without a command."""
+
+    def setUp(self) -> None:
+        self.server = Server()
+        self.server.deliver(1, 2, 3)
+        self.client = self.server.connect().login()
+        self.other = self.server.connect().login()
+        self.other.command("SELECT INBOX")
+
+    def _set(self, groups: str, select: str = "SELECT INBOX") -> Client:
+        self.assertEqual(self.client.command(f"NOTIFY SET {groups}")[-1], "x OK NOTIFY completed")
+        if select:
+            self.client.command(select)
+        return self.client
+
+    def test_expunges_come_at_once_if_that_was_asked_for(self) -> None:
+        client = self._set(f"(selected {_ALL})")
+        self.other.command("STORE 2 +FLAGS.SILENT (\\Deleted)")
+        self.assertEqual(client.output(), b"* 2 FETCH (FLAGS (\\Deleted))\r\n")
+        self.other.command("EXPUNGE")
+        self.assertEqual(client.output(), b"* 2 EXPUNGE\r\n")
+
+    def test_flags_are_told_only_to_who_wants_them(self) -> None:
+        client = self._set("(selected (MessageNew MessageExpunge))")
+        self.other.command("STORE 2 +FLAGS.SILENT (\\Seen)")
+        self.server.deliver(4)
+        self.assertEqual(client.output(), b"* 4 EXISTS\r\n* 1 RECENT\r\n")
+
+    def test_vanished_with_qresync(self) -> None:
+        self.client.command("ENABLE QRESYNC")
+        client = self._set(f"(selected {_ALL}) (personal {_ALL})")
+        self.other.command("STORE 1,3 +FLAGS.SILENT (\\Deleted)")
+        client.output()
+        self.other.command("EXPUNGE")
+        self.assertEqual(client.output().splitlines()[0], b"* VANISHED 1,3")
+
+    def test_modseqs_of_other_mailboxes_are_told_with_condstore(self) -> None:
+        self.client.command("ENABLE CONDSTORE")
+        client = self._set(f"(inboxes {_ALL})", select="")
+        self.other.command("STORE 1 +FLAGS.SILENT (\\Seen)")
+        self.assertRegex(
+            client.output().decode(), r"^\* STATUS INBOX \(MESSAGES 3 .* UNSEEN 2 HIGHESTMODSEQ \d+\)\r\n$"
+        )
+
+    def test_a_mailbox_that_is_subscribed_later_is_followed(self) -> None:
+        self.client.command("UNSUBSCRIBE INBOX")
+        client = self._set(f"(subscribed {_ALL})", select="")
+        self.server.deliver(4)
+        self.assertEqual(client.output(), b"")
+        self.other.command("SUBSCRIBE INBOX")
+        self.server.deliver(5)
+        self.assertIn(b"* STATUS INBOX (MESSAGES 5 ", client.output())
+        self.other.command("UNSUBSCRIBE INBOX")
+        self.server.deliver(6)
+        self.assertEqual(client.output(), b"")
+
+    def test_idle_tells_the_same(self) -> None:
+        client = self._set(f"(selected-delayed {_ALL})(personal (MailboxName))")
+        client.command("IDLE")
+        self.other.command("CREATE New")
+        self.other.command("STORE 1 +FLAGS.SILENT (\\Deleted)")
+        self.other.command("EXPUNGE")
+        self.assertEqual(
+            client.output().splitlines(),
+            [b'* LIST () "/" New', b"* 1 FETCH (FLAGS (\\Deleted))", b"* 1 EXPUNGE"],
+        )
+
+    def test_nothing_comes_while_a_message_is_appended(self) -> None:
+        client = self._set(f"(selected {_ALL})")
+        client.send(b"a APPEND INBOX {5+}\r\nab")
+        self.server.deliver(4)
+        self.assertEqual(client.output(), b"")
+        self.assertIn(b"* 5 EXISTS\r\n", client.send(b"cde\r\n"))
+
+    def test_after_unauthenticate_the_account_is_not_watched(self) -> None:
+        client = self._set(f"(personal {_ALL})", select="")
+        client.command("UNAUTHENTICATE")
+        self.server.deliver(4)
+        self.assertEqual(client.output(), b"")
+        client.login()
+        self.server.deliver(5)
+        self.assertEqual(client.output(), b"")
+
+    def test_too_much_has_happened(self) -> None:
+        client = self._set(f"(personal {_ALL})", select="")
+        self._mail_of(client).account_changes = lambda since: succeed(AccountChanges(since, is_complete=False))
+        self.server.deliver(4)
+        self.assertEqual(client.output(), b"* OK [NOTIFICATIONOVERFLOW] Too much has happened to tell of it\r\n")
+        self.server.deliver(5)
+        self.assertEqual(client.output(), b"")
+
+    def test_a_long_answer_comes_in_parts(self) -> None:
+        client = self._set(f"(personal {_ALL})", select="")
+        mail = self._mail_of(client)
+        real = mail.account_changes
+        asked = []
+
+        def in_parts(since: Any) -> Deferred[AccountChanges]:
+            asked.append(since)
+            if len(asked) > 1:
+                return real(since)
+            return real(since).addCallback(lambda changes: evolve(changes, modseq=since, messages_in=(), has_more=True))
+
+        mail.account_changes = in_parts
+        self.server.deliver(4)
+        self.assertEqual(len(asked), 2)
+        self.assertIn(b"* STATUS INBOX (MESSAGES 4 ", client.output())
+
+    def test_the_store_is_asked_again_later_if_it_fails(self) -> None:
+        client = self._set(f"(personal {_ALL})", select="")
+        mail = self._mail_of(client)
+        real, mail.account_changes = mail.account_changes, lambda _: fail(StoreUnavailable())
+        self.server.deliver(4)
+        self.assertEqual(client.output(), b"")
+        mail.account_changes = real
+        self.server.clock.advance(5)
+        self.assertIn(b"* STATUS INBOX (MESSAGES 4 ", client.output())
+
+    def _mail_of(self, client: Client) -> Any:
+        return client.protocol._session.avatar.mail  # type: ignore[attr-defined]
