@@ -11,13 +11,14 @@ from typing import Any, Protocol
 from twisted.internet.defer import Deferred
 
 from pymailsuite.config.sections.imap import ImapSettings
+from pymailsuite.imap.places import MailboxPlace, Places
 from pymailsuite.imap.receiver import MessageOffered
 from pymailsuite.imap.selected import View
 from pymailsuite.imap.shared import Connection, Shared
 from pymailsuite.imap.snapshots import Snapshot
 from pymailsuite.imap.unsolicited import SelectedEvents
 from pymailsuite.interfaces import IImapAvatar, StoreResult
-from pymailsuite.values import ModSeq
+from pymailsuite.values import AccountId, ModSeq
 
 
 class LineReader(Protocol):
@@ -98,7 +99,12 @@ class Context(Protocol):
 
     @property
     def mail(self) -> Any:
-        """The account's IAccountMail; only after login."""
+        """The user's own IAccountMail; only after login. What is selected is read and changed through ``view.mail``, what
+        a client names through :meth:`place`."""
+
+    @property
+    def places(self) -> Places:
+        """Resolves names of mailboxes; only after login."""
 
     @property
     def selected(self) -> View:
@@ -149,8 +155,11 @@ class Context(Protocol):
 
     # --- the selected mailbox
 
-    def watch(self) -> None:
-        """A mailbox is about to be read: changes to the account from now on are noticed."""
+    def place(self, name: str) -> Awaitable[MailboxPlace]:
+        """Where the name of a mailbox leads, that is or was there; ``name`` is as the client wrote it. NoSuchMailbox."""
+
+    def watch(self, account_id: AccountId) -> None:
+        """A mailbox of this account is about to be read: changes to the account from now on are noticed."""
 
     def select(self, view: View) -> None:
         """This mailbox is selected from now on. It was read after :meth:`watch`, so that nothing is missed between."""
@@ -158,8 +167,8 @@ class Context(Protocol):
     def deselect(self) -> None:
         """No mailbox is selected from now on; harmless if none was."""
 
-    def snapshot_of(self, name: str) -> Snapshot | None:
-        """The snapshot kept when a session closed this mailbox."""
+    def snapshot_of(self, place: MailboxPlace) -> Snapshot | None:
+        """The snapshot kept when a session of this user closed the mailbox."""
 
     def catch_up(self, *, claims: bool) -> Awaitable[None]:
         """Bring a view that began with a snapshot up to date, before any of it is sent to the client."""
@@ -177,7 +186,7 @@ class Context(Protocol):
         """As :meth:`sync`, after a command that is done and stays done; False if the store did not return the
         changes."""
 
-    def arrived_in(self, name: str) -> Awaitable[None]:
+    def arrived_in(self, place: MailboxPlace) -> Awaitable[None]:
         """The command put messages into a mailbox; if it is the selected one they are reported at once."""
 
     def take_result(self, result: StoreResult) -> list[int]:

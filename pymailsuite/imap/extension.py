@@ -145,13 +145,13 @@ class ListSelection:
 
 @frozen(eq=False)
 class ListReturn:
-    """A return option of LIST (RFC 5258 §3.2). ``line`` takes the context, a listed mailbox and the value that
-    ``parse`` read after the option; its result is sent after the mailbox's own line. None: the data of the option are
+    """A return option of LIST (RFC 5258 §3.2). ``line`` takes the context, the name that a client has for a listed
+    mailbox, the mailbox, and the value that ``parse`` read after the option; its result is sent after the mailbox's own line. None: the data of the option are
     sent in any case."""
 
     name: str
     parse: Callable[[Cursor], Any] = no_argument
-    line: Callable[[Any, Mailbox, Any], bytes] | None = None
+    line: Callable[[Any, str, Mailbox, Any], bytes] | None = None
     asked: Callable[[Any, Any], None] | None = None
     """Called with the context and the argument when a client has asked for it."""
 
@@ -213,5 +213,5 @@ class ImapExtension:
     """The effect of ENABLE of a capability (RFC 5161); called with the context."""
     opened: Callable[[Any, Mailbox], bytes] | None = None
     """Additional lines of SELECT and EXAMINE, made from the context and the mailbox; such as ``* OK [CODE] ...``."""
-    created: Callable[[Mailbox], str] | None = None
-    """A response code, with its brackets, for the OK of CREATE."""
+    created: Callable[[Any, Mailbox], str] | None = None
+    """A response code, with its brackets, for the OK of CREATE; made from the context and the mailbox."""

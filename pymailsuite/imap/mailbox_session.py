@@ -15,13 +15,14 @@ from pymailsuite.errors import MailError, NoSuchMailbox, StorageFull
 from pymailsuite.imap import replies
 from pymailsuite.imap.changes import changes_of
 from pymailsuite.imap.context import Unsolicited
+from pymailsuite.imap.places import MailboxPlace, Places
 from pymailsuite.imap.selected import View
 from pymailsuite.imap.shared import Connection, Log, Shared
 from pymailsuite.imap.snapshots import Snapshot
 from pymailsuite.imap.states import State
 from pymailsuite.imap.unsolicited import MESSAGE_EVENTS, Event, SelectedEvents
 from pymailsuite.interfaces import IImapAvatar, StoreResult
-from pymailsuite.values import ModSeq, UidSet
+from pymailsuite.values import AccountId, ModSeq, UidSet
 
 _ASK_AGAIN_S: Final = 5.0
 """Seconds until the next attempt to report changes to a client that sends no command after the store failed."""
@@ -44,6 +45,7 @@ class MailboxSession:
         "is_idle",
         "mid_response",
         "out",
+        "places",
         "qresync",
         "settings",
         "shared",
@@ -59,6 +61,8 @@ class MailboxSession:
         self.state = State.NOT_AUTHENTICATED
         self.out: list[bytes] = []
         self.avatar: IImapAvatar | None = None
+        self.places: Places
+        """Resolves names of mailboxes; only after login."""
         self.view: View | None = None
         self._noticed = ModSeq(0)
         """The last announced modseq of the account; the view may have reached it already."""
@@ -82,7 +86,7 @@ class MailboxSession:
 
     @property
     def mail(self) -> Any:
-        """The account's IAccountMail."""
+        """The user's own IAccountMail."""
         assert self.avatar is not None, "not logged in"
         return self.avatar.mail
 
@@ -154,11 +158,14 @@ class MailboxSession:
             self.out.append(replies.highest_modseq(self.view))
         self.condstore = True
 
-    def watch(self) -> None:
-        """A mailbox is about to be read: changes to the account from now on are noticed."""
-        assert self.avatar is not None
+    def place(self, name: str) -> Awaitable[MailboxPlace]:
+        """Where the name of a mailbox leads, that is or was there; ``name`` is as the client wrote it. NoSuchMailbox."""
+        return self.places.find(name)
+
+    def watch(self, account_id: AccountId) -> None:
+        """A mailbox of this account is about to be read: changes to the account from now on are noticed."""
         self._noticed = ModSeq(0)
-        self._stop_notices = self.shared.notices.subscribe(self.avatar.account.account_id, self.take_notice)
+        self._stop_notices = self.shared.notices.subscribe(account_id, self.take_notice)
 
     def select(self, view: View) -> None:
         """This mailbox is selected from now on. It was read after :meth:`watch`, so that nothing is missed between."""
@@ -176,20 +183,20 @@ class MailboxSession:
             shared = self.shared
             snapshot = view.snapshot()
             if snapshot is not None and self.avatar is not None:
-                shared.snapshots.keep(self.avatar.account.account_id, view.name, snapshot)
+                key = (self.avatar.account.account_id, view.mail.account_id, view.name)
+                shared.snapshots.keep(key, snapshot)
         if self.state is State.SELECTED:
             self.state = State.AUTHENTICATED
 
-    def snapshot_of(self, name: str) -> Snapshot | None:
-        """The snapshot kept when a session closed this mailbox."""
+    def snapshot_of(self, place: MailboxPlace) -> Snapshot | None:
+        """The snapshot kept when a session of this user closed the mailbox."""
         assert self.avatar is not None
-        shared = self.shared
-        return shared.snapshots.find(self.avatar.account.account_id, name)
+        return self.shared.snapshots.find((self.avatar.account.account_id, place.account_id, place.name))
 
     async def catch_up(self, *, claims: bool) -> None:
         """Bring a view that began with a snapshot up to date, before any of it is sent to the client."""
         view = self.selected
-        changes = await changes_of(self.mail, view)
+        changes = await changes_of(view)
         if not changes.exists:
             raise NoSuchMailbox()
         if claims or view.has_arrivals(changes):
@@ -197,12 +204,12 @@ class MailboxSession:
         view.take_changes(changes)
         view.tell_expunged()
 
-    async def arrived_in(self, name: str) -> None:
+    async def arrived_in(self, place: MailboxPlace) -> None:
         """Our own command put messages into a mailbox; if it is the selected one they are reported at once.
 
         RFC 3501 §6.3.11. The notice of the command's own commit may come only after its result.
         """
-        if self.view is not None and self.view.name == name:
+        if self.view is not None and self.view.is_at(place.account_id, place.name):
             await self.sync_behind(expunges=True, ask=True)
 
     def take_result(self, result: StoreResult) -> list[int]:
@@ -234,7 +241,7 @@ class MailboxSession:
             return
         noticed, self._noticed = self._noticed, ModSeq(0)
         try:
-            changes = await changes_of(self.mail, view)
+            changes = await changes_of(view)
             if view.has_arrivals(changes):
                 # Before the changes are taken: after that nothing may fail before they are sent.
                 await self._take_recent(view)
@@ -314,7 +321,7 @@ class MailboxSession:
         if view.read_only:
             return
         try:
-            claimed: UidSet = await self.mail.claim_recent(view.mailbox_id)
+            claimed: UidSet = await view.mail.claim_recent(view.mailbox_id)
         except StorageFull:
             # A full disk must not prevent reports of new messages.
             return

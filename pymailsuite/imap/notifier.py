@@ -49,7 +49,7 @@ class Notifier:
             events = self._events_of(mailbox.name) & MESSAGE_EVENTS
             if events and mailbox.selectable:
                 self._known[mailbox.mailbox_id] = (mailbox.uid_next, mailbox.messages)
-                if with_status and not self._is_selected(mailbox.mailbox_id):
+                if with_status and not self._is_selected(mailbox):
                     context.out.append(self._status(mailbox, events))
 
     def end(self) -> None:
@@ -90,7 +90,7 @@ class Notifier:
         for mailbox_id, name in changes.gone.items():
             self._known.pop(mailbox_id, None)
             if Event.MAILBOX_NAME in self._events_of(name):
-                lines.append(list_line(name, ["\\NonExistent"]))
+                lines.append(self._list_line(name, ["\\NonExistent"]))
         for changed in changes.mailboxes:
             lines += self._of_name(changed)
         for name, is_subscribed in changes.subscriptions.items():
@@ -98,7 +98,7 @@ class Notifier:
             events = self._events_of(name)
             (self._subscribed.add if is_subscribed else self._subscribed.discard)(name)
             if Event.SUBSCRIPTION_CHANGE in events | self._events_of(name):
-                lines.append(list_line(name, await self._attributes(name, is_subscribed)))
+                lines.append(self._list_line(name, await self._attributes(name, is_subscribed)))
         for mailbox in changes.messages_in:
             lines += self._of_messages(mailbox)
         return lines
@@ -111,7 +111,7 @@ class Notifier:
         attributes = [] if mailbox.selectable else ["\\Noselect"]
         if mailbox.special_use is not None:
             attributes.append(mailbox.special_use.value)
-        yield list_line(mailbox.name, attributes, old_name=old_name)
+        yield self._list_line(mailbox.name, attributes, old_name)
 
     async def _attributes(self, name: str, is_subscribed: bool) -> Collection[str]:
         """RFC 5465 §5.5; a subscribed name need not exist."""
@@ -129,7 +129,7 @@ class Notifier:
             return
         known = self._known.get(mailbox.mailbox_id)
         now = self._known[mailbox.mailbox_id] = (mailbox.uid_next, mailbox.messages)
-        if (known != now or Event.FLAG_CHANGE in events) and not self._is_selected(mailbox.mailbox_id):
+        if (known != now or Event.FLAG_CHANGE in events) and not self._is_selected(mailbox):
             yield self._status(mailbox, events)
 
     def _status(self, mailbox: Mailbox, events: Collection[Event]) -> bytes:
@@ -138,14 +138,20 @@ class Notifier:
             items.append("UNSEEN")
         if self._context.condstore:
             items.append("HIGHESTMODSEQ")
-        return status_reply(self._context, mailbox, items)
+        return status_reply(self._context, self._context.places.wire_of_subscription(mailbox.name), mailbox, items)
 
     def _events_of(self, name: str) -> frozenset[Event]:
         return self.wishes.events_of(name, self._subscribed)
 
-    def _is_selected(self, mailbox_id: MailboxId) -> bool:
+    def _list_line(self, name: str, attributes: Collection[str], old_name: str | None = None) -> bytes:
+        places = self._context.places
+        wire = places.wire_of_subscription
+        old = None if old_name is None else wire(old_name)
+        return list_line(wire(name), attributes, delimiter=places.naming.profile.delimiter, old_name=old)
+
+    def _is_selected(self, mailbox: Mailbox) -> bool:
         view = self._context.view
-        return view is not None and view.mailbox_id == mailbox_id
+        return view is not None and view.is_of(mailbox)
 
     async def tell_new(self, count: int) -> None:
         """Tell the data items that were asked for of the last ``count`` messages of the view. Source: RFC 5465 §5.2."""

@@ -127,6 +127,7 @@ def list_line(
     name: str,
     attributes: Iterable[str],
     *,
+    delimiter: str = DELIMITER,
     response: str = "LIST",
     child_info: Sequence[str] = (),
     old_name: str | None = None,
@@ -141,7 +142,7 @@ def list_line(
     return b'* %b (%b) "%b" %b%b\r\n' % (
         response.encode("ascii"),
         " ".join(attributes).encode("ascii"),
-        DELIMITER.encode("ascii"),
+        delimiter.encode("ascii"),
         mailbox(name),
         info,
     )

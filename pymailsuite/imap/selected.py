@@ -11,14 +11,14 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from typing import overload
+from typing import Any, overload
 
 from pymailsuite.errors import PeerError
 from pymailsuite.imap.flags import FlagState, StateByFlags, flag_states
 from pymailsuite.imap.snapshots import Snapshot
 from pymailsuite.imap.values import SequenceSet
 from pymailsuite.interfaces import Mailbox, MailboxChanges, StoreResult
-from pymailsuite.values import UID_MAX, NumberSet, SystemFlag, UidSet
+from pymailsuite.values import UID_MAX, AccountId, NumberSet, SystemFlag, UidSet
 
 Row = tuple[int, int, str, int]
 """A message as the store returns it: uid, system flags, keywords, modseq."""
@@ -105,6 +105,7 @@ class View:
     __slots__ = (
         "_gone",
         "keywords",
+        "mail",
         "mailbox_id",
         "modseq",
         "modseqs",
@@ -118,9 +119,12 @@ class View:
         "uids",
     )
 
-    def __init__(self, mailbox: Mailbox, read_only: bool, rows: Sequence[Row] | Snapshot) -> None:
+    def __init__(self, mail: Any, mailbox: Mailbox, read_only: bool, rows: Sequence[Row] | Snapshot) -> None:
+        """``mail`` is the IAccountMail that the mailbox belongs to, which may be another account's."""
+        self.mail = mail
         self.mailbox_id = mailbox.mailbox_id
         self.name = mailbox.name
+        """As the store has it."""
         self.uid_validity = mailbox.uid_validity
         self.uid_next = mailbox.uid_next
         """When the mailbox was opened: a UID below it is in the view, or was expunged by then."""
@@ -161,6 +165,14 @@ class View:
             self.modseqs,
             self.keywords,
         )
+
+    def is_at(self, account_id: AccountId, name: str) -> bool:
+        """True if it is of the mailbox that this account has under this name."""
+        return self.name == name and self.mail.account_id == account_id
+
+    def is_of(self, mailbox: Mailbox) -> bool:
+        """True if it is of this mailbox."""
+        return self.mailbox_id == mailbox.mailbox_id and self.mail.account_id == mailbox.account_id
 
     # --- numbers
 

@@ -20,6 +20,7 @@ from pymailsuite.imap.extension import ImapCommand
 from pymailsuite.imap.grammar import parse_tag
 from pymailsuite.imap.guard import ExtensionTooSlow
 from pymailsuite.imap.mailbox_session import MailboxSession
+from pymailsuite.imap.places import Places
 from pymailsuite.imap.receiver import (
     CommandReceived,
     ContinuationNeeded,
@@ -128,6 +129,7 @@ class Session(MailboxSession):
         """The portal has let the client in."""
         self.avatar = avatar
         self.log_out = log_out
+        self.places = Places(self.shared.naming, self.shared.sharing, avatar)
         self.state = State.AUTHENTICATED
         self.receiver.limits = self.shared.after_login
         self.connection.set_deadline(None)

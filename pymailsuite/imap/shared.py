@@ -14,10 +14,12 @@ import pymailsuite
 from pymailsuite.config.sections.imap import ImapSettings
 from pymailsuite.errors import LimitReached
 from pymailsuite.imap.extension import Standing
+from pymailsuite.imap.naming import PROFILES, Naming
 from pymailsuite.imap.receiver import Limits
 from pymailsuite.imap.snapshots import Snapshots
 from pymailsuite.imap.vocabulary import Vocabulary
 from pymailsuite.interfaces import IChangeNotices, IMailStore
+from pymailsuite.interfaces.sharing import IMailSharing
 from pymailsuite.wire.tally import Tally
 
 T = TypeVar("T")
@@ -131,6 +133,9 @@ class Shared:
         self.notices = notices
         self.store = store
         self.vocabulary = vocabulary
+        self.sharing = store.ability(IMailSharing)
+        naming = Naming(PROFILES[settings.namespace], settings.namespace_others, settings.namespace_shared)
+        self.naming = naming if self.sharing is not None else naming.without_others()
         self.offers_tls = offers_tls
         self.before_login = Limits(
             settings.line_before_login, settings.literals_before_login, settings.literals_before_login

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from pymailsuite.imap.values import FetchItem
 from pymailsuite.values import DELIMITER, INBOX
@@ -37,7 +37,8 @@ class Scope(enum.Enum):
 
 @frozen
 class EventGroup:
-    """Events of some mailboxes; none for NONE. ``names`` are those of SUBTREE and MAILBOXES, as the store has them."""
+    """Events of some mailboxes; none for NONE. ``names`` are those of SUBTREE and MAILBOXES: as the client wrote them,
+    until :meth:`Wishes.with_names` makes them those of the store."""
 
     scope: Scope
     events: frozenset[Event]
@@ -76,6 +77,14 @@ class Wishes:
 
     selected: SelectedEvents = SelectedEvents()
     groups: tuple[EventGroup, ...] = ()
+
+    def with_names(self, stored: Callable[[str], str | None]) -> Wishes:
+        """The same with the store's names of the user's own mailboxes; those that can be no mailbox are left out."""
+        groups = tuple(
+            evolve(group, names=frozenset(name for name in map(stored, group.names) if name is not None))
+            for group in self.groups
+        )
+        return evolve(self, groups=groups)
 
     @property
     def needs_subscriptions(self) -> bool:

@@ -62,7 +62,7 @@ class Vocabulary:
         self.enables: dict[str, Callable[[Any], None]] = {}
         self.search_returns: dict[str, SearchReturn] = {}
         self.opened: list[Callable[[Any, Mailbox], bytes]] = []
-        self.created: list[Callable[[Mailbox], str]] = []
+        self.created: list[Callable[[Any, Mailbox], str]] = []
         self.foreign: dict[ImapCommand, str] = {}
         self.taken: list[NameTaken] = []
         self._capabilities: list[tuple[int, Capabilities]] = []

@@ -12,7 +12,7 @@ from zope.interface import Attribute, Interface
 
 from pymailsuite.interfaces.content import StagedContent
 from pymailsuite.interfaces.rights import ALL_RIGHTS, Rights
-from pymailsuite.values import FlagChange, Flags, MailboxId, ModSeq, SpecialUse, Uid, UidSet
+from pymailsuite.values import AccountId, FlagChange, Flags, MailboxId, ModSeq, SpecialUse, Uid, UidSet
 
 T = TypeVar("T")
 
@@ -40,6 +40,8 @@ class Mailbox:
     """False for a ``\\Noselect`` name: a level that only has inferiors."""
     rights: Rights = ALL_RIGHTS
     """What the user may do with it: all, unless it is another's."""
+    account_id: AccountId = AccountId(0)
+    """The account that it belongs to; ``mailbox_id`` is a number of that account."""
 
 
 class Column(enum.Enum):

@@ -31,7 +31,7 @@ INBOX_ID = MailboxId(1)
 
 MAILBOX_COLUMNS = (
     "mailbox_id, name, uid_validity, uid_next, highest_modseq, messages, unseen, deleted, size, first_recent,"
-    " special_use, selectable"
+    " special_use, selectable, account_id"
 )
 _INBOX_LEVEL = re.compile(rf"inbox(?={re.escape(DELIMITER)}|\Z)", re.IGNORECASE)
 
@@ -56,6 +56,7 @@ def mailbox_of_row(row: Row) -> Mailbox:
         first_recent=Uid(row[9]),
         special_use=SpecialUse(row[10]) if row[10] else None,
         selectable=bool(row[11]),
+        account_id=AccountId(row[12]),
     )
 
 

@@ -136,6 +136,7 @@ class PlainMailbox:
         special_use: SpecialUse | None = None,
     ) -> None:
         self.mailbox_id = mailbox_id
+        self.account_id = AccountId(0)
         self.name = canonical(name)
         self.uid_validity = uid_validity
         self.special_use = special_use
@@ -160,6 +161,7 @@ class PlainMailbox:
             sum(len(message.octets) for message in messages),
             self.first_recent,
             self.special_use,
+            account_id=self.account_id,
         )
 
     def chosen(self, uids: UidSet) -> list[PlainMessage]:
@@ -195,6 +197,8 @@ class PlainAccountMail:
         self.modseq = _FIRST
         self._by_name = {mailbox.name: mailbox for mailbox in sorted(mailboxes, key=lambda one: one.name)}
         self._by_id = {mailbox.mailbox_id: mailbox for mailbox in self._by_name.values()}
+        for mailbox in self._by_name.values():
+            mailbox.account_id = account_id
         self._notices = notices
         self._clock = clock
         self._in_thread = in_thread

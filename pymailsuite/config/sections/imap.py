@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
 
 from pymailsuite.config.base import Duration, Section, Size
 
@@ -51,6 +53,16 @@ class ImapSettings(Section):
 
     write_timeout: Duration = Field(default=300.0, gt=0)
     """How long a client may leave a reply unread before the connection is cut."""
+
+    namespace: Literal["plain", "courier"] = "plain"
+    """How mailboxes are named: ``plain`` as in ``Work/2024``, or ``courier`` as that server does, everything below INBOX
+    and a dot between levels: ``INBOX.Work.2024``. The same mailboxes are served either way."""
+
+    namespace_others: str = "Other Users"
+    """The first level of names of mailboxes that other users share."""
+
+    namespace_shared: str = "Shared"
+    """The first level of names of mailboxes of shared accounts."""
 
     connections: int = Field(default=4000, ge=1)
     """Connections at once, in all."""
@@ -121,3 +133,18 @@ class ImapSettings(Section):
 
     id_version: bool = True
     """Whether ID tells the version too."""
+
+    @field_validator("namespace_others", "namespace_shared")
+    @classmethod
+    def _is_level(cls, level: str) -> str:
+        if not level.isprintable() or not level.strip() or not set("./%*").isdisjoint(level):
+            raise ValueError("must be one level of a mailbox name, without . / % and *")
+        return level
+
+    @model_validator(mode="after")
+    def _are_different(self) -> Self:
+        if self.namespace_others == self.namespace_shared or "INBOX" in map(
+            str.upper, (self.namespace_others, self.namespace_shared)
+        ):
+            raise ValueError("namespace_others and namespace_shared must be different, and not INBOX")
+        return self

@@ -16,6 +16,7 @@ from pymailsuite.imap.context import Context
 from pymailsuite.imap.extension import ImapCommand
 from pymailsuite.imap.grammar.mailboxes import parse_append
 from pymailsuite.imap.grammar.tokens import Cursor, Words
+from pymailsuite.imap.places import MailboxPlace
 from pymailsuite.imap.receiver import MessageOffered
 from pymailsuite.imap.replies import TryCreate
 from pymailsuite.imap.states import AFTER_LOGIN
@@ -40,11 +41,11 @@ def parse_offer(pieces: Sequence[bytes], words: Words, limits: GrammarLimits = D
 class Upload:
     """One APPEND in progress. At most one message is open; earlier ones are held as staged contents only."""
 
-    __slots__ = ("_command", "_failure", "_finished", "_mailbox", "_messages", "_writer", "tag")
+    __slots__ = ("_command", "_failure", "_finished", "_messages", "_place", "_writer", "tag")
 
     def __init__(self, tag: bytes) -> None:
         self.tag = tag
-        self._mailbox = ""
+        self._place: MailboxPlace | None = None
         self._messages: list[NewMessage] = []
         self._writer: IContentWriter | None = None
         self._finished: list[IContentWriter] = []
@@ -64,18 +65,18 @@ class Upload:
                 raise LimitReached("Too many messages in one APPEND")
             await self._finish_message()
         else:
-            self._mailbox = command.mailbox
+            self._place = await context.place(command.mailbox)
             if event.waits or event.size > MAX_CHUNK:
-                await self._look_for_mailbox(context)
+                await self._look_for_mailbox(self._place)
             # A non-synchronizing literal comes in any case, and of a short one nothing is stored before its end: the
             # store will then report a missing mailbox, which saves one look-up.
         self._command = command
         self._writer = context.shared.store.new_content()
 
-    async def _look_for_mailbox(self, context: Context) -> None:
+    async def _look_for_mailbox(self, place: MailboxPlace) -> None:
         """Raises an error if the mailbox cannot take messages."""
         try:
-            mailbox = await context.mail.mailbox(self._mailbox)
+            mailbox = await place.mail.mailbox(place.name)
         except NoSuchMailbox:
             raise TryCreate() from None
         if not mailbox.selectable:
@@ -96,14 +97,16 @@ class Upload:
         if rest.strip(b" "):
             raise PeerError("Unexpected text after the message")
         await self._finish_message()
+        place = self._place
+        assert place is not None
         try:
-            appended = await context.mail.append(self._mailbox, self._messages)
+            appended = await place.mail.append(place.name, self._messages)
         except NoSuchMailbox:
-            await self._look_for_mailbox(context)
+            await self._look_for_mailbox(place)
             raise TryCreate() from None  # it has been made just now
         self._messages = []
         self._finished = []
-        await context.arrived_in(self._mailbox)
+        await context.arrived_in(place)
         uids = UidSet.of(appended.uids)
         return f"OK [APPENDUID {appended.uid_validity} {uids}] APPEND completed".encode("ascii")
 

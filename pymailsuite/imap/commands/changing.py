@@ -55,7 +55,7 @@ async def _store(context: Context, command: Store) -> bytes:
 async def _store_some(context: Context, view: View, command: Store, spans: Spans) -> UidSet:
     """Change the flags of some messages and report them; returns those that failed UNCHANGEDSINCE."""
     before = {place: view.states[place] for span in spans for place in range(*span)} if command.silent else {}
-    result: StoreResult = await context.mail.store_flags(
+    result: StoreResult = await view.mail.store_flags(
         view.mailbox_id, view.uids_of(spans), command.change, command.flags, command.unchanged_since
     )
     places = context.take_result(result)
@@ -99,7 +99,7 @@ async def expunge_some(context: Context, uids: UidSet, name: bytes) -> bytes:
     """Expunge those of the selected mailbox's messages that have ``\\Deleted``, for the command of that name."""
     if uids:
         view = context.selected
-        gone: UidSet = await context.mail.expunge(view.mailbox_id, uids)
+        gone: UidSet = await view.mail.expunge(view.mailbox_id, uids)
         view.note_expunged(gone)
     await context.sync_behind(expunges=True)
     # RFC 7162 §3.2.7: a client that keeps modseqs learns the modseq up to which it has seen all changes.

@@ -5,6 +5,7 @@ RFC 3501 §6.4.7, RFC 4315 (COPYUID).
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from functools import partial
 from typing import Final
 
@@ -13,9 +14,12 @@ from pymailsuite.imap import replies
 from pymailsuite.imap.context import Context
 from pymailsuite.imap.extension import ImapCommand
 from pymailsuite.imap.grammar.messages import parse_copy
+from pymailsuite.imap.places import MailboxPlace
+from pymailsuite.imap.selected import View
 from pymailsuite.imap.states import SELECTED
 from pymailsuite.imap.values import Copy
 from pymailsuite.interfaces import Copied
+from pymailsuite.values import UidSet
 
 
 async def _copy(context: Context, command: Copy) -> bytes:
@@ -27,12 +31,23 @@ async def _copy(context: Context, command: Copy) -> bytes:
     if sum(stop - start for start, stop in spans) > context.settings.copy_messages:
         raise LimitReached("Too many messages in one COPY")
     uids = view.uids_of(spans)
+    place = await context.place(command.mailbox)
     try:
-        copied: Copied = await context.mail.copy(view.mailbox_id, uids, command.mailbox)
+        copied: Copied = await _copied(context, view, uids, place)
     except NoSuchMailbox as error:
         raise replies.TryCreate(cause=error.public) from None
-    await context.arrived_in(command.mailbox)
+    await context.arrived_in(place)
     return b"OK " + copyuid(copied) + b"COPY completed"
+
+
+def _copied(context: Context, view: View, uids: UidSet, place: MailboxPlace) -> Awaitable[Copied]:
+    mail = view.mail
+    if place.account_id == mail.account_id:
+        copied: Awaitable[Copied] = mail.copy(view.mailbox_id, uids, place.name)
+        return copied
+    return context.shared.sharing.copy(
+        context.mail.account_id, mail.account_id, view.mailbox_id, uids, place.account_id, place.name
+    )
 
 
 def copyuid(copied: Copied) -> bytes:

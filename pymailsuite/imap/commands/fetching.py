@@ -143,7 +143,7 @@ async def _set_seen(context: Context, view: View, spans: Spans) -> Spans:
 async def _add_seen(context: Context, view: View, uids: UidSet) -> list[int]:
     """Set ``\\Seen``; returns the places of messages that have it now."""
     try:
-        result = await context.mail.store_flags(view.mailbox_id, uids, FlagChange.ADD, Flags(SystemFlag.SEEN), None)
+        result = await view.mail.store_flags(view.mailbox_id, uids, FlagChange.ADD, Flags(SystemFlag.SEEN), None)
     except StorageFull:
         # A full disk must not prevent reading.
         return []
@@ -211,7 +211,7 @@ class _Reading:
                 self._cut.put_back(spans, bisect_right(view.uids, piece.last))
             return piece.result
 
-        answer: Deferred[Piece[_Batch]] = self._context.mail.read_piece(
+        answer: Deferred[Piece[_Batch]] = view.mail.read_piece(
             view.mailbox_id, view.uids_of(spans), plan.columns, self._octets, convert
         )
         return answer.addCallback(take)
@@ -261,7 +261,7 @@ class _Reading:
         return some
 
     def _read_octets(self, uid: int, start: int, stop: int) -> Deferred[bytes]:
-        octets: Deferred[bytes] = self._context.mail.read_octets(self._view.mailbox_id, uid, start, stop)
+        octets: Deferred[bytes] = self._view.mail.read_octets(self._view.mailbox_id, uid, start, stop)
         return octets
 
 

@@ -5,18 +5,21 @@ RFC 3501 §6.3.8 and §6.3.9, RFC 5258 (options), RFC 3348 (children), RFC 6154 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Final
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Final, TypeVar
 
 from pymailsuite.imap.context import Context
 from pymailsuite.imap.extension import ImapCommand
 from pymailsuite.imap.grammar.mailboxes import parse_list, parse_lsub
 from pymailsuite.imap.patterns import Patterns
+from pymailsuite.imap.places import Places
 from pymailsuite.imap.render import list_line
 from pymailsuite.imap.states import AFTER_LOGIN
 from pymailsuite.imap.values import List, Lsub
-from pymailsuite.interfaces import Mailbox, Steps, drained
-from pymailsuite.values import DELIMITER
+from pymailsuite.interfaces import Mailbox, Steps, drained, mapped_in_steps
+from pymailsuite.interfaces.sharing import SharedMailbox
+
+T = TypeVar("T")
 
 _MOST_AT_ONCE: Final = 200
 """The greatest number of names processed in the reactor; more go to a reader thread."""
@@ -25,15 +28,17 @@ _NAMES_A_STEP: Final = 50
 
 async def _list_mailboxes(context: Context, command: List) -> bytes:
     """RFC 3501 §6.3.8 and RFC 5258 §3."""
+    delimiter = context.places.naming.profile.delimiter
     if command.patterns == ("",) and not command.selection:
         # A question about the delimiter, not about mailboxes.
-        context.out.append(f'* LIST (\\Noselect) "{DELIMITER}" ""\r\n'.encode("ascii"))
+        context.out.append(list_line("", ["\\Noselect"], delimiter=delimiter))
         return b"OK LIST completed"
-    mailboxes = {mailbox.name: mailbox for mailbox in await context.mail.mailboxes()}
+    matches = Patterns(command.reference, command.patterns, delimiter)
+    mailboxes = await _mailboxes(context, matches)
     subscribed = frozenset[str]()
     if "SUBSCRIBED" in command.selection or "SUBSCRIBED" in command.returns:
-        subscribed = frozenset(await context.mail.subscriptions())
-    await _say(context, len(mailboxes) + len(subscribed), _listed(context, command, mailboxes, subscribed))
+        subscribed = await _subscriptions(context)
+    await _say(context, len(mailboxes) + len(subscribed), _listed(context, command, matches, mailboxes, subscribed))
     options = context.shared.vocabulary.list_returns
     for name, argument in command.returns.items():
         asked = options[name].asked
@@ -42,32 +47,68 @@ async def _list_mailboxes(context: Context, command: List) -> bytes:
     return b"OK LIST completed"
 
 
-async def _say(context: Context, count: int, work: Steps[list[bytes]]) -> None:
-    """Send the lines that ``work`` makes of ``count`` names; many are processed in a reader thread."""
-    context.out += drained(work) if count <= _MOST_AT_ONCE else await context.mail.in_steps("list", work)
+async def _mailboxes(context: Context, matches: Patterns) -> dict[str, Mailbox]:
+    """All mailboxes that may be listed, by the names that the client has for them."""
+    places = context.places
+    own = await context.mail.mailboxes()
+    shared = await places.visible() if any(map(matches.reach, places.naming.prefixes_of_others())) else ()
+    if not shared and not places.naming.profile.prefix:
+        return {mailbox.name: mailbox for mailbox in own}
+    return await _in_turns(context, len(own) + len(shared), _named(places, own, shared))
+
+
+def _named(places: Places, own: Sequence[Mailbox], shared: Sequence[SharedMailbox]) -> Steps[dict[str, Mailbox]]:
+    named: dict[str, Mailbox] = {}
+    for place, mailbox in enumerate(own):
+        if place % _NAMES_A_STEP == 0:
+            yield
+        named[places.naming.profile.wire(mailbox.name)] = mailbox
+    for place, (owner, mailbox) in enumerate((one.owner, one.mailbox) for one in shared):
+        if place % _NAMES_A_STEP == 0:
+            yield
+        named.setdefault(places.wire_of_others(owner, mailbox.name), mailbox)
+    return named
+
+
+async def _subscriptions(context: Context) -> frozenset[str]:
+    """The subscribed names, as the client has them."""
+    places = context.places
+    kept = await context.mail.subscriptions()
+    return frozenset(await _in_turns(context, len(kept), mapped_in_steps(places.wire_of_subscription, kept, 50)))
+
+
+async def _in_turns(context: Context, count: int, work: Steps[T]) -> T:
+    """The result of work on ``count`` names; many are processed in a reader thread."""
+    if count <= _MOST_AT_ONCE:
+        return drained(work)
+    result: T = await context.mail.in_steps("list", work)
+    return result
 
 
 def _listed(
-    context: Context, command: List, mailboxes: Mapping[str, Mailbox], subscribed: frozenset[str]
+    context: Context, command: List, matches: Patterns, mailboxes: Mapping[str, Mailbox], subscribed: frozenset[str]
 ) -> Steps[list[bytes]]:
     selection = command.selection
     vocabulary = context.shared.vocabulary
-    matches = Patterns(command.reference, command.patterns)
+    delimiter = context.places.naming.profile.delimiter
     conditions = {name: meets for name in selection if (meets := vocabulary.list_selections[name].meets) is not None}
-    wanted = _Wanted(conditions, mailboxes, subscribed, matches)
+    wanted = _Wanted(conditions, mailboxes, subscribed, matches, delimiter)
     tellers = [
         (line, argument)
         for name, argument in command.returns.items()
         if (line := vocabulary.list_returns[name].line) is not None
     ]
-    parents = yield from _levels_above(mailboxes)
+    parents = yield from _levels_above(mailboxes, delimiter)
     # RFC 5258 §3.1: a subscribed name need not exist to be listed.
-    names = sorted(mailboxes.keys() | subscribed) if "SUBSCRIBED" in selection else list(mailboxes)
+    names: Collection[str] = mailboxes.keys() | subscribed if "SUBSCRIBED" in selection else mailboxes
     if "RECURSIVEMATCH" in selection:
-        names = sorted({*names, *(yield from _levels_above(names))})
+        names = {*names, *(yield from _levels_above(names, delimiter))}
         yield from wanted.look_below()
+    elif not parents <= mailboxes.keys():
+        # Levels of the namespaces of others, which are no mailboxes.
+        names = {*names, *parents}
     out: list[bytes] = []
-    for place, name in enumerate(names):
+    for place, name in enumerate(names if names is mailboxes else sorted(names)):
         if place % _NAMES_A_STEP == 0:
             yield
         mailbox = mailboxes.get(name)
@@ -75,36 +116,44 @@ def _listed(
         is_wanted = wanted(name)
         if not (is_wanted or child_info) or not matches(name):
             continue
-        attributes = _attributes(mailbox, name in parents)
+        attributes = _attributes(mailbox, name in parents, is_level=mailbox is None and name not in subscribed)
         if name in subscribed:
             attributes.append("\\Subscribed")
-        out.append(list_line(name, attributes, child_info=child_info))
+        out.append(list_line(name, attributes, delimiter=delimiter, child_info=child_info))
         # RFC 5819 §2: a name listed only for its inferiors gets no STATUS.
         if tellers and is_wanted and mailbox is not None and mailbox.selectable:
-            out += [line(context, mailbox, argument) for line, argument in tellers]
+            out += [line(context, name, mailbox, argument) for line, argument in tellers]
     return out
 
 
 async def _list_subscribed(context: Context, command: Lsub) -> bytes:
     """RFC 3501 §6.3.9: a level matched by ``%`` with a subscribed name below it is listed as ``\\Noselect``."""
-    mailboxes = {mailbox.name: mailbox for mailbox in await context.mail.mailboxes()}
-    subscribed = frozenset(await context.mail.subscriptions())
-    await _say(context, len(subscribed), _listed_subscribed(command, mailboxes, subscribed))
+    matches = Patterns(command.reference, (command.pattern,), context.places.naming.profile.delimiter)
+    mailboxes = await _mailboxes(context, matches)
+    subscribed = await _subscriptions(context)
+    await _say(context, len(subscribed), _listed_subscribed(context, command, matches, mailboxes, subscribed))
     return b"OK LSUB completed"
 
 
+async def _say(context: Context, count: int, work: Steps[list[bytes]]) -> None:
+    """Send the lines that ``work`` makes of ``count`` names."""
+    context.out += await _in_turns(context, count, work)
+
+
 def _listed_subscribed(
-    command: Lsub, mailboxes: Mapping[str, Mailbox], subscribed: frozenset[str]
+    context: Context, command: Lsub, matches: Patterns, mailboxes: Mapping[str, Mailbox], subscribed: frozenset[str]
 ) -> Steps[list[bytes]]:
-    matches = Patterns(command.reference, (command.pattern,))
-    names = subscribed | (yield from _levels_above(subscribed)) if command.pattern.endswith("%") else subscribed
+    delimiter = context.places.naming.profile.delimiter
+    names: Collection[str] = subscribed
+    if command.pattern.endswith("%"):
+        names = subscribed | (yield from _levels_above(subscribed, delimiter))
     out: list[bytes] = []
     for place, name in enumerate(sorted(names)):
         if place % _NAMES_A_STEP == 0:
             yield
         if matches(name):
             attributes = _subscribed_attributes(mailboxes.get(name)) if name in subscribed else ["\\Noselect"]
-            out.append(list_line(name, attributes, response="LSUB"))
+            out.append(list_line(name, attributes, delimiter=delimiter, response="LSUB"))
     return out
 
 
@@ -122,7 +171,9 @@ class _Wanted:
         mailboxes: Mapping[str, Mailbox],
         subscribed: frozenset[str],
         listed: Callable[[str], bool],
+        delimiter: str,
     ) -> None:
+        self._delimiter = delimiter
         self._mailboxes = mailboxes
         self._subscribed = subscribed
         self._listed = listed
@@ -145,7 +196,7 @@ class _Wanted:
                 yield
             met = {option for option, meets in self._conditions.items() if self._meets(inferior, meets)}
             if len(met) == len(self._conditions) and not self._listed(inferior):
-                for level in _levels(inferior):
+                for level in _levels(inferior, self._delimiter):
                     below.setdefault(level, set()).update(met)
 
     def child_info(self, name: str) -> tuple[str, ...]:
@@ -157,12 +208,16 @@ class _Wanted:
         return tuple(sorted(met)) if met else ()
 
 
-def _attributes(mailbox: Mailbox | None, has_children: bool) -> list[str]:
-    """Attributes of RFC 3501 §7.2.2, RFC 3348, RFC 5258 and RFC 6154; children and special use always."""
+def _attributes(mailbox: Mailbox | None, has_children: bool, is_level: bool) -> list[str]:
+    """Attributes of RFC 3501 §7.2.2, RFC 3348, RFC 5258 and RFC 6154; children and special use always.
+
+    A name without a mailbox ``is_level`` if it was asked for as any other, also by clients that know of no more than
+    RFC 3501.
+    """
     children = "\\HasChildren" if has_children else "\\HasNoChildren"
-    if mailbox is None:
+    if mailbox is None and not is_level:
         return ["\\NonExistent", children]
-    if not mailbox.selectable:
+    if mailbox is None or not mailbox.selectable:
         return ["\\Noselect", children]
     # RFC 3501 §7.2.2: marked, if messages came since it was last opened.
     marked = "\\Marked" if mailbox.messages and mailbox.uid_next > mailbox.first_recent else "\\Unmarked"
@@ -172,21 +227,21 @@ def _attributes(mailbox: Mailbox | None, has_children: bool) -> list[str]:
     return attributes
 
 
-def _levels(name: str) -> Iterable[str]:
+def _levels(name: str, delimiter: str) -> Iterable[str]:
     """The names above this one."""
-    at = name.find(DELIMITER)
+    at = name.find(delimiter)
     while at > 0:
         yield name[:at]
-        at = name.find(DELIMITER, at + 1)
+        at = name.find(delimiter, at + 1)
 
 
-def _levels_above(names: Collection[str]) -> Steps[set[str]]:
+def _levels_above(names: Collection[str], delimiter: str) -> Steps[set[str]]:
     """The names above any of these."""
     above: set[str] = set()
     for place, name in enumerate(names):
         if place % _NAMES_A_STEP == 0:
             yield
-        above.update(_levels(name))
+        above.update(_levels(name, delimiter))
     return above
 
 

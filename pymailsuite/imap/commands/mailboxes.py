@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from pymailsuite.errors import NoSuchMailbox
+from pymailsuite.errors import NoSuchMailbox, Refusal
 from pymailsuite.imap.context import Context
 from pymailsuite.imap.extension import ImapCommand, StatusItem
 from pymailsuite.imap.grammar.mailboxes import one_mailbox, parse_create, parse_rename, parse_status
@@ -21,48 +21,55 @@ from pymailsuite.interfaces import Mailbox
 
 async def _create(context: Context, command: Create) -> bytes:
     """RFC 3501 §6.3.3; the special use is RFC 6154 §3."""
-    mailbox: Mailbox = await context.mail.create_mailbox(command.mailbox, command.special_use)
-    codes = what_all_say(context.connection.log, context.shared.vocabulary.created, mailbox)
+    # RFC 3501 §6.3.3: a delimiter at the end says that inferiors will follow; the name is without it.
+    place = await context.places.find_new(command.mailbox.removesuffix(context.places.naming.profile.delimiter))
+    mailbox: Mailbox = await place.mail.create_mailbox(place.name, command.special_use)
+    codes = what_all_say(context.connection.log, context.shared.vocabulary.created, context, mailbox)
     return " ".join(["OK", *codes, "CREATE completed"]).encode("ascii")
 
 
 async def _delete(context: Context, command: Delete) -> bytes:
     """RFC 3501 §6.3.4. If it is the selected one, no mailbox is selected afterwards."""
     view = context.view
-    if view is not None and (await context.mail.mailbox(command.mailbox)).mailbox_id == view.mailbox_id:
-        await context.mail.delete_mailbox(command.mailbox)
+    place = await context.place(command.mailbox)
+    if view is not None and view.is_of(await place.mail.mailbox(place.name)):
+        await place.mail.delete_mailbox(place.name)
         context.deselect()
         context.out.append(b"* OK [CLOSED] The selected mailbox was deleted\r\n")
     else:
-        await context.mail.delete_mailbox(command.mailbox)
+        await place.mail.delete_mailbox(place.name)
     return b"OK DELETE completed"
 
 
 async def _rename(context: Context, command: Rename) -> bytes:
     """RFC 3501 §6.3.5. A session that has it selected goes on undisturbed."""
-    await context.mail.rename_mailbox(command.old, command.new)
+    old, new = await context.place(command.old), await context.places.find_new(command.new)
+    if old.account_id != new.account_id:
+        raise Refusal("A mailbox cannot be moved to another account")
+    await old.mail.rename_mailbox(old.name, new.name)
     return b"OK RENAME completed"
 
 
 async def _subscribe(context: Context, command: Subscribe) -> bytes:
     """RFC 3501 §6.3.6: the name need not exist."""
-    await context.mail.subscribe(command.mailbox)
+    await context.mail.subscribe(context.places.subscription(command.mailbox))
     return b"OK SUBSCRIBE completed"
 
 
 async def _unsubscribe(context: Context, command: Unsubscribe) -> bytes:
     """RFC 3501 §6.3.7."""
-    await context.mail.unsubscribe(command.mailbox)
+    await context.mail.unsubscribe(context.places.subscription(command.mailbox))
     return b"OK UNSUBSCRIBE completed"
 
 
 async def _status(context: Context, command: Status) -> bytes:
     """RFC 3501 §6.3.10, of a mailbox not selected or of the selected one."""
-    mailbox = await context.mail.mailbox(command.mailbox)
+    place = await context.place(command.mailbox)
+    mailbox = await place.mail.mailbox(place.name)
     if not mailbox.selectable:
         raise NoSuchMailbox("Not a mailbox that can hold messages")
     note_items(context, command.items)
-    context.out.append(status_reply(context, mailbox, command.items))
+    context.out.append(status_reply(context, place.wire, mailbox, command.items))
     return b"OK STATUS completed"
 
 
@@ -74,17 +81,17 @@ def note_items(context: Context, items: Iterable[str]) -> None:
             asked(context)
 
 
-def status_reply(context: Context, mailbox: Mailbox, items: Iterable[str]) -> bytes:
-    """The STATUS line."""
+def status_reply(context: Context, wire: str, mailbox: Mailbox, items: Iterable[str]) -> bytes:
+    """The STATUS line of a mailbox that the client calls ``wire``."""
     known = context.shared.vocabulary.status_items
-    return status_line(mailbox.name, {name: known[name].value(context, mailbox) for name in items})
+    return status_line(wire, {name: known[name].value(context, mailbox) for name in items})
 
 
 def _recent(context: Context, mailbox: Mailbox) -> int:
     """For the selected mailbox the number that this session has claimed; otherwise the number of UIDs assigned since
     the last claim, which is too high if some of these messages were expunged unseen."""
     view = context.view
-    if view is not None and view.mailbox_id == mailbox.mailbox_id and not view.read_only:
+    if view is not None and view.is_of(mailbox) and not view.read_only:
         return view.recent_count()
     return max(0, min(mailbox.uid_next - mailbox.first_recent, mailbox.messages))
 

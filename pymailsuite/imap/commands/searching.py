@@ -160,7 +160,7 @@ async def read_found(
     start = 0
     while start < len(uids):
         some = UidSet.of(uids[start : start + settings.search_piece])
-        piece = await context.mail.read_in_steps(view.mailbox_id, some, columns, settings.search_octets, work)
+        piece = await view.mail.read_in_steps(view.mailbox_id, some, columns, settings.search_octets, work)
         made += piece.result
         start = start + settings.search_piece if piece.last is None else bisect_right(uids, piece.last)
     return made
@@ -217,7 +217,7 @@ class _Scan:
     """One stage that reads the store, piece by piece."""
 
     def __init__(self, context: Context, view: View, stage: SearchPlan, known: SearchContext) -> None:
-        self._mail = context.mail
+        self._mail = view.mail
         self._mailbox_id = view.mailbox_id
         self._stage = stage
         self._known = known

@@ -12,6 +12,7 @@ from pymailsuite.imap.context import Context
 from pymailsuite.imap.extension import ImapCommand
 from pymailsuite.imap.grammar.mailboxes import opening
 from pymailsuite.imap.guard import what_all_say
+from pymailsuite.imap.places import MailboxPlace
 from pymailsuite.imap.selected import View
 from pymailsuite.imap.states import AFTER_LOGIN, ANY, SELECTED
 from pymailsuite.imap.values import Command, Examine, Select
@@ -32,7 +33,6 @@ async def _examine(context: Context, command: Examine) -> bytes:
 
 
 async def _open(context: Context, command: Select | Examine, read_only: bool) -> None:
-    name = command.mailbox
     if context.view is not None:
         context.deselect()
         # RFC 7162 §3.2.11: what follows is about the new mailbox.
@@ -40,9 +40,10 @@ async def _open(context: Context, command: Select | Examine, read_only: bool) ->
     parameters = context.shared.vocabulary.select_parameters
     for parameter, argument in command.parameters.items():
         parameters[parameter].use(context, argument)
-    context.watch()
     try:
-        mailbox, view = await _reopened(context, name, read_only) or await _opened(context, name, read_only)
+        place = await context.place(command.mailbox)
+        context.watch(place.account_id)
+        mailbox, view = await _reopened(context, place, read_only) or await _opened(context, place, read_only)
         _tell_opened(context, mailbox, view)
         for parameter, argument in command.parameters.items():
             answer = parameters[parameter].answer
@@ -69,28 +70,28 @@ def _tell_opened(context: Context, mailbox: Mailbox, view: View) -> None:
     ]
 
 
-async def _opened(context: Context, name: str, read_only: bool) -> tuple[Mailbox, View]:
-    selection: Selection = await context.mail.select(name, read_only)
-    view = View(selection.mailbox, read_only, selection.rows)
+async def _opened(context: Context, place: MailboxPlace, read_only: bool) -> tuple[Mailbox, View]:
+    selection: Selection = await place.mail.select(place.name, read_only)
+    view = View(place.mail, selection.mailbox, read_only, selection.rows)
     if not read_only:
         view.recent = selection.recent
     context.select(view)
     return selection.mailbox, view
 
 
-async def _reopened(context: Context, name: str, read_only: bool) -> tuple[Mailbox, View] | None:
+async def _reopened(context: Context, place: MailboxPlace, read_only: bool) -> tuple[Mailbox, View] | None:
     """The same from a snapshot, if there is one and it is of this mailbox."""
-    snapshot = context.snapshot_of(name)
+    snapshot = context.snapshot_of(place)
     if snapshot is None:
         return None
-    mailbox: Mailbox = await context.mail.mailbox(name)
+    mailbox: Mailbox = await place.mail.mailbox(place.name)
     if (mailbox.mailbox_id, mailbox.uid_validity, mailbox.selectable) != (
         snapshot.mailbox_id,
         snapshot.uid_validity,
         True,
     ):
         return None
-    view = View(mailbox, read_only, snapshot)
+    view = View(place.mail, mailbox, read_only, snapshot)
     context.select(view)
     await context.catch_up(claims=mailbox.first_recent < mailbox.uid_next)
     return mailbox, view
@@ -116,7 +117,7 @@ async def _close(context: Context, _: Command) -> bytes:
     view = context.selected
     if len(view) and not view.read_only and (context.stale or view.has_any(SystemFlag.DELETED)):
         # Messages that the client does not know of yet are not expunged.
-        await context.mail.expunge(view.mailbox_id, view.uids_of([(0, len(view))]))
+        await view.mail.expunge(view.mailbox_id, view.uids_of([(0, len(view))]))
     context.deselect()
     return b"OK CLOSE completed"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from functools import partial
 
 from pymailsuite.errors import NoSuchMailbox, ReadOnly
@@ -10,6 +11,7 @@ from pymailsuite.imap.commands.copying import copyuid
 from pymailsuite.imap.context import Context
 from pymailsuite.imap.extension import ImapCommand, ImapExtension, after_login
 from pymailsuite.imap.grammar.messages import parse_copy
+from pymailsuite.imap.places import MailboxPlace
 from pymailsuite.imap.selected import Cut, View
 from pymailsuite.imap.states import SELECTED
 from pymailsuite.imap.values import Copy
@@ -30,8 +32,9 @@ async def _move(context: Context, command: Copy) -> bytes:
     steps = []
     while spans := cut.take(context.settings.step_messages):
         steps.append(view.uids_of(spans))
+    place = await context.place(command.mailbox)
     for uids in steps:
-        await _move_some(context, view, uids, command.mailbox)
+        await _move_some(context, view, uids, place)
         if context.view is not view:
             break
     # RFC 7162 §3.2.8 (as for EXPUNGE).
@@ -39,15 +42,25 @@ async def _move(context: Context, command: Copy) -> bytes:
     return b"OK " + code + b"MOVE completed"
 
 
-async def _move_some(context: Context, view: View, uids: UidSet, target: str) -> None:
+def _moved(context: Context, view: View, uids: UidSet, place: MailboxPlace) -> Awaitable[Copied]:
+    mail = view.mail
+    if place.account_id == mail.account_id:
+        moved: Awaitable[Copied] = mail.move(view.mailbox_id, uids, place.name)
+        return moved
+    return context.shared.sharing.move(
+        context.mail.account_id, mail.account_id, view.mailbox_id, uids, place.account_id, place.name
+    )
+
+
+async def _move_some(context: Context, view: View, uids: UidSet, place: MailboxPlace) -> None:
     try:
-        moved: Copied = await context.mail.move(view.mailbox_id, uids, target)
+        moved: Copied = await _moved(context, view, uids, place)
     except NoSuchMailbox as error:
         raise replies.TryCreate(cause=error.public) from None
     if moved.source:
         context.out.append(b"* OK " + copyuid(moved) + b"Moved\r\n")
         view.note_expunged(moved.source)
-    await context.sync_behind(expunges=True, ask=target == view.name)
+    await context.sync_behind(expunges=True, ask=view.is_at(place.account_id, place.name))
 
 
 # move = "MOVE" SP sequence-set SP mailbox   ; RFC 6851 §5: as COPY

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from pymailsuite.imap import mutf7
 from pymailsuite.imap.context import Context
 from pymailsuite.imap.extension import ImapCommand, ImapExtension, after_login
+from pymailsuite.imap.naming import Namespace
+from pymailsuite.imap.render import string
 from pymailsuite.imap.states import AFTER_LOGIN
 from pymailsuite.imap.values import Command
-from pymailsuite.values import DELIMITER
 
 
 async def _namespace(context: Context, _: Command) -> bytes:
-    """One personal namespace without a prefix; others' and shared ones do not exist. Source: RFC 2342 §5."""
-    context.out.append(f'* NAMESPACE (("" "{DELIMITER}")) NIL NIL\r\n'.encode("ascii"))
+    """Each namespace has one prefix at most. Source: RFC 2342 §5."""
+    context.out.append(b"* NAMESPACE %b\r\n" % b" ".join([_told(context, namespace) for namespace in Namespace]))
     return b"OK NAMESPACE completed"
+
+
+def _told(context: Context, namespace: Namespace) -> bytes:
+    # Namespace = nil / "(" 1*( "(" string SP (<"> QUOTED_CHAR <"> / nil) ...")" ) ")"   ; RFC 2342 §6
+    naming = context.places.naming
+    prefix = naming.prefix_of(namespace)
+    if prefix is None:
+        return b"NIL"
+    return b'((%b "%b"))' % (string(mutf7.encode(prefix)), naming.profile.delimiter.encode("ascii"))
 
 
 NAMESPACE = ImapExtension(

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
 from zlib import crc32
 
 from attrs import frozen
 
 from pymailsuite.imap.batch import Batch
+from pymailsuite.imap.context import Context
 from pymailsuite.imap.extension import FetchAttribute, ImapExtension, SearchKey, StatusItem, after_login
 from pymailsuite.imap.fetch import Text
 from pymailsuite.imap.grammar.keys import KeyReader
@@ -26,9 +26,12 @@ from pymailsuite.interfaces import Column, Mailbox
 _OBJECT_ID = re.compile(rb"[A-Za-z0-9_-]{1,255}")
 
 
-def mailbox_id(mailbox: Mailbox) -> str:
-    """MAILBOXID of a mailbox, in its brackets."""
-    return f"(F{mailbox.mailbox_id}-{mailbox.uid_validity})"
+def mailbox_id(context: Context, mailbox: Mailbox) -> str:
+    """MAILBOXID of a mailbox, in its brackets. That of another account has the number of the account in it, since the
+    user's own may have the same number as its own."""
+    account_id = mailbox.account_id
+    others = "" if account_id == context.mail.account_id else f"A{account_id}-"
+    return f"({others}F{mailbox.mailbox_id}-{mailbox.uid_validity})"
 
 
 def _email_id(content_id: int, prefix: bytes) -> bytes:
@@ -86,8 +89,8 @@ def _by_thread_id(keys: KeyReader) -> SearchProgram:
     return ByThreadId(_object_id(keys))
 
 
-def _opened(_: Any, mailbox: Mailbox) -> bytes:
-    return b"* OK [MAILBOXID %b] Ok\r\n" % mailbox_id(mailbox).encode("ascii")
+def _opened(context: Context, mailbox: Mailbox) -> bytes:
+    return b"* OK [MAILBOXID %b] Ok\r\n" % mailbox_id(context, mailbox).encode("ascii")
 
 
 OBJECTID = ImapExtension(
@@ -100,8 +103,8 @@ OBJECTID = ImapExtension(
         ),
     ),
     search_keys=(SearchKey("EMAILID", _by_email_id), SearchKey("THREADID", _by_thread_id)),
-    status_items=(StatusItem("MAILBOXID", lambda _, mailbox: mailbox_id(mailbox)),),
+    status_items=(StatusItem("MAILBOXID", mailbox_id),),
     opened=_opened,
-    created=lambda mailbox: f"[MAILBOXID {mailbox_id(mailbox)}]",
+    created=lambda context, mailbox: f"[MAILBOXID {mailbox_id(context, mailbox)}]",
     position=22,
 )

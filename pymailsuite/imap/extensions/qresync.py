@@ -107,7 +107,7 @@ async def _before_fetch(context: Context, command: Fetch) -> None:
 
 async def _tell_vanished(context: Context, view: View, known: Known) -> None:
     """Report expunged messages. Those with a sequence number in this session follow later, without EARLIER."""
-    changes: MailboxChanges = await context.mail.mailbox_changes(view.mailbox_id, known.modseq)
+    changes: MailboxChanges = await view.mail.mailbox_changes(view.mailbox_id, known.modseq)
     if changes.is_complete:
         gone = changes.expunged
     else:

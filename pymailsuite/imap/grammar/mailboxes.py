@@ -20,7 +20,7 @@ from pymailsuite.imap.values import (
     Status,
     UnsupportedUse,
 )
-from pymailsuite.values import DELIMITER, SpecialUse
+from pymailsuite.values import SpecialUse
 
 _USES: Final = {use.value.upper().encode("ascii"): use for use in SpecialUse}
 _USE_ATTRIBUTE = re.compile(rb'\\[^\x00-\x20\x7f-\xff(){%*"\\\]]++')
@@ -53,8 +53,6 @@ def parse_create(cursor: Cursor, tag: str) -> Command:
     """create = "CREATE" SP mailbox [SP "(" "USE" SP "(" [use-attr *(SP use-attr)] ")" ")"]   ; RFC 6154 §6."""
     cursor.space()
     mailbox = cursor.mailbox()
-    # RFC 3501 §6.3.3: a delimiter at the end says that inferiors will follow; the name is without it.
-    mailbox = mailbox.removesuffix(DELIMITER)
     uses: list[bytes] = []
     if cursor.try_space():
         cursor.take(b"(", "a parameter list")

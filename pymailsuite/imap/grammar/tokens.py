@@ -31,7 +31,7 @@ from pymailsuite.imap.values import (
     SequenceSet,
     UnknownCharset,
 )
-from pymailsuite.values import INBOX, Flags, SystemFlag
+from pymailsuite.values import Flags, SystemFlag
 
 _UINT32: Final = 2**32 - 1
 _INT63: Final = 2**63 - 1
@@ -366,7 +366,7 @@ class Cursor:
     # --- mailboxes
 
     def mailbox(self) -> str:
-        """mailbox = "INBOX" / astring, decoded."""
+        """mailbox = "INBOX" / astring, decoded and as the client wrote it."""
         return self._mailbox_name(self.astring("a mailbox name"))
 
     def list_mailbox(self) -> str:
@@ -394,9 +394,7 @@ class Cursor:
             raise BadMailboxName(cause=str(error)) from error
         if _CONTROL.search(name):
             raise PeerError("Mailbox name contains control characters")
-        first, slash, rest = name.partition("/")
-        # RFC 3501 §5.1: INBOX in any case. Only ASCII letters count: str.upper() would turn a dotless i into an I.
-        return INBOX + slash + rest if first.isascii() and first.upper() == INBOX else name
+        return name
 
     # --- flags
 

@@ -66,7 +66,7 @@ class Examine(Command):
 
 @frozen
 class Create(Command):
-    """RFC 3501 §6.3.3; a delimiter at the end is taken off. ``special_use`` is USE of RFC 6154 §3."""
+    """RFC 3501 §6.3.3; a delimiter at the end is still there. ``special_use`` is USE of RFC 6154 §3."""
 
     mailbox: str
     special_use: SpecialUse | None = None

@@ -1,0 +1,112 @@
+"""Where the name of a mailbox leads: to which account's mail, and to which name in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from attrs import frozen
+
+from pymailsuite.errors import NoSuchMailbox, Refusal
+from pymailsuite.imap.naming import MailboxName, Namespace, Naming, of_subscription
+from pymailsuite.interfaces import IImapAvatar
+from pymailsuite.interfaces.sharing import Owner, SharedMailbox
+from pymailsuite.values import AccountId
+
+
+class OutsideOfNamespaces(Refusal):
+    """No mailbox can be made of that name. Source: RFC 5530 (CANNOT)."""
+
+    text = "Mailbox name is outside of your namespace"
+
+
+@frozen
+class MailboxPlace:
+    """A name that a client gave, resolved; whether there is a mailbox is not known yet.
+
+    ``mail`` is the IAccountMail to ask for the mailbox called ``name``: the user's own, or that of another account as
+    far as the user has rights there. ``wire`` is the name as the client knows it.
+    """
+
+    mail: Any
+    name: str
+    wire: str
+
+    @property
+    def account_id(self) -> AccountId:
+        """The account that the mailbox belongs to."""
+        account_id: AccountId = self.mail.account_id
+        return account_id
+
+
+class Places:
+    """Resolves the names that one user gives."""
+
+    __slots__ = ("_account_id", "_login_name", "_mail", "_sharing", "naming")
+
+    def __init__(self, naming: Naming, sharing: Any, avatar: IImapAvatar) -> None:
+        """``sharing`` is the store's IMailSharing, or None."""
+        self.naming = naming
+        self._sharing = sharing
+        self._account_id: AccountId = avatar.account.account_id
+        self._login_name: str = avatar.account.login_name
+        self._mail = avatar.mail
+
+    async def find(self, wire: str) -> MailboxPlace:
+        """The place of a mailbox that is or was there. NoSuchMailbox if there can be none of that name."""
+        place = await self._of_others(wire) or self._own(wire)
+        if place is None:
+            raise NoSuchMailbox()
+        return place
+
+    async def find_new(self, wire: str) -> MailboxPlace:
+        """The place of a mailbox that is to be made. OutsideOfNamespaces if that is impossible."""
+        place = await self._of_others(wire)
+        if place is None and not self.naming.is_reserved(wire):
+            place = self._own(wire)
+        if place is None:
+            raise OutsideOfNamespaces()
+        return place
+
+    def subscription(self, wire: str) -> str:
+        """The form in which a subscription is kept, whether or not there is such a mailbox. NoSuchMailbox."""
+        name = self.naming.of_others(wire, self._login_name)
+        if name is not None:
+            return name.as_subscription()
+        own = self._own(wire)
+        if own is None:
+            raise NoSuchMailbox()
+        return own.name
+
+    async def visible(self) -> Sequence[SharedMailbox]:
+        """Mailboxes of other accounts that the user has the right to know of."""
+        shared: Sequence[SharedMailbox] = await self._sharing.visible_to(self._account_id)
+        return shared
+
+    def wire_of_others(self, owner: Owner, name: str) -> str:
+        """What the user calls a mailbox of another account, there called ``name``."""
+        namespace = Namespace.SHARED if owner.is_shared else Namespace.OTHERS
+        return self._wire(MailboxName(name, namespace, owner.login_name))
+
+    def wire_of_subscription(self, kept: str) -> str:
+        """The name of a subscription, of :meth:`subscription`, as the user writes it."""
+        return self._wire(of_subscription(kept))
+
+    def _wire(self, name: MailboxName) -> str:
+        return self.naming.wire(name, self._login_name)
+
+    def _own(self, wire: str) -> MailboxPlace | None:
+        profile = self.naming.profile
+        name = profile.personal(wire)
+        return None if name is None else MailboxPlace(self._mail, name, profile.wire(name))
+
+    async def _of_others(self, wire: str) -> MailboxPlace | None:
+        name = self.naming.of_others(wire, self._login_name)
+        if name is None:
+            return None
+        for shared in await self.visible():
+            owner = shared.owner
+            if owner.login_name == name.owner and owner.is_shared == (name.namespace is Namespace.SHARED):
+                mail = self._sharing.account_mail_for(owner.account_id, self._account_id)
+                return MailboxPlace(mail, name.name, self._wire(name))
+        return None
