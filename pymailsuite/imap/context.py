@@ -99,8 +99,8 @@ class Context(Protocol):
 
     @property
     def mail(self) -> Any:
-        """The user's own IAccountMail; only after login. What is selected is read and changed through ``view.mail``, what
-        a client names through :meth:`place`."""
+        """The user's own IAccountMail; only after login. What is selected is read and changed through ``view.mail``,
+        what a client names through :meth:`place`."""
 
     @property
     def places(self) -> Places:
@@ -156,7 +156,7 @@ class Context(Protocol):
     # --- the selected mailbox
 
     def place(self, name: str) -> Awaitable[MailboxPlace]:
-        """Where the name of a mailbox leads, that is or was there; ``name`` is as the client wrote it. NoSuchMailbox."""
+        """Where the name of a mailbox that is or was there leads, a name as the client wrote it. NoSuchMailbox."""
 
     def watch(self, account_id: AccountId) -> None:
         """A mailbox of this account is about to be read: changes to the account from now on are noticed."""

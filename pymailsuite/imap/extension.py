@@ -146,8 +146,8 @@ class ListSelection:
 @frozen(eq=False)
 class ListReturn:
     """A return option of LIST (RFC 5258 §3.2). ``line`` takes the context, the name that a client has for a listed
-    mailbox, the mailbox, and the value that ``parse`` read after the option; its result is sent after the mailbox's own line. None: the data of the option are
-    sent in any case."""
+    mailbox, the mailbox, and the value that ``parse`` read after the option; its result is sent after the mailbox's own
+    line. None: the data of the option are sent in any case."""
 
     name: str
     parse: Callable[[Cursor], Any] = no_argument

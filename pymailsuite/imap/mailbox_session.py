@@ -159,7 +159,7 @@ class MailboxSession:
         self.condstore = True
 
     def place(self, name: str) -> Awaitable[MailboxPlace]:
-        """Where the name of a mailbox leads, that is or was there; ``name`` is as the client wrote it. NoSuchMailbox."""
+        """Where the name of a mailbox that is or was there leads, a name as the client wrote it. NoSuchMailbox."""
         return self.places.find(name)
 
     def watch(self, account_id: AccountId) -> None:

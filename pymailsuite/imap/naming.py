@@ -4,8 +4,8 @@ A store has names of levels with ``values.DELIMITER`` (``/``) between them, for 
 how the names of an account, of other users and of shared accounts are put together to what clients write (RFC 2342):
 
 - ``plain``: ``Work/2024`` is what the store has.
-- ``courier``: everything is below INBOX and the delimiter is a dot, ``INBOX.Work.2024``. What is a dot within a level of
-  the store is a slash on the wire and the other way round, so that each name has one form in either profile.
+- ``courier``: everything is below INBOX and the delimiter is a dot, ``INBOX.Work.2024``. What is a dot within a level
+  of the store is a slash on the wire and the other way round, so that each name has one form in either profile.
 
 Other accounts have a prefix, and their login name as the next level: ``Other Users/bob/Work``. The domain is left out
 where it is the user's own.

@@ -17,6 +17,7 @@ from pymailsuite.values import AccountId, FlagChange, Flags, MailboxId, ModSeq, 
 T = TypeVar("T")
 
 _FIRST_UID: Final = Uid(1)
+_NO_ACCOUNT: Final = AccountId(0)
 
 
 @frozen
@@ -40,8 +41,8 @@ class Mailbox:
     """False for a ``\\Noselect`` name: a level that only has inferiors."""
     rights: Rights = ALL_RIGHTS
     """What the user may do with it: all, unless it is another's."""
-    account_id: AccountId = AccountId(0)
-    """The account that it belongs to; ``mailbox_id`` is a number of that account."""
+    account_id: AccountId = _NO_ACCOUNT
+    """The account that it belongs to; ``mailbox_id`` is a number of that account. Stores set it always."""
 
 
 class Column(enum.Enum):

@@ -66,8 +66,8 @@ class ChangedElsewhere(SynchronousTestCase):
         self.watching.command("UNSELECT")
         kept = self.server.factory.shared.snapshots
         account_id = self.server.account.account_id
-        self.assertIsNone(kept.find(account_id, "work/one"))
-        self.assertIsNotNone(kept.find(account_id, "play/one"))
+        self.assertIsNone(kept.find((account_id, account_id, "work/one")))
+        self.assertIsNotNone(kept.find((account_id, account_id, "play/one")))
         self.assertIn("* 3 EXISTS", self.watching.command("SELECT play/one"))
 
     def test_another_of_the_same_name_is_not_taken_for_it(self) -> None:

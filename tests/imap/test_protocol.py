@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from pymailsuite.errors import StorageFull, StoreUnavailable
+from pymailsuite.imap.places import Places
 from pymailsuite.interfaces import IImapAvatar
 from pymailsuite.server.listeners import Sessions
 from pymailsuite.values import Flags, SystemFlag
@@ -45,7 +46,10 @@ def logged_in(server: Server, *, select: bool = True) -> Client:
 def spoil(client: Client, **answers: Any) -> None:
     """Replace methods of the client's mail."""
     session: Any = client.protocol._session
-    session.avatar = type(session.avatar)(session.avatar.account, Failing(session.avatar.mail, **answers))
+    avatar = session.avatar = type(session.avatar)(session.avatar.account, Failing(session.avatar.mail, **answers))
+    session.places = Places(session.shared.naming, session.shared.sharing, avatar)
+    if session.view is not None:
+        session.view.mail = avatar.mail
 
 
 class Tls(SynchronousTestCase):

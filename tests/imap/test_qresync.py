@@ -128,7 +128,7 @@ class Sets(SynchronousTestCase):
         for _ in range(300):
             one, other = ({chance.randint(1, 30) for _ in range(chance.randint(0, 20))} for _ in range(2))
             self.assertEqual(UidSet.of(one) & UidSet.of(other), UidSet.of(one & other))
-            view = View(mailbox, True, [(uid, 0, "", 1) for uid in sorted(other)])
+            view = View(server.mail, mailbox, True, [(uid, 0, "", 1) for uid in sorted(other)])
             self.assertEqual(view.unknown(UidSet.of(one)), UidSet.of(one - other))
 
 

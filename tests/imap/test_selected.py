@@ -17,7 +17,7 @@ from pymailsuite.values import MailboxId, ModSeq, Uid, UidSet
 def view_of(*uids: int) -> View:
     """A view of messages with these UIDs, none of them seen."""
     mailbox = Mailbox(MailboxId(1), "INBOX", 1, Uid(max(uids, default=0) + 1), ModSeq(10), len(uids), 0, 0, 0, Uid(1))
-    return View(mailbox, False, [(uid, 0, "", 5) for uid in uids])
+    return View(None, mailbox, False, [(uid, 0, "", 5) for uid in uids])
 
 
 def changes(*rows: tuple[int, int, str, int], expunged: tuple[int, ...] = (), modseq: int = 20) -> MailboxChanges:

@@ -6,7 +6,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from pymailsuite.imap.flags import flag_state
-from pymailsuite.imap.snapshots import Snapshot, Snapshots
+from pymailsuite.imap.snapshots import Snapshot, SnapshotKey, Snapshots
 from pymailsuite.values import AccountId, MailboxId, ModSeq
 from tests.imap.conversation import Server
 from tests.support.imap import VOCABULARY
@@ -25,29 +25,32 @@ class Keeping(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.snapshots = Snapshots(self.clock, 1000)
-        self.ann = AccountId(1)
+
+    def key(self, name: str) -> SnapshotKey:
+        """Of a mailbox of the one user."""
+        return AccountId(1), AccountId(1), name
 
     def test_those_used_last_are_kept(self) -> None:
         for name in ("a", "b"):
-            self.snapshots.keep(self.ann, name, snapshot(400))
-        self.assertIsNotNone(self.snapshots.find(self.ann, "a"))
-        self.snapshots.keep(self.ann, "c", snapshot(400))
-        found = [name for name in "abc" if self.snapshots.find(self.ann, name)]
+            self.snapshots.keep(self.key(name), snapshot(400))
+        self.assertIsNotNone(self.snapshots.find(self.key("a")))
+        self.snapshots.keep(self.key("c"), snapshot(400))
+        found = [name for name in "abc" if self.snapshots.find(self.key(name))]
         self.assertEqual(found, ["a", "c"])
 
     def test_one_replaces_the_one_before(self) -> None:
         for _ in range(5):
-            self.snapshots.keep(self.ann, "a", snapshot(600))
-        self.assertIsNotNone(self.snapshots.find(self.ann, "a"))
+            self.snapshots.keep(self.key("a"), snapshot(600))
+        self.assertIsNotNone(self.snapshots.find(self.key("a")))
 
     def test_small_ones_huge_ones_and_old_ones_are_not_kept(self) -> None:
-        self.snapshots.keep(self.ann, "small", snapshot(10))
-        self.snapshots.keep(self.ann, "huge", snapshot(1001))
-        self.snapshots.keep(self.ann, "old", snapshot(500))
-        found = [name for name in ("small", "huge", "old") if self.snapshots.find(self.ann, name)]
+        self.snapshots.keep(self.key("small"), snapshot(10))
+        self.snapshots.keep(self.key("huge"), snapshot(1001))
+        self.snapshots.keep(self.key("old"), snapshot(500))
+        found = [name for name in ("small", "huge", "old") if self.snapshots.find(self.key(name))]
         self.assertEqual(found, ["old"])
         self.clock.advance(3600)
-        self.assertIsNone(self.snapshots.find(self.ann, "old"))
+        self.assertIsNone(self.snapshots.find(self.key("old")))
 
 
 class Reopening(SynchronousTestCase):
@@ -63,7 +66,8 @@ class Reopening(SynchronousTestCase):
 
     def _agree(self, command: str) -> None:
         """The same said with a snapshot and without one."""
-        self.assertIsNotNone(self.server.factory.shared.snapshots.find(self.server.account.account_id, "INBOX"))
+        account_id = self.server.account.account_id
+        self.assertIsNotNone(self.server.factory.shared.snapshots.find((account_id, account_id, "INBOX")))
         again = self.other.command(command)
         listed = self.other.command("FETCH 1:* (UID FLAGS)")
         fresh = Server.__new__(Server)

@@ -62,8 +62,8 @@ COMMANDS: list[tuple[Line, v.Command]] = [
     ('a LOGIN "ännä" "pässwörd"'.encode(), v.Login("a", "ännä", "pässwörd".encode())),
     # SELECT, EXAMINE
     (b"a SELECT INBOX", v.Select("a", "INBOX")),
-    (b"a select inbox", v.Select("a", "INBOX")),
-    (b'a SELECT "inBox/x"', v.Select("a", "INBOX/x")),
+    (b"a select inbox", v.Select("a", "inbox")),
+    (b'a SELECT "inBox/x"', v.Select("a", "inBox/x")),
     (b"a SELECT Inboxes", v.Select("a", "Inboxes")),
     (b"a SELECT x/inbox", v.Select("a", "x/inbox")),
     ('a SELECT "ınbox"'.encode(), v.Select("a", "ınbox")),
@@ -89,7 +89,7 @@ COMMANDS: list[tuple[Line, v.Command]] = [
     (b"a EXAMINE x", v.Examine("a", "x")),
     # CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE
     (b"a CREATE x/y", v.Create("a", "x/y")),
-    (b"a CREATE x/y/", v.Create("a", "x/y")),
+    (b"a CREATE x/y/", v.Create("a", "x/y/")),
     (b"a CREATE x (USE (\\Sent))", v.Create("a", "x", SpecialUse.SENT)),
     (b"a CREATE x (use (\\archive))", v.Create("a", "x", SpecialUse.ARCHIVE)),
     (b"a CREATE x (USE ())", v.Create("a", "x")),
@@ -102,7 +102,7 @@ COMMANDS: list[tuple[Line, v.Command]] = [
     (b'a LIST "" *', v.List("a", frozenset(), "", ("*",))),
     (b'a LIST "" ""', v.List("a", frozenset(), "", ("",))),
     (b'a LIST x/ "%/%"', v.List("a", frozenset(), "x/", ("%/%",))),
-    (b'a LIST "" inbox', v.List("a", frozenset(), "", ("INBOX",))),
+    (b'a LIST "" inbox', v.List("a", frozenset(), "", ("inbox",))),
     (b'a LIST "" (INBOX "%")', v.List("a", frozenset(), "", ("INBOX", "%"))),
     (
         b'a LIST (subscribed RECURSIVEMATCH) "" % RETURN (CHILDREN SPECIAL-USE)',
@@ -142,7 +142,7 @@ COMMANDS: list[tuple[Line, v.Command]] = [
     ),
     # COPY, MOVE, UID EXPUNGE
     (b"a COPY 1,3:5 x", v.Copy("a", numbers((1, 1), (3, 5)), "x")),
-    (b"a UID COPY * inbox", v.Copy("a", numbers((0, 0), uid=True), "INBOX", True)),
+    (b"a UID COPY * inbox", v.Copy("a", numbers((0, 0), uid=True), "inbox", True)),
     (b"a MOVE 5:2 x", v.Copy("a", numbers((5, 2)), "x")),
     (b"a UID MOVE *:4 x", v.Copy("a", numbers((0, 4), uid=True), "x", True)),
     (b"a UID EXPUNGE 4294967295", UidExpunge("a", numbers((2**32 - 1, 2**32 - 1), uid=True))),
@@ -360,7 +360,7 @@ LENIENT: list[tuple[Line, Line]] = [
     (b"a AUTHENTICATE PLAIN ", b"a AUTHENTICATE PLAIN"),
     (b"a AUTHENTICATE PLAIN  = ", b"a AUTHENTICATE PLAIN ="),
     (b"a select  INBOX ", b"a SELECT INBOX"),
-    (b'a SELECT "inBox"', b"a SELECT INBOX"),
+    (b'a SELECT "inBox"', b"a SELECT inBox"),
     (b"a SELECT x ( CONDSTORE ) ", b"a SELECT x (CONDSTORE)"),
     (b"a CREATE x  (USE ( \\Sent ) ) ", b"a CREATE x (USE (\\Sent))"),
     (b"a RENAME  x  y ", b"a RENAME x y"),

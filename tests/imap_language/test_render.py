@@ -43,8 +43,6 @@ def test_astrings(octets: bytes, wire: bytes) -> None:
 
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1))
 def test_a_mailbox_name_comes_back(name: str) -> None:
-    if name.partition("/")[0].upper() == "INBOX":
-        return
     command = parse(received(render.mailbox(name)))
     assert isinstance(command, v.Select) and command.mailbox == name
 

@@ -55,8 +55,8 @@ class ImapSettings(Section):
     """How long a client may leave a reply unread before the connection is cut."""
 
     namespace: Literal["plain", "courier"] = "plain"
-    """How mailboxes are named: ``plain`` as in ``Work/2024``, or ``courier`` as that server does, everything below INBOX
-    and a dot between levels: ``INBOX.Work.2024``. The same mailboxes are served either way."""
+    """How mailboxes are named: ``plain`` as in ``Work/2024``, or ``courier`` as that server does, everything below
+    INBOX and a dot between levels: ``INBOX.Work.2024``. The same mailboxes are served either way."""
 
     namespace_others: str = "Other Users"
     """The first level of names of mailboxes that other users share."""

@@ -5,7 +5,7 @@ RFC 3501 §6.4.7, RFC 4315 (COPYUID).
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
@@ -15,7 +15,6 @@ from pymailsuite.imap.context import Context
 from pymailsuite.imap.extension import ImapCommand
 from pymailsuite.imap.grammar.messages import parse_copy
 from pymailsuite.imap.places import MailboxPlace
-from pymailsuite.imap.selected import View
 from pymailsuite.imap.states import SELECTED
 from pymailsuite.imap.values import Copy
 from pymailsuite.interfaces import Copied
@@ -33,21 +32,25 @@ async def _copy(context: Context, command: Copy) -> bytes:
     uids = view.uids_of(spans)
     place = await context.place(command.mailbox)
     try:
-        copied: Copied = await _copied(context, view, uids, place)
+        copied: Copied = await copying_to(context, place)(uids)
     except NoSuchMailbox as error:
         raise replies.TryCreate(cause=error.public) from None
     await context.arrived_in(place)
     return b"OK " + copyuid(copied) + b"COPY completed"
 
 
-def _copied(context: Context, view: View, uids: UidSet, place: MailboxPlace) -> Awaitable[Copied]:
+def copying_to(context: Context, place: MailboxPlace, *, move: bool = False) -> Callable[[UidSet], Awaitable[Copied]]:
+    """What copies messages of the selected mailbox to this place, or moves them, by their UIDs."""
+    view = context.selected
     mail = view.mail
     if place.account_id == mail.account_id:
-        copied: Awaitable[Copied] = mail.copy(view.mailbox_id, uids, place.name)
-        return copied
-    return context.shared.sharing.copy(
-        context.mail.account_id, mail.account_id, view.mailbox_id, uids, place.account_id, place.name
-    )
+        within = mail.move if move else mail.copy
+        return lambda uids: within(view.mailbox_id, uids, place.name)
+    sharing = context.shared.sharing
+    assert sharing is not None, "a place in another account"
+    across = sharing.move if move else sharing.copy
+    source, user = mail.account_id, context.mail.account_id
+    return lambda uids: across(user, source, view.mailbox_id, uids, place.account_id, place.name)
 
 
 def copyuid(copied: Copied) -> bytes:

@@ -7,7 +7,7 @@ from functools import partial
 
 from pymailsuite.errors import NoSuchMailbox, ReadOnly
 from pymailsuite.imap import replies
-from pymailsuite.imap.commands.copying import copyuid
+from pymailsuite.imap.commands.copying import copying_to, copyuid
 from pymailsuite.imap.context import Context
 from pymailsuite.imap.extension import ImapCommand, ImapExtension, after_login
 from pymailsuite.imap.grammar.messages import parse_copy
@@ -16,7 +16,6 @@ from pymailsuite.imap.selected import Cut, View
 from pymailsuite.imap.states import SELECTED
 from pymailsuite.imap.values import Copy
 from pymailsuite.interfaces import Copied
-from pymailsuite.values import UidSet
 
 
 async def _move(context: Context, command: Copy) -> bytes:
@@ -33,8 +32,9 @@ async def _move(context: Context, command: Copy) -> bytes:
     while spans := cut.take(context.settings.step_messages):
         steps.append(view.uids_of(spans))
     place = await context.place(command.mailbox)
+    move = copying_to(context, place, move=True)
     for uids in steps:
-        await _move_some(context, view, uids, place)
+        await _move_some(context, view, move(uids), place)
         if context.view is not view:
             break
     # RFC 7162 §3.2.8 (as for EXPUNGE).
@@ -42,19 +42,9 @@ async def _move(context: Context, command: Copy) -> bytes:
     return b"OK " + code + b"MOVE completed"
 
 
-def _moved(context: Context, view: View, uids: UidSet, place: MailboxPlace) -> Awaitable[Copied]:
-    mail = view.mail
-    if place.account_id == mail.account_id:
-        moved: Awaitable[Copied] = mail.move(view.mailbox_id, uids, place.name)
-        return moved
-    return context.shared.sharing.move(
-        context.mail.account_id, mail.account_id, view.mailbox_id, uids, place.account_id, place.name
-    )
-
-
-async def _move_some(context: Context, view: View, uids: UidSet, place: MailboxPlace) -> None:
+async def _move_some(context: Context, view: View, moving: Awaitable[Copied], place: MailboxPlace) -> None:
     try:
-        moved: Copied = await _moved(context, view, uids, place)
+        moved = await moving
     except NoSuchMailbox as error:
         raise replies.TryCreate(cause=error.public) from None
     if moved.source:

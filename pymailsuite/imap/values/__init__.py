@@ -1,7 +1,8 @@
 """IMAP commands as frozen values: one class for each command, and for their parts.
 
 The grammar makes them, the session executes them. Everything is decoded: mailbox names are Unicode (from modified UTF-7
-or UTF-8) as the client wrote them, which :mod:`pymailsuite.imap.places` resolves; atoms that are words of the protocol are upper case, dates are dates or POSIX seconds.
+or UTF-8), as the client wrote them, which :mod:`pymailsuite.imap.places` resolves; atoms that are words of the protocol
+are upper case, dates are dates or POSIX seconds.
 Only passwords, SASL responses and header field names stay ``bytes``.
 """
 
