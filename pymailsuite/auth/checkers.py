@@ -28,6 +28,7 @@ from pymailsuite.interfaces import Account, Credentials, IDirectory
 UNKNOWN_USER = "unknown user"
 BAD_PASSWORD = "bad password"  # noqa: S105 - a reason, not a password
 DISABLED = "disabled"
+SHARED = "shared account"
 
 
 def login_name_of(credentials: Any) -> str:

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from pymailsuite.auth.checkers import DISABLED, UNKNOWN_USER, CheckerChain, log_refusal, login_forms
+from pymailsuite.auth.checkers import DISABLED, SHARED, UNKNOWN_USER, CheckerChain, log_refusal, login_forms
 from pymailsuite.auth.login_queue import LoginQueue
 from pymailsuite.auth.logins import OpenLogins
 from pymailsuite.auth.throttle import LoginThrottle, ThrottledPortal
@@ -88,6 +88,10 @@ class MailRealm:
         if not account.enabled:
             log_refusal(self._log, account.login_name, DISABLED)
             raise LoginRefused(cause=DISABLED)
+        if account.is_shared:
+            # Whatever a checker of others says.
+            log_refusal(self._log, account.login_name, SHARED)
+            raise LoginRefused(cause=SHARED)
         avatar = MailAvatar(account, self._store.account_mail(account.account_id), self._logins)
         return interface, avatar, avatar.log_out
 

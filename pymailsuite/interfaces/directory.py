@@ -137,8 +137,9 @@ class IDirectoryStore(IDirectory):
     def change_domain_overrides(name: str, change: ChangeOverrides) -> Deferred[Domain]:
         """Change what the domain wants otherwise of the checks; the domain as it is then. NoSuchEntry."""
 
-    def add_account(login_name: str, password_hash: str, full_name: str) -> Deferred[Account]:
-        """Create the account with INBOX and the special-use mailboxes Drafts, Sent, Junk, Trash, Archive, subscribed.
+    def add_account(login_name: str, password_hash: str, full_name: str, is_shared: bool = False) -> Deferred[Account]:
+        """Create the account with INBOX and the special-use mailboxes Drafts, Sent, Junk, Trash, Archive, subscribed; a
+        shared one with INBOX alone, and without a password.
 
         AlreadyExists; NoSuchEntry if its domain is not there.
         """
@@ -147,7 +148,8 @@ class IDirectoryStore(IDirectory):
         """NoSuchAccount. The account's id is never used again; its mail becomes unreachable and is swept later."""
 
     def set_password_hash(account_id: AccountId, password_hash: str) -> Deferred[None]:
-        """A new password: what was granted to logins with the old one ends. NoSuchAccount."""
+        """A new password: what was granted to logins with the old one ends. NoSuchAccount; Refusal for a shared
+        account."""
 
     def set_enabled(account_id: AccountId, enabled: bool) -> Deferred[None]:
         """With False all that was granted to its logins ends. NoSuchAccount."""

@@ -113,3 +113,9 @@ CHANGING: Final = Rights.parse("swite")
 
 Departs from RFC 4314 §5.2, which leaves out ``s`` where each user has a ``\\Seen`` of their own: clients that are told
 READ-ONLY do not say any more which messages were read."""
+
+VISIBLE: Final = Rights.parse("lr")
+"""With one of these a mailbox may be named: its state, and that it is there, is no secret."""
+
+SHOWN: Final = Rights.parse("lrikxa")
+"""With one of these somebody is told the own rights. Source: RFC 4314 §4 (MYRIGHTS)."""

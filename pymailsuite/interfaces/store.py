@@ -124,7 +124,7 @@ class IMailStore(Interface):
 
         ===================================== ==========================================================
         IDirectoryStore                       accounts, domains and aliases are changed by operators
-        IMailSharing                          users share mailboxes
+        IMailSharing, IGroupStore             users share mailboxes
         IQueueStore                           mail comes in, and goes on to other hosts
         IStateStore                           counts and what plugins keep
         ISecretStore, IKeptPaths              return paths of forwarded mail, tags of bounces

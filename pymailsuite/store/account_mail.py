@@ -262,7 +262,7 @@ class AccountMail:
         and the rows are read again."""
 
         def rows_txn(txn: Transaction) -> tuple[Sequence[MessageRow], Uid | None]:
-            return reading.read_messages_txn(txn, self.account_id, mailbox_id, uids, columns, most_octets)
+            return self._rows_txn(txn, mailbox_id, uids, columns, most_octets)
 
         if Column.THREAD_ID not in columns:
             return read(rows_txn)
@@ -281,6 +281,11 @@ class AccountMail:
 
         return read(told_rows_txn).addErrback(not_given)
 
+    def _rows_txn(
+        self, txn: Transaction, mailbox_id: MailboxId, uids: UidSet, columns: Sequence[Column], most_octets: int
+    ) -> tuple[Sequence[MessageRow], Uid | None]:
+        return reading.read_messages_txn(txn, self.account_id, mailbox_id, uids, columns, most_octets)
+
     def read_octets(self, mailbox_id: MailboxId, uid: Uid, start: int, stop: int) -> Deferred[bytes]:
         return self._read("read octets", self._octets(mailbox_id, uid, start, stop))
 
@@ -293,7 +298,10 @@ class AccountMail:
     def _octets(self, mailbox_id: MailboxId, uid: Uid, start: int, stop: int) -> Callable[[Transaction], bytes]:
         start = max(0, start)
         stop = min(stop, start + MAX_CHUNK)
-        return lambda txn: reading.read_octets_of_txn(txn, self.account_id, mailbox_id, uid, start, stop)
+        return lambda txn: self._octets_txn(txn, mailbox_id, uid, start, stop)
+
+    def _octets_txn(self, txn: Transaction, mailbox_id: MailboxId, uid: Uid, start: int, stop: int) -> bytes:
+        return reading.read_octets_of_txn(txn, self.account_id, mailbox_id, uid, start, stop)
 
     def in_steps(self, description: str, work: Steps[T]) -> Deferred[T]:
         return self._database.read_in_steps(description, lambda _: work, self.account_id)

@@ -3,7 +3,7 @@
 The rows of ``messages`` and ``expunged`` record arrivals, changes and expunges of messages, with ascending modseqs:
 arrivals ascend with their UIDs, expunges have an index. Flags change anywhere in a mailbox, so a change of flags writes
 a row for each block of UIDs it touched: an index of all messages by modseq would cost every delivery more than it saves
-watching sessions. A change of a mailbox or subscription writes a row in ``change_log``.
+watching sessions. A change of a mailbox, of the rights to it or of a subscription writes a row in ``change_log``.
 """
 
 # ruff: noqa: S608
@@ -26,6 +26,7 @@ RENAMED: Final = "renamed"
 DELETED: Final = "deleted"
 SUBSCRIBED: Final = "subscribed"
 UNSUBSCRIBED: Final = "unsubscribed"
+RIGHTS: Final = "rights"
 
 _NO_MAILBOX: Final = MailboxId(0)
 
@@ -38,7 +39,8 @@ def log_mailboxes_txn(
     mailboxes: Iterable[tuple[MailboxId, str]],
     now: float,
 ) -> None:
-    """Log that mailboxes, each an id and a name, were created, renamed (from that name) or deleted."""
+    """Log that mailboxes, each an id and a name, were created, renamed (from that name) or deleted, or that the rights
+    to them have changed."""
     txn.insert(
         "change_log",
         "account_id, modseq, mailbox_id, name, kind, logged_at",

@@ -16,7 +16,7 @@ from typing import Final
 
 from pymailsuite.errors import NoSuchAccount
 from pymailsuite.interfaces.mail import AccountChanges, ChangedMailbox, MailboxChanges
-from pymailsuite.store.change_log import BLOCK, CREATED, DELETED, SUBSCRIBED, UNSUBSCRIBED
+from pymailsuite.store.change_log import BLOCK, CREATED, DELETED, RIGHTS, SUBSCRIBED, UNSUBSCRIBED
 from pymailsuite.store.mailboxes import MAILBOX_COLUMNS, mailbox_of_row
 from pymailsuite.store.transaction import Row, Transaction
 from pymailsuite.values import ALL_UIDS, UID_MAX, AccountId, MailboxId, ModSeq, Uid, UidSet
@@ -145,6 +145,7 @@ def account_changes_txn(txn: Transaction, account_id: AccountId, since: ModSeq) 
         [mailbox_of_row(row[1:]) for row in boxes if row[0] <= upto],
         is_complete,
         upto < now,
+        frozenset(MailboxId(mailbox_id) for _, mailbox_id, _, kind in log if kind == RIGHTS),
     )
 
 
@@ -171,7 +172,7 @@ def _mailboxes_txn(
     first_names: dict[int, str] = {}
     gone: dict[MailboxId, str] = {}
     for _, mailbox_id, name, kind in log:
-        if kind in {SUBSCRIBED, UNSUBSCRIBED}:
+        if kind in {SUBSCRIBED, UNSUBSCRIBED, RIGHTS}:
             continue
         if kind == CREATED:
             created.add(mailbox_id)
@@ -187,6 +188,8 @@ def _mailboxes_txn(
     )
     changed = []
     for mailbox in map(mailbox_of_row, rows):
+        if mailbox.mailbox_id not in first_names:
+            continue
         is_new, first_name = mailbox.mailbox_id in created, first_names[mailbox.mailbox_id]
         changed.append(ChangedMailbox(mailbox, is_new, None if is_new or first_name == mailbox.name else first_name))
     return changed, gone

@@ -12,6 +12,7 @@ from attrs import frozen
 
 from pymailsuite.store.change_log import BLOCK
 from pymailsuite.store.migrate import UNFINISHED
+from pymailsuite.store.seen import wrong_counts_txn
 from pymailsuite.store.tables import declared_tables
 from pymailsuite.store.transaction import Row, Transaction
 from pymailsuite.values import ContentId, EntryId, queue_id_of
@@ -75,6 +76,23 @@ def _message(problem: str) -> Callable[[Row], Iterator[str]]:
     return lines
 
 
+def _mailbox(problem: str) -> Callable[[Row], Iterator[str]]:
+    def lines(row: Row) -> Iterator[str]:
+        yield f"mailbox {row[1]} of account {row[0]}: {problem}"
+
+    return lines
+
+
+def _without_mailbox(table: str, problem: str) -> _Check:
+    """The check that each row of a table belongs to a mailbox."""
+    return _Check(
+        f"SELECT DISTINCT r.account_id, r.mailbox_id FROM {table} r LEFT JOIN mailboxes b"
+        " ON b.account_id = r.account_id AND b.mailbox_id = r.mailbox_id WHERE b.mailbox_id IS NULL",
+        _mailbox(problem),
+        (table, "mailbox_id"),
+    )
+
+
 @frozen
 class _Check:
     """A query for violations, and the lines for each row of its result.
@@ -112,6 +130,9 @@ _CHECKS = (
         _message("its flags changed, but its block of UIDs does not say so"),
         ("changed_flags", "block"),
     ),
+    _without_mailbox("mailbox_rights", "there are rights to it, but it is not there"),
+    _without_mailbox("mailbox_readers", "it has readers, but it is not there"),
+    _without_mailbox("reader_seen", "messages in it were seen, but it is not there"),
     _Check(
         "SELECT c.content_id, c.refs, COALESCE(r.number, 0) FROM contents c LEFT JOIN"
         f" (SELECT content_id, COUNT(*) AS number FROM ({REFERENCES}) u GROUP BY content_id) r"
@@ -156,13 +177,20 @@ def check_txn(txn: Transaction) -> list[str]:
     tables = declared_tables(version)
     shares_fields = "fields" in tables["contents"].column_names
     fields = "COALESCE(length(c.fields), 0)" if shares_fields else "0"
-    return [
+    found = [
         line
         for check in _CHECKS
         if check.needs[0] in tables and check.needs[1] in tables[check.needs[0]].column_names
         for row in txn.rows(check.sql.replace("{fields}", fields))
         for line in check.lines(row)
     ]
+    if "reader_seen" in tables:
+        found += [
+            f"mailbox {mailbox_id} of account {account_id}: {noted} messages are noted as seen by account {reader_id},"
+            f" there are {true}"
+            for (account_id, mailbox_id, reader_id), noted, true in wrong_counts_txn(txn)
+        ]
+    return found
 
 
 def check_digests_txn(txn: Transaction, after: int, limit: int) -> tuple[list[str], int | None]:

@@ -27,13 +27,14 @@ from pymailsuite.interfaces.directory import (
     LoginEpochs,
 )
 from pymailsuite.interfaces.overrides import NO_OVERRIDES, RecipientOverrides
+from pymailsuite.store.acl import forget_account_txn
 from pymailsuite.store.database import Database
 from pymailsuite.store.login_epochs import login_epochs_txn, next_epoch_txn
 from pymailsuite.store.mailboxes import advance_txn, create_levels_txn, subscribe_txn
 from pymailsuite.store.transaction import Row, Transaction
 from pymailsuite.values import INBOX, AccountId, Address, SpecialUse
 
-_ACCOUNT_COLUMNS = "account_id, login_name, full_name, enabled, created_at, overrides, login_epoch"
+_ACCOUNT_COLUMNS = "account_id, login_name, full_name, enabled, created_at, overrides, login_epoch, shared"
 _ACCOUNT = f"SELECT {_ACCOUNT_COLUMNS} FROM accounts"
 _DOMAIN = "SELECT name, catch_all_local, catch_all_domain, overrides FROM domains"
 _FIRST_MAILBOXES: tuple[tuple[str, SpecialUse | None], ...] = (
@@ -47,9 +48,11 @@ _FIRST_MAILBOXES: tuple[tuple[str, SpecialUse | None], ...] = (
 
 
 def _account(row: Row) -> Account:
-    account_id, login_name, full_name, enabled, created_at, overrides, login_epoch = row
+    account_id, login_name, full_name, enabled, created_at, overrides, login_epoch, shared = row
     wanted = _overrides_in(overrides)
-    return Account(AccountId(account_id), login_name, full_name, bool(enabled), created_at, wanted, login_epoch)
+    return Account(
+        AccountId(account_id), login_name, full_name, bool(enabled), created_at, wanted, login_epoch, bool(shared)
+    )
 
 
 def _domain(row: Row) -> Domain:
@@ -159,9 +162,12 @@ class DirectoryStore:
 
     # --- accounts
 
-    def add_account(self, login_name: str, password_hash: str, full_name: str) -> Deferred[Account]:
+    def add_account(
+        self, login_name: str, password_hash: str, full_name: str, is_shared: bool = False
+    ) -> Deferred[Account]:
         now = self._clock.seconds()
         login_name = login_name.lower()
+        password_hash = "" if is_shared else password_hash
 
         def add_txn(txn: Transaction) -> Account:
             domain = login_name.rpartition("@")[2]
@@ -171,9 +177,9 @@ class DirectoryStore:
                 txn.value("UPDATE counters SET value = value + 1 WHERE name = 'account' RETURNING value")
             )
             if not txn.execute(
-                "INSERT INTO accounts (account_id, login_name, domain, full_name, enabled, password_hash, created_at)"
-                " VALUES (?, ?, ?, ?, 1, ?, ?) ON CONFLICT DO NOTHING",
-                (account_id, login_name, domain, full_name, password_hash, now),
+                "INSERT INTO accounts (account_id, login_name, domain, full_name, enabled, password_hash, created_at,"
+                " shared) VALUES (?, ?, ?, ?, 1, ?, ?, ?) ON CONFLICT DO NOTHING",
+                (account_id, login_name, domain, full_name, password_hash, now, int(is_shared)),
             ):
                 raise AlreadyExists(cause=f"account {login_name}")
             txn.execute(
@@ -182,10 +188,11 @@ class DirectoryStore:
                 (account_id, login_name),
             )
             modseq = advance_txn(txn, account_id)
-            for name, special_use in _FIRST_MAILBOXES:
+            first = _FIRST_MAILBOXES[:1] if is_shared else _FIRST_MAILBOXES
+            for name, special_use in first:
                 create_levels_txn(txn, account_id, name, modseq, now, special_use)
-            subscribe_txn(txn, account_id, [name for name, _ in _FIRST_MAILBOXES], modseq, now)
-            return Account(account_id, login_name, full_name, True, now)
+            subscribe_txn(txn, account_id, [name for name, _ in first], modseq, now)
+            return Account(account_id, login_name, full_name, True, now, is_shared=is_shared)
 
         return self._database.run("add account", add_txn)
 
@@ -198,12 +205,13 @@ class DirectoryStore:
             if row is None:
                 raise NoSuchAccount(cause=login_name)
             txn.execute("DELETE FROM send_as_grants WHERE account_id = ?", (row[0],))
+            forget_account_txn(txn, row[0])
             txn.execute("UPDATE account_state SET removed_at = ? WHERE account_id = ?", (now, row[0]))
 
         return self._database.run("remove account", remove_txn)
 
     def set_password_hash(self, account_id: AccountId, password_hash: str) -> Deferred[None]:
-        return self._set(account_id, "password_hash", password_hash, ends_logins=True)
+        return self._set(account_id, "password_hash", password_hash, ends_logins=True, for_shared=False)
 
     def renew_password_hash(self, account_id: AccountId, old: str, new: str) -> Deferred[bool]:
         def renew_txn(txn: Transaction) -> bool:
@@ -236,8 +244,13 @@ class DirectoryStore:
 
         return self._database.run("change overrides of account", change_txn)
 
-    def _set(self, account_id: AccountId, column: str, value: object, ends_logins: bool) -> Deferred[None]:
+    def _set(
+        self, account_id: AccountId, column: str, value: object, ends_logins: bool, for_shared: bool = True
+    ) -> Deferred[None]:
         def set_txn(txn: Transaction) -> None:
+            shared = "SELECT 1 FROM accounts WHERE account_id = ? AND shared = 1"
+            if not for_shared and txn.row(shared, (account_id,)) is not None:
+                raise Refusal("Nobody logs in to a shared account")
             if ends_logins:
                 txn.execute(
                     "UPDATE accounts SET login_epoch = ? WHERE account_id = ?", (next_epoch_txn(txn), account_id)

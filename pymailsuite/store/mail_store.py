@@ -19,6 +19,7 @@ from pymailsuite.interfaces.channel import IStoreChannel
 from pymailsuite.interfaces.directory import IDirectoryStore
 from pymailsuite.interfaces.dmarc import IDmarcStore, IFailureStore
 from pymailsuite.interfaces.greylist import ICorrespondents, IGreylistStore
+from pymailsuite.interfaces.groups import IGroupStore
 from pymailsuite.interfaces.history import IHistoryStore
 from pymailsuite.interfaces.kept_paths import IKeptPaths
 from pymailsuite.interfaces.keys import IKeyStore
@@ -27,6 +28,7 @@ from pymailsuite.interfaces.queue import IQueueStore
 from pymailsuite.interfaces.reputation import IJunkFeedback, IReputationStore
 from pymailsuite.interfaces.secrets import ISecretStore
 from pymailsuite.interfaces.send_as import ISendAsStore
+from pymailsuite.interfaces.sharing import IMailSharing
 from pymailsuite.interfaces.state import IStateStore
 from pymailsuite.interfaces.store import IDryRuns, IMailStore, IStoreMaintenance
 from pymailsuite.message.limits import ScanLimits
@@ -43,6 +45,7 @@ from pymailsuite.store.engines.base import Engine
 from pymailsuite.store.engines.sqlite import SqliteEngine
 from pymailsuite.store.fetched_lists import FetchedListStore
 from pymailsuite.store.greylist import Correspondents, GreylistStore
+from pymailsuite.store.groups import GroupStore
 from pymailsuite.store.history import DEFAULT_KEEP_S, HistoryStore
 from pymailsuite.store.junk_feedback import JunkFeedback
 from pymailsuite.store.kept_paths import KeptPathStore
@@ -53,10 +56,12 @@ from pymailsuite.store.maintenance import StoreMaintenance
 from pymailsuite.store.migrate import migrate_txn
 from pymailsuite.store.modseqs import read_modseqs
 from pymailsuite.store.node import Beat, Node
+from pymailsuite.store.others_mail import OthersMail
 from pymailsuite.store.queue import QueueStore
 from pymailsuite.store.reputation import ReputationStore
 from pymailsuite.store.secrets import SecretStore
 from pymailsuite.store.send_as import SendAsStore
+from pymailsuite.store.sharing import MailSharing
 from pymailsuite.store.state import StateStore
 from pymailsuite.store.transaction import Transaction
 from pymailsuite.values import AccountId, ContentId, ModSeq
@@ -99,6 +104,8 @@ class MailStore:
         self.reputations = ReputationStore(self.database, self._node.clock)
         self.junk_feedback = JunkFeedback()
         self._limits = UserLimits(self.database.settings)
+        self.groups = GroupStore(self.database, clock)
+        self.sharing = MailSharing(self.database, clock, self.account_mail_for, self._limits, self.database.settings)
         self._encryption = encryption or Encryption()
         self.keys = KeyStore(self.database, self._encryption)
         self.secrets = SecretStore(self.database, self._node.clock, self._encryption)
@@ -112,6 +119,8 @@ class MailStore:
         self._scanning = scanning
         self._abilities: dict[Any, Any] = {
             IDirectoryStore: self.directory,
+            IGroupStore: self.groups,
+            IMailSharing: self.sharing,
             IQueueStore: self.queue,
             IStateStore: self.state,
             ISecretStore: self.secrets,
@@ -171,6 +180,14 @@ class MailStore:
 
     def account_mail(self, account_id: AccountId) -> AccountMail:
         return AccountMail(self.database, self._clock, self._node.clock, account_id, self.junk_feedback, self._limits)
+
+    def account_mail_for(self, owner_id: AccountId, user_id: AccountId) -> AccountMail:
+        """The mail of an account as a user may use it."""
+        if owner_id == user_id:
+            return self.account_mail(owner_id)
+        return OthersMail(
+            self.database, self._clock, self._node.clock, owner_id, user_id, self.junk_feedback, self._limits
+        )
 
     def new_content(self) -> ContentWriter:
         return ContentWriter(self.database, self._next_id(), self._scanning, self._clock)

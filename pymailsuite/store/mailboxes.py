@@ -23,6 +23,8 @@ from pymailsuite.store.change_log import (
     log_mailboxes_txn,
     log_subscriptions_txn,
 )
+from pymailsuite.store.rights import forget_rights_txn, inherit_rights_txn, pass_rights_txn
+from pymailsuite.store.seen import forget_mailbox_seen_txn
 from pymailsuite.store.transaction import Row, Transaction
 from pymailsuite.values import DELIMITER, INBOX, AccountId, MailboxId, ModSeq, SpecialUse, Uid, UidSet
 
@@ -170,8 +172,9 @@ def _insert_txn(
     now: float,
     special_use: SpecialUse | None = None,
     selectable: bool = True,
-) -> None:
-    """Insert a row whose id and UIDVALIDITY this account never had before."""
+) -> MailboxId:
+    """Insert a row whose id and UIDVALIDITY this account never had before; the id. It has the rights of the level
+    above."""
     row = txn.row(
         "UPDATE account_state SET next_mailbox_id = next_mailbox_id + 1,"
         " last_uid_validity = CASE WHEN last_uid_validity < ? THEN ? ELSE last_uid_validity + 1 END"
@@ -192,6 +195,10 @@ def _insert_txn(
         ],
     )
     log_mailboxes_txn(txn, account_id, modseq, CREATED, [(mailbox_id, name)], now)
+    above, _, _ = name.rpartition(DELIMITER)
+    if above:
+        inherit_rights_txn(txn, account_id, above, mailbox_id)
+    return MailboxId(mailbox_id)
 
 
 def _delete_row_txn(
@@ -199,6 +206,7 @@ def _delete_row_txn(
 ) -> None:
     txn.execute("DELETE FROM mailboxes WHERE account_id = ? AND mailbox_id = ?", (account_id, mailbox_id))
     forget_flags_txn(txn, account_id, mailbox_id)
+    forget_mailbox_seen_txn(txn, account_id, mailbox_id)
     log_mailboxes_txn(txn, account_id, modseq, DELETED, [(mailbox_id, name)], now)
 
 
@@ -227,8 +235,11 @@ def create_mailbox_txn(
             raise AlreadyExists()
         _delete_row_txn(txn, account_id, there.mailbox_id, name, modseq, now)
     create_levels_txn(txn, account_id, name, modseq, now, special_use)
+    mailbox = mailbox_txn(txn, account_id, name)
+    if there is not None:
+        pass_rights_txn(txn, account_id, there.mailbox_id, mailbox.mailbox_id)
     txn.announce(account_id, modseq)
-    return mailbox_txn(txn, account_id, name)
+    return mailbox
 
 
 def delete_mailbox_txn(txn: Transaction, account_id: AccountId, name: str, now: float) -> None:
@@ -258,7 +269,10 @@ def delete_mailbox_txn(txn: Transaction, account_id: AccountId, name: str, now: 
     _delete_row_txn(txn, account_id, mailbox.mailbox_id, name, modseq, now)
     if has_inferiors:
         # A new row: sessions that have the old mailbox open learn that it is deleted, and its id is never reused.
-        _insert_txn(txn, account_id, name, modseq, now, selectable=False)
+        level = _insert_txn(txn, account_id, name, modseq, now, selectable=False)
+        pass_rights_txn(txn, account_id, mailbox.mailbox_id, level)
+    else:
+        forget_rights_txn(txn, account_id, mailbox.mailbox_id)
     txn.announce(account_id, modseq)
 
 

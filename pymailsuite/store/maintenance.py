@@ -38,6 +38,7 @@ from pymailsuite.store.messages import MESSAGE_COLUMNS
 from pymailsuite.store.moving.backup_set import BackupFolder
 from pymailsuite.store.moving.restore_mail import MailRestore, likeness
 from pymailsuite.store.reputation import drop_forgotten_txn
+from pymailsuite.store.seen import set_count_txn, wrong_counts_txn
 from pymailsuite.store.threads import begin_anew_txn
 from pymailsuite.store.transaction import Row, Transaction
 from pymailsuite.values import AccountId, ContentId, MailboxId, ModSeq, SystemFlag
@@ -116,12 +117,14 @@ class StoreMaintenance:
         references = await self._database.run("rebuild references", _recount_references_txn)
         mailboxes = await self._database.run("rebuild counts", _recount_mailboxes_txn)
         floors = await self._database.run("rebuild floors", _raise_flags_floors_txn)
+        readers = await self._database.run("rebuild counts of readers", _recount_readers_txn)
         return {
             "contents_scanned": scanned,
             "contents_changed": changed,
             "references_changed": references,
             "mailboxes_changed": mailboxes,
             "flags_floors_raised": floors,
+            "readers_changed": readers,
         }
 
     def fill(self) -> Deferred[int | None]:
@@ -258,6 +261,14 @@ def _recount_mailboxes_txn(txn: Transaction) -> int:
         " WHERE account_id = ? AND mailbox_id = ?",
         wrong,
     )
+    return len(wrong)
+
+
+def _recount_readers_txn(txn: Transaction) -> int:
+    txn.stop_writers("account_state", "mailbox_readers", "reader_seen")
+    wrong = wrong_counts_txn(txn)
+    for key, _, true in wrong:
+        set_count_txn(txn, key, true)
     return len(wrong)
 
 

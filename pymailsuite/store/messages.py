@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final
+
+from attrs import frozen
 
 from pymailsuite.errors import NoSuchMailbox
-from pymailsuite.interfaces.mail import Appended, Copied, NewMessage, StoreResult
+from pymailsuite.interfaces.mail import Appended, Copied, Mailbox, NewMessage, StoreResult
 from pymailsuite.store.change_log import note_flags_txn
 from pymailsuite.store.changes import FLAG_COLUMNS
 from pymailsuite.store.contents import change_refs_txn, insert_contents_txn
@@ -68,10 +71,29 @@ def flag_rows_txn(txn: Transaction, account_id: AccountId, mailbox_id: MailboxId
 # --- flags
 
 
-def flag_change(change: FlagChange, flags: Flags) -> Callable[[int, str], tuple[int, str]]:
-    """The function that applies a change to stored flags. Keywords match in any case and keep that of their first
-    use."""
-    bits = int(flags.system)
+@frozen
+class Settable:
+    """The flags that somebody may set: bits of system flags, and whether keywords."""
+
+    bits: int = sum(SystemFlag)
+    keywords: bool = True
+
+    def of(self, flags: Flags) -> Flags:
+        """Those of some flags that may be set."""
+        return Flags(SystemFlag(flags.system & self.bits), flags.keywords if self.keywords else frozenset())
+
+
+ALL_FLAGS: Final = Settable()
+
+
+def flag_change(
+    change: FlagChange, flags: Flags, settable: Settable = ALL_FLAGS
+) -> Callable[[int, str], tuple[int, str]]:
+    """The function that applies a change to stored flags, as far as they may be set. Keywords match in any case and
+    keep that of their first use."""
+    bits, fixed = int(flags.system) & settable.bits, ~settable.bits
+    if not settable.keywords:
+        flags = Flags(flags.system)
     named = {keyword.lower(): keyword for keyword in sorted(flags.keywords)}
 
     def changed(system_flags: int, keywords: str) -> tuple[int, str]:
@@ -83,8 +105,9 @@ def flag_change(change: FlagChange, flags: Flags) -> Callable[[int, str], tuple[
             system_flags &= ~bits
             there = {folded: keyword for folded, keyword in there.items() if folded not in named}
         else:
-            system_flags = bits
-            there = {folded: there.get(folded, keyword) for folded, keyword in named.items()}
+            system_flags = system_flags & fixed | bits
+            if settable.keywords:
+                there = {folded: there.get(folded, keyword) for folded, keyword in named.items()}
         return system_flags, " ".join(sorted(there.values()))
 
     return changed
@@ -99,8 +122,9 @@ def store_flags_txn(
     flags: Flags,
     unchanged_since: ModSeq | None,
     check_keywords: Callable[[int], None],
+    settable: Settable = ALL_FLAGS,
 ) -> StoreResult:
-    """Change flags of all; a message whose flags do not change keeps its modseq.
+    """Change flags of all, those that may be set; a message whose flags do not change keeps its modseq.
 
     ``check_keywords`` is called with the number of keywords that a message gets, if it rises.
     """
@@ -108,7 +132,7 @@ def store_flags_txn(
     before = highest_modseq_txn(txn, account_id, mailbox_id)
     select = f"SELECT {FLAG_COLUMNS} FROM messages"
     rows: list[FlagRow] = rows_of_txn(txn, select, account_id, mailbox_id, uids)
-    apply = flag_change(change, flags)
+    apply = flag_change(change, flags, settable)
     # The new flags for each combination of flags, and its messages; None: it stays unchanged.
     plans: dict[tuple[int, str], tuple[tuple[int, str], list[int] | None]] = {}
     answer: list[FlagRow] = []
@@ -185,8 +209,18 @@ def move_txn(
 ) -> Copied:
     """Move to ``target``. The source keeps only the record of the expunge: the messages are not deleted."""
     modseq = advance_txn(txn, account_id)
-    copied, rows = _copy_rows_txn(txn, account_id, mailbox_id, uids, target, modseq, now)
-    for condition, values in conditions(UidSet.of(copied.source)):
+    mailbox = open_mailbox_txn(txn, account_id, target)
+    rows = rows_to_copy_txn(txn, account_id, mailbox_id, uids)
+    copied = insert_copies_txn(txn, account_id, mailbox, rows, modseq, now)
+    take_away_txn(txn, account_id, mailbox_id, rows, modseq, now)
+    return copied
+
+
+def take_away_txn(
+    txn: Transaction, account_id: AccountId, mailbox_id: MailboxId, rows: Sequence[Row], modseq: ModSeq, now: float
+) -> None:
+    """Take messages, rows of :func:`rows_to_copy_txn`, out of the mailbox that they were moved from."""
+    for condition, values in conditions(UidSet.of(row[0] for row in rows)):
         where = f"WHERE account_id = ? AND mailbox_id = ? AND {condition}"
         txn.execute(
             f"INSERT INTO expunged ({_EXPUNGED_COLUMNS}) SELECT account_id, mailbox_id, uid, system_flags, '', ?, NULL,"
@@ -197,7 +231,6 @@ def move_txn(
     if rows:
         depart_txn(txn, account_id, mailbox_id, modseq, [(row[1], row[4]) for row in rows])
         txn.announce(account_id, modseq)
-    return copied
 
 
 # --- arriving
@@ -208,36 +241,40 @@ def copy_txn(
 ) -> Copied:
     """Flags, keywords and date kept, save date now."""
     modseq = advance_txn(txn, account_id)
-    copied, rows = _copy_rows_txn(txn, account_id, mailbox_id, uids, target, modseq, now)
-    refs: dict[ContentId, int] = {}
-    for row in rows:
-        refs[row[3]] = refs.get(row[3], 0) + 1
-    change_refs_txn(txn, refs)
-    if rows:
-        txn.announce(account_id, modseq)
+    mailbox = open_mailbox_txn(txn, account_id, target)
+    rows = rows_to_copy_txn(txn, account_id, mailbox_id, uids)
+    copied = insert_copies_txn(txn, account_id, mailbox, rows, modseq, now)
+    refer_again_txn(txn, rows)
     return copied
 
 
-def _copy_rows_txn(
-    txn: Transaction,
-    account_id: AccountId,
-    mailbox_id: MailboxId,
-    uids: UidSet,
-    target: str,
-    modseq: ModSeq,
-    now: float,
-) -> tuple[Copied, list[Row]]:
-    """Make rows in ``target``; and the rows (uid, system_flags, keywords, content_id, size, ...) they were made of."""
-    mailbox = open_mailbox_txn(txn, account_id, target)
-    rows = rows_of_txn(
+def rows_to_copy_txn(txn: Transaction, account_id: AccountId, mailbox_id: MailboxId, uids: UidSet) -> list[Row]:
+    """What copies are made of: (uid, system_flags, keywords, content_id, size, internal_date, prefix, extra_octets) of
+    those that exist."""
+    return rows_of_txn(
         txn,
         "SELECT uid, system_flags, keywords, content_id, size, internal_date, prefix, extra_octets FROM messages",
         account_id,
         mailbox_id,
         uids,
     )
+
+
+def refer_again_txn(txn: Transaction, rows: Sequence[Row]) -> None:
+    """Count the references of copies to their contents."""
+    refs: dict[ContentId, int] = {}
+    for row in rows:
+        refs[row[3]] = refs.get(row[3], 0) + 1
+    change_refs_txn(txn, refs)
+
+
+def insert_copies_txn(
+    txn: Transaction, account_id: AccountId, mailbox: Mailbox, rows: Sequence[Row], modseq: ModSeq, now: float
+) -> Copied:
+    """Insert messages into a mailbox of an account, of rows as :func:`rows_to_copy_txn` has them, with the flags they
+    are to have there. The octets count for this account, whoever copies."""
     if not rows:
-        return Copied(mailbox.uid_validity, (), ()), rows
+        return Copied(mailbox.uid_validity, (), ())
     arrivals = arrive_txn(txn, account_id, mailbox.mailbox_id, modseq, [(row[1], row[4]) for row in rows])
     assert arrivals is not None
     txn.insert(
@@ -253,9 +290,10 @@ def _copy_rows_txn(
             )
         ],
     )
+    txn.announce(account_id, modseq)
     source = tuple(Uid(row[0]) for row in rows)
     new = tuple(Uid(uid) for uid in range(arrivals.first_uid, arrivals.first_uid + len(rows)))
-    return Copied(arrivals.uid_validity, source, new), rows
+    return Copied(arrivals.uid_validity, source, new)
 
 
 def append_txn(

@@ -16,6 +16,7 @@ from pymailsuite.store.change_log import forget_blocks_txn, raise_floor_txn
 from pymailsuite.store.contents import change_refs_txn
 from pymailsuite.store.locks import lock_accounts_txn
 from pymailsuite.store.mailboxes import lock_account_txn
+from pymailsuite.store.seen import forget_expunged_seen_txn, forget_reader_txn
 from pymailsuite.store.transaction import Row, Transaction
 from pymailsuite.values import AccountId, ContentId, MailboxId
 
@@ -24,7 +25,7 @@ PIECE = 500
 
 _OF_ACCOUNTS = (
     *("changed_flags", "mailboxes", "deleted_mailboxes", "subscriptions", "change_log", "maildrop_locks"),
-    *("threaded_mailboxes", "thread_links", "threads"),
+    *("threaded_mailboxes", "thread_links", "threads", "mailbox_rights", "mailbox_readers", "reader_seen"),
     "account_state",
 )
 _ROW_KEY = "account_id = ? AND mailbox_id = ? AND uid = ?"
@@ -77,6 +78,7 @@ def drop_expunge_log_txn(txn: Transaction, before: float) -> int:
     )
     for key, gone in uids.items():
         forget_blocks_txn(txn, *key, gone)
+        forget_expunged_seen_txn(txn, *key, gone)
     return len(rows)
 
 
@@ -128,6 +130,7 @@ def drop_account_mail_txn(txn: Transaction, before: float) -> tuple[int, int]:
             _release_txn(txn, [row[3] for row in rows if row[3] is not None])
             txn.execute_many(f"DELETE FROM {table} WHERE {_ROW_KEY}", [row[:3] for row in rows])
             return len(rows), 0
+    forget_reader_txn(txn, account_id)
     for table in _OF_ACCOUNTS:
         txn.execute(f"DELETE FROM {table} WHERE account_id = ?", (account_id,))
     return 0, 1

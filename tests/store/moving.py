@@ -16,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from pymailsuite.config.sections.store import StoreSection
 from pymailsuite.interfaces import Acceptance, Account, Delivery, OutgoingEnvelope, QueuedRecipient, StateKey
 from pymailsuite.interfaces.send_as import SendAsGrant
+from pymailsuite.interfaces.sharing import ANYONE, AclEntry, Identifier, Rights, RightsChange
 from pymailsuite.store import MailStore, inline_store
 from pymailsuite.store.mail_store import open_engine
 from pymailsuite.store.moving.progress import NoProgress
@@ -23,7 +24,7 @@ from pymailsuite.store.moving.rows import Digest, digest_txn
 from pymailsuite.store.moving.session import StoreSession
 from pymailsuite.store.moving.source import LEFT_BEHIND
 from pymailsuite.store.tables import declared_tables
-from pymailsuite.values import ALL_UIDS, MAX_CHUNK, Address, Flags, SystemFlag, UidSet
+from pymailsuite.values import ALL_UIDS, MAX_CHUNK, Address, FlagChange, Flags, SystemFlag, UidSet
 from tests.store.support import NOW
 from tests.support import stores
 from tests.support.stores import append, fired, make_account, stage
@@ -144,10 +145,26 @@ class MovingCase(SynchronousTestCase):
         fired(mail.create_mailbox("Gone", None))
         self.append("Gone", 2)
         fired(mail.delete_mailbox("Gone"))
+        self.share(bob)
         self.queue(b"Subject: on its way\r\n\r\n")
         copies = (Delivery(ann.account_id, b"Return-Path: <x@y.test>\r\n"), Delivery(bob.account_id, b"To: bob\r\n"))
         found = b"Authentication-Results: mx.example.org; none\r\n"
         fired(store.queue.accept(Acceptance(stage(store, b"Subject: both\r\n\r\n"), copies, fields=found)))
+
+    def share(self, bob: Account) -> None:
+        """Rights of all kinds to Ann's mail, and messages that Bob has seen."""
+        fired(self.store.groups.add_group("sales"))
+        fired(self.store.groups.add_members("sales", ["bob@example.net"]))
+        fired(self.store.directory.add_account("team@example.org", "", "", True))
+        for entry in (
+            AclEntry(Identifier.parse("group=sales"), Rights.parse("lrs")),
+            AclEntry(Identifier.parse("bob@example.net"), Rights.parse("a"), negative=True),
+            AclEntry(ANYONE, Rights.parse("l")),
+        ):
+            fired(self.store.sharing.set_rights(self.ann.account_id, "INBOX", None, entry, RightsChange.REPLACE))
+        mail = self.store.account_mail_for(self.ann.account_id, bob.account_id)
+        inbox = fired(mail.mailbox("INBOX"))
+        fired(mail.store_flags(inbox.mailbox_id, UidSet.of([8, 9]), FlagChange.ADD, Flags(SystemFlag.SEEN), None))
 
     def append(self, mailbox: str, number: int, account: Account | None = None) -> None:
         for count in range(number):

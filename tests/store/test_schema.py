@@ -47,6 +47,9 @@ KEYED_BY = {
     "thread_links": "account_id",
     "threads": "account_id",
     "send_as_grants": "account_id",
+    "mailbox_rights": "account_id",
+    "mailbox_readers": "account_id",
+    "reader_seen": "account_id",
     # Octets.
     "contents": "content_id",
     "content_chunks": "content_id",
@@ -70,6 +73,8 @@ KEYED_BY = {
     "domains": "",
     "accounts": "",
     "aliases": "",
+    "account_groups": "",
+    "group_members": "",
     "nodes": "",
     "list_entries": "",
     "fetched_lists": "",

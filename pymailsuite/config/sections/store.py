@@ -65,6 +65,9 @@ class StoreSection(Section):
     mailbox_depth: int = Field(default=50, ge=1)
     """Levels of a mailbox name."""
 
+    mailbox_rights: int = Field(default=1000, ge=1)
+    """Entries in the access control list of a mailbox."""
+
     mailbox_keywords: int = Field(default=1000, ge=10)
     """Different keywords that the messages of a mailbox may have."""
 
