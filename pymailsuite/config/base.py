@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,3 +54,18 @@ def _from_folder(path: Path, info: ValidationInfo) -> Path:
 
 FilePath = Annotated[Path, AfterValidator(_from_folder)]
 """A path; a relative one is taken from the folder of the configuration file."""
+
+
+Network = IPv4Network | IPv6Network
+
+LOOPBACK: tuple[Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
+
+
+def _networks(value: Any) -> Any:
+    if isinstance(value, bool):
+        return tuple(map(str, LOOPBACK)) if value else ()
+    return tuple(value) if isinstance(value, list) else value
+
+
+PlaintextLogin = Annotated[tuple[Network, ...], BeforeValidator(_networks)]
+"""Networks from which passwords are taken without TLS; ``true`` for loopback addresses, ``false`` for none."""

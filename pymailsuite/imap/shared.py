@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from ipaddress import ip_address
 from typing import Any, Protocol, TypeVar
 
 from twisted.cred.portal import Portal
@@ -20,6 +19,7 @@ from pymailsuite.imap.snapshots import Snapshots
 from pymailsuite.imap.vocabulary import Vocabulary
 from pymailsuite.interfaces import IChangeNotices, IMailStore
 from pymailsuite.interfaces.sharing import IMailSharing
+from pymailsuite.wire.addresses import may_send_passwords
 from pymailsuite.wire.tally import Tally
 
 T = TypeVar("T")
@@ -161,7 +161,7 @@ class Shared:
 
     def plaintext_allowed(self, connection: Connection) -> bool:
         """Whether a password may be sent in plain text: the connection is protected, or a setting allows it."""
-        return connection.secure or (self.settings.plaintext_login and _is_loopback(connection.peer_ip))
+        return connection.secure or may_send_passwords(connection.peer_ip, self.settings.plaintext_login)
 
     def capabilities(self, connection: Connection, *, logged_in: bool) -> bytes:
         """The present capability list for this connection."""
@@ -179,11 +179,3 @@ class Shared:
             )
             listed = self._capabilities[key] = self.vocabulary.capabilities(standing)
         return listed
-
-
-def _is_loopback(ip: str) -> bool:
-    try:
-        return ip_address(ip).is_loopback
-    except ValueError:
-        # A UNIX socket has no address, and cannot be intercepted.
-        return ip == ""

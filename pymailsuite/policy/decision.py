@@ -31,9 +31,9 @@ from pymailsuite.interfaces.policy import (
 from pymailsuite.message.authentication_results import POLICY_SCORE, authentication_results_field
 from pymailsuite.policy.base import NO_OPINION
 from pymailsuite.policy.combining import CombinedEdits
-from pymailsuite.policy.networks import in_networks
 from pymailsuite.policy.short_keys import remember_short
 from pymailsuite.values import Address
+from pymailsuite.wire.addresses import in_networks
 
 _OBJECTIONS: Final = (Effect.REJECT, Effect.TEMPFAIL)
 _AFTER_RECIPIENTS: Final = (Stage.DATA, Stage.MESSAGE)

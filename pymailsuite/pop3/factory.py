@@ -50,8 +50,9 @@ class Pop3Factory(ConnectionFactory):
         self._login_delay = LoginDelay(settings.login_delay, counts)
         if settings.plaintext_login:
             self.log.warn(
-                "{event}: passwords are taken without TLS from this host's own addresses",
+                "{event}: passwords are taken without TLS from {networks}",
                 event="pop3.plaintext_login_allowed",
+                networks=", ".join(map(str, settings.plaintext_login)),
             )
 
     def make_protocol(self) -> Pop3Protocol:

@@ -6,7 +6,6 @@ number of octets before the client has read what it was sent: pipelined commands
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, ClassVar, Final
@@ -26,6 +25,7 @@ from pymailsuite.pop3.requests import BeginTls, CloseMaildrop, HoldBack, LogIn, 
 from pymailsuite.pop3.session import Pop3Session
 from pymailsuite.pop3.states import State
 from pymailsuite.values import Peer
+from pymailsuite.wire.addresses import may_send_passwords
 from pymailsuite.wire.connection import TlsContextFactory
 from pymailsuite.wire.extension import AwaitReply
 from pymailsuite.wire.lines import LineBuffer, LineTooLong
@@ -86,7 +86,9 @@ class Pop3Protocol(PullingProtocol[Request]):
 
     def connection_opened(self) -> None:
         """Send the greeting."""
-        self._session = Pop3Session(self._service, self.secure, _is_loopback(self.peer_ip))
+        self._session = Pop3Session(
+            self._service, self.secure, may_send_passwords(self.peer_ip, self._service.settings.plaintext_login)
+        )
         self.set_deadline(self._settings.login_timeout)
         self._session.greet()
         self._finish_turn(True)
@@ -402,11 +404,3 @@ class Pop3Protocol(PullingProtocol[Request]):
         else:
             self.session.maildrop_closed()
         return None
-
-
-def _is_loopback(ip: str) -> bool:
-    try:
-        return ipaddress.ip_address(ip).is_loopback
-    except ValueError:
-        # A UNIX socket, or a test's transport: a client without an address is treated like any other.
-        return False

@@ -55,8 +55,8 @@ class Pop3Session:
     connection is to be closed after the replies have been sent.
     """
 
-    def __init__(self, service: Service, secure: bool, loopback: bool = False) -> None:
-        """``loopback`` says that the peer is on this host, where a setting may allow passwords without TLS."""
+    def __init__(self, service: Service, secure: bool, plaintext_login: bool = False) -> None:
+        """``plaintext_login``: the client may send a password without TLS, because of where it is."""
         self.outgoing: list[bytes] = []
         self.notes: list[Note] = []
         self.ended = False
@@ -65,7 +65,7 @@ class Pop3Session:
         self.settings = service.settings
         self._service = service
         self.secure = secure
-        self._plaintext_login = service.settings.plaintext_login and loopback
+        self._plaintext_login = plaintext_login
         self.user: bytes | None = None
         self.utf8 = False
         self._mechanism: ServerMechanism | None = None

@@ -37,9 +37,9 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
-from pymailsuite.config.sections.smtp import Network
+from pymailsuite.config.base import Network
 from pymailsuite.errors import ConfigError
-from pymailsuite.policy.networks import in_networks
+from pymailsuite.wire.addresses import in_networks
 from pymailsuite.wire.factory import ConnectionFactory
 from pymailsuite.wire.proxied import ProxiedFactory, ProxyRules
 from pymailsuite.wire.tally import Tally

@@ -277,6 +277,7 @@ KEYS: Final[Mapping[str, str]] = {
     "messages": "How many messages.",
     "method": "A method of HTTP.",
     "module": "The module that declares a plugin.",
+    "networks": "Networks of addresses.",
     "new_queue_id": "The queue id of a message after it was changed.",
     "newest": "The version of the schema that this release has.",
     "octets": "How many octets.",

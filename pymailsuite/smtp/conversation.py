@@ -45,8 +45,8 @@ class Conversation:
     connection is to be closed after the replies have been sent. ``faults`` counts permanent refusals.
     """
 
-    def __init__(self, service: Service, peer: Peer, secure: bool, loopback: bool = False) -> None:
-        """``loopback`` says that the peer is on this host, where a setting may allow passwords without TLS."""
+    def __init__(self, service: Service, peer: Peer, secure: bool, plaintext_login: bool = False) -> None:
+        """``plaintext_login``: the client may send a password without TLS, because of where it is."""
         settings = service.settings
         self.outgoing: list[bytes] = []
         self.notes: list[Note] = []
@@ -56,7 +56,7 @@ class Conversation:
         self.settings = settings
         self._peer = peer
         self.secure = secure
-        self._plaintext_login = settings.plaintext_login and loopback
+        self._plaintext_login = plaintext_login
         self._lenient = settings.lenient_syntax == "always" or (peer.trusted and settings.lenient_syntax == "trusted")
         self._bad_commands = 0
         self._errors = 0

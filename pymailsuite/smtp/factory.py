@@ -10,7 +10,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from pymailsuite import __version__
-from pymailsuite.config.sections.smtp import Network, SmtpSettings, SubmissionSettings
+from pymailsuite.config.base import Network
+from pymailsuite.config.sections.smtp import SmtpSettings, SubmissionSettings
 from pymailsuite.interfaces import IMessageIntake, IRecipientResolver
 from pymailsuite.interfaces.history import IRefusalRecord
 from pymailsuite.interfaces.policy import IPolicyChain
@@ -89,8 +90,9 @@ class SmtpFactory(ConnectionFactory):
         self._trusted_networks = tuple(settings.trusted_networks if trusted_networks is None else trusted_networks)
         if settings.plaintext_login:
             self.log.warn(
-                "{event}: passwords are taken without TLS from this host's own addresses",
+                "{event}: passwords are taken without TLS from {networks}",
                 event="smtp.plaintext_login_allowed",
+                networks=", ".join(map(str, settings.plaintext_login)),
             )
 
     def make_protocol(self) -> SmtpProtocol:

@@ -56,8 +56,8 @@ class LoginExchange:
 class LoginCommands(Conversation):
     """AUTH, from the command to the final reply."""
 
-    def __init__(self, service: Service, peer: Peer, secure: bool, loopback: bool = False) -> None:
-        super().__init__(service, peer, secure, loopback)
+    def __init__(self, service: Service, peer: Peer, secure: bool, plaintext_login: bool = False) -> None:
+        super().__init__(service, peer, secure, plaintext_login)
         self._failed_logins = 0
         self._login: LoginExchange | None = None
         self._login_reply = b""

@@ -6,7 +6,6 @@ in the same turn: a whole pipelined message costs one write when no result has t
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, Final
@@ -18,7 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from pymailsuite.config.sections.smtp import Network
+from pymailsuite.config.base import LOOPBACK, Network
 from pymailsuite.errors import LoginRefused, MailError
 from pymailsuite.interfaces import IIncomingMessage, IMessageIntake, IRecipientResolver, ISubmissionAvatar
 from pymailsuite.interfaces.policy import Decision, IMessageTap, MailTransaction, PolicyReply, ReceivedMessage
@@ -41,6 +40,7 @@ from pymailsuite.smtp.requests import (
 from pymailsuite.smtp.session import SmtpSession
 from pymailsuite.smtp.states import State
 from pymailsuite.values import Peer
+from pymailsuite.wire.addresses import in_networks, may_send_passwords
 from pymailsuite.wire.connection import TlsContextFactory
 from pymailsuite.wire.extension import AwaitReply
 from pymailsuite.wire.pull import OnDisconnect, PullingProtocol
@@ -106,12 +106,13 @@ class SmtpProtocol(PullingProtocol[Request]):
 
     def connection_opened(self) -> None:
         """Send the greeting."""
-        trusted, loopback = _standing(self.peer_ip, self._trusted_networks)
-        peer = Peer(ip=self.peer_ip, port=self.peer_port, trusted=trusted)
-        self.session = SmtpSession(self._service, peer, self.secure, loopback)
+        ip = self.peer_ip
+        peer = Peer(ip=ip, port=self.peer_port, trusted=in_networks(ip, self._trusted_networks))
+        plaintext_login = may_send_passwords(ip, self._service.settings.plaintext_login)
+        self.session = SmtpSession(self._service, peer, self.secure, plaintext_login)
         self._has_session = True
         request = self.session.greet()
-        if self._peer_names is not None and not loopback:
+        if self._peer_names is not None and not in_networks(ip, LOOPBACK):
             # The session does not wait for the name: Received and the logs use it from the moment it is known.
             self._peer_names.name_of(self.peer_ip).addCallback(self.session.peer_named)
         self._greeted = request is None
@@ -469,13 +470,3 @@ class SmtpProtocol(PullingProtocol[Request]):
 
 def _reply_of(error: MailError) -> PolicyReply:
     return PolicyReply(error.smtp_code, error.enhanced_code, error.public)
-
-
-def _standing(ip: str, trusted_networks: Sequence[Network]) -> tuple[bool, bool]:
-    """Whether the address is in a trusted network, and whether it is this host's own."""
-    try:
-        address = ipaddress.ip_address(ip)
-    except ValueError:
-        # A UNIX socket, or a test's transport: a client without an address has no rights of its own.
-        return False, False
-    return any(address in network for network in trusted_networks), address.is_loopback

@@ -32,8 +32,8 @@ class SenderRefused(Refusal):
 class SenderChecks(Conversation):
     """The checks that may stop a transaction because of its sender."""
 
-    def __init__(self, service: Service, peer: Peer, secure: bool, loopback: bool = False) -> None:
-        super().__init__(service, peer, secure, loopback)
+    def __init__(self, service: Service, peer: Peer, secure: bool, plaintext_login: bool = False) -> None:
+        super().__init__(service, peer, secure, plaintext_login)
         self._after_check: AfterCheck | None = None
         self._check_failed: Callable[[MailError], Request | None] | None = None
 

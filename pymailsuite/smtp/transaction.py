@@ -32,8 +32,8 @@ from pymailsuite.values import Address, BodyType, Envelope, Peer, QueueId
 class TransactionCommands(SenderChecks):
     """The commands from MAIL to the reply to the final dot."""
 
-    def __init__(self, service: Service, peer: Peer, secure: bool, loopback: bool = False) -> None:
-        super().__init__(service, peer, secure, loopback)
+    def __init__(self, service: Service, peer: Peer, secure: bool, plaintext_login: bool = False) -> None:
+        super().__init__(service, peer, secure, plaintext_login)
         self._transactions = 0
         self._idle_commands = 0
         self._refused_recipients = 0

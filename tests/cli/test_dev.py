@@ -50,7 +50,7 @@ class ConfigurationTests(CommandCase):
         for wanted in (False, True):
             settings = self.written("example.test", plaintext_login=wanted)
             for section in (settings.smtp, settings.submission, settings.imap, settings.pop3):
-                self.assertEqual(section.plaintext_login, wanted)
+                self.assertEqual(bool(section.plaintext_login), wanted)
 
     def test_resolver_relay_host_and_store_are_settings(self) -> None:
         settings = self.written(

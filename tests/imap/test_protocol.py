@@ -88,6 +88,18 @@ class Tls(SynchronousTestCase):
         )
         self.assertTrue(client.command(f"LOGIN {USER} {PASSWORD}")[0].startswith("x OK"))
 
+    @acceptance("S093")
+    def test_passwords_in_the_clear_need_a_network_that_the_setting_names(self) -> None:
+        for setting, allowed in ((False, ""), (True, "127.0.0.1"), (["192.0.2.0/24"], "192.0.2.7")):
+            server = Server(tls="context", plaintext_login=setting)
+            for ip in ("127.0.0.1", "192.0.2.7"):
+                client = server.connect(ip)
+                self.assertEqual(b"LOGINDISABLED" in client.output(), ip != allowed)
+                answer = client.command(f"LOGIN {USER} {PASSWORD}")[0]
+                self.assertEqual(
+                    answer.split()[1:3], ["OK", "[CAPABILITY"] if ip == allowed else ["NO", "[PRIVACYREQUIRED]"]
+                )
+
     def test_half_a_literal_does_not_survive_starttls(self) -> None:
         client = Server(tls="context").connect()
         client.output()

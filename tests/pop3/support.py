@@ -147,7 +147,7 @@ class CoreConversation:
     def __init__(self, world):
         self.world = world
         service = Service(world.settings, HOST, True, mechanisms, extensions=OURS)
-        self.session = Pop3Session(service, secure=False, loopback=True)
+        self.session = Pop3Session(service, secure=False, plaintext_login=True)
         self.lines = LineBuffer(world.settings.line, bare_lf=True)
         self.maildrop = None
         self.sent = b""

@@ -17,7 +17,7 @@ from twisted.logger import capturedLogs
 from twisted.python.systemd import ListenFDs
 from twisted.trial.unittest import TestCase
 
-from pymailsuite.config.sections.smtp import LOOPBACK
+from pymailsuite.config.base import LOOPBACK
 from pymailsuite.config.sections.tls import TlsSettings
 from pymailsuite.server.listeners import Listeners, ListeningService, Proxies
 from pymailsuite.server.tls import SMTP_TLS, ServerTls, certificate_files

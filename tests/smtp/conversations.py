@@ -14,7 +14,6 @@ from twisted.python.failure import Failure
 from pymailsuite.config.sections.smtp import SmtpMxSettings, SmtpSettings, SubmissionSettings
 from pymailsuite.errors import LoginRefused, MailError
 from pymailsuite.interfaces import Account
-from pymailsuite.policy.networks import in_networks
 from pymailsuite.sasl import mechanisms
 from pymailsuite.smtp.extensions import OURS
 from pymailsuite.smtp.factory import SmtpFactory
@@ -32,6 +31,7 @@ from pymailsuite.smtp.requests import (
 )
 from pymailsuite.smtp.session import SmtpSession
 from pymailsuite.values import AccountId, Peer
+from pymailsuite.wire.addresses import in_networks, may_send_passwords
 from pymailsuite.wire.proxied import ProxiedFactory, ProxyRules
 from tests.support.cred import make_portal
 from tests.support.intake import RecordingIntake, TableResolver
@@ -186,7 +186,8 @@ class CoreConversation:
             extensions=OURS,
         )
         loopback = ip.startswith("127.")
-        self.session = SmtpSession(service, Peer(ip=ip, port=2525, trusted=loopback), secure, loopback)
+        plaintext_login = may_send_passwords(ip, settings.plaintext_login)
+        self.session = SmtpSession(service, Peer(ip=ip, port=2525, trusted=loopback), secure, plaintext_login)
         self.receiver = SmtpReceiver(self.session.line_limit)
         self.resolver = TableResolver(*USERS)
         self.intake = RecordingIntake()

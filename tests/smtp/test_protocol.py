@@ -421,12 +421,13 @@ class SmtpProtocolTests(SynchronousTestCase):
         self.assertNotIn("AGFsaWNl", repr(events))
 
     @acceptance("S196")
-    def test_passwords_in_the_clear_need_the_setting_and_loopback(self):
-        server = Server(SubmissionSettings(plaintext_login=True))
-        for ip, offered in (("127.0.0.1", True), ("192.0.2.7", False)):
-            conversation = server.connect(ip)
-            conversation.output()
-            self.assertEqual("AUTH" in conversation.say("EHLO client.example"), offered)
+    def test_passwords_in_the_clear_need_the_setting_and_a_network_that_it_names(self):
+        for setting, offered_to in ((True, "127.0.0.1"), (["192.0.2.0/24", "2001:db8::/32"], "192.0.2.7")):
+            server = Server(SubmissionSettings(plaintext_login=setting))
+            for ip in ("127.0.0.1", "192.0.2.7", "198.51.100.1"):
+                conversation = server.connect(ip)
+                conversation.output()
+                self.assertEqual("AUTH" in conversation.say("EHLO client.example"), ip == offered_to)
         conversation = Server(SubmissionSettings()).connect("127.0.0.1")
         self.assertNotIn("AUTH", conversation.say("EHLO client.example"))
 

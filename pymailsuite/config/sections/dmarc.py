@@ -6,10 +6,9 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from pymailsuite.config.base import Duration, Size
+from pymailsuite.config.base import Duration, Network, Size
 from pymailsuite.config.sections.dkim import field_names
 from pymailsuite.config.sections.policy import PolicySection
-from pymailsuite.config.sections.smtp import Network
 
 WhatToDo = Literal["reject", "tag", "pass"]
 

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from pymailsuite.config.base import Duration, Section, Size
+from pymailsuite.config.base import Duration, PlaintextLogin, Section, Size
 
 # RFC 3501 §5.4: "MUST be at least 30 minutes".
 _LEAST_AUTOLOGOUT_S = 30 * 60
@@ -18,8 +18,9 @@ class ImapSettings(Section):
     greeting: str = "IMAP4 ready"
     """The text after the capabilities in the greeting."""
 
-    plaintext_login: bool = False
-    """Whether passwords are taken without TLS, and then from loopback addresses only."""
+    plaintext_login: PlaintextLogin = ()
+    """Networks from which passwords are taken without TLS, such as ``["192.168.7.0/24"]``; ``true``: loopback
+    addresses, ``false``: none. Whoever can listen there learns them."""
 
     default_domain: str = ""
     """Put behind ``@`` to a login name that has none; empty: the whole address must be given."""

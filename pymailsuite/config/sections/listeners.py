@@ -7,8 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 from twisted.internet.endpoints import serverFromString
 
-from pymailsuite.config.base import Duration, Section
-from pymailsuite.config.sections.smtp import LOOPBACK, Network
+from pymailsuite.config.base import LOOPBACK, Duration, Network, Section
 
 
 def _endpoint(description: str) -> str:

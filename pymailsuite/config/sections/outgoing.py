@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pymailsuite.config.base import Section
-from pymailsuite.config.sections.smtp import Network
+from pymailsuite.config.base import Network, Section
 
 
 class OutgoingSettings(Section):

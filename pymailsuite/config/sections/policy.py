@@ -6,8 +6,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from pymailsuite.config.base import Duration, Section
-from pymailsuite.config.sections.smtp import Network
+from pymailsuite.config.base import Duration, Network, Section
 from pymailsuite.interfaces.overrides import PolicyAction, RecipientOverrides
 
 __all__ = ["Exempt", "Exemptions", "PluginPolicySection", "PolicyAction", "PolicySection", "PolicySettings"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from pymailsuite.config.base import Duration, Section, Size
+from pymailsuite.config.base import Duration, PlaintextLogin, Section, Size
 
 # RFC 1939 §3: "MUST be of at least 10 minutes' duration".
 _LEAST_AUTOLOGOUT_S = 10 * 60
@@ -19,8 +19,9 @@ class Pop3Settings(Section):
     implementation: str = "pymailsuite"
     """The IMPLEMENTATION that CAPA tells a client that has logged in; empty: none."""
 
-    plaintext_login: bool = False
-    """Whether passwords are taken without TLS, and then from loopback addresses only."""
+    plaintext_login: PlaintextLogin = ()
+    """Networks from which passwords are taken without TLS, such as ``["192.168.7.0/24"]``; ``true``: loopback
+    addresses, ``false``: none. Whoever can listen there learns them."""
 
     login_delay: Duration = Field(default=0.0, ge=0)
     """How long an account must wait between two logins (LOGIN-DELAY, RFC 2449 §6.6), on whichever

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network, IPv6Network
 from typing import Literal
 
 from pydantic import Field
 
-from pymailsuite.config.base import Duration, FilePath, Section, Size
-
-Network = IPv4Network | IPv6Network
+from pymailsuite.config.base import LOOPBACK, Duration, FilePath, Network, PlaintextLogin, Section, Size
 
 Handing = Literal["nobody", "users", "trusted"]
 """Whom a setting about mail that is handed in is about: ``users`` who logged in, on whatever port; with ``trusted``
 also hosts of the trusted networks."""
-
-LOOPBACK: tuple[Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
 
 
 class SmtpSettings(Section):
@@ -144,8 +139,9 @@ class SmtpSettings(Section):
     max_originators: int = Field(default=10, ge=1)
     """Addresses that the From and Sender fields of a message may have together where such rights are asked about."""
 
-    plaintext_login: bool = False
-    """Whether passwords are taken without TLS, and then from loopback addresses only."""
+    plaintext_login: PlaintextLogin = ()
+    """Networks from which passwords are taken without TLS, such as ``["192.168.7.0/24"]``; ``true``: loopback
+    addresses, ``false``: none. Whoever can listen there learns them."""
 
     failed_login_delay: Duration = Field(default=2.0, ge=0)
     """How long the answer to a wrong login is held back; doubled with each further one of the connection."""

@@ -135,8 +135,9 @@ class Listening:
         settings, listeners, store = foundation.settings.imap, foundation.settings.listeners, foundation.store
         if settings.plaintext_login:
             log.warn(
-                "{event}: passwords are taken without TLS from this host's own addresses",
+                "{event}: passwords are taken without TLS from {networks}",
                 event="imap.plaintext_login_allowed",
+                networks=", ".join(map(str, settings.plaintext_login)),
             )
         tls = self._tls.for_service(IMAP_TLS)
         factory = ImapFactory(
