@@ -30,6 +30,8 @@ class StagedContent:
     chunks_written: int = 0
     extra_octets: int | None = None
     """Octets that CRLF at the end of every line adds; None: nobody counted."""
+    header: bytes = field(default=b"", repr=False)
+    """The header, or nothing if it is longer than the store keeps headers apart from the other octets."""
 
 
 class IReadableMessage(Interface):

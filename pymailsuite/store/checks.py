@@ -151,6 +151,12 @@ _CHECKS = (
         _content("chunks that belong to nothing"),
     ),
     _Check(
+        "SELECT h.content_id, length(h.octets), COALESCE(c.header_size, 0) FROM content_headers h LEFT JOIN contents c"
+        " ON c.content_id = h.content_id WHERE c.content_id IS NULL OR length(h.octets) <> c.header_size",
+        _content("a header of {} octets is stored, it has {}"),
+        ("content_headers", "content_id"),
+    ),
+    _Check(
         "SELECT q.entry_id FROM queue_entries q LEFT JOIN contents c ON c.content_id = q.content_id"
         " WHERE c.content_id IS NULL",
         _entry("its content is not there"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from hashlib import sha256
-from typing import Protocol
+from typing import Final, Protocol
 
 from attrs import frozen
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
@@ -22,6 +22,9 @@ from pymailsuite.values import MAX_CHUNK, ContentId
 from pymailsuite.wire.line_ends import ExtraOctets
 
 log = Logger()
+
+HEADER_MAX: Final = 16 * 1024
+"""The longest header, in octets, that is stored a second time apart from the octets behind it. Longer ones are rare."""
 
 KEY_COLUMNS = ", ".join(MessageKeys._fields)
 _COLUMNS = (
@@ -64,6 +67,8 @@ class ContentWriter:
         self._pieces: list[bytes] = []
         self._held = 0
         self._chunks = 0
+        self._first = b""
+        """The first octets of the message, once its first chunk has been staged."""
         self._in_flight = 0
         self._failure: Failure | None = None
         self._closed = False
@@ -116,6 +121,8 @@ class ContentWriter:
         content_id, position, now = self.content_id, self._chunks * MAX_CHUNK, self._clock.seconds()
         self._chunks += 1
         self._in_flight += 1
+        if position == 0:
+            self._first = octets[:HEADER_MAX]
 
         def stage_txn(txn: Transaction) -> None:
             if position == 0:
@@ -207,6 +214,7 @@ class ContentWriter:
         if not self.whole_lines:
             self._count_extra(tail)
         self._pieces.clear()
+        header_size = structure.header_size
         finished.callback(
             StagedContent(
                 self.content_id,
@@ -216,6 +224,7 @@ class ContentWriter:
                 tail,
                 self._chunks,
                 0 if self._extra is None else self._extra.finish(),
+                (self._first or tail)[:header_size] if header_size <= HEADER_MAX else b"",
             )
         )
 
@@ -278,6 +287,7 @@ def insert_contents_txn(txn: Transaction, contents: Sequence[tuple[StagedContent
             for content, refs, fields in contents
         ],
     )
+    insert_headers_txn(txn, [(content.content_id, content.header) for content, *_ in contents])
     chunks = []
     for content, *_ in contents:
         if content.tail:
@@ -287,6 +297,12 @@ def insert_contents_txn(txn: Transaction, contents: Sequence[tuple[StagedContent
         ):
             raise StoreUnavailable(cause=f"the chunks of {content.content_id} were dropped before it was accepted")
     txn.insert("content_chunks", "content_id, position, octets", chunks)
+
+
+def insert_headers_txn(txn: Transaction, headers: Sequence[tuple[ContentId, bytes]], *, on_conflict: str = "") -> None:
+    """Store headers of contents a second time, to be read without the octets behind them; empty ones are left out."""
+    rows = [row for row in headers if row[1]]
+    txn.insert("content_headers", "content_id, octets", rows, on_conflict=on_conflict)
 
 
 def change_refs_txn(txn: Transaction, changes: dict[ContentId, int]) -> None:

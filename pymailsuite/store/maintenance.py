@@ -33,7 +33,7 @@ from pymailsuite.store.mailboxes import (
     create_mailbox_txn,
     find_mailbox_txn,
 )
-from pymailsuite.store.message_keys import fill_txn, next_filling_txn
+from pymailsuite.store.message_keys import fill_anew_txn, fill_txn, next_filling_txn
 from pymailsuite.store.messages import MESSAGE_COLUMNS
 from pymailsuite.store.moving.backup_set import BackupFolder
 from pymailsuite.store.moving.restore_mail import MailRestore, likeness
@@ -131,11 +131,11 @@ class StoreMaintenance:
         return Deferred.fromCoroutine(self._fill())
 
     async def _fill(self) -> int | None:
-        filling = await self._database.read("look for contents without keys", next_filling_txn)
+        filling = await self._database.read("look for contents without keys or headers", next_filling_txn)
         if filling.is_last:
             return None
-        await self._database.run("fill in keys", partial(fill_txn, filling=filling))
-        return len(filling.keys)
+        await self._database.run("fill in keys and headers", partial(fill_txn, filling=filling))
+        return filling.contents
 
     def _stale_structures_txn(self, txn: Transaction, after: int) -> tuple[list[Row], int, int | None]:
         """Contents whose scanned structure differs from the stored one: new values and id; the number examined; the
@@ -219,6 +219,9 @@ class StoreMaintenance:
 
 def _set_structures_txn(txn: Transaction, stale: Sequence[Row]) -> None:
     txn.execute_many(_SET_STRUCTURE, stale)
+    # Where a header ends may be another place now.
+    txn.execute_many("DELETE FROM content_headers WHERE content_id = ?", [row[-1:] for row in stale])
+    fill_anew_txn(txn)
 
 
 def _recount_references_txn(txn: Transaction) -> int:

@@ -1,8 +1,9 @@
-"""The keys of contents from before keys were stored: computed when they are needed, and filled in by a background job.
+"""The keys and headers of contents from before these were stored: computed, or read from the octets, when they are
+needed, and filled in by a background job.
 
-A content without ``own_link`` has none of its keys. The job goes through the contents in the order of their ids, a
-bounded number in each transaction, and stores its progress; mail goes on between. New contents have their keys from the
-start.
+A content without ``own_link`` has none of its keys; its header may be there or not. The job goes through the contents
+in the order of their ids, a bounded number in each transaction, and stores its progress; mail goes on between. New
+contents have both from the start.
 """
 
 # ruff: noqa: S608
@@ -17,14 +18,14 @@ from attrs import frozen
 
 from pymailsuite.message.keys import HEAD_OCTETS, stored_keys
 from pymailsuite.message.structure import MessageKeys
-from pymailsuite.store.contents import read_octets_txn
+from pymailsuite.store.contents import HEADER_MAX, insert_headers_txn, read_octets_txn
 from pymailsuite.store.transaction import Row, Transaction
 from pymailsuite.values import ContentId
 
 _LOOKED_AT: Final = 2000
-"""Contents checked for missing keys in one transaction."""
+"""Contents checked for missing keys and headers in one transaction."""
 _FILLED: Final = 50
-"""Contents whose keys are computed in one transaction."""
+"""Contents for which something is filled in in one transaction."""
 _PROGRESS: Final = "keys_filled"
 _SET: Final = f"UPDATE contents SET {' = ?, '.join(MessageKeys._fields)} = ? WHERE content_id = ?"
 
@@ -52,9 +53,10 @@ def set_keys_txn(txn: Transaction, keys: dict[ContentId, MessageKeys]) -> None:
 
 @frozen
 class KeyFilling:
-    """A piece of the work: keys to be stored, and the content id up to which all will then have keys."""
+    """A piece of the work: keys and headers to be stored, and the content id up to which all will then have theirs."""
 
     keys: dict[ContentId, MessageKeys]
+    headers: dict[ContentId, bytes]
     after: int
     upto: int
 
@@ -63,27 +65,48 @@ class KeyFilling:
         """Whether no contents were left."""
         return self.upto == self.after
 
+    @property
+    def contents(self) -> int:
+        """The number of contents for which something is filled in."""
+        return len(self.keys.keys() | self.headers.keys())
+
 
 def next_filling_txn(txn: Transaction) -> KeyFilling:
     """The next piece of work; reads only."""
     after: int = txn.value("SELECT value FROM counters WHERE name = ?", (_PROGRESS,))
     rows: list[Row] = txn.rows(
-        "SELECT content_id, own_link IS NULL FROM contents WHERE content_id > ? ORDER BY content_id LIMIT ?",
+        "SELECT c.content_id, c.own_link IS NULL,"
+        f" CASE WHEN h.content_id IS NULL AND c.header_size <= {HEADER_MAX} THEN c.header_size ELSE 0 END"
+        " FROM contents c LEFT JOIN content_headers h ON h.content_id = c.content_id"
+        " WHERE c.content_id > ? ORDER BY c.content_id LIMIT ?",
         (after, _LOOKED_AT),
     )
-    lacking = [content_id for content_id, lacks in rows if lacks]
+    lacking = [row for row in rows if row[1] or row[2]]
     upto = rows[-1][0] if rows else after
     if len(lacking) > _FILLED:
-        upto = lacking[_FILLED - 1]
-    return KeyFilling(keys_of_txn(txn, lacking[:_FILLED]), after, upto)
+        del lacking[_FILLED:]
+        upto = lacking[-1][0]
+    keys = keys_of_txn(txn, [content_id for content_id, lacks_keys, _ in lacking if lacks_keys])
+    headers = {content_id: read_octets_txn(txn, content_id, 0, size) for content_id, _, size in lacking if size}
+    return KeyFilling(keys, headers, after, upto)
 
 
 def fill_txn(txn: Transaction, filling: KeyFilling) -> None:
     """Store a piece and the progress, which never goes back behind that of another process."""
     set_keys_txn(txn, filling.keys)
+    if filling.headers:
+        # A sweep may have dropped some of them since they were read, and another process may have been quicker.
+        marks = ", ".join("?" * len(filling.headers))
+        there = txn.rows(
+            f"SELECT content_id FROM contents WHERE content_id IN ({marks}) ORDER BY content_id{txn.for_update}",
+            list(filling.headers),
+        )
+        insert_headers_txn(
+            txn, [(content_id, filling.headers[content_id]) for (content_id,) in there], on_conflict="DO NOTHING"
+        )
     txn.execute("UPDATE counters SET value = ? WHERE name = ? AND value = ?", (filling.upto, _PROGRESS, filling.after))
 
 
 def fill_anew_txn(txn: Transaction) -> None:
-    """Start over: contents without keys have come from an older backup."""
+    """Start over: there are contents without keys or headers again."""
     txn.execute("UPDATE counters SET value = 0 WHERE name = ?", (_PROGRESS,))

@@ -61,12 +61,19 @@ _EXPRESSIONS = {
     Column.PARTS: "c.parts",
     Column.THREAD_ID: "l.told_id",
     **{column: f"c.{name}" for column, name in _KEYS.items()},
-    Column.HEADER: "substr(k.octets, 1, CAST(c.header_size AS INTEGER))",
+    Column.HEADER: (
+        "COALESCE(h.octets, (SELECT substr(s.octets, 1, CAST(c.header_size AS INTEGER)) FROM content_chunks s"
+        " WHERE s.content_id = m.content_id AND s.position = 0))"
+    ),
     Column.OCTETS: f"CASE WHEN m.size <= {MAX_CHUNK} THEN k.octets END",
 }
 _JOIN_CONTENTS = " JOIN contents c ON c.content_id = m.content_id"
 _JOIN_LINKS = " LEFT JOIN thread_links l ON l.account_id = m.account_id AND l.link = c.own_link"
-_JOIN_FIRST_CHUNK = " LEFT JOIN content_chunks k ON k.content_id = m.content_id AND k.position = 0"
+_JOIN_HEADERS = " LEFT JOIN content_headers h ON h.content_id = m.content_id"
+# Metadata of long messages is read without their octets.
+_JOIN_FIRST_CHUNK = (
+    f" LEFT JOIN content_chunks k ON k.content_id = m.content_id AND k.position = 0 AND m.size <= {MAX_CHUNK}"
+)
 _FIELDS: Final = (
     "CASE WHEN m.size > length(m.prefix) + COALESCE(length(k.octets), 0)"
     " THEN (SELECT f.fields FROM contents f WHERE f.content_id = m.content_id) END"
@@ -110,9 +117,10 @@ def read_messages_txn(
         joins += _JOIN_CONTENTS
     if with_threads:
         joins += _JOIN_LINKS
-    if with_header or with_octets:
-        # Metadata of long messages is read without their octets.
-        joins += _JOIN_FIRST_CHUNK if with_header else f"{_JOIN_FIRST_CHUNK} AND m.size <= {MAX_CHUNK}"
+    if with_header:
+        joins += _JOIN_HEADERS
+    if with_octets:
+        joins += _JOIN_FIRST_CHUNK
     select = f"SELECT {', '.join(expressions)} FROM messages m{joins}"
     heavy = [place for place, column in enumerate(columns) if column in _WEIGHTS]
     several = bool(uids) and uids.ranges[0][0] < uids.ranges[-1][1]

@@ -139,7 +139,7 @@ def drop_account_mail_txn(txn: Transaction, before: float) -> tuple[int, int]:
 def drop_contents_txn(txn: Transaction) -> int:
     """Drop contents nothing refers to."""
     rows = txn.rows(f"SELECT content_id FROM contents WHERE refs = 0 LIMIT {PIECE}{txn.skip_locked}")
-    for table in ("content_chunks", "contents"):
+    for table in ("content_chunks", "content_headers", "contents"):
         txn.execute_many(f"DELETE FROM {table} WHERE content_id = ?", rows)
     return len(rows)
 

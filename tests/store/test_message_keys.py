@@ -13,6 +13,7 @@ from tests.store.support import InMemory, OnDisk, StoreTestCase
 ONE = b"From: Anna <a@example.org>\r\nDate: 3 Nov 2026 10:00:00 +0100\r\nSubject: Re: One\r\n\r\nfirst\r\n"
 NONE = b"\r\nonly text\r\n"
 LONG = b"Subject: long\r\n\r\nbegin " + b"x" * (MAX_CHUNK + 1000)
+LONG_HEADER = b"Subject: many\r\n" + b"X-Field: x\r\n" * 2000 + b"\r\ntext\r\n"
 COLUMNS = {
     Column.SENT_AT: "sent_at",
     Column.SENT_DAY: "sent_day",
@@ -129,6 +130,60 @@ class KeysContract(StoreTestCase):
         self.assertEqual(self.lacking(), 0)
         self.assert_told(ONE, NONE)
         self.assertEqual(self.rows(Column.THREAD_ID), told)
+
+    # --- headers apart from octets
+
+    def headers(self) -> list[bytes]:
+        """Headers that are stored apart."""
+        return self.stored("SELECT octets FROM content_headers ORDER BY content_id")
+
+    def stored(self, sql: str) -> list[bytes]:
+        return self.result(self.store.database.read("look", lambda txn: [bytes(value) for (value,) in txn.rows(sql)]))
+
+    def forget_headers(self) -> None:
+        """Make the store one of before headers were stored apart."""
+
+        def forget_txn(txn: Transaction) -> None:
+            txn.execute("DELETE FROM content_headers")
+            message_keys.fill_anew_txn(txn)
+
+        self.result(self.store.database.run("forget", forget_txn))
+
+    def test_headers_are_stored_apart_if_they_are_short(self) -> None:
+        messages = (ONE, NONE, LONG, LONG_HEADER)
+        self.append(self.ann, "INBOX", *messages)
+        whole = [octets[: scan(octets).header_size] for octets in messages]
+        self.assertEqual(self.headers(), whole[:3])
+        self.assertEqual(self.rows(Column.HEADER), [(header,) for header in whole])
+        self.assertEqual(self.rows(Column.HEADER, Column.OCTETS)[0], (whole[0], ONE))
+        self.forget_headers()
+        self.assertEqual(self.rows(Column.HEADER), [(header,) for header in whole])
+        self.assertEqual(self.result(self.store.maintenance.fill()), 3)
+        self.assertEqual(self.headers(), whole[:3])
+        self.assertIsNone(self.result(self.store.maintenance.fill()))
+
+    def test_a_header_that_is_filled_in_twice_or_too_late_does_no_harm(self) -> None:
+        self.append(self.ann, "INBOX", ONE, NONE)
+        self.forget_headers()
+        filling = self.result(self.store.database.read("look", message_keys.next_filling_txn))
+        while self.result(self.store.maintenance.fill()) is not None:
+            pass
+        self.result(self.store.database.run("drop", lambda txn: txn.execute("DELETE FROM contents WHERE size < 20")))
+        self.result(self.store.database.run("drop", lambda txn: txn.execute("DELETE FROM content_headers")))
+        self.result(self.store.database.run("fill", lambda txn: message_keys.fill_txn(txn, filling)))
+        self.assertEqual(self.headers(), [ONE.removesuffix(b"first\r\n")])
+
+    def test_a_header_goes_with_its_message_and_is_looked_at_with_it(self) -> None:
+        self.append(self.ann, "INBOX", ONE, NONE)
+
+        def damage_txn(txn: Transaction) -> None:
+            txn.execute("UPDATE contents SET header_size = 3, refs = 0 WHERE size < 20")
+
+        self.result(self.store.database.run("damage", damage_txn))
+        faults = self.result(self.store.maintenance.verify(False))
+        self.assertTrue(any("a header of 2 octets is stored, it has 3" in fault for fault in faults), faults)
+        self.result(self.store.maintenance.sweep(2e9))
+        self.assertEqual(len(self.headers()), 1)
 
     def reopen(self) -> None:
         """Go on as another process."""

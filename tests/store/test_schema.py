@@ -53,6 +53,7 @@ KEYED_BY = {
     # Octets.
     "contents": "content_id",
     "content_chunks": "content_id",
+    "content_headers": "content_id",
     "staged_contents": "content_id",
     # The queue.
     "queue_entries": "entry_id",

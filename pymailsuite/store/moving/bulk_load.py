@@ -13,6 +13,7 @@ from hashlib import sha256
 from attrs import define, field
 
 from pymailsuite.store.checks import check_digests_txn, check_txn
+from pymailsuite.store.contents import HEADER_MAX
 from pymailsuite.store.moving.progress import Progress
 from pymailsuite.store.moving.rows import (
     Difference,
@@ -23,7 +24,7 @@ from pymailsuite.store.moving.rows import (
     key_of,
 )
 from pymailsuite.store.moving.session import StoreSession
-from pymailsuite.store.moving.source import CHUNKS, CONTENTS, LEFT_BEHIND, Source, groups
+from pymailsuite.store.moving.source import CHUNKS, CONTENTS, HEADERS, LEFT_BEHIND, Source, groups
 from pymailsuite.store.tables import Table
 from pymailsuite.store.transaction import Row, Transaction
 from pymailsuite.values import ContentId, queue_id_of
@@ -123,7 +124,7 @@ class BulkLoad:
                 same: list[Row] = same,
                 there: Sequence[Row] = tuple(difference.there),
             ) -> None:
-                txn.execute_many(f"DELETE FROM {CHUNKS} WHERE content_id = ?", gone)
+                self._delete_octets_txn(txn, gone)
                 self._delete_txn(txn, table, there)
                 self._insert_txn(txn, table, same)
 
@@ -136,19 +137,24 @@ class BulkLoad:
         """Put in contents with their octets: a content is there when its row is, and never half."""
         table = self._tables[CONTENTS]
         names = table.column_names
-        places = names.index("content_id"), names.index("size"), names.index("digest")
+        places = names.index("content_id"), names.index("size"), names.index("digest"), names.index("header_size")
         by_id = {row[places[0]]: row for row in rows}
         for group in groups([(row[places[0]], row[places[1]]) for row in rows]):
             wanted = [(content_id, by_id[content_id][places[1]]) for content_id in group]
             expected = {content_id: by_id[content_id][places[2]] for content_id in group}
+            header_sizes = {content_id: by_id[content_id][places[3]] for content_id in group}
 
             def add_txn(
-                txn: Transaction, wanted: list[tuple[int, int]] = wanted, expected: dict[int, bytes] = expected
+                txn: Transaction,
+                wanted: list[tuple[int, int]] = wanted,
+                expected: dict[int, bytes] = expected,
+                header_sizes: dict[int, int] = header_sizes,
             ) -> tuple[int, list[str]]:
                 # If the source has to be read again, this is done again.
-                for name in (CHUNKS, CONTENTS):
-                    txn.execute_many(f"DELETE FROM {name} WHERE content_id = ?", [(key,) for key, _ in wanted])
-                octets, faults = self._add_chunks_txn(txn, source, wanted, expected)
+                keys = [(key,) for key, _ in wanted]
+                self._delete_octets_txn(txn, keys)
+                self._delete_txn(txn, table, keys)
+                octets, faults = self._add_chunks_txn(txn, source, wanted, expected, header_sizes)
                 self._insert_txn(txn, table, [by_id[content_id] for content_id, _ in wanted])
                 return octets, faults
 
@@ -157,8 +163,18 @@ class BulkLoad:
             self.done.rows += len(wanted)
             self.done.faults += faults
 
+    def _delete_octets_txn(self, txn: Transaction, keys: Sequence[Row]) -> None:
+        for name in (CHUNKS, HEADERS):
+            if name in self._tables:
+                txn.execute_many(f"DELETE FROM {name} WHERE content_id = ?", keys)
+
     def _add_chunks_txn(
-        self, txn: Transaction, source: Source, wanted: list[tuple[int, int]], expected: dict[int, bytes]
+        self,
+        txn: Transaction,
+        source: Source,
+        wanted: list[tuple[int, int]],
+        expected: dict[int, bytes],
+        header_sizes: dict[int, int],
     ) -> tuple[int, list[str]]:
         sums = {content_id: sha256() for content_id in expected}
         octets = 0
@@ -167,6 +183,13 @@ class BulkLoad:
                 sums[content_id].update(piece)
                 octets += len(piece)
             self._insert_txn(txn, self._tables[CHUNKS], chunks)
+            if HEADERS in self._tables:
+                headers = [
+                    (content_id, piece[: header_sizes[content_id]])
+                    for content_id, position, piece in chunks
+                    if position == 0 and 0 < header_sizes[content_id] <= min(len(piece), HEADER_MAX)
+                ]
+                self._insert_txn(txn, self._tables[HEADERS], headers)
         return octets, [
             f"content {queue_id_of(ContentId(content_id))}: its octets do not match their digest"
             for content_id, digest in expected.items()

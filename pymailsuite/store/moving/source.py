@@ -20,9 +20,11 @@ GROUP_OCTETS = 4 * 2**20
 
 CONTENTS = "contents"
 CHUNKS = "content_chunks"
+HEADERS = "content_headers"
 
 LEFT_BEHIND: Mapping[str, str] = {
     CHUNKS: "octets, which move with the row of their content",
+    HEADERS: "headers, which are the first of those octets",
     "staged_contents": "octets of messages on their way in, of which nobody has been told yet that they are stored",
 }
 """Tables whose rows are moved in another way, and why."""
