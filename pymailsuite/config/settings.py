@@ -39,6 +39,7 @@ from pymailsuite.config.sections.queue import QueueSettings
 from pymailsuite.config.sections.relay import RelaySettings
 from pymailsuite.config.sections.reputation import ReputationSettings
 from pymailsuite.config.sections.require_signature import RequireSignatureSettings
+from pymailsuite.config.sections.search import SearchSettings
 from pymailsuite.config.sections.sender_callout import SenderCalloutSettings
 from pymailsuite.config.sections.server import ServerSettings
 from pymailsuite.config.sections.smtp import SmtpMxSettings, SubmissionSettings
@@ -78,6 +79,7 @@ class Settings(Section):
     early_talkers: EarlyTalkersSettings = Field(default_factory=EarlyTalkersSettings)
     client_rates: ClientRatesSettings = Field(default_factory=ClientRatesSettings)
     imap: ImapSettings = Field(default_factory=ImapSettings)
+    search: SearchSettings = Field(default_factory=SearchSettings)
     pop3: Pop3Settings = Field(default_factory=Pop3Settings)
     delivery: DeliverySettings = Field(default_factory=DeliverySettings)
     queue: QueueSettings = Field(default_factory=QueueSettings)

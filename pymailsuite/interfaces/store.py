@@ -137,6 +137,7 @@ class IMailStore(Interface):
         IGreylistStore, ICorrespondents       greylisting
         IReputationStore, IJunkFeedback       reputation of senders
         IDmarcStore, IFailureStore            reports of DMARC
+        ITextIndex                            searches that read few messages
         IDryRuns                              telling what would happen
         ===================================== ==========================================================
         """

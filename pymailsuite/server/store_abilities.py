@@ -13,6 +13,7 @@ from pymailsuite.interfaces.history import IHistoryStore
 from pymailsuite.interfaces.queue import IQueueStore
 from pymailsuite.interfaces.state import IStateStore
 from pymailsuite.interfaces.store import IMailStore, IStoreMaintenance
+from pymailsuite.interfaces.text_index import ITextIndex
 
 log = Logger()
 
@@ -20,6 +21,7 @@ _WITHOUT: Final[Mapping[type, str]] = {
     IQueueStore: "no mail is taken in or sent on",
     IStateStore: "each process counts failed logins for itself",
     IStoreMaintenance: "nothing is swept",
+    ITextIndex: "searches read each message",
     IHistoryStore: "nobody will know what became of a message",
 }
 

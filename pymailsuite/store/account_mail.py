@@ -27,12 +27,14 @@ from pymailsuite.interfaces.mail import (
     StoreResult,
 )
 from pymailsuite.interfaces.reputation import JunkReport
+from pymailsuite.interfaces.text_index import ITextNarrowing, TextQuery
 from pymailsuite.store import changes, mailboxes, reading
 from pymailsuite.store import messages as message_rows
 from pymailsuite.store.clock import StoreClock
 from pymailsuite.store.database import Database
 from pymailsuite.store.junk_feedback import JunkFeedback, keyword_reports_txn, keyword_said, moved_reports_txn
 from pymailsuite.store.limits import UserLimits
+from pymailsuite.store.text_index import narrowed
 from pymailsuite.store.threads import ThreadsNotGiven, give_threads
 from pymailsuite.store.transaction import Transaction
 from pymailsuite.values import (
@@ -54,7 +56,7 @@ T = TypeVar("T")
 _RowsTxn = Callable[[Transaction], tuple[Sequence[MessageRow], Uid | None]]
 
 
-@implementer(IAccountMail)
+@implementer(IAccountMail, ITextNarrowing)
 class AccountMail:
     """The mail of one account; holds nothing open."""
 
@@ -285,6 +287,9 @@ class AccountMail:
         self, txn: Transaction, mailbox_id: MailboxId, uids: UidSet, columns: Sequence[Column], most_octets: int
     ) -> tuple[Sequence[MessageRow], Uid | None]:
         return reading.read_messages_txn(txn, self.account_id, mailbox_id, uids, columns, most_octets)
+
+    def narrowed(self, mailbox_id: MailboxId, uids: Sequence[int], query: TextQuery) -> Deferred[Sequence[int]]:
+        return Deferred.fromCoroutine(narrowed(self._database, self.account_id, mailbox_id, uids, query))
 
     def read_octets(self, mailbox_id: MailboxId, uid: Uid, start: int, stop: int) -> Deferred[bytes]:
         return self._read("read octets", self._octets(mailbox_id, uid, start, stop))

@@ -31,6 +31,7 @@ from pymailsuite.interfaces.send_as import ISendAsStore
 from pymailsuite.interfaces.sharing import IMailSharing
 from pymailsuite.interfaces.state import IStateStore
 from pymailsuite.interfaces.store import IDryRuns, IMailStore, IStoreMaintenance
+from pymailsuite.interfaces.text_index import ITextIndex
 from pymailsuite.message.limits import ScanLimits
 from pymailsuite.message.scan import DEFAULT_LIMITS, StructureScanner, scan
 from pymailsuite.store.account_mail import AccountMail
@@ -63,6 +64,7 @@ from pymailsuite.store.secrets import SecretStore
 from pymailsuite.store.send_as import SendAsStore
 from pymailsuite.store.sharing import MailSharing
 from pymailsuite.store.state import StateStore
+from pymailsuite.store.text_index import TextIndex
 from pymailsuite.store.transaction import Transaction
 from pymailsuite.values import AccountId, ContentId, ModSeq
 
@@ -115,6 +117,7 @@ class MailStore:
         self.maintenance = StoreMaintenance(
             self.database, clock, scanning, self.directory, self._next_id, history_keep_s
         )
+        self.text_index = TextIndex(self.database, self._node.clock)
         self._clock = clock
         self._scanning = scanning
         self._abilities: dict[Any, Any] = {
@@ -138,6 +141,7 @@ class MailStore:
             IJunkFeedback: self.junk_feedback,
             IDmarcStore: self.dmarc,
             IFailureStore: self.dmarc_failures,
+            ITextIndex: self.text_index,
             IDryRuns: self,
         }
 

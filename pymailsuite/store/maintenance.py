@@ -39,6 +39,7 @@ from pymailsuite.store.moving.backup_set import BackupFolder
 from pymailsuite.store.moving.restore_mail import MailRestore, likeness
 from pymailsuite.store.reputation import drop_forgotten_txn
 from pymailsuite.store.seen import set_count_txn, wrong_counts_txn
+from pymailsuite.store.text_index import index_anew_txn
 from pymailsuite.store.threads import begin_anew_txn
 from pymailsuite.store.transaction import Row, Transaction
 from pymailsuite.values import AccountId, ContentId, MailboxId, ModSeq, SystemFlag
@@ -114,6 +115,7 @@ class StoreMaintenance:
                 await self._database.run("rebuild contents", partial(_set_structures_txn, stale=stale))
         if changed:
             await self._database.run("put mail into threads anew", begin_anew_txn)
+            await self._database.run("index texts anew", index_anew_txn)
         references = await self._database.run("rebuild references", _recount_references_txn)
         mailboxes = await self._database.run("rebuild counts", _recount_mailboxes_txn)
         floors = await self._database.run("rebuild floors", _raise_flags_floors_txn)

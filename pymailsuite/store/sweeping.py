@@ -17,6 +17,7 @@ from pymailsuite.store.contents import change_refs_txn
 from pymailsuite.store.locks import lock_accounts_txn
 from pymailsuite.store.mailboxes import lock_account_txn
 from pymailsuite.store.seen import forget_expunged_seen_txn, forget_reader_txn
+from pymailsuite.store.text_index import drop_pieces_txn, forget_texts_txn
 from pymailsuite.store.transaction import Row, Transaction
 from pymailsuite.values import AccountId, ContentId, MailboxId
 
@@ -26,6 +27,7 @@ PIECE = 500
 _OF_ACCOUNTS = (
     *("changed_flags", "mailboxes", "deleted_mailboxes", "subscriptions", "change_log", "maildrop_locks"),
     *("threaded_mailboxes", "thread_links", "threads", "mailbox_rights", "mailbox_readers", "reader_seen"),
+    "text_accounts",
     "account_state",
 )
 _ROW_KEY = "account_id = ? AND mailbox_id = ? AND uid = ?"
@@ -50,6 +52,7 @@ def forget_expunged_txn(txn: Transaction, before: float) -> int:
         (before,),
     )
     _release_txn(txn, [row[3] for row in rows])
+    forget_texts_txn(txn, rows)
     txn.execute_many(
         f"UPDATE expunged SET content_id = NULL, keywords = '', prefix = ? WHERE {_ROW_KEY}",
         [(b"", *row[:3]) for row in rows],
@@ -110,7 +113,7 @@ def drop_deleted_mailbox_txn(txn: Transaction, before: float) -> int:
     if row is None:
         return 0
     lock_account_txn(txn, row[0])
-    for table in ("expunged", "deleted_mailboxes"):
+    for table in ("expunged", "deleted_mailboxes", "text_words", "text_pieces"):
         txn.execute(f"DELETE FROM {table} WHERE account_id = ? AND mailbox_id = ?", row)
     return 1
 
@@ -121,6 +124,7 @@ def drop_account_mail_txn(txn: Transaction, before: float) -> tuple[int, int]:
     if row is None:
         return 0, 0
     (account_id,) = row
+    drop_pieces_txn(txn, "account_id = ?", (account_id,))
     for table in ("messages", "expunged"):
         rows: list[Row] = txn.rows(
             f"SELECT account_id, mailbox_id, uid, content_id FROM {table} WHERE account_id = ? LIMIT {PIECE}",
@@ -131,6 +135,8 @@ def drop_account_mail_txn(txn: Transaction, before: float) -> tuple[int, int]:
             txn.execute_many(f"DELETE FROM {table} WHERE {_ROW_KEY}", [row[:3] for row in rows])
             return len(rows), 0
     forget_reader_txn(txn, account_id)
+    while drop_pieces_txn(txn, "account_id = ?", (account_id,)):
+        pass
     for table in _OF_ACCOUNTS:
         txn.execute(f"DELETE FROM {table} WHERE account_id = ?", (account_id,))
     return 0, 1

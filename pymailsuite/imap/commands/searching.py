@@ -36,7 +36,8 @@ from pymailsuite.imap.search import (
 from pymailsuite.imap.selected import View
 from pymailsuite.imap.states import SELECTED
 from pymailsuite.imap.values import SAVE, AllOf, AnyOf, HasFlag, HasKeyword, Not, Search, SearchProgram
-from pymailsuite.interfaces import Column, MessageRow, Piece, Steps, drained, mapped_in_steps
+from pymailsuite.interfaces import Column, IAccountMail, MessageRow, Piece, Steps, drained, mapped_in_steps
+from pymailsuite.interfaces.text_index import ITextNarrowing
 from pymailsuite.values import UidSet
 
 T = TypeVar("T")
@@ -44,6 +45,8 @@ T = TypeVar("T")
 _MOST_AT_ONCE: Final = 200_000
 """The messages, and a tenth of the tests, that one turn of the reactor processes; more go to a thread."""
 _MOST_SAID_AT_ONCE: Final = 5_000
+_FEW: Final = 8
+"""Messages that are read as quickly as a piece of the text index."""
 
 _Found = tuple[list[int], list[tuple[int, LongMatch, Slice | bool]]]
 """The matches of a piece; and its long messages, with the slice needed of each, or the result."""
@@ -184,8 +187,11 @@ async def _search_view(context: Context, view: View, plan: SearchPlan) -> Sequen
         saved=view.saved,
     )
     uids: Sequence[int] = view.uids
+    is_narrowed = False
     for stage in plan.stages:
         if not stage.view_only:
+            if not is_narrowed:
+                uids, is_narrowed = await _narrowed(context.mail, view, uids, plan), True
             uids = await _Scan(context, view, stage, known).among(uids)
         # Always the first: no other stage is cheaper.
         elif len(view) * stage.size <= _MOST_AT_ONCE // 10:
@@ -195,6 +201,15 @@ async def _search_view(context: Context, view: View, plan: SearchPlan) -> Sequen
         if not uids:
             break
     return uids
+
+
+async def _narrowed(mail: IAccountMail, view: View, uids: Sequence[int], plan: SearchPlan) -> Sequence[int]:
+    """Those of ``uids`` that the text index does not exclude, if it is asked at all."""
+    index = ITextNarrowing(mail, None)
+    if plan.narrowing is None or index is None or len(uids) < _FEW:
+        return uids
+    narrowed: Sequence[int] = await index.narrowed(view.mailbox_id, uids, plan.narrowing)
+    return narrowed
 
 
 def _reply(view: View, command: Search, uids: Sequence[int], with_modseq: bool) -> Steps[list[bytes]]:

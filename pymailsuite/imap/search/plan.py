@@ -13,8 +13,10 @@ from pymailsuite.imap.search.batch import SearchBatch, SearchContext
 from pymailsuite.imap.search.compiling import condition_of
 from pymailsuite.imap.search.conditions import All, Condition, Cost
 from pymailsuite.imap.search.long import search_long
+from pymailsuite.imap.search.narrowing import narrowing
 from pymailsuite.imap.values import AllOf, AnyOf, Not, SearchProgram
 from pymailsuite.interfaces import Column, MessageRow, Steps
+from pymailsuite.interfaces.text_index import TextQuery
 
 VIEW_COLUMNS = (Column.UID, Column.SYSTEM_FLAGS, Column.KEYWORDS, Column.MODSEQ)
 """The columns that a selected view has of each message, in the order of its rows."""
@@ -39,8 +41,10 @@ class SearchPlan:
     then the octets of those from anna. A stage has one stage, itself.
     """
 
-    def __init__(self, condition: Condition) -> None:
+    def __init__(self, condition: Condition, narrowing: TextQuery | None = None) -> None:
         self._condition = condition
+        self.narrowing = narrowing
+        """What the text index is asked before any message is read; None: nothing."""
         self.size = condition.size
         """The number of conditions: the cost of a message."""
         self.view_only = condition.cost is Cost.VIEW
@@ -126,7 +130,7 @@ class SearchPlan:
 
 def compile_search(program: SearchProgram) -> SearchPlan:
     """The plan of a search."""
-    return SearchPlan(condition_of(program))
+    return SearchPlan(condition_of(program), narrowing(program))
 
 
 def asks_modseq(program: SearchProgram) -> bool:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from pymailsuite.interfaces.store import IStoreMaintenance
+from pymailsuite.interfaces.text_index import ITextIndex
 from pymailsuite.policy.dns_setup.watch import ListingWatch
 from pymailsuite.policy.lists.dns_lists import DnsLists
 from pymailsuite.server.maintenance import StoreFiller, StoreSweeper
 from pymailsuite.server.parts.foundation import Foundation
+from pymailsuite.server.text_indexer import TextIndexer
 
 
 class Maintenance:
@@ -21,6 +23,9 @@ class Maintenance:
         if maintenance is not None:
             services.append(StoreSweeper(maintenance, settings.maintenance.sweep_interval if sweeps else 0, reactor))
             services.append(StoreFiller(maintenance, sweeps, reactor))
+        index = foundation.store.ability(ITextIndex)
+        if index is not None:
+            services.append(TextIndexer(index, settings.search, sweeps, reactor))
         if sweeps:
             services.append(_listing_watch(foundation))
         self.services = tuple(services)

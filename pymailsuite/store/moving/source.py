@@ -26,6 +26,7 @@ LEFT_BEHIND: Mapping[str, str] = {
     CHUNKS: "octets, which move with the row of their content",
     HEADERS: "headers, which are the first of those octets",
     "staged_contents": "octets of messages on their way in, of which nobody has been told yet that they are stored",
+    **dict.fromkeys(("text_accounts", "text_pieces", "text_words"), "the text index, which is made again from octets"),
 }
 """Tables whose rows are moved in another way, and why."""
 
