@@ -6,6 +6,7 @@ Whatever is not a :class:`MailError` is a defect: logged in full and answered 45
 ``NO [SERVERBUG]``.
 """
 
+from collections.abc import Collection
 from typing import ClassVar
 
 
@@ -97,6 +98,27 @@ class LimitReached(Refusal):
     enhanced_code = "4.2.2"
     imap_code = "LIMIT"
     text = "Too many"
+
+
+class OverQuota(Refusal):
+    """An account, or all accounts of a domain together, would hold more than they may; ``account_ids`` say whose mail
+    does not fit. Source: RFC 9208 §4.3.1 (OVERQUOTA), RFC 3463 §3.3 (X.2.2)."""
+
+    smtp_code = 552
+    enhanced_code = "5.2.2"
+    imap_code = "OVERQUOTA"
+    text = "Mailbox is full"
+
+    def __init__(self, public: str = "", *, cause: str = "", account_ids: Collection[int] = ()) -> None:
+        super().__init__(public, cause=cause)
+        self.account_ids = frozenset(account_ids)
+
+
+class OverQuotaNow(OverQuota):
+    """The same, where the peer is asked to try again: the owner may make room."""
+
+    smtp_code = 452
+    enhanced_code = "4.2.2"
 
 
 class NoSuchAccount(Refusal):

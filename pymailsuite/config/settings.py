@@ -36,6 +36,7 @@ from pymailsuite.config.sections.outgoing import OutgoingSettings
 from pymailsuite.config.sections.policy import PolicySettings
 from pymailsuite.config.sections.pop3 import Pop3Settings
 from pymailsuite.config.sections.queue import QueueSettings
+from pymailsuite.config.sections.quota import QuotaSettings
 from pymailsuite.config.sections.relay import RelaySettings
 from pymailsuite.config.sections.reputation import ReputationSettings
 from pymailsuite.config.sections.require_signature import RequireSignatureSettings
@@ -59,6 +60,7 @@ class Settings(Section):
     tls: TlsSettings = Field(default_factory=TlsSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     store: StoreSection = Field(default_factory=StoreSection)
+    quota: QuotaSettings = Field(default_factory=QuotaSettings)
     message: MessageSettings = Field(default_factory=MessageSettings)
     directory: DirectorySettings = Field(default_factory=DirectorySettings)
     auth: AuthSettings = Field(default_factory=AuthSettings)

@@ -9,6 +9,14 @@ from twisted.internet.defer import Deferred
 from zope.interface import Interface
 
 from pymailsuite.interfaces.overrides import NO_OVERRIDES, RecipientOverrides
+from pymailsuite.interfaces.quota import (
+    NO_DOMAIN_QUOTA,
+    NO_QUOTA,
+    ChangeDomainQuota,
+    ChangeQuota,
+    DomainQuota,
+    Quota,
+)
 from pymailsuite.values import AccountId, Address, LoginGrant
 
 ChangeOverrides = Callable[[RecipientOverrides], RecipientOverrides]
@@ -30,6 +38,10 @@ class Account:
     overrides: RecipientOverrides = NO_OVERRIDES
     login_epoch: int = 0
     is_shared: bool = False
+    quota: Quota = NO_QUOTA
+    """The account's own."""
+    has_quota: bool = False
+    """Whether the account or its domain has a quota: without one only the general one counts."""
 
     @property
     def grant(self) -> LoginGrant:
@@ -64,6 +76,7 @@ class Domain:
     name: str
     catch_all: Address | None = None
     overrides: RecipientOverrides = NO_OVERRIDES
+    quota: DomainQuota = NO_DOMAIN_QUOTA
 
 
 @frozen
@@ -137,6 +150,9 @@ class IDirectoryStore(IDirectory):
     def change_domain_overrides(name: str, change: ChangeOverrides) -> Deferred[Domain]:
         """Change what the domain wants otherwise of the checks; the domain as it is then. NoSuchEntry."""
 
+    def change_domain_quota(name: str, change: ChangeDomainQuota) -> Deferred[Domain]:
+        """Change the quota of a domain's accounts and their total; the domain as it is then. NoSuchEntry."""
+
     def add_account(login_name: str, password_hash: str, full_name: str, is_shared: bool = False) -> Deferred[Account]:
         """Create the account with INBOX and the special-use mailboxes Drafts, Sent, Junk, Trash, Archive, subscribed; a
         shared one with INBOX alone, and without a password.
@@ -156,6 +172,9 @@ class IDirectoryStore(IDirectory):
 
     def change_account_overrides(login_name: str, change: ChangeOverrides) -> Deferred[Account]:
         """Change what the account wants otherwise of the checks; the account as it is then. NoSuchAccount."""
+
+    def change_account_quota(login_name: str, change: ChangeQuota) -> Deferred[Account]:
+        """Change the quota of an account; the account as it is then. NoSuchAccount."""
 
     def set_alias(address: Address, targets: Sequence[Address]) -> Deferred[Alias]:
         """Create or replace."""

@@ -351,6 +351,10 @@ class IAccountMail(Interface):
     def append(mailbox: str, messages: Sequence[NewMessage]) -> Deferred[Appended]:
         """All or nothing (RFC 3502)."""
 
+    def check_room(mailbox: str, octets: int, messages: int) -> Deferred[None]:
+        """OverQuota if as much does not fit into the account now: for what is about to be appended. Whatever adds
+        messages or mailboxes raises it too, in its own transaction."""
+
     # --- POP3
 
     def lock_maildrop(owner: str, lease_s: float) -> Deferred[None]:

@@ -39,6 +39,8 @@ class Delivery:
     flags: Flags = field(factory=Flags)
     special_use: SpecialUse | None = None
     internal_date: float | None = None
+    beyond_quota: bool = False
+    """It is delivered however full the account is: a message of ours."""
 
 
 class RecipientState(enum.Enum):
@@ -234,7 +236,7 @@ class IQueueStore(Interface):
 
         The id is ``queue_id_of(content.content_id)``: known beforehand, so that Received can name it. NoSuchAccount if
         an account has gone since it was resolved, LoginEnded if the login that submits it has ended: then nothing was
-        stored. A target mailbox that is gone means INBOX.
+        stored. A target mailbox that is gone means INBOX. OverQuota if a copy is too much for an account: likewise.
         """
 
     def claim(owner: str, now: float, lease_s: float, limit: int) -> Deferred[list[QueueEntry]]:

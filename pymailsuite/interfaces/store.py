@@ -126,6 +126,7 @@ class IMailStore(Interface):
         IDirectoryStore                       accounts, domains and aliases are changed by operators
         IMailSharing, IGroupStore             users share mailboxes
         IQueueStore                           mail comes in, and goes on to other hosts
+        IQuotaStore                           how much mail accounts may hold
         IStateStore                           counts and what plugins keep
         ISecretStore, IKeptPaths              return paths of forwarded mail, tags of bounces
         IKeyStore                             keys that sign mail
@@ -184,6 +185,8 @@ class StoreContext:
     reactor: Any
     scan_limits: ScanLimits
     history_keep_s: float
+    quota: Any = None
+    """The section ``[quota]``; None: as it is if nothing is said there."""
 
 
 class IStoreScheme(Interface):

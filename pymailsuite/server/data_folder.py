@@ -26,7 +26,12 @@ def store_of(settings: Settings, reactor: Any) -> IMailStore:
     """The store these settings describe, not yet open. ConfigError if they name an unknown kind."""
     return store_at(
         StoreContext(
-            store_url(settings), settings.store, reactor, settings.message.scan_limits(), settings.history.keep
+            store_url(settings),
+            settings.store,
+            reactor,
+            settings.message.scan_limits(),
+            settings.history.keep,
+            settings.quota,
         )
     )
 

@@ -9,7 +9,7 @@ interpreter lock.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pymailsuite.errors import NoSuchAccount
 from pymailsuite.interfaces.queue import (
@@ -24,8 +24,9 @@ from pymailsuite.store.contents import insert_contents_txn
 from pymailsuite.store.history import insert_history_txn
 from pymailsuite.store.locks import lock_accounts_txn
 from pymailsuite.store.login_epochs import check_grants_txn
-from pymailsuite.store.mailboxes import INBOX_ID, arrive_everywhere_txn, find_mailbox_txn
+from pymailsuite.store.mailboxes import INBOX_ID, arrive_everywhere_txn, find_mailbox_txn, note_total
 from pymailsuite.store.messages import MESSAGE_COLUMNS, keyword_text
+from pymailsuite.store.quota import NONE_KEPT, QUOTA_TEXTS, Arrived, EffectiveQuota, Quotas
 from pymailsuite.store.transaction import Transaction
 from pymailsuite.values import INBOX, AccountId, ContentId, EntryId, MailboxId, ModSeq, QueueId, queue_id_of
 
@@ -47,9 +48,9 @@ class Accepting:
     along: tuple[Accepting, ...] = ()
 
 
-def accept_txn(txn: Transaction, items: Sequence[Accepting]) -> list[QueueId]:
+def accept_txn(txn: Transaction, items: Sequence[Accepting], quotas: Quotas) -> list[QueueId]:
     """Store messages, and those accepted along with them; returns the queue ids of the former. NoSuchAccount,
-    LoginEnded: nothing was stored."""
+    LoginEnded, OverQuota: nothing was stored."""
     queue_ids = [queue_id_of(item.acceptance.content.content_id) for item in items]
     items = [each for item in items for each in (item, *item.along)]
     grants = {item.acceptance.grant for item in items if item.acceptance.grant is not None}
@@ -71,18 +72,18 @@ def accept_txn(txn: Transaction, items: Sequence[Accepting]) -> list[QueueId]:
             ]
     now = items[-1].created_at
     insert_contents_txn(txn, contents, now)
-    deliver_txn(txn, copies, now)
+    deliver_txn(txn, copies, now, quotas)
     if queued:
         enqueue_txn(txn, queued)
     insert_history_txn(txn, [item.acceptance.history for item in items if item.acceptance.history is not None])
     return queue_ids
 
 
-def deliver_txn(txn: Transaction, copies: Sequence[Copy], now: float) -> None:
-    """Put copies into mailboxes; the caller counts the references to their contents."""
+def deliver_txn(txn: Transaction, copies: Sequence[Copy], now: float, quotas: Quotas) -> None:
+    """Put copies into mailboxes; the caller counts the references to their contents. NoSuchAccount, OverQuota."""
     if not copies:
         return
-    modseqs = _advance_all_txn(txn, sorted({delivery.account_id for delivery, *_ in copies}))
+    modseqs, limited = _advance_all_txn(txn, sorted({delivery.account_id for delivery, *_ in copies}), quotas)
     arriving: dict[tuple[AccountId, MailboxId], list[Copy]] = {}
     for copy in copies:
         delivery = copy[0]
@@ -99,6 +100,8 @@ def deliver_txn(txn: Transaction, copies: Sequence[Copy], now: float) -> None:
             for account_id, mailbox_id in sizes
         ],
     )
+    if limited or txn.totals:
+        _check_quotas_txn(txn, arriving, sizes, limited, quotas)
     rows = []
     for key, arrived in arriving.items():
         account_id, mailbox_id = key
@@ -115,22 +118,54 @@ def deliver_txn(txn: Transaction, copies: Sequence[Copy], now: float) -> None:
         txn.announce(account_id, modseq)
 
 
-def _advance_all_txn(txn: Transaction, account_ids: Sequence[AccountId]) -> dict[AccountId, ModSeq]:
-    """The next modseq of each account: one for all messages that arrive in it with this commit."""
+def _check_quotas_txn(
+    txn: Transaction,
+    arriving: Mapping[tuple[AccountId, MailboxId], Sequence[Copy]],
+    sizes: Mapping[tuple[AccountId, MailboxId], Sequence[tuple[int, int]]],
+    limited: Mapping[AccountId, EffectiveQuota],
+    quotas: Quotas,
+) -> None:
+    """OverQuota if copies that were just counted in are too much for their accounts."""
+    arrived: dict[AccountId, list[Arrived]] = {}
+    for (account_id, mailbox_id), copies in arriving.items():
+        octets = [
+            size
+            for (delivery, *_), (_, size) in zip(copies, sizes[account_id, mailbox_id], strict=True)
+            if not delivery.beyond_quota
+        ]
+        if octets:
+            arrived.setdefault(account_id, []).append((mailbox_id, sum(octets), len(octets)))
+    some = {account_id: quota for account_id, quota in limited.items() if account_id in arrived}
+    quotas.check_arrived_txn(txn, arrived, some, delivered=True)
+
+
+def _advance_all_txn(
+    txn: Transaction, account_ids: Sequence[AccountId], quotas: Quotas
+) -> tuple[dict[AccountId, ModSeq], dict[AccountId, EffectiveQuota]]:
+    """The next modseq of each account: one for all messages that arrive in it with this commit; and the quotas of those
+    that have one."""
     length = 1 << (len(account_ids) - 1).bit_length()
     padded = [*account_ids, *[account_ids[-1]] * (length - len(account_ids))]
     if len(account_ids) > 1:
         lock_accounts_txn(txn, account_ids)
-    modseqs: dict[AccountId, ModSeq] = dict(
-        txn.rows(
-            "UPDATE account_state SET modseq = modseq + 1"
-            f" WHERE account_id IN ({', '.join('?' * length)}) AND removed_at IS NULL RETURNING account_id, modseq",
-            padded,
-        )
-    )
+    modseqs: dict[AccountId, ModSeq] = {}
+    limited: dict[AccountId, EffectiveQuota] = {}
+    for account_id, modseq, total_of, texts in txn.rows(
+        "UPDATE account_state SET modseq = modseq + 1"
+        f" WHERE account_id IN ({', '.join('?' * length)}) AND removed_at IS NULL"
+        f" RETURNING account_id, modseq, total_of, {QUOTA_TEXTS}",
+        padded,
+    ):
+        modseqs[account_id] = modseq
+        if total_of is not None or txn.totals:
+            note_total(txn, account_id, total_of)
+        if texts != NONE_KEPT or quotas.is_general:
+            quota = quotas.effective(texts)
+            if quota.limits_messages:
+                limited[account_id] = quota
     if len(modseqs) < len(account_ids):
         raise NoSuchAccount(cause=f"accounts {sorted(set(account_ids) - set(modseqs))}")
-    return modseqs
+    return modseqs, limited
 
 
 def _target_txn(txn: Transaction, delivery: Delivery) -> MailboxId:

@@ -121,8 +121,9 @@ class AccountMail:
 
         def rename_txn(txn: Transaction) -> None:
             self._limits.check_name(new)
+            before = self._limits.number_of_mailboxes_txn(txn, self.account_id)
             mailboxes.rename_mailbox_txn(txn, self.account_id, old, new, now)
-            self._limits.check_mailboxes_txn(txn, self.account_id, mailboxes.canonical(new))
+            self._limits.check_mailboxes_txn(txn, self.account_id, mailboxes.canonical(new), before)
             if mailboxes.canonical(old) == INBOX:
                 message_rows.move_txn(txn, self.account_id, mailboxes.INBOX_ID, ALL_UIDS, new, now)
 
@@ -358,6 +359,12 @@ class AccountMail:
             "copy", lambda txn: self._transferred_txn(txn, message_rows.copy_txn, mailbox_id, uids, target, now)
         )
 
+    def check_room(self, mailbox: str, octets: int, messages: int) -> Deferred[None]:
+        def check_txn(txn: Transaction) -> None:
+            self._limits.quotas.check_room_txn(txn, self.account_id, mailboxes.canonical(mailbox), octets, messages)
+
+        return self._read("check room", check_txn)
+
     def move(self, mailbox_id: MailboxId, uids: UidSet, target: str) -> Deferred[Copied]:
         now = self._clock.seconds()
         return self._run(
@@ -374,7 +381,8 @@ class AccountMail:
         now: float,
     ) -> Copied:
         copied = transfer_txn(txn, self.account_id, mailbox_id, uids, target, now)
-        self._check_arrived_txn(txn, target, copied.target)
+        moved_from = mailbox_id if transfer_txn is message_rows.move_txn else None
+        self._check_arrived_txn(txn, target, copied.target, moved_from=moved_from)
         if self._junk_feedback.wanted:
             self._tell_txn(txn, moved_reports_txn(txn, self.account_id, mailbox_id, target, copied))
         return copied
@@ -387,16 +395,25 @@ class AccountMail:
             for message in with_keywords:
                 self._limits.check_keywords(len(message.flags.keywords))
             appended = message_rows.append_txn(txn, self.account_id, mailbox, messages, now)
-            if with_keywords:
-                self._check_arrived_txn(txn, mailbox, appended.uids)
+            self._check_arrived_txn(txn, mailbox, appended.uids, keywords=bool(with_keywords))
             return appended
 
         return self._run("append", append_txn)
 
-    def _check_arrived_txn(self, txn: Transaction, mailbox: str, uids: Sequence[Uid]) -> None:
+    def _check_arrived_txn(
+        self,
+        txn: Transaction,
+        mailbox: str,
+        uids: Sequence[Uid],
+        *,
+        keywords: bool = True,
+        moved_from: MailboxId | None = None,
+    ) -> None:
         if uids:
             name = mailboxes.canonical(mailbox)
-            self._limits.check_copied_keywords_txn(txn, self.account_id, name, uids[0], uids[-1])
+            self._limits.quotas.check_put_txn(txn, self.account_id, name, uids[0], uids[-1], moved_from)
+            if keywords:
+                self._limits.check_copied_keywords_txn(txn, self.account_id, name, uids[0], uids[-1])
 
     # --- POP3
 

@@ -12,6 +12,7 @@ from attrs import frozen
 
 from pymailsuite.store.change_log import BLOCK
 from pymailsuite.store.migrate import UNFINISHED
+from pymailsuite.store.quota import WRONG_TOTALS
 from pymailsuite.store.seen import wrong_counts_txn
 from pymailsuite.store.tables import declared_tables
 from pymailsuite.store.transaction import Row, Transaction
@@ -76,6 +77,12 @@ def _message(problem: str) -> Callable[[Row], Iterator[str]]:
     return lines
 
 
+def _totals(row: Row) -> Iterator[str]:
+    for what, noted, true in zip(("storage", "messages", "mailboxes"), row[1:4], row[4:7], strict=True):
+        if noted != true:
+            yield f"total of domain {row[0]}: {what} is noted as {noted}, it is {true}"
+
+
 def _mailbox(problem: str) -> Callable[[Row], Iterator[str]]:
     def lines(row: Row) -> Iterator[str]:
         yield f"mailbox {row[1]} of account {row[0]}: {problem}"
@@ -110,6 +117,7 @@ _ENTRIES = ("queue_entries", "entry_id")
 
 _CHECKS = (
     _Check(_COUNTS, _counts),
+    _Check(WRONG_TOTALS, _totals, ("domain_usage", "storage")),
     _Check(
         "SELECT m.account_id, m.mailbox_id, m.uid FROM messages m LEFT JOIN mailboxes b"
         " ON b.account_id = m.account_id AND b.mailbox_id = m.mailbox_id WHERE b.mailbox_id IS NULL",

@@ -27,16 +27,27 @@ from pymailsuite.interfaces.directory import (
     LoginEpochs,
 )
 from pymailsuite.interfaces.overrides import NO_OVERRIDES, RecipientOverrides
+from pymailsuite.interfaces.quota import ChangeDomainQuota, ChangeQuota
 from pymailsuite.store.acl import forget_account_txn
 from pymailsuite.store.database import Database
 from pymailsuite.store.login_epochs import login_epochs_txn, next_epoch_txn
 from pymailsuite.store.mailboxes import advance_txn, create_levels_txn, subscribe_txn
+from pymailsuite.store.quota import (
+    count_domain_txn,
+    domain_quota_in,
+    quota_in,
+    text_of,
+    uncount_account_txn,
+)
 from pymailsuite.store.transaction import Row, Transaction
 from pymailsuite.values import INBOX, AccountId, Address, SpecialUse
 
-_ACCOUNT_COLUMNS = "account_id, login_name, full_name, enabled, created_at, overrides, login_epoch, shared"
+_ACCOUNT_COLUMNS = (
+    "account_id, login_name, full_name, enabled, created_at, overrides, login_epoch, shared, quota,"
+    " (SELECT d.quota FROM domains d WHERE d.name = accounts.domain)"
+)
 _ACCOUNT = f"SELECT {_ACCOUNT_COLUMNS} FROM accounts"
-_DOMAIN = "SELECT name, catch_all_local, catch_all_domain, overrides FROM domains"
+_DOMAIN = "SELECT name, catch_all_local, catch_all_domain, overrides, quota FROM domains"
 _FIRST_MAILBOXES: tuple[tuple[str, SpecialUse | None], ...] = (
     (INBOX, None),
     ("Drafts", SpecialUse.DRAFTS),
@@ -48,16 +59,26 @@ _FIRST_MAILBOXES: tuple[tuple[str, SpecialUse | None], ...] = (
 
 
 def _account(row: Row) -> Account:
-    account_id, login_name, full_name, enabled, created_at, overrides, login_epoch, shared = row
+    account_id, login_name, full_name, enabled, created_at, overrides, login_epoch, shared, quota, domain_quota = row
     wanted = _overrides_in(overrides)
     return Account(
-        AccountId(account_id), login_name, full_name, bool(enabled), created_at, wanted, login_epoch, bool(shared)
+        AccountId(account_id),
+        login_name,
+        full_name,
+        bool(enabled),
+        created_at,
+        wanted,
+        login_epoch,
+        bool(shared),
+        quota_in(quota),
+        bool(quota or domain_quota),
     )
 
 
 def _domain(row: Row) -> Domain:
-    name, local_part, domain, overrides = row
-    return Domain(name, None if local_part is None else Address(local_part, domain), _overrides_in(overrides))
+    name, local_part, domain, overrides, quota = row
+    catch_all = None if local_part is None else Address(local_part, domain)
+    return Domain(name, catch_all, _overrides_in(overrides), domain_quota_in(quota))
 
 
 def _overrides_in(text: str) -> RecipientOverrides:
@@ -127,6 +148,7 @@ class DirectoryStore:
             for table, what in (("accounts", "accounts"), ("aliases", "aliases")):
                 if txn.row(f"SELECT 1 FROM {table} WHERE domain = ? LIMIT 1", (key,)) is not None:
                     raise Refusal(f"Domain still has {what}")
+            count_domain_txn(txn, key, wanted=False)
             if not txn.execute("DELETE FROM domains WHERE name = ?", (key,)):
                 raise NoSuchEntry(cause=f"domain {key}")
 
@@ -150,6 +172,18 @@ class DirectoryStore:
             return _known_domain_txn(txn, name)
 
         return self._database.run("change overrides of domain", change_txn)
+
+    def change_domain_quota(self, name: str, change: ChangeDomainQuota) -> Deferred[Domain]:
+        key = name.lower()
+
+        def change_txn(txn: Transaction) -> Domain:
+            _lock_domain_txn(txn, key)
+            wanted = change(_known_domain_txn(txn, key).quota)
+            txn.execute("UPDATE domains SET quota = ? WHERE name = ?", (text_of(wanted), key))
+            count_domain_txn(txn, key, wanted=wanted.has_total)
+            return _known_domain_txn(txn, key)
+
+        return self._database.run("change quota of domain", change_txn)
 
     def domains(self) -> Deferred[list[Domain]]:
         def domains_txn(txn: Transaction) -> list[Domain]:
@@ -183,16 +217,18 @@ class DirectoryStore:
             ):
                 raise AlreadyExists(cause=f"account {login_name}")
             txn.execute(
-                "INSERT INTO account_state (account_id, modseq, next_mailbox_id, last_uid_validity, login_name)"
-                " VALUES (?, 0, 1, 0, ?)",
-                (account_id, login_name),
+                "INSERT INTO account_state (account_id, modseq, next_mailbox_id, last_uid_validity, login_name,"
+                " total_of) VALUES (?, 0, 1, 0, ?, (SELECT u.domain FROM domain_usage u WHERE u.domain = ?))",
+                (account_id, login_name, domain),
             )
             modseq = advance_txn(txn, account_id)
             first = _FIRST_MAILBOXES[:1] if is_shared else _FIRST_MAILBOXES
             for name, special_use in first:
                 create_levels_txn(txn, account_id, name, modseq, now, special_use)
             subscribe_txn(txn, account_id, [name for name, _ in first], modseq, now)
-            return Account(account_id, login_name, full_name, True, now, is_shared=is_shared)
+            account = _account_txn(txn, login_name)
+            assert account is not None
+            return account
 
         return self._database.run("add account", add_txn)
 
@@ -204,6 +240,7 @@ class DirectoryStore:
             row = txn.row("DELETE FROM accounts WHERE login_name = ? RETURNING account_id", (login_name.lower(),))
             if row is None:
                 raise NoSuchAccount(cause=login_name)
+            uncount_account_txn(txn, row[0])
             txn.execute("DELETE FROM send_as_grants WHERE account_id = ?", (row[0],))
             forget_account_txn(txn, row[0])
             txn.execute("UPDATE account_state SET removed_at = ? WHERE account_id = ?", (now, row[0]))
@@ -243,6 +280,20 @@ class DirectoryStore:
             return account
 
         return self._database.run("change overrides of account", change_txn)
+
+    def change_account_quota(self, login_name: str, change: ChangeQuota) -> Deferred[Account]:
+        def change_txn(txn: Transaction) -> Account:
+            row = txn.row(f"{_ACCOUNT} WHERE login_name = ?{txn.for_update}", (login_name.lower(),))
+            if row is None:
+                raise NoSuchAccount(f"No such account: {login_name.lower()}")
+            account = _account(row)
+            wanted = change(account.quota)
+            txn.execute("UPDATE accounts SET quota = ? WHERE account_id = ?", (text_of(wanted), account.account_id))
+            changed = _account_txn(txn, login_name)
+            assert changed is not None
+            return changed
+
+        return self._database.run("change quota of account", change_txn)
 
     def _set(
         self, account_id: AccountId, column: str, value: object, ends_logins: bool, for_shared: bool = True

@@ -1,4 +1,4 @@
-"""Limits for one user: mailboxes, names, subscriptions, keywords.
+"""Limits for one user: mailboxes, names, subscriptions, keywords; and the quota.
 
 The checks run in the transaction that adds something, after the addition: an error rolls it back. The limits do not
 apply to operators: the data they restore existed before.
@@ -14,6 +14,7 @@ from pymailsuite.config.sections.store import StoreSection
 from pymailsuite.errors import LimitReached
 from pymailsuite.store.change_log import trim_log_txn
 from pymailsuite.store.mailboxes import inferiors_txn
+from pymailsuite.store.quota import Quotas
 from pymailsuite.store.transaction import Transaction
 from pymailsuite.values import DELIMITER, AccountId, MailboxId
 
@@ -23,8 +24,9 @@ _MAILBOXES_KNOWN: Final = 2000
 class UserLimits:
     """The limits of one store."""
 
-    def __init__(self, settings: StoreSection) -> None:
+    def __init__(self, settings: StoreSection, quotas: Quotas) -> None:
         self._settings = settings
+        self.quotas = quotas
         self._known: OrderedDict[tuple[AccountId, MailboxId], frozenset[str]] = OrderedDict()
 
     # --- mailboxes
@@ -37,15 +39,21 @@ class UserLimits:
         if name.count(DELIMITER) >= settings.mailbox_depth:
             raise LimitReached("Mailbox name has too many levels")
 
-    def check_mailboxes_txn(self, txn: Transaction, account_id: AccountId, name: str) -> None:
-        """The same for all names that begin with ``name``, which was just created or assigned; and LimitReached if
-        there are too many mailboxes."""
+    def number_of_mailboxes_txn(self, txn: Transaction, account_id: AccountId) -> int:
+        """How many mailboxes an account has."""
+        number: int = txn.value("SELECT COUNT(*) FROM mailboxes WHERE account_id = ?", (account_id,))
+        return number
+
+    def check_mailboxes_txn(self, txn: Transaction, account_id: AccountId, name: str, before: int = 0) -> None:
+        """The same for all names that begin with ``name``, which was just created or assigned; and LimitReached or
+        OverQuota if there are too many mailboxes, and more than ``before``."""
         for _, inferior in inferiors_txn(txn, account_id, name):
             self.check_name(inferior)
-        if txn.value("SELECT COUNT(*) FROM mailboxes WHERE account_id = ?", (account_id,)) > (
-            self._settings.account_mailboxes
-        ):
+        number = self.number_of_mailboxes_txn(txn, account_id)
+        if number > self._settings.account_mailboxes:
             raise LimitReached("Too many mailboxes")
+        if number > before:
+            self.quotas.check_mailboxes_txn(txn, account_id, number)
 
     def check_subscriptions_txn(self, txn: Transaction, account_id: AccountId) -> None:
         """LimitReached if there are too many."""

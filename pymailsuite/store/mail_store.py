@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from pymailsuite.bus.account_notices import ChangeNotices
+from pymailsuite.config.sections.quota import NO_QUOTA_SETTINGS, QuotaSettings
 from pymailsuite.config.sections.store import StoreSection
 from pymailsuite.errors import ConfigError
 from pymailsuite.interfaces.channel import IStoreChannel
@@ -25,6 +26,7 @@ from pymailsuite.interfaces.kept_paths import IKeptPaths
 from pymailsuite.interfaces.keys import IKeyStore
 from pymailsuite.interfaces.lists import IFetchedLists, IListStore
 from pymailsuite.interfaces.queue import IQueueStore
+from pymailsuite.interfaces.quota import IQuotaStore
 from pymailsuite.interfaces.reputation import IJunkFeedback, IReputationStore
 from pymailsuite.interfaces.secrets import ISecretStore
 from pymailsuite.interfaces.send_as import ISendAsStore
@@ -59,6 +61,8 @@ from pymailsuite.store.modseqs import read_modseqs
 from pymailsuite.store.node import Beat, Node
 from pymailsuite.store.others_mail import OthersMail
 from pymailsuite.store.queue import QueueStore
+from pymailsuite.store.quota import Quotas
+from pymailsuite.store.quota_store import QuotaStore
 from pymailsuite.store.reputation import ReputationStore
 from pymailsuite.store.secrets import SecretStore
 from pymailsuite.store.send_as import SendAsStore
@@ -87,6 +91,7 @@ class MailStore:
         channel: IStoreChannel | None = None,
         history_keep_s: float = DEFAULT_KEEP_S,
         encryption: Encryption | None = None,
+        quota: QuotaSettings = NO_QUOTA_SETTINGS,
     ) -> None:
         self.channel = channel
         self.notices = ChangeNotices()
@@ -95,7 +100,10 @@ class MailStore:
         self.writes_in_turn = self.database.engine.writes_in_turn
         self._node = Node(self.database, clock)
         self.directory = DirectoryStore(self.database, clock)
-        self.queue = QueueStore(self.database, clock, self._node.clock, self._next_id)
+        quotas = Quotas(quota)
+        self._quota_settings = quota
+        self.queue = QueueStore(self.database, clock, self._node.clock, self._next_id, quotas)
+        self.quotas = QuotaStore(self.database, quotas, self.queue)
         self.lists = ListStore(self.database, clock)
         self.fetched_lists = FetchedListStore(self.database, self._node.clock)
         self.state = StateStore(self.database, self._node.clock)
@@ -105,7 +113,7 @@ class MailStore:
         self.correspondents = Correspondents(self.database, self._node.clock)
         self.reputations = ReputationStore(self.database, self._node.clock)
         self.junk_feedback = JunkFeedback()
-        self._limits = UserLimits(self.database.settings)
+        self._limits = UserLimits(self.database.settings, quotas)
         self.groups = GroupStore(self.database, clock)
         self.sharing = MailSharing(self.database, clock, self.account_mail_for, self._limits, self.database.settings)
         self._encryption = encryption or Encryption()
@@ -125,6 +133,7 @@ class MailStore:
             IGroupStore: self.groups,
             IMailSharing: self.sharing,
             IQueueStore: self.queue,
+            IQuotaStore: self.quotas,
             IStateStore: self.state,
             ISecretStore: self.secrets,
             IKeptPaths: self.kept_paths,
@@ -176,7 +185,11 @@ class MailStore:
 
     def dry_run(self) -> MailStore:
         return MailStore(
-            lambda notices: DryRunDatabase(self.database), self._clock, self._scanning, encryption=self._encryption
+            lambda notices: DryRunDatabase(self.database),
+            self._clock,
+            self._scanning,
+            encryption=self._encryption,
+            quota=self._quota_settings,
         )
 
     def modseqs(self, account_ids: Sequence[AccountId]) -> Deferred[Mapping[AccountId, ModSeq]]:
@@ -252,10 +265,12 @@ def mail_store(
     url: str = "",
     scan_limits: ScanLimits = DEFAULT_LIMITS,
     history_keep_s: float = DEFAULT_KEEP_S,
+    quota: QuotaSettings = NO_QUOTA_SETTINGS,
 ) -> MailStore:
     """The store that ``settings`` (or ``url``, if given) describe, not yet open. It runs on threads of its own.
 
-    ``scan_limits`` bounds the scan of messages, ``history_keep_s`` is the age up to which the history is kept.
+    ``scan_limits`` bounds the scan of messages, ``history_keep_s`` is the age up to which the history is kept, and
+    ``quota`` goes for accounts that have no other.
     ConfigError, also for a file of keys that cannot be used.
     """
     engine = open_engine(url or settings.url, settings)
@@ -267,7 +282,7 @@ def mail_store(
         return ThreadedDatabase(engine, settings, notices.announce, reactor)
 
     scanning = Scanning(partial(StructureScanner, scan_limits), partial(scan, limits=scan_limits))
-    return MailStore(make_database, reactor, scanning, engine.channel(reactor), history_keep_s, encryption)
+    return MailStore(make_database, reactor, scanning, engine.channel(reactor), history_keep_s, encryption, quota)
 
 
 def inline_store(
@@ -275,8 +290,11 @@ def inline_store(
     clock: IReactorTime,
     *,
     url: str = "sqlite://",
+    quota: QuotaSettings = NO_QUOTA_SETTINGS,
 ) -> MailStore:
     """A store without threads or reactor, not yet open: each Deferred has fired when it is returned."""
     engine = open_engine(url, settings)
     encryption = read_encryption(settings.encryption_keys)
-    return MailStore(lambda notices: InlineDatabase(engine, settings, notices.announce), clock, encryption=encryption)
+    return MailStore(
+        lambda notices: InlineDatabase(engine, settings, notices.announce), clock, encryption=encryption, quota=quota
+    )

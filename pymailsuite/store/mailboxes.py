@@ -23,6 +23,7 @@ from pymailsuite.store.change_log import (
     log_mailboxes_txn,
     log_subscriptions_txn,
 )
+from pymailsuite.store.quota import count_txn
 from pymailsuite.store.rights import forget_rights_txn, inherit_rights_txn, pass_rights_txn
 from pymailsuite.store.seen import forget_mailbox_seen_txn
 from pymailsuite.store.transaction import Row, Transaction
@@ -71,12 +72,22 @@ def advance_txn(txn: Transaction, account_id: AccountId) -> ModSeq:
     Until the commit no other transaction changes this account: data read after this stays true.
     """
     row = txn.row(
-        "UPDATE account_state SET modseq = modseq + 1 WHERE account_id = ? AND removed_at IS NULL RETURNING modseq",
+        "UPDATE account_state SET modseq = modseq + 1 WHERE account_id = ? AND removed_at IS NULL"
+        " RETURNING modseq, total_of",
         (account_id,),
     )
     if row is None:
         raise NoSuchAccount(cause=f"account {account_id}")
+    note_total(txn, account_id, row[1])
     return ModSeq(row[0])
+
+
+def note_total(txn: Transaction, account_id: AccountId, total_of: str | None) -> None:
+    """Note for whose total the mail of an account is counted, whose next modseq was taken."""
+    if total_of is not None:
+        txn.totals[account_id] = total_of
+    elif txn.totals:
+        txn.totals.pop(account_id, None)
 
 
 def lock_account_txn(txn: Transaction, account_id: AccountId) -> None:
@@ -194,6 +205,7 @@ def _insert_txn(
             )
         ],
     )
+    count_txn(txn, account_id, 0, 0, 1)
     log_mailboxes_txn(txn, account_id, modseq, CREATED, [(mailbox_id, name)], now)
     above, _, _ = name.rpartition(DELIMITER)
     if above:
@@ -201,13 +213,13 @@ def _insert_txn(
     return MailboxId(mailbox_id)
 
 
-def _delete_row_txn(
-    txn: Transaction, account_id: AccountId, mailbox_id: MailboxId, name: str, modseq: ModSeq, now: float
-) -> None:
+def _delete_row_txn(txn: Transaction, account_id: AccountId, mailbox: Mailbox, modseq: ModSeq, now: float) -> None:
+    mailbox_id = mailbox.mailbox_id
     txn.execute("DELETE FROM mailboxes WHERE account_id = ? AND mailbox_id = ?", (account_id, mailbox_id))
+    count_txn(txn, account_id, -mailbox.size, -mailbox.messages, -1)
     forget_flags_txn(txn, account_id, mailbox_id)
     forget_mailbox_seen_txn(txn, account_id, mailbox_id)
-    log_mailboxes_txn(txn, account_id, modseq, DELETED, [(mailbox_id, name)], now)
+    log_mailboxes_txn(txn, account_id, modseq, DELETED, [(mailbox_id, mailbox.name)], now)
 
 
 def create_levels_txn(
@@ -233,7 +245,7 @@ def create_mailbox_txn(
     if there is not None:
         if there.selectable:
             raise AlreadyExists()
-        _delete_row_txn(txn, account_id, there.mailbox_id, name, modseq, now)
+        _delete_row_txn(txn, account_id, there, modseq, now)
     create_levels_txn(txn, account_id, name, modseq, now, special_use)
     mailbox = mailbox_txn(txn, account_id, name)
     if there is not None:
@@ -266,7 +278,7 @@ def delete_mailbox_txn(txn: Transaction, account_id: AccountId, name: str, now: 
             " VALUES (?, ?, ?, ?, ?)",
             (account_id, mailbox.mailbox_id, name, mailbox.uid_validity, now),
         )
-    _delete_row_txn(txn, account_id, mailbox.mailbox_id, name, modseq, now)
+    _delete_row_txn(txn, account_id, mailbox, modseq, now)
     if has_inferiors:
         # A new row: sessions that have the old mailbox open learn that it is deleted, and its id is never reused.
         level = _insert_txn(txn, account_id, name, modseq, now, selectable=False)
@@ -342,6 +354,7 @@ def arrive_txn(
     txn: Transaction, account_id: AccountId, mailbox_id: MailboxId, modseq: ModSeq, rows: Sequence[tuple[int, int]]
 ) -> Arrivals | None:
     """Count messages in, each a pair (system_flags, size), and give them UIDs. None if there is no such mailbox."""
+    octets = sum(size for _, size in rows)
     row = txn.row(
         "UPDATE mailboxes SET uid_next = uid_next + ?, highest_modseq = ?, messages = messages + ?,"
         " unseen = unseen + ?, deleted = deleted + ?, size = size + ?"
@@ -352,12 +365,15 @@ def arrive_txn(
             len(rows),
             sum(1 for flags, _ in rows if not flags & 1),
             sum(1 for flags, _ in rows if flags & 8),
-            sum(size for _, size in rows),
+            octets,
             account_id,
             mailbox_id,
         ),
     )
-    return None if row is None else Arrivals(row[0], Uid(row[1] - len(rows)))
+    if row is None:
+        return None
+    count_txn(txn, account_id, octets, len(rows))
+    return Arrivals(row[0], Uid(row[1] - len(rows)))
 
 
 def arrive_everywhere_txn(
@@ -382,6 +398,9 @@ def arrive_everywhere_txn(
         for account_id, mailbox_id, uid_validity, uid_next in txn.rows(_arrive_statement(length), values):
             key = (account_id, mailbox_id)
             arrivals[key] = Arrivals(uid_validity, Uid(uid_next - numbers[key]))
+    if txn.totals:
+        for account_id, _, _, rows in arriving:
+            count_txn(txn, account_id, sum(octets for _, octets in rows), len(rows))
     return arrivals
 
 
@@ -405,6 +424,8 @@ def depart_txn(
     txn: Transaction, account_id: AccountId, mailbox_id: MailboxId, modseq: ModSeq, rows: Sequence[tuple[int, int]]
 ) -> None:
     """Count messages out, each a pair (system_flags, size)."""
+    octets = sum(size for _, size in rows)
+    count_txn(txn, account_id, -octets, -len(rows))
     txn.execute(
         "UPDATE mailboxes SET highest_modseq = ?, altered_modseq = ?, messages = messages - ?, unseen = unseen - ?,"
         " deleted = deleted - ?, size = size - ? WHERE account_id = ? AND mailbox_id = ?",
@@ -414,7 +435,7 @@ def depart_txn(
             len(rows),
             sum(1 for flags, _ in rows if not flags & 1),
             sum(1 for flags, _ in rows if flags & 8),
-            sum(size for _, size in rows),
+            octets,
             account_id,
             mailbox_id,
         ),

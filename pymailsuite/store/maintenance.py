@@ -37,6 +37,7 @@ from pymailsuite.store.message_keys import fill_anew_txn, fill_txn, next_filling
 from pymailsuite.store.messages import MESSAGE_COLUMNS
 from pymailsuite.store.moving.backup_set import BackupFolder
 from pymailsuite.store.moving.restore_mail import MailRestore, likeness
+from pymailsuite.store.quota import recount_totals_txn
 from pymailsuite.store.reputation import drop_forgotten_txn
 from pymailsuite.store.seen import set_count_txn, wrong_counts_txn
 from pymailsuite.store.text_index import index_anew_txn
@@ -118,6 +119,7 @@ class StoreMaintenance:
             await self._database.run("index texts anew", index_anew_txn)
         references = await self._database.run("rebuild references", _recount_references_txn)
         mailboxes = await self._database.run("rebuild counts", _recount_mailboxes_txn)
+        totals = await self._database.run("rebuild totals of domains", recount_totals_txn)
         floors = await self._database.run("rebuild floors", _raise_flags_floors_txn)
         readers = await self._database.run("rebuild counts of readers", _recount_readers_txn)
         return {
@@ -125,6 +127,7 @@ class StoreMaintenance:
             "contents_changed": changed,
             "references_changed": references,
             "mailboxes_changed": mailboxes,
+            "domain_totals_changed": totals,
             "flags_floors_raised": floors,
             "readers_changed": readers,
         }

@@ -176,8 +176,9 @@ class OthersMail(AccountMail):
                 check(self._rights_txn(txn, mailbox_id), Right.DELETE_MAILBOX)
             self._check_above_txn(txn, new)
             self._limits.check_name(new)
+            before = self._limits.number_of_mailboxes_txn(txn, self.account_id)
             mailboxes.rename_mailbox_txn(txn, self.account_id, old, new, now)
-            self._limits.check_mailboxes_txn(txn, self.account_id, mailboxes.canonical(new))
+            self._limits.check_mailboxes_txn(txn, self.account_id, mailboxes.canonical(new), before)
 
         return self._change("rename mailbox of another", rename_txn)
 
@@ -366,6 +367,13 @@ class OthersMail(AccountMail):
         return self._run(
             description, lambda txn: transfer_txn(txn, self.user_id, source, to, now, self._limits, moves=moves)
         )
+
+    def check_room(self, mailbox: str, octets: int, messages: int) -> Deferred[None]:
+        def check_txn(txn: Transaction) -> None:
+            target, _ = self._named_txn(txn, mailbox, Right.INSERT)
+            self._limits.quotas.check_room_txn(txn, self.account_id, target.name, octets, messages)
+
+        return self._read("check room for another", check_txn)
 
     def append(self, mailbox: str, messages: Sequence[NewMessage]) -> Deferred[Appended]:
         """Flags that the user may not set are left out (RFC 4314 §4)."""

@@ -410,6 +410,9 @@ class PlainAccountMail:
     def move(self, mailbox_id: MailboxId, uids: UidSet, target: str) -> Deferred[Copied]:
         return _refused()
 
+    def check_room(self, mailbox: str, octets: int, messages: int) -> Deferred[None]:
+        return succeed(None)
+
     def append(self, mailbox: str, messages: Sequence[NewMessage]) -> Deferred[Appended]:
         return _refused()
 

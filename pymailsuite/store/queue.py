@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import TypeVar
 
 from attrs import evolve, frozen
@@ -42,6 +43,7 @@ from pymailsuite.store.clock import StoreClock
 from pymailsuite.store.contents import change_refs_txn
 from pymailsuite.store.database import Database
 from pymailsuite.store.history import insert_history_txn
+from pymailsuite.store.quota import Quotas
 from pymailsuite.store.transaction import Row, Transaction
 from pymailsuite.values import AccountId, Address, ContentId, EntryId, QueueId, content_id_of, queue_id_of
 
@@ -151,8 +153,16 @@ class QueueStore:
     """The queue's rows. ``new_id`` makes the ids of entries, which differ from all content ids."""
 
     def __init__(
-        self, database: Database, clock: IReactorTime, lease_clock: StoreClock, new_id: Callable[[], ContentId]
+        self,
+        database: Database,
+        clock: IReactorTime,
+        lease_clock: StoreClock,
+        new_id: Callable[[], ContentId],
+        quotas: Quotas,
     ) -> None:
+        self._quotas = quotas
+        self._accept_here_txn = partial(accept_txn, quotas=quotas)
+        """For messages that do not touch the queue; the same object each time, by which the store groups them."""
         self._database = database
         self._new_id = new_id
         self._clock = clock
@@ -163,16 +173,16 @@ class QueueStore:
 
     def accept(self, acceptance: Acceptance) -> Deferred[QueueId]:
         try:
-            item = self._numbered(acceptance)
+            item = self.numbered(acceptance)
         except MailError:
             return fail()
-        function = self._accept_txn if acceptance.outgoing or acceptance.along else accept_txn
+        function = self._accept_txn if acceptance.outgoing or acceptance.along else self._accept_here_txn
         return self._database.run_together("accept", function, item, _accounts(acceptance))
 
-    def _numbered(self, acceptance: Acceptance) -> Accepting:
+    def numbered(self, acceptance: Acceptance) -> Accepting:
         """The entries get their ids, by which the history is found too. StoreUnavailable if there is none to give."""
         now = self._clock.seconds()
-        along = tuple(map(self._numbered, acceptance.along)) if acceptance.along else ()
+        along = tuple(map(self.numbered, acceptance.along)) if acceptance.along else ()
         if not acceptance.outgoing:
             return Accepting(acceptance, now, (), along)
         entry_ids = tuple([EntryId(self._new_id()) for _ in acceptance.outgoing])
@@ -183,7 +193,7 @@ class QueueStore:
 
     def _accept_txn(self, txn: Transaction, items: Sequence[Accepting]) -> list[QueueId]:
         txn.call_after(self.wake)
-        return accept_txn(txn, items)
+        return accept_txn(txn, items, self._quotas)
 
     def subscribe(self, callback: Callable[[], None], heard: Callable[[], None] | None = None) -> Callable[[], None]:
         token = object()
@@ -262,7 +272,7 @@ class QueueStore:
     ) -> Deferred[None]:
         accepted = along if report is None else (report, *along)
         try:
-            accepting = [self._numbered(each) for each in accepted]
+            accepting = [self.numbered(each) for each in accepted]
             queued = [(EntryId(self._new_id()), envelope) for envelope in outgoing]
         except MailError:
             return fail()
@@ -313,12 +323,12 @@ class QueueStore:
                     )
                     for delivery in settlement.deliveries
                 ]
-                deliver_txn(txn, copies, settlement.now)
+                deliver_txn(txn, copies, settlement.now, self._quotas)
         accepting = [each for one in settlements for each in one.accepting]
         if any(each.acceptance.outgoing or each.along for each in accepting):
             self._accept_txn(txn, accepting)
         elif accepting:
-            accept_txn(txn, accepting)
+            accept_txn(txn, accepting, self._quotas)
         insert_history_txn(txn, [one.history for one in settlements if one.history is not None])
         return [None] * len(settlements)
 

@@ -6,6 +6,7 @@ from attrs import frozen
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
+from pymailsuite.config.sections.quota import NO_QUOTA_SETTINGS
 from pymailsuite.errors import ConfigError
 from pymailsuite.interfaces.store import IMailStore, IStoreScheme, StoreContext
 from pymailsuite.plugins import NamedMaker, plugins_by_name
@@ -40,4 +41,5 @@ def database_store(context: StoreContext) -> MailStore:
         url=context.url,
         scan_limits=context.scan_limits,
         history_keep_s=context.history_keep_s,
+        quota=context.quota or NO_QUOTA_SETTINGS,
     )

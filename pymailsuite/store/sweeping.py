@@ -28,6 +28,7 @@ _OF_ACCOUNTS = (
     *("changed_flags", "mailboxes", "deleted_mailboxes", "subscriptions", "change_log", "maildrop_locks"),
     *("threaded_mailboxes", "thread_links", "threads", "mailbox_rights", "mailbox_readers", "reader_seen"),
     "text_accounts",
+    "quota_warnings",
     "account_state",
 )
 _ROW_KEY = "account_id = ? AND mailbox_id = ? AND uid = ?"

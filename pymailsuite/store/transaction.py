@@ -28,7 +28,10 @@ class Transaction:
     registered with :meth:`call_after` and :meth:`announce`, and happen once, after the commit, in the reactor thread.
     """
 
-    __slots__ = ("_cursor", "_engine", "announced", "effects", "for_update", "locked", "rows_as_fetched", "skip_locked")
+    __slots__ = (
+        *("_cursor", "_engine", "announced", "effects", "for_update", "locked", "rows_as_fetched", "skip_locked"),
+        "totals",
+    )
 
     def __init__(self, cursor: Cursor, engine: Engine) -> None:
         self._cursor = cursor
@@ -40,6 +43,8 @@ class Transaction:
         """Accounts whose locks were taken before any function of the group ran, so that they outlast its savepoint."""
         self.effects: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
         self.announced: list[tuple[AccountId, ModSeq]] = []
+        self.totals: dict[AccountId, str] = {}
+        """Of accounts whose next modseq was taken, those whose mail is counted for the total of their domain."""
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
         """All rows of a statement."""

@@ -70,6 +70,10 @@ def transfer_txn(
         take_away_txn(txn, source_id, mailbox_id, found, modseqs[source_id], now)
     else:
         refer_again_txn(txn, found)
+    if copied.target:
+        # They count for whose mailbox they are in now.
+        moved_from = mailbox_id if moves and source_id == target_id else None
+        limits.quotas.check_put_txn(txn, target_id, mailbox.name, copied.target[0], copied.target[-1], moved_from)
     return copied
 
 

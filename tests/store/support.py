@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from pymailsuite.config.sections.quota import NO_QUOTA_SETTINGS
 from pymailsuite.config.sections.store import StoreSection
 from pymailsuite.interfaces import Account, Appended, NewMessage, StagedContent
 from pymailsuite.store import MailStore, mail_store
@@ -93,11 +94,12 @@ class InMemory(StoreTestCase):
     """A store run where it is called: SQLite in memory, or what ``--store-url`` names."""
 
     settings = StoreSection()
+    quota = NO_QUOTA_SETTINGS
 
     def setUp(self) -> None:
         self.clock = Clock()
         self.clock.rightNow = NOW
-        self.store = stores.make_store(self.clock, self.settings)
+        self.store = stores.make_store(self.clock, self.settings, self.quota)
         self.addCleanup(self.store.close)
 
 
@@ -105,6 +107,7 @@ class OnDisk(StoreTestCase):
     """A store with its writer and reader threads: SQLite in a file, or what ``--store-url`` names."""
 
     settings = StoreSection(sqlite_checkpoint_interval=0.05)
+    quota = NO_QUOTA_SETTINGS
 
     def setUp(self) -> None:
         self.folder = tempfile.mkdtemp(prefix="pymailsuite-test-")
@@ -120,7 +123,7 @@ class OnDisk(StoreTestCase):
         return stores.lent_url() or f"sqlite:///{self.folder}/store.sqlite"
 
     def open_store(self) -> MailStore:
-        store = mail_store(self.settings, self.bell, url=self.url)
+        store = mail_store(self.settings, self.bell, url=self.url, quota=self.quota)
         self.result(store.open())
         self.addCleanup(self.close_store, store)
         return store

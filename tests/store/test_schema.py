@@ -53,6 +53,7 @@ KEYED_BY = {
     "mailbox_rights": "account_id",
     "mailbox_readers": "account_id",
     "reader_seen": "account_id",
+    "quota_warnings": "account_id",
     # Octets.
     "contents": "content_id",
     "content_chunks": "content_id",
@@ -65,6 +66,7 @@ KEYED_BY = {
     "history": "story_id",
     # What is counted or gathered, by what.
     "state": "name",
+    "domain_usage": "domain",
     "dmarc_days": "domain",
     "dmarc_rows": "domain",
     "dmarc_failures": "domain",

@@ -95,6 +95,14 @@ class MemoryDirectory:
         return self._domains[name]
 
     @_fired
+    def change_domain_quota(self, name, change):
+        if name not in self._domains:
+            raise NoSuchEntry
+        found = self._domains[name]
+        self._domains[name] = evolve(found, quota=change(found.quota))
+        return self._domains[name]
+
+    @_fired
     def domains(self):
         return [self._domains[name] for name in sorted(self._domains)]
 
@@ -146,6 +154,15 @@ class MemoryDirectory:
         self._epoch += 1
         name, found = self._by_id(account_id)
         self._credentials[name] = evolve(found, account=evolve(found.account, login_epoch=self._epoch))
+
+    @_fired
+    def change_account_quota(self, login_name, change):
+        if login_name not in self._credentials:
+            raise NoSuchAccount
+        found = self._credentials[login_name]
+        account = evolve(found.account, quota=change(found.account.quota), has_quota=True)
+        self._credentials[login_name] = evolve(found, account=account)
+        return account
 
     @_fired
     def change_account_overrides(self, login_name, change):

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock
 
+from pymailsuite.config.sections.quota import NO_QUOTA_SETTINGS, QuotaSettings
 from pymailsuite.config.sections.store import StoreSection
 from pymailsuite.interfaces import Account, Appended, NewMessage, StagedContent
 from pymailsuite.store import MailStore, inline_store
@@ -59,7 +60,11 @@ def fired(deferred: Deferred[object]) -> object:
     return results[0]
 
 
-def make_store(clock: IReactorTime | None = None, settings: StoreSection | None = None) -> MailStore:
+def make_store(
+    clock: IReactorTime | None = None,
+    settings: StoreSection | None = None,
+    quota: QuotaSettings = NO_QUOTA_SETTINGS,
+) -> MailStore:
     """An open, empty store in which each Deferred has fired when it is returned.
 
     Without ``clock`` its time stands still at a moment in 2026.
@@ -69,10 +74,10 @@ def make_store(clock: IReactorTime | None = None, settings: StoreSection | None 
         clock.advance(1_770_000_000)
     settings = settings or StoreSection()
     if schemas is None:
-        store = inline_store(settings, clock)
+        store = inline_store(settings, clock, quota=quota)
     else:
         engine = schemas.lend().engine
-        store = MailStore(lambda notices: InlineDatabase(engine, settings, notices.announce), clock)
+        store = MailStore(lambda notices: InlineDatabase(engine, settings, notices.announce), clock, quota=quota)
     fired(store.open())
     return store
 
