@@ -19,7 +19,7 @@ class MailError(Exception):
 
     smtp_code: ClassVar[int] = 451
     enhanced_code: ClassVar[str] = "4.3.0"
-    imap_code: ClassVar[str] = ""
+    imap_code: str = ""
     pop3_code: ClassVar[str] = ""
     text: ClassVar[str] = "Temporary failure"
 

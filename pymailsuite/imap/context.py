@@ -89,6 +89,8 @@ class Context(Protocol):
     qresync: bool
     """True once the client has enabled QRESYNC: VANISHED takes the place of EXPUNGE, and flags told unasked carry the
     UID (RFC 7162 §3.2.3, §3.2.4)."""
+    uid_only: bool
+    """True once the client has enabled UIDONLY: neither side uses sequence numbers any more (RFC 9586)."""
     failed_logins: int
     mid_response: bool
     """A response is being sent in pieces: nothing else may be sent before its end."""

@@ -118,10 +118,18 @@ class SearchKey:
 
 @frozen(eq=False)
 class SearchReturn:
-    """A word of ``RETURN`` of SEARCH (RFC 4731), and what reads the argument behind it, beginning with a space."""
+    """A word of ``RETURN`` of SEARCH (RFC 4731) and SORT (RFC 5267), and what reads the argument behind it, beginning
+    with a space."""
 
     name: str
     parse: Callable[[Cursor], Any] = no_argument
+    is_told: bool = True
+    """The ESEARCH response has an item of that name."""
+    before: Callable[[Any, Any], None] | None = None
+    """Called with the context and the command, before the search. PeerError if the word is not allowed there."""
+    after: Callable[[Any, Any, Callable[[], Any]], None] | None = None
+    """Called with the context, the command and what makes a :class:`~pymailsuite.imap.updates.SearchUpdates` of what
+    it found, behind its ESEARCH response."""
 
 
 @frozen(eq=False)

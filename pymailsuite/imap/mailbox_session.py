@@ -50,6 +50,7 @@ class MailboxSession:
         "settings",
         "shared",
         "state",
+        "uid_only",
         "unsolicited",
         "view",
     )
@@ -75,6 +76,8 @@ class MailboxSession:
         """True once the client has shown that it knows of modseqs (RFC 7162 §3.1)."""
         self.qresync = False
         """True once the client has enabled QRESYNC (RFC 7162 §3.2.3)."""
+        self.uid_only = False
+        """True once the client has enabled UIDONLY (RFC 9586)."""
         self.is_idle = False
         self.mid_response = False
         """A response is being sent in pieces: the client would take any other octets for a part of it."""
@@ -169,6 +172,7 @@ class MailboxSession:
 
     def select(self, view: View) -> None:
         """This mailbox is selected from now on. It was read after :meth:`watch`, so that nothing is missed between."""
+        view.uid_only = self.uid_only
         self.view = view
         self.state = State.SELECTED
 
@@ -238,6 +242,7 @@ class MailboxSession:
             return
         if not (self.stale or ask):
             self._tell(view, expunges, [], 0, False)
+            await self._tell_found(view)
             return
         noticed, self._noticed = self._noticed, ModSeq(0)
         try:
@@ -258,6 +263,7 @@ class MailboxSession:
         self._tell(view, expunges, places, fresh, new_keyword)
         if fresh and self.unsolicited is not None:
             await self.unsolicited.tell_new(fresh)
+        await self._tell_found(view)
 
     async def sync_unasked(self, *, expunges: bool) -> bool:
         """As :meth:`sync_behind`, for what the client has not asked for with a command."""
@@ -301,9 +307,13 @@ class MailboxSession:
         if expunges and view.owes_expunges:
             uids = view.uids
             changed = [uids[place] for place in places]
-            gone = view.gone_uids() if self.qresync else UidSet()
+            # RFC 7162 §3.2.10, RFC 9586 §3.1
+            tells_uids = self.qresync or self.uid_only
+            gone_uids = view.gone_uids() if tells_uids or view.updated else UidSet()
+            # RFC 5267 §4.3.4: as long as they have their numbers.
+            self.out += [search.forget(view, gone_uids) for search in view.updated]
             numbers = view.tell_expunged()
-            self.out += replies.vanished(gone) if self.qresync else [replies.expunged(numbers)]
+            self.out += replies.vanished(gone_uids) if tells_uids else [replies.expunged(numbers)]
             places = [number - 1 for number in map(view.number_of, changed) if number]
             shrunk = bool(numbers)
         if fresh:
@@ -314,7 +324,14 @@ class MailboxSession:
             self.out.append(replies.flags_lines(view))
         if places:
             spans = [(place, place + 1) for place in places]
-            self.out.append(replies.fetched_flags(view, spans, uid=self.qresync, modseq=self.condstore))
+            uid = self.qresync and not self.uid_only
+            self.out.append(replies.fetched_flags(view, spans, uid=uid, modseq=self.condstore))
+
+    async def _tell_found(self, view: View) -> None:
+        """Report what searches find, that are kept up to date, among messages that have changed. Source: RFC 5267
+        §4.3."""
+        for search in view.updated:
+            await search.refresh(self, view)
 
     async def _take_recent(self, view: View) -> None:
         # RFC 3501 §2.3.2: \Recent is for one read-write session only; a read-only session does not claim it.
@@ -354,7 +371,7 @@ class MailboxSession:
     def owes_completion(self) -> bool:
         """Whether changes of the selected mailbox are to be told before the completion of a command."""
         view = self.view
-        return view is not None and (self.stale or view.owes_expunges) and self._tells_selected
+        return view is not None and (self.stale or view.owes_expunges or view.owes_searches) and self._tells_selected
 
     def take_notice(self, modseq: ModSeq) -> None:
         """The account has changed."""
@@ -368,6 +385,11 @@ class MailboxSession:
         return self.view is not None and self._noticed > self.view.modseq
 
     @property
+    def _has_changed(self) -> bool:
+        """As :attr:`stale`, or changes were reported and searches that are kept up to date not asked for them."""
+        return self.stale or (self.view is not None and self.view.owes_searches)
+
+    @property
     def owes_news(self) -> bool:
         """True if there are changes to send to a client that may be told of them now: it is in IDLE, or has said by
         NOTIFY what it wants to be told at any time."""
@@ -375,13 +397,13 @@ class MailboxSession:
             return False
         unsolicited = self.unsolicited
         if unsolicited is None:
-            return self.is_idle and self.stale
-        return (self.stale and self._tells_selected) or unsolicited.owes_news
+            return self.is_idle and self._has_changed
+        return (self._has_changed and self._tells_selected) or unsolicited.owes_news
 
     async def tell_news(self) -> None:
         """Send the changes. Source: RFC 2177 §3, RFC 5465 §3.1."""
         told = True
-        if self.stale and self._tells_selected:
+        if self._has_changed and self._tells_selected:
             told = await self.sync_unasked(expunges=self.is_idle or self._selected_events.at_once)
         if told and self.unsolicited is not None and self.unsolicited.owes_news:
             told = await self._done(self.unsolicited.tell())

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator
 from operator import attrgetter
 from typing import Final
 
-from pymailsuite.errors import MailError, NoSuchMailbox, PeerError, Refusal
+from pymailsuite.errors import LimitReached, MailError, NoSuchMailbox, PeerError, Refusal
 from pymailsuite.imap.flags import SYSTEM_FLAGS
 from pymailsuite.imap.selected import Spans, View
-from pymailsuite.imap.values import BadMailboxName
+from pymailsuite.imap.values import BadMailboxName, UidRequired
 from pymailsuite.values import UidSet
 
 CRLF: Final = b"\r\n"
@@ -46,6 +46,31 @@ class NotSaved(Refusal):
 
     imap_code = "NOTSAVED"
     text = "Too many ranges of messages to save"
+
+
+class TooManyMessages(LimitReached):
+    """More messages than a command processes that takes all of them or none. Source: RFC 9738 §3.1."""
+
+    text = "Too many messages in one command"
+
+    def __init__(self, limit: int, uid: int | None = None) -> None:
+        """``uid``: the lowest among as many of the newest messages as would do."""
+        super().__init__()
+        self.imap_code = f"MESSAGELIMIT {limit}" if uid is None else f"MESSAGELIMIT {limit} {uid}"
+
+
+class TooFewMessages(Refusal):
+    """UIDBATCHES asked for batches that are too small. Source: RFC 10022."""
+
+    imap_code = "TOOFEW"
+    text = "Batches of fewer than 500 messages"
+
+
+class TooManyBatches(Refusal):
+    """UIDBATCHES asked for more batches than are told at once. Source: RFC 10022."""
+
+    imap_code = "TOOMANY"
+    text = "Too many batches in one command"
 
 
 class PrivacyRequired(Refusal):
@@ -85,7 +110,8 @@ def completed(tag: bytes, result: bytes) -> bytes:
 def refused(tag: bytes, error: MailError) -> bytes:
     """The end of a command that failed: BAD if the client broke the rules, NO with a response code otherwise."""
     if isinstance(error, PeerError) and not isinstance(error, BadMailboxName):
-        return tag + b" BAD " + text(error.public) + CRLF
+        code = b"[UIDREQUIRED] " if isinstance(error, UidRequired) else b""
+        return tag + b" BAD " + code + text(error.public) + CRLF
     code = f"[{error.imap_code}] ".encode("ascii") if error.imap_code else b""
     return tag + b" NO " + code + text(error.public) + CRLF
 
@@ -131,6 +157,8 @@ def vanished(uids: UidSet, *, earlier: bool = False) -> Iterator[bytes]:
 def fetched_flags(view: View, spans: Spans, *, uid: bool, modseq: bool, flags: bool = True) -> bytes:
     """FETCH lines with the view's data of the messages at these places: flags, and UID and MODSEQ if asked."""
     lines: list[str] = []
+    if view.uid_only:
+        return _uid_fetched(view, spans, uid=uid, modseq=modseq, flags=flags)
     for start, stop, is_recent in view.runs(spans):
         numbers = range(start + 1, stop + 1)
         uids, modseqs = view.uids[start:stop], view.modseqs[start:stop]
@@ -155,4 +183,17 @@ def fetched_flags(view: View, spans: Spans, *, uid: bool, modseq: bool, flags: b
             lines += [f"* {n} FETCH (UID {u})\r\n" for n, u in zip(numbers, uids, strict=True)]
         else:
             lines += [f"* {n} FETCH (MODSEQ ({m}))\r\n" for n, m in zip(numbers, modseqs, strict=True)]
+    return "".join(lines).encode("ascii")
+
+
+def _uid_fetched(view: View, spans: Spans, *, uid: bool, modseq: bool, flags: bool) -> bytes:
+    """The same as UIDFETCH lines, which begin with the UID. Source: RFC 9586 §3.3."""
+    lines: list[str] = []
+    items = ["UID %d"] * uid + ["FLAGS (%s)"] * flags + ["MODSEQ (%d)"] * modseq
+    line = f"* %d UIDFETCH ({' '.join(items)})\r\n"
+    for start, stop, is_recent in view.runs(spans):
+        uids, modseqs = view.uids[start:stop], view.modseqs[start:stop]
+        texts = map(_RECENT_TEXT if is_recent else _TEXT, view.states[start:stop])
+        columns = [uids, *[uids] * uid, *[texts] * flags, *[modseqs] * modseq]
+        lines += [line % values for values in zip(*columns, strict=True)]
     return "".join(lines).encode("ascii")

@@ -38,6 +38,11 @@ def joined(places: Iterable[int]) -> Spans:
     return spans
 
 
+def count_of(spans: Spans) -> int:
+    """How many places these are."""
+    return sum(stop - start for start, stop in spans)
+
+
 class Cut:
     """Spans, taken off piece by piece."""
 
@@ -115,8 +120,10 @@ class View:
         "saved",
         "states",
         "uid_next",
+        "uid_only",
         "uid_validity",
         "uids",
+        "updated",
     )
 
     def __init__(self, mail: Any, mailbox: Mailbox, read_only: bool, rows: Sequence[Row] | Snapshot) -> None:
@@ -129,6 +136,8 @@ class View:
         self.uid_next = mailbox.uid_next
         """When the mailbox was opened: a UID below it is in the view, or was expunged by then."""
         self.read_only = read_only
+        self.uid_only = False
+        """The client is told UIDs, and no sequence numbers. Source: RFC 9586."""
         if isinstance(rows, Snapshot):
             self.uids = rows.uids[:]
             self.states = rows.states[:]
@@ -149,6 +158,8 @@ class View:
         self.recent = UidSet(((mailbox.first_recent, UID_MAX),)) if read_only else UidSet()
         self.saved = UidSet()
         """What ``$`` means; messages that are gone by now may be in it. Source: RFC 5182."""
+        self.updated: list[Any] = []
+        """Searches whose results are kept up to date: ``updates.SearchUpdates``, which import views."""
         self._gone: set[int] | None = None
 
     def snapshot(self) -> Snapshot | None:
@@ -230,6 +241,11 @@ class View:
         """All messages as rows; as they are now, independent of later changes to the view."""
         return Rows(self.uids[:], self.states[:], self.modseqs[:])
 
+    def rows_of(self, uids: Sequence[int]) -> list[Row]:
+        """The rows of these messages, of which the client knows all."""
+        rows = Rows(self.uids, self.states, self.modseqs)
+        return [rows[self.number_of(uid) - 1] for uid in uids]
+
     def recent_count(self) -> int:
         """Messages of this view that are recent: RECENT."""
         uids = self.uids
@@ -267,6 +283,11 @@ class View:
         """Those of the places whose message lacks a flag."""
         bit, states = flag.value, self.states
         return joined(place for span in spans for place in range(*span) if not states[place].system & bit)
+
+    def having(self, spans: Spans, flag: SystemFlag) -> Spans:
+        """Those of the places whose message has a flag."""
+        bit, states = flag.value, self.states
+        return joined(place for span in spans for place in range(*span) if states[place].system & bit)
 
     def has_any(self, flag: SystemFlag) -> bool:
         """True if the client knows of a message with this flag."""
@@ -313,6 +334,8 @@ class View:
                 modseqs[place] = modseq
                 changed.append(place)
             place += 1
+        for search in self.updated:
+            search.note_changed([uids[place] for place in changed])
         return places, changed, self.note_keywords({states[place] for place in changed})
 
     def take_result(self, result: StoreResult) -> tuple[list[int], bool]:
@@ -352,6 +375,8 @@ class View:
             self.states += states
             self.modseqs.extend(row[3] for row in fresh)
             new_keyword |= self.note_keywords(set(states))
+            for search in self.updated:
+                search.note_arrived([row[0] for row in fresh])
         self.modseq = changes.modseq
         return places, len(fresh), new_keyword
 
@@ -369,6 +394,11 @@ class View:
     def owes_expunges(self) -> bool:
         """True if expunges are still to be reported."""
         return self._gone is not None
+
+    @property
+    def owes_searches(self) -> bool:
+        """True if messages have changed that searches kept up to date have not looked at yet."""
+        return any(search.owes_search for search in self.updated)
 
     def gone_places(self) -> set[int]:
         """The places of expunged messages."""

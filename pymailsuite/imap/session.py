@@ -146,6 +146,7 @@ class Session(MailboxSession):
         self.state = State.NOT_AUTHENTICATED
         self.condstore = False
         self.qresync = False
+        self.uid_only = False
         self.receiver.limits = self.shared.before_login
         self.connection.set_deadline(self.settings.login_timeout)
 
@@ -192,7 +193,8 @@ class Session(MailboxSession):
         is_answered = False
         try:
             vocabulary = self.shared.vocabulary
-            declared, command = vocabulary.parse(pieces)
+            limits = self.shared.grammar_of_uids if self.uid_only else self.shared.grammar
+            declared, command = vocabulary.parse(pieces, limits)
             tag = command.tag.encode("ascii")
             if self.state not in declared.states:
                 raise PeerError("Command not allowed in this state")

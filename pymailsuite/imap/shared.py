@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Any, Protocol, TypeVar
 
+from attrs import evolve
 from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -16,6 +17,7 @@ from pymailsuite.imap.extension import Standing
 from pymailsuite.imap.naming import PROFILES, Naming
 from pymailsuite.imap.receiver import Limits
 from pymailsuite.imap.snapshots import Snapshots
+from pymailsuite.imap.values import GrammarLimits
 from pymailsuite.imap.vocabulary import Vocabulary
 from pymailsuite.interfaces import IChangeNotices, IMailStore
 from pymailsuite.interfaces.sharing import IMailSharing
@@ -143,6 +145,11 @@ class Shared:
         self.after_login = Limits(settings.line, settings.literals, settings.skipped_literal)
         self.per_account = Tally()
         self.snapshots = snapshots
+        self.grammar = GrammarLimits(
+            search_keys=settings.search_keys, search_depth=settings.search_depth, sort_keys=settings.sort_keys
+        )
+        self.grammar_of_uids = evolve(self.grammar, sequence_numbers=False)
+        """The same for a client that has enabled UIDONLY."""
         self._capabilities: dict[tuple[bool, bool, bool, bool], bytes] = {}
         fields = dict(settings.id)
         if fields and settings.id_version:

@@ -38,6 +38,7 @@ from tests.imap.conversation import Client, Server
 from tests.imap_language.test_grammar import COMMANDS, pieces
 from tests.support.imap import VOCABULARY, parse_named
 
+_WITH_VALUES = ("APPENDLIMIT", "COMPRESS", "CONTEXT", "MESSAGELIMIT", "THREAD")
 STATES = {State.NOT_AUTHENTICATED: BEFORE_LOGIN, State.AUTHENTICATED: AFTER_LOGIN, State.SELECTED: SELECTED}
 
 
@@ -48,6 +49,8 @@ def _samples() -> dict[str, bytes]:
     for uid in ("", "UID "):
         samples[f"{uid}SORT"] = f"a {uid}SORT (DATE) UTF-8 ALL".encode()
         samples[f"{uid}THREAD"] = f"a {uid}THREAD REFERENCES UTF-8 ALL".encode()
+    samples["CANCELUPDATE"] = b'a CANCELUPDATE "b"'
+    samples["UIDBATCHES"] = b"a UIDBATCHES 500"
     samples["NOTIFY"] = b"a NOTIFY SET (personal (MailboxName))"
     for line, _ in COMMANDS:
         if len(pieces(line)) == 1:
@@ -78,9 +81,7 @@ class DeclarationTests(SynchronousTestCase):
         words = set()
         for flags in product((False, True), repeat=4):
             words |= set(VOCABULARY.capabilities(Standing(ImapSettings(), *flags)).decode().split())
-        names = {
-            word.partition("=")[0] if word.startswith(("APPENDLIMIT", "COMPRESS", "THREAD")) else word for word in words
-        }
+        names = {word.partition("=")[0] if word.startswith(_WITH_VALUES) else word for word in words}
         self.assertEqual({extension.name for extension in OURS} - names, {"logins"})
 
     def test_a_command_is_refused_in_every_state_it_is_not_declared_for(self) -> None:

@@ -31,7 +31,7 @@ class LimitTests(SynchronousTestCase):
 
     def test_a_copy_of_too_many(self) -> None:
         client = self.client(copy_messages=6)
-        self.assertEqual(client.command("COPY 1:7 other"), ["x NO [LIMIT] Too many messages in one COPY"])
+        self.assertEqual(client.command("COPY 1:7 other"), ["x NO [MESSAGELIMIT 6 2] Too many messages in one command"])
         self.assertIn("(MESSAGES 0)", client.command("STATUS other (MESSAGES)")[0])
         self.assertRegex(client.command("COPY 2:7 other")[-1], r"x OK \[COPYUID [0-9]+ 2:7 1:6\] COPY completed")
 

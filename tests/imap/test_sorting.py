@@ -112,7 +112,7 @@ class PlainMailTests(SynchronousTestCase):
     def sorted(self, mail: IAccountMail, criteria: Criteria) -> list[int]:
         columns: Sequence[Column] = sort_columns(criteria)
         rows = self.successResultOf(mail.read_messages(MailboxId(1), ALL_UIDS, columns, list))
-        return drained(sort_rows(rows, criteria))
+        return [row[0] for row in drained(sort_rows(rows, criteria))]
 
     def test_by_each_criterion(self) -> None:
         store = make_store()

@@ -11,7 +11,14 @@ from pymailsuite.interfaces import drained
 from pymailsuite.message.base_subject import base_subject, is_reply
 from pymailsuite.message.fields import first_fields
 from pymailsuite.message.thread_links import LINKS_MAX, decode_links
-from pymailsuite.message.thread_trees import ThreadEntry, ThreadTrees, by_ordered_subject, by_references, thread_ids
+from pymailsuite.message.thread_trees import (
+    ThreadEntry,
+    ThreadTrees,
+    by_ordered_subject,
+    by_references,
+    by_refs,
+    thread_ids,
+)
 
 Told = tuple[str, str, str, float]
 """A message: its identifier, those it refers to, its subject, its sent date."""
@@ -44,6 +51,16 @@ def nested(trees: ThreadTrees, count: int) -> str:
 
 def references(*told: Told) -> str:
     return nested(drained(by_references(entries(*told))), len(told))
+
+
+def test_by_refs_threads_come_by_their_newest_message_whatever_their_subjects() -> None:
+    # The order is what Dovecot 2.3.19 answers for these messages.
+    told = entries(
+        *[("a", "", "A", 1), ("b", "", "B", 2), ("c", "", "C", 3), ("a2", "a", "other", 9), ("c2", "c", "C", 4)],
+        *[("x1", "gone", "X", 5), ("x2", "gone", "X", 6), ("d", "", "A", 20), ("e", "", "E", 7)],
+    )
+    assert nested(drained(by_refs(told)), len(told)) == "2 3(5) -(6 7) 9 1(4) 8"
+    assert nested(drained(by_refs([])), 0) == ""
 
 
 BY_SUBJECT: list[tuple[Sequence[Told], str]] = [

@@ -94,7 +94,7 @@ class ImapSettings(Section):
     is closed. Before login the limit is ``literals_before_login``."""
 
     append_messages: int = Field(default=1000, ge=1)
-    """Messages of one APPEND command."""
+    """Messages of one APPEND command; for more it is ``NO [MESSAGELIMIT]``."""
 
     compress: bool = True
     """Whether clients may have the connection compressed (COMPRESS=DEFLATE, RFC 4978)."""
@@ -118,7 +118,15 @@ class ImapSettings(Section):
     others may write."""
 
     copy_messages: int = Field(default=100_000, ge=1)
-    """Messages of one COPY, which copies all of them or none (RFC 3501 §6.4.7); for more it is ``NO [LIMIT]``."""
+    """Messages of one COPY, which copies all of them or none (RFC 3501 §6.4.7); for more it is ``NO [MESSAGELIMIT]``.
+    SAVELIMIT (RFC 9738) tells clients this number, or ``append_messages`` if that is less."""
+
+    message_limit: int = Field(default=10_000_000, ge=0)
+    """Messages that one FETCH, STORE, SEARCH, MOVE or UID EXPUNGE processes, those with the highest UIDs; clients are
+    told (MESSAGELIMIT, RFC 9738). A SORT or THREAD of more is refused. 0: no limit."""
+
+    uid_batches: int = Field(default=10_000, ge=200)
+    """Batches that one UIDBATCHES (RFC 10022) tells; for more it is ``NO [TOOMANY]``."""
 
     search_piece: int = Field(default=1000, ge=1)
     """Messages read at once by a SEARCH, SORT or THREAD."""
@@ -126,8 +134,33 @@ class ImapSettings(Section):
     search_octets: Size = Field(default=4_194_304, ge=65536)
     """Octets of messages at which a SEARCH, SORT or THREAD reads no more of them at once."""
 
+    progress_interval: Duration = Field(default=10.0, ge=0)
+    """How often a client is told how far its command has come, if that takes long (INPROGRESS, RFC 9585). 0: never."""
+
+    search_contexts: int = Field(default=10, ge=1)
+    """Searches of one session whose results are kept up to date for the client (RETURN (UPDATE), RFC 5267); for more it
+    is ``NO [NOUPDATE]``."""
+
+    search_context_messages: int = Field(default=200_000, ge=1000)
+    """Messages that these searches may have found together (4 octets each)."""
+
+    sort_context_messages: int = Field(default=20_000, ge=100)
+    """Messages that one SORT may have found that is kept up to date (some 300 octets each)."""
+
     saved_ranges: int = Field(default=100_000, ge=1)
     """Ranges of UIDs that a SEARCH with SAVE (RFC 5182) may find; for more it is ``NO [NOTSAVED]``."""
+
+    search_keys: int = Field(default=1000, ge=10)
+    """Keys of one SEARCH, SORT or THREAD."""
+
+    search_depth: int = Field(default=32, ge=4, le=100)
+    """How deep NOT, OR and parentheses may stand within each other in a SEARCH, SORT or THREAD."""
+
+    sort_keys: int = Field(default=50, ge=1)
+    """Criteria of one SORT."""
+
+    thread_messages: int = Field(default=1_000_000, ge=1)
+    """Messages that one THREAD puts into threads; for more it is ``NO [LIMIT]``."""
 
     id: dict[str, str] = Field(default_factory=lambda: {"name": "pymailsuite"})
     """What ID tells clients about us (RFC 2971), such as name, version, vendor, support-url; empty: NIL."""
@@ -149,3 +182,8 @@ class ImapSettings(Section):
         ):
             raise ValueError("namespace_others and namespace_shared must be different, and not INBOX")
         return self
+
+    @property
+    def save_limit(self) -> int:
+        """Messages that any one command may store (SAVELIMIT)."""
+        return min(self.append_messages, self.copy_messages)

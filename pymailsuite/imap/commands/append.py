@@ -11,14 +11,14 @@ from typing import Final
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from pymailsuite.errors import LimitReached, MailError, MessageTooBig, NoSuchMailbox, PeerError
+from pymailsuite.errors import MailError, MessageTooBig, NoSuchMailbox, PeerError
 from pymailsuite.imap.context import Context
 from pymailsuite.imap.extension import ImapCommand
 from pymailsuite.imap.grammar.mailboxes import parse_append
 from pymailsuite.imap.grammar.tokens import Cursor, Words
 from pymailsuite.imap.places import MailboxPlace
 from pymailsuite.imap.receiver import MessageOffered
-from pymailsuite.imap.replies import TryCreate
+from pymailsuite.imap.replies import TooManyMessages, TryCreate
 from pymailsuite.imap.states import AFTER_LOGIN
 from pymailsuite.imap.values import DEFAULT_LIMITS, Append, GrammarLimits
 from pymailsuite.interfaces import IContentWriter, NewMessage
@@ -62,7 +62,7 @@ class Upload:
             raise EmptyMessage()
         if event.further:
             if len(self._messages) + 1 >= settings.append_messages:
-                raise LimitReached("Too many messages in one APPEND")
+                raise TooManyMessages(settings.append_messages)
             await self._finish_message()
         else:
             self._place = await context.place(command.mailbox)

@@ -15,7 +15,9 @@ from pymailsuite.imap.context import Context
 from pymailsuite.imap.extension import ImapCommand
 from pymailsuite.imap.flags import FlagState
 from pymailsuite.imap.grammar.messages import parse_store
-from pymailsuite.imap.selected import Cut, Spans, View, joined
+from pymailsuite.imap.message_limit import tell_limit, within_limit
+from pymailsuite.imap.progress import Progress
+from pymailsuite.imap.selected import Cut, Spans, View, count_of, joined
 from pymailsuite.imap.states import SELECTED
 from pymailsuite.imap.values import Command, Store
 from pymailsuite.interfaces import StoreResult
@@ -33,23 +35,29 @@ async def _store(context: Context, command: Store) -> bytes:
     spans = view.places(command.numbers)
     if not spans:
         return b"OK STORE completed"
+    spans, limited = within_limit(context, view, spans)
     modified: list[int] = []
     gone = False
     cut = Cut(spans)
+    progress = Progress(context, command.tag, count_of(spans))
+    done = 0
     # RFC 3501 leaves open whether STORE is atomic; in steps it does not delay other sessions.
     while step := cut.take(context.settings.step_messages):
         modified += await _store_some(context, view, command, step)
+        done += count_of(step)
+        progress.note(done)
         gone |= view.owes_expunges and any(
             start <= place < stop for place in view.gone_places() for start, stop in step
         )
         if not cut.is_empty:
             await context.drain()
     if modified:
+        tell_limit(context, limited)
         failed = UidSet.of(modified) if command.uid else SeqSet.of(filter(None, map(view.number_of, modified)))
         return f"{'NO' if gone else 'OK'} [MODIFIED {failed}] Conditional STORE failed".encode("ascii")
     if gone:
         raise replies.ExpungeIssued()
-    return b"OK STORE completed"
+    return b"OK " + limited + b"STORE completed"
 
 
 async def _store_some(context: Context, view: View, command: Store, spans: Spans) -> UidSet:
@@ -60,7 +68,7 @@ async def _store_some(context: Context, view: View, command: Store, spans: Spans
     )
     places = context.take_result(result)
     # RFC 7162 §3.2.4: both UID and modseq.
-    uid = command.uid or context.qresync
+    uid = (command.uid or context.qresync) and not context.uid_only
     if command.silent:
         surprising = _surprising(view, command, before, places)
         if context.condstore:

@@ -9,11 +9,12 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
-from pymailsuite.errors import LimitReached, NoSuchMailbox
+from pymailsuite.errors import NoSuchMailbox
 from pymailsuite.imap import replies
 from pymailsuite.imap.context import Context
 from pymailsuite.imap.extension import ImapCommand
 from pymailsuite.imap.grammar.messages import parse_copy
+from pymailsuite.imap.message_limit import check_all
 from pymailsuite.imap.places import MailboxPlace
 from pymailsuite.imap.states import SELECTED
 from pymailsuite.imap.values import Copy
@@ -27,8 +28,8 @@ async def _copy(context: Context, command: Copy) -> bytes:
     spans = view.places(command.numbers)
     if not spans:
         return b"OK Nothing to copy"
-    if sum(stop - start for start, stop in spans) > context.settings.copy_messages:
-        raise LimitReached("Too many messages in one COPY")
+    check_all(view, spans, context.settings.copy_messages)
+    check_all(view, spans, context.settings.message_limit)
     uids = view.uids_of(spans)
     place = await context.place(command.mailbox)
     try:

@@ -35,7 +35,8 @@ from pymailsuite.imap.fetch import (
     write_pieces,
 )
 from pymailsuite.imap.grammar.fetch import parse_fetch
-from pymailsuite.imap.selected import Cut, Spans, View, joined
+from pymailsuite.imap.message_limit import within_limit
+from pymailsuite.imap.selected import Cut, Spans, View, count_of, joined
 from pymailsuite.imap.states import SELECTED
 from pymailsuite.imap.values import Fetch
 from pymailsuite.interfaces import MessageRow, Piece
@@ -81,19 +82,28 @@ async def fetch(context: Context, command: Fetch) -> bytes:
             spans = narrow(context, spans, command.modifiers[name])
     if not spans:
         return b"OK FETCH completed"
+    spans, code = within_limit(context, view, spans)
+    completed = b"OK " + code + b"FETCH completed"
     if _KNOWN.issuperset(command.items):
         items = command.items
         await say_known(
-            context, view, spans, uid=command.uid or UID in items, flags=FLAGS in items, modseq=MODSEQ in items
+            context,
+            view,
+            spans,
+            uid=UID in items or (command.uid and not view.uid_only),
+            flags=FLAGS in items,
+            modseq=MODSEQ in items,
         )
-        return b"OK FETCH completed"
+        return completed
     compile_fetch = context.shared.vocabulary.compile_fetch
-    plan = compile_fetch(command.items, uid=command.uid, condstore=False)
+    plan = compile_fetch(command.items, uid=command.uid, condstore=False, uid_only=view.uid_only)
     told: Spans = []
     if plan.sets_seen and not view.read_only:
         told = await _set_seen(context, view, spans)
         if told and context.condstore:
-            plan = compile_fetch(command.items, uid=command.uid or context.qresync, condstore=True)
+            plan = compile_fetch(
+                command.items, uid=command.uid or context.qresync, condstore=True, uid_only=view.uid_only
+            )
     reading = _Reading(context, view, plan, spans)
     try:
         await reading.send_all()
@@ -109,16 +119,15 @@ async def fetch(context: Context, command: Fetch) -> bytes:
         _tell_flags(context, command, joined(await _add_seen(context, view, UidSet.of(reading.unseen))))
     if reading.failures:
         raise reading.failures[0]
-    wanted = sum(stop - start for start, stop in spans)
-    if reading.found < wanted and not command.uid:
+    if reading.found < count_of(spans) and not command.uid:
         # RFC 2180 §4.1.2: during a FETCH by number their EXPUNGE must not be sent yet.
         raise replies.ExpungeIssued()
-    return b"OK FETCH completed"
+    return completed
 
 
 def _tell_flags(context: Context, command: Fetch, spans: Spans) -> None:
     view = context.selected
-    uid = command.uid or context.qresync  # RFC 7162 §3.2.4
+    uid = (command.uid or context.qresync) and not view.uid_only  # RFC 7162 §3.2.4
     context.out.append(replies.fetched_flags(view, spans, uid=uid, modseq=context.condstore))
 
 

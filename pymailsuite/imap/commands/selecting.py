@@ -57,7 +57,7 @@ async def _open(context: Context, command: Select | Examine, read_only: bool) ->
 
 def _tell_opened(context: Context, mailbox: Mailbox, view: View) -> None:
     # A message without \Seen is searched only if there is one.
-    unseen = view.first_unseen() if mailbox.unseen else 0
+    unseen = view.first_unseen() if mailbox.unseen and not view.uid_only else 0
     uid_next = max(mailbox.uid_next, view.uids[-1] + 1) if len(view) else mailbox.uid_next
     context.out += [
         replies.flags_lines(view),

@@ -6,12 +6,15 @@ from pymailsuite.imap.extensions.compress import COMPRESS
 from pymailsuite.imap.extensions.condstore import CONDSTORE
 from pymailsuite.imap.extensions.enable import ENABLE
 from pymailsuite.imap.extensions.esearch import ESEARCH
+from pymailsuite.imap.extensions.esort import ESORT
 from pymailsuite.imap.extensions.id import ID
 from pymailsuite.imap.extensions.idle import IDLE
 from pymailsuite.imap.extensions.imap4rev1 import IMAP4REV1
+from pymailsuite.imap.extensions.in_progress import INPROGRESS
 from pymailsuite.imap.extensions.list_extended import CHILDREN, LIST_EXTENDED, LIST_STATUS
 from pymailsuite.imap.extensions.literals import LITERAL_PLUS, MULTIAPPEND
 from pymailsuite.imap.extensions.logins import LOGINS
+from pymailsuite.imap.extensions.message_limit import MESSAGELIMIT
 from pymailsuite.imap.extensions.move import MOVE
 from pymailsuite.imap.extensions.namespace import NAMESPACE
 from pymailsuite.imap.extensions.notify import NOTIFY
@@ -20,11 +23,14 @@ from pymailsuite.imap.extensions.partial import PARTIAL
 from pymailsuite.imap.extensions.preview import PREVIEW
 from pymailsuite.imap.extensions.qresync import QRESYNC
 from pymailsuite.imap.extensions.save_date import SAVEDATE
+from pymailsuite.imap.extensions.search_context import SEARCH_CONTEXT
 from pymailsuite.imap.extensions.searchres import SEARCHRES
 from pymailsuite.imap.extensions.sort import SORT
 from pymailsuite.imap.extensions.special_use import SPECIAL_USE
 from pymailsuite.imap.extensions.status_size import STATUS_SIZE
 from pymailsuite.imap.extensions.thread import THREAD
+from pymailsuite.imap.extensions.uidbatches import UIDBATCHES
+from pymailsuite.imap.extensions.uidonly import UIDONLY
 from pymailsuite.imap.extensions.uidplus import UIDPLUS
 from pymailsuite.imap.extensions.unauthenticate import UNAUTHENTICATE
 from pymailsuite.imap.extensions.unselect import UNSELECT
@@ -47,6 +53,7 @@ OURS = (
     NOTIFY,
     ESEARCH,
     SORT,
+    ESORT,
     THREAD,
     BINARY,
     WITHIN,
@@ -63,4 +70,9 @@ OURS = (
     SEARCHRES,
     PARTIAL,
     COMPRESS,
+    SEARCH_CONTEXT,
+    INPROGRESS,
+    UIDONLY,
+    UIDBATCHES,
+    MESSAGELIMIT,
 )

@@ -9,4 +9,6 @@ from pymailsuite.imap.extension import ImapExtension, SearchReturn, after_login
 from pymailsuite.imap.values import SAVE
 
 # search-return-opt =/ "SAVE"   ; RFC 5182 §5
-SEARCHRES = ImapExtension("SEARCHRES", after_login("SEARCHRES"), search_returns=(SearchReturn(SAVE),), position=25)
+SEARCHRES = ImapExtension(
+    "SEARCHRES", after_login("SEARCHRES"), search_returns=(SearchReturn(SAVE, is_told=False),), position=25
+)

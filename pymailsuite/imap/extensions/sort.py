@@ -1,4 +1,6 @@
-"""SORT: the numbers of messages in an order that the client names. Source: RFC 5256 §3, RFC 5957 (SORT=DISPLAY).
+"""SORT: the numbers of messages in an order that the client names.
+
+RFC 5256 §3, RFC 5957 (SORT=DISPLAY), RFC 5267 §3 (ESORT).
 
 The keys are columns of the store. They are read in pieces, and sorted in a reader thread, in steps.
 """
@@ -13,17 +15,28 @@ from typing import Any, Final
 from attrs import frozen
 
 from pymailsuite.errors import PeerError
-from pymailsuite.imap.commands.searching import find, number_finder, read_found
+from pymailsuite.imap.commands.searching import (
+    begin_search,
+    find,
+    finder_again,
+    in_turns,
+    read_found,
+    saving,
+    searched_within_limit,
+    tell_found,
+)
 from pymailsuite.imap.context import Context
 from pymailsuite.imap.extension import ImapCommand, ImapExtension, after_login
-from pymailsuite.imap.grammar.search import parse_search_criteria
+from pymailsuite.imap.grammar.search import parse_search_criteria, search_returns
 from pymailsuite.imap.grammar.tokens import Cursor
-from pymailsuite.imap.search import asks_modseq, render_search, told_modseq
+from pymailsuite.imap.progress import Progress
+from pymailsuite.imap.replies import TooManyMessages
 from pymailsuite.imap.selected import View
 from pymailsuite.imap.states import SELECTED
+from pymailsuite.imap.updates import SearchUpdates, SortedUpdates
 from pymailsuite.imap.values import Command, SearchProgram
-from pymailsuite.interfaces import Column, MessageRow, Steps, mapped_in_steps
-from pymailsuite.message.sorting import ITEMS_A_STEP, sent_moment, sorted_in_steps
+from pymailsuite.interfaces import Column, MessageRow, Steps
+from pymailsuite.message.sorting import sent_moment, sorted_in_steps
 
 _CRITERIA: Final[Mapping[str, tuple[Column, ...]]] = {
     "ARRIVAL": (Column.INTERNAL_DATE,),
@@ -37,7 +50,6 @@ _CRITERIA: Final[Mapping[str, tuple[Column, ...]]] = {
     "TO": (Column.TO_MAILBOX,),
 }
 """Of one column it is the value that counts, of three the sent date they tell."""
-_CRITERIA_MAX: Final = 50
 
 Criteria = tuple[tuple[str, bool], ...]
 """Names in the order of their weight, each with whether it is reversed."""
@@ -45,16 +57,21 @@ Criteria = tuple[tuple[str, bool], ...]
 
 @frozen
 class Sort(Command):
-    """RFC 5256 §3."""
+    """RFC 5256 §3, RFC 5267 §3. ``returns`` are as in ``values.Search``."""
 
     criteria: Criteria
     program: SearchProgram
+    returns: Mapping[str, Any] | None = None
     uid: bool = False
 
 
 def _parse(cursor: Cursor, tag: str, uid: bool = False) -> Sort:
-    # sort = ["UID" SP] "SORT" SP "(" sort-criterion *(SP sort-criterion) ")" SP search-criteria   ; RFC 5256 §5
+    # sort = ["UID" SP] "SORT" [search-return-opts] SP "(" sort-criterion *(SP sort-criterion) ")" SP search-criteria
+    # RFC 5267 §5
+    if not uid:
+        cursor.expect_numbers_allowed()
     cursor.space()
+    returns = search_returns(cursor)
     criteria: dict[str, bool] = {}
     for name, is_reversed in _listed(cursor):
         # Where messages are alike by a criterion they are by its repetition.
@@ -62,12 +79,12 @@ def _parse(cursor: Cursor, tag: str, uid: bool = False) -> Sort:
     if not criteria:
         raise PeerError("Expected a sort criterion")
     cursor.space()
-    return Sort(tag, tuple(criteria.items()), parse_search_criteria(cursor), uid)
+    return Sort(tag, tuple(criteria.items()), parse_search_criteria(cursor), returns, uid)
 
 
 def _listed(cursor: Cursor) -> Iterator[tuple[str, bool]]:
     # sort-criterion = ["REVERSE" SP] sort-key
-    for _ in cursor.listed(_CRITERIA_MAX, "sort criteria"):
+    for _ in cursor.listed(cursor.limits.sort_keys, "sort criteria"):
         name = cursor.word("a sort criterion")
         is_reversed = name == "REVERSE"
         if is_reversed:
@@ -83,13 +100,13 @@ def sort_columns(criteria: Criteria) -> tuple[Column, ...]:
     return tuple(dict.fromkeys([Column.UID, *(column for name, _ in criteria for column in _CRITERIA[name])]))
 
 
-def sort_rows(rows: Sequence[MessageRow], criteria: Criteria) -> Steps[list[int]]:
-    """The UIDs of rows of :func:`sort_columns`, which come by ascending UID, sorted. Messages that are alike by all
-    criteria stay in that order, REVERSE or not (RFC 5256 §3)."""
+def sort_rows(rows: Sequence[MessageRow], criteria: Criteria) -> Steps[Sequence[MessageRow]]:
+    """Rows of :func:`sort_columns`, which come by ascending UID, sorted. Messages that are alike by all criteria stay
+    in that order, REVERSE or not (RFC 5256 §3)."""
     columns = sort_columns(criteria)
     for name, is_reversed in reversed(criteria):
         rows = yield from sorted_in_steps(rows, _key(name, columns), is_reversed)
-    return [row[0] for row in rows]
+    return rows
 
 
 def _key(name: str, columns: Sequence[Column]) -> Callable[[MessageRow], Any]:
@@ -105,25 +122,64 @@ def _as_read(rows: Sequence[MessageRow]) -> Steps[list[MessageRow]]:
     return list(rows)
 
 
+class _Descending:
+    """A value that is less than another if it is greater."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __lt__(self, other: _Descending) -> bool:
+        return bool(other.value < self.value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Descending) and self.value == other.value
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def row_key(criteria: Criteria) -> Callable[[MessageRow], Any]:
+    """By what :func:`sort_rows` sorts, as one key for each row."""
+    columns = sort_columns(criteria)
+    keys = [(_key(name, columns), is_reversed) for name, is_reversed in criteria]
+
+    def key_of(row: MessageRow) -> tuple[Any, ...]:
+        return (*[_Descending(key(row)) if is_reversed else key(row) for key, is_reversed in keys], row[0])
+
+    return key_of
+
+
 async def _sort(context: Context, command: Sort) -> bytes:
-    view = context.selected
-    with_modseq = asks_modseq(command.program)
-    if with_modseq:
-        context.use_condstore()
-    uids = await find(context, view, command.program)
-    rows = await read_found(context, view, uids, sort_columns(command.criteria), _as_read)
-    context.out += await context.mail.in_steps("sort", _reply(view, command, rows, with_modseq))
+    await saving(context, command, _sort_and_tell(context, command))
     return b"OK SORT completed"
 
 
-def _reply(view: View, command: Sort, rows: Sequence[MessageRow], with_modseq: bool) -> Steps[list[bytes]]:
-    uids = yield from sort_rows(rows, command.criteria)
-    if command.uid and not with_modseq:
-        return (yield from render_search(uids, name=b"SORT"))
-    numbers = yield from mapped_in_steps(number_finder(view, len(uids)), uids, ITEMS_A_STEP)
-    # sort-data of RFC 7162 §7
-    told = told_modseq(None, [view.modseqs[number - 1] for number in numbers]) if with_modseq else None
-    return (yield from render_search(uids if command.uid else numbers, told, b"SORT"))
+async def _sort_and_tell(context: Context, command: Sort) -> None:
+    view = context.selected
+    begin_search(context, command)
+    if searched_within_limit(context, view, command.program)[1]:
+        # RFC 9738: the order of some says nothing of that of all.
+        raise TooManyMessages(context.settings.message_limit)
+    progress = Progress(context, command.tag, len(view))
+    uids = await find(context, view, command.program, progress)
+    columns = sort_columns(command.criteria)
+    rows = await read_found(context, view, uids, columns, _as_read, progress)
+    in_order = await in_turns(view.mail, rows, "sort", sort_rows(rows, command.criteria))
+    # Those that were expunged meanwhile are not among them.
+    found = list(map(itemgetter(0), in_order))
+    await tell_found(context, command, found, b"SORT", partial(_updates, view, command, in_order))
+
+
+def _updates(view: View, command: Sort, rows: Sequence[MessageRow]) -> SearchUpdates:
+    find_again, watches_flags = finder_again(view, command.program)
+    columns = sort_columns(command.criteria)
+
+    async def read(context: Context, view: View, uids: Sequence[int]) -> Sequence[MessageRow]:
+        return await read_found(context, view, uids, columns, _as_read)
+
+    key = row_key(command.criteria)
+    return SortedUpdates(command.tag, rows, find_again, read, key, uid=command.uid, watches_flags=watches_flags)
 
 
 SORT = ImapExtension(

@@ -1,4 +1,6 @@
-"""THREAD: the numbers of messages in trees, by subject or by what they refer to. Source: RFC 5256 §3.
+"""THREAD: the numbers of messages in trees, by subject or by what they refer to.
+
+RFC 5256 §3, draft-ietf-morg-inthread (REFS).
 
 What the messages say of each other is read in pieces, and the trees are made in a reader thread, in steps.
 ``message.thread_trees`` has the algorithms.
@@ -12,12 +14,14 @@ from typing import Final
 
 from attrs import frozen
 
-from pymailsuite.errors import PeerError
-from pymailsuite.imap.commands.searching import find, number_finder, read_found
+from pymailsuite.errors import LimitReached, PeerError
+from pymailsuite.imap.commands.searching import find, number_finder, read_found, searched_within_limit
 from pymailsuite.imap.context import Context
 from pymailsuite.imap.extension import ImapCommand, ImapExtension, after_login
 from pymailsuite.imap.grammar.search import parse_search_criteria
 from pymailsuite.imap.grammar.tokens import Cursor
+from pymailsuite.imap.progress import Progress
+from pymailsuite.imap.replies import TooManyMessages
 from pymailsuite.imap.search import asks_modseq
 from pymailsuite.imap.selected import View
 from pymailsuite.imap.states import SELECTED
@@ -26,7 +30,14 @@ from pymailsuite.interfaces import Column, MessageRow, Steps, mapped_in_steps
 from pymailsuite.message.base_subject import is_reply
 from pymailsuite.message.fields import first_fields
 from pymailsuite.message.sorting import ITEMS_A_STEP, sent_moment
-from pymailsuite.message.thread_trees import ThreadEntry, ThreadTrees, by_ordered_subject, by_references, thread_ids
+from pymailsuite.message.thread_trees import (
+    ThreadEntry,
+    ThreadTrees,
+    by_ordered_subject,
+    by_references,
+    by_refs,
+    thread_ids,
+)
 
 _SUBJECT_COLUMNS: Final = (Column.UID, Column.SENT_AT, Column.SENT_DAY, Column.INTERNAL_DATE, Column.BASE_SUBJECT)
 _HEADERS_A_STEP: Final = 100
@@ -59,6 +70,7 @@ _ALGORITHMS: Final[Mapping[str, _Algorithm]] = {
     "ORDEREDSUBJECT": _Algorithm(_SUBJECT_COLUMNS, _with_subject, by_ordered_subject),
     # The links that are stored are those of messages of one subject.
     "REFERENCES": _Algorithm((*_SUBJECT_COLUMNS, Column.SUBJECT, Column.HEADER), _with_references, by_references),
+    "REFS": _Algorithm((*_SUBJECT_COLUMNS, Column.SUBJECT, Column.HEADER), _with_references, by_refs),
 }
 
 
@@ -73,6 +85,8 @@ class Thread(Command):
 
 def _parse(cursor: Cursor, tag: str, uid: bool = False) -> Thread:
     # thread = ["UID" SP] "THREAD" SP thread-alg SP search-criteria   ; RFC 5256 §5
+    if not uid:
+        cursor.expect_numbers_allowed()
     cursor.space()
     algorithm = cursor.word("a threading algorithm")
     if algorithm not in _ALGORITHMS:
@@ -86,13 +100,19 @@ async def _thread(context: Context, command: Thread) -> bytes:
     algorithm = _ALGORITHMS[command.algorithm]
     if asks_modseq(command.program):
         context.use_condstore()
-    uids = await find(context, view, command.program)
+    if searched_within_limit(context, view, command.program)[1]:
+        # RFC 9738: a part of the messages makes other threads.
+        raise TooManyMessages(context.settings.message_limit)
+    progress = Progress(context, command.tag, len(view))
+    uids = await find(context, view, command.program, progress)
+    if len(uids) > context.settings.thread_messages:
+        raise LimitReached("Too many messages for one THREAD")
 
     def entries_of(rows: Sequence[MessageRow]) -> Steps[list[ThreadEntry]]:
         return mapped_in_steps(algorithm.entry, rows, _HEADERS_A_STEP)
 
-    entries = await read_found(context, view, uids, algorithm.columns, entries_of)
-    context.out += await context.mail.in_steps("thread", _reply(view, command.uid, algorithm, entries))
+    entries = await read_found(context, view, uids, algorithm.columns, entries_of, progress)
+    context.out += await view.mail.in_steps("thread", _reply(view, command.uid, algorithm, entries))
     return b"OK THREAD completed"
 
 
@@ -142,7 +162,7 @@ def render_threads(trees: ThreadTrees, numbers: Sequence[int]) -> Steps[list[byt
 
 THREAD = ImapExtension(
     "THREAD",
-    after_login("THREAD=ORDEREDSUBJECT", "THREAD=REFERENCES"),
+    after_login("THREAD=ORDEREDSUBJECT", "THREAD=REFERENCES", "THREAD=REFS"),
     commands=(
         ImapCommand("THREAD", SELECTED, _thread, _parse, holds_numbers=True),
         ImapCommand("UID THREAD", SELECTED, _thread, partial(_parse, uid=True), holds_numbers=True),

@@ -9,8 +9,11 @@ from pymailsuite.imap.commands.changing import expunge_some
 from pymailsuite.imap.context import Context
 from pymailsuite.imap.extension import ImapCommand, ImapExtension, after_login
 from pymailsuite.imap.grammar.tokens import Cursor
+from pymailsuite.imap.message_limit import tell_limit, within_limit
+from pymailsuite.imap.selected import count_of
 from pymailsuite.imap.states import SELECTED
 from pymailsuite.imap.values import Command, SequenceSet
+from pymailsuite.values import SystemFlag
 
 
 @frozen
@@ -31,7 +34,13 @@ async def _uid_expunge(context: Context, command: UidExpunge) -> bytes:
     view = context.selected
     if view.read_only:
         raise ReadOnly()
-    return await expunge_some(context, view.uids_of(view.places(command.uids)), b"UID EXPUNGE")
+    spans = view.places(command.uids)
+    limit = context.settings.message_limit
+    if limit and count_of(spans) > limit:
+        # RFC 9738: those without ``\Deleted`` do not count.
+        spans, limited = within_limit(context, view, view.having(spans, SystemFlag.DELETED))
+        tell_limit(context, limited)
+    return await expunge_some(context, view.uids_of(spans), b"UID EXPUNGE")
 
 
 UIDPLUS = ImapExtension(

@@ -69,3 +69,6 @@ def constant(octets: bytes) -> Text:
 
 MESSAGE_NUMBER: Final = Text(b"%d", (Column.UID,), lambda batch: (map(batch.numbers, batch.uids),))
 """The sequence number a response begins with."""
+
+MESSAGE_UID: Final = Text(b"%d", (Column.UID,), lambda batch: (batch.uids,))
+"""The UID, where it takes the place of the sequence number."""

@@ -16,7 +16,7 @@ from attrs import frozen
 
 from pymailsuite.errors import TemporaryFailure
 from pymailsuite.imap.batch import Batch, Slice, plain
-from pymailsuite.imap.fetch.metadata import MESSAGE_NUMBER, Text, constant
+from pymailsuite.imap.fetch.metadata import MESSAGE_NUMBER, MESSAGE_UID, Text, constant
 from pymailsuite.imap.fetch.sections import Pieces, SectionItem
 from pymailsuite.imap.values import BinarySection, BinarySize, BodySection, FetchItem
 from pymailsuite.interfaces import Column, MessageRow, Steps
@@ -230,6 +230,10 @@ def _one_text(texts: Sequence[Text]) -> Text:
     return Text(b"".join(text.template for text in texts), columns, arguments)
 
 
+_FETCH: Final = (MESSAGE_NUMBER, constant(b" FETCH ("))
+_UID_FETCH: Final = (MESSAGE_UID, constant(b" UIDFETCH ("))
+
+
 class FetchCompiler:
     """Makes plans. ``part_of`` returns how an item is rendered; each plan calls it anew, since its parts may have
     caches.
@@ -241,25 +245,27 @@ class FetchCompiler:
         self._part_of = part_of
         self._remembered = lru_cache(_PLANS_REMEMBERED)(self._compiled)
 
-    def __call__(self, items: tuple[FetchItem, ...], *, uid: bool, condstore: bool) -> FetchPlan:
+    def __call__(
+        self, items: tuple[FetchItem, ...], *, uid: bool, condstore: bool, uid_only: bool = False
+    ) -> FetchPlan:
         """The plan of a FETCH of ``items``.
 
         ``uid``: it was UID FETCH, whose responses always give the UID (RFC 3501 §6.4.8). ``condstore``: responses
         always give the mod-sequence, as when the session is CONDSTORE-aware and ``\\Seen`` is being set (RFC 7162
-        §3.2).
+        §3.2). ``uid_only``: they are UIDFETCH responses, which begin with the UID (RFC 9586 §3.3).
         """
         # Plans with items of unbounded length are not cached: one request would keep them in memory.
         if len(items) > _ITEMS_REMEMBERED or not all(map(_is_bounded, items)):
-            return self._compiled(items, uid, condstore)
-        return self._remembered(items, uid, condstore)
+            return self._compiled(items, uid, condstore, uid_only)
+        return self._remembered(items, uid, condstore, uid_only)
 
-    def _compiled(self, items: tuple[FetchItem, ...], uid: bool, condstore: bool) -> FetchPlan:
+    def _compiled(self, items: tuple[FetchItem, ...], uid: bool, condstore: bool, uid_only: bool) -> FetchPlan:
         wanted = list(dict.fromkeys(items))
-        if uid and UID not in wanted:
+        if uid and not uid_only and UID not in wanted:
             wanted.insert(0, UID)
         if condstore and MODSEQ not in wanted:
             wanted.append(MODSEQ)
-        parts: list[Text | SectionItem] = [constant(b"* "), MESSAGE_NUMBER, constant(b" FETCH (")]
+        parts: list[Text | SectionItem] = [constant(b"* "), *(_UID_FETCH if uid_only else _FETCH)]
         for place, item in enumerate(wanted):
             if place:
                 parts.append(constant(b" "))

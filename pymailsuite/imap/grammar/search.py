@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from pymailsuite.errors import PeerError
 from pymailsuite.imap.grammar.keys import KeyReader
@@ -21,15 +23,11 @@ def parse_search(cursor: Cursor, tag: str, uid: bool = False) -> Command:
 
     UnknownCharset: the strings cannot be decoded; with SAVE the command says so.
     """
+    if not uid:
+        cursor.expect_numbers_allowed()
     cursor.space()
-    returns = None
+    returns = search_returns(cursor)
     charset = None
-    if cursor.try_match(_RETURN):
-        # search-return-opts = SP "RETURN" SP "(" [search-return-opt *(SP search-return-opt)] ")"
-        returns = cursor.named(cursor.words.search_returns, "return option", least=0) or {"ALL": None}
-        if {"ALL", PARTIAL} <= returns.keys():
-            raise PeerError("ALL and PARTIAL exclude each other")  # RFC 9394 §3.1
-        cursor.space()
     if cursor.try_match(_CHARSET):
         charset = cursor.astring("a charset").decode("ascii", "replace")
         cursor.space()
@@ -40,6 +38,20 @@ def parse_search(cursor: Cursor, tag: str, uid: bool = False) -> Command:
             raise
         cursor.skip_rest()
         return Search(tag, AllOf(), returns, charset, uid, error)
+
+
+def search_returns(cursor: Cursor) -> Mapping[str, Any] | None:
+    """search-return-opts = SP "RETURN" SP "(" [search-return-opt *(SP search-return-opt)] ")"; None if there are none.
+
+    The space before it was read, and the one behind it is.
+    """
+    if not cursor.try_match(_RETURN):
+        return None
+    returns = cursor.named(cursor.words.search_returns, "return option", least=0) or {"ALL": None}
+    if {"ALL", PARTIAL} <= returns.keys():
+        raise PeerError("ALL and PARTIAL exclude each other")  # RFC 9394 §3.1
+    cursor.space()
+    return returns
 
 
 def parse_search_criteria(cursor: Cursor) -> SearchProgram:

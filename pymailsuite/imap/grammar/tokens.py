@@ -29,6 +29,7 @@ from pymailsuite.imap.values import (
     BadMailboxName,
     GrammarLimits,
     SequenceSet,
+    UidRequired,
     UnknownCharset,
 )
 from pymailsuite.values import Flags, SystemFlag
@@ -341,6 +342,8 @@ class Cursor:
         match = self.try_match(_SEQUENCE_SET)
         if match is None:
             return SequenceSet((), uid, is_saved=True) if self.try_take(b"$") else None
+        if not uid:
+            self.expect_numbers_allowed()
         octets = match[0]
         if octets.count(b",") >= self.limits.set_ranges:
             raise PeerError("Sequence set too long")
@@ -356,8 +359,15 @@ class Cursor:
             raise PeerError("Number too large")
         return SequenceSet(tuple(ranges), uid)
 
+    def expect_numbers_allowed(self) -> None:
+        """UidRequired if the client may not use sequence numbers."""
+        if not self.limits.sequence_numbers:
+            raise UidRequired()
+
     def sequence_set(self, uid: bool) -> SequenceSet:
         """sequence-set."""
+        if not uid:
+            self.expect_numbers_allowed()
         numbers = self.try_sequence_set(uid)
         if numbers is None:
             raise PeerError("Expected a sequence set")

@@ -25,7 +25,8 @@ def render_search(numbers: Sequence[int], modseq: int | None = None, name: bytes
 def render_esearch(
     tag: str, uid: bool, returns: Mapping[str, Any], numbers: Sequence[int], modseq: int | None = None
 ) -> Steps[list[bytes]]:
-    """``* ESEARCH`` for the command ``tag``; ``numbers`` ascend, ``returns`` are of RFC 4731 and RFC 9394.
+    """``* ESEARCH`` for the command ``tag``; ``numbers`` ascend, or are in the order of a SORT; ``returns`` are of RFC
+    4731 and RFC 9394.
 
     If nothing was found, all but COUNT and PARTIAL is left out (RFC 4731 §3.1, RFC 9394 §3.1).
     """
@@ -73,13 +74,13 @@ def concerned(returns: Mapping[str, Any] | None, found: Sequence[int]) -> Sequen
 
 
 def compact(numbers: Sequence[int]) -> Steps[str]:
-    """Ascending ``numbers`` as a sequence-set, runs joined."""
+    """``numbers`` in their order as a sequence-set, ascending runs joined (RFC 5267 §3.2)."""
     ranges = []
     first = last = numbers[0]
-    for place, number in enumerate(numbers):
+    for place, number in enumerate(numbers[1:]):
         if place % _NUMBERS_A_STEP == _NUMBERS_A_STEP - 1:
             yield
-        if number > last + 1:
+        if number != last + 1:
             ranges.append(str(first) if first == last else f"{first}:{last}")
             first = number
         last = number

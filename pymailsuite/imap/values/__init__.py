@@ -31,7 +31,13 @@ from pymailsuite.imap.values.commands import (
     Subscribe,
     Unsubscribe,
 )
-from pymailsuite.imap.values.errors import BadMailboxName, UnknownCharset, UnknownEncoding, UnsupportedUse
+from pymailsuite.imap.values.errors import (
+    BadMailboxName,
+    UidRequired,
+    UnknownCharset,
+    UnknownEncoding,
+    UnsupportedUse,
+)
 from pymailsuite.imap.values.fetch import BinarySection, BinarySize, BodySection, FetchItem, Section, SectionText
 from pymailsuite.imap.values.limits import DEFAULT_LIMITS, GrammarLimits
 from pymailsuite.imap.values.numbers import STAR, PartialRange, SequenceSet
@@ -105,6 +111,7 @@ __all__ = [
     "Store",
     "Subscribe",
     "TextHas",
+    "UidRequired",
     "UnknownCharset",
     "UnknownEncoding",
     "Unsubscribe",

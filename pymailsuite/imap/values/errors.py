@@ -19,6 +19,14 @@ class UnsupportedUse(Refusal):
     text = "Special use not supported"
 
 
+class UidRequired(PeerError):
+    """A sequence number, or a command that answers some, after ENABLE UIDONLY: ``BAD [UIDREQUIRED]``. Source: RFC 9586
+    §3."""
+
+    imap_code = "UIDREQUIRED"
+    text = "Only UIDs may be used"
+
+
 class BadMailboxName(PeerError):
     """An impossible mailbox name, in a command that is well formed otherwise: ``NO [CANNOT]``, not BAD.
     Source: RFC 5530."""

@@ -16,10 +16,14 @@ class GrammarLimits:
 
     set_ranges: int = 20_000
     """Ranges in one sequence set (a client that names every second of 40,000 messages is within it)."""
+    sequence_numbers: bool = True
+    """False once the client has enabled UIDONLY: it may not use them (RFC 9586 §3)."""
     search_depth: int = 32
     """NOT, OR and parentheses within each other in one SEARCH."""
     search_keys: int = 1_000
     """Keys in one SEARCH (a client that ORs 300 Message-IDs is within it)."""
+    sort_keys: int = 50
+    """Criteria in one SORT."""
     fetch_items: int = 100
     """Data items in one FETCH."""
     header_fields: int = 200
