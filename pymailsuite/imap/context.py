@@ -91,6 +91,10 @@ class Context(Protocol):
     UID (RFC 7162 §3.2.3, §3.2.4)."""
     uid_only: bool
     """True once the client has enabled UIDONLY: neither side uses sequence numbers any more (RFC 9586)."""
+    utf8: bool
+    """True once the client has enabled UTF-8: strings and names of mailboxes are in it (RFC 6855 §3)."""
+    rev2: bool
+    """True once the client has enabled IMAP4rev2: replies are those of RFC 9051."""
     failed_logins: int
     mid_response: bool
     """A response is being sent in pieces: nothing else may be sent before its end."""
@@ -177,6 +181,12 @@ class Context(Protocol):
 
     def use_condstore(self) -> None:
         """The client knows of modseqs: FETCH includes them from now on. Source: RFC 7162 §3.1."""
+
+    def use_utf8(self) -> None:
+        """The client takes UTF-8: names of mailboxes are no longer in modified UTF-7. Source: RFC 6855 §3."""
+
+    def use_rev2(self) -> None:
+        """Replies are those of IMAP4rev2 from now on. Source: RFC 9051 Appendix E."""
 
     def sync(self, *, expunges: bool, ask: bool = False) -> Awaitable[None]:
         """Bring the view up to date and report the changes; ``ask`` the store even without a notice.

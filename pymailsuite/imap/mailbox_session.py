@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Final
 
+from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
 
 from pymailsuite.errors import MailError, NoSuchMailbox, StorageFull
@@ -47,11 +48,13 @@ class MailboxSession:
         "out",
         "places",
         "qresync",
+        "rev2",
         "settings",
         "shared",
         "state",
         "uid_only",
         "unsolicited",
+        "utf8",
         "view",
     )
 
@@ -78,6 +81,10 @@ class MailboxSession:
         """True once the client has enabled QRESYNC (RFC 7162 §3.2.3)."""
         self.uid_only = False
         """True once the client has enabled UIDONLY (RFC 9586)."""
+        self.utf8 = False
+        """True once the client has enabled UTF-8 (RFC 6855 §3)."""
+        self.rev2 = False
+        """True once the client has enabled IMAP4rev2 (RFC 9051 §6.3.1)."""
         self.is_idle = False
         self.mid_response = False
         """A response is being sent in pieces: the client would take any other octets for a part of it."""
@@ -160,6 +167,18 @@ class MailboxSession:
         if not self.condstore and self.view is not None:
             self.out.append(replies.highest_modseq(self.view))
         self.condstore = True
+
+    def use_utf8(self) -> None:
+        """The client takes UTF-8: names of mailboxes are no longer in modified UTF-7. Source: RFC 6855 §3."""
+        self.utf8 = True
+        self.places.form = evolve(self.places.form, utf8=True)
+
+    def use_rev2(self) -> None:
+        """Replies are those of IMAP4rev2 from now on. Source: RFC 9051 Appendix E."""
+        self.use_utf8()
+        self.rev2 = True
+        if self.view is not None:
+            self.view.forget_recent()
 
     def place(self, name: str) -> Awaitable[MailboxPlace]:
         """Where the name of a mailbox that is or was there leads, a name as the client wrote it. NoSuchMailbox."""
@@ -335,7 +354,7 @@ class MailboxSession:
 
     async def _take_recent(self, view: View) -> None:
         # RFC 3501 §2.3.2: \Recent is for one read-write session only; a read-only session does not claim it.
-        if view.read_only:
+        if view.read_only or not view.tells_recent:
             return
         try:
             claimed: UidSet = await view.mail.claim_recent(view.mailbox_id)

@@ -147,7 +147,7 @@ class Notifier:
         places = self._context.places
         wire = places.wire_of_subscription
         old = None if old_name is None else wire(old_name)
-        return list_line(wire(name), attributes, delimiter=places.naming.profile.delimiter, old_name=old)
+        return list_line(places.form, wire(name), attributes, old_name=old)
 
     def _is_selected(self, mailbox: Mailbox) -> bool:
         view = self._context.view

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from pymailsuite.errors import NoSuchMailbox, Refusal
 from pymailsuite.imap.naming import MailboxName, Namespace, Naming, of_subscription
+from pymailsuite.imap.render import NameForm
 from pymailsuite.interfaces import IImapAvatar
 from pymailsuite.interfaces.sharing import Owner, SharedMailbox
 from pymailsuite.values import AccountId
@@ -24,13 +26,26 @@ class OutsideOfNamespaces(Refusal):
 class MailboxPlace:
     """A name that a client gave, resolved; whether there is a mailbox is not known yet.
 
-    ``mail`` is the IAccountMail to ask for the mailbox called ``name``: the user's own, or that of another account as
-    far as the user has rights there. ``wire`` is the name as the client knows it.
+    ``mail`` is the IAccountMail to ask for the mailbox called :attr:`name`: the user's own, or that of another account
+    as far as the user has rights there. ``wire`` is the name as clients are told it.
     """
 
     mail: Any
-    name: str
+    full_name: MailboxName
     wire: str
+    asked: str
+    """The name as the client wrote it."""
+
+    @property
+    def name(self) -> str:
+        """The name in the store."""
+        return self.full_name.name
+
+    @property
+    def was_normalized(self) -> bool:
+        """True if the mailbox has another name than the client wrote, of the same characters."""
+        same = unicodedata.normalize("NFC", self.asked) == unicodedata.normalize("NFC", self.wire)
+        return same and self.asked != self.wire
 
     @property
     def account_id(self) -> AccountId:
@@ -42,11 +57,12 @@ class MailboxPlace:
 class Places:
     """Resolves the names that one user gives."""
 
-    __slots__ = ("_account_id", "_login_name", "_mail", "_sharing", "naming")
+    __slots__ = ("_account_id", "_login_name", "_mail", "_sharing", "form", "naming")
 
     def __init__(self, naming: Naming, sharing: Any, avatar: IImapAvatar) -> None:
         """``sharing`` is the store's IMailSharing, or None."""
         self.naming = naming
+        self.form = NameForm(naming.profile.delimiter)
         self._sharing = sharing
         self._account_id: AccountId = avatar.account.account_id
         self._login_name: str = avatar.account.login_name
@@ -57,7 +73,7 @@ class Places:
         place = await self._of_others(wire) or self._own(wire)
         if place is None:
             raise NoSuchMailbox()
-        return place
+        return place if wire.isascii() else await self._normalized(place)
 
     async def find_new(self, wire: str) -> MailboxPlace:
         """The place of a mailbox that is to be made. OutsideOfNamespaces if that is impossible."""
@@ -66,7 +82,23 @@ class Places:
             place = self._own(wire)
         if place is None:
             raise OutsideOfNamespaces()
-        return place
+        return place if wire.isascii() else await self._normalized(place)
+
+    async def _normalized(self, place: MailboxPlace) -> MailboxPlace:
+        """The place under the name that is stored, or under the normalized one where none is.
+
+        New mailboxes have normalized names (NFC: RFC 9051 §5.1, RFC 5198 §3), but other names may be in the store.
+        """
+        composed, decomposed = (unicodedata.normalize(form, place.name) for form in ("NFC", "NFD"))
+        if composed == decomposed == place.name:
+            return place
+        for name in dict.fromkeys((place.name, composed, decomposed)):
+            try:
+                await place.mail.mailbox(name)
+            except NoSuchMailbox:
+                continue
+            return self._renamed(place, name)
+        return self._renamed(place, composed)
 
     def subscription(self, wire: str) -> str:
         """The form in which a subscription is kept, whether or not there is such a mailbox. NoSuchMailbox."""
@@ -98,7 +130,11 @@ class Places:
     def _own(self, wire: str) -> MailboxPlace | None:
         profile = self.naming.profile
         name = profile.personal(wire)
-        return None if name is None else MailboxPlace(self._mail, name, profile.wire(name))
+        return None if name is None else MailboxPlace(self._mail, MailboxName(name), profile.wire(name), wire)
+
+    def _renamed(self, place: MailboxPlace, name: str) -> MailboxPlace:
+        full_name = evolve(place.full_name, name=name)
+        return evolve(place, full_name=full_name, wire=self._wire(full_name))
 
     async def _of_others(self, wire: str) -> MailboxPlace | None:
         name = self.naming.of_others(wire, self._login_name)
@@ -108,5 +144,5 @@ class Places:
             owner = shared.owner
             if owner.login_name == name.owner and owner.is_shared == (name.namespace is Namespace.SHARED):
                 mail = self._sharing.account_mail_for(owner.account_id, self._account_id)
-                return MailboxPlace(mail, name.name, self._wire(name))
+                return MailboxPlace(mail, name, self._wire(name), wire)
         return None

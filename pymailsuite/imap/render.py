@@ -10,18 +10,20 @@ from itertools import repeat
 from operator import floordiv, mod
 from typing import Final
 
+from attrs import frozen
+
 from pymailsuite.imap import mutf7
-from pymailsuite.message.quoting import nstring, string
+from pymailsuite.message.quoting import nstring, string, utf8_string
 from pymailsuite.values import DELIMITER, SystemFlag
 
 __all__ = [
     "DateTimes",
+    "NameForm",
     "astring",
     "date_time",
     "flag_list",
     "flag_names",
     "list_line",
-    "mailbox",
     "nstring",
     "status_line",
     "string",
@@ -37,9 +39,24 @@ def astring(octets: bytes) -> bytes:
     return string(octets)
 
 
-def mailbox(name: str) -> bytes:
-    """A mailbox name in modified UTF-7. Source: RFC 3501 §5.1.3."""
-    return astring(mutf7.encode(name))
+@frozen
+class NameForm:
+    """How names of mailboxes are written for one client."""
+
+    delimiter: str = DELIMITER
+    utf8: bool = False
+    """The client has enabled UTF-8; otherwise names are in modified UTF-7."""
+
+    def mailbox(self, name: str) -> bytes:
+        """A mailbox name as an astring. Source: RFC 3501 §5.1.3, RFC 9051 §5.1."""
+        if self.utf8:
+            octets = name.encode("utf-8")
+            return astring(octets) if name.isascii() else utf8_string(octets)
+        return astring(mutf7.encode(name))
+
+    def quoted(self, name: str) -> bytes:
+        """As :meth:`mailbox`, and always a string."""
+        return utf8_string(name.encode("utf-8")) if self.utf8 else string(mutf7.encode(name))
 
 
 # --- flags ----------------------------------------------------------------------------------------------------------
@@ -124,10 +141,10 @@ def date_time(seconds: float) -> bytes:
 
 
 def list_line(
+    form: NameForm,
     name: str,
     attributes: Iterable[str],
     *,
-    delimiter: str = DELIMITER,
     response: str = "LIST",
     child_info: Sequence[str] = (),
     old_name: str | None = None,
@@ -136,19 +153,19 @@ def list_line(
     ``old_name`` is what it was called before (RFC 5465 §5.4)."""
     info = b""
     if old_name is not None:
-        info = b' ("OLDNAME" (%b))' % mailbox(old_name)
+        info = b' ("OLDNAME" (%b))' % form.mailbox(old_name)
     if child_info:
         info = b' ("CHILDINFO" (%b))' % b" ".join(b'"%b"' % option.encode("ascii") for option in child_info)
     return b'* %b (%b) "%b" %b%b\r\n' % (
         response.encode("ascii"),
         " ".join(attributes).encode("ascii"),
-        delimiter.encode("ascii"),
-        mailbox(name),
+        form.delimiter.encode("ascii"),
+        form.mailbox(name),
         info,
     )
 
 
-def status_line(name: str, values: Mapping[str, int | str]) -> bytes:
+def status_line(form: NameForm, name: str, values: Mapping[str, int | str]) -> bytes:
     """``* STATUS`` for a mailbox, items in the order of ``values``."""
     items = " ".join(f"{item} {value}" for item, value in values.items())
-    return b"* STATUS %b (%b)\r\n" % (mailbox(name), items.encode("ascii"))
+    return b"* STATUS %b (%b)\r\n" % (form.mailbox(name), items.encode("ascii"))

@@ -135,6 +135,8 @@ def highest_modseq(view: View) -> bytes:
 
 def exists(view: View) -> bytes:
     """EXISTS and RECENT."""
+    if not view.tells_recent:
+        return b"* %d EXISTS\r\n" % len(view)
     return b"* %d EXISTS\r\n* %d RECENT\r\n" % (len(view), view.recent_count())
 
 

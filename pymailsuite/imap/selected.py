@@ -119,6 +119,7 @@ class View:
         "recent",
         "saved",
         "states",
+        "tells_recent",
         "uid_next",
         "uid_only",
         "uid_validity",
@@ -156,11 +157,18 @@ class View:
             self.note_keywords(set(self.states))
         # RFC 3501 §6.3.2: EXAMINE shows recent messages, and does not claim them.
         self.recent = UidSet(((mailbox.first_recent, UID_MAX),)) if read_only else UidSet()
+        self.tells_recent = True
+        """False if the client is told nothing about ``\\Recent``."""
         self.saved = UidSet()
         """What ``$`` means; messages that are gone by now may be in it. Source: RFC 5182."""
         self.updated: list[Any] = []
         """Searches whose results are kept up to date: ``updates.SearchUpdates``, which import views."""
         self._gone: set[int] | None = None
+
+    def forget_recent(self) -> None:
+        """``\\Recent`` is not spoken of: IMAP4rev2 has none (RFC 9051 Appendix E)."""
+        self.recent = UidSet()
+        self.tells_recent = False
 
     def snapshot(self) -> Snapshot | None:
         """The snapshot from which the next session may start; None if changes are still to be reported. The view must

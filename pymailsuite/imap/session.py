@@ -147,6 +147,8 @@ class Session(MailboxSession):
         self.condstore = False
         self.qresync = False
         self.uid_only = False
+        self.utf8 = False
+        self.rev2 = False
         self.receiver.limits = self.shared.before_login
         self.connection.set_deadline(self.settings.login_timeout)
 
@@ -194,7 +196,7 @@ class Session(MailboxSession):
         try:
             vocabulary = self.shared.vocabulary
             limits = self.shared.grammar_of_uids if self.uid_only else self.shared.grammar
-            declared, command = vocabulary.parse(pieces, limits)
+            declared, command = vocabulary.parse(pieces, limits, utf8=self.utf8)
             tag = command.tag.encode("ascii")
             if self.state not in declared.states:
                 raise PeerError("Command not allowed in this state")

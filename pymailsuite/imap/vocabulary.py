@@ -110,12 +110,14 @@ class Vocabulary:
         words = [word for _, capabilities in self._capabilities for word in capabilities(standing)]
         return " ".join(dict.fromkeys(words)).encode("ascii")
 
-    def parse(self, pieces: Sequence[bytes], limits: GrammarLimits = DEFAULT_LIMITS) -> tuple[ImapCommand, Command]:
-        """The command in ``pieces``.
+    def parse(
+        self, pieces: Sequence[bytes], limits: GrammarLimits = DEFAULT_LIMITS, *, utf8: bool = False
+    ) -> tuple[ImapCommand, Command]:
+        """The command in ``pieces``; ``utf8``: the client has enabled UTF-8.
 
         PeerError: not a command, or more than ``limits`` allow; UnknownCharset; UnsupportedUse.
         """
-        cursor = Cursor(pieces, limits, self)
+        cursor = Cursor(pieces, limits, self, utf8=utf8)
         tag = cursor.tag()
         cursor.space()
         name = cursor.word("a command")

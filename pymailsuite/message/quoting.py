@@ -22,6 +22,14 @@ def string(value: bytes) -> bytes:
     return b"{%d}\r\n%b" % (len(value), value.replace(b"\0", b"?"))
 
 
+def utf8_string(value: bytes) -> bytes:
+    """UTF-8 without control characters as a quoted string, for clients that take it there (RFC 6855 §3, RFC 9051 §4.3);
+    what is very long is a literal."""
+    if len(value) > QUOTED_MAX:
+        return string(value)
+    return b'"%b"' % value.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+
+
 def nstring(value: bytes | None) -> bytes:
     """``value`` as :func:`string`, or NIL for None."""
     return b"NIL" if value is None else string(value)

@@ -177,7 +177,7 @@ class Conversation:
         settings: dict[str, Any] = {}
         for argument in transcript.arguments("setting"):
             name, _, value = argument.partition(" ")
-            settings[name] = value
+            settings[name] = {"true": True, "false": False}.get(value, value)
         self.server = Server(tls=object() if transcript.arguments("tls") else None, **settings)
         for argument in transcript.arguments("mailbox"):
             self.server.mail.create_mailbox(argument, None)

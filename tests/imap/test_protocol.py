@@ -73,7 +73,7 @@ class Tls(SynchronousTestCase):
         client.send(b"a STARTTLS\r\n")
         self.assertEqual(
             client.command("CAPABILITY")[0],
-            "* CAPABILITY IMAP4rev1 LITERAL+ ID ENABLE IDLE SASL-IR AUTH=PLAIN AUTH=LOGIN",
+            "* CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL+ ID ENABLE IDLE SASL-IR AUTH=PLAIN AUTH=LOGIN",
         )
         self.assertEqual(client.command("STARTTLS"), ["x BAD TLS is in use already"])
         self.assertTrue(client.command(f"LOGIN {USER} {PASSWORD}")[0].startswith("x OK"))
@@ -84,7 +84,8 @@ class Tls(SynchronousTestCase):
         client = server.connect("192.0.2.7", tls=True)
         self.assertEqual(
             client.output(),
-            b"* OK [CAPABILITY IMAP4rev1 LITERAL+ ID ENABLE IDLE SASL-IR AUTH=PLAIN AUTH=LOGIN] IMAP4 ready\r\n",
+            b"* OK [CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL+ ID ENABLE IDLE SASL-IR AUTH=PLAIN AUTH=LOGIN]"
+            b" IMAP4 ready\r\n",
         )
         self.assertTrue(client.command(f"LOGIN {USER} {PASSWORD}")[0].startswith("x OK"))
 

@@ -151,7 +151,7 @@ COMMANDS: list[tuple[Line, v.Command]] = [
     (b"a ID ()", Id("a", {})),
     (b'a ID ("name" "x" "os" NIL)', Id("a", {"name": "x", "os": None})),
     ([b"a ID (", b"name", b" ", b"x y", b")"], Id("a", {"name": "x y"})),
-    (b"a ENABLE CONDSTORE x-y", Enable("a", ("CONDSTORE", "X-Y"))),
+    (b"a ENABLE CONDSTORE x-y", Enable("a", ("CONDSTORE", "x-y"))),
 ]
 
 

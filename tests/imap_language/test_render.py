@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 from pymailsuite.imap import render
 from pymailsuite.imap import values as v
 from pymailsuite.values import SystemFlag
-from tests.support.imap import parse, parse_append
+from tests.support.imap import VOCABULARY, parse, parse_append
+
+FORM = render.NameForm()
+UTF8_FORM = render.NameForm(".", utf8=True)
 
 
 def received(rendered: bytes) -> list[bytes]:
@@ -43,13 +46,21 @@ def test_astrings(octets: bytes, wire: bytes) -> None:
 
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1))
 def test_a_mailbox_name_comes_back(name: str) -> None:
-    command = parse(received(render.mailbox(name)))
+    command = parse(received(FORM.mailbox(name)))
+    assert isinstance(command, v.Select) and command.mailbox == name
+    _, command = VOCABULARY.parse(received(UTF8_FORM.mailbox(name)), utf8=True)
     assert isinstance(command, v.Select) and command.mailbox == name
 
 
 def test_mailbox_names_in_modified_utf7() -> None:
-    assert render.mailbox("Entwürfe") == b"Entw&APw-rfe"
-    assert render.mailbox("R&D") == b"R&-D"
+    assert FORM.mailbox("Entwürfe") == b"Entw&APw-rfe"
+    assert FORM.mailbox("R&D") == b"R&-D"
+
+
+def test_mailbox_names_in_utf8() -> None:
+    assert UTF8_FORM.mailbox("R&D") == b"R&D"
+    assert UTF8_FORM.mailbox('Ent"würfe') == '"Ent\\"würfe"'.encode()
+    assert render.list_line(UTF8_FORM, "INBOX.ü", []) == '* LIST () "." "INBOX.ü"\r\n'.encode()
 
 
 def test_flags_stand_in_one_order_and_recent_is_last() -> None:
@@ -80,13 +91,13 @@ def test_dates(seconds: float, wire: bytes) -> None:
 
 
 def test_list_lines() -> None:
-    assert render.list_line("INBOX", ["\\HasNoChildren"]) == b'* LIST (\\HasNoChildren) "/" INBOX\r\n'
-    assert render.list_line("a b/ü", [], response="LSUB") == b'* LSUB () "/" "a b/&APw-"\r\n'
+    assert render.list_line(FORM, "INBOX", ["\\HasNoChildren"]) == b'* LIST (\\HasNoChildren) "/" INBOX\r\n'
+    assert render.list_line(FORM, "a b/ü", [], response="LSUB") == b'* LSUB () "/" "a b/&APw-"\r\n'
     assert (
-        render.list_line("x", ["\\Noselect"], child_info=["SUBSCRIBED"])
+        render.list_line(FORM, "x", ["\\Noselect"], child_info=["SUBSCRIBED"])
         == b'* LIST (\\Noselect) "/" x ("CHILDINFO" ("SUBSCRIBED"))\r\n'
     )
 
 
 def test_status_lines() -> None:
-    assert render.status_line("x", {"MESSAGES": 3, "UIDNEXT": 9}) == b"* STATUS x (MESSAGES 3 UIDNEXT 9)\r\n"
+    assert render.status_line(FORM, "x", {"MESSAGES": 3, "UIDNEXT": 9}) == b"* STATUS x (MESSAGES 3 UIDNEXT 9)\r\n"

@@ -12,6 +12,7 @@ from pymailsuite.imap.extensions import (
     ID,
     IDLE,
     IMAP4REV1,
+    IMAP4REV2,
     INPROGRESS,
     LIST_EXTENDED,
     LIST_STATUS,
@@ -38,6 +39,7 @@ from pymailsuite.imap.extensions import (
     UIDPLUS,
     UNAUTHENTICATE,
     UNSELECT,
+    UTF8_ACCEPT,
     WITHIN,
 )
 
@@ -53,6 +55,7 @@ __all__ = [
     "ID",
     "IDLE",
     "IMAP4REV1",
+    "IMAP4REV2",
     "INPROGRESS",
     "LIST_EXTENDED",
     "LIST_STATUS",
@@ -79,5 +82,6 @@ __all__ = [
     "UIDPLUS",
     "UNAUTHENTICATE",
     "UNSELECT",
+    "UTF8_ACCEPT",
     "WITHIN",
 ]

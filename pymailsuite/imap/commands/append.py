@@ -25,12 +25,14 @@ from pymailsuite.interfaces import IContentWriter, NewMessage
 from pymailsuite.values import MAX_CHUNK, UidSet
 
 
-def parse_offer(pieces: Sequence[bytes], words: Words, limits: GrammarLimits = DEFAULT_LIMITS) -> Append:
+def parse_offer(
+    pieces: Sequence[bytes], words: Words, limits: GrammarLimits = DEFAULT_LIMITS, *, utf8: bool = False
+) -> Append:
     """The APPEND whose message literal comes after ``pieces``, which end with the space before its ``{n}``.
 
     PeerError: not an APPEND, or more than ``limits`` allow.
     """
-    cursor = Cursor(pieces, limits, words)
+    cursor = Cursor(pieces, limits, words, utf8=utf8)
     tag = cursor.tag()
     cursor.space()
     if cursor.word("a command") != "APPEND":
@@ -55,7 +57,7 @@ class Upload:
     async def offer(self, context: Context, event: MessageOffered) -> None:
         """Prepare for one more message. Raises the error that refuses the APPEND, before its octets come."""
         settings = context.settings
-        command = parse_offer(event.pieces, context.shared.vocabulary)
+        command = parse_offer(event.pieces, context.shared.vocabulary, utf8=context.utf8)
         if event.size > settings.message_size:
             raise MessageTooBig(f"Message is longer than {settings.message_size} octets")
         if not event.size:

@@ -28,12 +28,11 @@ _NAMES_A_STEP: Final = 50
 
 async def _list_mailboxes(context: Context, command: List) -> bytes:
     """RFC 3501 §6.3.8 and RFC 5258 §3."""
-    delimiter = context.places.naming.profile.delimiter
     if command.patterns == ("",) and not command.selection:
         # A question about the delimiter, not about mailboxes.
-        context.out.append(list_line("", ["\\Noselect"], delimiter=delimiter))
+        context.out.append(list_line(context.places.form, "", ["\\Noselect"]))
         return b"OK LIST completed"
-    matches = Patterns(command.reference, command.patterns, delimiter)
+    matches = Patterns(command.reference, command.patterns, context.places.form.delimiter)
     mailboxes = await _mailboxes(context, matches)
     subscribed = frozenset[str]()
     if "SUBSCRIBED" in command.selection or "SUBSCRIBED" in command.returns:
@@ -90,7 +89,8 @@ def _listed(
 ) -> Steps[list[bytes]]:
     selection = command.selection
     vocabulary = context.shared.vocabulary
-    delimiter = context.places.naming.profile.delimiter
+    form = context.places.form
+    delimiter = form.delimiter
     conditions = {name: meets for name in selection if (meets := vocabulary.list_selections[name].meets) is not None}
     wanted = _Wanted(conditions, mailboxes, subscribed, matches, delimiter)
     tellers = [
@@ -119,7 +119,7 @@ def _listed(
         attributes = _attributes(mailbox, name in parents, is_level=mailbox is None and name not in subscribed)
         if name in subscribed:
             attributes.append("\\Subscribed")
-        out.append(list_line(name, attributes, delimiter=delimiter, child_info=child_info))
+        out.append(list_line(form, name, attributes, child_info=child_info))
         # RFC 5819 §2: a name listed only for its inferiors gets no STATUS.
         if tellers and is_wanted and mailbox is not None and mailbox.selectable:
             out += [line(context, name, mailbox, argument) for line, argument in tellers]
@@ -128,7 +128,7 @@ def _listed(
 
 async def _list_subscribed(context: Context, command: Lsub) -> bytes:
     """RFC 3501 §6.3.9: a level matched by ``%`` with a subscribed name below it is listed as ``\\Noselect``."""
-    matches = Patterns(command.reference, (command.pattern,), context.places.naming.profile.delimiter)
+    matches = Patterns(command.reference, (command.pattern,), context.places.form.delimiter)
     mailboxes = await _mailboxes(context, matches)
     subscribed = await _subscriptions(context)
     await _say(context, len(subscribed), _listed_subscribed(context, command, matches, mailboxes, subscribed))
@@ -143,17 +143,17 @@ async def _say(context: Context, count: int, work: Steps[list[bytes]]) -> None:
 def _listed_subscribed(
     context: Context, command: Lsub, matches: Patterns, mailboxes: Mapping[str, Mailbox], subscribed: frozenset[str]
 ) -> Steps[list[bytes]]:
-    delimiter = context.places.naming.profile.delimiter
+    form = context.places.form
     names: Collection[str] = subscribed
     if command.pattern.endswith("%"):
-        names = subscribed | (yield from _levels_above(subscribed, delimiter))
+        names = subscribed | (yield from _levels_above(subscribed, form.delimiter))
     out: list[bytes] = []
     for place, name in enumerate(sorted(names)):
         if place % _NAMES_A_STEP == 0:
             yield
         if matches(name):
             attributes = _subscribed_attributes(mailboxes.get(name)) if name in subscribed else ["\\Noselect"]
-            out.append(list_line(name, attributes, delimiter=delimiter, response="LSUB"))
+            out.append(list_line(form, name, attributes, response="LSUB"))
     return out
 
 

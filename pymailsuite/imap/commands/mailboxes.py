@@ -13,7 +13,8 @@ from pymailsuite.imap.context import Context
 from pymailsuite.imap.extension import ImapCommand, StatusItem
 from pymailsuite.imap.grammar.mailboxes import one_mailbox, parse_create, parse_rename, parse_status
 from pymailsuite.imap.guard import what_all_say
-from pymailsuite.imap.render import status_line
+from pymailsuite.imap.places import MailboxPlace
+from pymailsuite.imap.render import list_line, status_line
 from pymailsuite.imap.states import AFTER_LOGIN
 from pymailsuite.imap.values import Create, Delete, Rename, Status, Subscribe, Unsubscribe
 from pymailsuite.interfaces import Mailbox
@@ -22,8 +23,9 @@ from pymailsuite.interfaces import Mailbox
 async def _create(context: Context, command: Create) -> bytes:
     """RFC 3501 §6.3.3; the special use is RFC 6154 §3."""
     # RFC 3501 §6.3.3: a delimiter at the end says that inferiors will follow; the name is without it.
-    place = await context.places.find_new(command.mailbox.removesuffix(context.places.naming.profile.delimiter))
+    place = await context.places.find_new(command.mailbox.removesuffix(context.places.form.delimiter))
     mailbox: Mailbox = await place.mail.create_mailbox(place.name, command.special_use)
+    say_normalized(context, place, uses_of(mailbox))
     codes = what_all_say(context.connection.log, context.shared.vocabulary.created, context, mailbox)
     return " ".join(["OK", *codes, "CREATE completed"]).encode("ascii")
 
@@ -38,6 +40,7 @@ async def _delete(context: Context, command: Delete) -> bytes:
         context.out.append(b"* OK [CLOSED] The selected mailbox was deleted\r\n")
     else:
         await place.mail.delete_mailbox(place.name)
+    say_normalized(context, place, ["\\NonExistent"])
     return b"OK DELETE completed"
 
 
@@ -47,6 +50,9 @@ async def _rename(context: Context, command: Rename) -> bytes:
     if old.account_id != new.account_id:
         raise Refusal("A mailbox cannot be moved to another account")
     await old.mail.rename_mailbox(old.name, new.name)
+    if context.rev2 and (old.was_normalized or new.was_normalized):
+        # RFC 9051 §6.3.6: the existing name as it was written, whichever of the two was normalized.
+        context.out.append(list_line(context.places.form, new.wire, (), old_name=old.asked))
     return b"OK RENAME completed"
 
 
@@ -73,6 +79,26 @@ async def _status(context: Context, command: Status) -> bytes:
     return b"OK STATUS completed"
 
 
+def uses_of(mailbox: Mailbox) -> list[str]:
+    """The special use of a mailbox, as attributes of LIST."""
+    return [] if mailbox.special_use is None else [mailbox.special_use.value]
+
+
+def name_line(context: Context, place: MailboxPlace, attributes: Iterable[str] = ()) -> bytes:
+    """The LIST line of a mailbox that a command has named; with the name of the command if that was another form of it.
+
+    Source: RFC 9051 §6.3.9.7.
+    """
+    old_name = place.asked if place.was_normalized else None
+    return list_line(context.places.form, place.wire, attributes, old_name=old_name)
+
+
+def say_normalized(context: Context, place: MailboxPlace, attributes: Iterable[str] = ()) -> None:
+    """Tell a client of IMAP4rev2 that a mailbox has another name than it wrote. Source: RFC 9051 §6.3.4, §6.3.5."""
+    if context.rev2 and place.was_normalized:
+        context.out.append(name_line(context, place, attributes))
+
+
 def note_items(context: Context, items: Iterable[str]) -> None:
     """Note that the client has asked for these items: some have a further effect."""
     for name in items:
@@ -84,7 +110,7 @@ def note_items(context: Context, items: Iterable[str]) -> None:
 def status_reply(context: Context, wire: str, mailbox: Mailbox, items: Iterable[str]) -> bytes:
     """The STATUS line of a mailbox that the client calls ``wire``."""
     known = context.shared.vocabulary.status_items
-    return status_line(wire, {name: known[name].value(context, mailbox) for name in items})
+    return status_line(context.places.form, wire, {name: known[name].value(context, mailbox) for name in items})
 
 
 def _recent(context: Context, mailbox: Mailbox) -> int:

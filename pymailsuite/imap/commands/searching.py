@@ -12,6 +12,7 @@ from functools import partial
 from itertools import count
 from typing import Any, Final, Protocol, TypeVar
 
+from attrs import evolve
 from twisted.internet.defer import Deferred
 
 from pymailsuite.errors import PeerError
@@ -124,6 +125,13 @@ class Searching(Protocol):
 
 async def _search(context: Context, command: Search) -> bytes:
     """RFC 3501 §6.4.4."""
+    if context.rev2:
+        if command.returns is None:
+            # RFC 9051 §6.4.4: as with RETURN (ALL).
+            command = evolve(command, returns={"ALL": None})
+    elif context.utf8 and command.charset is not None:
+        # RFC 6855 §3: strings are in UTF-8, and to say so, or anything else, is an error.
+        raise PeerError("No charset may be named where UTF8=ACCEPT is enabled")
     limited = await saving(context, command, _search_and_tell(context, command))
     return b"OK " + limited + b"SEARCH completed"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from pymailsuite.imap import replies
+from pymailsuite.imap.commands.mailboxes import name_line, uses_of
 from pymailsuite.imap.context import Context
 from pymailsuite.imap.extension import ImapCommand
 from pymailsuite.imap.grammar.mailboxes import opening
@@ -44,7 +45,7 @@ async def _open(context: Context, command: Select | Examine, read_only: bool) ->
         place = await context.place(command.mailbox)
         context.watch(place.account_id)
         mailbox, view = await _reopened(context, place, read_only) or await _opened(context, place, read_only)
-        _tell_opened(context, mailbox, view)
+        _tell_opened(context, place, mailbox, view)
         for parameter, argument in command.parameters.items():
             answer = parameters[parameter].answer
             if answer is not None:
@@ -55,13 +56,15 @@ async def _open(context: Context, command: Select | Examine, read_only: bool) ->
         raise
 
 
-def _tell_opened(context: Context, mailbox: Mailbox, view: View) -> None:
-    # A message without \Seen is searched only if there is one.
-    unseen = view.first_unseen() if mailbox.unseen and not view.uid_only else 0
+def _tell_opened(context: Context, place: MailboxPlace, mailbox: Mailbox, view: View) -> None:
+    # A message without \Seen is searched only if there is one; RFC 9051 Appendix E: IMAP4rev2 does not tell it.
+    unseen = view.first_unseen() if mailbox.unseen and not (view.uid_only or context.rev2) else 0
     uid_next = max(mailbox.uid_next, view.uids[-1] + 1) if len(view) else mailbox.uid_next
     context.out += [
         replies.flags_lines(view),
         replies.exists(view),
+        # RFC 9051 §6.3.2: IMAP4rev2 tells the name.
+        name_line(context, place, uses_of(mailbox)) if context.rev2 else b"",
         b"* OK [UNSEEN %d] First unseen message\r\n" % unseen if unseen else b"",
         b"* OK [UIDVALIDITY %d] UIDs valid\r\n"
         b"* OK [UIDNEXT %d] Predicted next UID\r\n" % (mailbox.uid_validity, uid_next),
@@ -75,8 +78,14 @@ async def _opened(context: Context, place: MailboxPlace, read_only: bool) -> tup
     view = View(place.mail, selection.mailbox, read_only, selection.rows)
     if not read_only:
         view.recent = selection.recent
-    context.select(view)
+    _begin(context, view)
     return selection.mailbox, view
+
+
+def _begin(context: Context, view: View) -> None:
+    if context.rev2:
+        view.forget_recent()
+    context.select(view)
 
 
 async def _reopened(context: Context, place: MailboxPlace, read_only: bool) -> tuple[Mailbox, View] | None:
@@ -92,7 +101,7 @@ async def _reopened(context: Context, place: MailboxPlace, read_only: bool) -> t
     ):
         return None
     view = View(place.mail, mailbox, read_only, snapshot)
-    context.select(view)
+    _begin(context, view)
     await context.catch_up(claims=mailbox.first_recent < mailbox.uid_next)
     return mailbox, view
 

@@ -10,6 +10,7 @@ from pymailsuite.imap.extensions.esort import ESORT
 from pymailsuite.imap.extensions.id import ID
 from pymailsuite.imap.extensions.idle import IDLE
 from pymailsuite.imap.extensions.imap4rev1 import IMAP4REV1
+from pymailsuite.imap.extensions.imap4rev2 import IMAP4REV2, UTF8_ACCEPT
 from pymailsuite.imap.extensions.in_progress import INPROGRESS
 from pymailsuite.imap.extensions.list_extended import CHILDREN, LIST_EXTENDED, LIST_STATUS
 from pymailsuite.imap.extensions.literals import LITERAL_PLUS, MULTIAPPEND
@@ -38,6 +39,8 @@ from pymailsuite.imap.extensions.within import WITHIN
 
 OURS = (
     IMAP4REV1,
+    IMAP4REV2,
+    UTF8_ACCEPT,
     LITERAL_PLUS,
     ID,
     ENABLE,

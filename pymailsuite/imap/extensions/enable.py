@@ -18,7 +18,7 @@ _MOST_CAPABILITIES = 100
 
 @frozen
 class Enable(Command):
-    """``names`` in upper case."""
+    """``names`` as they were written."""
 
     names: tuple[str, ...]
 
@@ -30,7 +30,7 @@ def _parse(cursor: Cursor, tag: str) -> Enable:
         cursor.space()
         if len(names) == _MOST_CAPABILITIES:
             raise PeerError("Too many capabilities")
-        names.append(cursor.word("a capability"))
+        names.append(cursor.atom("a capability"))
     return Enable(tag, tuple(names))
 
 
@@ -41,10 +41,10 @@ async def _enable(context: Context, command: Enable) -> bytes:
     client that does not find it in the list assumes that it is off (RFC 5161 §3.2).
     """
     enables = context.shared.vocabulary.enables
-    known = [name for name in dict.fromkeys(command.names) if name in enables]
+    known = {name.upper(): name for name in command.names if name.upper() in enables}
     for name in known:
         enables[name](context)
-    context.out.append(" ".join(["* ENABLED", *known]).encode("ascii") + replies.CRLF)
+    context.out.append(" ".join(["* ENABLED", *known.values()]).encode("ascii") + replies.CRLF)
     return b"OK ENABLE completed"
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pymailsuite.imap import mutf7
 from pymailsuite.imap.context import Context
 from pymailsuite.imap.extension import ImapCommand, ImapExtension, after_login
 from pymailsuite.imap.naming import Namespace
-from pymailsuite.imap.render import string
 from pymailsuite.imap.states import AFTER_LOGIN
 from pymailsuite.imap.values import Command
 
@@ -19,11 +17,11 @@ async def _namespace(context: Context, _: Command) -> bytes:
 
 def _told(context: Context, namespace: Namespace) -> bytes:
     # Namespace = nil / "(" 1*( "(" string SP (<"> QUOTED_CHAR <"> / nil) ...")" ) ")"   ; RFC 2342 §6
-    naming = context.places.naming
-    prefix = naming.prefix_of(namespace)
+    places = context.places
+    prefix = places.naming.prefix_of(namespace)
     if prefix is None:
         return b"NIL"
-    return b'((%b "%b"))' % (string(mutf7.encode(prefix)), naming.profile.delimiter.encode("ascii"))
+    return b'((%b "%b"))' % (places.form.quoted(prefix), places.form.delimiter.encode("ascii"))
 
 
 NAMESPACE = ImapExtension(

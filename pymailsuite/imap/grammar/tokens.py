@@ -133,9 +133,12 @@ class Words(Protocol):
 class Cursor:
     """Reads one command's ``pieces`` (text and literals in turn, text first and last) from left to right."""
 
-    __slots__ = ("_at", "_index", "_pieces", "_text", "limits", "words")
+    __slots__ = ("_at", "_index", "_pieces", "_text", "limits", "utf8", "words")
 
-    def __init__(self, pieces: Sequence[bytes], limits: GrammarLimits, words: Words) -> None:
+    def __init__(self, pieces: Sequence[bytes], limits: GrammarLimits, words: Words, *, utf8: bool = False) -> None:
+        """``utf8``: the client has enabled UTF-8, which takes the place of modified UTF-7 and of all other charsets in
+        quoted strings."""
+        self.utf8 = utf8
         self.limits = limits
         self.words = words
         self._pieces = pieces
@@ -289,6 +292,9 @@ class Cursor:
         if match is None:
             return self._try_literal()
         octets = match[1]
+        if self.utf8 and not octets.isascii():
+            # RFC 6855 §3: what is not UTF-8 there must be refused by BAD.
+            _utf8(octets)
         return _ESCAPED.sub(rb"\1", octets) if b"\\" in octets else octets
 
     def string(self, expected: str = "a string") -> bytes:
@@ -399,7 +405,7 @@ class Cursor:
             raise PeerError("Mailbox name too long")
         try:
             # Octets above ASCII cannot be modified UTF-7: they are a client that sends UTF-8 (RFC 6855 §3).
-            name = mutf7.decode(octets) if octets.isascii() else octets.decode("utf-8")
+            name = mutf7.decode(octets) if octets.isascii() and not self.utf8 else octets.decode("utf-8")
         except ValueError as error:
             raise BadMailboxName(cause=str(error)) from error
         if _CONTROL.search(name):
@@ -468,6 +474,13 @@ class Cursor:
             # In UTC, in which FETCH says it, the year is outside of 1 to 9999.
             raise PeerError("No such date")
         return float(seconds)
+
+
+def _utf8(octets: bytes) -> str:
+    try:
+        return octets.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise PeerError("String is not in UTF-8") from error
 
 
 # --- charsets -------------------------------------------------------------------------------------------------------
