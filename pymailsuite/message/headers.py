@@ -7,7 +7,7 @@ A block is a header with or without its empty line, such as ``Column.HEADER`` gi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Final
 
@@ -30,6 +30,7 @@ __all__ = [
     "parse_date",
     "raw_lines",
     "select_fields",
+    "select_fields_of",
     "unfold",
 ]
 
@@ -79,23 +80,35 @@ def select_fields(header: bytes, names: Iterable[bytes], negate: bool = False) -
 
     With ``negate`` all other lines of the header. Source: RFC 3501 §6.4.5, HEADER.FIELDS and HEADER.FIELDS.NOT.
     """
+    return select_fields_of((header,), names, negate)[0]
+
+
+def select_fields_of(headers: Iterable[bytes], names: Iterable[bytes], negate: bool = False) -> list[bytes]:
+    """:func:`select_fields` of many headers, at the cost of one expression run on each."""
     wanted = frozenset(name.lower() for name in names)
-    if header and not header.endswith(b"\n"):
-        header += b"\n" if header.endswith(b"\r") else b"\r\n"
-    if not wanted:
-        chosen = _selection(frozenset((b"\n",)), True).findall(b"\n" + header) if negate else []
-    elif len(wanted) <= _NAMES_IN_EXPRESSION:
-        chosen = _selection(wanted, negate).findall(b"\n" + header)
-    else:
-        chosen = [
-            field
-            for field in _selection(frozenset((b"\n",)), True).findall(b"\n" + header)
-            if (field.partition(b":")[0].rstrip(b" \t").lower() in wanted) is not negate
-        ]
-    if not chosen:
-        return b"\r\n"
-    # Each lacks its LF only.
-    return b"\n".join(chosen) + b"\n\r\n"
+    # Each field that was chosen lacks its LF only.
+    return [
+        b"\n".join(chosen) + b"\n\r\n" if (chosen := select(b"\n" + header)) else b"\r\n"
+        for select in (_chooser(wanted, negate),)
+        for header in map(_ended, headers)
+    ]
+
+
+def _ended(header: bytes) -> bytes:
+    """The block, whose last line has an end."""
+    if not header or header.endswith(b"\n"):
+        return header
+    return header + (b"\n" if header.endswith(b"\r") else b"\r\n")
+
+
+def _chooser(wanted: frozenset[bytes], negate: bool) -> Callable[[bytes], list[bytes]]:
+    """A function that gives the chosen fields of a block behind a line feed."""
+    if wanted and len(wanted) <= _NAMES_IN_EXPRESSION:
+        return _selection(wanted, negate).findall
+    every = _selection(frozenset((b"\n",)), True).findall
+    return lambda block: [
+        field for field in every(block) if (field.partition(b":")[0].rstrip(b" \t").lower() in wanted) is not negate
+    ]
 
 
 _FIELD_HELD_MAX: Final = 1024 * 1024

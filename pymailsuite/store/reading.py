@@ -146,6 +146,8 @@ def read_messages_txn(
     if with_header or with_octets:
         header_at = columns.index(Column.HEADER) if with_header else None
         octets_at = columns.index(Column.OCTETS) if with_octets else None
+        if header_at is not None and octets_at is None and (whole := _with_headers(rows, header_at)) is not None:
+            return whole, last
         return [_with_octets_txn(txn, row, header_at, octets_at) for row in rows], last
     return rows, last
 
@@ -210,6 +212,24 @@ def _affordable_txn(
                 return cut, last
             last = Uid(uid)
     return uids, None
+
+
+def _with_headers(rows: Sequence[Row], header_at: int) -> Sequence[MessageRow] | None:
+    """The rows with the fields in front added to headers, which are all at hand; None if some are not."""
+    if not rows:
+        return rows
+    columns = list(zip(*rows, strict=True))
+    headers = columns[header_at]
+    prefixes, fields, _, _, header_sizes = columns[-5:]
+    if None in headers or list(map(len, headers)) != list(header_sizes):
+        return None
+    columns[header_at] = tuple(
+        [
+            prefix + more + header if more else prefix + header
+            for prefix, more, header in zip(prefixes, fields, headers, strict=True)
+        ]
+    )
+    return list(zip(*columns[:-5], strict=True))
 
 
 def _with_octets_txn(txn: Transaction, row: Row, header_at: int | None, octets_at: int | None) -> MessageRow:

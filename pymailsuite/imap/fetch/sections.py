@@ -18,7 +18,7 @@ from pymailsuite.imap.batch import Batch, Slice, plain, slices
 from pymailsuite.imap.render import astring
 from pymailsuite.imap.values import BinarySection, BinarySize, BodySection, Section, SectionText, UnknownEncoding
 from pymailsuite.interfaces import Column
-from pymailsuite.message.headers import FieldSelector, select_fields
+from pymailsuite.message.headers import FieldSelector, select_fields, select_fields_of
 from pymailsuite.message.parts import PartKind
 from pymailsuite.message.transfer import IDENTITY, TransferDecoder, transfer_decoder
 
@@ -110,7 +110,8 @@ class _Header(SectionItem):
     def literals(self, batch: Batch) -> tuple[Iterable[bytes], Iterable[bytes]]:
         values: Sequence[bytes] = batch[Column.HEADER]
         if self._section.fields:
-            values = [_selected(value, self._section) for value in values]
+            section = self._section
+            values = select_fields_of(values, section.fields, section.text is SectionText.FIELDS_NOT)
         if self._partial is not None:
             values = [value[slice(*_window(self._partial, 0, len(value)))] for value in values]
         return _strings(values, self._partial)

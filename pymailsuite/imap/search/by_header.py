@@ -84,6 +84,14 @@ class ByHeader(Condition):
         self._undecoded = folded.encode("ascii") if folded.isascii() else None
         self._bodies = _field_pattern(key.name.encode("utf-8")).finditer
 
+    def _may_hold(self, lower: Sequence[bytes], places: Sequence[int]) -> Sequence[int]:
+        """The places that a quick test does not exclude; it excludes most: headers without this text that have nothing
+        to decode."""
+        raw = self._raw
+        if raw is None:
+            return places
+        return [place for place in places if raw in (header := lower[place]) or b"=?" in header or not header.isascii()]
+
     def _body_holds(self, body: bytes, lower: bytes) -> bool:
         if self._raw is not None and lower.isascii() and b"=?" not in lower:
             # Nothing to decode: most fields of most messages.
@@ -101,4 +109,4 @@ class ByHeader(Condition):
 
     def pick(self, batch: SearchBatch, places: Sequence[int]) -> Sequence[int]:
         headers, lower = batch[Column.HEADER], batch.lower_headers
-        return [place for place in places if self._holds(headers[place], lower[place])]
+        return [place for place in self._may_hold(lower, places) if self._holds(headers[place], lower[place])]
