@@ -176,6 +176,8 @@ class Standing:
     logged_in: bool
     compressed: bool = False
     """COMPRESS has been used on the connection (RFC 4978)."""
+    shares: bool = True
+    """The store lets users share mailboxes."""
 
 
 Capabilities = Callable[[Standing], Iterable[str]]

@@ -274,7 +274,8 @@ class MailboxSession:
             self._noticed = max(noticed, self._noticed, ModSeq(view.modseq + 1))
             raise
         if not changes.exists:
-            self.end("The selected mailbox was deleted")
+            is_own = view.mail.user_id == view.mail.account_id
+            self.end("The selected mailbox was deleted" + ("" if is_own else ", or is no longer shared with you"))
             return
         places, fresh, new_keyword = view.take_changes(changes)
         if unasked and Event.FLAG_CHANGE not in self._selected_events.events:

@@ -14,6 +14,7 @@ from pymailsuite.errors import LimitReached, MailError, NoSuchMailbox, PeerError
 from pymailsuite.imap.flags import SYSTEM_FLAGS
 from pymailsuite.imap.selected import Spans, View
 from pymailsuite.imap.values import BadMailboxName, UidRequired
+from pymailsuite.interfaces.rights import FLAGS, Right
 from pymailsuite.values import UidSet
 
 CRLF: Final = b"\r\n"
@@ -22,6 +23,7 @@ _TEXT: Final = attrgetter("text")
 _RECENT_TEXT: Final = attrgetter("recent_text")
 _VANISHED_RANGES: Final = 500
 """In one line of VANISHED, so that none is longer than some 10 KB."""
+_RIGHT_TO: Final = {"\\Seen": Right.KEEP_SEEN, "\\Deleted": Right.DELETE_MESSAGES}
 _NOT_TEXT: Final = re.compile(r"[^\x20-\x7e]+")
 
 
@@ -125,7 +127,15 @@ def flags_lines(view: View) -> bytes:
     """FLAGS and PERMANENTFLAGS: sent by SELECT, and again whenever a keyword is new to the client."""
     known = " ".join([SYSTEM_FLAGS, *sorted(view.keywords)])
     permanent = "" if view.read_only else f"{known} \\*"
+    if permanent and not view.rights >= FLAGS:
+        permanent = _permanent_flags(view)
     return f"* FLAGS ({known})\r\n* OK [PERMANENTFLAGS ({permanent})] Flags kept\r\n".encode("ascii")
+
+
+def _permanent_flags(view: View) -> str:
+    """Those that the rights of the user are enough for. Source: RFC 4314 §5.1.1."""
+    flags = [flag for flag in SYSTEM_FLAGS.split() if _RIGHT_TO.get(flag, Right.WRITE) in view.rights]
+    return " ".join([*flags, *sorted(view.keywords), "\\*"] if Right.WRITE in view.rights else flags)
 
 
 def highest_modseq(view: View) -> bytes:

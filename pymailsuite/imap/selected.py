@@ -18,6 +18,7 @@ from pymailsuite.imap.flags import FlagState, StateByFlags, flag_states
 from pymailsuite.imap.snapshots import Snapshot
 from pymailsuite.imap.values import SequenceSet
 from pymailsuite.interfaces import Mailbox, MailboxChanges, StoreResult
+from pymailsuite.interfaces.rights import Right
 from pymailsuite.values import UID_MAX, AccountId, NumberSet, SystemFlag, UidSet
 
 Row = tuple[int, int, str, int]
@@ -117,6 +118,7 @@ class View:
         "name",
         "read_only",
         "recent",
+        "rights",
         "saved",
         "states",
         "tells_recent",
@@ -139,6 +141,8 @@ class View:
         self.read_only = read_only
         self.uid_only = False
         """The client is told UIDs, and no sequence numbers. Source: RFC 9586."""
+        self.rights = mailbox.rights
+        """The user's, when the mailbox was opened; the store knows those of the moment."""
         if isinstance(rows, Snapshot):
             self.uids = rows.uids[:]
             self.states = rows.states[:]
@@ -169,6 +173,10 @@ class View:
         """``\\Recent`` is not spoken of: IMAP4rev2 has none (RFC 9051 Appendix E)."""
         self.recent = UidSet()
         self.tells_recent = False
+
+    def allows(self, right: Right) -> bool:
+        """Whether the client may change what this right is for, as far as the view knows."""
+        return not self.read_only and right in self.rights
 
     def snapshot(self) -> Snapshot | None:
         """The snapshot from which the next session may start; None if changes are still to be reported. The view must

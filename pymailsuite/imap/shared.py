@@ -183,6 +183,7 @@ class Shared:
                 plaintext=plaintext,
                 logged_in=logged_in,
                 compressed=connection.compressed,
+                shares=self.sharing is not None,
             )
             listed = self._capabilities[key] = self.vocabulary.capabilities(standing)
         return listed

@@ -114,6 +114,9 @@ CHANGING: Final = Rights.parse("swite")
 Departs from RFC 4314 §5.2, which leaves out ``s`` where each user has a ``\\Seen`` of their own: clients that are told
 READ-ONLY do not say any more which messages were read."""
 
+FLAGS: Final = Rights.parse("swt")
+"""With all of these every flag may be set."""
+
 VISIBLE: Final = Rights.parse("lr")
 """With one of these a mailbox may be named: its state, and that it is there, is no secret."""
 

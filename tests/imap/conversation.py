@@ -17,10 +17,12 @@ from pymailsuite.imap.factory import ImapFactory
 from pymailsuite.imap.protocol import ImapProtocol
 from pymailsuite.imap.vocabulary import Vocabulary
 from pymailsuite.interfaces import Account
+from pymailsuite.interfaces.rights import Rights
+from pymailsuite.interfaces.sharing import AclEntry, Identifier, RightsChange
 from pymailsuite.values import Flags, SystemFlag
 from tests.support.cred import make_portal
 from tests.support.imap import VOCABULARY
-from tests.support.stores import append, make_account, make_store
+from tests.support.stores import append, fired, make_account, make_store
 from tests.support.transcripts import Transcript
 
 USER = "ann@example.org"
@@ -99,10 +101,10 @@ class Client:
         """Send ``x`` and a command; the lines of its answer."""
         return self.send(f"x {line}\r\n".encode()).decode("utf-8", "backslashreplace").split("\r\n")[:-1]
 
-    def login(self) -> Client:
-        """Log in as the user."""
+    def login(self, user: str = USER) -> Client:
+        """Log in as the user, or as another one."""
         self.output()
-        assert self.command(f"LOGIN {USER} {PASSWORD}")[-1].startswith("x OK")
+        assert self.command(f"LOGIN {user} {PASSWORD}")[-1].startswith("x OK")
         return self
 
     def close(self) -> None:
@@ -139,6 +141,17 @@ class Server:
         """The account's mail, behind the server's back."""
         return self.store.account_mail(self.account.account_id)
 
+    def add_user(self, login_name: str) -> Account:
+        """Another account, with the same password."""
+        self.portal.checker.passwords[login_name] = PASSWORD
+        return make_account(self.store, login_name)
+
+    def share(self, mailbox: str, who: str, letters: str, owner: Account | None = None) -> None:
+        """Give rights to a mailbox, behind the server's back; with ``-`` in front of the identifier negative ones."""
+        entry = AclEntry(Identifier.parse(who.removeprefix("-")), Rights.parse(letters), who.startswith("-"))
+        account_id = (owner or self.account).account_id
+        fired(self.store.sharing.set_rights(account_id, mailbox, None, entry, RightsChange.REPLACE))
+
     def deliver(self, *numbers: int, mailbox: str = "INBOX", flags: Flags | None = None) -> None:
         """Messages arrive."""
         given = [flags] * len(numbers) if flags is not None else ()
@@ -166,11 +179,12 @@ def read_flags(words: str) -> Flags:
 class Conversation:
     """What the transcript runner drives: several sessions of one server, one of them speaking.
 
-    ``@`` lines: ``setting NAME VALUE``; ``mailbox NAME``; ``messages N`` (in INBOX); ``login`` (session 1 is logged
+    ``@`` lines: ``setting NAME VALUE``; ``user LOGIN_NAME`` (another); ``mailbox NAME``;
+    ``share NAME IDENTIFIER RIGHTS``; ``messages N`` (in INBOX); ``login`` (session 1 is logged
     in); ``select NAME`` (and has this selected); ``tls`` (STARTTLS is offered); ``from IP``.
 
-    ``X:`` steps: ``session N`` (a logged-in session of that number speaks and is listened to from now on);
-    ``advance SECONDS``; ``deliver N``; ``lost``.
+    ``X:`` steps: ``session N [USER]`` (a logged-in session of that number speaks and is listened to from now on);
+    ``advance SECONDS``; ``deliver N``; ``share NAME IDENTIFIER [RIGHTS]``; ``lost``.
     """
 
     def __init__(self, transcript: Transcript) -> None:
@@ -179,8 +193,12 @@ class Conversation:
             name, _, value = argument.partition(" ")
             settings[name] = {"true": True, "false": False}.get(value, value)
         self.server = Server(tls=object() if transcript.arguments("tls") else None, **settings)
+        for argument in transcript.arguments("user"):
+            self.server.add_user(argument)
         for argument in transcript.arguments("mailbox"):
             self.server.mail.create_mailbox(argument, None)
+        for argument in transcript.arguments("share"):
+            self.server.share(*argument.split())
         for argument in transcript.arguments("messages"):
             self.server.deliver(*range(1, int(argument) + 1))
         ips = transcript.arguments("from")
@@ -203,13 +221,17 @@ class Conversation:
 
     def act(self, name: str, argument: str) -> None:
         if name == "session":
-            if argument not in self._sessions:
-                self._sessions[argument] = self.server.connect().login()
-            self._speaking = self._sessions[argument]
+            number, _, user = argument.partition(" ")
+            if number not in self._sessions:
+                self._sessions[number] = self.server.connect().login(user or USER)
+            self._speaking = self._sessions[number]
         elif name == "advance":
             self.server.clock.advance(float(argument))
         elif name == "deliver":
             self.server.deliver(*map(int, argument.split()))
+        elif name == "share":
+            mailbox, who, *letters = argument.split()
+            self.server.share(mailbox, who, "".join(letters))
         elif name == "lost":
             self._speaking.close()
         else:

@@ -9,6 +9,7 @@ import pytest
 
 from pymailsuite.errors import PeerError
 from pymailsuite.imap import values as v
+from pymailsuite.imap.extensions.acl import AclCommand, IdentifierCommand, SetAcl
 from pymailsuite.imap.extensions.compress import Compress
 from pymailsuite.imap.extensions.condstore import ByModSeq
 from pymailsuite.imap.extensions.enable import Enable
@@ -18,10 +19,13 @@ from pymailsuite.imap.extensions.uidplus import UidExpunge
 from pymailsuite.imap.extensions.within import ByAge
 from pymailsuite.imap.grammar import awaits_message, parse_tag
 from pymailsuite.imap.patterns import Patterns
+from pymailsuite.interfaces.rights import Rights
+from pymailsuite.interfaces.sharing import Identifier, IdentifierKind, RightsChange
 from pymailsuite.values import ALL_UIDS, FlagChange, Flags, SeqSet, SpecialUse, SystemFlag, UidSet
 from tests.acceptance import acceptance
 from tests.support.imap import VOCABULARY, parse, parse_append, parse_named
 
+BOB = Identifier(IdentifierKind.USER, "bob")
 SEEN, DELETED = SystemFlag.SEEN, SystemFlag.DELETED
 
 
@@ -49,6 +53,15 @@ COMMANDS: list[tuple[Line, v.Command]] = [
     (b"a IDLE", v.Command("a")),
     (b"a compress deflate", Compress("a", "DEFLATE")),
     (b"a NAMESPACE", v.Command("a")),
+    # ACL: RFC 4314 §7
+    (b"a GETACL work", AclCommand("a", "work")),
+    (b"a myrights work", AclCommand("a", "work")),
+    (b"a DELETEACL work Bob", IdentifierCommand("a", "work", "Bob", BOB, False)),
+    (b"a LISTRIGHTS work -bob", IdentifierCommand("a", "work", "-bob", BOB, True)),
+    (b"a SETACL work bob lr", SetAcl("a", "work", "bob", BOB, False, RightsChange.REPLACE, Rights.parse("lr"))),
+    (b'a SETACL work "-bob" +cd', SetAcl("a", "work", "-bob", BOB, True, RightsChange.ADD, Rights.parse("kxte"))),
+    (b"a SETACL work bob -l", SetAcl("a", "work", "bob", BOB, False, RightsChange.REMOVE, Rights.parse("l"))),
+    (b'a SETACL work bob ""', SetAcl("a", "work", "bob", BOB, False, RightsChange.REPLACE, Rights())),
     # AUTHENTICATE: RFC 3501 §6.2.2, RFC 4959
     (b"a AUTHENTICATE plain", v.Authenticate("a", "PLAIN")),
     (b"a AUTHENTICATE PLAIN =", v.Authenticate("a", "PLAIN", b"")),
@@ -303,6 +316,20 @@ BAD: list[Line] = [
     b"a FETCH 1 BODY[" + b".".join([b"1"] * 101) + b"]",
     b"a FETCH 1 (" + b" ".join(b"BODY[%d]" % n for n in range(1, 102)) + b")",
     b"a FETCH 1 BODY[HEADER.FIELDS (" + b" ".join([b"x"] * 201) + b")]",
+    b"a GETACL",
+    b"a GETACL work x",
+    b"a SETACL work bob",
+    b"a SETACL work bob L",
+    b"a SETACL work bob lz",
+    b"a SETACL work bob +-l",
+    b'a SETACL work "" l',
+    b"a SETACL work - l",
+    b"a SETACL work group= l",
+    b'a SETACL work "\xff" l',
+    b"a SETACL work bob l x",
+    b"a DELETEACL work",
+    b"a LISTRIGHTS work",
+    b"a MYRIGHTS",
     b"a SEARCH",
     b"a SEARCH ",
     b"a SEARCH XYZZY",

@@ -1,6 +1,7 @@
 """Everything our IMAP server can do."""
 
 from pymailsuite.imap.extensions import (
+    ACL,
     APPENDLIMIT,
     BINARY,
     CHILDREN,
@@ -15,6 +16,7 @@ from pymailsuite.imap.extensions import (
     IMAP4REV2,
     INPROGRESS,
     LIST_EXTENDED,
+    LIST_MYRIGHTS,
     LIST_STATUS,
     LITERAL_PLUS,
     LOGINS,
@@ -44,6 +46,7 @@ from pymailsuite.imap.extensions import (
 )
 
 __all__ = [
+    "ACL",
     "APPENDLIMIT",
     "BINARY",
     "CHILDREN",
@@ -58,6 +61,7 @@ __all__ = [
     "IMAP4REV2",
     "INPROGRESS",
     "LIST_EXTENDED",
+    "LIST_MYRIGHTS",
     "LIST_STATUS",
     "LITERAL_PLUS",
     "LOGINS",

@@ -17,7 +17,7 @@ from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from pymailsuite.errors import MailError, StorageFull
+from pymailsuite.errors import MailError, NoPermission, StorageFull
 from pymailsuite.imap import replies
 from pymailsuite.imap.context import Context
 from pymailsuite.imap.extension import ImapCommand
@@ -40,6 +40,7 @@ from pymailsuite.imap.selected import Cut, Spans, View, count_of, joined
 from pymailsuite.imap.states import SELECTED
 from pymailsuite.imap.values import Fetch
 from pymailsuite.interfaces import MessageRow, Piece
+from pymailsuite.interfaces.rights import Right
 from pymailsuite.values import FlagChange, Flags, SystemFlag, UidSet
 
 _KNOWN: Final = frozenset({UID, FLAGS, MODSEQ})
@@ -98,7 +99,7 @@ async def fetch(context: Context, command: Fetch) -> bytes:
     compile_fetch = context.shared.vocabulary.compile_fetch
     plan = compile_fetch(command.items, uid=command.uid, condstore=False, uid_only=view.uid_only)
     told: Spans = []
-    if plan.sets_seen and not view.read_only:
+    if plan.sets_seen and view.allows(Right.KEEP_SEEN):
         told = await _set_seen(context, view, spans)
         if told and context.condstore:
             plan = compile_fetch(
@@ -153,8 +154,8 @@ async def _add_seen(context: Context, view: View, uids: UidSet) -> list[int]:
     """Set ``\\Seen``; returns the places of messages that have it now."""
     try:
         result = await view.mail.store_flags(view.mailbox_id, uids, FlagChange.ADD, Flags(SystemFlag.SEEN), None)
-    except StorageFull:
-        # A full disk must not prevent reading.
+    except (StorageFull, NoPermission):
+        # Neither a full disk nor a right that was taken away meanwhile must prevent reading.
         return []
     return context.take_result(result)
 
@@ -173,7 +174,7 @@ class _Reading:
         self._cut = Cut(spans)
         self._count = _FIRST_MESSAGES if plan.reads_octets else _FIRST_ROWS
         self._octets = 2 * context.settings.fetch_piece // plan.copies
-        self._sets_seen = plan.sets_seen and not view.read_only
+        self._sets_seen = plan.sets_seen and view.allows(Right.KEEP_SEEN)
         self.found = 0
         self.unseen: list[int] = []
         self.failures: list[Exception] = []

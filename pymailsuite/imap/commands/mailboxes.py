@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from pymailsuite.errors import NoSuchMailbox, Refusal
+from pymailsuite.errors import NoPermission, NoSuchMailbox, Refusal
 from pymailsuite.imap.context import Context
 from pymailsuite.imap.extension import ImapCommand, StatusItem
 from pymailsuite.imap.grammar.mailboxes import one_mailbox, parse_create, parse_rename, parse_status
@@ -18,6 +18,7 @@ from pymailsuite.imap.render import list_line, status_line
 from pymailsuite.imap.states import AFTER_LOGIN
 from pymailsuite.imap.values import Create, Delete, Rename, Status, Subscribe, Unsubscribe
 from pymailsuite.interfaces import Mailbox
+from pymailsuite.interfaces.rights import Right
 
 
 async def _create(context: Context, command: Create) -> bytes:
@@ -74,6 +75,8 @@ async def _status(context: Context, command: Status) -> bytes:
     mailbox = await place.mail.mailbox(place.name)
     if not mailbox.selectable:
         raise NoSuchMailbox("Not a mailbox that can hold messages")
+    if Right.READ not in mailbox.rights:
+        raise NoPermission()
     note_items(context, command.items)
     context.out.append(status_reply(context, place.wire, mailbox, command.items))
     return b"OK STATUS completed"

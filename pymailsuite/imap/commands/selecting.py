@@ -5,8 +5,10 @@ RFC 3501 §6.1.2, §6.3.1, §6.3.2, §6.4.1, §6.4.2; RFC 7162 §3.1.2.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final
 
+from pymailsuite.errors import NoPermission
 from pymailsuite.imap import replies
 from pymailsuite.imap.commands.mailboxes import name_line, uses_of
 from pymailsuite.imap.context import Context
@@ -18,13 +20,15 @@ from pymailsuite.imap.selected import View
 from pymailsuite.imap.states import AFTER_LOGIN, ANY, SELECTED
 from pymailsuite.imap.values import Command, Examine, Select
 from pymailsuite.interfaces import Mailbox, Selection
+from pymailsuite.interfaces.rights import CHANGING, Right
 from pymailsuite.values import SystemFlag
 
 
 async def _select(context: Context, command: Select) -> bytes:
     """RFC 3501 §6.3.1."""
     await _open(context, command, read_only=False)
-    return b"OK [READ-WRITE] SELECT completed"
+    # What rights there are is for the store to know at each command: the view is no other.
+    return b"OK [%b] SELECT completed" % (b"READ-WRITE" if context.selected.rights & CHANGING else b"READ-ONLY")
 
 
 async def _examine(context: Context, command: Examine) -> bytes:
@@ -124,9 +128,11 @@ async def _close(context: Context, _: Command) -> bytes:
     RFC 7162 §3.2.8: without HIGHESTMODSEQ, since the client does not learn which messages were expunged.
     """
     view = context.selected
-    if len(view) and not view.read_only and (context.stale or view.has_any(SystemFlag.DELETED)):
-        # Messages that the client does not know of yet are not expunged.
-        await view.mail.expunge(view.mailbox_id, view.uids_of([(0, len(view))]))
+    if len(view) and view.allows(Right.EXPUNGE) and (context.stale or view.has_any(SystemFlag.DELETED)):
+        # RFC 4314 §4: without the right nothing is expunged, and CLOSE does not fail.
+        with suppress(NoPermission):
+            # Messages that the client does not know of yet are not expunged.
+            await view.mail.expunge(view.mailbox_id, view.uids_of([(0, len(view))]))
     context.deselect()
     return b"OK CLOSE completed"
 

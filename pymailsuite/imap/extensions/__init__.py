@@ -1,5 +1,6 @@
 """The built-in IMAP extensions, a module each; all others extend :mod:`.imap4rev1`."""
 
+from pymailsuite.imap.extensions.acl import ACL
 from pymailsuite.imap.extensions.append_limit import APPENDLIMIT
 from pymailsuite.imap.extensions.binary import BINARY
 from pymailsuite.imap.extensions.compress import COMPRESS
@@ -13,6 +14,7 @@ from pymailsuite.imap.extensions.imap4rev1 import IMAP4REV1
 from pymailsuite.imap.extensions.imap4rev2 import IMAP4REV2, UTF8_ACCEPT
 from pymailsuite.imap.extensions.in_progress import INPROGRESS
 from pymailsuite.imap.extensions.list_extended import CHILDREN, LIST_EXTENDED, LIST_STATUS
+from pymailsuite.imap.extensions.list_my_rights import LIST_MYRIGHTS
 from pymailsuite.imap.extensions.literals import LITERAL_PLUS, MULTIAPPEND
 from pymailsuite.imap.extensions.logins import LOGINS
 from pymailsuite.imap.extensions.message_limit import MESSAGELIMIT
@@ -78,4 +80,6 @@ OURS = (
     UIDONLY,
     UIDBATCHES,
     MESSAGELIMIT,
+    ACL,
+    LIST_MYRIGHTS,
 )
