@@ -1,12 +1,19 @@
-"""Programs people read and send mail with: swaks, mbsync, fetchmail, mutt."""
+"""Programs people read, sort and send mail with: swaks, fetchmail, imapfilter, mutt, aerc; and one day."""
 
 from __future__ import annotations
+
+import imaplib
+import poplib
+import smtplib
+import ssl
 
 import pytest
 
 from tests.acceptance import acceptance
 from tests.durability.clients import imap
 from tests.interop.base import ServerTestCase, needs
+from tests.interop.terminal import typing
+from tests.support.patience import PATIENCE_S, until
 
 
 @pytest.mark.interop
@@ -32,35 +39,6 @@ class ClientTests(ServerTestCase):
         reader = imap(self.server, self.other)
         reader.select("INBOX")
         self.assertNotEqual(reader.search(None, "SUBJECT", "swaks")[1], [b""])
-
-    @needs("mbsync")
-    def test_mbsync_takes_a_folder_down_and_changes_up(self) -> None:
-        self._append("Synced", "one", "two", "three")
-        config, near = self.folder / "mbsyncrc", self.folder / "maildir"
-        config.write_text(
-            f"IMAPAccount a\nHost 127.0.0.1\nPort {self.server.port(993)}\nUser {self.user}\n"
-            f"Pass {self.server.password}\nSSLType IMAPS\n"
-            f"CertificateFile {self._certificate()}\n\n"
-            "IMAPStore far\nAccount a\n\n"
-            f"MaildirStore near\nPath {near}/\nInbox {near}/INBOX\nSubFolders Verbatim\n\n"
-            "Channel c\nFar :far:\nNear :near:\nPatterns Synced\nCreate Both\nExpunge Both\nSync All\nSyncState *\n"
-        )
-        near.mkdir()
-        self.run_client("mbsync", "-c", str(config), "-a")
-        found = sorted(path for path in (near / "Synced").glob("[nc]*/*"))
-        self.assertEqual(len(found), 3)
-        found[0].unlink()
-        self.run_client("mbsync", "-c", str(config), "-a")
-        reader = imap(self.server, self.user)
-        self.assertEqual(reader.select("Synced")[1], [b"2"])
-
-    def _certificate(self) -> str:
-        """The self-signed certificate of the server, in PEM."""
-        import ssl
-
-        path = self.folder / "server.pem"
-        path.write_text(ssl.get_server_certificate(("127.0.0.1", self.server.port(993))))
-        return str(path)
 
     @needs("fetchmail")
     @acceptance("S143")
@@ -94,3 +72,116 @@ class ClientTests(ServerTestCase):
         reader = imap(self.server, self.user)
         self.assertEqual(reader.select("Desk")[1], [b"0"])
         self.assertEqual(reader.select("Drawer")[1], [b"1"])
+
+    @needs("imapfilter")
+    def test_imapfilter_sorts_by_what_it_searches(self) -> None:
+        self._append("Heap", "invoice-1", "chat-1", "invoice-2")
+        config = self.folder / "imapfilter.lua"
+        config.write_text(
+            "options.starttls = false\noptions.certificates = false\noptions.create = true\n"
+            f"a = IMAP {{ server = '127.0.0.1', port = {self.server.port(143)}, username = '{self.user}', "
+            f"password = '{self.server.password}' }}\n"
+            "found = a['Heap']:contain_subject('invoice') * a['Heap']:is_unseen()\n"
+            "found:mark_flagged()\nfound:move_messages(a['Invoices'])\n"
+            "a['Heap']:is_unseen():add_flags({ 'Sorted' })\n"
+        )
+        self.run_client("imapfilter", "-c", str(config))
+        reader = imap(self.server, self.user)
+        self.assertEqual(reader.select("Invoices")[1], [b"2"])
+        self.assertEqual(reader.search(None, "FLAGGED")[1], [b"1 2"])
+        self.assertEqual(reader.select("Heap")[1], [b"1"])
+        self.assertEqual(reader.search(None, "KEYWORD", "Sorted")[1], [b"1"])
+
+    @needs("aerc")
+    def test_aerc_reads_flags_and_moves(self) -> None:
+        self._append("Table", "by-aerc")
+        imap(self.server, self.user).create("Shelf")
+        folder = self.folder / "aerc"
+        (folder / "aerc").mkdir(parents=True)
+        accounts = folder / "aerc" / "accounts.conf"
+        user = self.user.replace("@", "%40")
+        accounts.write_text(
+            f"[a]\nsource = imap+insecure://{user}:{self.server.password}@127.0.0.1:{self.server.port(143)}\n"
+            f"from = Ann <{self.user}>\ndefault = Table\ncache-headers = true\n"
+        )
+        accounts.chmod(0o600)
+        reader = imap(self.server, self.user)
+
+        def flags() -> bytes:
+            reader.select("Table")
+            return repr(reader.fetch("1", "(FLAGS)")[1]).encode()
+
+        environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "XDG_CONFIG_HOME": str(folder), "TERM": "xterm"}
+        with typing(["aerc"], folder, environment) as terminal:
+            until(lambda: b"by-aerc" in terminal.shown)
+            terminal.type("\r")
+            until(lambda: b"Seen" in flags())
+            terminal.type(":flag\r")
+            until(lambda: b"Flagged" in flags())
+            terminal.type(":move Shelf\r")
+            until(lambda: reader.select("Shelf")[1] == [b"1"])
+        self.assertEqual(reader.select("Table")[1], [b"0"])
+
+    @acceptance("S239")
+    def test_a_day_of_an_employee(self) -> None:
+        """Mail of a client comes in, is put into a folder, answered and marked as unread; the answer arrives."""
+        ann, bob = (imap(self.server, address) for address in (self.user, self.other))
+        question = (
+            f"From: {self.other}\r\nTo: {self.user}\r\nSubject: An offer?\r\nMessage-ID: <q@bob>\r\n\r\nHow much?\r\n"
+        )
+        self._submit(self.other, self.user, question)
+        ann.select("INBOX")
+        uid = ann.uid("SEARCH", "HEADER", "Message-ID", "<q@bob>")[1][0].decode()
+        self.assertTrue(uid)
+        self.assertEqual(ann.create("Clients")[0], "OK")
+        self.assertEqual(ann.subscribe("Clients")[0], "OK")
+        self.assertEqual(ann.uid("MOVE", uid, "Clients")[0], "OK")
+        self.assertEqual(ann.uid("SEARCH", "HEADER", "Message-ID", "<q@bob>")[1], [b""])
+
+        self.assertEqual(ann.select("Clients")[1], [b"1"])
+        self.assertIn(b"How much?", ann.fetch("1", "(BODY[TEXT])")[1][0][1])
+        answer = (
+            f"From: {self.user}\r\nTo: {self.other}\r\nSubject: Re: An offer?\r\nIn-Reply-To: <q@bob>\r\n"
+            "Message-ID: <a@ann>\r\n\r\nNot much.\r\n"
+        )
+        self._submit(self.user, self.other, answer)
+        self.assertEqual(ann.append("Sent", "\\Seen", "", answer.encode())[0], "OK")
+        ann.store("1", "+FLAGS", "\\Answered")
+        ann.store("1", "-FLAGS", "\\Seen")
+        self.assertEqual(ann.search(None, "UNSEEN", "ANSWERED")[1], [b"1"])
+        self.assertIn(b"UNSEEN 1", ann.status("Clients", "(UNSEEN)")[1][0])
+        self.assertIn(b"Clients", b" ".join(ann.lsub('""', "Clients")[1]))
+
+        bob.select("INBOX")
+        self.assertNotEqual(bob.search(None, "HEADER", "In-Reply-To", "<q@bob>")[1], [b""])
+
+    def _submit(self, sender: str, recipient: str, octets: str) -> None:
+        with smtplib.SMTP("127.0.0.1", self.server.port(587)) as submission:
+            submission.login(sender, self.server.password)
+            submission.sendmail(sender, [recipient], octets)
+
+    @acceptance("S238")
+    def test_a_program_that_tries_the_standard_ports_finds_them_by_itself(self) -> None:
+        """What assistants do: greet in plain, ask what is offered, and begin TLS where it is."""
+        trusting = ssl.create_default_context()
+        trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+        reader = imaplib.IMAP4("127.0.0.1", self.server.port(143), timeout=PATIENCE_S)
+        self.assertIn("STARTTLS", reader.capabilities)
+        reader.starttls(trusting)
+        self.assertEqual(reader.login(self.user, self.server.password)[0], "OK")
+        maildrop = poplib.POP3("127.0.0.1", self.server.port(110), timeout=PATIENCE_S)
+        self.assertIn("STLS", maildrop.capa())
+        maildrop.stls(trusting)
+        self.assertIn("USER", maildrop.capa())
+        for port in (25, 587):
+            sender = smtplib.SMTP("127.0.0.1", self.server.port(port), timeout=PATIENCE_S)
+            sender.ehlo()
+            self.assertTrue(sender.has_extn("STARTTLS"))
+            sender.starttls(context=trusting)
+            self.assertEqual(sender.ehlo()[0], 250)
+            sender.quit()
+        imaplib.IMAP4_SSL("127.0.0.1", self.server.port(993), ssl_context=trusting).logout()
+        poplib.POP3_SSL("127.0.0.1", self.server.port(995), context=trusting).quit()
+        smtplib.SMTP_SSL("127.0.0.1", self.server.port(465), context=trusting).quit()
+        reader.logout()
+        maildrop.quit()
