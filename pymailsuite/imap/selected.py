@@ -292,8 +292,9 @@ class View:
 
     def first_unseen(self) -> int:
         """The sequence number of the first message without ``\\Seen``, 0 if there is none."""
-        seen = SystemFlag.SEEN.value
-        return next((number for number, state in enumerate(self.states, 1) if not state.system & seen), 0)
+        seen, states = SystemFlag.SEEN.value, self.states
+        # Looked for by combinations of flags, which are few.
+        return min((states.index(state) + 1 for state in set(states) if not state.system & seen), default=0)
 
     def lacking(self, spans: Spans, flag: SystemFlag) -> Spans:
         """Those of the places whose message lacks a flag."""

@@ -34,7 +34,11 @@ _rests = [_any_case(name.removeprefix(_CONTENT)) for name in _SHOWN if name.star
 _names.append(rb"%b(?:%b)" % (_any_case(_CONTENT), b"|".join(_rests)))
 _NAME: Final = b"|".join(_names)
 # RFC 5322 §4.5 lets white space stand before the colon; the body goes on over the lines folded below it.
-_find_fields = re.compile(rb"\n(%b)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)" % _NAME).findall
+_FIELD: Final = rb"\n(%b)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)"
+_find_fields = re.compile(_FIELD % _NAME).findall
+_find_thread_fields = re.compile(
+    _FIELD % b"|".join(map(_any_case, (b"message-id", b"references", b"in-reply-to")))
+).findall
 _before_last_field = re.compile(rb".*\n(?=[^ \t])", re.DOTALL).match
 _last_field = re.compile(rb"(%b)[ \t]*+(?:(:)|\Z)" % _NAME).match
 _NAME_MAX: Final = max(map(len, _SHOWN))
@@ -88,6 +92,16 @@ def first_fields(header: bytes, octets_max: int = _OCTETS_MAX) -> dict[bytes, by
     if repeated:
         for key, bodies in repeated.items():
             found[key] = b",".join(bodies)
+    return found
+
+
+def thread_fields(header: bytes) -> dict[bytes, bytes]:
+    """:func:`first_fields`, of which only those that link a message to others are wanted."""
+    if len(header) > _OCTETS_MAX:
+        return first_fields(header)
+    found: dict[bytes, bytes] = {}
+    for name, raw in _find_thread_fields(b"\n" + header):
+        found.setdefault(name.lower(), (unfold(raw) if _LF in raw else raw).strip())
     return found
 
 

@@ -49,7 +49,7 @@ class ThreadTrees:
 
 
 def thread_ids(found: Mapping[bytes, bytes]) -> tuple[int | None, bytes]:
-    """``own_id`` and ``references`` of a message with these header fields (``fields.first_fields``).
+    """``own_id`` and ``references`` of a message with these header fields (``fields.thread_fields``).
 
     In-Reply-To counts where References names none, and of what that names the first.
     """

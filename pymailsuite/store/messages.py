@@ -113,6 +113,19 @@ def flag_change(
     return changed
 
 
+def _by_flags(rows: Sequence[FlagRow]) -> dict[tuple[int, str], list[int]]:
+    """The UIDs of rows for each combination of flags in use: combinations are few, messages may be many."""
+    if not rows:
+        return {}
+    uids, system_flags, keywords, _ = zip(*rows, strict=True)
+    found: dict[tuple[int, str], list[int]] = {flags: [] for flags in set(zip(system_flags, keywords, strict=True))}
+    if len(found) == 1:
+        return {flags: list(uids) for flags in found}
+    for uid, flags in zip(uids, zip(system_flags, keywords, strict=True), strict=True):
+        found[flags].append(uid)
+    return found
+
+
 def store_flags_txn(
     txn: Transaction,
     account_id: AccountId,
@@ -132,37 +145,28 @@ def store_flags_txn(
     before = highest_modseq_txn(txn, account_id, mailbox_id)
     select = f"SELECT {FLAG_COLUMNS} FROM messages"
     rows: list[FlagRow] = rows_of_txn(txn, select, account_id, mailbox_id, uids)
-    apply = flag_change(change, flags, settable)
-    # The new flags for each combination of flags, and its messages; None: it stays unchanged.
-    plans: dict[tuple[int, str], tuple[tuple[int, str], list[int] | None]] = {}
-    answer: list[FlagRow] = []
     modified: list[int] = []
-    for row in rows:
-        uid, system_flags, keywords, row_modseq = row
-        if unchanged_since is not None and row_modseq > unchanged_since:
-            modified.append(uid)
-            continue
-        old = (system_flags, keywords)
-        plan = plans.get(old)
-        if plan is None:
-            new = apply(system_flags, keywords)
-            plan = plans[old] = (new, None if new == old else [])
-            if len(new[1]) > len(keywords):
-                check_keywords(len(new[1].split()))
-        new, altered = plan
-        if altered is None:
-            answer.append(row)
-        else:
-            altered.append(uid)
-            answer.append((uid, *new, modseq))
-    changed: dict[tuple[int, str], UidSet] = {}
+    if unchanged_since is not None:
+        modified = [row[0] for row in rows if row[3] > unchanged_since]
+        rows = [row for row in rows if row[3] <= unchanged_since]
+    apply = flag_change(change, flags, settable)
+    # New flags, by combinations of old ones that change; and the messages that get them.
+    new_of: dict[tuple[int, str], tuple[int, str]] = {}
+    altered: dict[tuple[int, str], list[int]] = {}
     unseen = deleted = 0
-    for (system_flags, _), (new, altered) in plans.items():
-        if altered is not None:
-            there = changed.get(new)
-            changed[new] = UidSet.of(altered if there is None else [*there, *altered])
-            unseen += len(altered) * ((system_flags & _SEEN) - (new[0] & _SEEN))
-            deleted += len(altered) * ((new[0] & _DELETED) - (system_flags & _DELETED))
+    for old, uids_of_old in _by_flags(rows).items():
+        new = apply(*old)
+        if len(new[1]) > len(old[1]):
+            check_keywords(len(new[1].split()))
+        if new != old:
+            new_of[old] = new
+            altered.setdefault(new, []).extend(uids_of_old)
+            unseen += len(uids_of_old) * ((old[0] & _SEEN) - (new[0] & _SEEN))
+            deleted += len(uids_of_old) * ((new[0] & _DELETED) - (old[0] & _DELETED))
+    changed = {new: UidSet.of(altered_uids) for new, altered_uids in altered.items()}
+    answer: list[FlagRow] = rows
+    if new_of:
+        answer = [row if (now := new_of.get(row[1:3])) is None else (row[0], *now, modseq) for row in rows]
     for (system_flags, keywords), changed_uids in changed.items():
         for condition, values in conditions(changed_uids):
             txn.execute(

@@ -9,7 +9,7 @@ import pytest
 
 from pymailsuite.interfaces import drained
 from pymailsuite.message.base_subject import base_subject, is_reply
-from pymailsuite.message.fields import first_fields
+from pymailsuite.message.fields import first_fields, thread_fields
 from pymailsuite.message.thread_links import LINKS_MAX, decode_links
 from pymailsuite.message.thread_trees import (
     ThreadEntry,
@@ -28,7 +28,7 @@ def entry(uid: int, told: Told) -> ThreadEntry:
     name, references, subject, sent_at = told
     header = (f"Message-ID: <{name}>\r\n" if name else "") + "References: "
     header += " ".join(f"<{one}>" for one in references.split()) + "\r\n\r\n"
-    own_id, named = thread_ids(first_fields(header.encode()))
+    own_id, named = thread_ids(thread_fields(header.encode()))
     subject = subject.lower()
     base = base_subject(subject)
     return ThreadEntry(uid, sent_at, base, own_id, named, is_reply(subject, base))
@@ -129,7 +129,7 @@ def test_by_references(told: Sequence[Told], expected: str) -> None:
 
 def test_in_reply_to_counts_where_there_are_no_references() -> None:
     def named(header: bytes) -> int:
-        return len(decode_links(thread_ids(first_fields(header))[1]))
+        return len(decode_links(thread_ids(thread_fields(header))[1]))
 
     assert named(b"In-Reply-To: your mail <a@x> of <b@x>\r\n\r\n") == 1
     assert named(b"References: none\r\nIn-Reply-To: <a@x>\r\n\r\n") == 1
@@ -137,7 +137,7 @@ def test_in_reply_to_counts_where_there_are_no_references() -> None:
     assert named(b"\r\n") == 0
     many = b" ".join(b"<%d@x>" % number for number in range(500))
     assert named(b"References: " + many + b"\r\n\r\n") == LINKS_MAX
-    own, links = thread_ids(first_fields(b"Message-ID: <1@x>\r\nReferences: <0@x> <1@x>\r\n\r\n"))
+    own, links = thread_ids(thread_fields(b"Message-ID: <1@x>\r\nReferences: <0@x> <1@x>\r\n\r\n"))
     assert decode_links(links)[1] == own
 
 
@@ -172,3 +172,17 @@ def test_a_thread_of_any_depth() -> None:
         trees = drained(by_references(entries(*told)))
         assert len(trees.roots) == 1
         assert len(trees.children) == count - 1
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"",
+        b"MESSAGE-ID : <1@x>\r\nReferences:\r\n <0@x>\r\n\t<9@x>\r\nMessage-ID: <2@x>\r\nIn-Reply-To: <0@x>\r\n\r\n",
+        b"X-References: <0@x>\nreferences: " + b"<0@x> " * 200_000 + b"\nTo: a@x\n\n",
+    ],
+)
+def test_fields_that_link_messages_are_those_that_a_scan_finds(header: bytes) -> None:
+    wanted = ("message-id", "references", "in-reply-to")
+    found = {name: body for name, body in first_fields(header).items() if name.decode() in wanted}
+    assert thread_ids(thread_fields(header)) == thread_ids(found)

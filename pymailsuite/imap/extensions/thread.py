@@ -28,7 +28,7 @@ from pymailsuite.imap.states import SELECTED
 from pymailsuite.imap.values import Command, SearchProgram
 from pymailsuite.interfaces import Column, MessageRow, Steps, mapped_in_steps
 from pymailsuite.message.base_subject import is_reply
-from pymailsuite.message.fields import first_fields
+from pymailsuite.message.fields import thread_fields
 from pymailsuite.message.sorting import ITEMS_A_STEP, sent_moment
 from pymailsuite.message.thread_trees import (
     ThreadEntry,
@@ -61,7 +61,7 @@ def _with_subject(row: MessageRow) -> ThreadEntry:
 
 def _with_references(row: MessageRow) -> ThreadEntry:
     uid, sent_at, sent_day, internal_date, base_subject, subject, header = row
-    own_id, references = thread_ids(first_fields(header))
+    own_id, references = thread_ids(thread_fields(header))
     moment = sent_moment(sent_at, sent_day, internal_date)
     return ThreadEntry(uid, moment, base_subject, own_id, references, is_reply(subject, base_subject))
 
