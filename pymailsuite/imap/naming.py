@@ -62,6 +62,9 @@ class Profile:
     name: str
     prefix: str
     delimiter: str
+    leaves_levels: bool
+    """DELETE of a mailbox with inferiors leaves a ``\\Noselect`` level; otherwise it is refused. RFC 9051 §6.3.5
+    allows both."""
     _swap: dict[int, str] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -88,8 +91,8 @@ class Profile:
         return name if name == INBOX or not self.prefix else self.prefix + self.swapped(name)
 
 
-PLAIN: Final = Profile("plain", "", DELIMITER)
-COURIER: Final = Profile("courier", f"{INBOX}.", ".")
+PLAIN: Final = Profile("plain", "", DELIMITER, leaves_levels=True)
+COURIER: Final = Profile("courier", f"{INBOX}.", ".", leaves_levels=False)
 PROFILES: Final = {profile.name: profile for profile in (PLAIN, COURIER)}
 
 

@@ -57,7 +57,7 @@ class MailboxPlace:
 class Places:
     """Resolves the names that one user gives."""
 
-    __slots__ = ("_account_id", "_login_name", "_mail", "_sharing", "form", "naming")
+    __slots__ = ("_account_id", "_login_name", "_mail", "_owners", "_sharing", "form", "naming")
 
     def __init__(self, naming: Naming, sharing: Any, avatar: IImapAvatar) -> None:
         """``sharing`` is the store's IMailSharing, or None."""
@@ -67,6 +67,8 @@ class Places:
         self._account_id: AccountId = avatar.account.account_id
         self._login_name: str = avatar.account.login_name
         self._mail = avatar.mail
+        self._owners: dict[tuple[Namespace, str], AccountId] = {}
+        """Owners of mailboxes that the user was shown last. What he may do there is for the store to say, each time."""
 
     async def find(self, wire: str) -> MailboxPlace:
         """The place of a mailbox that is or was there. NoSuchMailbox if there can be none of that name."""
@@ -113,12 +115,12 @@ class Places:
     async def visible(self) -> Sequence[SharedMailbox]:
         """Mailboxes of other accounts that the user has the right to know of."""
         shared: Sequence[SharedMailbox] = await self._sharing.visible_to(self._account_id)
+        self._owners = {(_namespace_of(one.owner), one.owner.login_name): one.owner.account_id for one in shared}
         return shared
 
     def wire_of_others(self, owner: Owner, name: str) -> str:
         """What the user calls a mailbox of another account, there called ``name``."""
-        namespace = Namespace.SHARED if owner.is_shared else Namespace.OTHERS
-        return self._wire(MailboxName(name, namespace, owner.login_name))
+        return self._wire(MailboxName(name, _namespace_of(owner), owner.login_name))
 
     def wire_of_subscription(self, kept: str) -> str:
         """The name of a subscription, of :meth:`subscription`, as the user writes it."""
@@ -140,9 +142,15 @@ class Places:
         name = self.naming.of_others(wire, self._login_name)
         if name is None:
             return None
-        for shared in await self.visible():
-            owner = shared.owner
-            if owner.login_name == name.owner and owner.is_shared == (name.namespace is Namespace.SHARED):
-                mail = self._sharing.account_mail_for(owner.account_id, self._account_id)
-                return MailboxPlace(mail, name, self._wire(name), wire)
-        return None
+        owner = name.namespace, name.owner
+        if owner not in self._owners:
+            await self.visible()
+        owner_id = self._owners.get(owner)
+        if owner_id is None:
+            return None
+        mail = self._sharing.account_mail_for(owner_id, self._account_id)
+        return MailboxPlace(mail, name, self._wire(name), wire)
+
+
+def _namespace_of(owner: Owner) -> Namespace:
+    return Namespace.SHARED if owner.is_shared else Namespace.OTHERS

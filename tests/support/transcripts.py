@@ -108,10 +108,10 @@ def parse(name: str, text: str) -> Transcript:
     return Transcript(name, rows, tuple(setup), tuple(steps))
 
 
-def load(folder: Path) -> Iterator[Transcript]:
-    """All transcripts (``*.txt``) of a folder, by name."""
+def load(folder: Path, rewrite: Callable[[str], str] = str) -> Iterator[Transcript]:
+    """All transcripts (``*.txt``) of a folder, by name, each as ``rewrite`` makes it of the text."""
     for path in sorted(folder.glob("*.txt")):
-        yield parse(path.stem, path.read_text("utf-8"))
+        yield parse(path.stem, rewrite(path.read_text("utf-8")))
 
 
 def _unescape(octets: bytes) -> bytes:
@@ -219,6 +219,7 @@ def transcripts(
     *,
     core: Callable[[Any, Transcript], Conversation] | None = None,
     protocol: Callable[[Any, Transcript], Conversation],
+    rewrite: Callable[[str], str] = str,
 ) -> Callable[[Case], Case]:
     """Give a test class a test for each transcript of ``tests/transcripts/ROOM`` and each way of running it.
 
@@ -230,7 +231,7 @@ def transcripts(
         if core is not None:
             ways += [("core_whole", core, whole), ("core_octet_by_octet", core, octet_by_octet)]
         ways += [("protocol", protocol, whole)]
-        for transcript in load(FOLDER / room):
+        for transcript in load(FOLDER / room, rewrite):
             for way, make, cut in ways:
                 _add_test(case, transcript, way, make, cut)
         return case

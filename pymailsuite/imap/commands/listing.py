@@ -28,7 +28,7 @@ _NAMES_A_STEP: Final = 50
 
 async def _list_mailboxes(context: Context, command: List) -> bytes:
     """RFC 3501 §6.3.8 and RFC 5258 §3."""
-    if command.patterns == ("",) and not command.selection:
+    if command.patterns == ("",) and not command.selection and not command.returns:
         # A question about the delimiter, not about mailboxes.
         context.out.append(list_line(context.places.form, "", ["\\Noselect"]))
         return b"OK LIST completed"
@@ -107,6 +107,7 @@ def _listed(
     elif not parents <= mailboxes.keys():
         # Levels of the namespaces of others, which are no mailboxes.
         names = {*names, *parents}
+    is_extended = bool(selection or command.returns)
     out: list[bytes] = []
     for place, name in enumerate(names if names is mailboxes else sorted(names)):
         if place % _NAMES_A_STEP == 0:
@@ -116,7 +117,7 @@ def _listed(
         is_wanted = wanted(name)
         if not (is_wanted or child_info) or not matches(name):
             continue
-        attributes = _attributes(mailbox, name in parents, is_level=mailbox is None and name not in subscribed)
+        attributes = _attributes(mailbox, name in parents, is_extended=is_extended)
         if name in subscribed:
             attributes.append("\\Subscribed")
         out.append(list_line(form, name, attributes, child_info=child_info))
@@ -208,14 +209,14 @@ class _Wanted:
         return tuple(sorted(met)) if met else ()
 
 
-def _attributes(mailbox: Mailbox | None, has_children: bool, is_level: bool) -> list[str]:
+def _attributes(mailbox: Mailbox | None, has_children: bool, *, is_extended: bool) -> list[str]:
     """Attributes of RFC 3501 §7.2.2, RFC 3348, RFC 5258 and RFC 6154; children and special use always.
 
-    A name without a mailbox ``is_level`` if it was asked for as any other, also by clients that know of no more than
-    RFC 3501.
+    Clients that send no command of RFC 5258 (``is_extended``) know no other word for a level without a mailbox than
+    that of RFC 3501.
     """
     children = "\\HasChildren" if has_children else "\\HasNoChildren"
-    if mailbox is None and not is_level:
+    if mailbox is None and is_extended:
         return ["\\NonExistent", children]
     if mailbox is None or not mailbox.selectable:
         return ["\\Noselect", children]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from pymailsuite.errors import NoPermission, NoSuchMailbox, Refusal
+from pymailsuite.errors import MailboxHasChildren, NoPermission, NoSuchMailbox, Refusal
 from pymailsuite.imap.context import Context
 from pymailsuite.imap.extension import ImapCommand, StatusItem
 from pymailsuite.imap.grammar.mailboxes import one_mailbox, parse_create, parse_rename, parse_status
@@ -19,6 +19,7 @@ from pymailsuite.imap.states import AFTER_LOGIN
 from pymailsuite.imap.values import Create, Delete, Rename, Status, Subscribe, Unsubscribe
 from pymailsuite.interfaces import Mailbox
 from pymailsuite.interfaces.rights import Right
+from pymailsuite.values import DELIMITER
 
 
 async def _create(context: Context, command: Create) -> bytes:
@@ -35,14 +36,22 @@ async def _delete(context: Context, command: Delete) -> bytes:
     """RFC 3501 §6.3.4. If it is the selected one, no mailbox is selected afterwards."""
     view = context.view
     place = await context.place(command.mailbox)
-    if view is not None and view.is_of(await place.mail.mailbox(place.name)):
-        await place.mail.delete_mailbox(place.name)
+    if not context.places.naming.profile.leaves_levels:
+        await _check_no_inferiors(place)
+    is_selected = view is not None and view.is_of(await place.mail.mailbox(place.name))
+    await place.mail.delete_mailbox(place.name)
+    if is_selected:
         context.deselect()
         context.out.append(b"* OK [CLOSED] The selected mailbox was deleted\r\n")
-    else:
-        await place.mail.delete_mailbox(place.name)
     say_normalized(context, place, ["\\NonExistent"])
     return b"OK DELETE completed"
+
+
+async def _check_no_inferiors(place: MailboxPlace) -> None:
+    """MailboxHasChildren if there are any. One that is made at this moment gets a ``\\Noselect`` level above it."""
+    below = place.name + DELIMITER
+    if any(mailbox.name.startswith(below) for mailbox in await place.mail.mailboxes()):
+        raise MailboxHasChildren()
 
 
 async def _rename(context: Context, command: Rename) -> bytes:
