@@ -13,6 +13,7 @@ from pymailsuite.auth.password_file import PasswordFileChecker
 from pymailsuite.auth.password_verifier import PasswordVerifier
 from pymailsuite.auth.passwords import PasswordHashes, UnusableHash
 from pymailsuite.auth.realm import MailAvatar, MailRealm, make_portal
+from pymailsuite.auth.scram import ScramLookup, make_scram_keys
 from pymailsuite.auth.service import AuthService
 from pymailsuite.auth.threads import HashingThreads, Threads
 from pymailsuite.auth.throttle import LoginThrottle, ThrottledPortal
@@ -32,6 +33,7 @@ __all__ = [
     "PasswordFileChecker",
     "PasswordHashes",
     "PasswordVerifier",
+    "ScramLookup",
     "StoreChecker",
     "Threads",
     "ThrottledPortal",
@@ -40,5 +42,6 @@ __all__ = [
     "file_checker_factory",
     "make_checkers",
     "make_portal",
+    "make_scram_keys",
     "store_checker_factory",
 ]

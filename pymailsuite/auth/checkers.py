@@ -7,7 +7,7 @@ verifies one hash. The reason stands in the ``cause`` of the LoginRefused and go
 from __future__ import annotations
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from attrs import field, frozen
@@ -24,6 +24,7 @@ from pymailsuite.config.sections.auth import AuthSettings
 from pymailsuite.directory.names import canonical_login, domain_forms, login_key
 from pymailsuite.errors import LoginRefused, MailError, TemporaryFailure
 from pymailsuite.interfaces import Account, Credentials, IDirectory
+from pymailsuite.sasl import IScramProof
 
 UNKNOWN_USER = "unknown user"
 BAD_PASSWORD = "bad password"  # noqa: S105 - a reason, not a password
@@ -33,7 +34,11 @@ SHARED = "shared account"
 
 def login_name_of(credentials: Any) -> str:
     """The name in credentials, as text. LoginRefused if it is no UTF-8 or has a NUL: nobody has such a name."""
-    name: bytes | str = credentials.username
+    return text_of_name(credentials.username)
+
+
+def text_of_name(name: bytes | str) -> str:
+    """The name as text. LoginRefused as above."""
     try:
         text = name if isinstance(name, str) else name.decode("utf-8")
     except UnicodeDecodeError:
@@ -56,6 +61,13 @@ def login_forms(name: str, default_domain: str) -> tuple[str, ...]:
     return tuple(f"{local_part}@{form}" for form in domain_forms(domain)) if at else (canonical,)
 
 
+async def find_credentials(directory: IDirectory, forms: Sequence[str]) -> Credentials | None:
+    """Those of whoever has a login name of these forms."""
+    # All are asked for whatever is found, so that a name that somebody has takes no less time.
+    found = [await directory.credentials(form) for form in forms]
+    return next((one for one in found if one is not None), None)
+
+
 @implementer(ICredentialsChecker)
 class StoreChecker:
     """Proves passwords of the accounts in the store.
@@ -64,9 +76,17 @@ class StoreChecker:
     """
 
     _log = Logger()
-    credentialInterfaces = (IUsernamePassword,)
+    credentialInterfaces = (IUsernamePassword, IScramProof)
 
-    def __init__(self, settings: AuthSettings, directory: IDirectory, password_verifier: PasswordVerifier) -> None:
+    def __init__(
+        self,
+        settings: AuthSettings,
+        directory: IDirectory,
+        password_verifier: PasswordVerifier,
+        make_scram_keys: Callable[[bytes], str] | None = None,
+    ) -> None:
+        """``make_scram_keys`` makes keys of a password that has none yet; it is called in a hashing thread."""
+        self._make_scram_keys = make_scram_keys
         self._default_domain = settings.default_domain
         self._directory = directory
         self._password_verifier = password_verifier
@@ -76,9 +96,11 @@ class StoreChecker:
         return Deferred.fromCoroutine(self._prove(credentials))
 
     async def _prove(self, credentials: Any) -> Account:
-        password = password_of(credentials)
         forms = login_forms(login_name_of(credentials), self._default_domain)
-        found = await self._find(forms)
+        found = await find_credentials(self._directory, forms)
+        if IScramProof.providedBy(credentials):
+            return self._proved_by_scram(credentials, found)
+        password = password_of(credentials)
         if found is None or not found.password_hash:
             await self._password_verifier.verify_nobody(login_key(forms[0], ""), password)
             raise LoginRefused(cause=UNKNOWN_USER if found is None else BAD_PASSWORD)
@@ -102,12 +124,31 @@ class StoreChecker:
             raise LoginRefused(cause=DISABLED)
         if self._password_verifier.hashes.is_stale(stored):
             await self._renew(found, password)
+        elif self._make_scram_keys is not None and not found.scram_keys:
+            await self._keep_scram_keys(found, self._make_scram_keys, password)
         return account
 
-    async def _find(self, forms: Sequence[str]) -> Credentials | None:
-        # All are asked for whatever is found, so that a name that somebody has takes no less time.
-        found = [await self._directory.credentials(form) for form in forms]
-        return next((one for one in found if one is not None), None)
+    def _proved_by_scram(self, proof: Any, found: Credentials | None) -> Account:
+        """The keys may have become others since the exchange began, with the password."""
+        if found is None or not proof.is_right or found.scram_keys != str(proof.keys):
+            raise LoginRefused(cause=UNKNOWN_USER if found is None else BAD_PASSWORD)
+        if not found.account.enabled:
+            raise LoginRefused(cause=DISABLED)
+        return found.account
+
+    async def _keep_scram_keys(self, found: Credentials, make: Callable[[bytes], str], password: bytes) -> None:
+        """Store keys of the password for logins by SCRAM. This login is good whether or not that succeeds."""
+        account = found.account
+        try:
+            keys = await self._password_verifier.run(make, password)
+            await self._directory.keep_scram_keys(account.account_id, found.password_hash, keys)
+        except MailError as error:
+            self._log.warn(
+                "{event} for {login_name}: {reason}",
+                event="auth.scram_keys_not_kept",
+                login_name=account.login_name,
+                reason=str(error),
+            )
 
     async def _renew(self, found: Credentials, password: bytes) -> None:
         """Store a hash of today's parameters. The login is good whether or not that succeeds."""
@@ -181,7 +222,7 @@ class CheckerChain:
     """
 
     _log = Logger()
-    credentialInterfaces = (IUsernamePassword,)
+    credentialInterfaces = (IUsernamePassword, IScramProof)
 
     def __init__(self, checkers: Sequence[ICredentialsChecker]) -> None:
         self.checkers = tuple(checkers)
@@ -194,6 +235,8 @@ class CheckerChain:
         reasons: list[str] = []
         broken: MailError | None = None
         for checker in self.checkers:
+            if not any(interface.providedBy(credentials) for interface in checker.credentialInterfaces):
+                continue
             try:
                 return await maybeDeferred(checker.requestAvatarId, credentials)
             except CancelledError:

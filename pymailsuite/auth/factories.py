@@ -8,6 +8,7 @@ into the checker.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ from zope.interface import Interface, implementer
 from pymailsuite.auth.checkers import ForeignChecker, StoreChecker
 from pymailsuite.auth.password_file import PasswordFileChecker
 from pymailsuite.auth.password_verifier import PasswordVerifier
+from pymailsuite.auth.scram import make_scram_keys
 from pymailsuite.config.sections.auth import AuthSettings
 from pymailsuite.errors import ConfigError, TemporaryFailure
 from pymailsuite.interfaces import IDirectory
@@ -60,7 +62,13 @@ class DeclaredStore(_Declaration):
 
     def bind(self, surroundings: CheckerSurroundings) -> ICredentialsChecker:
         """A StoreChecker."""
-        return StoreChecker(surroundings.settings, surroundings.directory, surroundings.password_verifier)
+        settings = surroundings.settings
+        return StoreChecker(
+            settings,
+            surroundings.directory,
+            surroundings.password_verifier,
+            partial(make_scram_keys, settings) if settings.scram else None,
+        )
 
 
 @implementer(IDeclaredChecker, ICredentialsChecker)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from pymailsuite.auth import PasswordHashes
+from pymailsuite.auth import PasswordHashes, make_scram_keys
 from pymailsuite.cli.domain import DomainType
 from pymailsuite.cli.faults import alias_check, force_option, refuse_faults
 from pymailsuite.cli.operation import AddressType, config_option, json_option, new_password, on_store
@@ -79,7 +79,10 @@ def add(
     async def operation(store: IMailStore, settings: Settings) -> Account:
         refuse_faults(await alias_check(store, settings).account_faults(address), force)
         password_hash = PasswordHashes(settings.auth).hash(password) if password else ""
-        return await needed(store, IDirectoryStore).add_account(login_of(address), password_hash, full_name)
+        made = await needed(store, IDirectoryStore).add_account(login_of(address), password_hash, full_name)
+        if password:
+            await _keep_scram_keys(store, settings, made, password_hash, password)
+        return made
 
     added = on_store(config_file, operation)
     print_done(f"added {added.login_name}", as_row(added), as_json)
@@ -127,13 +130,21 @@ def passwd(address: Address, password_stdin: bool, config_file: Path, as_json: b
 
     async def operation(store: IMailStore, settings: Settings) -> Account:
         changed = await account_of(store, address)
-        await needed(store, IDirectoryStore).set_password_hash(
-            changed.account_id, PasswordHashes(settings.auth).hash(password)
-        )
+        password_hash = PasswordHashes(settings.auth).hash(password)
+        await needed(store, IDirectoryStore).set_password_hash(changed.account_id, password_hash)
+        await _keep_scram_keys(store, settings, changed, password_hash, password)
         return changed
 
     changed = on_store(config_file, operation)
     print_done(f"password of {changed.login_name} set", as_row(changed), as_json)
+
+
+async def _keep_scram_keys(
+    store: IMailStore, settings: Settings, account: Account, password_hash: str, password: str
+) -> None:
+    if settings.auth.scram:
+        keys = make_scram_keys(settings.auth, password)
+        await store.directory.keep_scram_keys(account.account_id, password_hash, keys)
 
 
 def _set_enabled(address: Address, enabled: bool, config_file: Path, as_json: bool) -> None:

@@ -178,6 +178,8 @@ class Standing:
     """COMPRESS has been used on the connection (RFC 4978)."""
     shares: bool = True
     """The store lets users share mailboxes."""
+    mechanisms: tuple[str, ...] = ()
+    """Names of the SASL mechanisms for logins, best first."""
 
 
 Capabilities = Callable[[Standing], Iterable[str]]

@@ -15,6 +15,8 @@ from pymailsuite.imap.shared import Shared
 from pymailsuite.imap.snapshots import Snapshots
 from pymailsuite.imap.vocabulary import Vocabulary
 from pymailsuite.interfaces import IChangeNotices, IMailStore
+from pymailsuite.sasl import Mechanisms
+from pymailsuite.sasl import mechanisms as sasl_mechanisms
 from pymailsuite.wire.factory import ConnectionFactory, ConnectionLimits
 
 
@@ -31,6 +33,7 @@ class ImapFactory(ConnectionFactory):
         vocabulary: Vocabulary,
         tls_context: Any | None,
         reactor: IReactorTime,
+        mechanisms: Mechanisms = sasl_mechanisms,
     ) -> None:
         limits = ConnectionLimits(settings.connections, settings.connections_per_address)
         super().__init__(reactor, limits, "imap")
@@ -38,7 +41,17 @@ class ImapFactory(ConnectionFactory):
         self._idle_clients = IdleClients(settings.idle_keepalive, reactor)
         offers_tls = tls_context is not None
         snapshots = Snapshots(reactor, settings.remembered_messages)
-        self.shared = Shared(settings, hostname, portal, notices, store, vocabulary, snapshots, offers_tls=offers_tls)
+        self.shared = Shared(
+            settings,
+            hostname,
+            portal,
+            notices,
+            store,
+            vocabulary,
+            snapshots,
+            offers_tls=offers_tls,
+            mechanisms=mechanisms,
+        )
 
     def make_protocol(self) -> ImapProtocol:
         """A protocol for a new connection."""

@@ -21,6 +21,8 @@ from pymailsuite.imap.values import GrammarLimits
 from pymailsuite.imap.vocabulary import Vocabulary
 from pymailsuite.interfaces import IChangeNotices, IMailStore
 from pymailsuite.interfaces.sharing import IMailSharing
+from pymailsuite.sasl import Mechanisms, Offered
+from pymailsuite.sasl import mechanisms as sasl_mechanisms
 from pymailsuite.wire.addresses import may_send_passwords
 from pymailsuite.wire.tally import Tally
 
@@ -86,6 +88,9 @@ class Connection(Protocol):
     def begin_tls(self) -> None:
         """Send the pending output, then begin TLS."""
 
+    def channel_binding(self, kind: str) -> bytes | None:
+        """What binds a login to the TLS of the connection, of a registered type."""
+
     def begin_compression(self) -> None:
         """Send the pending output, then compress all octets of both directions."""
 
@@ -128,6 +133,7 @@ class Shared:
         snapshots: Snapshots,
         *,
         offers_tls: bool,
+        mechanisms: Mechanisms = sasl_mechanisms,
     ) -> None:
         self.settings = settings
         self.hostname = hostname
@@ -139,6 +145,7 @@ class Shared:
         naming = Naming(PROFILES[settings.namespace], settings.namespace_others, settings.namespace_shared)
         self.naming = naming if self.sharing is not None else naming.without_others()
         self.offers_tls = offers_tls
+        self._mechanisms = mechanisms
         self.before_login = Limits(
             settings.line_before_login, settings.literals_before_login, settings.literals_before_login
         )
@@ -170,6 +177,11 @@ class Shared:
         """Whether a password may be sent in plain text: the connection is protected, or a setting allows it."""
         return connection.secure or may_send_passwords(connection.peer_ip, self.settings.plaintext_login)
 
+    def mechanisms_on(self, connection: Connection) -> Offered:
+        """The SASL mechanisms for this connection."""
+        channel = connection.channel_binding if connection.secure else None
+        return self._mechanisms(self.plaintext_allowed(connection), channel)
+
     def capabilities(self, connection: Connection, *, logged_in: bool) -> bytes:
         """The present capability list for this connection."""
         plaintext = not logged_in and self.plaintext_allowed(connection)
@@ -184,6 +196,7 @@ class Shared:
                 logged_in=logged_in,
                 compressed=connection.compressed,
                 shares=self.sharing is not None,
+                mechanisms=tuple(self.mechanisms_on(connection)),
             )
             listed = self._capabilities[key] = self.vocabulary.capabilities(standing)
         return listed

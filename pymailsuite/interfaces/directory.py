@@ -62,10 +62,14 @@ class LoginEpochs:
 
 @frozen
 class Credentials:
-    """The credentials for a checker: the account and its password hash in PHC string form ("" = no password login)."""
+    """The credentials for a checker: the account and its password hash in PHC string form ("" = no password login).
+
+    ``scram_keys`` are those of the same password for SCRAM-SHA-256 (RFC 5803), "" where none were made.
+    """
 
     account: Account
     password_hash: str = field(repr=False)
+    scram_keys: str = field(default="", repr=False)
 
 
 @frozen
@@ -125,6 +129,10 @@ class IDirectory(Interface):
         """Another hash of the same password in place of ``old``; no login ends. False if ``old`` is there no longer, or
         if the directory is only read."""
 
+    def keep_scram_keys(account_id: AccountId, password_hash: str, scram_keys: str) -> Deferred[bool]:
+        """Keep keys for SCRAM (RFC 5803) of the password that ``password_hash`` is of. False, and nothing is kept, if
+        the account has another by now, or if the directory is only read."""
+
     def login_epochs(account_ids: Sequence[AccountId]) -> Deferred[LoginEpochs]:
         """Of these accounts, at one moment."""
 
@@ -164,8 +172,8 @@ class IDirectoryStore(IDirectory):
         """NoSuchAccount. The account's id is never used again; its mail becomes unreachable and is swept later."""
 
     def set_password_hash(account_id: AccountId, password_hash: str) -> Deferred[None]:
-        """A new password: what was granted to logins with the old one ends. NoSuchAccount; Refusal for a shared
-        account."""
+        """A new password, without keys for SCRAM: what was granted to logins with the old one ends. NoSuchAccount;
+        Refusal for a shared account."""
 
     def set_enabled(account_id: AccountId, enabled: bool) -> Deferred[None]:
         """With False all that was granted to its logins ends. NoSuchAccount."""

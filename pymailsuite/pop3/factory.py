@@ -15,7 +15,8 @@ from pymailsuite.pop3.extensions import OURS
 from pymailsuite.pop3.login_delay import LoginDelay
 from pymailsuite.pop3.protocol import Pop3Protocol
 from pymailsuite.pop3.replies import err
-from pymailsuite.pop3.requests import Mechanisms, Service
+from pymailsuite.pop3.requests import Service
+from pymailsuite.sasl import Mechanisms
 from pymailsuite.sasl import mechanisms as sasl_mechanisms
 from pymailsuite.wire.connection import TlsContextFactory
 from pymailsuite.wire.factory import ConnectionFactory, ConnectionLimits

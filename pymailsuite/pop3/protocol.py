@@ -21,9 +21,19 @@ from pymailsuite.errors import LoginRefused, NoSuchEntry
 from pymailsuite.interfaces import IPop3Avatar
 from pymailsuite.pop3.login_delay import LoginDelay
 from pymailsuite.pop3.maildrop import Maildrop, open_maildrop
-from pymailsuite.pop3.requests import BeginTls, CloseMaildrop, HoldBack, LogIn, ReadMessage, Request, Service
+from pymailsuite.pop3.requests import (
+    AwaitLogin,
+    BeginTls,
+    CloseMaildrop,
+    HoldBack,
+    LogIn,
+    ReadMessage,
+    Request,
+    Service,
+)
 from pymailsuite.pop3.session import Pop3Session
 from pymailsuite.pop3.states import State
+from pymailsuite.sasl import Outcome, Pending
 from pymailsuite.values import Peer
 from pymailsuite.wire.addresses import may_send_passwords
 from pymailsuite.wire.connection import TlsContextFactory
@@ -89,6 +99,7 @@ class Pop3Protocol(PullingProtocol[Request]):
         self._session = Pop3Session(
             self._service, self.secure, may_send_passwords(self.peer_ip, self._service.settings.plaintext_login)
         )
+        self._session.channel = self.channel_binding
         self.set_deadline(self._settings.login_timeout)
         self._session.greet()
         self._finish_turn(True)
@@ -247,6 +258,8 @@ class Pop3Protocol(PullingProtocol[Request]):
             self.start_tls(self._tls_context)
             self.set_deadline(self._settings.login_timeout)
             return None
+        if isinstance(request, AwaitLogin):
+            return self.wait_for(self._start(self._outcome(request.pending)), self._login_stepped)
         if isinstance(request, AwaitReply):
             request.answer.addTimeout(self._settings.extension_timeout, self._reactor)
             return self.wait_for(request.answer, self.session.replied)
@@ -263,6 +276,13 @@ class Pop3Protocol(PullingProtocol[Request]):
         login = self._portal.login(request.credentials, peer, IPop3Avatar)
         return self.wait_for(login, partial(self._login_answered, request.mailbox), OnDisconnect.CANCEL_AND_SETTLE)
 
+    @staticmethod
+    async def _outcome(pending: Pending) -> Outcome:
+        return await pending.outcome
+
+    def _login_stepped(self, answer: Any) -> Request | None:
+        return self._login_ended(answer) if isinstance(answer, Failure) else self.session.login_goes_on(answer)
+
     def _login_answered(self, mailbox: str, answer: Any) -> Request | None:
         if not isinstance(answer, Failure):
             _, avatar, logout = answer
@@ -272,14 +292,15 @@ class Pop3Protocol(PullingProtocol[Request]):
             self._logout = logout
             opening = self._start(self._open_maildrop(avatar, mailbox))
             return self.wait_for(opening, partial(self._maildrop_answered, avatar), OnDisconnect.CANCEL_AND_SETTLE)
-        if self.connection_ended:
-            return None
-        if answer.check(LoginRefused, LoginFailed) is not None:
+        return None if self.connection_ended else self._login_ended(answer)
+
+    def _login_ended(self, failure: Failure) -> Request | None:
+        if failure.check(LoginRefused, LoginFailed) is not None:
             self.log.info("{event} at {peer_ip}", event="pop3.login_refused", peer_ip=self.peer_ip)
-            error = answer.value if isinstance(answer.value, LoginRefused) else LoginRefused()
+            error = failure.value if isinstance(failure.value, LoginRefused) else LoginRefused()
             self.count_refusal("login_refused", error.public.encode())
             return self.session.login_refused(error)
-        self.session.maildrop_refused(self.error_of(answer))
+        self.session.maildrop_refused(self.error_of(failure))
         return None
 
     async def _open_maildrop(self, avatar: Any, mailbox: str) -> Maildrop:

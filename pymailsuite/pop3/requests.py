@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrs import field, frozen
@@ -11,12 +11,9 @@ from twisted.python.failure import Failure
 
 from pymailsuite.config.sections.pop3 import Pop3Settings
 from pymailsuite.pop3.extension import Extensions
-from pymailsuite.sasl import ServerMechanism
+from pymailsuite.sasl import Mechanisms, Pending
 from pymailsuite.values import INBOX, UidSet
 from pymailsuite.wire.extension import AwaitReply
-
-Mechanisms = Callable[[bool], Mapping[str, Callable[[], ServerMechanism]]]
-"""Returns the mechanisms to offer, by name; the argument says whether passwords may pass in the clear."""
 
 
 @frozen
@@ -73,6 +70,13 @@ class LogIn:
 
 
 @frozen
+class AwaitLogin:
+    """Await what the exchange needs; answer with ``login_goes_on``, ``login_refused`` or ``maildrop_refused``."""
+
+    pending: Pending
+
+
+@frozen
 class HoldBack:
     """Wait that many seconds, then call ``held_back``."""
 
@@ -98,7 +102,7 @@ class CloseMaildrop:
     uids: UidSet
 
 
-Request = BeginTls | LogIn | HoldBack | ReadMessage | CloseMaildrop | AwaitReply
+Request = BeginTls | LogIn | AwaitLogin | HoldBack | ReadMessage | CloseMaildrop | AwaitReply
 
 
 @frozen

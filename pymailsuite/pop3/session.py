@@ -7,7 +7,7 @@ replies stay in the order of their commands (PIPELINING, RFC 2449 §6.8). Deleti
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from attrs import evolve
@@ -20,6 +20,7 @@ from pymailsuite.pop3.extension import Command
 from pymailsuite.pop3.grammar import no_argument, parse_command, parse_numbers
 from pymailsuite.pop3.replies import err, ok
 from pymailsuite.pop3.requests import (
+    AwaitLogin,
     CloseMaildrop,
     HoldBack,
     Listing,
@@ -33,9 +34,13 @@ from pymailsuite.pop3.states import State
 from pymailsuite.pop3.top import TopCutter
 from pymailsuite.sasl import (
     Challenge,
+    ChannelBinding,
+    Exchange,
+    Offered,
+    Outcome,
+    Pending,
     SaslPassword,
     ServerMechanism,
-    Step,
     decode_response,
     encode_challenge,
 )
@@ -66,9 +71,11 @@ class Pop3Session:
         self._service = service
         self.secure = secure
         self._plaintext_login = plaintext_login
+        self.channel: ChannelBinding | None = None
+        """The connection's TLS, once there is any, for logins that are bound to it; None: there is none to bind to."""
         self.user: bytes | None = None
         self.utf8 = False
-        self._mechanism: ServerMechanism | None = None
+        self._login: Exchange | None = None
         self._held_reply = b""
         self._failed_logins = 0
         self._bad_commands = 0
@@ -140,9 +147,7 @@ class Pop3Session:
                 return None
             request: Request | None = command.handle(self, argument)
         except MailError as error:
-            self._mechanism = None
-            if self.state is State.LOGIN:
-                self.state = State.AUTHORIZATION
+            self._leave_login()
             self.refuse(replies.error_reply(error))
             return None
         except Exception:
@@ -173,9 +178,7 @@ class Pop3Session:
 
     def line_refused(self, error: MailError) -> None:
         """A line was longer than the limit."""
-        self._mechanism = None
-        if self.state is State.LOGIN:
-            self.state = State.AUTHORIZATION
+        self._leave_login()
         self.refuse(replies.error_reply(error))
 
     def refuse(self, octets: bytes) -> None:
@@ -224,9 +227,9 @@ class Pop3Session:
 
     # --- AUTHORIZATION
 
-    def mechanisms(self) -> Mapping[str, Callable[[], ServerMechanism]]:
+    def mechanisms(self) -> Offered:
         """The SASL mechanisms that are offered now; without any there is no login."""
-        return self._service.mechanisms(self.secure or self._plaintext_login)
+        return self._service.mechanisms(self.secure or self._plaintext_login, self.channel if self.secure else None)
 
     @property
     def tls_available(self) -> bool:
@@ -235,21 +238,28 @@ class Pop3Session:
 
     def begin_login(self, mechanism: ServerMechanism, initial: bytes | None) -> Request | None:
         """AUTH with that mechanism; ``initial`` is the initial response, if the client sent one."""
-        self._mechanism = mechanism
-        return self._step(mechanism.start(initial))
+        self._login = Exchange(mechanism)
+        return self.login_goes_on(self._login.begin(initial))
 
     def _login_line(self, line: bytes) -> Request | None:
-        assert self._mechanism is not None, "within AUTH"
-        return self._step(self._mechanism.respond(decode_response(line)))
+        assert self._login is not None, "within AUTH"
+        return self.login_goes_on(self._login.go_on(decode_response(line)))
 
-    def _step(self, step: Step) -> Request | None:
-        if isinstance(step, Challenge):
+    def login_goes_on(self, outcome: Outcome) -> Request | None:
+        """What the exchange has come to."""
+        if isinstance(outcome, Challenge):
             self.state = State.LOGIN
-            self._say(replies.challenge(encode_challenge(step.octets)))
+            self._say(replies.challenge(encode_challenge(outcome.octets)))
             return None
-        self.state = State.AUTHORIZATION
-        self._mechanism = None
-        return self.log_in(step.credentials)
+        if isinstance(outcome, Pending):
+            return AwaitLogin(outcome)
+        self._leave_login()
+        return self.log_in(outcome)
+
+    def _leave_login(self) -> None:
+        self._login = None
+        if self.state is State.LOGIN:
+            self.state = State.AUTHORIZATION
 
     def log_in(self, credentials: ICredentials) -> LogIn:
         """The request, with the mailbox that the name asks for if the setting lets it."""
@@ -264,6 +274,7 @@ class Pop3Session:
 
     def login_refused(self, error: LoginRefused) -> Request:
         """Name or password is wrong; the reply is delayed, longer each time."""
+        self._leave_login()
         self._failed_logins += 1
         self._held_reply = replies.error_reply(error)
         doublings = min(2 ** (self._failed_logins - 1), _LONGEST_DELAY)
@@ -277,6 +288,7 @@ class Pop3Session:
 
     def maildrop_refused(self, error: MailError) -> None:
         """Name and password may be right, but the maildrop cannot be opened now (in use, store unreachable)."""
+        self._leave_login()
         self._say(replies.error_reply(error))
 
     def maildrop_opened(self, login_name: str, listing: Listing) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from attrs import field, frozen
@@ -21,15 +22,21 @@ class Challenge:
 class Done:
     """The client has said all it has to: ``credentials`` go to the portal, which decides.
 
-    ``final`` is data the mechanism wants sent along with success (RFC 4422 §3.6), None if it has none. A protocol that
-    cannot carry data with success sends it as one more challenge and expects an empty response.
+    ``final`` is data the mechanism wants sent along with success (RFC 4422 §3.6), None if it has none.
     """
 
     credentials: ICredentials
     final: bytes | None = None
 
 
-Step = Challenge | Done
+@frozen
+class Lookup:
+    """The mechanism must be told something before it can go on: ``ask`` finds it out and answers the next step."""
+
+    ask: Callable[[], Awaitable[Step]]
+
+
+Step = Challenge | Done | Lookup
 
 
 class ServerMechanism(Protocol):

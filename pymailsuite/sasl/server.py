@@ -1,22 +1,28 @@
-"""The server side of the mechanisms that carry a password in the clear: PLAIN and LOGIN.
+"""The mechanisms that carry a password in the clear, PLAIN and LOGIN; and which mechanisms are offered.
 
-They are offered only where nobody can listen (TLS, or loopback if a setting says so); :func:`mechanisms` knows which
-those are, the protocol knows whether its connection is safe.
+All are offered only where nobody can listen (TLS, or loopback if a setting says so): :func:`mechanisms` knows the
+mechanisms, the protocol knows whether its connection is safe.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Final
 
 from pymailsuite.errors import LoginRefused, PeerError
+from pymailsuite.sasl.identities import checked_name, checked_password
 from pymailsuite.sasl.mechanism import Challenge, Done, SaslPassword, ServerMechanism, Step
+from pymailsuite.sasl.scram import NAME, PLUS_NAME, ChannelBinding, ScramKeys, ScramServer
 
-MAX_NAME: Final = 1020
-"""Octets of an identity: RFC 4616 §2 lets a server stop at 255 characters, each up to four octets of UTF-8."""
+Offered = Mapping[str, Callable[[], ServerMechanism]]
+"""Mechanisms to offer, best first, by name."""
 
-MAX_PASSWORD: Final = 1020
-"""Octets of a password, by the same rule."""
+Mechanisms = Callable[[bool, ChannelBinding | None], Offered]
+"""Answers those to offer: whether passwords may pass in the clear, and the TLS connection, if there is one."""
+
+KeysOf = Callable[[bytes], Awaitable[ScramKeys]]
+"""The keys of a login name, as :class:`~pymailsuite.sasl.scram.ScramServer` needs them."""
 
 
 class PlainServer:
@@ -34,10 +40,10 @@ class PlainServer:
         if len(parts) != 3:
             raise PeerError("Malformed PLAIN message", cause="PLAIN message without two NULs")
         authzid, authcid, password = parts
-        name = _identity(authcid)
-        if authzid and _identity(authzid).casefold() != name.casefold():
+        name = checked_name(authcid)
+        if authzid and checked_name(authzid).casefold() != name.casefold():
             raise LoginRefused(cause=f"{name} asked to act as somebody else")
-        return Done(SaslPassword(authcid, _password(password), authzid))
+        return Done(SaslPassword(authcid, checked_password(password), authzid))
 
 
 class LoginServer:
@@ -59,33 +65,25 @@ class LoginServer:
     def respond(self, octets: bytes) -> Step:
         """First the name, then the password."""
         if self._name is None:
-            _identity(octets)
+            checked_name(octets)
             self._name = octets
             return Challenge(b"Password:")
-        return Done(SaslPassword(self._name, _password(octets)))
+        return Done(SaslPassword(self._name, checked_password(octets)))
 
 
-def _identity(octets: bytes) -> str:
-    try:
-        text = octets.decode("utf-8")
-    except UnicodeDecodeError:
-        raise PeerError("Login name is not UTF-8") from None
-    # Controls in a name can only serve to forge a log line or a header; no RFC 8265 identifier has any.
-    if not 0 < len(octets) <= MAX_NAME or any(c < " " or "\x7f" <= c <= "\x9f" for c in text):
-        raise PeerError("Malformed login name")
-    return text
+def mechanisms(
+    plaintext_allowed: bool, channel: ChannelBinding | None = None, keys_of: KeysOf | None = None
+) -> Offered:
+    """The mechanisms to offer, best first, by name; none of ours without ``plaintext_allowed``, since what follows a
+    login is to be protected as well.
 
-
-def _password(octets: bytes) -> bytes:
-    if not 0 < len(octets) <= MAX_PASSWORD or b"\0" in octets:
-        raise PeerError("Malformed password")
-    try:
-        octets.decode("utf-8")
-    except UnicodeDecodeError:
-        raise PeerError("Password is not UTF-8") from None
-    return octets
-
-
-def mechanisms(plaintext_allowed: bool) -> dict[str, Callable[[], ServerMechanism]]:
-    """The mechanisms to offer, best first, by name; none of ours is safe without ``plaintext_allowed``."""
-    return {"PLAIN": PlainServer, "LOGIN": LoginServer} if plaintext_allowed else {}
+    ``channel`` is the TLS connection, if there is one; with ``keys_of`` SCRAM is among them.
+    """
+    if not plaintext_allowed:
+        return {}
+    offered: dict[str, Callable[[], ServerMechanism]] = {}
+    if keys_of is not None:
+        if channel is not None:
+            offered[PLUS_NAME] = partial(ScramServer, keys_of, channel, plus=True)
+        offered[NAME] = partial(ScramServer, keys_of, channel)
+    return {**offered, "PLAIN": PlainServer, "LOGIN": LoginServer}

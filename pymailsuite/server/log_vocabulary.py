@@ -28,6 +28,8 @@ EVENTS: Final[Mapping[str, str]] = {
     "auth.refused": "A login was refused; the reason is told here only, never to the client.",
     "auth.rehash_failed": "A password could not be hashed anew with today's settings; the old hash stays.",
     "auth.rehashed": "A password was hashed anew with today's settings.",
+    "auth.scram_keys_missing": "A client tried SCRAM, and the account has no keys for it.",
+    "auth.scram_keys_not_kept": "Keys for SCRAM could not be stored; the next login tries again.",
     "auth.throttled": "A login was not tried, as too many have failed.",
     "auth.watch_failed": "It could not be found out which logins have ended; it is tried again.",
     "batch.line_failed": "A line given to a batch command raised something unexpected.",

@@ -26,7 +26,7 @@ from pymailsuite.interfaces.policy import (
     ReceivedMessage,
     Stage,
 )
-from pymailsuite.sasl import ServerMechanism
+from pymailsuite.sasl import ChannelBinding, Offered
 from pymailsuite.smtp import replies
 from pymailsuite.smtp.extension import Command, Parameter
 from pymailsuite.smtp.replies import reply, text_of
@@ -57,6 +57,8 @@ class Conversation:
         self._peer = peer
         self.secure = secure
         self._plaintext_login = plaintext_login
+        self.channel: ChannelBinding | None = None
+        """The connection's TLS, once there is any, for logins that are bound to it; None: there is none to bind to."""
         self._lenient = settings.lenient_syntax == "always" or (peer.trusted and settings.lenient_syntax == "trusted")
         self._bad_commands = 0
         self._errors = 0
@@ -274,9 +276,9 @@ class Conversation:
 
     # --- shared by several commands
 
-    def offered_mechanisms(self) -> Mapping[str, Callable[[], ServerMechanism]]:
+    def offered_mechanisms(self) -> Offered:
         """The AUTH mechanisms that the client may use in the present state."""
         service = self.service
         if service.mechanisms is None or not service.offers_login:
             return {}
-        return service.mechanisms(self.secure or self._plaintext_login)
+        return service.mechanisms(self.secure or self._plaintext_login, self.channel if self.secure else None)

@@ -16,13 +16,14 @@ from pymailsuite.interfaces import IMessageIntake, IRecipientResolver
 from pymailsuite.interfaces.history import IRefusalRecord
 from pymailsuite.interfaces.policy import IPolicyChain
 from pymailsuite.interfaces.send_as import ISenderRights
+from pymailsuite.sasl import Mechanisms
 from pymailsuite.smtp.extension import Extensions
 from pymailsuite.smtp.extensions import OURS
 from pymailsuite.smtp.help import load_help
 from pymailsuite.smtp.peer_names import PeerNames
 from pymailsuite.smtp.protocol import SmtpProtocol
 from pymailsuite.smtp.replies import reply
-from pymailsuite.smtp.requests import Mechanisms, Service
+from pymailsuite.smtp.requests import Service
 from pymailsuite.wire.connection import TlsContextFactory
 from pymailsuite.wire.factory import ConnectionFactory, ConnectionLimits
 

@@ -5,52 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from attrs import evolve
-from twisted.cred.credentials import ICredentials
 
 from pymailsuite.errors import LoginRefused, MailError, PeerError
 from pymailsuite.interfaces import Account
-from pymailsuite.sasl import Challenge, ServerMechanism, Step, decode_initial, decode_response, encode_challenge
+from pymailsuite.sasl import Challenge, Exchange, Outcome, Pending, decode_initial, decode_response, encode_challenge
 from pymailsuite.smtp import replies
 from pymailsuite.smtp.conversation import Conversation
-from pymailsuite.smtp.requests import HoldBack, LogIn, Request, Service
+from pymailsuite.smtp.requests import AwaitLogin, HoldBack, LogIn, Request, Service
 from pymailsuite.smtp.states import State
 from pymailsuite.values import Peer
-
-
-class LoginExchange:
-    """The exchange of one AUTH command.
-
-    Both methods return the line to send, or the credentials when the exchange is complete. They raise the errors of the
-    framing and of the mechanism: PeerError (Cancelled, MalformedResponse, ...) and LoginRefused. The exchange is then
-    over.
-    """
-
-    def __init__(self, mechanism: ServerMechanism) -> None:
-        self._mechanism = mechanism
-        self._credentials: ICredentials | None = None
-
-    def begin(self, initial: str) -> bytes | ICredentials:
-        """Begin with the initial response of the command, empty if it had none."""
-        return self._answer(self._mechanism.start(decode_initial(initial.encode()) if initial else None))
-
-    def go_on(self, line: bytes) -> bytes | ICredentials:
-        """Continue with the client's next line."""
-        octets = decode_response(line)
-        if self._credentials is None:
-            return self._answer(self._mechanism.respond(octets))
-        if octets:
-            raise PeerError("An empty response was expected")
-        return self._credentials
-
-    def _answer(self, step: Step) -> bytes | ICredentials:
-        if isinstance(step, Challenge):
-            return b"334 %b\r\n" % encode_challenge(step.octets)
-        if step.final is None:
-            return step.credentials
-        # SMTP has no field for additional data with success: it is sent as a challenge, and the client's response is
-        # empty.
-        self._credentials = step.credentials
-        return b"334 %b\r\n" % encode_challenge(step.final)
 
 
 class LoginCommands(Conversation):
@@ -59,7 +22,7 @@ class LoginCommands(Conversation):
     def __init__(self, service: Service, peer: Peer, secure: bool, plaintext_login: bool = False) -> None:
         super().__init__(service, peer, secure, plaintext_login)
         self._failed_logins = 0
-        self._login: LoginExchange | None = None
+        self._login: Exchange | None = None
         self._login_reply = b""
 
     def log_in(self, argument: str) -> Request | None:
@@ -80,29 +43,32 @@ class LoginCommands(Conversation):
         elif name not in offered:
             self.refuse(replies.UNKNOWN_MECHANISM)
         else:
-            exchange = LoginExchange(offered[name]())
+            exchange = Exchange(offered[name]())
             self._login = exchange
             self.state = State.LOGIN
-            return self._login_step(lambda: exchange.begin(initial))
+            return self._login_step(lambda: exchange.begin(decode_initial(initial.encode()) if initial else None))
         return None
 
     def _login_line(self, line: bytes) -> Request | None:
         exchange = self._login
         assert exchange is not None, "no AUTH exchange"
-        return self._login_step(lambda: exchange.go_on(line))
+        return self._login_step(lambda: exchange.go_on(decode_response(line)))
 
-    def _login_step(self, step: Callable[[], bytes | ICredentials]) -> Request | None:
+    def _login_step(self, step: Callable[[], Outcome]) -> Request | None:
         try:
-            answer = step()
+            return self.login_goes_on(step())
         except LoginRefused as error:
             return self.login_refused(error)
         except PeerError as error:
             self._leave_login(replies.error_reply(error))
             return None
-        if isinstance(answer, bytes):
-            self.say(answer)
+
+    def login_goes_on(self, outcome: Outcome) -> Request | None:
+        """What the exchange has come to."""
+        if isinstance(outcome, Challenge):
+            self.say(b"334 %b\r\n" % encode_challenge(outcome.octets))
             return None
-        return LogIn(answer)
+        return AwaitLogin(outcome) if isinstance(outcome, Pending) else LogIn(outcome)
 
     def _leave_login(self, octets: bytes) -> None:
         self._login = None

@@ -21,9 +21,11 @@ from pymailsuite.config.base import LOOPBACK, Network
 from pymailsuite.errors import LoginRefused, MailError
 from pymailsuite.interfaces import IIncomingMessage, IMessageIntake, IRecipientResolver, ISubmissionAvatar
 from pymailsuite.interfaces.policy import Decision, IMessageTap, MailTransaction, PolicyReply, ReceivedMessage
+from pymailsuite.sasl import Outcome, Pending
 from pymailsuite.smtp.peer_names import PeerNames
 from pymailsuite.smtp.receiver import CommandLine, EndOfText, Event, LineRefused, SmtpReceiver, Text
 from pymailsuite.smtp.requests import (
+    AwaitLogin,
     BeginMessage,
     BeginTls,
     CheckPolicy,
@@ -110,6 +112,7 @@ class SmtpProtocol(PullingProtocol[Request]):
         peer = Peer(ip=ip, port=self.peer_port, trusted=in_networks(ip, self._trusted_networks))
         plaintext_login = may_send_passwords(ip, self._service.settings.plaintext_login)
         self.session = SmtpSession(self._service, peer, self.secure, plaintext_login)
+        self.session.channel = self.channel_binding
         self._has_session = True
         request = self.session.greet()
         if self._peer_names is not None and not in_networks(ip, LOOPBACK):
@@ -351,6 +354,9 @@ class SmtpProtocol(PullingProtocol[Request]):
             assert self._portal is not None, "AUTH is offered only where there is a portal"
             answer = self._portal.login(request.credentials, Peer(self.peer_ip, self.peer_port), ISubmissionAvatar)
             return self.wait_for(answer, self._login_answered, OnDisconnect.CANCEL_AND_SETTLE)
+        if isinstance(request, AwaitLogin):
+            outcome = Deferred.fromCoroutine(self._outcome(request.pending))
+            return self.wait_for(outcome, self._login_stepped)
         if isinstance(request, AwaitReply):
             request.answer.addTimeout(self._settings.extension_timeout, self._reactor)
             return self.wait_for(request.answer, self._extension_replied)
@@ -441,6 +447,13 @@ class SmtpProtocol(PullingProtocol[Request]):
         if incoming is not None:
             incoming.abort()
 
+    @staticmethod
+    async def _outcome(pending: Pending) -> Outcome:
+        return await pending.outcome
+
+    def _login_stepped(self, answer: Any) -> Request | None:
+        return self._login_ended(answer) if isinstance(answer, Failure) else self.session.login_goes_on(answer)
+
     def _login_answered(self, answer: Any) -> Request | None:
         session = self.session
         if not isinstance(answer, Failure):
@@ -452,14 +465,15 @@ class SmtpProtocol(PullingProtocol[Request]):
                 session.logged_in(avatar.account)
                 avatar.on_ended(self.withdraw)
             return None
-        if self.connection_ended:
-            return None
-        error = answer.value
+        return None if self.connection_ended else self._login_ended(answer)
+
+    def _login_ended(self, failure: Failure) -> Request | None:
+        session, error = self.session, failure.value
         if isinstance(error, LoginFailed):
             return session.login_refused(LoginRefused())
         if isinstance(error, LoginRefused):
             return session.login_refused(error)
-        self.error_of(answer)
+        self.error_of(failure)
         session.login_failed()
         return None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from attrs import field, frozen
@@ -16,13 +16,10 @@ from pymailsuite.interfaces.intake import Recipients
 from pymailsuite.interfaces.policy import AppliedVerdict, Disposal, IPolicyChain, MailTransaction
 from pymailsuite.interfaces.send_as import ISenderRights
 from pymailsuite.interfaces.transient import transient
-from pymailsuite.sasl import ServerMechanism
+from pymailsuite.sasl import Mechanisms, Pending
 from pymailsuite.smtp.extension import Extensions
 from pymailsuite.values import Address, Envelope, Peer
 from pymailsuite.wire.extension import AwaitReply
-
-Mechanisms = Callable[[bool], Mapping[str, Callable[[], ServerMechanism]]]
-"""Returns the mechanisms to offer, by name; the argument says whether passwords may pass in the clear."""
 
 
 @frozen
@@ -135,6 +132,13 @@ class LogIn:
 
 
 @frozen
+class AwaitLogin:
+    """Await what the exchange needs; answer with ``login_goes_on``, ``login_refused`` or ``login_failed``."""
+
+    pending: Pending
+
+
+@frozen
 class HoldBack:
     """Wait that many seconds, then call ``held_back``."""
 
@@ -151,6 +155,7 @@ Request = (
     | SkipOctets
     | BeginTls
     | LogIn
+    | AwaitLogin
     | HoldBack
     | AwaitReply
 )

@@ -248,7 +248,19 @@ class DirectoryStore:
         return self._database.run("remove account", remove_txn)
 
     def set_password_hash(self, account_id: AccountId, password_hash: str) -> Deferred[None]:
-        return self._set(account_id, "password_hash", password_hash, ends_logins=True, for_shared=False)
+        return self._set(
+            account_id, "scram_keys = '', password_hash", password_hash, ends_logins=True, for_shared=False
+        )
+
+    def keep_scram_keys(self, account_id: AccountId, password_hash: str, scram_keys: str) -> Deferred[bool]:
+        def keep_txn(txn: Transaction) -> bool:
+            kept = txn.execute(
+                "UPDATE accounts SET scram_keys = ? WHERE account_id = ? AND password_hash = ?",
+                (scram_keys, account_id, password_hash),
+            )
+            return bool(kept)
+
+        return self._database.run("keep SCRAM keys", keep_txn)
 
     def renew_password_hash(self, account_id: AccountId, old: str, new: str) -> Deferred[bool]:
         def renew_txn(txn: Transaction) -> bool:
@@ -335,9 +347,10 @@ class DirectoryStore:
     def credentials(self, login_name: str) -> Deferred[Credentials | None]:
         def credentials_txn(txn: Transaction) -> Credentials | None:
             row = txn.row(
-                f"SELECT {_ACCOUNT_COLUMNS}, password_hash FROM accounts WHERE login_name = ?", (login_name.lower(),)
+                f"SELECT {_ACCOUNT_COLUMNS}, password_hash, scram_keys FROM accounts WHERE login_name = ?",
+                (login_name.lower(),),
             )
-            return None if row is None else Credentials(_account(row[:-1]), row[-1])
+            return None if row is None else Credentials(_account(row[:-2]), row[-2], row[-1])
 
         return self._database.read("credentials", credentials_txn)
 

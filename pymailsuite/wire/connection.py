@@ -29,6 +29,7 @@ from zope.interface import implementer
 
 from pymailsuite.wire.addresses import peer_ip
 from pymailsuite.wire.busy import GRACE_S
+from pymailsuite.wire.channel_binding import channel_binding
 from pymailsuite.wire.deadlines import Deadline, Deadlines
 from pymailsuite.wire.turns import COMMANDS_IN_TURN, Turns
 
@@ -345,6 +346,13 @@ class ConnectionProtocol(Protocol):
         connection = self.transport.getHandle()
         cipher = connection.get_cipher_name()
         return f"{connection.get_protocol_version_name()} {cipher}" if cipher else ""
+
+    def channel_binding(self, kind: str) -> bytes | None:
+        """What binds a login to this TLS connection, of a registered type (RFC 5929, RFC 9266); None if there is no
+        such data."""
+        if not self.secure or self.connection_ended:
+            return None
+        return channel_binding(self.transport.getHandle(), kind)
 
     def close(self) -> None:
         """Close once everything sent has left; cut the connection if the peer does not take it in time."""

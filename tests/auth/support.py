@@ -23,7 +23,7 @@ class InlineThreads:
     def run(self, function, *args, **kwargs):
         if self.failure is not None:
             return fail(self.failure)
-        self.ran.append(function.__name__)
+        self.ran.append(getattr(function, "func", function).__name__)
         if not self.held:
             return execute(function, *args, **kwargs)
         waiter = Deferred()

@@ -126,8 +126,16 @@ class MemoryDirectory:
     @_fired
     def set_password_hash(self, account_id, password_hash):
         name, found = self._by_id(account_id)
-        self._credentials[name] = evolve(found, password_hash=password_hash)
+        self._credentials[name] = evolve(found, password_hash=password_hash, scram_keys="")
         self._end_logins(account_id)
+
+    @_fired
+    def keep_scram_keys(self, account_id, password_hash, scram_keys):
+        name, found = self._by_id(account_id)
+        if found.password_hash != password_hash:
+            return False
+        self._credentials[name] = evolve(found, scram_keys=scram_keys)
+        return True
 
     @_fired
     def renew_password_hash(self, account_id, old, new):

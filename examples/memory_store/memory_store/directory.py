@@ -43,6 +43,9 @@ class MemoryDirectory:
     def renew_password_hash(self, account_id, old, new):
         return succeed(False)
 
+    def keep_scram_keys(self, account_id, password_hash, scram_keys):
+        return succeed(False)
+
     def login_epochs(self, account_ids):
         there = {account.account_id: account.login_epoch for account in self._accounts.values()}
         return succeed(LoginEpochs(0, {one: there[one] for one in account_ids if one in there}))

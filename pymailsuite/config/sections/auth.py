@@ -35,6 +35,15 @@ class AuthSettings(Section):
     argon2_most_work_mib: int = Field(default=1024, ge=1)
     """MiB times passes that a stored hash may ask for; a second's work of one core, about."""
 
+    scram: bool = False
+    """Whether SCRAM-SHA-256 is offered (RFC 7677; with -PLUS where there is TLS), by which no password is sent. It
+    needs keys that are kept beside the hash of each password, and are found by trying passwords more easily than the
+    hash is. They are made when a password is set, and at the next login with PLAIN or LOGIN; until then a client that
+    insists on SCRAM cannot log in to that account. For accounts of ``mailstore``."""
+
+    scram_iterations: int = Field(default=15_000, ge=4096, le=10_000_000)
+    """Rounds in which the keys of SCRAM are made, by the server once and by clients at each login."""
+
     hash_threads: int = Field(default=0, ge=0)
     """Threads that hash passwords; each takes a core while it does. 0: one a core."""
 

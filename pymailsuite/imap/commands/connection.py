@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from attrs import frozen
 from twisted.cred.credentials import ICredentials
 from twisted.cred.error import UnauthorizedLogin
 
@@ -59,25 +60,33 @@ async def _login(context: Context, command: Login) -> bytes:
 
 async def _authenticate(context: Context, command: Authenticate) -> bytes | None:
     """RFC 3501 §6.2.2, with the initial response of RFC 4959."""
-    allowed = context.shared.plaintext_allowed(context.connection)
-    make = sasl.mechanisms(allowed).get(command.mechanism)
+    offered = context.shared.mechanisms_on(context.connection)
+    make = offered.get(command.mechanism)
     if make is None:
         if command.mechanism in sasl.mechanisms(True):
             raise replies.PrivacyRequired()
         raise replies.CannotAuthenticate()
-    exchange = Exchange(command.tag.encode("ascii"), make())
-    return await exchange.take(context, exchange.mechanism.start(command.initial))
+    exchange = sasl.Exchange(make())
+    return await _go_on(context, command.tag.encode("ascii"), exchange, exchange.begin(command.initial))
 
 
-class Exchange:
-    """An AUTHENTICATE in progress: the mechanism and the tag for its completion."""
+async def _go_on(context: Context, tag: bytes, exchange: sasl.Exchange, outcome: sasl.Outcome) -> bytes | None:
+    """Send the challenge, or try the login."""
+    while isinstance(outcome, sasl.Pending):
+        outcome = await outcome.outcome
+    if isinstance(outcome, sasl.Challenge):
+        context.out.append(b"+ " + sasl.encode_challenge(outcome.octets) + replies.CRLF)
+        context.expect_line(_Response(tag, exchange))
+        return None
+    return await _log_in(context, outcome, exchange.mechanism.name)
 
-    __slots__ = ("_proved", "mechanism", "tag")
 
-    def __init__(self, tag: bytes, mechanism: sasl.ServerMechanism) -> None:
-        self.tag = tag
-        self.mechanism = mechanism
-        self._proved: ICredentials | None = None
+@frozen
+class _Response:
+    """An AUTHENTICATE in progress, whose client owes a response; ``tag`` is for its completion."""
+
+    tag: bytes
+    _exchange: sasl.Exchange
 
     async def take_line(self, context: Context, line: bytes) -> bytes | None:
         """The client's response to the last challenge; ``*`` cancels."""
@@ -85,23 +94,7 @@ class Exchange:
             octets = sasl.decode_response(line)
         except sasl.Cancelled:
             raise PeerError("Authentication cancelled") from None
-        if self._proved is not None:
-            return await _log_in(context, self._proved, self.mechanism.name)
-        return await self.take(context, self.mechanism.respond(octets))
-
-    async def take(self, context: Context, step: sasl.Step) -> bytes | None:
-        """Send the challenge, or try the login."""
-        if isinstance(step, sasl.Done):
-            if step.final is None:
-                return await _log_in(context, step.credentials, self.mechanism.name)
-            # RFC 3501 has no field for data in OK: it is sent as one more challenge, with an empty response.
-            self._proved = step.credentials
-            octets = step.final
-        else:
-            octets = step.octets
-        context.out.append(b"+ " + sasl.encode_challenge(octets) + replies.CRLF)
-        context.expect_line(self)
-        return None
+        return await _go_on(context, self.tag, self._exchange, self._exchange.go_on(octets))
 
 
 async def _log_in(context: Context, credentials: ICredentials, mechanism: str) -> bytes:

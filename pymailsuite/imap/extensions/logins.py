@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pymailsuite import sasl
 from pymailsuite.imap.commands import connection
 from pymailsuite.imap.extension import ImapExtension, Standing
 
@@ -17,7 +16,7 @@ def _capabilities(standing: Standing) -> Iterable[str]:
         yield "STARTTLS"
     if not standing.plaintext:
         yield "LOGINDISABLED"
-    for mechanism in sasl.mechanisms(standing.plaintext):
+    for mechanism in standing.mechanisms:
         yield f"AUTH={mechanism}"
 
 

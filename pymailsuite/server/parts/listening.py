@@ -17,7 +17,6 @@ from pymailsuite.policy.dns_setup.services import reachable_services
 from pymailsuite.pop3.extension import find_extensions as find_pop3_extensions
 from pymailsuite.pop3.factory import Pop3Factory
 from pymailsuite.queue.presence import Presence
-from pymailsuite.sasl import mechanisms
 from pymailsuite.server.listeners import Listeners, ListeningService, Proxies, Sessions
 from pymailsuite.server.parts.accounts import Accounts
 from pymailsuite.server.parts.checks import Checks
@@ -107,7 +106,7 @@ class Listening:
             intake=flow.intake,
             reactor=reactor,
             portal=self._accounts.portal,
-            mechanisms=mechanisms,
+            mechanisms=self._accounts.mechanisms,
             postmaster_domain=next(iter(settings.server.domains), ""),
             policies=checks.policies,
             refusals=self._records.history,
@@ -149,6 +148,7 @@ class Listening:
             find_vocabulary(settings),
             tls,
             foundation.reactor,
+            self._accounts.mechanisms,
         )
         return [
             ListeningService("imap", "listeners.imap", listeners.imap, factory),
@@ -166,6 +166,7 @@ class Listening:
             foundation.reactor,
             needed(foundation.store, IStateStore, "pop3.login_delay") if settings.login_delay else None,
             tls_context=tls,
+            mechanisms=self._accounts.mechanisms,
             owner=presence.owner,
             extensions=find_pop3_extensions(),
         )

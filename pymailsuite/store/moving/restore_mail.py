@@ -206,7 +206,9 @@ class MailRestore:
             await self._directory.add_domain(row["domain"])
         name = row["login_name"]
         account: Account = await self._directory.add_account(name, row["password_hash"], row["full_name"])
-        # A backup may be older than the column.
+        # A backup may be older than the columns.
+        if scram_keys := row.get("scram_keys"):
+            await self._directory.keep_scram_keys(account.account_id, row["password_hash"], scram_keys)
         if overrides := row.get("overrides"):
             wanted = RecipientOverrides.model_validate_json(overrides)
             account = await self._directory.change_account_overrides(name, lambda none: wanted)
