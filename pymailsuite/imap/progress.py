@@ -17,10 +17,13 @@ class Progress:
         self._total = total
         self._every_s = context.settings.progress_interval
         self._said_at = context.connection.seconds()
+        self.before = 0
+        """Messages that were done before those of :meth:`note`, in other mailboxes."""
 
     def note(self, done: int) -> None:
         """So many are done; said if it is time."""
         context = self._context
+        done += self.before
         now = context.connection.seconds()
         if not self._every_s or now - self._said_at < self._every_s or done >= self._total:
             return

@@ -50,6 +50,7 @@ def _samples() -> dict[str, bytes]:
         samples[f"{uid}SORT"] = f"a {uid}SORT (DATE) UTF-8 ALL".encode()
         samples[f"{uid}THREAD"] = f"a {uid}THREAD REFERENCES UTF-8 ALL".encode()
     samples["CANCELUPDATE"] = b'a CANCELUPDATE "b"'
+    samples["ESEARCH"] = b"a ESEARCH ALL"
     samples["UIDBATCHES"] = b"a UIDBATCHES 500"
     samples["NOTIFY"] = b"a NOTIFY SET (personal (MailboxName))"
     for line, _ in COMMANDS:

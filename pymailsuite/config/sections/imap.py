@@ -147,6 +147,9 @@ class ImapSettings(Section):
     sort_context_messages: int = Field(default=20_000, ge=100)
     """Messages that one SORT may have found that is kept up to date (some 300 octets each)."""
 
+    multisearch_mailboxes: int = Field(default=1000, ge=1)
+    """Mailboxes that one ESEARCH (RFC 7377) looks into; for more it is ``NO [LIMIT]``."""
+
     saved_ranges: int = Field(default=100_000, ge=1)
     """Ranges of UIDs that a SEARCH with SAVE (RFC 5182) may find; for more it is ``NO [NOTSAVED]``."""
 

@@ -33,10 +33,10 @@ async def _list_mailboxes(context: Context, command: List) -> bytes:
         context.out.append(list_line(context.places.form, "", ["\\Noselect"]))
         return b"OK LIST completed"
     matches = Patterns(command.reference, command.patterns, context.places.form.delimiter)
-    mailboxes = await _mailboxes(context, matches)
+    mailboxes = await listed_mailboxes(context, matches)
     subscribed = frozenset[str]()
     if "SUBSCRIBED" in command.selection or "SUBSCRIBED" in command.returns:
-        subscribed = await _subscriptions(context)
+        subscribed = await subscribed_names(context)
     await _say(context, len(mailboxes) + len(subscribed), _listed(context, command, matches, mailboxes, subscribed))
     options = context.shared.vocabulary.list_returns
     for name, argument in command.returns.items():
@@ -46,7 +46,7 @@ async def _list_mailboxes(context: Context, command: List) -> bytes:
     return b"OK LIST completed"
 
 
-async def _mailboxes(context: Context, matches: Patterns) -> dict[str, Mailbox]:
+async def listed_mailboxes(context: Context, matches: Patterns) -> dict[str, Mailbox]:
     """All mailboxes that may be listed, by the names that the client has for them."""
     places = context.places
     own = await context.mail.mailboxes()
@@ -69,7 +69,7 @@ def _named(places: Places, own: Sequence[Mailbox], shared: Sequence[SharedMailbo
     return named
 
 
-async def _subscriptions(context: Context) -> frozenset[str]:
+async def subscribed_names(context: Context) -> frozenset[str]:
     """The subscribed names, as the client has them."""
     places = context.places
     kept = await context.mail.subscriptions()
@@ -130,8 +130,8 @@ def _listed(
 async def _list_subscribed(context: Context, command: Lsub) -> bytes:
     """RFC 3501 §6.3.9: a level matched by ``%`` with a subscribed name below it is listed as ``\\Noselect``."""
     matches = Patterns(command.reference, (command.pattern,), context.places.form.delimiter)
-    mailboxes = await _mailboxes(context, matches)
-    subscribed = await _subscriptions(context)
+    mailboxes = await listed_mailboxes(context, matches)
+    subscribed = await subscribed_names(context)
     await _say(context, len(subscribed), _listed_subscribed(context, command, matches, mailboxes, subscribed))
     return b"OK LSUB completed"
 

@@ -125,15 +125,18 @@ class Searching(Protocol):
 
 async def _search(context: Context, command: Search) -> bytes:
     """RFC 3501 §6.4.4."""
-    if context.rev2:
-        if command.returns is None:
-            # RFC 9051 §6.4.4: as with RETURN (ALL).
-            command = evolve(command, returns={"ALL": None})
-    elif context.utf8 and command.charset is not None:
-        # RFC 6855 §3: strings are in UTF-8, and to say so, or anything else, is an error.
-        raise PeerError("No charset may be named where UTF8=ACCEPT is enabled")
+    if context.rev2 and command.returns is None:
+        # RFC 9051 §6.4.4: as with RETURN (ALL).
+        command = evolve(command, returns={"ALL": None})
+    check_charset(context, command.charset)
     limited = await saving(context, command, _search_and_tell(context, command))
     return b"OK " + limited + b"SEARCH completed"
+
+
+def check_charset(context: Context, charset: str | None) -> None:
+    """RFC 6855 §3: strings are in UTF-8, and to say so, or anything else, is an error. Not so in RFC 9051 §6.4.4."""
+    if context.utf8 and not context.rev2 and charset is not None:
+        raise PeerError("No charset may be named where UTF8=ACCEPT is enabled")
 
 
 async def saving(context: Context, command: Searching, search: Coroutine[Any, Any, T]) -> T:
@@ -157,11 +160,12 @@ async def _search_and_tell(context: Context, command: Search) -> bytes:
     begin_search(context, command)
     among, limited = searched_within_limit(context, view, command.program)
     uids = await find(context, view, command.program, Progress(context, command.tag, len(view)), among)
-    await tell_found(context, command, uids, b"SEARCH", partial(_updates, view, command, uids))
+    await tell_found(context, view, command, uids, b"SEARCH", partial(updates_of, view, command, uids))
     return limited
 
 
-def _updates(view: View, command: Search, uids: Sequence[int]) -> SearchUpdates:
+def updates_of(view: View, command: Searching, uids: Sequence[int]) -> SearchUpdates:
+    """What keeps the results of a SEARCH up to date."""
     find_again, watches_flags = finder_again(view, command.program)
     return FoundUpdates(command.tag, uids, find_again, uid=command.uid, watches_flags=watches_flags)
 
@@ -179,14 +183,15 @@ def begin_search(context: Context, command: Searching) -> None:
 
 async def tell_found(
     context: Context,
+    view: View,
     command: Searching,
     uids: Sequence[int],
     name: bytes,
     updates: Callable[[], SearchUpdates],
+    where: str = "",
 ) -> None:
     """Answer what was found, in the order of ``uids``, as the return options want it; ``name`` is the response without
-    any. ``updates`` makes what keeps the results up to date."""
-    view = context.selected
+    any. ``updates`` makes what keeps the results up to date. ``where`` names the mailbox in the response."""
     returns = command.returns
     told = returns
     known = context.shared.vocabulary.search_returns
@@ -199,7 +204,7 @@ async def tell_found(
             view.saved = kept
     # RFC 5182 §2.1: with SAVE alone nothing else was asked for.
     if told or returns is None or returns.keys() != {SAVE}:
-        answer = _reply(view, command, told, uids, name)
+        answer = _reply(view, command, told, uids, name, where)
         context.out += await in_turns(view.mail, uids, "say what was found", answer)
     for word in returns or ():
         after = known[word].after
@@ -247,6 +252,18 @@ def _uids_of(view: View, numbers: SequenceSet) -> UidSet:
     count = len(view)
     ranges = [(low, min(high, count)) for low, high in numbers.resolve(count).ranges if low <= count]
     return view.uids_of([(low - 1, high) for low, high in ranges])
+
+
+def names_numbers(program: SearchProgram) -> bool:
+    """Whether a program has keys that mean something in the selected mailbox alone: sequence numbers, and ``$``."""
+    match program:
+        case InNumbers(numbers):
+            return numbers.is_saved or not numbers.uid
+        case Not(key):
+            return names_numbers(key)
+        case AllOf(keys) | AnyOf(keys):
+            return any(map(names_numbers, keys))
+    return False
 
 
 def finder_again(
@@ -360,7 +377,7 @@ async def _narrowed(mail: IAccountMail, view: View, uids: Sequence[int], plan: S
 
 
 def _reply(
-    view: View, command: Searching, returns: Mapping[str, Any] | None, uids: Sequence[int], name: bytes
+    view: View, command: Searching, returns: Mapping[str, Any] | None, uids: Sequence[int], name: bytes, where: str
 ) -> Steps[list[bytes]]:
     with_modseq = asks_modseq(command.program)
     numbers: list[int] = []
@@ -375,7 +392,7 @@ def _reply(
     found = uids if command.uid else numbers
     if returns is None:
         return (yield from render_search(found, told, name))
-    return (yield from render_esearch(command.tag, command.uid, returns, found, told))
+    return (yield from render_esearch(command.tag, command.uid, returns, found, told, where))
 
 
 class _Scan:

@@ -19,6 +19,7 @@ from pymailsuite.imap.extensions.literals import LITERAL_PLUS, MULTIAPPEND
 from pymailsuite.imap.extensions.logins import LOGINS
 from pymailsuite.imap.extensions.message_limit import MESSAGELIMIT
 from pymailsuite.imap.extensions.move import MOVE
+from pymailsuite.imap.extensions.multisearch import MULTISEARCH
 from pymailsuite.imap.extensions.namespace import NAMESPACE
 from pymailsuite.imap.extensions.notify import NOTIFY
 from pymailsuite.imap.extensions.object_id import OBJECTID
@@ -76,6 +77,7 @@ OURS = (
     PARTIAL,
     COMPRESS,
     SEARCH_CONTEXT,
+    MULTISEARCH,
     INPROGRESS,
     UIDONLY,
     UIDBATCHES,

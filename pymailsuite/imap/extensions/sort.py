@@ -168,7 +168,7 @@ async def _sort_and_tell(context: Context, command: Sort) -> None:
     in_order = await in_turns(view.mail, rows, "sort", sort_rows(rows, command.criteria))
     # Those that were expunged meanwhile are not among them.
     found = list(map(itemgetter(0), in_order))
-    await tell_found(context, command, found, b"SORT", partial(_updates, view, command, in_order))
+    await tell_found(context, view, command, found, b"SORT", partial(_updates, view, command, in_order))
 
 
 def _updates(view: View, command: Sort, rows: Sequence[MessageRow]) -> SearchUpdates:

@@ -27,10 +27,7 @@ def parse_search(cursor: Cursor, tag: str, uid: bool = False) -> Command:
         cursor.expect_numbers_allowed()
     cursor.space()
     returns = search_returns(cursor)
-    charset = None
-    if cursor.try_match(_CHARSET):
-        charset = cursor.astring("a charset").decode("ascii", "replace")
-        cursor.space()
+    charset = _charset(cursor)
     try:
         return Search(tag, _program(cursor, charset), returns, charset, uid)
     except UnknownCharset as error:
@@ -38,6 +35,20 @@ def parse_search(cursor: Cursor, tag: str, uid: bool = False) -> Command:
             raise
         cursor.skip_rest()
         return Search(tag, AllOf(), returns, charset, uid, error)
+
+
+def search_program(cursor: Cursor) -> tuple[SearchProgram, str | None]:
+    """search-program, and the charset that it names. UnknownCharset: the strings cannot be decoded."""
+    charset = _charset(cursor)
+    return _program(cursor, charset), charset
+
+
+def _charset(cursor: Cursor) -> str | None:
+    if not cursor.try_match(_CHARSET):
+        return None
+    charset = cursor.astring("a charset").decode("ascii", "replace")
+    cursor.space()
+    return charset
 
 
 def search_returns(cursor: Cursor) -> Mapping[str, Any] | None:

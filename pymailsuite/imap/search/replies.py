@@ -23,14 +23,19 @@ def render_search(numbers: Sequence[int], modseq: int | None = None, name: bytes
 
 
 def render_esearch(
-    tag: str, uid: bool, returns: Mapping[str, Any], numbers: Sequence[int], modseq: int | None = None
+    tag: str,
+    uid: bool,
+    returns: Mapping[str, Any],
+    numbers: Sequence[int],
+    modseq: int | None = None,
+    where: str = "",
 ) -> Steps[list[bytes]]:
     """``* ESEARCH`` for the command ``tag``; ``numbers`` ascend, or are in the order of a SORT; ``returns`` are of RFC
-    4731 and RFC 9394.
+    4731 and RFC 9394. ``where`` is what names the mailbox behind the tag (RFC 7377).
 
     If nothing was found, all but COUNT and PARTIAL is left out (RFC 4731 §3.1, RFC 9394 §3.1).
     """
-    words = [f'* ESEARCH (TAG "{tag}")']
+    words = [f'* ESEARCH (TAG "{tag}"{where})']
     if uid:
         words.append("UID")
     if "MIN" in returns and numbers:
@@ -47,7 +52,7 @@ def render_esearch(
         words.append(f"PARTIAL ({returns[PARTIAL]} {page})")
     if modseq is not None and numbers:
         words.append(f"MODSEQ {modseq}")
-    return [" ".join(words).encode("ascii"), b"\r\n"]
+    return [" ".join(words).encode("utf-8"), b"\r\n"]
 
 
 def told_modseq(returns: Mapping[str, Any] | None, modseqs: Sequence[int]) -> int | None:

@@ -22,6 +22,8 @@ class GrammarLimits:
     """NOT, OR and parentheses within each other in one SEARCH."""
     search_keys: int = 1_000
     """Keys in one SEARCH (a client that ORs 300 Message-IDs is within it)."""
+    search_mailboxes: int = 1_000
+    """Mailboxes named in one ESEARCH."""
     sort_keys: int = 50
     """Criteria in one SORT."""
     fetch_items: int = 100
