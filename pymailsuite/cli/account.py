@@ -13,6 +13,7 @@ from pymailsuite.cli.domain import DomainType
 from pymailsuite.cli.faults import alias_check, force_option, refuse_faults
 from pymailsuite.cli.operation import AddressType, config_option, json_option, new_password, on_store
 from pymailsuite.cli.output import moment, print_done, print_rows
+from pymailsuite.cli.quota import changed_quota, default_option, folder_option, limit_options, print_account
 from pymailsuite.cli.rules import RuleOwners, Rules, add_rule_commands
 from pymailsuite.cli.send_as import grant_send_as, revoke_send_as, send_as
 from pymailsuite.config.settings import Settings
@@ -20,6 +21,7 @@ from pymailsuite.directory import canonical_login
 from pymailsuite.errors import NoSuchAccount
 from pymailsuite.interfaces import Account, IMailStore
 from pymailsuite.interfaces.directory import ChangeOverrides, IDirectoryStore
+from pymailsuite.interfaces.quota import NO_QUOTA, AccountQuota, IQuotaStore, Quota
 from pymailsuite.interfaces.store import needed
 from pymailsuite.values import Address
 
@@ -183,6 +185,40 @@ async def _change_rules(store: IMailStore, address: Address, change: ChangeOverr
 async def _rules(store: IMailStore, address: Address | None) -> Sequence[Rules]:
     found = await store.directory.accounts(None) if address is None else [await account_of(store, address)]
     return [(one.login_name, one.overrides) for one in found]
+
+
+@account.command()
+@click.argument("address", type=AddressType())
+@limit_options("", "the account")
+@folder_option
+@default_option
+@config_option
+@json_option
+def quota(
+    address: Address,
+    storage: int | None,
+    messages: int | None,
+    mailboxes: int | None,
+    folders: Any,
+    to_default: bool,
+    config_file: Path,
+    as_json: bool,
+) -> None:
+    """Show what an account holds of what it may hold, after changing its quota if options say so.
+
+    A limit is a number, "none", or "default": as the domain or the configuration has it."""
+    given = {"storage": storage, "messages": messages, "mailboxes": mailboxes}
+
+    def change(old: Quota) -> Quota:
+        return changed_quota(NO_QUOTA if to_default else old, given, folders)
+
+    async def operation(store: IMailStore, settings: Settings) -> AccountQuota:
+        found = await account_of(store, address)
+        if to_default or folders or any(limit is not None for limit in given.values()):
+            await needed(store, IDirectoryStore).change_account_quota(found.login_name, change)
+        return await needed(store, IQuotaStore).account_quota(found.account_id, True)
+
+    print_account(on_store(config_file, operation), as_json)
 
 
 add_rule_commands(account, RuleOwners("account", AddressType(), _change_rules, _rules))

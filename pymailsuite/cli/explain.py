@@ -23,6 +23,7 @@ from pymailsuite.delivery.assembly import make_planner
 from pymailsuite.delivery.dry_run import DryRunResult, RecipientCheck, dry_run
 from pymailsuite.delivery.history import recipient_facts, step_facts
 from pymailsuite.delivery.incoming import ReceivingRules
+from pymailsuite.delivery.quota import RecipientQuotas
 from pymailsuite.directory import RecipientResolver
 from pymailsuite.directory.return_paths import ReturnPathResolver, ReturnPaths
 from pymailsuite.directory.roles import RoleAddresses
@@ -33,6 +34,7 @@ from pymailsuite.interfaces import IMailStore, IResolver, LocalRecipient
 from pymailsuite.interfaces.edits import AddField, Edits, ReplaceField
 from pymailsuite.interfaces.kept_paths import IKeptPaths
 from pymailsuite.interfaces.policy import IPolicyChain, Stage
+from pymailsuite.interfaces.quota import IQuotaStore
 from pymailsuite.interfaces.secrets import ISecretStore
 from pymailsuite.interfaces.store import IDryRuns, needed
 from pymailsuite.policy.assembly import make_chain
@@ -256,7 +258,13 @@ def _recipient_check(settings: Settings, store: IMailStore, clock: Any, tables: 
     roles = RoleAddresses(settings.server.hostname, [settings.dmarc.report_from])
     directory = RecipientResolver(settings.directory, store.directory, clock, roles, tables)
     resolver = ReturnPathResolver(directory, paths)
-    return RecipientCheck(resolver, settings.smtp.relay_denied, make_planner(settings, store, clock, resolver, paths))
+    quotas = store.ability(IQuotaStore)
+    return RecipientCheck(
+        resolver,
+        settings.smtp.relay_denied,
+        make_planner(settings, store, clock, resolver, paths),
+        None if quotas is None else RecipientQuotas(settings.quota, quotas),
+    )
 
 
 def _settings(config_file: Path | None) -> Settings:

@@ -47,6 +47,8 @@ def story_lines(told: Mapping[str, Any]) -> Iterator[str]:
     if told.get("reply"):
         by = f"  (by {told['policy']})" if told.get("policy") else ""
         yield f"  reply     {told['reply']}{by}"
+    if told.get("reason"):
+        yield f"  reason    {told['reason']}"
     for later in told.get("later", ()):
         yield f"  then      {_WHAT.get(later.get('what', ''), 'refused')}: {later.get('reply', '')}"
     for attempt in told["attempts"]:

@@ -18,7 +18,7 @@ from pymailsuite.interfaces.delivery import IDeliveryStep, IDeliveryStepFactory,
 from pymailsuite.interfaces.signing import ISealer
 from pymailsuite.plugins import check_names, make_plugin, plugins_by_name
 
-OUR_STEPS: Final = ("resolve", "junk", "forward", "quarantine")
+OUR_STEPS: Final = ("resolve", "junk", "forward", "quota", "quarantine")
 """The steps that run without a section of their own."""
 
 

@@ -12,7 +12,7 @@ from os import SEEK_END
 from tempfile import SpooledTemporaryFile
 from typing import Any, Final
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
@@ -25,6 +25,7 @@ from pymailsuite.interfaces.edits import Edits
 from pymailsuite.interfaces.intake import Recipients, account_of, overrides_of
 from pymailsuite.interfaces.overrides import NO_OVERRIDES, RecipientOverrides
 from pymailsuite.interfaces.policy import AppliedVerdict, Decision, IMessageTap, IPolicyChain, MailTransaction, Stage
+from pymailsuite.interfaces.quota import IRecipientQuotas
 from pymailsuite.message.scan import StructureScanner
 from pymailsuite.message.structure import MessageStructure
 from pymailsuite.smtp import replies
@@ -84,11 +85,12 @@ class _Nowhere:
 @frozen
 class RecipientCheck:
     """A server's knowledge of recipients; ``relay_denied`` is its reply code to mail of unknown clients for other
-    hosts, and ``planner`` plans the delivery to accepted recipients."""
+    hosts, and ``planner`` plans the delivery to accepted recipients. ``quotas`` None: there are none."""
 
     resolver: IRecipientResolver
     relay_denied: str
     planner: DeliveryPlanner
+    quotas: IRecipientQuotas | None = None
 
     async def open_for(self, address: Address) -> tuple[Recipients, str]:
         """The resolved recipients of the address, and the reply that refuses it; empty if it is accepted."""
@@ -99,6 +101,16 @@ class RecipientCheck:
         if resolved == (RemoteRecipient(address),):
             return resolved, replies.text_of(replies.relay_denied(self.relay_denied))
         return resolved, ""
+
+    async def room_refusal(self, recipient: DryRunRecipient, octets: int) -> DryRunRecipient:
+        """The recipient, refused if a message of so many octets does not fit."""
+        if self.quotas is None or recipient.refusal or not self.quotas.concern(recipient.resolved):
+            return recipient
+        error = await self.quotas.refusal(recipient.resolved, octets)
+        if error is None:
+            return recipient
+        reply = f"{replies.text_of(replies.full_mailbox(recipient.address, error))} ({error.cause})"
+        return evolve(recipient, refusal=reply, policy="quota")
 
 
 @frozen
@@ -246,6 +258,10 @@ async def dry_run(
         if pause is not None:
             await pause
     await run.ask(Stage.MESSAGE, message=incoming.received(taps))
+    if recipient_check is not None:
+        run.recipients = [await recipient_check.room_refusal(one, incoming.size) for one in run.recipients]
+        if all(one.refusal for one in run.recipients):
+            run.refuse_at(Stage.RCPT)
     ended = run.ended(None if recipient_check is None else await run.plan(recipient_check.planner, incoming))
     incoming.abort()
     return ended

@@ -277,6 +277,8 @@ class HistoryRecorder(Service):
             "policy": refusal.policy,
             "rulings": _applied_verdicts(refusal.applied_verdicts),
         }
+        if refusal.reason:
+            facts["reason"] = refusal.reason[:_TEXT_MAX]
         names = (refusal.peer.ip, str(refusal.reverse_path or ""), *map(str, refusal.recipients))[:_NAMES_MAX]
         # The queue id of a refused message names its story; no other story has that id.
         story_id = content_id_of(refusal.queue_id) if refusal.queue_id else None

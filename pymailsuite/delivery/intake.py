@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from attrs import evolve
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -23,8 +24,9 @@ from pymailsuite.delivery.history import HistoryRecorder
 from pymailsuite.delivery.incoming import IncomingMessage, ReceivingRules
 from pymailsuite.delivery.own_messages import OwnMessages
 from pymailsuite.delivery.plan import DeliveryPlanner
+from pymailsuite.delivery.quota import STEP, RecipientQuotas
 from pymailsuite.delivery.report_requests import NO_REQUEST, requests_of
-from pymailsuite.errors import NoSuchAccount
+from pymailsuite.errors import NoSuchAccount, OverQuota
 from pymailsuite.interfaces import (
     Acceptance,
     IContentWriter,
@@ -44,6 +46,8 @@ from pymailsuite.interfaces.store import needed
 from pymailsuite.message.dsn import Action, Dsn, DsnRecipient
 from pymailsuite.values import Address, Envelope, Peer, QueueId
 
+log = Logger()
+
 
 class AccountGone(NoSuchAccount):
     """An account was deleted between RCPT and the end of the message. Nothing was stored: at the next attempt RCPT
@@ -61,6 +65,7 @@ class MessageIntake:
     ``planner`` plans their delivery. ``authserv_id`` is the server's name in Authentication-Results, where incoming
     fields with that name are removed; empty: ``host_name``. ``history`` records accepted messages, if given.
     ``reports`` writes the reports on recipients that steps refuse, and on successes; None: without signatures.
+    ``quotas`` None: a message that does not fit for one of its recipients is refused.
     """
 
     def __init__(
@@ -73,6 +78,7 @@ class MessageIntake:
         authserv_id: str = "",
         history: HistoryRecorder | None = None,
         reports: DsnWriter | None = None,
+        quotas: RecipientQuotas | None = None,
     ) -> None:
         self.rules = ReceivingRules(settings, host_name, authserv_id or host_name, clock)
         self._accept: Callable[[Acceptance], Deferred[QueueId]] = needed(store, IQueueStore).accept
@@ -80,6 +86,7 @@ class MessageIntake:
         self._planner = planner
         self._reports = reports or DsnWriter(OwnMessages(store, planner), clock, 0)
         self._history = history
+        self._quotas = quotas
 
     def open(
         self, envelope: Envelope, recipients: GivenRecipients, peer: Peer, taps: Sequence[IMessageTap] = ()
@@ -109,9 +116,7 @@ class MessageIntake:
         edits: Edits,
     ) -> Deferred[QueueId]:
         """One transaction for the whole delivery plan."""
-        told = DeliveryMessage(
-            message.queue_id, message.envelope, message.peer, message.size, message.header, message.step_taps, message
-        )
+        told = _told_to_steps(message)
         decision = Decision(None, tuple(applied_verdicts), prefix=prefix, disposals=disposals, edits=edits)
         try:
             plan = self._planner.plan(told, message.recipients, decision)
@@ -151,11 +156,48 @@ class MessageIntake:
                 message.message_id,
                 decision.applied_verdicts,
             )
-        return self._accept(plan.acceptance(content, history, message.peer.grant, along))
+        accepted = self._accept(plan.acceptance(content, history, message.peer.grant, along))
+        return accepted.addErrback(self._not_for_all, content, plan, message, decision)
+
+    def _not_for_all(
+        self,
+        failure: Failure,
+        content: StagedContent,
+        plan: DeliveryPlan,
+        message: IncomingMessage,
+        decision: Decision,
+    ) -> Deferred[QueueId]:
+        """If the message does not fit for some of its recipients, accept it for the others."""
+        over, quotas = failure.value, self._quotas
+        if not isinstance(over, OverQuota) or quotas is None:
+            return fail(failure)
+        actions = quotas.actions(plan.recipients, over, message.envelope.reverse_path)
+        if actions is None:
+            return fail(quotas.error_of(over))
+        changed = self._planner.changed(plan, _told_to_steps(message), decision, STEP, actions)
+        if changed.copies == plan.copies:
+            return fail(failure)
+        log.info(
+            "{event} {queue_id} {state} for {count} accounts: {reason}",
+            event="delivery.over_quota",
+            queue_id=message.queue_id,
+            state="refused" if changed.refused else "queued",
+            count=len(over.account_ids),
+            reason=over.cause,
+        )
+        if changed.refused or changed.added or changed.successes:
+            return Deferred.fromCoroutine(self._finish_with_others(changed, message, decision, content))
+        return self._commit(content, changed, message, decision)
 
     # --- accepting other messages along with it
 
-    async def _finish_with_others(self, plan: DeliveryPlan, message: IncomingMessage, decision: Decision) -> QueueId:
+    async def _finish_with_others(
+        self,
+        plan: DeliveryPlan,
+        message: IncomingMessage,
+        decision: Decision,
+        content: StagedContent | None = None,
+    ) -> QueueId:
         """Accept the message together with those that steps have added, and with reports on refused recipients, and on
         those whose mail ends here if the sender asked for that.
 
@@ -177,7 +219,9 @@ class MessageIntake:
                 now, requests = self.rules.clock.seconds(), requests_of(message.envelope)
                 succeeded = [_success_report(address, kind, requests[address][1], now) for address in given]
                 along.append(await self._reported(succeeded, message, decision))
-        content: StagedContent = await message.writer.finish()
+        if content is None:
+            content = await message.writer.finish()
+        assert content is not None
         queue_id: QueueId = await self._commit(
             content, plan, message, decision, tuple([one for one in along if one is not None])
         )
@@ -228,6 +272,12 @@ class MessageIntake:
         if acceptance is None or self._history is None:
             return acceptance
         return evolve(acceptance, history=self._history.added(message.queue_id, to, acceptance))
+
+
+def _told_to_steps(message: IncomingMessage) -> DeliveryMessage:
+    return DeliveryMessage(
+        message.queue_id, message.envelope, message.peer, message.size, message.header, message.step_taps, message
+    )
 
 
 def _success_report(given: Address, kind: SuccessKind, original: str, now: float) -> DsnRecipient:

@@ -115,6 +115,20 @@ class DeliveryPlanner:
         everybody = tuple(planned)
         return self._ask_from(0, _Draft(message, decision, everybody, everybody))
 
+    def changed(
+        self,
+        plan: DeliveryPlan,
+        message: DeliveryMessage,
+        decision: Decision,
+        step: str,
+        actions: Sequence[DeliveryAction],
+    ) -> DeliveryPlan:
+        """A finished plan after these actions, which are noted as those of ``step``."""
+        concerned = tuple([one for one in plan.recipients if one.refusal is None and not one.discarded])
+        draft = _Draft(message, decision, plan.recipients, concerned, list(plan.added), list(plan.notes))
+        draft.apply(step, actions)
+        return draft.planned(self._clock.seconds())
+
     def _ask_from(self, first: int, draft: _Draft) -> DeliveryPlan | Deferred[DeliveryPlan]:
         """Ask the steps from this one on."""
         for number in range(first, len(self._steps)):
@@ -249,6 +263,8 @@ class _Draft:
                         placement.flags,
                         placement.special_use,
                         placement.internal_date,
+                        # Nobody else would keep it, and it is about the recipient's own mail.
+                        message.automatic,
                     )
             for each in one.transmissions:
                 address = each.address

@@ -234,7 +234,7 @@ class RecipientResolver:
             expansion.failure = expansion.failure or NoSuchUser(cause="there are no accounts")
         else:
             expansion.accounts[account.account_id] = account
-            expansion.add(LocalRecipient(account.account_id, address, login_name=account.login_name))
+            expansion.add(_recipient(account, address))
 
     async def _first_account(self, domain: Domain | None) -> Account | None:
         """The first account that may be used, of the domain, of the default domain, or of any."""
@@ -251,7 +251,13 @@ class RecipientResolver:
             return
         expansion.accounts[account.account_id] = account
         mailbox = route.detail if route.detail and self._settings.detail_names_mailbox else INBOX
-        expansion.add(LocalRecipient(account.account_id, address, mailbox, login_name=account.login_name))
+        expansion.add(_recipient(account, address, mailbox))
+
+
+def _recipient(account: Account, address: Address, mailbox: str = INBOX) -> LocalRecipient:
+    return LocalRecipient(
+        account.account_id, address, mailbox, login_name=account.login_name, has_quota=account.has_quota
+    )
 
 
 def _address(text: str) -> Address:

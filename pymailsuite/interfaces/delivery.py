@@ -241,7 +241,8 @@ class IDeliveryStepFactory(Interface):
 
     name = Attribute("The step's name.")
     position = Attribute(
-        "Steps run in the order of these numbers, and of their names: resolve 0, junk 80, forward 90, quarantine 100."
+        "Steps run in the order of these numbers, and of their names: resolve 0, junk 80, forward 90, quota 95,"
+        " quarantine 100."
     )
 
     def make(context: StepContext) -> IDeliveryStep:

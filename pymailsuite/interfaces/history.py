@@ -96,7 +96,7 @@ class Refused:
     """A refusal as a protocol tells of it. ``what`` is the name of the event in the log, ``reply`` what was said.
 
     ``queue_id`` is there if a message had been begun; ``policy`` if a check refused, whose verdict is among
-    ``applied_verdicts``.
+    ``applied_verdicts``; ``reason`` is what was not said to the client.
     """
 
     what: str
@@ -107,6 +107,7 @@ class Refused:
     policy: str = ""
     queue_id: QueueId | None = None
     applied_verdicts: tuple[AppliedVerdict, ...] = ()
+    reason: str = ""
 
 
 @frozen

@@ -31,6 +31,8 @@ class LocalRecipient:
     overrides: RecipientOverrides = field(default=NO_OVERRIDES, eq=False, repr=False)
     login_name: str = field(default="", eq=False, repr=False)
     """Whose account it was when it was resolved."""
+    has_quota: bool = field(default=False, eq=False, repr=False)
+    """Whether the account or its domain has a quota of its own."""
 
 
 @frozen

@@ -17,6 +17,7 @@ from zope.interface import Interface
 
 from pymailsuite.config.base import Section, Size
 from pymailsuite.errors import OverQuota
+from pymailsuite.interfaces.intake import Recipients
 from pymailsuite.interfaces.queue import Acceptance
 from pymailsuite.values import AccountId
 
@@ -140,6 +141,17 @@ class QuotaWarning:
     root: QuotaRoot
     account: AccountQuota | None
     domain: str
+
+
+class IRecipientQuotas(Interface):
+    """What is asked about the quotas of recipients before their mail comes."""
+
+    def concern(resolved: Recipients) -> bool:
+        """Whether any of these accounts has a quota."""
+
+    def refusal(resolved: Recipients, octets: int) -> Deferred[OverQuota | None]:
+        """The error that refuses a recipient, if a message of so many octets (0: not known) has room in none of the
+        accounts that the address leads to, and goes to no other host."""
 
 
 class IQuotaStore(Interface):

@@ -20,7 +20,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from pymailsuite.config.sections.queue import QueueSettings
-from pymailsuite.errors import MailError, NoSuchAccount, NoSuchEntry
+from pymailsuite.errors import MailError, NoSuchAccount, NoSuchEntry, OverQuota
 from pymailsuite.interfaces import (
     Acceptance,
     DeliveredHere,
@@ -56,11 +56,11 @@ class _Ended:
     outcomes: Sequence[Outcome]
     here: DeliveredHere = _NOT_HERE
 
-    def without_copies(self, again: float) -> _Ended:
-        """Delay the local recipients until ``again``: the next attempt finds the account that is gone."""
+    def without_copies(self, again: float, status: str, reply: str) -> _Ended:
+        """Delay the local recipients until ``again``: the next attempt finds the account that is gone, or full."""
         ours = {one.position for one in self.here.outcomes}
         outcomes = [
-            evolve(one, state=RecipientState.DELAYED, status="4.2.1", reply=_ACCOUNT_GONE, next_attempt=again)
+            evolve(one, state=RecipientState.DELAYED, status=status, reply=reply, next_attempt=again)
             if one.position in ours and one.state is RecipientState.DELIVERED
             else one
             for one in self.outcomes
@@ -461,11 +461,12 @@ class QueueRunner:
                 # An operator has deleted the entry meanwhile, or the lease ended and another process has claimed it.
                 log.warn("{event} {queue_id}", event="queue.claim_lost", queue_id=entry.queue_id)
                 return
-            except NoSuchAccount:
-                # The account of a copy or of a report has just been deleted: neither may keep the hosts' replies from
-                # being recorded.
+            except (NoSuchAccount, OverQuota) as error:
+                # The account of a copy or of a report has just been deleted, or is full now: neither may keep the
+                # hosts' replies from being recorded.
                 if here.deliveries or here.along:
-                    ended = ended.without_copies(self._clock.seconds() + self._settings.retry_first)
+                    told = ("4.2.2", error.public) if isinstance(error, OverQuota) else ("4.2.1", _ACCOUNT_GONE)
+                    ended = ended.without_copies(self._clock.seconds() + self._settings.retry_first, *told)
                 elif report is not None:
                     report = None
                 else:

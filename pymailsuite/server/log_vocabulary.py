@@ -60,6 +60,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "delivery.no_report_on_report": "A report could not be delivered; none is made of that.",
     "delivery.not_signed_again": "A message that was changed could not be signed again because of a defect.",
     "delivery.nothing_left": "No delivery step has left a recipient anything; the message is kept in the inbox.",
+    "delivery.over_quota": "A message does not fit for some of its recipients; the others get it.",
     "delivery.report_unaddressable": "A report has nobody to go to.",
     "delivery.resolve_broken": "A recipient in the queue could not be resolved because of a defect; it is tried again.",
     "delivery.seal_failed": "An ARC seal could not be made because of a defect; the message goes on without.",

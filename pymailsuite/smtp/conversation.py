@@ -171,14 +171,15 @@ class Conversation:
             "tls": peer.tls,
             "login_name": peer.login,
             "reply": text_of(octets),
+            "reason": "",
             **more,
         }
         refused = None
         if self.service.refusals is not None and event != "smtp.accepted":
-            refused = self._refused(event, octets, decision)
+            refused = self._refused(event, octets, decision, str(more.get("reason", "")))
         self.notes.append(Note(event, fields, refused))
 
-    def _refused(self, event: str, octets: bytes, decision: Decision | None) -> Refused:
+    def _refused(self, event: str, octets: bytes, decision: Decision | None, reason: str) -> Refused:
         asked = event == "smtp.recipient_refused" and self._pending_recipient is not None
         recipients = (self._pending_recipient,) if asked else tuple([address for address, _ in self._recipients])
         known, said = self._all_verdicts(), () if decision is None else decision.applied_verdicts
@@ -199,6 +200,7 @@ class Conversation:
             "" if decision is None else decision.decided_by,
             self._queue_id if event == "smtp.refused" else None,
             applied_verdicts,
+            reason,
         )
 
     def _extension_failed(self, declared: Command | Parameter, failure: Failure | None = None) -> None:

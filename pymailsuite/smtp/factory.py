@@ -15,6 +15,7 @@ from pymailsuite.config.sections.smtp import SmtpSettings, SubmissionSettings
 from pymailsuite.interfaces import IMessageIntake, IRecipientResolver
 from pymailsuite.interfaces.history import IRefusalRecord
 from pymailsuite.interfaces.policy import IPolicyChain
+from pymailsuite.interfaces.quota import IRecipientQuotas
 from pymailsuite.interfaces.send_as import ISenderRights
 from pymailsuite.sasl import Mechanisms
 from pymailsuite.smtp.extension import Extensions
@@ -54,14 +55,15 @@ class SmtpFactory(ConnectionFactory):
         policies: IPolicyChain | None = None,
         refusals: IRefusalRecord | None = None,
         rights: ISenderRights | None = None,
+        quotas: IRecipientQuotas | None = None,
         extensions: Extensions = OURS,
     ) -> None:
         """``mechanisms`` is :func:`pymailsuite.sasl.mechanisms` or the like; AUTH needs it and ``portal``.
 
         ``tls_context`` None: no STARTTLS. ``trusted_networks`` None: those of the section. ``peer_names`` None: no
         look-up of client names in DNS. ``policies`` None: no checks. ``refusals`` None: refusals are only logged.
-        ``rights`` None: users may send as any address. ``extensions`` default to the built-in ones. ConfigError if
-        the section's help file cannot be read.
+        ``rights`` None: users may send as any address. ``quotas`` None: nobody asks at RCPT whether a message fits.
+        ``extensions`` default to the built-in ones. ConfigError if the section's help file cannot be read.
         """
         super().__init__(
             reactor,
@@ -81,6 +83,7 @@ class SmtpFactory(ConnectionFactory):
             policies=policies,
             refusals=refusals,
             rights=rights,
+            quotas=quotas,
             extensions=extensions,
         )
         self._resolver = resolver

@@ -29,6 +29,7 @@ from pymailsuite.smtp.requests import (
     BeginMessage,
     BeginTls,
     CheckPolicy,
+    CheckRoom,
     CheckSenders,
     CommitMessage,
     DropMessage,
@@ -50,7 +51,7 @@ from pymailsuite.wire.pull import OnDisconnect, PullingProtocol
 _FORMATS: Final = {
     "smtp.accepted": "{event} {queue_id} from {reverse_path} at {peer_ip}, {recipients} recipients, {size} octets",
     "smtp.refused": "{event} {queue_id} from {reverse_path} at {peer_ip}: {reply} {reason}",
-    "smtp.recipient_refused": "{event} {recipient} from {reverse_path} at {peer_ip}: {reply}",
+    "smtp.recipient_refused": "{event} {recipient} from {reverse_path} at {peer_ip}: {reply} {reason}",
     "smtp.client_refused": "{event} {peer_ip} by {policy}: {reply}",
     "smtp.hello_refused": "{event} {helo} of {peer_ip} by {policy}: {reply}",
     "smtp.sender_refused": "{event} {reverse_path} from {helo} at {peer_ip} by {policy}: {reply}",
@@ -324,6 +325,9 @@ class SmtpProtocol(PullingProtocol[Request]):
             return self.wait_for(self._resolver.resolve(request.address), self._recipient_resolved)
         if isinstance(request, CheckPolicy):
             return self.wait_for(self._check_policy(request.transaction), self._policy_decided)
+        if isinstance(request, CheckRoom):
+            assert self._service.quotas is not None, "nobody is asked where there are no quotas"
+            return self.wait_for(self._service.quotas.refusal(request.resolved, request.octets), self._room_checked)
         if isinstance(request, BeginMessage):
             self._begin_message(request)
             return None
@@ -369,6 +373,9 @@ class SmtpProtocol(PullingProtocol[Request]):
         if isinstance(answer, Failure):
             return self.session.recipient_refused(self.error_of(answer))
         return self.session.recipient_resolved(answer)
+
+    def _room_checked(self, answer: Any) -> Request | None:
+        return self.session.room_checked(self.error_of(answer) if isinstance(answer, Failure) else answer)
 
     def _senders_checked(self, answer: Any) -> Request | None:
         if isinstance(answer, Failure):

@@ -38,6 +38,11 @@ def unknown_recipient(address: Address, error: MailError) -> bytes:
     return error_reply(error)
 
 
+def full_mailbox(address: Address, error: MailError) -> bytes:
+    """The reply to RCPT where the message has no room in the recipient's mailbox, or nobody can tell now."""
+    return reply(error.smtp_code, error.enhanced_code, f"<{address}> {error.public}")
+
+
 def relay_denied(code: str) -> bytes:
     """The reply to RCPT where a client without relay rights sends to another host; ``code`` comes from the settings."""
     return reply(int(code), f"{code[0]}.7.1", RelayDenied.text)

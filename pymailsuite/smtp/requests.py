@@ -14,6 +14,7 @@ from pymailsuite.interfaces.edits import NO_EDITS, Edits
 from pymailsuite.interfaces.history import IRefusalRecord, Refused
 from pymailsuite.interfaces.intake import Recipients
 from pymailsuite.interfaces.policy import AppliedVerdict, Disposal, IPolicyChain, MailTransaction
+from pymailsuite.interfaces.quota import IRecipientQuotas
 from pymailsuite.interfaces.send_as import ISenderRights
 from pymailsuite.interfaces.transient import transient
 from pymailsuite.sasl import Mechanisms, Pending
@@ -39,6 +40,8 @@ class Service:
     refusals: IRefusalRecord | None = None
     rights: ISenderRights | None = None
     """The addresses that users may send as; None: any."""
+    quotas: IRecipientQuotas | None = None
+    """Those of recipients; None: the store has none."""
     extensions: Extensions = field(factory=lambda: Extensions(()))
     """The listener's extensions to RFC 5321."""
 
@@ -66,6 +69,15 @@ class ResolveRecipient:
     """Find where mail for ``address`` goes; answer with ``recipient_resolved`` or ``recipient_refused``."""
 
     address: Address
+
+
+@transient
+class CheckRoom:
+    """Ask whether a message of so many octets (0: not known) fits into the accounts of a recipient; answer with
+    ``room_checked``."""
+
+    resolved: Recipients
+    octets: int
 
 
 @transient
@@ -147,6 +159,7 @@ class HoldBack:
 
 Request = (
     ResolveRecipient
+    | CheckRoom
     | CheckSenders
     | CheckPolicy
     | BeginMessage

@@ -18,6 +18,7 @@ from pymailsuite.smtp.grammar import UnknownParameter, after_keyword, parse_forw
 from pymailsuite.smtp.receiver import EndOfText
 from pymailsuite.smtp.requests import (
     BeginMessage,
+    CheckRoom,
     CommitMessage,
     DropMessage,
     Request,
@@ -39,6 +40,7 @@ class TransactionCommands(SenderChecks):
         self._refused_recipients = 0
         self._size = 0
         self._pending_parameters: Mapping[str, Any] = {}
+        self._if_room = b""
 
     # --- MAIL
 
@@ -158,17 +160,39 @@ class TransactionCommands(SenderChecks):
         if Stage.RCPT in self._stages or self._overrides or self._anything_said():
             self._resolved = resolved
             return self._check(Stage.RCPT, self._recipient_decided, address)
-        self._take_recipient(address, resolved, replies.RECIPIENT_OK)
-        return None
+        return self._take_if_room(address, resolved, replies.RECIPIENT_OK)
 
-    def _recipient_decided(self, decision: Decision) -> None:
+    def _recipient_decided(self, decision: Decision) -> Request | None:
         address = self._pending_recipient
         assert address is not None, "no recipient was asked about"
         if decision.refusal is not None:
             self._refuse_recipient(address, self._refusal(decision.refusal), decision)
-            return
+            return None
         self._applied_verdicts += decision.applied_verdicts
-        self._take_recipient(address, self._resolved, replies.with_hints(replies.RECIPIENT_OK, decision.hints))
+        hinted = replies.with_hints(replies.RECIPIENT_OK, decision.hints)
+        return self._take_if_room(address, self._resolved, hinted)
+
+    def _take_if_room(self, address: Address, resolved: Recipients, octets: bytes) -> Request | None:
+        """Take the recipient, with this reply, if its accounts have room for the message."""
+        quotas = self.service.quotas
+        if quotas is None or not quotas.concern(resolved):
+            self._take_recipient(address, resolved, octets)
+            return None
+        self._resolved, self._if_room = resolved, octets
+        return CheckRoom(resolved, self.parameters.get("SIZE") or 0)
+
+    def room_checked(self, refusal: MailError | None) -> Request | None:
+        """Whether the message fits is known, as far as it can be before it comes."""
+        address = self._pending_recipient
+        assert address is not None, "no recipient was asked about"
+        if refusal is None:
+            self._take_recipient(address, self._resolved, self._if_room)
+            return None
+        # It is no fault of the client: its limits for guesses at addresses do not count this.
+        octets = replies.full_mailbox(address, refusal)
+        self.say(octets)
+        self._note("smtp.recipient_refused", octets, recipient=str(address), reason=refusal.cause)
+        return None
 
     def _take_recipient(self, address: Address, resolved: Recipients, octets: bytes) -> None:
         self._recipients.append((address, resolved))

@@ -43,7 +43,7 @@ class CommandCase(SynchronousTestCase):
     def store_of(settings: Settings, reactor: Any) -> IMailStore:
         clock = Clock()
         clock.advance(NOW)
-        return inline_store(settings.store, clock, url=store_url(settings))
+        return inline_store(settings.store, clock, url=store_url(settings), quota=settings.quota)
 
     def run_at_once(self, main: Callable[[Any], Any]) -> Any:
         results: list[Any] = []

@@ -121,6 +121,31 @@ class ExplainCommandTests(ExplainCase):
         self.assertEqual(answer["verdict"]["policy"], "spf")
         self.assertIn("spf", [row["policy"] for row in answer["trace"]])
 
+    def test_a_server_tells_of_full_accounts_with_numbers(self) -> None:
+        config = str(self.folder / "mail.toml")
+        Path(config).write_text(
+            '[server]\nhostname = "mail.example.test"\ndomains = ["example.test"]\ndata_dir = "data"\n'
+        )
+        for command in (
+            ("account", "add", "bob@example.test", "--no-password"),
+            ("account", "add", "sue@example.test", "--no-password"),
+            ("account", "quota", "bob@example.test", "--storage", "10"),
+        ):
+            self.run_command(*command, "--config", config)
+        client = ["--ip", "192.0.2.1", "--helo", "mx.example.org", "--from", "ann@example.org", "--now", str(NOW)]
+        with ZoneServer(ZONE) as zone:
+            asked = [*client, "--config", config, "--resolver", zone.address, "--json"]
+            both = ("--to", "bob@example.test", "--to", "sue@example.test")
+            told = json.loads(self.run_command("explain", *asked, *both, self.file(signed())))
+            alone = json.loads(self.run_command("explain", *asked, *both[:2], self.file(signed())))
+        full, free = told["recipients"]
+        self.assertEqual(full["policy"], "quota")
+        self.assertRegex(
+            full["reply"], r"452 4\.2\.2 <bob@example.test> Mailbox is full \(0 of 10 octets are used, and \d+"
+        )
+        self.assertEqual(free["account"], "sue@example.test")
+        self.assertEqual((told["verdict"]["action"], alone["verdict"]["action"]), ("accept", "tempfail"))
+
     def test_a_server_tells_of_recipients_what_it_would_answer_to_rcpt(self) -> None:
         config = str(self.folder / "mail.toml")
         Path(config).write_text(

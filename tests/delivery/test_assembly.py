@@ -78,7 +78,7 @@ class AssemblyTests(SynchronousTestCase):
     def test_ours_can_be_made(self) -> None:
         settings = settings_from({"server": SERVER}, Path("mail.toml"))
         nothing: Any = None
-        context = StepContext({}, settings, "mail.example", nothing, Clock(), nothing, nothing)
+        context = StepContext({}, settings, "mail.example", make_store(), Clock(), nothing, nothing)
         for name, factory in plugins_by_name(IDeliveryStepFactory).items():
             made = factory.make(context)
             verifyObject(IDeliveryStep, made)

@@ -9,8 +9,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from pymailsuite.config.sections.delivery import DeliverySettings
 from pymailsuite.config.sections.directory import DirectorySettings
 from pymailsuite.config.sections.history import HistorySettings
+from pymailsuite.config.sections.quota import NO_QUOTA_SETTINGS
 from pymailsuite.delivery.history import HistoryRecorder
 from pymailsuite.delivery.intake import MessageIntake
+from pymailsuite.delivery.quota import RecipientQuotas
 from pymailsuite.directory import RecipientResolver
 from pymailsuite.interfaces import Column, QueueEntry
 from pymailsuite.message.scan import scan
@@ -30,6 +32,8 @@ _COLUMNS = (Column.OCTETS, Column.SIZE, Column.ENVELOPE, Column.BODYSTRUCTURE, C
 class RealDoorTestCase(SynchronousTestCase):
     """Ann and Bea have accounts, everybody else is elsewhere."""
 
+    quota = NO_QUOTA_SETTINGS
+
     def start(self, *policies: Any, settings: Any = None, delivery: Any = None, **options: Any) -> WireConversation:
         """A client at a server with these policies."""
         self.imap = ImapServer()
@@ -37,11 +41,29 @@ class RealDoorTestCase(SynchronousTestCase):
         self.accounts = {ANN: self.imap.account.account_id}
         self.accounts[BEA] = make_account(self.store, str(BEA)).account_id
         self.chain = chain_of(*policies, clock=self.clock, **options)
-        planner = planner_for(self.store, self.clock)
-        history = HistoryRecorder(HistorySettings(), self.store.history, self.clock)
-        intake = MessageIntake(self.store, delivery or DeliverySettings(), planner, HOST, self.clock, HOST, history)
-        resolver = RecipientResolver(DirectorySettings(), self.store.directory, self.clock)
-        self.smtp = SmtpServer(settings, clock=self.clock, resolver=resolver, intake=intake, policies=self.chain)
+        self.planner = planner_for(self.store, self.clock, quota=self.quota)
+        self.history = HistoryRecorder(HistorySettings(), self.store.history, self.clock)
+        quotas = RecipientQuotas(self.quota, self.store.quotas)
+        intake = MessageIntake(
+            self.store,
+            delivery or DeliverySettings(),
+            self.planner,
+            HOST,
+            self.clock,
+            HOST,
+            self.history,
+            quotas=quotas,
+        )
+        self.resolver = RecipientResolver(DirectorySettings(), self.store.directory, self.clock)
+        self.smtp = SmtpServer(
+            settings,
+            clock=self.clock,
+            resolver=self.resolver,
+            intake=intake,
+            policies=self.chain,
+            quotas=quotas,
+            refusals=self.history,
+        )
         self.client = self.smtp.connect()
         return self.client
 

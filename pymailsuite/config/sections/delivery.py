@@ -36,9 +36,9 @@ class DeliverySettings(Section):
 
     steps: tuple[str, ...] = ()
     """The delivery steps that say what becomes of a message, in this order; ``resolve`` is the first of them. Empty:
-    our own (``resolve``, ``junk``, ``forward``, ``quarantine``) and those that have a section in ``plugins``, in the
-    order of the positions they declare. Without ``quarantine`` mail that policies want kept for the operator is
-    delivered."""
+    our own (``resolve``, ``junk``, ``forward``, ``quota``, ``quarantine``) and those that have a section in
+    ``plugins``, in the order of the positions they declare. Without ``quarantine`` mail that policies want kept for the
+    operator is delivered."""
 
     step_timeout: Duration = Field(default=10.0, gt=0)
     """How long a delivery step may take for one message. One that takes longer is passed over, as is one that fails:

@@ -111,6 +111,7 @@ class Listening:
             policies=checks.policies,
             refusals=self._records.history,
             rights=flow.rights,
+            quotas=flow.quotas,
             extensions=find_extensions(),
         )
         smtp = make(settings.smtp, tls_context=smtp_tls, peer_names=peer_names(settings.smtp))

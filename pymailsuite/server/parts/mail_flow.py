@@ -7,11 +7,13 @@ from pymailsuite.delivery.dsn import DsnWriter
 from pymailsuite.delivery.intake import MessageIntake
 from pymailsuite.delivery.late import LateDelivery
 from pymailsuite.delivery.own_messages import OwnMessages
+from pymailsuite.delivery.quota import RecipientQuotas
 from pymailsuite.directory.return_paths import ReturnPathResolver, ReturnPaths
 from pymailsuite.directory.send_as import SenderRights
 from pymailsuite.interfaces.egress import EgressContext
 from pymailsuite.interfaces.kept_paths import IKeptPaths
 from pymailsuite.interfaces.keys import IKeyStore
+from pymailsuite.interfaces.quota import IQuotaStore
 from pymailsuite.interfaces.secrets import ISecretStore
 from pymailsuite.interfaces.send_as import ISendAsStore
 from pymailsuite.interfaces.store import needed
@@ -47,6 +49,8 @@ class MailFlow:
         self._planner = make_planner(settings, store, reactor, self.recipients, self._paths, self._sealer())
         own_messages = OwnMessages(store, self._planner, self.signer)
         self._reports = DsnWriter(own_messages, reactor, settings.queue.return_size)
+        quota_store = store.ability(IQuotaStore)
+        self.quotas = None if quota_store is None else RecipientQuotas(settings.quota, quota_store)
         self.intake = MessageIntake(
             store,
             settings.delivery,
@@ -56,6 +60,7 @@ class MailFlow:
             foundation.authserv_id,
             records.history,
             self._reports,
+            self.quotas,
         )
         self.queue_runner = self._make_queue_runner(presence)
 
