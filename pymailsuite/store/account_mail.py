@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from twisted.internet.defer import Deferred
@@ -27,14 +28,14 @@ from pymailsuite.interfaces.mail import (
     StoreResult,
 )
 from pymailsuite.interfaces.reputation import JunkReport
-from pymailsuite.interfaces.text_index import ITextNarrowing, TextQuery
+from pymailsuite.interfaces.text_index import ITextNarrowing, TextField, TextQuery
 from pymailsuite.store import changes, mailboxes, reading
 from pymailsuite.store import messages as message_rows
 from pymailsuite.store.clock import StoreClock
 from pymailsuite.store.database import Database
 from pymailsuite.store.junk_feedback import JunkFeedback, keyword_reports_txn, keyword_said, moved_reports_txn
 from pymailsuite.store.limits import UserLimits
-from pymailsuite.store.text_index import narrowed
+from pymailsuite.store.text_index import StoredPiece, narrowed, pieces_txn
 from pymailsuite.store.threads import ThreadsNotGiven, give_threads
 from pymailsuite.store.transaction import Transaction
 from pymailsuite.values import (
@@ -290,7 +291,13 @@ class AccountMail:
         return reading.read_messages_txn(txn, self.account_id, mailbox_id, uids, columns, most_octets)
 
     def narrowed(self, mailbox_id: MailboxId, uids: Sequence[int], query: TextQuery) -> Deferred[Sequence[int]]:
-        return Deferred.fromCoroutine(narrowed(self._database, self.account_id, mailbox_id, uids, query))
+        pieces_txn = partial(self._pieces_txn, mailbox_id)
+        return Deferred.fromCoroutine(narrowed(self._database, self.account_id, pieces_txn, uids, query))
+
+    def _pieces_txn(
+        self, mailbox_id: MailboxId, txn: Transaction, first: int, fields: Sequence[TextField]
+    ) -> Sequence[StoredPiece]:
+        return pieces_txn(txn, self.account_id, mailbox_id, first, fields)
 
     def read_octets(self, mailbox_id: MailboxId, uid: Uid, start: int, stop: int) -> Deferred[bytes]:
         return self._read("read octets", self._octets(mailbox_id, uid, start, stop))

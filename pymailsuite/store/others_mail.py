@@ -29,6 +29,7 @@ from pymailsuite.interfaces.mail import (
     StoreResult,
 )
 from pymailsuite.interfaces.rights import VISIBLE, Right, Rights
+from pymailsuite.interfaces.text_index import TextField
 from pymailsuite.store import changes, mailboxes
 from pymailsuite.store import messages as message_rows
 from pymailsuite.store.account_mail import AccountMail
@@ -41,6 +42,7 @@ from pymailsuite.store.locks import lock_accounts_txn
 from pymailsuite.store.messages import FlagRow
 from pymailsuite.store.rights import all_rights_txn, check, refusal, rights_txn
 from pymailsuite.store.seen import as_seen, changed_since_txn, seen_counts_txn, set_seen_txn, state_of, states_txn
+from pymailsuite.store.text_index import StoredPiece
 from pymailsuite.store.transaction import Transaction
 from pymailsuite.store.transfers import keep_seen_txn, settable_flags, transfer_txn
 from pymailsuite.store.uid_ranges import rows_of_txn
@@ -280,6 +282,12 @@ class OthersMail(AccountMail):
             rows, states, wanted.index(Column.UID), places.get(Column.SYSTEM_FLAGS), places.get(Column.MODSEQ)
         )
         return [row[: len(columns)] for row in seen_rows], last
+
+    def _pieces_txn(
+        self, mailbox_id: MailboxId, txn: Transaction, first: int, fields: Sequence[TextField]
+    ) -> Sequence[StoredPiece]:
+        check(self._rights_txn(txn, mailbox_id), Right.READ)
+        return super()._pieces_txn(mailbox_id, txn, first, fields)
 
     def _octets_txn(self, txn: Transaction, mailbox_id: MailboxId, uid: Uid, start: int, stop: int) -> bytes:
         check(self._rights_txn(txn, mailbox_id), Right.READ)

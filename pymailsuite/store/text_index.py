@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
@@ -73,38 +73,43 @@ _PIECE_KEY: Final = "account_id = ? AND mailbox_id = ? AND first_uid = ?"
 # --- asking
 
 
-async def narrowed(
-    database: Database, account_id: AccountId, mailbox_id: MailboxId, uids: Sequence[int], query: TextQuery
-) -> Sequence[int]:
-    """Those of ``uids`` (ascending) that the index does not exclude."""
-    fields = sorted(fields_of(query))
-    # A view may go on while this waits.
-    uids = list(uids)
-    found: list[int] = []
-    done = 0
-    while done < len(uids):
-        reading = partial(_pieces_txn, account_id=account_id, mailbox_id=mailbox_id, first=uids[done], fields=fields)
-        some, upto = await database.read_in_steps(
-            "text index",
-            lambda txn, reading=reading, done=done: _narrowed(reading(txn), uids, done, query),  # type: ignore[misc]
-            account_id,
-        )
-        found += some
-        done = upto
-    return found
-
-
 @frozen
-class _StoredPiece:
+class StoredPiece:
+    """A piece as a search reads it. ``words`` are those of the fields that were asked for."""
+
     first_uid: int
     last_uid: int
     uids: Sequence[int]
     words: dict[TextField, tuple[bytes, bytes]]
 
 
-def _pieces_txn(
+async def narrowed(
+    database: Database,
+    owner: AccountId,
+    read_pieces_txn: Callable[[Transaction, int, Sequence[TextField]], Sequence[StoredPiece]],
+    uids: Sequence[int],
+    query: TextQuery,
+) -> Sequence[int]:
+    """Those of ``uids`` (ascending) that the index does not exclude. ``read_pieces_txn`` is :func:`pieces_txn` of the
+    mailbox; the reads are for ``owner``."""
+    fields = sorted(fields_of(query))
+    # A view may go on while this waits.
+    uids = list(uids)
+    found: list[int] = []
+    done = 0
+    while done < len(uids):
+
+        def narrow_txn(txn: Transaction, done: int = done) -> Steps[tuple[list[int], int]]:
+            return _narrowed(read_pieces_txn(txn, uids[done], fields), uids, done, query)
+
+        some, done = await database.read_in_steps("text index", narrow_txn, owner)
+        found += some
+    return found
+
+
+def pieces_txn(
     txn: Transaction, account_id: AccountId, mailbox_id: MailboxId, first: int, fields: Sequence[TextField]
-) -> list[_StoredPiece]:
+) -> list[StoredPiece]:
     """The next pieces that are about a UID or later ones, with the words of some fields, in one snapshot."""
     key = (account_id, mailbox_id)
     # The last one that begins before may reach further.
@@ -119,7 +124,7 @@ def _pieces_txn(
         (*key, start),
     )
     pieces = {
-        row[0]: _StoredPiece(row[0], row[1], unpack_uids(bytes(row[3])), {})
+        row[0]: StoredPiece(row[0], row[1], unpack_uids(bytes(row[3])), {})
         for row in rows
         if row[2] == FORM and row[1] >= first
     }
@@ -135,7 +140,7 @@ def _pieces_txn(
 
 
 def _narrowed(
-    pieces: Sequence[_StoredPiece], uids: Sequence[int], done: int, query: TextQuery
+    pieces: Sequence[StoredPiece], uids: Sequence[int], done: int, query: TextQuery
 ) -> Steps[tuple[list[int], int]]:
     """What is left of ``uids`` from ``done`` on, and up to which place this was found out."""
     found: list[int] = []
