@@ -5,20 +5,21 @@ cut into words at white space and at ASCII punctuation. So is a string that is l
 lies within one word of each text that holds the string: a text without such a word need not be read. That is all that
 the index says. Words are UTF-8 octets of folded text.
 
-A piece of the index is about some dozens of messages. Its words stand one on a line, each once; for each there is a set
-of the messages that have it, as bits. A string is found in the words by one search of octets, which takes less time for
-all of them than reading a single message.
+A piece of the index is about some dozens of messages. Each has a line of its words, each word once; frequent words are
+told of all together. A string is found in the words by one search of octets, which takes less time for all of the
+messages than reading a single one.
 """
 
 from __future__ import annotations
 
 import re
+import struct
 import unicodedata
-import zlib
-from array import array
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
+from pymailsuite.interfaces.mail import Steps
 from pymailsuite.interfaces.text_index import AllHold, HoldsWords, TextField, TextQuery, TextWords
 from pymailsuite.message.headers import decode_text
 from pymailsuite.message.parts import Part, PartKind, PartTable
@@ -50,7 +51,7 @@ def words_of(text: str) -> set[bytes]:
 
 def _words(folded: bytes) -> set[bytes]:
     words = set(folded.translate(_BLANK).split())
-    if len(max(words, key=len, default=b"")) > _WORD_MAX:
+    if max(map(len, words), default=0) > _WORD_MAX:
         for word in [word for word in words if len(word) > _WORD_MAX]:
             words.remove(word)
             words.update(word[start : start + _WORD_MAX] for start in range(0, len(word) - _HALF, _HALF))
@@ -142,68 +143,71 @@ def body_words(table: PartTable, read: Callable[[int, int], bytes]) -> dict[Text
 # --- a piece of the index
 
 
+_SAMPLE: Final = 16
+_OFTEN: Final = 4
+"""A word that so many of the first _SAMPLE messages have is as good as in all of a piece: it would exclude few."""
+
+
 class PieceMaker:
     """Collects the words of up to MESSAGES_MAX messages."""
 
     def __init__(self) -> None:
         self.uids: list[int] = []
         """Of the messages collected so far, in order."""
-        self._places: dict[TextField, dict[bytes, int]] = {}
+        self._texts: list[dict[TextField, set[bytes]]] = []
 
     def add(self, uid: int, *texts: TextWords) -> None:
         """The next message, by ascending UID."""
-        bit = 1 << len(self.uids)
         self.uids.append(uid)
-        for words_by_field in texts:
-            for field, words in words_by_field.items():
-                places = self._places.setdefault(field, {})
-                get = places.get
-                for word in words:
-                    places[word] = get(word, 0) | bit
+        words: dict[TextField, set[bytes]] = {}
+        for text in texts:
+            for field, some in text.items():
+                words[field] = words[field] | some if field in words else some
+        self._texts.append(words)
 
-    def fields(self) -> list[tuple[TextField, bytes, bytes]]:
-        """Of each field its words, and the packed sets of messages."""
-        return [
-            (field, b"\n".join(places), zlib.compress(array("Q", places.values()).tobytes(), 1))
-            for field, places in sorted(self._places.items())
-            if places
-        ]
+    def fields(self) -> Steps[list[tuple[TextField, bytes]]]:
+        """Of each field its words in lines: the first line has frequent words, then each message has a line of its
+        other words."""
+        made = []
+        for field in TextField:
+            texts = [words.get(field, _NO_WORDS) for words in self._texts]
+            if not any(texts):
+                continue
+            # Only operations on whole sets: a loop over all words would take as long as all else together.
+            counts: Counter[bytes] = Counter()
+            for some in texts[:_SAMPLE]:
+                counts.update(some)
+            often = {word for word, count in counts.items() if count >= _OFTEN}
+            yield
+            made.append((field, b"\n".join([b" ".join(some) for some in (often, *(one - often for one in texts))])))
+            yield
+        return made
+
+
+_NO_WORDS: Final[set[bytes]] = set()
 
 
 class WordPiece:
-    """A stored piece: the words and the packed sets of each of its fields that were read."""
+    """A stored piece about so many messages: the lines of each of its fields that were read."""
 
-    def __init__(self, fields: Mapping[TextField, tuple[bytes, bytes]], everything: int) -> None:
+    def __init__(self, fields: Mapping[TextField, bytes], messages: int) -> None:
         self._fields = fields
-        self._everything = everything
-        self._places: dict[TextField, array[int]] = {}
-
-    def _sets(self, field: TextField) -> array[int]:
-        sets = self._places.get(field)
-        if sets is None:
-            sets = self._places[field] = array("Q")
-            sets.frombytes(zlib.decompress(self._fields[field][1]))
-        return sets
+        self._everything = (1 << messages) - 1
 
     def with_word(self, field: TextField, piece: bytes) -> int:
-        """The messages, as bits, that have a word which contains ``piece``."""
-        if field not in self._fields:
-            return 0
-        words = self._fields[field][0]
-        at = words.find(piece)
-        if at < 0:
-            return 0
-        sets = self._sets(field)
+        """The messages, as bits, that have a word which contains ``piece``, and all of them for a frequent word."""
+        lines = self._fields.get(field, b"")
+        at = lines.find(piece)
         found = line = done = 0
         while at >= 0:
-            line += words.count(b"\n", done, at)
-            found |= sets[line]
-            if found == self._everything:
-                break
-            done = words.find(b"\n", at)
+            line += lines.count(b"\n", done, at)
+            if line == 0:
+                return self._everything
+            found |= 1 << (line - 1)
+            done = lines.find(b"\n", at)
             if done < 0:
                 break
-            at = words.find(piece, done)
+            at = lines.find(piece, done)
         return found
 
     def holding(self, query: TextQuery) -> int:
@@ -233,15 +237,13 @@ def fields_of(query: TextQuery) -> frozenset[TextField]:
 
 
 def pack_uids(uids: Sequence[int]) -> bytes:
-    """The UIDs of a piece as they are stored."""
-    return array("I", uids).tobytes()
+    """The UIDs of a piece as they are stored, the same on all machines."""
+    return struct.pack(f"<{len(uids)}I", *uids)
 
 
 def unpack_uids(octets: bytes) -> Sequence[int]:
     """The UIDs of a stored piece."""
-    uids = array("I")
-    uids.frombytes(octets)
-    return uids
+    return struct.unpack(f"<{len(octets) // 4}I", octets)
 
 
 def those_of(uids: Sequence[int], bits: int) -> Iterable[int]:

@@ -80,7 +80,7 @@ class StoredPiece:
     first_uid: int
     last_uid: int
     uids: Sequence[int]
-    words: dict[TextField, tuple[bytes, bytes]]
+    words: dict[TextField, bytes]
 
 
 async def narrowed(
@@ -129,13 +129,13 @@ def pieces_txn(
         if row[2] == FORM and row[1] >= first
     }
     if pieces:
-        for first_uid, field, words, places in txn.rows(
-            "SELECT first_uid, field, words, places FROM text_words WHERE account_id = ? AND mailbox_id = ?"
+        for first_uid, field, words in txn.rows(
+            "SELECT first_uid, field, words FROM text_words WHERE account_id = ? AND mailbox_id = ?"
             f" AND first_uid BETWEEN ? AND ? AND field IN ({', '.join('?' * len(fields))})",
             (*key, min(pieces), max(pieces), *fields),
         ):
             if first_uid in pieces:
-                pieces[first_uid].words[TextField(field)] = (bytes(words), bytes(places))
+                pieces[first_uid].words[TextField(field)] = bytes(words)
     return list(pieces.values())
 
 
@@ -154,7 +154,7 @@ def _narrowed(
         if not asked:
             continue
         indexed = piece.uids
-        holding = WordPiece(piece.words, (1 << len(indexed)) - 1).holding(query)
+        holding = WordPiece(piece.words, len(indexed)).holding(query)
         if not holding and len(asked) == len(indexed) and asked == list(indexed):
             continue
         excluded = frozenset(indexed).difference(those_of(indexed, holding))
@@ -326,11 +326,12 @@ def _store_txn(
     mailbox_id: MailboxId,
     covered: tuple[int, int],
     messages: int,
-    maker: PieceMaker,
+    uids: Sequence[int],
+    fields: Sequence[tuple[TextField, bytes]],
     claimed_until: float,
 ) -> bool:
     """Store a piece that covers UIDs from and up to, among which there were so many messages, in place of those of
-    other forms. False if others were faster: messages have gone, or the piece is there."""
+    other forms; it is about ``uids``. False if others were faster: messages have gone, or the piece is there."""
     lock_accounts_txn(txn, (account_id,))
     first, last = covered
     where, key = "account_id = ? AND mailbox_id = ?", (account_id, mailbox_id)
@@ -345,19 +346,18 @@ def _store_txn(
     if not wanted or there != messages or any(form == FORM for _, form in overlapping):
         return False
     _remove_txn(txn, [(*key, first_uid) for first_uid, _ in overlapping])
-    if not maker.uids:
+    if not uids:
         return True
-    fields = maker.fields()
-    octets = sum(len(words) + len(places) for _, words, places in fields)
+    octets = sum(len(words) for _, words in fields)
     txn.insert(
         "text_pieces",
         "account_id, mailbox_id, first_uid, last_uid, messages, octets, form, uids",
-        [(*key, first, last, len(maker.uids), octets, FORM, pack_uids(maker.uids))],
+        [(*key, first, last, len(uids), octets, FORM, pack_uids(uids))],
     )
     txn.insert(
         "text_words",
-        "account_id, mailbox_id, first_uid, field, words, places",
-        [(*key, first, int(field), words, places) for field, words, places in fields],
+        "account_id, mailbox_id, first_uid, field, words",
+        [(*key, first, int(field), words) for field, words in fields],
     )
     return True
 
@@ -513,6 +513,7 @@ class TextIndex:
                     maker.add(uid, *words)
             taken += len(some)
             uids = uids[bisect_right(uids, read_to) if read_to is not None else _MESSAGES_AT_ONCE :]
+        fields = await self._database.read_in_steps("make text index", lambda _: maker.fields())
         upto = wanted.last if is_last else last
         storing = partial(
             _store_txn,
@@ -520,7 +521,8 @@ class TextIndex:
             mailbox_id=wanted.mailbox_id,
             covered=(wanted.first, upto),
             messages=taken,
-            maker=maker,
+            uids=maker.uids,
+            fields=fields,
             claimed_until=self._lease_clock.seconds() + _CLAIM_S,
         )
         stored = await self._database.run("store text index", storing, (account_id,), lasting=False)

@@ -11,7 +11,7 @@ from pymailsuite.imap.search.batch import SearchBatch, SearchContext
 from pymailsuite.imap.search.compiling import condition_of
 from pymailsuite.imap.search.narrowing import narrowing
 from pymailsuite.imap.values import AllOf, AnyOf, BodyHas, HeaderHas, Not, SearchProgram, TextHas
-from pymailsuite.interfaces import Column
+from pymailsuite.interfaces import Column, drained
 from pymailsuite.interfaces.text_index import HoldsWords, TextField
 from pymailsuite.message.base_subject import folded_subject
 from pymailsuite.message.fields import first_fields
@@ -118,10 +118,10 @@ def _piece(messages: list[bytes]) -> tuple[WordPiece, SearchBatch]:
             body_words(table, lambda start, stop, pieces=pieces: pieces[start, stop]),  # type: ignore[misc]
         )
         rows.append((uid, structure.parts, len(prefix), header, subject, prefix + octets))
-    fields = {field: (words, places) for field, words, places in maker.fields()}
+    fields = dict(drained(maker.fields()))
     columns = (Column.UID, Column.PARTS, Column.PREFIX_SIZE, Column.HEADER, Column.SUBJECT, Column.OCTETS)
     context = SearchContext(lambda uid: uid, len(rows), len(rows), (), 0.0)
-    return WordPiece(fields, (1 << len(rows)) - 1), SearchBatch(columns, rows, context)
+    return WordPiece(fields, len(rows)), SearchBatch(columns, rows, context)
 
 
 def _programs(text: str, rng: random.Random) -> Iterator[SearchProgram]:

@@ -30,6 +30,5 @@ CREATE TABLE text_words (
     first_uid BIGINT NOT NULL,
     field SMALLINT NOT NULL,
     words {octets} NOT NULL,
-    places {octets} NOT NULL,
     PRIMARY KEY (account_id, mailbox_id, first_uid, field)
 );
