@@ -150,6 +150,13 @@ class NoPermission(Refusal):
     text = "Permission denied"
 
 
+class NoSuchMessage(Refusal):
+    """The message is not there, or not any more. Source: RFC 5530 (EXPUNGEISSUED)."""
+
+    imap_code = "EXPUNGEISSUED"
+    text = "Message does not exist"
+
+
 class MailboxHasChildren(Refusal):
     """The mailbox has inferiors and may not be removed first. Source: RFC 9051 §7.1 (HASCHILDREN)."""
 

@@ -5,18 +5,19 @@ The session implements all of this. Commands use only these protocols, so neithe
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 
 from pymailsuite.config.sections.imap import ImapSettings
 from pymailsuite.imap.places import MailboxPlace, Places
-from pymailsuite.imap.receiver import MessageOffered
+from pymailsuite.imap.receiver import LiteralOffered
 from pymailsuite.imap.selected import View
 from pymailsuite.imap.shared import Connection, Shared
 from pymailsuite.imap.snapshots import Snapshot
 from pymailsuite.imap.unsolicited import SelectedEvents
+from pymailsuite.imap.values import GrammarLimits
 from pymailsuite.interfaces import IImapAvatar, StoreResult
 from pymailsuite.values import AccountId, ModSeq
 
@@ -33,20 +34,22 @@ class LineReader(Protocol):
 
 
 class MessageReader(Protocol):
-    """A command whose last literals are messages that it streams: APPEND."""
+    """A command that streams messages: APPEND, REPLACE."""
 
     @property
     def tag(self) -> bytes:
         """The tag of the command."""
 
-    def offer(self, context: Context, event: MessageOffered) -> Awaitable[None]:
-        """Prepare for one more message. Raises the error that refuses the command, before its octets come."""
+    def offer(self, context: Context, event: LiteralOffered) -> Awaitable[bool]:
+        """Whether the literal is octets of a message: then they follow. If it is a string of the command, nothing has
+        been done. Raises the error that refuses the command, before its octets come."""
 
     def write(self, octets: bytes) -> Deferred[None] | None:
         """Some octets. A Deferred: no more until it fires."""
 
-    def store(self, context: Context, rest: bytes) -> Awaitable[bytes]:
-        """All octets have come: store them, and return the completion without its tag."""
+    def store(self, context: Context, pieces: Sequence[bytes]) -> Awaitable[bytes]:
+        """The command is complete; ``pieces`` came after the last message. Store the messages, and return the
+        completion without its tag."""
 
     def abort(self) -> None:
         """Drop staged messages; harmless afterwards."""
@@ -111,6 +114,14 @@ class Context(Protocol):
     @property
     def places(self) -> Places:
         """Resolves names of mailboxes; only after login."""
+
+    @property
+    def grammar(self) -> GrammarLimits:
+        """The limits of the next command."""
+
+    @property
+    def login_name(self) -> str:
+        """The login name of the account; only after login."""
 
     @property
     def selected(self) -> View:

@@ -49,7 +49,8 @@ class ImapCommand:
     after: Callable[[Any], None] | None = None
     """Called with the context after the completion was sent: begins TLS, or ends the session for LOGOUT."""
     message_reader: Callable[[bytes], Any] | None = None
-    """Returns, for a tag, the ``MessageReader`` of a command whose literals are streamed messages."""
+    """Returns, for a tag, the ``MessageReader`` of a command whose literals may be messages, which are streamed. A
+    command in which no message came as a literal is parsed and run like any other."""
 
 
 def no_argument(_: Cursor) -> None:

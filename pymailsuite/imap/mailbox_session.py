@@ -22,6 +22,7 @@ from pymailsuite.imap.shared import Connection, Log, Shared
 from pymailsuite.imap.snapshots import Snapshot
 from pymailsuite.imap.states import State
 from pymailsuite.imap.unsolicited import MESSAGE_EVENTS, Event, SelectedEvents
+from pymailsuite.imap.values import GrammarLimits
 from pymailsuite.interfaces import IImapAvatar, StoreResult
 from pymailsuite.values import AccountId, ModSeq, UidSet
 
@@ -99,6 +100,18 @@ class MailboxSession:
         """The user's own IAccountMail."""
         assert self.avatar is not None, "not logged in"
         return self.avatar.mail
+
+    @property
+    def grammar(self) -> GrammarLimits:
+        """The limits of the next command."""
+        return self.shared.grammar_of_uids if self.uid_only else self.shared.grammar
+
+    @property
+    def login_name(self) -> str:
+        """The login name of the account."""
+        assert self.avatar is not None, "not logged in"
+        name: str = self.avatar.account.login_name
+        return name
 
     @property
     def selected(self) -> View:

@@ -2,8 +2,9 @@
 
 A command is one or more lines joined by literals (RFC 3501 §4.3): each line that ends in ``{n}`` or ``{n+}`` (RFC 7888)
 goes on after n raw octets. The receiver collects the pieces of a command, lines at even places and literals at odd
-ones, and bounds both. The message of an APPEND is never collected: it is offered, accepted or refused, and then
-streamed in the chunks in which it came. The kind of the next line depends on the server's own replies, so the session
+ones, and bounds both. A message in a command (APPEND, REPLACE) is never collected: each literal of such a command is
+offered, and taken for a message, taken for a string, or refused; a message is streamed in the chunks in which it came.
+The kind of the next line depends on the server's own replies, so the session
 pulls: after AUTHENTICATE and IDLE it calls :meth:`ImapReceiver.expect_line` before it asks for the next event.
 """
 
@@ -12,11 +13,11 @@ from __future__ import annotations
 import enum
 import re
 import sys
+from collections.abc import Callable
 from typing import Final
 
 from attrs import field, frozen
 
-from pymailsuite.imap.grammar import awaits_message
 from pymailsuite.values import MAX_CHUNK
 from pymailsuite.wire.lines import LineBuffer, LineTooLong
 
@@ -34,6 +35,8 @@ class Limits:
     """All literals of a command together, the message of an APPEND not counted."""
     skipped: int
     """A refused non-synchronizing literal is read and discarded up to this size."""
+    unasked: int = sys.maxsize
+    """A non-synchronizing literal (RFC 7888 §4)."""
 
 
 @frozen
@@ -69,10 +72,11 @@ class LineRefused:
 
 
 @frozen
-class MessageOffered:
-    """An APPEND has come as far as a message of ``size`` octets; answer with ``accept_message`` or
-    ``refuse_message``. ``waits`` is True if the client waits for ``+``; ``further`` for the second message of one
-    APPEND and those after it (RFC 3502), whose ``pieces`` repeat the command's beginning."""
+class LiteralOffered:
+    """A command that may contain messages has come as far as a literal of ``size`` octets; answer with
+    ``accept_message``, ``collect_literal`` or ``refuse_literal``. ``waits`` is True if the client waits for ``+``.
+
+    ``pieces`` are those before it; with ``further`` only those that came after the last message."""
 
     pieces: tuple[bytes, ...] = field(repr=False)
     size: int
@@ -89,9 +93,9 @@ class MessageOctets:
 
 @frozen
 class MessageEnded:
-    """The APPEND is complete; ``rest`` is the text after the last message, which should be empty."""
+    """A command with messages is complete; ``pieces`` are those after the last message."""
 
-    rest: bytes
+    pieces: tuple[bytes, ...] = field(repr=False)
 
 
 @frozen
@@ -106,7 +110,7 @@ Event = (
     | ContinuationNeeded
     | LiteralRefused
     | LineRefused
-    | MessageOffered
+    | LiteralOffered
     | MessageOctets
     | MessageEnded
     | LineReceived
@@ -135,19 +139,32 @@ class _Next(enum.IntEnum):
     PLAIN_LINE = enum.auto()
     OFFER = enum.auto()
     MESSAGE = enum.auto()
-    AFTER_MESSAGE = enum.auto()
     SKIPPED = enum.auto()
     AFTER_SKIPPED = enum.auto()
     REFUSED_LINE = enum.auto()
 
 
 class ImapReceiver:
-    """Takes octets in pieces of any size, gives events. Holds one command at most, and no octets of a message."""
+    """Takes octets in pieces of any size, gives events. Holds one command at most, and no octets of a message.
 
-    __slots__ = ("_append", "_left", "_lines", "_literal", "_next", "_offer", "_pieces", "_spent", "limits")
+    ``has_messages`` tells from the first line of a command whether its literals may be messages."""
 
-    def __init__(self, limits: Limits) -> None:
+    __slots__ = (
+        "_has_messages",
+        "_left",
+        "_lines",
+        "_literal",
+        "_next",
+        "_offer",
+        "_pieces",
+        "_spent",
+        "_streamed",
+        "limits",
+    )
+
+    def __init__(self, limits: Limits, has_messages: Callable[[bytes], bool]) -> None:
         self.limits = limits
+        self._has_messages = has_messages
         # Departs from RFC 3501 §2.2: people type into a connection, and their lines end with LF alone.
         self._lines = LineBuffer(limits.line, bare_lf=True)
         self._next = _Next.COMMAND_LINE
@@ -155,8 +172,9 @@ class ImapReceiver:
         self._spent = 0
         self._left = 0
         self._literal: bytearray | None = None
-        self._offer: MessageOffered | None = None
-        self._append = b""
+        self._offer: LiteralOffered | None = None
+        self._streamed = False
+        """A message of the present command has been streamed: ``_pieces`` are those after it."""
 
     def receive(self, octets: bytes) -> None:
         """Add octets from the client."""
@@ -180,15 +198,25 @@ class ImapReceiver:
         self._next = _Next.PLAIN_LINE
 
     def accept_message(self) -> None:
-        """Take the message offered; its octets follow."""
-        assert self._offer is not None, "no message was offered"
+        """The literal offered is a message; its octets follow."""
+        assert self._offer is not None, "no literal was offered"
         self._left = self._offer.size
         self._offer = None
         self._next = _Next.MESSAGE
 
-    def refuse_message(self) -> bool:
-        """Refuse the message. False: its octets are coming all the same, too many to discard: close."""
-        assert self._offer is not None, "no message was offered"
+    def collect_literal(self) -> bool:
+        """The literal offered is a string of the command. False: it is too long, and is to be refused."""
+        assert self._offer is not None, "no literal was offered"
+        if self._spent + self._offer.size > self.limits.literals or self._lines.limit < 0:
+            return False
+        self._collect(self._offer.size)
+        self._offer = None
+        return True
+
+    def refuse_literal(self) -> bool:
+        """Refuse the literal and its command. False: its octets are coming all the same, too many to discard:
+        close."""
+        assert self._offer is not None, "no literal was offered"
         offer, self._offer = self._offer, None
         self._forget_command()
         return offer.waits or self._skip(offer.size)
@@ -225,25 +253,24 @@ class ImapReceiver:
             return None
         token = _LITERAL.search(line) if line.endswith(b"}") else None
         if token is None:
-            if not self._pieces:
+            if not self._pieces and not self._streamed:
                 return CommandReceived((line,))
             self._pieces.append(line)
-            pieces = tuple(self._pieces)
+            pieces, streamed = tuple(self._pieces), self._streamed
             self._forget_command()
-            return CommandReceived(pieces)
+            return MessageEnded(pieces) if streamed else CommandReceived(pieces)
         size, waits = _size(token), not token[2]
         self._pieces.append(line[: token.start()])
         self._lines.limit -= len(line)
-        if awaits_message(self._pieces):
-            return self._offer_message(tuple(self._pieces), size, waits, False)
-        self._spent += size
-        if self._spent > limits.literals or self._lines.limit < 0:
-            pieces = tuple(self._pieces)
-            self._forget_command()
-            return LiteralRefused(pieces, waits or self._skip(size))
-        self._left = size
-        self._literal = bytearray()
-        self._next = _Next.LITERAL
+        if not waits and size > limits.unasked:
+            return self._refuse_literal(size, waits)
+        if self._streamed or self._has_messages(self._pieces[0]):
+            self._offer = LiteralOffered(tuple(self._pieces), size, waits, self._streamed)
+            self._next = _Next.OFFER
+            return self._offer
+        if self._spent + size > limits.literals or self._lines.limit < 0:
+            return self._refuse_literal(size, waits)
+        self._collect(size)
         return ContinuationNeeded() if waits else _GO_ON
 
     def _read_literal(self) -> Event | _GoOn | None:
@@ -274,25 +301,15 @@ class ImapReceiver:
 
     def _read_message(self) -> Event | _GoOn | None:
         if not self._left:
-            self._next = _Next.AFTER_MESSAGE
+            self._pieces = []
+            self._streamed = True
+            self._next = _Next.COMMAND_LINE
             return _GO_ON
         octets = self._lines.take(min(self._left, MAX_CHUNK))
         if not octets:
             return None
         self._left -= len(octets)
         return MessageOctets(octets)
-
-    def _read_after_message(self) -> Event | None:
-        self._lines.limit = self.limits.line
-        line = self._lines.next_line()
-        if line is None:
-            return None
-        token = _LITERAL.search(line)
-        if token is not None and line.startswith(b" "):
-            pieces = (self._append + line[: token.start()].lstrip(b" "),)
-            return self._offer_message(pieces, _size(token), not token[2], True)
-        self._forget_command()
-        return MessageEnded(line)
 
     def _read_skipped(self) -> Event | _GoOn | None:
         self._left -= len(self._lines.take(self._left))
@@ -326,7 +343,6 @@ class ImapReceiver:
         _Next.PLAIN_LINE: _read_plain_line,
         _Next.OFFER: _read_offer,
         _Next.MESSAGE: _read_message,
-        _Next.AFTER_MESSAGE: _read_after_message,
         _Next.SKIPPED: _read_skipped,
         _Next.AFTER_SKIPPED: _read_after_skipped,
         _Next.REFUSED_LINE: _read_refused_line,
@@ -334,14 +350,17 @@ class ImapReceiver:
 
     # --- parts of them
 
-    def _offer_message(self, pieces: tuple[bytes, ...], size: int, waits: bool, further: bool) -> Event:
-        if not further:
-            # The line of a second message is put after this, to be an APPEND of its own: any mailbox name will do.
-            tag = pieces[0].partition(b" ")[0]
-            self._append = tag + b" APPEND INBOX "
-        self._offer = MessageOffered(pieces, size, waits, further)
-        self._next = _Next.OFFER
-        return self._offer
+    def _refuse_literal(self, size: int, waits: bool) -> LiteralRefused:
+        pieces = tuple(self._pieces)
+        self._forget_command()
+        return LiteralRefused(pieces, waits or self._skip(size))
+
+    def _collect(self, size: int) -> None:
+        """The next octets are a literal that belongs to the command."""
+        self._spent += size
+        self._left = size
+        self._literal = bytearray()
+        self._next = _Next.LITERAL
 
     def _skip(self, size: int) -> bool:
         """Discard a non-synchronizing literal, and the rest of its command; False if it is too big."""
@@ -355,5 +374,5 @@ class ImapReceiver:
         self._pieces = []
         self._spent = 0
         self._literal = None
-        self._append = b""
+        self._streamed = False
         self._next = _Next.COMMAND_LINE

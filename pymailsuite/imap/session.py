@@ -28,13 +28,13 @@ from pymailsuite.imap.receiver import (
     ImapReceiver,
     LineReceived,
     LineRefused,
+    LiteralOffered,
     LiteralRefused,
     MessageEnded,
     MessageOctets,
-    MessageOffered,
 )
 from pymailsuite.imap.shared import Connection, Shared
-from pymailsuite.imap.states import AFTER_LOGIN, State
+from pymailsuite.imap.states import State
 from pymailsuite.interfaces import IImapAvatar
 
 Doing = Coroutine[Deferred[Any], Any, None] | Deferred[None]
@@ -48,7 +48,7 @@ class Session(MailboxSession):
 
     def __init__(self, shared: Shared, connection: Connection) -> None:
         super().__init__(shared, connection)
-        self.receiver = ImapReceiver(shared.before_login)
+        self.receiver = ImapReceiver(shared.before_login, shared.vocabulary.has_messages)
         self.log_out: Callable[[], object] | None = None
         self._line_reader: LineReader | None = None
         self._message_reader: MessageReader | None = None
@@ -74,20 +74,21 @@ class Session(MailboxSession):
                 return self._take_line(line)
             case ContinuationNeeded():
                 self.connection.send(replies.CONTINUE)
-            case MessageOffered():
-                return self._guard(self._tag_of(event.pieces), self._offered(event))
-            case MessageEnded(rest):
-                reader, self._message_reader = self._message_reader, None
-                assert reader is not None
+            case LiteralOffered():
+                reader = self._reader_for(event)
+                return self._guard(reader.tag, self._offered(reader, event))
+            case MessageEnded(pieces):
+                done, self._message_reader = self._message_reader, None
+                assert done is not None
                 self.connection.set_deadline(None)
-                return self._guard(reader.tag, self._message_read(reader, rest))
+                return self._guard(done.tag, self._message_read(done, pieces))
             case LineRefused(pieces, beginning):
                 self._refuse(self._tag_of_line(pieces or (beginning,)), PeerError("Command line too long"))
                 self.flush()
             case LiteralRefused(pieces, skipped):
                 if pieces:
                     # Without pieces it is a further literal of a command that was refused already.
-                    self._refuse(self._tag_of(pieces), PeerError("Literal too big"))
+                    self._refuse(self._tag_of_line(pieces), PeerError("Literal too big"))
                     self.flush()
                 if not skipped:
                     self.end("Literal too big")
@@ -181,7 +182,7 @@ class Session(MailboxSession):
     def _tag_of_line(self, pieces: tuple[bytes, ...]) -> bytes:
         """The tag for a refused line: that of AUTHENTICATE, IDLE or APPEND, which end by the refusal, or of a new
         command."""
-        reader = self._end_line_reader()
+        reader = self._end_line_reader() or self._message_reader
         self._abandon_message()
         return self._tag_of(pieces) if reader is None else reader.tag
 
@@ -195,8 +196,7 @@ class Session(MailboxSession):
         is_answered = False
         try:
             vocabulary = self.shared.vocabulary
-            limits = self.shared.grammar_of_uids if self.uid_only else self.shared.grammar
-            declared, command = vocabulary.parse(pieces, limits, utf8=self.utf8)
+            declared, command = vocabulary.parse(pieces, self.grammar, utf8=self.utf8)
             tag = command.tag.encode("ascii")
             if self.state not in declared.states:
                 raise PeerError("Command not allowed in this state")
@@ -260,30 +260,42 @@ class Session(MailboxSession):
         assert reader is not None, "a line was expected by nobody"
         return self._guard(reader.tag, reader.take_line(self, line))
 
-    async def _offered(self, event: MessageOffered) -> None:
-        """A message of an APPEND: accept or refuse it before its octets come."""
-        reader = self._message_reader
-        if reader is None:
-            make = self.shared.vocabulary.commands["APPEND"].message_reader
-            assert make is not None
-            reader = self._message_reader = make(self._tag_of(event.pieces))
+    def _reader_for(self, event: LiteralOffered) -> MessageReader:
+        """The reader of the command whose literal is offered."""
+        if self._message_reader is not None:
+            return self._message_reader
+        declared = self.shared.vocabulary.streaming(event.pieces[0])
+        assert declared is not None and declared.message_reader is not None
+        reader: MessageReader = declared.message_reader(self._tag_of(event.pieces))
+        return reader
+
+    async def _offered(self, reader: MessageReader, event: LiteralOffered) -> None:
+        """A literal of a command that streams messages: accept or refuse it before its octets come."""
+        self._message_reader = reader
         try:
-            if self.state not in AFTER_LOGIN:
-                raise PeerError("Command not allowed in this state")
-            await reader.offer(self, event)
+            if not event.further:
+                declared = self.shared.vocabulary.streaming(event.pieces[0])
+                if declared is None or self.state not in declared.states:
+                    raise PeerError("Command not allowed in this state")
+            if await reader.offer(self, event):
+                self.receiver.accept_message()
+                self.connection.set_deadline(self.settings.append_timeout)
+            elif self.receiver.collect_literal():
+                if not event.further:
+                    self._message_reader = None
+            else:
+                raise PeerError("Literal too big")
         except BaseException:
             self._abandon_message()
-            if not self.receiver.refuse_message():
+            if not self.receiver.refuse_literal():
                 self.end("Literal too big")
             raise
-        self.receiver.accept_message()
-        self.connection.set_deadline(self.settings.append_timeout)
         if event.waits:
             self.out.append(replies.CONTINUE)
 
-    async def _message_read(self, reader: MessageReader, rest: bytes) -> bytes:
+    async def _message_read(self, reader: MessageReader, pieces: tuple[bytes, ...]) -> bytes:
         try:
-            return await reader.store(self, rest)
+            return await reader.store(self, pieces)
         finally:
             reader.abort()
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from attrs import evolve
 from twisted.cred.portal import Portal
@@ -27,6 +28,9 @@ from pymailsuite.wire.addresses import may_send_passwords
 from pymailsuite.wire.tally import Tally
 
 T = TypeVar("T")
+
+_LITERAL_MINUS: Final = 4096
+"""Octets of a literal that clients may send unasked to a server with LITERAL-. Source: RFC 7888 §5."""
 
 
 class Log(Protocol):
@@ -149,7 +153,8 @@ class Shared:
         self.before_login = Limits(
             settings.line_before_login, settings.literals_before_login, settings.literals_before_login
         )
-        self.after_login = Limits(settings.line, settings.literals, settings.skipped_literal)
+        unasked = _LITERAL_MINUS if settings.literal_minus else sys.maxsize
+        self.after_login = Limits(settings.line, settings.literals, settings.skipped_literal, unasked)
         self.per_account = Tally()
         self.snapshots = snapshots
         self.grammar = GrammarLimits(

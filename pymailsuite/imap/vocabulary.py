@@ -24,6 +24,7 @@ from pymailsuite.imap.extension import (
     StatusItem,
 )
 from pymailsuite.imap.fetch import FetchCompiler, SectionItem, Text
+from pymailsuite.imap.grammar import command_name
 from pymailsuite.imap.grammar.tokens import Cursor
 from pymailsuite.imap.guard import guarded_extension
 from pymailsuite.imap.values import DEFAULT_LIMITS, Command, FetchItem, GrammarLimits
@@ -109,6 +110,15 @@ class Vocabulary:
         """The capability list of a connection in this state; a word of several extensions is listed once."""
         words = [word for _, capabilities in self._capabilities for word in capabilities(standing)]
         return " ".join(dict.fromkeys(words)).encode("ascii")
+
+    def streaming(self, line: bytes) -> ImapCommand | None:
+        """The command that this line begins, if its literals may be messages; None for all others."""
+        declared = self.commands.get(command_name(line))
+        return declared if declared is not None and declared.message_reader is not None else None
+
+    def has_messages(self, line: bytes) -> bool:
+        """Whether the literals of the command that this line begins may be messages."""
+        return self.streaming(line) is not None
 
     def parse(
         self, pieces: Sequence[bytes], limits: GrammarLimits = DEFAULT_LIMITS, *, utf8: bool = False

@@ -355,6 +355,10 @@ class IAccountMail(Interface):
         """OverQuota if as much does not fit into the account now: for what is about to be appended. Whatever adds
         messages or mailboxes raises it too, in its own transaction."""
 
+    def replace(mailbox_id: MailboxId, uid: Uid, target: str, message: NewMessage) -> Deferred[Appended]:
+        """Append a message to ``target`` and expunge another one, whatever its flags, in one transaction (RFC 8508).
+        NoSuchMessage if that is gone."""
+
     # --- POP3
 
     def lock_maildrop(owner: str, lease_s: float) -> Deferred[None]:

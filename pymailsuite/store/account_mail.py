@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from pymailsuite.errors import MaildropInUse, NoSuchAccount, StorageFull
+from pymailsuite.errors import MaildropInUse, NoSuchAccount, NoSuchMessage, StorageFull
 from pymailsuite.interfaces.mail import (
     AccountChanges,
     Appended,
@@ -396,16 +396,28 @@ class AccountMail:
 
     def append(self, mailbox: str, messages: Sequence[NewMessage]) -> Deferred[Appended]:
         now = self._clock.seconds()
+        return self._run("append", lambda txn: self._append_txn(txn, mailbox, messages, now))
+
+    def replace(self, mailbox_id: MailboxId, uid: Uid, target: str, message: NewMessage) -> Deferred[Appended]:
+        now = self._clock.seconds()
+        return self._run("replace", lambda txn: self._replace_txn(txn, mailbox_id, uid, target, message, now))
+
+    def _replace_txn(
+        self, txn: Transaction, mailbox_id: MailboxId, uid: Uid, target: str, message: NewMessage, now: float
+    ) -> Appended:
+        # First, so that what the account may hold need not be enough for both messages.
+        old = UidSet.of([uid])
+        if not message_rows.remove_messages_txn(txn, self.account_id, mailbox_id, old, now, only_deleted=False):
+            raise NoSuchMessage()
+        return self._append_txn(txn, target, [message], now)
+
+    def _append_txn(self, txn: Transaction, mailbox: str, messages: Sequence[NewMessage], now: float) -> Appended:
         with_keywords = [message for message in messages if message.flags.keywords]
-
-        def append_txn(txn: Transaction) -> Appended:
-            for message in with_keywords:
-                self._limits.check_keywords(len(message.flags.keywords))
-            appended = message_rows.append_txn(txn, self.account_id, mailbox, messages, now)
-            self._check_arrived_txn(txn, mailbox, appended.uids, keywords=bool(with_keywords))
-            return appended
-
-        return self._run("append", append_txn)
+        for message in with_keywords:
+            self._limits.check_keywords(len(message.flags.keywords))
+        appended = message_rows.append_txn(txn, self.account_id, mailbox, messages, now)
+        self._check_arrived_txn(txn, mailbox, appended.uids, keywords=bool(with_keywords))
+        return appended
 
     def _check_arrived_txn(
         self,

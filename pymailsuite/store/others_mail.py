@@ -383,26 +383,24 @@ class OthersMail(AccountMail):
 
         return self._read("check room for another", check_txn)
 
-    def append(self, mailbox: str, messages: Sequence[NewMessage]) -> Deferred[Appended]:
+    def _append_txn(self, txn: Transaction, mailbox: str, messages: Sequence[NewMessage], now: float) -> Appended:
         """Flags that the user may not set are left out (RFC 4314 §4)."""
-        now = self._clock.seconds()
+        target, rights = self._named_txn(txn, mailbox, Right.INSERT)
+        settable = settable_flags(rights)
+        given = [evolve(message, flags=settable.of(message.flags)) for message in messages]
+        appended = super()._append_txn(txn, mailbox, given, now)
+        if Right.KEEP_SEEN in rights:
+            pairs = zip(appended.uids, messages, strict=False)
+            seen = [uid for uid, message in pairs if message.flags.system & _SEEN]
+            modseq = mailboxes.highest_modseq_txn(txn, self.account_id, target.mailbox_id)
+            keep_seen_txn(txn, self.account_id, target.mailbox_id, self.user_id, seen, modseq)
+        return appended
 
-        def append_txn(txn: Transaction) -> Appended:
-            target, rights = self._named_txn(txn, mailbox, Right.INSERT)
-            settable = settable_flags(rights)
-            given = [evolve(message, flags=settable.of(message.flags)) for message in messages]
-            for message in given:
-                self._limits.check_keywords(len(message.flags.keywords))
-            appended = message_rows.append_txn(txn, self.account_id, mailbox, given, now)
-            if Right.KEEP_SEEN in rights:
-                pairs = zip(appended.uids, messages, strict=False)
-                seen = [uid for uid, message in pairs if message.flags.system & _SEEN]
-                modseq = mailboxes.highest_modseq_txn(txn, self.account_id, target.mailbox_id)
-                keep_seen_txn(txn, self.account_id, target.mailbox_id, self.user_id, seen, modseq)
-            self._check_arrived_txn(txn, mailbox, appended.uids)
-            return appended
-
-        return self._run("append for another", append_txn)
+    def _replace_txn(
+        self, txn: Transaction, mailbox_id: MailboxId, uid: Uid, target: str, message: NewMessage, now: float
+    ) -> Appended:
+        check(self._rights_txn(txn, mailbox_id), Right.DELETE_MESSAGES, Right.EXPUNGE)
+        return super()._replace_txn(txn, mailbox_id, uid, target, message, now)
 
     # --- POP3
 

@@ -416,6 +416,9 @@ class PlainAccountMail:
     def append(self, mailbox: str, messages: Sequence[NewMessage]) -> Deferred[Appended]:
         return _refused()
 
+    def replace(self, mailbox_id: MailboxId, uid: Uid, target: str, message: NewMessage) -> Deferred[Appended]:
+        return _refused()
+
     # --- POP3
 
     def lock_maildrop(self, owner: str, lease_s: float) -> Deferred[None]:

@@ -44,7 +44,13 @@ STATES = {State.NOT_AUTHENTICATED: BEFORE_LOGIN, State.AUTHENTICATED: AFTER_LOGI
 
 def _samples() -> dict[str, bytes]:
     """A line for each command."""
-    samples = {"APPEND": b"a APPEND INBOX ", "UID FETCH": b"a UID FETCH 1 FLAGS", "FETCH": b"a FETCH 1 FLAGS"}
+    samples = {
+        "APPEND": b"a APPEND INBOX CATENATE (URL /x/;UID=1)",
+        "REPLACE": b"a REPLACE 1 INBOX CATENATE (URL /x/;UID=1)",
+        "UID REPLACE": b"a UID REPLACE 1 INBOX CATENATE (URL /x/;UID=1)",
+        "UID FETCH": b"a UID FETCH 1 FLAGS",
+        "FETCH": b"a FETCH 1 FLAGS",
+    }
     samples |= {"SEARCH": b"a SEARCH ALL", "UID SEARCH": b"a UID SEARCH ALL"}
     for uid in ("", "UID "):
         samples[f"{uid}SORT"] = f"a {uid}SORT (DATE) UTF-8 ALL".encode()

@@ -17,12 +17,13 @@ from pymailsuite.imap.receiver import (
     Limits,
     LineReceived,
     LineRefused,
+    LiteralOffered,
     LiteralRefused,
     MessageEnded,
     MessageOctets,
-    MessageOffered,
 )
 from tests.acceptance import acceptance
+from tests.support.imap import VOCABULARY
 from tests.support.transcripts import octet_by_octet, whole
 
 LIMITS = Limits(line=100, literals=20, skipped=50)
@@ -30,7 +31,7 @@ LIMITS = Limits(line=100, literals=20, skipped=50)
 
 def events(octets: bytes, cut: Callable[[bytes], object] = whole, *, accept: bool = True) -> list[Event]:
     """All events of a stream; messages are accepted, and their octets joined."""
-    receiver = ImapReceiver(LIMITS)
+    receiver = ImapReceiver(LIMITS, VOCABULARY.has_messages)
     found: list[Event] = []
     for piece in cut(octets):  # type: ignore[attr-defined]
         receiver.receive(piece)
@@ -39,11 +40,13 @@ def events(octets: bytes, cut: Callable[[bytes], object] = whole, *, accept: boo
                 found[-1] = MessageOctets(found[-1].octets + event.octets)
                 continue
             found.append(event)
-            if isinstance(event, MessageOffered):
-                if accept:
+            if isinstance(event, LiteralOffered):
+                if event.pieces == (b"a append ",):
+                    receiver.collect_literal()
+                elif accept:
                     receiver.accept_message()
                 else:
-                    receiver.refuse_message()
+                    receiver.refuse_literal()
     return found
 
 
@@ -68,32 +71,37 @@ CASES: list[tuple[str, bytes, list[Event]]] = [
         "a message",
         b"a APPEND x (\\Seen) {5+}\r\nhello\r\nb NOOP\r\n",
         [
-            MessageOffered((b"a APPEND x (\\Seen) ",), 5, False),
+            LiteralOffered((b"a APPEND x (\\Seen) ",), 5, False),
             MessageOctets(b"hello"),
-            MessageEnded(b""),
+            MessageEnded((b"",)),
             CommandReceived((b"b NOOP",)),
         ],
     ),
     (
         "a message for a mailbox that is a literal",
         b"a append {1+}\r\nx {5}\r\nhello\r\n",
-        [MessageOffered((b"a append ", b"x", b" "), 5, True), MessageOctets(b"hello"), MessageEnded(b"")],
+        [
+            LiteralOffered((b"a append ",), 1, False),
+            LiteralOffered((b"a append ", b"x", b" "), 5, True),
+            MessageOctets(b"hello"),
+            MessageEnded((b"",)),
+        ],
     ),
     (
         "two messages",
         b"a APPEND x {2+}\r\nab (\\Seen) {3+}\r\ncde\r\n",
         [
-            MessageOffered((b"a APPEND x ",), 2, False),
+            LiteralOffered((b"a APPEND x ",), 2, False),
             MessageOctets(b"ab"),
-            MessageOffered((b"a APPEND INBOX (\\Seen) ",), 3, False, True),
+            LiteralOffered((b" (\\Seen) ",), 3, False, True),
             MessageOctets(b"cde"),
-            MessageEnded(b""),
+            MessageEnded((b"",)),
         ],
     ),
     (
         "rubbish behind a message",
         b"a APPEND x {2+}\r\nab cd\r\n",
-        [MessageOffered((b"a APPEND x ",), 2, False), MessageOctets(b"ab"), MessageEnded(b" cd")],
+        [LiteralOffered((b"a APPEND x ",), 2, False), MessageOctets(b"ab"), MessageEnded((b" cd",))],
     ),
     ("a long line", b"a %b\r\nb NOOP\r\n" % (b"x" * 200), [LineRefused(()), CommandReceived((b"b NOOP",))]),
     (
@@ -146,26 +154,26 @@ class Receiver(SynchronousTestCase):
     def test_a_refused_message_that_waits_is_not_skipped(self) -> None:
         self.assertEqual(
             events(b"a APPEND x {5}\r\nb NOOP\r\n", accept=False),
-            [MessageOffered((b"a APPEND x ",), 5, True), CommandReceived((b"b NOOP",))],
+            [LiteralOffered((b"a APPEND x ",), 5, True), CommandReceived((b"b NOOP",))],
         )
 
     def test_a_refused_message_that_comes_unasked_is_skipped(self) -> None:
         self.assertEqual(
             events(b"a APPEND x {5+}\r\nhello\r\nb NOOP\r\n", octet_by_octet, accept=False),
-            [MessageOffered((b"a APPEND x ",), 5, False), CommandReceived((b"b NOOP",))],
+            [LiteralOffered((b"a APPEND x ",), 5, False), CommandReceived((b"b NOOP",))],
         )
 
     def test_nothing_is_read_before_an_offer_is_answered(self) -> None:
-        receiver = ImapReceiver(LIMITS)
+        receiver = ImapReceiver(LIMITS, VOCABULARY.has_messages)
         receiver.receive(b"a APPEND x {5+}\r\nhello\r\n")
-        self.assertIsInstance(receiver.next_event(), MessageOffered)
+        self.assertIsInstance(receiver.next_event(), LiteralOffered)
         self.assertIsNone(receiver.next_event())
         receiver.accept_message()
         self.assertEqual(receiver.next_event(), MessageOctets(b"hello"))
 
     @acceptance("S208")
     def test_thousands_of_empty_literals_are_one_command(self) -> None:
-        receiver = ImapReceiver(Limits(line=65536, literals=20, skipped=50_000))
+        receiver = ImapReceiver(Limits(line=65536, literals=20, skipped=50_000), VOCABULARY.has_messages)
         receiver.receive(b"a LOGIN" + b" {0+}\r\n" * 9000 + b"\r\n")
         event = receiver.next_event()
         assert isinstance(event, CommandReceived)
@@ -175,14 +183,14 @@ class Receiver(SynchronousTestCase):
         self.assertEqual(receiver.next_event(), CommandReceived((b"b NOOP",)))
 
     def test_an_expected_line_is_no_command(self) -> None:
-        receiver = ImapReceiver(LIMITS)
+        receiver = ImapReceiver(LIMITS, VOCABULARY.has_messages)
         receiver.expect_line()
         receiver.receive(b"abc {3}\r\na NOOP\r\n")
         self.assertEqual(receiver.next_event(), LineReceived(b"abc {3}"))
         self.assertEqual(receiver.next_event(), CommandReceived((b"a NOOP",)))
 
     def test_unread_octets_can_be_dropped(self) -> None:
-        receiver = ImapReceiver(LIMITS)
+        receiver = ImapReceiver(LIMITS, VOCABULARY.has_messages)
         receiver.receive(b"a STARTTLS\r\nb NOOP\r\nc N")
         receiver.next_event()
         self.assertEqual(receiver.drop_unread(), 11)
@@ -190,7 +198,7 @@ class Receiver(SynchronousTestCase):
 
     @acceptance("S208")
     def test_a_message_passes_through_without_being_held(self) -> None:
-        receiver = ImapReceiver(LIMITS)
+        receiver = ImapReceiver(LIMITS, VOCABULARY.has_messages)
         receiver.receive(b"a APPEND x {1000000+}\r\n")
         receiver.next_event()
         receiver.accept_message()
@@ -201,7 +209,7 @@ class Receiver(SynchronousTestCase):
 
     @acceptance("S208")
     def test_a_line_without_end_is_not_held(self) -> None:
-        receiver = ImapReceiver(LIMITS)
+        receiver = ImapReceiver(LIMITS, VOCABULARY.has_messages)
         for _ in range(100):
             receiver.receive(b"x" * 10_000)
             while receiver.next_event() is not None:

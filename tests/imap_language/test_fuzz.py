@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from pymailsuite.errors import PeerError
 from pymailsuite.imap import values as v
-from pymailsuite.imap.grammar import awaits_message, parse_tag
+from pymailsuite.imap.grammar import command_name, parse_tag
 from tests.imap_language.test_grammar import APPENDS, COMMANDS, FETCHES, SEARCHES, pieces
-from tests.support.imap import parse, parse_append
+from tests.support.imap import parse, parse_offered
 
 SEEDS: list[list[bytes]] = [
     *(pieces(line) for line, _ in COMMANDS),
@@ -48,8 +48,8 @@ def mutated(draw: st.DrawFn) -> list[bytes]:
 @settings(max_examples=2000, deadline=None)
 def test_a_mutated_command_never_raises_anything_but_the_peers_error(line: list[bytes]) -> None:
     parse_tag(line[0])
-    awaits_message(line)
-    for reader in (parse, parse_append):
+    command_name(line[0])
+    for reader in (parse, parse_offered):
         try:
             command = reader(line)
         except (PeerError, v.UnknownCharset, v.UnsupportedUse):

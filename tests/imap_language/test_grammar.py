@@ -17,13 +17,25 @@ from pymailsuite.imap.extensions.id import Id
 from pymailsuite.imap.extensions.qresync import Known
 from pymailsuite.imap.extensions.uidplus import UidExpunge
 from pymailsuite.imap.extensions.within import ByAge
-from pymailsuite.imap.grammar import awaits_message, parse_tag
+from pymailsuite.imap.grammar import parse_tag
+from pymailsuite.imap.grammar.append import (
+    Awaited,
+    MessageBegins,
+    MessageEnds,
+    Messages,
+    OctetsOf,
+    Place,
+    Step,
+    read_messages,
+)
+from pymailsuite.imap.grammar.tokens import Cursor
+from pymailsuite.imap.grammar.urls import MessageUrl, parse_url
 from pymailsuite.imap.patterns import Patterns
 from pymailsuite.interfaces.rights import Rights
 from pymailsuite.interfaces.sharing import Identifier, IdentifierKind, RightsChange
 from pymailsuite.values import ALL_UIDS, FlagChange, Flags, SeqSet, SpecialUse, SystemFlag, UidSet
 from tests.acceptance import acceptance
-from tests.support.imap import VOCABULARY, parse, parse_append, parse_named
+from tests.support.imap import VOCABULARY, first_message, parse, parse_named, parse_offered
 
 BOB = Identifier(IdentifierKind.USER, "bob")
 SEEN, DELETED = SystemFlag.SEEN, SystemFlag.DELETED
@@ -429,8 +441,8 @@ def test_what_real_clients_send_is_read_as_it_is_meant(line: Line, meant: Line) 
     [b"a APPEND  x ", b"a  APPEND x  (\\Seen)  ", b'a APPEND x ( ) "3-Feb-2025 18:28:47 +0000"  '],
 )
 def test_the_message_of_an_append_is_found_behind_several_spaces(line: bytes) -> None:
-    assert awaits_message([line])
-    assert parse_append([line]).mailbox == "x"
+    assert VOCABULARY.has_messages(line)
+    assert first_message([line])[1] == "x"
 
 
 def test_old_names_of_items_peek_and_are_answered_under_theirs() -> None:
@@ -490,30 +502,125 @@ def test_a_line_without_a_tag_has_none(line: bytes) -> None:
 # --- APPEND
 
 
-APPENDS: list[tuple[list[bytes], v.Append]] = [
-    ([b"a APPEND INBOX "], v.Append("a", "INBOX")),
-    ([b"a append ", b"x", b" "], v.Append("a", "x")),
-    ([b"a APPEND x (\\Seen $x) "], v.Append("a", "x", Flags(SEEN, frozenset({"$x"})))),
-    ([b"a APPEND x () "], v.Append("a", "x")),
-    ([b'a APPEND x " 1-Jan-1970 00:00:10 +0000" '], v.Append("a", "x", Flags(), 10.0)),
-    ([b'a APPEND x (\\Seen) "17-Jul-1996 02:44:25 -0700" '], v.Append("a", "x", Flags(SEEN), 837596665.0)),
-    ([b'a APPEND x "01-Jan-1970 01:30:00 +0130" '], v.Append("a", "x", Flags(), 0.0)),
-    ([b'a APPEND x "31-Dec-1969 23:59:59 +0000" '], v.Append("a", "x", Flags(), -1.0)),
-    ([b'a APPEND x "31-Dec-2016 23:59:60 +0000" '], v.Append("a", "x", Flags(), 1483228800.0)),
-    ([b"a APPEND x ~"], v.Append("a", "x")),
+APPENDS: list[tuple[list[bytes], tuple[str, str, Flags, float | None]]] = [
+    ([b"a APPEND INBOX "], ("a", "INBOX", Flags(), None)),
+    ([b"a append ", b"x", b" "], ("a", "x", Flags(), None)),
+    ([b"a APPEND x (\\Seen $x) "], ("a", "x", Flags(SEEN, frozenset({"$x"})), None)),
+    ([b"a APPEND x () "], ("a", "x", Flags(), None)),
+    ([b'a APPEND x " 1-Jan-1970 00:00:10 +0000" '], ("a", "x", Flags(), 10.0)),
+    ([b'a APPEND x (\\Seen) "17-Jul-1996 02:44:25 -0700" '], ("a", "x", Flags(SEEN), 837596665.0)),
+    ([b'a APPEND x "01-Jan-1970 01:30:00 +0130" '], ("a", "x", Flags(), 0.0)),
+    ([b'a APPEND x "31-Dec-1969 23:59:59 +0000" '], ("a", "x", Flags(), -1.0)),
+    ([b'a APPEND x "31-Dec-2016 23:59:60 +0000" '], ("a", "x", Flags(), 1483228800.0)),
+    ([b"a APPEND x ~"], ("a", "x", Flags(), None)),
 ]
 
 
-@pytest.mark.parametrize(("line", "command"), APPENDS, ids=line_only)
-def test_what_stands_before_the_message_of_an_append(line: list[bytes], command: v.Append) -> None:
-    assert parse_append(line) == command
-    assert awaits_message(line)
+@pytest.mark.parametrize(("line", "meant"), APPENDS, ids=line_only)
+def test_what_stands_before_the_message_of_an_append(
+    line: list[bytes], meant: tuple[str, str, Flags, float | None]
+) -> None:
+    assert first_message(line) == meant
+    assert VOCABULARY.has_messages(line[0])
+
+
+def _steps(line: bytes, place: Place = Place.FIRST, *, literal: bool = True) -> Messages:
+    return read_messages(Cursor([line], v.DEFAULT_LIMITS, VOCABULARY), place, literal=literal)
+
+
+ONE, NEXT = MessageBegins(Flags(), None), MessageBegins(Flags(SEEN), None)
+URL = OctetsOf(b"/x/;UID=1")
+CATENATED: list[tuple[bytes, Place, bool, tuple[Step, ...], Awaited]] = [
+    (b' CATENATE (URL "/x/;UID=1")', Place.FIRST, False, (ONE, URL, MessageEnds()), Awaited.NOTHING),
+    (b' catenate ( url "/x/;UID=1" text ', Place.FIRST, True, (ONE, URL), Awaited.TEXT),
+    (b' CATENATE (URL "/x/;UID=1" TEXT ~', Place.FIRST, True, (ONE, URL), Awaited.TEXT),
+    (b" CATENATE (URL ", Place.FIRST, True, (ONE,), Awaited.STRING),
+    (b" UTF8 (~", Place.FIRST, True, (ONE,), Awaited.TEXT),
+    (b")", Place.LIST, False, (MessageEnds(),), Awaited.NOTHING),
+    (b" URL /x/;UID=1)", Place.LIST, False, (URL, MessageEnds()), Awaited.NOTHING),
+    (b" URL ", Place.LIST, True, (), Awaited.STRING),
+    (b") (\\Seen) ", Place.LIST, True, (MessageEnds(), NEXT), Awaited.MESSAGE),
+    (b" (\\Seen) CATENATE (TEXT ", Place.NEXT, True, (NEXT,), Awaited.TEXT),
+    (b"", Place.NEXT, False, (), Awaited.NOTHING),
+    (b" ", Place.NEXT, True, (ONE,), Awaited.MESSAGE),
+]
+
+
+@pytest.mark.parametrize(("text", "place", "literal", "steps", "awaited"), CATENATED, ids=range(len(CATENATED)))
+def test_messages_are_put_together_of_literals_and_urls(
+    text: bytes, place: Place, literal: bool, steps: tuple[Step, ...], awaited: Awaited
+) -> None:
+    assert _steps(text, place, literal=literal) == Messages(steps, awaited)
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "literal"),
+    [
+        (b" CATENATE ()", Place.FIRST, False),
+        (b" CATENATE (TEXT x)", Place.FIRST, False),
+        (b" CATENATE (FILE x)", Place.FIRST, False),
+        (b" UTF8 (", Place.FIRST, True),
+        (b" UTF8 (~x", Place.FIRST, False),
+        (b" CATENATE (URL x", Place.FIRST, False),
+        (b" CATENATE (" + b" ".join([b"URL x"] * 200) + b")", Place.FIRST, False),
+        (b"x)", Place.LIST, False),
+        (b"", Place.LIST, False),
+        (b"x", Place.NEXT, False),
+        (b"", Place.NEXT, True),
+        (b"", Place.FIRST, False),
+        (b" ", Place.FIRST, False),
+    ],
+)
+def test_what_is_put_together_wrongly_is_the_peers_error(text: bytes, place: Place, literal: bool) -> None:
+    with pytest.raises(PeerError):
+        _steps(text, place, literal=literal)
+
+
+WHOLE = v.Section((), v.SectionText.ALL, ())
+URLS: list[tuple[bytes, MessageUrl]] = [
+    (b"/INBOX;UIDVALIDITY=385759045/;UID=20", MessageUrl(20, "INBOX", 385759045)),
+    (b"/INBOX/;UID=20", MessageUrl(20, "INBOX")),
+    (b"/a/b%20c/;uid=20/;section=1.2", MessageUrl(20, "a/b c", None, v.Section((1, 2), v.SectionText.ALL, ()))),
+    (b"/%C3%A4;UIDVALIDITY=1/;UID=20/;SECTION=TEXT", MessageUrl(20, "\xe4", 1, v.Section((), v.SectionText.TEXT, ()))),
+    (
+        b"/x/;UID=20/;SECTION=HEADER.FIELDS%20(To%20Cc)/;PARTIAL=1.5",
+        MessageUrl(20, "x", None, v.Section((), v.SectionText.FIELDS, (b"To", b"Cc")), 1, 5),
+    ),
+    (b";UID=20/;PARTIAL=7", MessageUrl(20, first=7)),
+    (b"/;UID=20", MessageUrl(20)),
+    (b"imap://joe@example.com:143/x/;UID=20", MessageUrl(20, "x", user="joe", host="example.com")),
+    (b"imap://joe;AUTH=*@example.com/x/;UID=20", MessageUrl(20, "x", user="joe", host="example.com")),
+]
+
+
+@pytest.mark.parametrize(("url", "meant"), URLS, ids=line_only)
+def test_the_url_of_a_message(url: bytes, meant: MessageUrl) -> None:
+    assert parse_url(url, VOCABULARY) == meant
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        b"",
+        b"/x",
+        b"/x/;UID=0",
+        b"/x/;UID=20/;SECTION=NONSENSE",
+        b"/x/;UID=20/;SECTION=1]x",
+        b"/x/;UID=20;URLAUTH=anonymous",
+        b"/%FF/;UID=1",
+        b"http://example.com/x/;UID=1",
+        b"/x/;UID=20/;PARTIAL=1.0",
+        b"/" + b"x" * 4000 + b"/;UID=1",
+    ],
+)
+def test_what_names_no_message_is_no_url(url: bytes) -> None:
+    with pytest.raises(PeerError):
+        parse_url(url, VOCABULARY)
 
 
 @pytest.mark.parametrize(
     "line",
     [
-        b"a APPEND ",
         b"a APPEND x",
         b"a APPEND x (\\Seen)",
         b"a APPEND x \\Seen ",
@@ -530,17 +637,20 @@ def test_what_stands_before_the_message_of_an_append(line: list[bytes], command:
         b'a APPEND x "01-Jan-1970 00:00:00 +9900" ',
         b'a APPEND x "01-Jan-1970 00:00:00 GMT" ',
         b'a APPEND x "01-Jan-1970 00:00:00 +0000" (\\Seen) ',
-        b"a COPY x ",
     ],
 )
 def test_an_append_that_is_none_is_the_peers_error(line: bytes) -> None:
     with pytest.raises(PeerError):
-        parse_append([line])
+        parse_offered([line])
 
 
-@pytest.mark.parametrize("line", [[b"a APPEND "], [b"a LOGIN "], [b"a LOGIN ", b"x", b" "], [b"APPEND x "], [b""]])
-def test_other_literals_are_no_message(line: list[bytes]) -> None:
-    assert not awaits_message(line)
+@pytest.mark.parametrize("line", [b"a LOGIN ", b"APPEND x ", b"a APPENDIX x ", b"a UID APPEND x ", b""])
+def test_other_commands_have_no_messages(line: bytes) -> None:
+    assert not VOCABULARY.has_messages(line)
+
+
+def test_the_first_literal_of_an_append_may_be_its_mailbox() -> None:
+    assert parse_offered([b"a APPEND "]).messages is None
 
 
 # --- FETCH

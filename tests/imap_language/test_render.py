@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pymailsuite.imap import render
 from pymailsuite.imap import values as v
 from pymailsuite.values import SystemFlag
-from tests.support.imap import VOCABULARY, parse, parse_append
+from tests.support.imap import VOCABULARY, first_message, parse
 
 FORM = render.NameForm()
 UTF8_FORM = render.NameForm(".", utf8=True)
@@ -74,8 +74,8 @@ def test_flags_stand_in_one_order_and_recent_is_last() -> None:
 
 @given(st.integers(-62135596800, 253402300799))
 def test_a_date_comes_back(seconds: int) -> None:
-    command = parse_append([b"a APPEND x " + render.date_time(seconds) + b" "])
-    assert command.internal_date == seconds
+    _, _, _, date = first_message([b"a APPEND x " + render.date_time(seconds) + b" "])
+    assert date == seconds
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from pymailsuite.errors import (
     MaildropInUse,
     NoSuchAccount,
     NoSuchMailbox,
+    NoSuchMessage,
     Refusal,
     StoreUnavailable,
 )
@@ -379,6 +380,20 @@ class MailContract(StoreTestCase):
         inbox = self.box("INBOX").mailbox_id
         self.result(self.mail.move(inbox, UidSet.of([1]), "INBOX"))
         self.assertEqual(self.uids("INBOX"), [2, 3])
+        self.assert_sound()
+
+    def test_a_message_is_replaced_as_one_change_or_not_at_all(self) -> None:
+        self.append(self.ann, "INBOX", ONE, TWO)
+        inbox = self.box("INBOX").mailbox_id
+        new = NewMessage(self.stage(TWO), DELETED)
+        self.failure(self.mail.replace(inbox, 1, "none", new), NoSuchMailbox)
+        self.failure(self.mail.replace(inbox, 7, "Drafts", new), NoSuchMessage)
+        self.assertEqual((self.uids("INBOX"), self.uids("Drafts")), ([1, 2], []))
+        self.assertEqual(self.result(self.mail.replace(inbox, 1, "INBOX", new)).uids, (3,))
+        self.assertEqual(self.result(self.mail.replace(inbox, 2, "Drafts", NewMessage(self.stage(ONE)))).uids, (1,))
+        self.assertEqual((self.uids("INBOX"), self.uids("Drafts")), ([3], [1]))
+        box = self.box("INBOX")
+        self.assertEqual((box.messages, box.deleted, box.size), (1, 1, len(TWO)))
         self.assert_sound()
 
     # --- changes and recent

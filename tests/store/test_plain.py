@@ -191,6 +191,7 @@ class PlainMailTests(PlainMailCase):
             self.mail.copy(MailboxId(1), FEW, "Archive/2025"),
             self.mail.move(MailboxId(1), FEW, "Archive/2025"),
             self.mail.append("INBOX", []),
+            self.mail.replace(MailboxId(1), Uid(1), "INBOX", None),
         ):
             self.failureResultOf(refused, Refusal)
         self.failureResultOf(self.mail.select("New", False), NoSuchMailbox)

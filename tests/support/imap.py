@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from pymailsuite.config.sections.imap import ImapSettings
-from pymailsuite.imap.commands.append import parse_offer
+from pymailsuite.imap.commands.append import Append, parse_append
+from pymailsuite.imap.grammar.append import Awaited, MessageBegins
+from pymailsuite.imap.grammar.tokens import Cursor
 from pymailsuite.imap.plugin import find_vocabulary
-from pymailsuite.imap.values import DEFAULT_LIMITS, Append, Command, GrammarLimits
+from pymailsuite.imap.values import DEFAULT_LIMITS, Command, GrammarLimits
+from pymailsuite.values import Flags
 
 VOCABULARY = find_vocabulary(ImapSettings())
 
@@ -26,6 +29,18 @@ def parse_named(pieces: Sequence[bytes]) -> tuple[str, Command]:
     return declared.name, command
 
 
-def parse_append(pieces: Sequence[bytes], limits: GrammarLimits = DEFAULT_LIMITS) -> Append:
-    """An APPEND up to its message."""
-    return parse_offer(pieces, VOCABULARY, limits)
+def parse_offered(pieces: Sequence[bytes]) -> Append:
+    """An APPEND up to a literal."""
+    cursor = Cursor(pieces, DEFAULT_LIMITS, VOCABULARY)
+    tag = cursor.tag()
+    cursor.skip_name()
+    return parse_append(cursor, tag, literal=True)
+
+
+def first_message(pieces: Sequence[bytes]) -> tuple[str, str, Flags, float | None]:
+    """The tag, the mailbox, the flags and the date of an APPEND up to the literal of its first message."""
+    append = parse_offered(pieces)
+    assert append.messages is not None and append.messages.awaited is Awaited.MESSAGE
+    (begins,) = append.messages.steps
+    assert isinstance(begins, MessageBegins)
+    return append.tag, append.mailbox, begins.flags, begins.internal_date

@@ -89,6 +89,10 @@ class ImapSettings(Section):
     message_size: Size = Field(default=50_000_000, ge=1)
     """Octets of a message that APPEND takes; a longer one is answered ``NO [TOOBIG]``."""
 
+    literal_minus: bool = False
+    """Whether clients are told that they may send only short literals without waiting (LITERAL- of RFC 7888, up to 4096
+    octets) instead of any (LITERAL+). A longer one is then refused."""
+
     skipped_literal: Size = Field(default=100_000_000, ge=0)
     """A refused literal that comes without waiting is read and thrown away up to this size; beyond it the connection
     is closed. Before login the limit is ``literals_before_login``."""

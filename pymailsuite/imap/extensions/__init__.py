@@ -15,7 +15,7 @@ from pymailsuite.imap.extensions.imap4rev2 import IMAP4REV2, UTF8_ACCEPT
 from pymailsuite.imap.extensions.in_progress import INPROGRESS
 from pymailsuite.imap.extensions.list_extended import CHILDREN, LIST_EXTENDED, LIST_STATUS
 from pymailsuite.imap.extensions.list_my_rights import LIST_MYRIGHTS
-from pymailsuite.imap.extensions.literals import LITERAL_PLUS, MULTIAPPEND
+from pymailsuite.imap.extensions.literals import CATENATE, LITERAL_PLUS, MULTIAPPEND
 from pymailsuite.imap.extensions.logins import LOGINS
 from pymailsuite.imap.extensions.message_limit import MESSAGELIMIT
 from pymailsuite.imap.extensions.move import MOVE
@@ -26,6 +26,7 @@ from pymailsuite.imap.extensions.object_id import OBJECTID
 from pymailsuite.imap.extensions.partial import PARTIAL
 from pymailsuite.imap.extensions.preview import PREVIEW
 from pymailsuite.imap.extensions.qresync import QRESYNC
+from pymailsuite.imap.extensions.replace import REPLACE
 from pymailsuite.imap.extensions.save_date import SAVEDATE
 from pymailsuite.imap.extensions.search_context import SEARCH_CONTEXT
 from pymailsuite.imap.extensions.searchres import SEARCHRES
@@ -84,4 +85,6 @@ OURS = (
     MESSAGELIMIT,
     ACL,
     LIST_MYRIGHTS,
+    CATENATE,
+    REPLACE,
 )

@@ -10,12 +10,11 @@ requests that cannot be met raise Refusals of :mod:`pymailsuite.imap.values` (NO
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
-__all__ = ["awaits_message", "parse_tag"]
+__all__ = ["command_name", "parse_tag"]
 
 _TAG = re.compile(rb'([^\x00-\x20\x7f-\xff(){%*"\\+]++)(?= |$)')
-_APPEND = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\+]++ ++APPEND ++(?P<more>.?)', re.IGNORECASE | re.DOTALL)
+_NAME = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\+]++ ++(UID ++)?([A-Za-z0-9-]++)(?= |$)', re.IGNORECASE)
 
 
 def parse_tag(line: bytes) -> str | None:
@@ -24,10 +23,10 @@ def parse_tag(line: bytes) -> str | None:
     return None if match is None else match[1].decode("ascii")
 
 
-def awaits_message(pieces: Sequence[bytes]) -> bool:
-    """True if the literal announced after ``pieces`` is the message of an APPEND, which is streamed, not collected.
-
-    False too for the first literal of ``a1 APPEND {5}``: that is the mailbox's name.
-    """
-    match = _APPEND.match(pieces[0])
-    return match is not None and (bool(match["more"]) or len(pieces) > 1)
+def command_name(line: bytes) -> str:
+    """The name of the command that a line begins, in upper case, such as ``UID FETCH``; empty if it begins none."""
+    match = _NAME.match(line)
+    if match is None:
+        return ""
+    name = match[2].decode("ascii").upper()
+    return f"UID {name}" if match[1] else name

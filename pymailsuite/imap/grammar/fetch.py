@@ -77,13 +77,13 @@ def _item(cursor: Cursor, name: str) -> FetchItem:
 
 def parse_body(cursor: Cursor) -> BodySection | None:
     """fetch-att =/ "BODY" section ["<" number "." nz-number ">"]; None: BODY alone."""
-    return BodySection(_section(cursor), False, _partial(cursor)) if cursor.try_take(b"[") else None
+    return BodySection(parse_section(cursor), False, _partial(cursor)) if cursor.try_take(b"[") else None
 
 
 def parse_body_peek(cursor: Cursor) -> BodySection:
     """fetch-att =/ "BODY.PEEK" section ["<" number "." nz-number ">"]."""
     cursor.take(b"[", "a section")
-    return BodySection(_section(cursor), True, _partial(cursor))
+    return BodySection(parse_section(cursor), True, _partial(cursor))
 
 
 def parse_binary(cursor: Cursor, peek: bool) -> BinarySection:
@@ -113,8 +113,8 @@ def _try_path(cursor: Cursor) -> tuple[int, ...]:
     return tuple(map(int, numbers))
 
 
-def _section(cursor: Cursor) -> Section:
-    # section = "[" [section-spec] "]";  section-spec = section-msgtext / (section-part ["." section-text])
+def parse_section(cursor: Cursor) -> Section:
+    """section = "[" [section-spec] "]";  section-spec = section-msgtext / (section-part ["." section-text])."""
     path = _try_path(cursor)
     text = SectionText.ALL
     fields: tuple[bytes, ...] = ()

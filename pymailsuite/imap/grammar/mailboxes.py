@@ -9,7 +9,6 @@ from typing import Any, Final
 from pymailsuite.errors import PeerError
 from pymailsuite.imap.grammar.tokens import Cursor
 from pymailsuite.imap.values import (
-    Append,
     Command,
     Create,
     Examine,
@@ -120,27 +119,6 @@ def parse_status(cursor: Cursor, tag: str) -> Command:
     mailbox = cursor.mailbox()
     cursor.space()
     return Status(tag, mailbox, parse_status_items(cursor))
-
-
-def parse_append(cursor: Cursor, tag: str) -> Append:
-    """append = "APPEND" SP mailbox [SP flag-list] [SP date-time] SP literal: all before the literal."""
-    cursor.space()
-    mailbox = cursor.mailbox()
-    cursor.space()
-    flags = None
-    internal_date = None
-    if cursor.sees(b"("):
-        flags = cursor.flags(is_list_optional=False)
-        cursor.space()
-    if (internal_date := cursor.try_date_time()) is not None:
-        cursor.space()
-    cursor.try_take(b"~")  # literal8 = "~{" number "}" CRLF *OCTET   ; RFC 3516 §7
-    cursor.end()
-    return (
-        Append(tag, mailbox, internal_date=internal_date)
-        if flags is None
-        else Append(tag, mailbox, flags, internal_date)
-    )
 
 
 def parse_status_items(cursor: Cursor) -> tuple[str, ...]:

@@ -273,6 +273,13 @@ class Cursor:
         """The tag of the command."""
         return self.match(_TAG, "a tag")[0].decode("ascii")
 
+    def skip_name(self) -> None:
+        """The name of a command that has been looked up."""
+        self.space()
+        if self.word("a command") == "UID":
+            self.space()
+            self.word("a command")
+
     def atom(self, expected: str) -> str:
         """An atom, as it is written."""
         return self.match(_ATOM, expected)[0].decode("ascii")

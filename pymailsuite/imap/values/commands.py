@@ -129,15 +129,6 @@ class Status(Command):
 
 
 @frozen
-class Append(Command):
-    """RFC 3501 §6.3.11, without the message. ``internal_date`` is POSIX seconds, None if not given."""
-
-    mailbox: str
-    flags: Flags = field(factory=Flags)
-    internal_date: float | None = None
-
-
-@frozen
 class Search(Command):
     """RFC 3501 §6.4.4. ``returns`` None: plain ``* SEARCH``; else the options of RFC 4731 with what stood behind each
     (``RETURN ()`` is ALL).

@@ -44,6 +44,10 @@ class GrammarLimits:
     """Octets of one keyword."""
     mailbox_octets: int = 1_000
     """Octets of a mailbox name on the wire."""
+    append_steps: int = 200
+    """Messages and URLs between two literals of one APPEND."""
+    url_octets: int = 4_000
+    """Octets of a URL."""
     id_pairs: int = 30
     """Field-value pairs of one ID (RFC 2971 §3.3)."""
 
