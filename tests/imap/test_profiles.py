@@ -1,7 +1,8 @@
 """The dialogues of tests/transcripts/imap_profiles, each in both namespace profiles.
 
 Names of mailboxes stand in the text as the store has them: ``${mailbox Work/2024}``; ``${lower Work}`` is the same with
-INBOX in lower case, where it is a part of the name. ``${prefix}`` and ``${delimiter}`` are the profile's. A line that
+INBOX in lower case, where it is a part of the name. ``${level v1.0}`` is one level of a name, ``${dot}`` a dot in a
+level. ``${prefix}`` and ``${delimiter}`` are the profile's. A line that
 begins with the name of a profile is for that profile only.
 """
 
@@ -16,13 +17,15 @@ from pymailsuite.imap.naming import COURIER, PLAIN, PROFILES, Profile
 from tests.imap.conversation import Conversation
 from tests.support.transcripts import transcripts
 
-_NAME = re.compile(r"\$\{(mailbox|lower) ([^}]+)\}")
+_NAME = re.compile(r"\$\{(mailbox|lower|level) ([^}]+)\}")
 
 
 def in_profile(profile: Profile) -> Callable[[str], str]:
     """What writes a dialogue with the names of this profile."""
 
     def name(match: re.Match[str]) -> str:
+        if match[1] == "level":
+            return profile.swapped(match[2])
         wire = profile.wire(match[2])
         return wire if match[1] == "mailbox" else wire.replace("INBOX", "inbox", 1)
 
@@ -35,6 +38,7 @@ def in_profile(profile: Profile) -> Callable[[str], str]:
             elif first == profile.name:
                 lines.append(rest)
         text = "\n".join(lines).replace("${prefix}", profile.prefix).replace("${delimiter}", profile.delimiter)
+        text = text.replace("${dot}", profile.swapped("."))
         return _NAME.sub(name, text)
 
     return rewrite
