@@ -34,6 +34,7 @@ def as_row(account: Account) -> dict[str, Any]:
         "account": account.login_name,
         "full_name": account.full_name,
         "enabled": account.enabled,
+        "shared": account.is_shared,
         "created": moment(account.created_at),
     }
 
@@ -60,6 +61,7 @@ def account() -> None:
 @click.argument("address", type=AddressType())
 @click.option("--name", "full_name", default="", help="The person's full name.")
 @click.option("--no-password", is_flag=True, help="There are no logins until a password is set.")
+@click.option("--shared", is_flag=True, help="Nobody logs in to it: its mailboxes are shared with others.")
 @password_stdin_option
 @force_option
 @config_option
@@ -68,6 +70,7 @@ def add(
     address: Address,
     full_name: str,
     no_password: bool,
+    shared: bool,
     password_stdin: bool,
     force: bool,
     config_file: Path,
@@ -76,12 +79,14 @@ def add(
     """Create an account; its address is its login name. The password is asked for.
 
     One that would get no mail, as there is an alias of this name, needs --force."""
-    password = None if no_password else new_password(password_stdin)
+    if shared and (no_password or password_stdin):
+        raise click.UsageError("a shared account has no password")
+    password = None if no_password or shared else new_password(password_stdin)
 
     async def operation(store: IMailStore, settings: Settings) -> Account:
         refuse_faults(await alias_check(store, settings).account_faults(address), force)
         password_hash = PasswordHashes(settings.auth).hash(password) if password else ""
-        made = await needed(store, IDirectoryStore).add_account(login_of(address), password_hash, full_name)
+        made = await needed(store, IDirectoryStore).add_account(login_of(address), password_hash, full_name, shared)
         if password:
             await _keep_scram_keys(store, settings, made, password_hash, password)
         return made

@@ -15,6 +15,8 @@ from pymailsuite import __version__
 _NOUNS: Final = {
     "domain": "Domains whose mail is ours to keep.",
     "account": "Mail accounts.",
+    "group": "Lists of accounts, to which mailboxes are shared at once.",
+    "mailbox": "Mailboxes, and who else may use them.",
     "alias": "Addresses that lead to other addresses.",
     "list": "Whom the server, a domain or a user lets in or keeps out.",
     "greylist": "Clients that were asked to come back later, and those who did.",

@@ -57,7 +57,7 @@ class MailboxPlace:
 class Places:
     """Resolves the names that one user gives."""
 
-    __slots__ = ("_account_id", "_login_name", "_mail", "_owners", "_sharing", "form", "naming")
+    __slots__ = ("_account_id", "_login_name", "_mail", "_sharing", "form", "naming")
 
     def __init__(self, naming: Naming, sharing: Any, avatar: IImapAvatar) -> None:
         """``sharing`` is the store's IMailSharing, or None."""
@@ -67,8 +67,6 @@ class Places:
         self._account_id: AccountId = avatar.account.account_id
         self._login_name: str = avatar.account.login_name
         self._mail = avatar.mail
-        self._owners: dict[tuple[Namespace, str], AccountId] = {}
-        """Owners of mailboxes that the user was shown last. What he may do there is for the store to say, each time."""
 
     async def find(self, wire: str) -> MailboxPlace:
         """The place of a mailbox that is or was there. NoSuchMailbox if there can be none of that name."""
@@ -78,8 +76,11 @@ class Places:
         return place if wire.isascii() else await self._normalized(place)
 
     async def find_new(self, wire: str) -> MailboxPlace:
-        """The place of a mailbox that is to be made. OutsideOfNamespaces if that is impossible."""
+        """The place of a mailbox that is to be made. OutsideOfNamespaces if that is impossible; NoSuchMailbox where
+        another account would have to be there, as for one that shares nothing with the user."""
         place = await self._of_others(wire)
+        if place is None and self.naming.of_others(wire, self._login_name) is not None:
+            raise NoSuchMailbox()
         if place is None and not self.naming.is_reserved(wire):
             place = self._own(wire)
         if place is None:
@@ -115,7 +116,6 @@ class Places:
     async def visible(self) -> Sequence[SharedMailbox]:
         """Mailboxes of other accounts that the user has the right to know of."""
         shared: Sequence[SharedMailbox] = await self._sharing.visible_to(self._account_id)
-        self._owners = {(_namespace_of(one.owner), one.owner.login_name): one.owner.account_id for one in shared}
         return shared
 
     def wire_of_others(self, owner: Owner, name: str) -> str:
@@ -142,13 +142,12 @@ class Places:
         name = self.naming.of_others(wire, self._login_name)
         if name is None:
             return None
-        owner = name.namespace, name.owner
-        if owner not in self._owners:
-            await self.visible()
-        owner_id = self._owners.get(owner)
-        if owner_id is None:
+        owner: Owner | None = await self._sharing.owner(name.owner)
+        if owner is None or owner.account_id == self._account_id:
             return None
-        mail = self._sharing.account_mail_for(owner_id, self._account_id)
+        if _namespace_of(owner) is not name.namespace:
+            return None
+        mail = self._sharing.account_mail_for(owner.account_id, self._account_id)
         return MailboxPlace(mail, name, self._wire(name), wire)
 
 

@@ -136,6 +136,10 @@ class IMailSharing(Interface):
     def visible_to(account_id: AccountId) -> Deferred[Sequence[SharedMailbox]]:
         """Mailboxes of other accounts that it has the right LOOKUP for, by login name of the owner and name."""
 
+    def owner(login_name: str) -> Deferred[Owner | None]:
+        """The account of that name, whether or not it shares anything: what its mail says to a user without rights is
+        the same as if there were no account."""
+
     def account_mail_for(owner_id: AccountId, user_id: AccountId) -> IAccountMail:
         """The mail of the owner as this user may use it; cheap, holds nothing open. The user's own if it is the
         owner."""

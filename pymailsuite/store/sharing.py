@@ -52,6 +52,13 @@ class MailSharing:
     def visible_to(self, account_id: AccountId) -> Deferred[Sequence[SharedMailbox]]:
         return self._database.read("shared mailboxes", lambda txn: _visible_txn(txn, account_id), account_id)
 
+    def owner(self, login_name: str) -> Deferred[Owner | None]:
+        def owner_txn(txn: Transaction) -> Owner | None:
+            row = txn.row("SELECT account_id, login_name, shared FROM accounts WHERE login_name = ?", (login_name,))
+            return None if row is None else Owner(AccountId(row[0]), row[1], bool(row[2]))
+
+        return self._database.read("owner of mailboxes", owner_txn)
+
     def account_mail_for(self, owner_id: AccountId, user_id: AccountId) -> AccountMail:
         return self._mail_of(owner_id, user_id)
 

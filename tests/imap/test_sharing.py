@@ -145,6 +145,19 @@ def test_without_any_right_a_mailbox_is_not_there(line: str) -> None:
 
 
 @acceptance("S127")
+def test_what_is_not_listed_is_used_by_its_name() -> None:
+    shared = Shared()
+    shared.share("i")
+    client = shared.login(BOB)
+    assert shared.said(f"APPEND {TEAM}", client).startswith("x OK")
+    assert client.command(f"SELECT {TEAM}")[-1] == NONE
+    shared.share("r")
+    assert client.command(f"SELECT {TEAM}")[-1] == "x OK [READ-ONLY] SELECT completed"
+    assert client.command(f"MYRIGHTS {TEAM}")[0] == f"* MYRIGHTS {TEAM} r"
+    assert not any("Team" in line for line in client.command('LIST "" *'))
+
+
+@acceptance("S127")
 def test_post_is_not_for_imap() -> None:
     """RFC 4314 §2.1: "p" is about the address of the mailbox."""
     for line in MATRIX:

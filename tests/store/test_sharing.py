@@ -31,7 +31,9 @@ from pymailsuite.interfaces.sharing import (
     RightsChange,
 )
 from pymailsuite.interfaces.text_index import HoldsWords, TextField
-from pymailsuite.values import ALL_UIDS, FlagChange, Flags, MailboxId, ModSeq, SystemFlag, UidSet
+from pymailsuite.store.account_mail import AccountMail
+from pymailsuite.store.others_mail import OthersMail
+from pymailsuite.values import ALL_UIDS, FlagChange, Flags, MailboxId, ModSeq, SystemFlag, Uid, UidSet
 from tests.acceptance import acceptance
 from tests.store.support import InMemory, OnDisk, StoreTestCase
 
@@ -495,6 +497,13 @@ class SharingContract(StoreTestCase):
                 )
                 self.assertEqual((result.changed[0][1], result.changed[0][2]), (0, ""))
 
+    def test_every_way_to_the_mail_looks_at_the_rights(self) -> None:
+        """What is not done otherwise for another user goes through functions that are, or reads nothing."""
+        elsewhere = {"read_messages", "read_piece", "read_in_steps", "read_octets", "octets_in_steps", "narrowed"}
+        elsewhere |= {"append", "replace", "in_steps"}
+        public = {name for name in dir(AccountMail) if not name.startswith("_")}
+        self.assertEqual(public - vars(OthersMail).keys(), elsewhere)
+
     # --- messages that come and go
 
     @acceptance("S127")
@@ -511,11 +520,16 @@ class SharingContract(StoreTestCase):
             "deleted": ("rt", lambda mail, team: mail.store_flags(team, uids, FlagChange.ADD, DELETED, None)),
             "expunge": ("e", lambda mail, team: mail.expunge(team, UidSet.of([99]))),
             "append": ("i", lambda mail, _: mail.append("Team", [NewMessage(self.stage(MESSAGE))])),
+            "replace": ("ite", lambda mail, team: mail.replace(team, last(), "Team", NewMessage(self.stage(MESSAGE)))),
             "copy": ("ri", lambda mail, team: mail.copy(team, uids, "Team")),
             "move": ("rite", lambda mail, team: mail.move(team, UidSet.of([99]), "Team")),
             "create": ("k", lambda mail, _: mail.create_mailbox("Team/Below", None)),
             "delete": ("x", lambda mail, _: mail.delete_mailbox("Team/Below")),
         }
+
+        def last() -> Uid:
+            return Uid(self.result(self.own.mailbox("Team")).uid_next - 1)
+
         self.append(self.ann, "Team", MESSAGE)
         bob = self.mail_for(self.bob)
         team = self.box(self.own)

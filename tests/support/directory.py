@@ -111,7 +111,7 @@ class MemoryDirectory:
         return self._domains.get(name)
 
     @_fired
-    def add_account(self, login_name, password_hash, full_name):
+    def add_account(self, login_name, password_hash, full_name, is_shared=False):
         if login_name in self._credentials:
             raise AlreadyExists
         self.with_account(login_name, password_hash)
