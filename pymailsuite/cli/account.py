@@ -11,6 +11,7 @@ import click
 from pymailsuite.auth import PasswordHashes, make_scram_keys
 from pymailsuite.cli.domain import DomainType
 from pymailsuite.cli.faults import alias_check, force_option, refuse_faults
+from pymailsuite.cli.imap import quirk
 from pymailsuite.cli.operation import AddressType, config_option, json_option, new_password, on_store
 from pymailsuite.cli.output import moment, print_done, print_rows
 from pymailsuite.cli.quota import changed_quota, default_option, folder_option, limit_options, print_account
@@ -227,5 +228,5 @@ def quota(
 
 
 add_rule_commands(account, RuleOwners("account", AddressType(), _change_rules, _rules))
-for command in (grant_send_as, revoke_send_as, send_as):
+for command in (quirk, grant_send_as, revoke_send_as, send_as):
     account.add_command(command)

@@ -26,6 +26,7 @@ _NOUNS: Final = {
     "arc": "Chains of seals on forwarded messages (ARC).",
     "secret": "Secrets in the store, and their encryption.",
     "store": "The mail store as a whole.",
+    "imap": "What IMAP does otherwise for some mail programs.",
     "search": "The text index, by which searches need not read each message.",
     "spf": "Whether a domain permits a host to send for it.",
     "why": "What happened to a message, or why it was refused.",

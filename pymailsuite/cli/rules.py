@@ -18,7 +18,7 @@ from pymailsuite.config.settings import Settings
 from pymailsuite.errors import NoSuchEntry
 from pymailsuite.interfaces import IMailStore
 from pymailsuite.interfaces.directory import ChangeOverrides
-from pymailsuite.interfaces.overrides import NO_OVERRIDES, PolicyAction, RecipientOverrides
+from pymailsuite.interfaces.overrides import PolicyAction, RecipientOverrides
 from pymailsuite.policy.assembly import policy_factories, section_of
 
 Rules = tuple[str, RecipientOverrides]
@@ -139,7 +139,7 @@ def _rules_command(owners: RuleOwners) -> click.Command:
             return await owners.rules(store, name)
 
         found = on_store(config_file, operation)
-        rows = [owners.row(owner, overrides) for owner, overrides in found if overrides != NO_OVERRIDES]
+        rows = [owners.row(owner, overrides) for owner, overrides in found if overrides.about_checks]
         print_rows(rows, [noun, "actions", "reject_score"], as_json)
 
     return rules

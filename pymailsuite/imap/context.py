@@ -5,7 +5,7 @@ The session implements all of this. Commands use only these protocols, so neithe
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -135,6 +135,12 @@ class Context(Protocol):
 
     def capabilities(self) -> bytes:
         """The present capabilities."""
+
+    def hides(self, capability: str) -> bool:
+        """Whether this capability is not there for this client."""
+
+    def identified(self, fields: Mapping[str, str | None]) -> bool:
+        """The client has sent an ID. True if its capabilities are others from now on."""
 
     def logged_in(self, avatar: IImapAvatar, log_out: Callable[[], object]) -> None:
         """The portal has let the client in."""

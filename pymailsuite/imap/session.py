@@ -7,7 +7,7 @@ together, the completion last.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -21,6 +21,7 @@ from pymailsuite.imap.grammar import parse_tag
 from pymailsuite.imap.guard import ExtensionTooSlow
 from pymailsuite.imap.mailbox_session import MailboxSession
 from pymailsuite.imap.places import Places
+from pymailsuite.imap.quirks import ClientName, Quirk, client_name, listed
 from pymailsuite.imap.receiver import (
     CommandReceived,
     ContinuationNeeded,
@@ -44,7 +45,16 @@ Doing = Coroutine[Deferred[Any], Any, None] | Deferred[None]
 class Session(MailboxSession):
     """One session. ``connection`` moves its octets, ``receiver`` reads them, all sessions share ``shared``."""
 
-    __slots__ = ("_bad_commands", "_line_reader", "_message_reader", "failed_logins", "log_out", "receiver")
+    __slots__ = (
+        "_bad_commands",
+        "_client_name",
+        "_line_reader",
+        "_message_reader",
+        "_quirks",
+        "failed_logins",
+        "log_out",
+        "receiver",
+    )
 
     def __init__(self, shared: Shared, connection: Connection) -> None:
         super().__init__(shared, connection)
@@ -54,6 +64,8 @@ class Session(MailboxSession):
         self._message_reader: MessageReader | None = None
         self.failed_logins = 0
         self._bad_commands = 0
+        self._client_name: ClientName = ()
+        self._quirks: tuple[Quirk, ...] = ()
 
     # --- methods that the protocol calls
 
@@ -124,12 +136,31 @@ class Session(MailboxSession):
 
     def capabilities(self) -> bytes:
         """The present capabilities."""
-        return self.shared.capabilities(self.connection, logged_in=self.avatar is not None)
+        logged_in = self.avatar is not None
+        all_of_them = self.shared.capabilities(self.connection, logged_in=logged_in)
+        return listed(all_of_them, self._quirks, logged_in=logged_in) if self._quirks else all_of_them
+
+    def hides(self, capability: str) -> bool:
+        """Whether this capability is not there for this client."""
+        return any(quirk.hidden(capability) for quirk in self._quirks)
+
+    def identified(self, fields: Mapping[str, str | None]) -> bool:
+        """The client has sent an ID. True if its capabilities are others from now on."""
+        before = self.capabilities()
+        self._client_name = client_name(fields)
+        self._choose_quirks()
+        return self.capabilities() != before
+
+    def _choose_quirks(self) -> None:
+        choices = {} if self.avatar is None else self.avatar.account.overrides.imap_quirks
+        if self._client_name or choices or self._quirks:
+            self._quirks = self.shared.quirks.chosen(self._client_name, choices)
 
     def logged_in(self, avatar: IImapAvatar, log_out: Callable[[], object]) -> None:
         """The portal has let the client in."""
         self.avatar = avatar
         self.log_out = log_out
+        self._choose_quirks()
         self.places = Places(self.shared.naming, self.shared.sharing, avatar)
         self.state = State.AUTHENTICATED
         self.receiver.limits = self.shared.after_login
@@ -144,6 +175,7 @@ class Session(MailboxSession):
         self.deselect()
         self.tell_unasked(None)
         self._give_back_login()
+        self._choose_quirks()
         self.state = State.NOT_AUTHENTICATED
         self.condstore = False
         self.qresync = False

@@ -16,6 +16,7 @@ from pymailsuite.config.sections.imap import ImapSettings
 from pymailsuite.errors import LimitReached
 from pymailsuite.imap.extension import Standing
 from pymailsuite.imap.naming import PROFILES, Naming
+from pymailsuite.imap.quirks import QuirkTable
 from pymailsuite.imap.receiver import Limits
 from pymailsuite.imap.snapshots import Snapshots
 from pymailsuite.imap.values import GrammarLimits
@@ -167,6 +168,7 @@ class Shared:
         if fields and settings.id_version:
             fields.setdefault("version", pymailsuite.__version__)
         self.id_fields = fields
+        self.quirks = QuirkTable(settings)
 
     def note_login(self, account_id: int) -> None:
         """Count a session of this account. LimitReached if it has too many."""

@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from pymailsuite.config.base import Duration, PlaintextLogin, Section, Size
 
 # RFC 3501 §5.4: "MUST be at least 30 minutes".
 _LEAST_AUTOLOGOUT_S = 30 * 60
+
+
+# capability = ("AUTH=" auth-type) / atom   ; RFC 3501 §9
+_Capability = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9=+.:/_-]+\*?$", max_length=100)]
+
+
+class ImapQuirk(Section):
+    """What is done otherwise for some mail programs."""
+
+    why: str = ""
+    """What they do wrong; for people."""
+
+    clients: list[str] = Field(default=[], max_length=100)
+    """Patterns for what a client says that it is (RFC 2971), its name or "NAME VERSION", such as ``"Mailer 1.*"``.
+    Without any the profile is for accounts for which it is chosen by ``pymailsuite account quirk``."""
+
+    hide: list[_Capability] = Field(default=[], max_length=100)
+    """Capabilities that these clients are not told of, and cannot enable; ``"AUTH=*"`` are all that begin so."""
+
+    add: list[_Capability] = Field(default=[], max_length=100)
+    """Words that they are told as capabilities, after login."""
 
 
 class ImapSettings(Section):
@@ -168,6 +189,11 @@ class ImapSettings(Section):
 
     thread_messages: int = Field(default=1_000_000, ge=1)
     """Messages that one THREAD puts into threads; for more it is ``NO [LIMIT]``."""
+
+    quirks: dict[str, ImapQuirk] = {}
+    """Profiles for mail programs with defects, by name: ``[imap.quirks.NAME]`` with ``clients``, ``hide`` and ``add``.
+    ``pymailsuite imap quirks`` lists those that come with the server; one of the same name stands in for it, and an
+    empty one switches it off."""
 
     id: dict[str, str] = Field(default_factory=lambda: {"name": "pymailsuite"})
     """What ID tells clients about us (RFC 2971), such as name, version, vendor, support-url; empty: NIL."""

@@ -41,7 +41,9 @@ async def _enable(context: Context, command: Enable) -> bytes:
     client that does not find it in the list assumes that it is off (RFC 5161 §3.2).
     """
     enables = context.shared.vocabulary.enables
-    known = {name.upper(): name for name in command.names if name.upper() in enables}
+    known = {
+        name.upper(): name for name in command.names if name.upper() in enables and not context.hides(name.upper())
+    }
     for name in known:
         enables[name](context)
     context.out.append(" ".join(["* ENABLED", *known.values()]).encode("ascii") + replies.CRLF)

@@ -36,15 +36,20 @@ def _parse(cursor: Cursor, tag: str) -> Id:
         name = cursor.astring("a field name")
         cursor.space()
         value = cursor.nstring()
-        # The client's parameters are shown to people and have no effect.
+        # The client's parameters are shown to people, and tell which defects are to be lived with.
         params[name.decode("utf-8", "replace")] = None if value is None else value.decode("utf-8", "replace")
     return Id(tag, params)
 
 
 async def _identify(context: Context, command: Id) -> bytes:
-    """The client's parameters go to the log, the server's come from a setting."""
+    """The client's parameters go to the log, the server's come from a setting.
+
+    A client for which there is a profile (``imap.quirks``) is sent its capabilities, if they were others before.
+    """
     if command.params:
         context.connection.log.info("{event} {client}", event="imap.client_identified", client=dict(command.params))
+        if context.identified(command.params):
+            context.out.append(b"* CAPABILITY " + context.capabilities() + replies.CRLF)
     fields = context.shared.id_fields
     listed = b" ".join([string(word.encode("utf-8")) for pair in fields.items() for word in pair])
     context.out.append(b"* ID " + (b"(" + listed + b")" if listed else b"NIL") + replies.CRLF)
