@@ -156,8 +156,8 @@ class Context(Protocol):
 
     # --- changes told unasked
 
-    def watch_account(self, noticed: Callable[[ModSeq], None]) -> Callable[[], None]:
-        """Have ``noticed`` called with each announced modseq of the account; returns how to stop."""
+    def watch_account(self, account_id: AccountId, noticed: Callable[[ModSeq], None]) -> Callable[[], None]:
+        """Have ``noticed`` called with each announced modseq of an account; returns how to stop."""
 
     def tell_unasked(self, unsolicited: Unsolicited | None) -> None:
         """From now on the client is told this unasked; None: what it is told without NOTIFY."""

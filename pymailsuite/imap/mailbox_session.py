@@ -379,10 +379,9 @@ class MailboxSession:
 
     # --- what is told unasked
 
-    def watch_account(self, noticed: Callable[[ModSeq], None]) -> Callable[[], None]:
-        """Have ``noticed`` called with each announced modseq of the account; returns how to stop."""
-        assert self.avatar is not None
-        stop: Callable[[], None] = self.shared.notices.subscribe(self.avatar.account.account_id, noticed)
+    def watch_account(self, account_id: AccountId, noticed: Callable[[ModSeq], None]) -> Callable[[], None]:
+        """Have ``noticed`` called with each announced modseq of an account; returns how to stop."""
+        stop: Callable[[], None] = self.shared.notices.subscribe(account_id, noticed)
         return stop
 
     def tell_unasked(self, unsolicited: Unsolicited | None) -> None:

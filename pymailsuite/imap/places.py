@@ -13,7 +13,7 @@ from pymailsuite.imap.naming import MailboxName, Namespace, Naming, of_subscript
 from pymailsuite.imap.render import NameForm
 from pymailsuite.interfaces import IImapAvatar
 from pymailsuite.interfaces.sharing import Owner, SharedMailbox
-from pymailsuite.values import AccountId
+from pymailsuite.values import DELIMITER, AccountId
 
 
 class OutsideOfNamespaces(Refusal):
@@ -113,8 +113,34 @@ class Places:
             raise NoSuchMailbox()
         return own.name
 
+    def kept_above(self, wire: str) -> str | None:
+        """What the kept subscriptions of a mailbox and of all below it begin with; None if there can be no such
+        mailbox. A namespace of others, and all mailboxes of another account, count as a mailbox here."""
+        naming, delimiter = self.naming, self.naming.profile.delimiter
+        if not naming.is_reserved(wire):
+            own = self._own(wire)
+            return None if own is None else own.name
+        # A further level makes the name that of a mailbox; it is taken off again.
+        for levels in range(3):
+            name = naming.of_others(delimiter.join((wire, *["-"] * levels)), self._login_name)
+            if name is not None:
+                kept = name.as_subscription()
+                return DELIMITER.join(kept.split(DELIMITER)[:-levels]) if levels else kept
+        return None
+
+    def kept_of_others(self, owner: Owner, name: str) -> tuple[str, str]:
+        """What the kept subscriptions of all mailboxes of another account begin with, and that of one of them."""
+        kept = MailboxName(name, _namespace_of(owner), owner.login_name).as_subscription()
+        return kept.removesuffix(name), kept
+
+    def mail_of(self, owner: Owner) -> Any:
+        """The IAccountMail of another account as far as the user has rights there."""
+        return self._sharing.account_mail_for(owner.account_id, self._account_id)
+
     async def visible(self) -> Sequence[SharedMailbox]:
         """Mailboxes of other accounts that the user has the right to know of."""
+        if self._sharing is None:
+            return ()
         shared: Sequence[SharedMailbox] = await self._sharing.visible_to(self._account_id)
         return shared
 

@@ -38,19 +38,20 @@ class Scope(enum.Enum):
 @frozen
 class EventGroup:
     """Events of some mailboxes; none for NONE. ``names`` are those of SUBTREE and MAILBOXES: as the client wrote them,
-    until :meth:`Wishes.with_names` makes them those of the store."""
+    until :meth:`Wishes.with_names` makes them those under which subscriptions are kept."""
 
     scope: Scope
     events: frozenset[Event]
     names: frozenset[str] = frozenset()
 
     def matches(self, name: str, subscribed: Collection[str]) -> bool:
-        """Whether the mailbox is one of those that are meant."""
+        """Whether the mailbox is one of those that are meant. All names are those under which subscriptions are kept,
+        of which those of the user's own mailboxes do not begin with a delimiter."""
         match self.scope:
             case Scope.INBOXES:
                 return name == INBOX
             case Scope.PERSONAL:
-                return True
+                return not name.startswith(DELIMITER)
             case Scope.SUBSCRIBED:
                 return name in subscribed
             case Scope.MAILBOXES:
@@ -78,10 +79,10 @@ class Wishes:
     selected: SelectedEvents = SelectedEvents()
     groups: tuple[EventGroup, ...] = ()
 
-    def with_names(self, stored: Callable[[str], str | None]) -> Wishes:
-        """The same with the store's names of the user's own mailboxes; those that can be no mailbox are left out."""
+    def with_names(self, kept: Callable[[str], str | None]) -> Wishes:
+        """The same with the names under which subscriptions are kept; those that can be no mailbox are left out."""
         groups = tuple(
-            evolve(group, names=frozenset(name for name in map(stored, group.names) if name is not None))
+            evolve(group, names=frozenset(name for name in map(kept, group.names) if name is not None))
             for group in self.groups
         )
         return evolve(self, groups=groups)
@@ -90,6 +91,12 @@ class Wishes:
     def needs_subscriptions(self) -> bool:
         """Whether a mailbox is meant because it is subscribed."""
         return any(group.scope is Scope.SUBSCRIBED for group in self.groups)
+
+    @property
+    def may_mean_others(self) -> bool:
+        """Whether mailboxes of other accounts may be meant."""
+        named = (name for group in self.groups for name in group.names)
+        return self.needs_subscriptions or any(name.startswith(DELIMITER) for name in named)
 
     def events_of(self, name: str, subscribed: Collection[str]) -> frozenset[Event]:
         """The events of a mailbox that is not selected: those of all groups that mean it, down to one with NONE."""

@@ -10,7 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from pymailsuite.errors import StoreUnavailable
 from pymailsuite.interfaces import AccountChanges
-from tests.imap.conversation import Client, Server
+from tests.imap.conversation import USER, Client, Server, message
+from tests.support.stores import append, fired
 
 _ALL = "(MessageNew MessageExpunge FlagChange)"
 
@@ -164,6 +165,43 @@ class Told(SynchronousTestCase):
         mail.account_changes = real
         self.server.clock.advance(5)
         self.assertIn(b"* STATUS INBOX (MESSAGES 4 ", client.output())
+
+    def test_shared_mailboxes_are_followed_as_rights_come_and_go(self) -> None:
+        server = self.server
+        bob = server.add_user("bob@example.org")
+        server.store.account_mail(bob.account_id).create_mailbox("Team", None)
+        server.store.account_mail(bob.account_id).create_mailbox("Secret", None)
+        server.share("Team", USER, "lr", owner=bob)
+        told = f'(subtree "Other Users" {_ALL[:-1]} MailboxName))'
+        client = self.client
+        status = client.command(f"NOTIFY SET STATUS {told}")
+        self.assertEqual([line.partition(" (")[0] for line in status[:-1]], ['* STATUS "Other Users/bob/Team"'])
+        append(server.store, bob, "Team", message(1))
+        append(server.store, bob, "Secret", message(2))
+        self.assertRegex(client.output().decode(), r'^\* STATUS "Other Users/bob/Team" \(MESSAGES 1 .* UNSEEN 1\)\r\n$')
+        server.share("Secret", USER, "lr", owner=bob)
+        self.assertEqual(
+            [line.partition(" (MESS")[0] for line in client.output().decode().splitlines()],
+            ['* LIST () "/" "Other Users/bob/Secret"', '* STATUS "Other Users/bob/Secret"'],
+        )
+        server.share("Team", USER, "", owner=bob)
+        self.assertEqual(client.output(), b'* LIST (\\NonExistent) "/" "Other Users/bob/Team"\r\n')
+        append(server.store, bob, "Team", message(3))
+        self.assertEqual(client.output(), b"")
+        fired(server.store.directory.remove_account("bob@example.org"))
+        self.assertEqual(client.output(), b'* LIST (\\NonExistent) "/" "Other Users/bob/Secret"\r\n')
+
+    def test_there_is_a_limit_of_accounts_that_one_client_watches(self) -> None:
+        server = Server(notify_accounts=1)
+        for name in ("bob", "cat"):
+            server.share("INBOX", USER, "lr", owner=server.add_user(f"{name}@example.org"))
+        client = server.connect().login()
+        self.assertRegex(
+            client.command(f'NOTIFY SET (subtree "Other Users" {_ALL})')[-1], r"^x NO \[LIMIT\] Mailboxes of too many"
+        )
+        self.assertEqual(
+            client.command(f'NOTIFY SET (mailboxes "Other Users/bob/INBOX" {_ALL})')[-1], "x OK NOTIFY completed"
+        )
 
     def _mail_of(self, client: Client) -> Any:
         return client.protocol._session.avatar.mail  # type: ignore[attr-defined]

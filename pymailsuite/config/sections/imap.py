@@ -70,6 +70,9 @@ class ImapSettings(Section):
     idle_keepalive: Duration = Field(default=120.0, ge=0)
     """How often a client in IDLE is told ``* OK Still here``, which keeps address translators awake. 0: never."""
 
+    notify_accounts: int = Field(default=100, ge=0)
+    """Other accounts whose shared mailboxes one client may be told of unasked (NOTIFY, RFC 5465)."""
+
     extension_timeout: Duration = Field(default=60.0, gt=0)
     """How long a command may take that comes with an extension of another package; then it is called off: ``NO``."""
 

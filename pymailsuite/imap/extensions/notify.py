@@ -154,7 +154,7 @@ def _parse(cursor: Cursor, tag: str) -> Notify:
 async def _notify(context: Context, command: Notify) -> bytes:
     if command.has_unknown:
         raise UnknownEvent()
-    notifier = Notifier(context, command.wishes.with_names(context.places.naming.profile.personal))
+    notifier = Notifier(context, command.wishes.with_names(context.places.kept_above))
     try:
         await notifier.begin(command.with_status)
     except BaseException:
