@@ -27,6 +27,7 @@ from pymailsuite.store.login_epochs import check_grants_txn
 from pymailsuite.store.mailboxes import INBOX_ID, arrive_everywhere_txn, find_mailbox_txn, note_total
 from pymailsuite.store.messages import MESSAGE_COLUMNS, keyword_text
 from pymailsuite.store.quota import NONE_KEPT, QUOTA_TEXTS, Arrived, EffectiveQuota, Quotas
+from pymailsuite.store.rights import takes_post_txn
 from pymailsuite.store.transaction import Transaction
 from pymailsuite.values import INBOX, AccountId, ContentId, EntryId, MailboxId, ModSeq, QueueId, queue_id_of
 
@@ -181,7 +182,9 @@ def _target_txn(txn: Transaction, delivery: Delivery) -> MailboxId:
     if name == INBOX:
         return INBOX_ID
     mailbox = find_mailbox_txn(txn, account_id, name)
-    return mailbox.mailbox_id if mailbox is not None and mailbox.selectable else INBOX_ID
+    if mailbox is None or not mailbox.selectable or not takes_post_txn(txn, account_id, mailbox.mailbox_id):
+        return INBOX_ID
+    return mailbox.mailbox_id
 
 
 ENTRY_COLUMNS = (

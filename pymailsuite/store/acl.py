@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from pymailsuite.config.sections.store import StoreSection
 from pymailsuite.errors import LimitReached, Refusal
 from pymailsuite.interfaces.mail import Mailbox
 from pymailsuite.interfaces.rights import ALL_RIGHTS, NO_RIGHTS, Right, Rights
@@ -86,7 +87,7 @@ def change_entry_txn(
     entry: AclEntry,
     change: RightsChange,
     now: float,
-    most_entries: int,
+    settings: StoreSection,
 ) -> None:
     """See :meth:`IMailSharing.set_rights`."""
     grantee = _grantee_txn(txn, entry.identifier)
@@ -96,6 +97,9 @@ def change_entry_txn(
         raise Refusal("The owner always has all rights")
     if grantee is None:
         raise Refusal(f"There is no {entry.identifier}")
+    is_given = bool(entry.rights) and change is not RightsChange.REMOVE and not entry.negative
+    if entry.identifier == ANYONE and is_given and by is not None and not settings.share_with_anyone:
+        raise Refusal("Only the administrator shares mailboxes with anyone")
     key = (account_id, mailbox.mailbox_id, grantee, int(entry.negative))
     where = "account_id = ? AND mailbox_id = ? AND grantee = ? AND negative = ?"
     row = txn.row(f"SELECT rights FROM mailbox_rights WHERE {where}", key)
@@ -118,7 +122,7 @@ def change_entry_txn(
             on_conflict="(account_id, mailbox_id, grantee, negative) DO UPDATE SET rights = excluded.rights",
         )
         count = "SELECT COUNT(*) FROM mailbox_rights WHERE account_id = ? AND mailbox_id = ?"
-        if txn.value(count, (account_id, mailbox.mailbox_id)) > most_entries:
+        if txn.value(count, (account_id, mailbox.mailbox_id)) > settings.mailbox_rights:
             raise LimitReached("Too many entries in the access control list")
     _note_txn(txn, account_id, [(mailbox.mailbox_id, mailbox.name)], now)
 

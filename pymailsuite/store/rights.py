@@ -48,6 +48,19 @@ def rights_txn(txn: Transaction, account_id: AccountId, mailbox_id: MailboxId, u
     return _combined((negative, letters) for negative, letters in rows)
 
 
+def takes_post_txn(txn: Transaction, account_id: AccountId, mailbox_id: MailboxId) -> bool:
+    """Whether mail that names a mailbox in its address goes there. Whose account it is gets it as the settings say;
+    that of a shared account is for those who have been given the right, and who sends mail from elsewhere is nobody in
+    particular."""
+    if txn.row("SELECT 1 FROM accounts WHERE account_id = ? AND shared = 1", (account_id,)) is None:
+        return True
+    rows = txn.rows(
+        "SELECT negative, rights FROM mailbox_rights WHERE account_id = ? AND mailbox_id = ? AND grantee = 0",
+        (account_id, mailbox_id),
+    )
+    return Right.POST in _combined((negative, letters) for negative, letters in rows)
+
+
 def all_rights_txn(txn: Transaction, account_id: AccountId, user_id: AccountId) -> dict[MailboxId, Rights]:
     """The rights of a user to all mailboxes of another account, without those to which there are none."""
     rows: dict[MailboxId, list[tuple[int, str]]] = {}

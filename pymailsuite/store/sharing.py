@@ -117,7 +117,7 @@ class MailSharing:
         now = self._clock.seconds()
 
         def set_txn(txn: Transaction) -> None:
-            change_entry_txn(txn, owner_id, name, by, entry, change, now, self._settings.mailbox_rights)
+            change_entry_txn(txn, owner_id, name, by, entry, change, now, self._settings)
             self._limits.trim_change_log_txn(txn, owner_id)
 
         return self._database.run("set rights", set_txn)

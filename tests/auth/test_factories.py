@@ -106,6 +106,12 @@ class PortalTests(SynchronousTestCase):
         self.directory.set_enabled(self.directory.account_id("bob@mail.example"), False)
         self.assertEqual(self.failureResultOf(self.login("bob", "builder"), LoginRefused).value.cause, "disabled")
 
+    def test_nobody_logs_in_to_a_shared_account_whatever_is_proved(self):
+        self.directory.with_account("team@mail.example", is_shared=True)
+        realm = MailRealm(AuthSettings(), Store(self.directory))
+        refused = self.failureResultOf(realm.requestAvatar("team@mail.example", None, IImapAvatar), LoginRefused)
+        self.assertEqual(refused.value.cause, "shared account")
+
     def test_login_reads_the_account_once(self):
         self.directory.asked.clear()
         self.login("alice", "wonderland")

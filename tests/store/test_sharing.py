@@ -19,7 +19,7 @@ from pymailsuite.errors import (
     NoSuchMailbox,
     Refusal,
 )
-from pymailsuite.interfaces import Account, Column, IAccountMail, NewMessage
+from pymailsuite.interfaces import Acceptance, Account, Column, Delivery, IAccountMail, NewMessage
 from pymailsuite.interfaces.groups import Group, IGroupStore
 from pymailsuite.interfaces.rights import ALL_RIGHTS, NO_RIGHTS, Rights
 from pymailsuite.interfaces.sharing import (
@@ -369,6 +369,24 @@ class SharingContract(StoreTestCase):
         (shared,) = self.result(self.sharing.visible_to(self.bob.account_id))
         self.assertEqual((shared.owner.is_shared, shared.owner.login_name), (True, "team@example.org"))
 
+    def test_mail_for_a_mailbox_of_a_shared_account_needs_the_right_to_post(self) -> None:
+        team = self.result(self.store.directory.add_account("team@example.org", "", "", True))
+        mail = self.store.account_mail(team.account_id)
+        self.result(mail.create_mailbox("Plans", None))
+
+        def arrived() -> list[int]:
+            for account, name in ((team, "Plans"), (self.ann, "Team")):
+                copy = Delivery(account.account_id, b"", name)
+                self.result(self.store.queue.accept(Acceptance(self.stage(MESSAGE), (copy,))))
+            boxes = (mail.mailbox("INBOX"), mail.mailbox("Plans"), self.own.mailbox("Team"))
+            return [self.result(box).messages for box in boxes]
+
+        self.assertEqual(arrived(), [1, 0, 1])
+        self.give("anyone", "lp", "Plans", owner=team)
+        self.assertEqual(arrived(), [1, 1, 2])
+        self.give("-anyone", "p", "Plans", owner=team)
+        self.assertEqual(arrived(), [2, 1, 3])
+
     # --- \Seen and other flags
 
     @acceptance("S128")
@@ -618,6 +636,28 @@ class SharingContract(StoreTestCase):
     def test_owner_is_an_identifier_of_its_own(self) -> None:
         self.assertEqual(self.acl()[0], f"{OWNER} {ALL_LETTERS}")
         self.assertEqual(str(ANYONE), "anyone")
+
+
+class SharingWithAnyoneTests(InMemory):
+    """Where users may not share with all others."""
+
+    settings = StoreSection(share_with_anyone=False)
+
+    def test_only_operators_share_with_anyone(self) -> None:
+        ann = self.account()
+        for by, is_refused in ((ann.account_id, True), (None, False)):
+            for sign in (False, True):
+                entry = AclEntry(ANYONE, Rights.parse("l"), sign)
+                call = self.store.sharing.set_rights(ann.account_id, "INBOX", by, entry, RightsChange.REPLACE)
+                if is_refused and not sign:
+                    self.assertIn("administrator", str(self.failure(call, Refusal)))
+                else:
+                    self.result(call)
+        entry = AclEntry(ANYONE, Rights.parse("r"))
+        adding = self.store.sharing.set_rights(ann.account_id, "INBOX", ann.account_id, entry, RightsChange.ADD)
+        self.failure(adding, Refusal)
+        entry = AclEntry(ANYONE, NO_RIGHTS)
+        self.result(self.store.sharing.set_rights(ann.account_id, "INBOX", ann.account_id, entry, RightsChange.REPLACE))
 
 
 class SharingInMemoryTests(SharingContract, InMemory):

@@ -47,9 +47,9 @@ class MemoryDirectory:
         self._domains[name] = Domain(name, address_of(catch_all) if catch_all else None)
         return self
 
-    def with_account(self, login_name, password_hash="", enabled=True):
+    def with_account(self, login_name, password_hash="", enabled=True, is_shared=False):
         """Add an account; chains."""
-        account = Account(AccountId(len(self._credentials) + 1), login_name, enabled=enabled)
+        account = Account(AccountId(len(self._credentials) + 1), login_name, enabled=enabled, is_shared=is_shared)
         self._credentials[login_name] = Credentials(account, password_hash)
         return self
 
@@ -114,7 +114,7 @@ class MemoryDirectory:
     def add_account(self, login_name, password_hash, full_name, is_shared=False):
         if login_name in self._credentials:
             raise AlreadyExists
-        self.with_account(login_name, password_hash)
+        self.with_account(login_name, password_hash, is_shared=is_shared)
         return self._credentials[login_name].account
 
     @_fired

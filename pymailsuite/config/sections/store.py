@@ -65,6 +65,10 @@ class StoreSection(Section):
     mailbox_depth: int = Field(default=50, ge=1)
     """Levels of a mailbox name."""
 
+    share_with_anyone: bool = True
+    """Whether users may give ``anyone`` rights to their mailboxes, which all users see then. If not, only operators do
+    that."""
+
     mailbox_rights: int = Field(default=1000, ge=1)
     """Entries in the access control list of a mailbox."""
 

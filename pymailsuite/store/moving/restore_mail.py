@@ -205,7 +205,9 @@ class MailRestore:
         if await self._directory.domain(row["domain"]) is None:
             await self._directory.add_domain(row["domain"])
         name = row["login_name"]
-        account: Account = await self._directory.add_account(name, row["password_hash"], row["full_name"])
+        account: Account = await self._directory.add_account(
+            name, row["password_hash"], row["full_name"], bool(row.get("shared"))
+        )
         # A backup may be older than the columns.
         if scram_keys := row.get("scram_keys"):
             await self._directory.keep_scram_keys(account.account_id, row["password_hash"], scram_keys)
