@@ -101,7 +101,8 @@ async def fetch(context: Context, command: Fetch) -> bytes:
     told: Spans = []
     if plan.sets_seen and view.allows(Right.KEEP_SEEN):
         told = await _set_seen(context, view, spans)
-        if told and context.condstore:
+        if told and context.condstore and plan.gives_flags:
+            # Without flags the modseq, which may be that of a later change, would say that the client knows of that.
             plan = compile_fetch(
                 command.items, uid=command.uid or context.qresync, condstore=True, uid_only=view.uid_only
             )
