@@ -35,6 +35,8 @@ def preferences(desk: Desk, marionette: int) -> dict[str, Any]:
         "mail.server.server1.name": desk.address,
         "mail.server.server1.socketType": 0,
         "mail.server.server1.authMethod": 3,
+        # What is compressed cannot be read by people.
+        "mail.server.server1.use_compress_deflate": False,
         "mail.server.server1.login_at_startup": False,
         "mail.server.server1.check_new_mail": False,
         "mail.smtpservers": "smtp1",
