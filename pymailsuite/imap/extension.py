@@ -141,6 +141,9 @@ class StatusItem:
     value: Callable[[Any, Mailbox], int | str]
     asked: Callable[[Any], None] | None = None
     """Called with the context when a client has asked for it."""
+    first: Callable[[Any, Mailbox], Awaitable[Mailbox]] | None = None
+    """Awaited by STATUS with the mail that the mailbox is in, and the mailbox: the mailbox with what the value needs.
+    LIST makes the value without it."""
 
 
 @frozen(eq=False)

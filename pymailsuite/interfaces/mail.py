@@ -43,6 +43,8 @@ class Mailbox:
     """What the user may do with it: all, unless it is another's."""
     account_id: AccountId = _NO_ACCOUNT
     """The account that it belongs to; ``mailbox_id`` is a number of that account. Stores set it always."""
+    deleted_size: int | None = None
+    """Octets of the messages that carry ``\\Deleted``; None: nobody has asked (:meth:`IAccountMail.deleted_size`)."""
 
 
 class Column(enum.Enum):
@@ -350,6 +352,9 @@ class IAccountMail(Interface):
 
     def append(mailbox: str, messages: Sequence[NewMessage]) -> Deferred[Appended]:
         """All or nothing (RFC 3502)."""
+
+    def deleted_size(mailbox_id: MailboxId) -> Deferred[int]:
+        """Octets of the messages that carry ``\\Deleted``; reads the rows of all messages."""
 
     def check_room(mailbox: str, octets: int, messages: int) -> Deferred[None]:
         """OverQuota if as much does not fit into the account now: for what is about to be appended. Whatever adds

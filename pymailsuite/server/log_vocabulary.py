@@ -116,6 +116,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "imap.logged_in": "A user logged in.",
     "imap.login_refused": "A login was refused.",
     "imap.plaintext_login_allowed": "A setting lets passwords come without TLS.",
+    "imap.quota_set": "A user whom the settings let do so has set limits of a quota.",
     "imap.refused": "A command was refused for a reason that the client is not told.",
     "imap.response_cut": "A response could not be finished, and its connection was cut off.",
     "imap.response_failed": "A message could not be formatted because of a defect.",

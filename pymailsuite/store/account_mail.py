@@ -366,6 +366,11 @@ class AccountMail:
             "copy", lambda txn: self._transferred_txn(txn, message_rows.copy_txn, mailbox_id, uids, target, now)
         )
 
+    def deleted_size(self, mailbox_id: MailboxId) -> Deferred[int]:
+        return self._read(
+            "size of deleted messages", lambda txn: message_rows.deleted_size_txn(txn, self.account_id, mailbox_id)
+        )
+
     def check_room(self, mailbox: str, octets: int, messages: int) -> Deferred[None]:
         def check_txn(txn: Transaction) -> None:
             self._limits.quotas.check_room_txn(txn, self.account_id, mailboxes.canonical(mailbox), octets, messages)

@@ -68,6 +68,16 @@ def flag_rows_txn(txn: Transaction, account_id: AccountId, mailbox_id: MailboxId
     return rows
 
 
+def deleted_size_txn(txn: Transaction, account_id: AccountId, mailbox_id: MailboxId) -> int:
+    """Octets of the messages that carry ``\\Deleted``."""
+    size: int = txn.value(
+        "SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM messages"
+        f" WHERE account_id = ? AND mailbox_id = ? AND (system_flags & {_DELETED}) <> 0",
+        (account_id, mailbox_id),
+    )
+    return size
+
+
 # --- flags
 
 

@@ -376,6 +376,13 @@ class OthersMail(AccountMail):
             description, lambda txn: transfer_txn(txn, self.user_id, source, to, now, self._limits, moves=moves)
         )
 
+    def deleted_size(self, mailbox_id: MailboxId) -> Deferred[int]:
+        def size_txn(txn: Transaction) -> int:
+            check(self._rights_txn(txn, mailbox_id), Right.READ)
+            return message_rows.deleted_size_txn(txn, self.account_id, mailbox_id)
+
+        return self._read("size of deleted messages for another", size_txn)
+
     def check_room(self, mailbox: str, octets: int, messages: int) -> Deferred[None]:
         def check_txn(txn: Transaction) -> None:
             target, _ = self._named_txn(txn, mailbox, Right.INSERT)

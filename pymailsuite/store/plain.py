@@ -410,6 +410,13 @@ class PlainAccountMail:
     def move(self, mailbox_id: MailboxId, uids: UidSet, target: str) -> Deferred[Copied]:
         return _refused()
 
+    def deleted_size(self, mailbox_id: MailboxId) -> Deferred[int]:
+        def size() -> int:
+            messages = self._numbered(mailbox_id).messages.values()
+            return sum([len(message.octets) for message in messages if message.has(SystemFlag.DELETED)])
+
+        return execute(size)
+
     def check_room(self, mailbox: str, octets: int, messages: int) -> Deferred[None]:
         return succeed(None)
 

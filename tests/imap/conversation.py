@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -17,6 +18,7 @@ from pymailsuite.imap.factory import ImapFactory
 from pymailsuite.imap.protocol import ImapProtocol
 from pymailsuite.imap.vocabulary import Vocabulary
 from pymailsuite.interfaces import Account
+from pymailsuite.interfaces.quota import DomainQuota, Limits, Quota
 from pymailsuite.interfaces.rights import Rights
 from pymailsuite.interfaces.sharing import AclEntry, Identifier, RightsChange
 from pymailsuite.values import Flags, SystemFlag
@@ -152,6 +154,15 @@ class Server:
         account_id = (owner or self.account).account_id
         fired(self.store.sharing.set_rights(account_id, mailbox, None, entry, RightsChange.REPLACE))
 
+    def set_quota(self, name: str, *limits: str) -> None:
+        """The quota of an account, or the total of ``@DOMAIN``: ``storage=OCTETS``, ``messages=N``, ``mailboxes=N``."""
+        given = {name: int(value) for name, value in (one.split("=") for one in limits)}
+        directory = self.store.directory
+        if name.startswith("@"):
+            fired(directory.change_domain_quota(name[1:], lambda _: DomainQuota(total=Limits(**given))))
+        else:
+            fired(directory.change_account_quota(name, lambda _: Quota(**given)))
+
     def deliver(self, *numbers: int, mailbox: str = "INBOX", flags: Flags | None = None) -> None:
         """Messages arrive."""
         given = [flags] * len(numbers) if flags is not None else ()
@@ -180,18 +191,21 @@ class Conversation:
     """What the transcript runner drives: several sessions of one server, one of them speaking.
 
     ``@`` lines: ``setting NAME VALUE``; ``user LOGIN_NAME`` (another); ``mailbox NAME``;
+    ``quota LOGIN_NAME storage=OCTETS messages=N mailboxes=N`` (``@DOMAIN``: its total);
     ``share NAME IDENTIFIER RIGHTS``; ``messages N`` (in INBOX); ``login`` (session 1 is logged
     in); ``select NAME`` (and has this selected); ``tls`` (STARTTLS is offered); ``from IP``.
 
     ``X:`` steps: ``session N [USER]`` (a logged-in session of that number speaks and is listened to from now on);
-    ``advance SECONDS``; ``deliver N``; ``share NAME IDENTIFIER [RIGHTS]``; ``lost``.
+    ``advance SECONDS``; ``deliver N``; ``share NAME IDENTIFIER [RIGHTS]``; ``quota`` as above; ``lost``.
     """
 
     def __init__(self, transcript: Transcript) -> None:
         settings: dict[str, Any] = {}
         for argument in transcript.arguments("setting"):
             name, _, value = argument.partition(" ")
-            settings[name] = {"true": True, "false": False}.get(value, value)
+            settings[name] = (
+                json.loads(value) if value.startswith("[") else {"true": True, "false": False}.get(value, value)
+            )
         self.server = Server(tls=object() if transcript.arguments("tls") else None, **settings)
         for argument in transcript.arguments("user"):
             self.server.add_user(argument)
@@ -199,6 +213,8 @@ class Conversation:
             self.server.mail.create_mailbox(argument, None)
         for argument in transcript.arguments("share"):
             self.server.share(*argument.split())
+        for argument in transcript.arguments("quota"):
+            self.server.set_quota(*argument.split())
         for argument in transcript.arguments("messages"):
             self.server.deliver(*range(1, int(argument) + 1))
         ips = transcript.arguments("from")
@@ -232,6 +248,8 @@ class Conversation:
         elif name == "share":
             mailbox, who, *letters = argument.split()
             self.server.share(mailbox, who, "".join(letters))
+        elif name == "quota":
+            self.server.set_quota(*argument.split())
         elif name == "lost":
             self._speaking.close()
         else:

@@ -201,7 +201,8 @@ class FailingConversation(Conversation):
         self.server.clock.advance(0)
 
     def act(self, name: str, argument: str) -> None:
-        with self._interference.aside() if name == "session" else self._interference.aside(*_OF_DELIVERY):
+        set_aside = () if name in {"session", "quota"} else _OF_DELIVERY
+        with self._interference.aside(*set_aside):
             super().act(name, argument)
 
     @property

@@ -79,6 +79,9 @@ class ImapSettings(Section):
     write_timeout: Duration = Field(default=300.0, gt=0)
     """How long a client may leave a reply unread before the connection is cut."""
 
+    quota_setters: tuple[str, ...] = ()
+    """Login names of users who may change the quota of any account and domain by SETQUOTA (RFC 9208)."""
+
     namespace: Literal["plain", "courier"] = "plain"
     """How mailboxes are named: ``plain`` as in ``Work/2024``, or ``courier`` as that server does, everything below
     INBOX and a dot between levels: ``INBOX.Work.2024``. The same mailboxes are served either way."""

@@ -79,6 +79,15 @@ class Upload:
     async def begin(self, context: Context) -> None:
         """The command is known, and its first message begins: raise the error that refuses it."""
 
+    async def check_room(self, size: int) -> None:
+        """OverQuota if octets do not fit that are about to come, together with those that have."""
+        assert self.target is not None, "no message has begun"
+        staged = sum([message.content.size for message in self._messages])
+        if self._writer is not None:
+            staged += self._writer.size
+        number = len(self._messages) + (2 if self._writer is not None and self._at is Place.NEXT else 1)
+        await self.target.mail.check_room(self.target.name, staged + size, number)
+
     async def add(self, context: Context, place: MailboxPlace, messages: Sequence[NewMessage]) -> bytes:
         """Add the messages to the mailbox; returns the completion."""
         try:
@@ -116,8 +125,8 @@ class Upload:
                 # A non-synchronizing literal comes in any case, and of a short one nothing is stored before its end:
                 # the store will then report a missing mailbox, which saves one look-up.
                 await _look_for_mailbox(self.target)
-            if event.size > MAX_CHUNK:
-                await self.target.mail.check_room(self.target.name, event.size, 1)
+        if event.waits or event.size > MAX_CHUNK:
+            await self.check_room(event.size)
         await self._take(context, messages.steps)
         if self._writer is not None:
             self._check_size(context, self._writer.size + event.size)

@@ -87,6 +87,10 @@ async def _status(context: Context, command: Status) -> bytes:
     if Right.READ not in mailbox.rights:
         raise NoPermission()
     note_items(context, command.items)
+    for name in command.items:
+        first = context.shared.vocabulary.status_items[name].first
+        if first is not None:
+            mailbox = await first(place.mail, mailbox)
     context.out.append(status_reply(context, place.wire, mailbox, command.items))
     return b"OK STATUS completed"
 

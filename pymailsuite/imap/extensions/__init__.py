@@ -26,6 +26,7 @@ from pymailsuite.imap.extensions.object_id import OBJECTID
 from pymailsuite.imap.extensions.partial import PARTIAL
 from pymailsuite.imap.extensions.preview import PREVIEW
 from pymailsuite.imap.extensions.qresync import QRESYNC
+from pymailsuite.imap.extensions.quota import QUOTA
 from pymailsuite.imap.extensions.replace import REPLACE
 from pymailsuite.imap.extensions.save_date import SAVEDATE
 from pymailsuite.imap.extensions.search_context import SEARCH_CONTEXT
@@ -72,6 +73,7 @@ OURS = (
     SAVEDATE,
     OBJECTID,
     PREVIEW,
+    QUOTA,
     APPENDLIMIT,
     UNAUTHENTICATE,
     SEARCHRES,

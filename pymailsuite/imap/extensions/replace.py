@@ -69,6 +69,9 @@ class Replacement(Upload):
             raise NoSuchMessage()
         self._uid = Uid(view.uids[spans[0][0]])
 
+    async def check_room(self, size: int) -> None:
+        """The store alone knows what becomes free by the message that goes."""
+
     async def add(self, context: Context, place: MailboxPlace, messages: Sequence[NewMessage]) -> bytes:
         """RFC 8508 §3.3: APPENDUID comes untagged, before the EXPUNGE."""
         if len(messages) != 1:
