@@ -44,6 +44,14 @@ class HoldsWords:
 
 
 @frozen
+class HoldsSimilar:
+    """One of the ``fields`` has a word that is like ``word`` (``message.similar``), which is folded."""
+
+    fields: tuple[TextField, ...]
+    word: str
+
+
+@frozen
 class AllHold:
     """Each of the queries holds."""
 
@@ -57,7 +65,7 @@ class AnyHolds:
     queries: tuple[TextQuery, ...]
 
 
-TextQuery: TypeAlias = HoldsWords | AllHold | AnyHolds
+TextQuery: TypeAlias = HoldsWords | HoldsSimilar | AllHold | AnyHolds
 
 
 class ITextNarrowing(Interface):

@@ -57,8 +57,8 @@ class Needle:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self._folded = fold_text(text)
-        self.reach = 8 * len(text) + _GAP_MAX * len(_RUNS(self._folded)) + 16
+        self.folded = fold_text(text)
+        self.reach = 8 * len(text) + _GAP_MAX * len(_RUNS(self.folded)) + 16
         """The practical maximum of characters that an occurrence takes in a text: normalising joins several into one,
         and white space may be wider than in the needle."""
 
@@ -68,11 +68,11 @@ class Needle:
 
     def found_in_folded(self, folded: str) -> bool:
         """The same for a text from :func:`fold_text`: fold once, search for many."""
-        return self._folded in folded if self._search is None else self._search(folded) is not None
+        return self.folded in folded if self._search is None else self._search(folded) is not None
 
     @cached_property
     def _search(self) -> Callable[[str], object] | None:
-        return _phrase_search(self._folded).search if _HAS_SPACE(self._folded) else None
+        return _phrase_search(self.folded).search if _HAS_SPACE(self.folded) else None
 
     def found_in_header(self, header: bytes, name: bytes) -> bool:
         """True if a field of that name contains the string (RFC 3501 ``HEADER name string``).

@@ -1,26 +1,19 @@
-"""The words of a message for the text index, and where words stand in a piece of it.
+"""The words of a message for the text index.
 
 SEARCH finds any run of characters in the folded text (:mod:`pymailsuite.message.search`), within words too. A text is
 cut into words at white space and at ASCII punctuation. So is a string that is looked for, and then each of its pieces
 lies within one word of each text that holds the string: a text without such a word need not be read. That is all that
 the index says. Words are UTF-8 octets of folded text.
-
-A piece of the index is about some dozens of messages. Each has a line of its words, each word once; frequent words are
-told of all together. A string is found in the words by one search of octets, which takes less time for all of the
-messages than reading a single one.
 """
 
 from __future__ import annotations
 
 import re
-import struct
 import unicodedata
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Final
 
-from pymailsuite.interfaces.mail import Steps
-from pymailsuite.interfaces.text_index import AllHold, HoldsWords, TextField, TextQuery, TextWords
+from pymailsuite.interfaces.text_index import TextField
 from pymailsuite.message.headers import decode_text
 from pymailsuite.message.parts import Part, PartKind, PartTable
 from pymailsuite.message.search import PartDecoder, fold_text, header_text, is_readable
@@ -28,17 +21,14 @@ from pymailsuite.message.search import PartDecoder, fold_text, header_text, is_r
 FORM: Final = f"1 {unicodedata.unidata_version}"
 """How words were made: an index of another form says nothing. The folding of text follows the version of Unicode."""
 
-MESSAGES_MAX: Final = 64
-"""The messages of a piece: a bit of a 64-bit number for each."""
-
 _PUNCTUATION: Final = bytes(octet for octet in range(33, 127) if not chr(octet).isalnum())
 _BLANK: Final = bytes.maketrans(_PUNCTUATION, b" " * len(_PUNCTUATION))
 
 _WORD_MAX: Final = 64
-_HALF: Final = _WORD_MAX // 2
+FOUND_MAX: Final = _WORD_MAX // 2
 """A longer word (an address of a page, encoded data) is kept as overlapping pieces of _WORD_MAX octets: each run of
-_HALF octets in it is in one of them. So no more than that is looked for of a word."""
-_LOOKED_FOR_MIN: Final = 3
+FOUND_MAX octets in it is in one of them. So no more than that is looked for of a word."""
+LOOKED_FOR_MIN: Final = 3
 """Shorter pieces of a string are in nearly every text."""
 _LOOKED_FOR: Final = 8
 """The number of words of a string that are looked for: the longest ones."""
@@ -54,8 +44,14 @@ def _words(folded: bytes) -> set[bytes]:
     if max(map(len, words), default=0) > _WORD_MAX:
         for word in [word for word in words if len(word) > _WORD_MAX]:
             words.remove(word)
-            words.update(word[start : start + _WORD_MAX] for start in range(0, len(word) - _HALF, _HALF))
+            words.update(word[start : start + _WORD_MAX] for start in range(0, len(word) - FOUND_MAX, FOUND_MAX))
     return words
+
+
+def folded_words(folded: str) -> frozenset[str]:
+    """The words of a folded text, as text."""
+    octets = b" ".join(_words(folded.encode("utf-8", "surrogatepass")))
+    return frozenset(octets.decode("utf-8", "replace").split(" ")) if octets else frozenset()
 
 
 def words_of_needle(text: str) -> tuple[bytes, ...]:
@@ -64,7 +60,7 @@ def words_of_needle(text: str) -> tuple[bytes, ...]:
     # White space is told from the rest as the comparison does, by Unicode.
     for part in fold_text(text).split():
         pieces.update(part.encode("utf-8", "surrogatepass").translate(_BLANK).split())
-    cut = {piece[:_HALF] for piece in pieces if len(piece) >= _LOOKED_FOR_MIN}
+    cut = {piece[:FOUND_MAX] for piece in pieces if len(piece) >= LOOKED_FOR_MIN}
     return tuple(sorted(cut, key=lambda piece: (-len(piece), piece))[:_LOOKED_FOR])
 
 
@@ -138,116 +134,3 @@ def body_words(table: PartTable, read: Callable[[int, int], bytes]) -> dict[Text
             message = part.children[0]
             body |= words_of(header_text(read(message.header_start, message.body_start)))
     return {TextField.BODY: body, TextField.HEADER: fields} if fields else {TextField.BODY: body}
-
-
-# --- a piece of the index
-
-
-_SAMPLE: Final = 16
-_OFTEN: Final = 4
-"""A word that so many of the first _SAMPLE messages have is as good as in all of a piece: it would exclude few."""
-
-
-class PieceMaker:
-    """Collects the words of up to MESSAGES_MAX messages."""
-
-    def __init__(self) -> None:
-        self.uids: list[int] = []
-        """Of the messages collected so far, in order."""
-        self._texts: list[dict[TextField, set[bytes]]] = []
-
-    def add(self, uid: int, *texts: TextWords) -> None:
-        """The next message, by ascending UID."""
-        self.uids.append(uid)
-        words: dict[TextField, set[bytes]] = {}
-        for text in texts:
-            for field, some in text.items():
-                words[field] = words[field] | some if field in words else some
-        self._texts.append(words)
-
-    def fields(self) -> Steps[list[tuple[TextField, bytes]]]:
-        """Of each field its words in lines: the first line has frequent words, then each message has a line of its
-        other words."""
-        made = []
-        for field in TextField:
-            texts = [words.get(field, _NO_WORDS) for words in self._texts]
-            if not any(texts):
-                continue
-            # Only operations on whole sets: a loop over all words would take as long as all else together.
-            counts: Counter[bytes] = Counter()
-            for some in texts[:_SAMPLE]:
-                counts.update(some)
-            often = {word for word, count in counts.items() if count >= _OFTEN}
-            yield
-            made.append((field, b"\n".join([b" ".join(some) for some in (often, *(one - often for one in texts))])))
-            yield
-        return made
-
-
-_NO_WORDS: Final[set[bytes]] = set()
-
-
-class WordPiece:
-    """A stored piece about so many messages: the lines of each of its fields that were read."""
-
-    def __init__(self, fields: Mapping[TextField, bytes], messages: int) -> None:
-        self._fields = fields
-        self._everything = (1 << messages) - 1
-
-    def with_word(self, field: TextField, piece: bytes) -> int:
-        """The messages, as bits, that have a word which contains ``piece``, and all of them for a frequent word."""
-        lines = self._fields.get(field, b"")
-        at = lines.find(piece)
-        found = line = done = 0
-        while at >= 0:
-            line += lines.count(b"\n", done, at)
-            if line == 0:
-                return self._everything
-            found |= 1 << (line - 1)
-            done = lines.find(b"\n", at)
-            if done < 0:
-                break
-            at = lines.find(piece, done)
-        return found
-
-    def holding(self, query: TextQuery) -> int:
-        """The messages, as bits, for which a query holds."""
-        if isinstance(query, HoldsWords):
-            found = self._everything
-            for word in query.words:
-                having = 0
-                for field in query.fields:
-                    having |= self.with_word(field, word)
-                found &= having
-                if not found:
-                    break
-            return found
-        held = [self.holding(inner) for inner in query.queries]
-        found = self._everything if isinstance(query, AllHold) else 0
-        for one in held:
-            found = found & one if isinstance(query, AllHold) else found | one
-        return found
-
-
-def fields_of(query: TextQuery) -> frozenset[TextField]:
-    """The fields that a query is about."""
-    if isinstance(query, HoldsWords):
-        return frozenset(query.fields)
-    return frozenset(field for inner in query.queries for field in fields_of(inner))
-
-
-def pack_uids(uids: Sequence[int]) -> bytes:
-    """The UIDs of a piece as they are stored, the same on all machines."""
-    return struct.pack(f"<{len(uids)}I", *uids)
-
-
-def unpack_uids(octets: bytes) -> Sequence[int]:
-    """The UIDs of a stored piece."""
-    return struct.unpack(f"<{len(octets) // 4}I", octets)
-
-
-def those_of(uids: Sequence[int], bits: int) -> Iterable[int]:
-    """Those of a piece's UIDs whose bits are set."""
-    if bits == (1 << len(uids)) - 1:
-        return uids
-    return [uid for place, uid in enumerate(uids) if bits >> place & 1]

@@ -35,20 +35,16 @@ from pymailsuite.interfaces.text_index import (
     TextWords,
 )
 from pymailsuite.message.parts import decode_parts
-from pymailsuite.message.words import (
-    FORM,
+from pymailsuite.message.word_pieces import (
     MESSAGES_MAX,
     PieceMaker,
     WordPiece,
-    body_ranges,
-    body_words,
     fields_of,
-    header_words,
     pack_uids,
-    subject_words,
     those_of,
     unpack_uids,
 )
+from pymailsuite.message.words import FORM, body_ranges, body_words, header_words, subject_words
 from pymailsuite.store.clock import StoreClock
 from pymailsuite.store.contents import read_octets_txn
 from pymailsuite.store.database import Database

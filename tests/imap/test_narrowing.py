@@ -17,17 +17,12 @@ from pymailsuite.message.base_subject import folded_subject
 from pymailsuite.message.fields import first_fields
 from pymailsuite.message.scan import scan
 from pymailsuite.message.structure import decode_parts
+from pymailsuite.message.word_pieces import MESSAGES_MAX, PieceMaker, WordPiece, pack_uids, those_of, unpack_uids
 from pymailsuite.message.words import (
-    MESSAGES_MAX,
-    PieceMaker,
-    WordPiece,
     body_ranges,
     body_words,
     header_words,
-    pack_uids,
     subject_words,
-    those_of,
-    unpack_uids,
     words_of,
     words_of_needle,
 )

@@ -46,7 +46,7 @@ def _quoted(text: str) -> str:
 
 
 def _key(rng: random.Random, depth: int = 0) -> str:
-    kind = rng.randrange(12)
+    kind = rng.randrange(14)
     text = " ".join(rng.choices(WORDS, k=rng.choice((1, 1, 2))))
     start = rng.randrange(len(text))
     text = rng.choice((text, text[start : start + 5] or "t", text.upper()))
@@ -60,6 +60,10 @@ def _key(rng: random.Random, depth: int = 0) -> str:
         return f"{rng.choice(('FROM', 'CC', 'TO'))} {_quoted(rng.choice((*NAMES, 'example', 'bob@', text)))}"
     if kind == 6:
         return f"HEADER {rng.choice(('Subject', 'X-No', 'from', 'To'))} {_quoted(rng.choice(('', text)))}"
+    if kind > 11:
+        place = rng.randrange(len(text))
+        mistaken = text[:place] + rng.choice(("", "e", text[place : place + 1] * 2)) + text[place + 1 :]
+        return f"FUZZY {rng.choice(('BODY', 'TEXT', 'SUBJECT', 'FROM'))} {_quoted(mistaken)}"
     return f"{rng.choice(('BODY', 'TEXT', 'SUBJECT', 'TEXT'))} {_quoted(text)}"
 
 

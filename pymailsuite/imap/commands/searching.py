@@ -26,6 +26,7 @@ from pymailsuite.imap.message_limit import within_limit
 from pymailsuite.imap.progress import Progress
 from pymailsuite.imap.search import (
     LongMatch,
+    Relevancy,
     SearchContext,
     SearchPlan,
     asks_modseq,
@@ -40,6 +41,7 @@ from pymailsuite.imap.selected import View
 from pymailsuite.imap.states import SELECTED
 from pymailsuite.imap.updates import FoundUpdates, SearchUpdates
 from pymailsuite.imap.values import (
+    RELEVANCY,
     SAVE,
     AllOf,
     AnyOf,
@@ -204,12 +206,22 @@ async def tell_found(
             view.saved = kept
     # RFC 5182 §2.1: with SAVE alone nothing else was asked for.
     if told or returns is None or returns.keys() != {SAVE}:
-        answer = _reply(view, command, told, uids, name, where)
+        scores: Sequence[int] = ()
+        if returns is not None and RELEVANCY in returns:
+            scored = await relevancy(context, view, command.program, uids)
+            scores = [scored.get(uid, 1) for uid in uids]
+        answer = _reply(view, command, told, uids, name, where, scores)
         context.out += await in_turns(view.mail, uids, "say what was found", answer)
     for word in returns or ():
         after = known[word].after
         if after is not None:
             after(context, command, updates)
+
+
+async def relevancy(context: Context, view: View, program: SearchProgram, uids: Sequence[int]) -> Mapping[int, int]:
+    """The scores of messages that were found by FUZZY keys, by UID (RFC 6203 §4)."""
+    scoring = Relevancy(program)
+    return dict(await read_found(context, view, sorted(uids), scoring.columns, scoring.scores))
 
 
 async def in_turns(mail: Any, items: Sequence[Any], name: str, steps: Steps[T]) -> T:
@@ -377,7 +389,13 @@ async def _narrowed(mail: IAccountMail, view: View, uids: Sequence[int], plan: S
 
 
 def _reply(
-    view: View, command: Searching, returns: Mapping[str, Any] | None, uids: Sequence[int], name: bytes, where: str
+    view: View,
+    command: Searching,
+    returns: Mapping[str, Any] | None,
+    uids: Sequence[int],
+    name: bytes,
+    where: str,
+    scores: Sequence[int],
 ) -> Steps[list[bytes]]:
     with_modseq = asks_modseq(command.program)
     numbers: list[int] = []
@@ -392,7 +410,7 @@ def _reply(
     found = uids if command.uid else numbers
     if returns is None:
         return (yield from render_search(found, told, name))
-    return (yield from render_esearch(command.tag, command.uid, returns, found, told, where))
+    return (yield from render_esearch(command.tag, command.uid, returns, found, told, where, scores))
 
 
 class _Scan:

@@ -8,6 +8,7 @@ from pymailsuite.imap.extensions.condstore import CONDSTORE
 from pymailsuite.imap.extensions.enable import ENABLE
 from pymailsuite.imap.extensions.esearch import ESEARCH
 from pymailsuite.imap.extensions.esort import ESORT
+from pymailsuite.imap.extensions.fuzzy import FUZZY
 from pymailsuite.imap.extensions.id import ID
 from pymailsuite.imap.extensions.idle import IDLE
 from pymailsuite.imap.extensions.imap4rev1 import IMAP4REV1
@@ -62,6 +63,7 @@ OURS = (
     ESEARCH,
     SORT,
     ESORT,
+    FUZZY,
     THREAD,
     BINARY,
     WITHIN,

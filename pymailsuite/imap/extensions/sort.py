@@ -1,6 +1,6 @@
 """SORT: the numbers of messages in an order that the client names.
 
-RFC 5256 §3, RFC 5957 (SORT=DISPLAY), RFC 5267 §3 (ESORT).
+RFC 5256 §3, RFC 5957 (SORT=DISPLAY), RFC 5267 §3 (ESORT), RFC 6203 §6 (RELEVANCY).
 
 The keys are columns of the store. They are read in pieces, and sorted in a reader thread, in steps.
 """
@@ -21,6 +21,7 @@ from pymailsuite.imap.commands.searching import (
     finder_again,
     in_turns,
     read_found,
+    relevancy,
     saving,
     searched_within_limit,
     tell_found,
@@ -31,10 +32,11 @@ from pymailsuite.imap.grammar.search import parse_search_criteria, search_return
 from pymailsuite.imap.grammar.tokens import Cursor
 from pymailsuite.imap.progress import Progress
 from pymailsuite.imap.replies import TooManyMessages
+from pymailsuite.imap.search import Relevancy
 from pymailsuite.imap.selected import View
 from pymailsuite.imap.states import SELECTED
 from pymailsuite.imap.updates import SearchUpdates, SortedUpdates
-from pymailsuite.imap.values import Command, SearchProgram
+from pymailsuite.imap.values import RELEVANCY, Command, SearchProgram
 from pymailsuite.interfaces import Column, MessageRow, Steps
 from pymailsuite.message.sorting import sent_moment, sorted_in_steps
 
@@ -45,11 +47,13 @@ _CRITERIA: Final[Mapping[str, tuple[Column, ...]]] = {
     "DISPLAYFROM": (Column.FROM_DISPLAY,),
     "DISPLAYTO": (Column.TO_DISPLAY,),
     "FROM": (Column.FROM_MAILBOX,),
+    RELEVANCY: (),
     "SIZE": (Column.SIZE,),
     "SUBJECT": (Column.BASE_SUBJECT,),
     "TO": (Column.TO_MAILBOX,),
 }
-"""Of one column it is the value that counts, of three the sent date they tell."""
+"""Of one column it is the value that counts, of three the sent date they tell; of none it is the relevancy, behind all
+columns of a row (RFC 6203 §6)."""
 
 Criteria = tuple[tuple[str, bool], ...]
 """Names in the order of their weight, each with whether it is reversed."""
@@ -110,6 +114,9 @@ def sort_rows(rows: Sequence[MessageRow], criteria: Criteria) -> Steps[Sequence[
 
 
 def _key(name: str, columns: Sequence[Column]) -> Callable[[MessageRow], Any]:
+    if name == RELEVANCY:
+        # The most relevant message is the first.
+        return lambda row: -row[-1]
     places = [columns.index(column) for column in _CRITERIA[name]]
     if len(places) == 1:
         return itemgetter(places[0])
@@ -157,26 +164,36 @@ async def _sort(context: Context, command: Sort) -> bytes:
 
 async def _sort_and_tell(context: Context, command: Sort) -> None:
     view = context.selected
+    if RELEVANCY in dict(command.criteria) and not Relevancy(command.program).is_defined:
+        raise PeerError("RELEVANCY without a FUZZY key for a string")
     begin_search(context, command)
     if searched_within_limit(context, view, command.program)[1]:
         # RFC 9738: the order of some says nothing of that of all.
         raise TooManyMessages(context.settings.message_limit)
     progress = Progress(context, command.tag, len(view))
     uids = await find(context, view, command.program, progress)
-    columns = sort_columns(command.criteria)
-    rows = await read_found(context, view, uids, columns, _as_read, progress)
+    rows = await _read_rows(context, view, command, uids, progress)
     in_order = await in_turns(view.mail, rows, "sort", sort_rows(rows, command.criteria))
     # Those that were expunged meanwhile are not among them.
     found = list(map(itemgetter(0), in_order))
     await tell_found(context, view, command, found, b"SORT", partial(_updates, view, command, in_order))
 
 
+async def _read_rows(
+    context: Context, view: View, command: Sort, uids: Sequence[int], progress: Progress | None = None
+) -> Sequence[MessageRow]:
+    rows = await read_found(context, view, uids, sort_columns(command.criteria), _as_read, progress)
+    if RELEVANCY not in dict(command.criteria):
+        return rows
+    scores = await relevancy(context, view, command.program, uids)
+    return [(*row, scores.get(row[0], 1)) for row in rows]
+
+
 def _updates(view: View, command: Sort, rows: Sequence[MessageRow]) -> SearchUpdates:
     find_again, watches_flags = finder_again(view, command.program)
-    columns = sort_columns(command.criteria)
 
     async def read(context: Context, view: View, uids: Sequence[int]) -> Sequence[MessageRow]:
-        return await read_found(context, view, uids, columns, _as_read)
+        return await _read_rows(context, view, command, uids)
 
     key = row_key(command.criteria)
     return SortedUpdates(command.tag, rows, find_again, read, key, uid=command.uid, watches_flags=watches_flags)

@@ -8,6 +8,7 @@ are :meth:`SearchPlan.long_rows`; :func:`next_slice` leads :meth:`SearchPlan.mat
 from pymailsuite.imap.search.batch import SearchBatch, SearchContext
 from pymailsuite.imap.search.conditions import Condition, Cost
 from pymailsuite.imap.search.plan import VIEW_COLUMNS, LongMatch, SearchPlan, asks_modseq, compile_search, next_slice
+from pymailsuite.imap.search.relevancy import Relevancy
 from pymailsuite.imap.search.replies import concerned, render_esearch, render_search, told_modseq
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Condition",
     "Cost",
     "LongMatch",
+    "Relevancy",
     "SearchBatch",
     "SearchContext",
     "SearchPlan",

@@ -7,11 +7,11 @@ import re
 from collections.abc import Sequence
 
 from pymailsuite.imap.search.batch import SearchBatch
-from pymailsuite.imap.search.conditions import Condition, Cost, raw_form
+from pymailsuite.imap.search.conditions import Condition, Cost, needle_of, raw_form
 from pymailsuite.imap.values import DateRelation, HasDate, HeaderHas
 from pymailsuite.interfaces import Column
 from pymailsuite.message.headers import decode_text
-from pymailsuite.message.search import Needle, fold_text
+from pymailsuite.message.search import fold_text
 from pymailsuite.message.structure import NO_SENT_DAY
 
 _EPOCH = datetime.date(1970, 1, 1).toordinal()
@@ -20,6 +20,12 @@ _EPOCH = datetime.date(1970, 1, 1).toordinal()
 def _field_pattern(name: bytes) -> re.Pattern[bytes]:
     """Finds the bodies of the fields of that name (lower case) in LF and a header in lower case."""
     return re.compile(rb"\n" + re.escape(name) + rb"[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)")
+
+
+def field_texts(name: str, header: bytes) -> list[str]:
+    """The bodies of the fields of that name (lower case), decoded."""
+    found = _field_pattern(name.encode("utf-8")).finditer(b"\n" + header.lower())
+    return [decode_text(header[match.start(1) - 1 : match.end(1) - 1]) for match in found]
 
 
 class BySentDate(Condition):
@@ -49,8 +55,8 @@ class BySubject(Condition):
     columns = (Column.SUBJECT,)
 
     def __init__(self, key: HeaderHas) -> None:
-        self._needle = Needle(key.text)
-        words = fold_text(key.text).split()
+        self._needle = needle_of(key)
+        words = () if key.fuzzy else fold_text(key.text).split()
         self._word = max(words, key=len, default="")
         self._word_decides = self._word == fold_text(key.text)
 
@@ -76,8 +82,8 @@ class ByHeader(Condition):
     columns = (Column.HEADER,)
 
     def __init__(self, key: HeaderHas) -> None:
-        self._needle = Needle(key.text)
-        self._raw = raw_form(key.text)
+        self._needle = needle_of(key)
+        self._raw = None if key.fuzzy else raw_form(key.text)
         folded = fold_text(key.text)
         self._raw_decides = self._raw is not None and len(self._raw) == len(folded)
         # The raw field is searched too: clients look for encoded words.

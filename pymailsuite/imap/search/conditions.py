@@ -14,9 +14,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
 from pymailsuite.imap.search.batch import SearchBatch
-from pymailsuite.imap.values import BodyHas, ConditionKey, TextHas
+from pymailsuite.imap.values import BodyHas, ConditionKey, HeaderHas, TextHas
 from pymailsuite.interfaces import Column, Steps
 from pymailsuite.message.search import Needle, fold_text
+from pymailsuite.message.similar import SimilarNeedle
 
 
 class Cost(enum.IntEnum):
@@ -149,14 +150,19 @@ def raw_form(text: str) -> bytes | None:
     return max(folded.split(), key=len).encode("ascii") if folded.isascii() and folded.strip() else None
 
 
+def needle_of(key: BodyHas | TextHas | HeaderHas) -> Needle:
+    """What finds the text of a key."""
+    return SimilarNeedle(key.text) if key.fuzzy else Needle(key.text)
+
+
 class TextCondition(Condition):
     """BODY and TEXT: by the text parts of the message, decoded, and for TEXT by its header and those of its parts."""
 
     cost = Cost.OCTETS
 
     def __init__(self, key: BodyHas | TextHas) -> None:
-        self.needle = Needle(key.text)
-        self._raw = raw_form(key.text)
+        self.needle = needle_of(key)
+        self._raw = None if key.fuzzy else raw_form(key.text)
         self.with_header = isinstance(key, TextHas)
         """True if the header of the message and those of its parts are searched too."""
         self.columns = (Column.OCTETS, Column.PARTS, Column.PREFIX_SIZE)

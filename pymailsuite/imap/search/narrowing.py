@@ -11,8 +11,9 @@ import re
 from typing import Final
 
 from pymailsuite.imap.values import AllOf, AnyOf, BodyHas, HeaderHas, SearchProgram, TextHas
-from pymailsuite.interfaces.text_index import AllHold, AnyHolds, HoldsWords, TextField, TextQuery
-from pymailsuite.message.words import FIELD_OF_NAME, words_of_needle
+from pymailsuite.interfaces.text_index import AllHold, AnyHolds, HoldsSimilar, HoldsWords, TextField, TextQuery
+from pymailsuite.message.similar import SimilarNeedle
+from pymailsuite.message.words import FIELD_OF_NAME, LOOKED_FOR_MIN, words_of_needle
 
 _BODY: Final = (TextField.BODY,)
 _TEXT: Final = (TextField.BODY, TextField.HEADER)
@@ -30,15 +31,20 @@ def narrowing(program: SearchProgram) -> TextQuery | None:
             return AllHold(known) if known else None
         return AnyHolds(known) if known and len(known) == len(queries) else None
     if isinstance(program, BodyHas):
-        return _holds(_BODY, program.text)
+        return _holds(_BODY, program)
     if isinstance(program, TextHas):
-        return _holds(_TEXT, program.text)
+        return _holds(_TEXT, program)
     if isinstance(program, HeaderHas) and _IS_FIELD_NAME(program.name):
         own = FIELD_OF_NAME.get(program.name)
-        return _holds(_HEADER if own is None else (own,), program.text)
+        return _holds(_HEADER if own is None else (own,), program)
     return None
 
 
-def _holds(fields: tuple[TextField, ...], text: str) -> TextQuery | None:
-    words = words_of_needle(text)
-    return HoldsWords(fields, words) if words else None
+def _holds(fields: tuple[TextField, ...], key: BodyHas | TextHas | HeaderHas) -> TextQuery | None:
+    words = words_of_needle(key.text)
+    if not words:
+        return None
+    if key.fuzzy:
+        similar = [word for word in SimilarNeedle(key.text).words if len(word.octets) >= LOOKED_FOR_MIN]
+        return AllHold(tuple(HoldsSimilar(fields, word.word) for word in similar))
+    return HoldsWords(fields, words)

@@ -29,9 +29,11 @@ def render_esearch(
     numbers: Sequence[int],
     modseq: int | None = None,
     where: str = "",
+    scores: Sequence[int] = (),
 ) -> Steps[list[bytes]]:
     """``* ESEARCH`` for the command ``tag``; ``numbers`` ascend, or are in the order of a SORT; ``returns`` are of RFC
-    4731 and RFC 9394. ``where`` is what names the mailbox behind the tag (RFC 7377).
+    4731 and RFC 9394. ``where`` is what names the mailbox behind the tag (RFC 7377). ``scores`` are those of the
+    messages, if RELEVANCY is asked for.
 
     If nothing was found, all but COUNT and PARTIAL is left out (RFC 4731 §3.1, RFC 9394 §3.1).
     """
@@ -50,6 +52,11 @@ def render_esearch(
         start, stop = returns[PARTIAL].of(len(numbers))
         page = (yield from compact(numbers[start:stop])) if start < stop else "NIL"
         words.append(f"PARTIAL ({returns[PARTIAL]} {page})")
+    if scores:
+        # RFC 6203 §4: in the order of the numbers.
+        page_only = PARTIAL in returns and "ALL" not in returns
+        told = scores[slice(*returns[PARTIAL].of(len(numbers)))] if page_only else scores
+        words.append(f"RELEVANCY ({' '.join(map(str, told))})")
     if modseq is not None and numbers:
         words.append(f"MODSEQ {modseq}")
     return [" ".join(words).encode("utf-8"), b"\r\n"]

@@ -11,6 +11,7 @@ from __future__ import annotations
 from pymailsuite.imap.values.commands import (
     MATCHES_NOTHING,
     PARTIAL,
+    RELEVANCY,
     SAVE,
     Authenticate,
     Command,
@@ -64,6 +65,7 @@ __all__ = [
     "DEFAULT_LIMITS",
     "MATCHES_NOTHING",
     "PARTIAL",
+    "RELEVANCY",
     "SAVE",
     "STAR",
     "AllOf",

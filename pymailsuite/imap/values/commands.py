@@ -20,6 +20,7 @@ MATCHES_NOTHING: Final = "\0"
 SAVE: Final = "SAVE"
 """The return option of SEARCH by which what it finds becomes ``$``. Source: RFC 5182."""
 PARTIAL: Final = "PARTIAL"
+RELEVANCY: Final = "RELEVANCY"
 """The return option of SEARCH that tells a page of what it finds. Source: RFC 9394."""
 
 _NONE: Final[Mapping[str, Any]] = MappingProxyType({})

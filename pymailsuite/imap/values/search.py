@@ -98,12 +98,16 @@ class IsSmaller:
     octets: int
 
 
+# With ``fuzzy`` a text that is like the given one is enough (RFC 6203).
+
+
 @frozen
 class HeaderHas:
     """A header field of that name (lower case) holds the text, both decoded; "" asks for the field alone."""
 
     name: str
     text: str
+    fuzzy: bool = False
 
 
 @frozen
@@ -111,6 +115,7 @@ class BodyHas:
     """The body holds the text, decoded."""
 
     text: str
+    fuzzy: bool = False
 
 
 @frozen
@@ -118,6 +123,7 @@ class TextHas:
     """Header or body holds the text, decoded."""
 
     text: str
+    fuzzy: bool = False
 
 
 class ConditionKey:
