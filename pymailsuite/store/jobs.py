@@ -292,7 +292,7 @@ class Worker:
                 txn = self.transaction()
                 self.connection.begin_read()
                 job.result = job.function(txn)
-                self.connection.rollback()
+                self.connection.end_read()
             except BaseException as error:
                 self._abandon(error)
                 if self._is_abandoned():

@@ -88,8 +88,10 @@ async def _resynchronise(context: Context, known: Known) -> None:
     view = context.selected
     if known.uid_validity != view.uid_validity:
         return
-    await _tell_vanished(context, view, known)
-    spans = view.changed_since(view.places_of(known.uids), known.modseq)
+    changes = await _tell_vanished(context, view, known)
+    # Not all messages of the view are looked at; what changed since it was opened is reported later.
+    changed = UidSet.of(uid for uid, *_ in changes.changed) & known.uids
+    spans = view.changed_since(view.places_of(changed), known.modseq)
     await say_known(context, view, spans, uid=True, flags=True, modseq=True)
 
 
@@ -105,8 +107,9 @@ async def _before_fetch(context: Context, command: Fetch) -> None:
     await _tell_vanished(context, view, Known(view.uid_validity, modseq, uids))
 
 
-async def _tell_vanished(context: Context, view: View, known: Known) -> None:
-    """Report expunged messages. Those with a sequence number in this session follow later, without EARLIER."""
+async def _tell_vanished(context: Context, view: View, known: Known) -> MailboxChanges:
+    """Report expunged messages. Those with a sequence number in this session follow later, without EARLIER. Returns all
+    that changed."""
     changes: MailboxChanges = await view.mail.mailbox_changes(view.mailbox_id, known.modseq)
     if changes.is_complete:
         gone = changes.expunged
@@ -118,6 +121,7 @@ async def _tell_vanished(context: Context, view: View, known: Known) -> None:
         if number:
             await context.let_others_in()
         context.out.append(line)
+    return changes
 
 
 def _verified(view: View, known: Known) -> int:

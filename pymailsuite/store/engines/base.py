@@ -91,6 +91,9 @@ class Connection(Protocol):
     def rollback(self) -> None:
         """End the transaction if one is open, as if it had never been."""
 
+    def end_read(self) -> None:
+        """End a transaction that has only read; the database may do so while this process goes on."""
+
     def set_savepoint(self) -> None:
         """Mark where the open transaction stands. There is one mark at a time."""
 

@@ -196,6 +196,8 @@ class PostgresConnection:
         self._commits = 0
         self._owed: list[tuple[bytes, Sequence[Any] | None]] = []
         self._savepoint_owed_at: int | None = None
+        self._is_ending = False
+        """Whether the end of a transaction was sent whose result has not been read."""
         self._unheard = self.raw_cursor()
         self._unread = select.poll()
         self._unread.register(connection.fileno(), select.POLLIN)
@@ -243,12 +245,14 @@ class PostgresConnection:
 
     def begin_write(self, lasting: bool = True) -> None:
         # All commits are lasting: the server may restart while this process goes on, and would lose the others.
+        self._await_end()
         self._check_there()
         if not self._mark:
             self._take_mark()
         self.owe(b"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
 
     def begin_read(self) -> None:
+        self._await_end()
         self.owe(b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 
     def _check_there(self) -> None:
@@ -308,10 +312,26 @@ class PostgresConnection:
         return rows[0][0] == witness.commits if rows else None
 
     def rollback(self) -> None:
+        self._await_end()
         self._owed.clear()
         self._savepoint_owed_at = None
         if self.in_transaction:
             self._command(b"ROLLBACK")
+
+    def end_read(self) -> None:
+        # Its result is of no interest: waiting for it would take as long as most reads themselves.
+        self._owed.clear()
+        if self.in_transaction:
+            self._connection.pgconn.send_query(b"ROLLBACK")
+            self._is_ending = True
+
+    def _await_end(self) -> None:
+        """Read the result of what :meth:`end_read` sent, which has come by the time that this connection is used
+        again."""
+        if self._is_ending:
+            self._is_ending = False
+            while (result := self._connection.pgconn.get_result()) is not None:
+                _check(result)
 
     def set_savepoint(self) -> None:
         self._savepoint_owed_at = len(self._owed)
@@ -331,6 +351,8 @@ class PostgresConnection:
 
     @property
     def in_transaction(self) -> bool:
+        if self._is_ending:
+            return False
         return bool(self._owed) or self._connection.pgconn.transaction_status in {
             pq.TransactionStatus.ACTIVE,
             pq.TransactionStatus.INTRANS,
@@ -347,6 +369,12 @@ class PostgresConnection:
 
 def _run(connection: pq.abc.PGconn, command: bytes) -> pq.abc.PGresult:
     result = connection.exec_(command)
+    _check(result)
+    return result
+
+
+def _check(result: pq.abc.PGresult) -> None:
+    """Raise the error that a result says."""
     if result.status not in _DONE:
         state = (result.error_field(pq.DiagnosticField.SQLSTATE) or b"").decode()
         text = result.error_message.decode("utf-8", "replace").strip()
@@ -355,7 +383,6 @@ def _run(connection: pq.abc.PGconn, command: bytes) -> pq.abc.PGresult:
         except KeyError:
             kind = psycopg.OperationalError
         raise kind(text)
-    return result
 
 
 class PostgresEngine:

@@ -115,6 +115,9 @@ class SqliteConnection:
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
 
+    def end_read(self) -> None:
+        self.rollback()
+
     def set_savepoint(self) -> None:
         self._connection.execute("SAVEPOINT job")
 
