@@ -524,8 +524,8 @@ def test_what_stands_before_the_message_of_an_append(
     assert VOCABULARY.has_messages(line[0])
 
 
-def _steps(line: bytes, place: Place = Place.FIRST, *, literal: bool = True) -> Messages:
-    return read_messages(Cursor([line], v.DEFAULT_LIMITS, VOCABULARY), place, literal=literal)
+def _steps(line: bytes, place: Place = Place.FIRST, *, literal: bool = True, utf8: bool = True) -> Messages:
+    return read_messages(Cursor([line], v.DEFAULT_LIMITS, VOCABULARY, utf8=utf8), place, literal=literal)
 
 
 ONE, NEXT = MessageBegins(Flags(), None), MessageBegins(Flags(SEEN), None)
@@ -574,6 +574,11 @@ def test_messages_are_put_together_of_literals_and_urls(
 def test_what_is_put_together_wrongly_is_the_peers_error(text: bytes, place: Place, literal: bool) -> None:
     with pytest.raises(PeerError):
         _steps(text, place, literal=literal)
+
+
+def test_a_message_in_utf8_is_for_clients_that_have_enabled_it() -> None:
+    with pytest.raises(PeerError, match="not enabled"):
+        _steps(b" UTF8 (~", utf8=False)
 
 
 WHOLE = v.Section((), v.SectionText.ALL, ())

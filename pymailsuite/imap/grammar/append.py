@@ -108,6 +108,8 @@ def _read_message(cursor: Cursor, steps: list[Step], literal: bool) -> Awaited |
     if word == "CATENATE":
         return _read_parts(cursor, steps, literal)
     # append-data =/ "UTF8" SP "(" literal8 ")"   ; RFC 6855 §4: the only part of a list.
+    if not cursor.utf8:
+        raise PeerError("UTF8=ACCEPT is not enabled")
     cursor.take(b"~", "a binary literal")
     return _literal(cursor, literal, Awaited.TEXT)
 
