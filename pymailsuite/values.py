@@ -179,7 +179,7 @@ class FlagChange(enum.Enum):
 
 
 class SpecialUse(enum.Enum):
-    """Mailbox attributes of RFC 6154 §2 that name a use."""
+    """Mailbox attributes that name a use: of RFC 6154 §2, RFC 8457 §3 and RFC 9979."""
 
     ALL = "\\All"
     ARCHIVE = "\\Archive"
@@ -188,6 +188,10 @@ class SpecialUse(enum.Enum):
     JUNK = "\\Junk"
     SENT = "\\Sent"
     TRASH = "\\Trash"
+    IMPORTANT = "\\Important"
+    MEMOS = "\\Memos"
+    SCHEDULED = "\\Scheduled"
+    SNOOZED = "\\Snoozed"
 
 
 # --- number sets ----------------------------------------------------------------------------------------------------

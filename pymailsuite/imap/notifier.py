@@ -13,7 +13,7 @@ from attrs import define, field
 
 from pymailsuite.errors import LimitReached, NoSuchAccount, NoSuchMailbox
 from pymailsuite.imap.commands.fetching import fetch
-from pymailsuite.imap.commands.mailboxes import status_reply
+from pymailsuite.imap.commands.mailboxes import status_reply, uses_of
 from pymailsuite.imap.context import Context
 from pymailsuite.imap.render import list_line
 from pymailsuite.imap.unsolicited import MESSAGE_EVENTS, Event, SelectedEvents, Wishes
@@ -214,8 +214,7 @@ class Notifier:
         events = self._events_of(name) | (self._events_of(old_name) if old_name else frozenset())
         if Event.MAILBOX_NAME in events:
             attributes = [] if mailbox.selectable else ["\\Noselect"]
-            if mailbox.special_use is not None:
-                attributes.append(mailbox.special_use.value)
+            attributes += uses_of(mailbox)
             yield self._list_line(name, attributes, old_name)
 
     async def _of_subscription(self, name: str, is_subscribed: bool) -> list[bytes]:

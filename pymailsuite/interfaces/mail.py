@@ -37,6 +37,7 @@ class Mailbox:
     first_recent: Uid
     """Messages from this UID on have been announced to no read-write session yet."""
     special_use: SpecialUse | None = None
+    """The first of its uses."""
     selectable: bool = True
     """False for a ``\\Noselect`` name: a level that only has inferiors."""
     rights: Rights = ALL_RIGHTS
@@ -45,6 +46,13 @@ class Mailbox:
     """The account that it belongs to; ``mailbox_id`` is a number of that account. Stores set it always."""
     deleted_size: int | None = None
     """Octets of the messages that carry ``\\Deleted``; None: nobody has asked (:meth:`IAccountMail.deleted_size`)."""
+    further_uses: tuple[SpecialUse, ...] = ()
+    """Uses besides ``special_use``, if it has several (RFC 6154 §2)."""
+
+    @property
+    def special_uses(self) -> tuple[SpecialUse, ...]:
+        """All of its uses, mostly none."""
+        return () if self.special_use is None else (self.special_use, *self.further_uses)
 
 
 class Column(enum.Enum):
@@ -250,9 +258,13 @@ class IAccountMail(Interface):
     def mailbox(name: str) -> Deferred[Mailbox]:
         """One, as it stands now."""
 
-    def create_mailbox(name: str, special_use: SpecialUse | None) -> Deferred[Mailbox]:
-        """Create it and missing levels above it. Its UIDVALIDITY was never used in this account. AlreadyExists; Refusal
-        for a level that is empty, ``.`` or ``..``."""
+    def create_mailbox(name: str, special_use: SpecialUse | None, *further: SpecialUse) -> Deferred[Mailbox]:
+        """Create it and missing levels above it, with one special use, several or none. Its UIDVALIDITY was never used
+        in this account. AlreadyExists; Refusal for a level that is empty, ``.`` or ``..``."""
+
+    def assign_uses(name: str, special_uses: Sequence[SpecialUse]) -> Deferred[Mailbox]:
+        """Give a mailbox these special uses in place of those that it has. NoSuchMailbox for a ``\\Noselect`` name
+        too."""
 
     def delete_mailbox(name: str) -> Deferred[None]:
         """Messages go to the undelete area. With inferiors it becomes ``\\Noselect``; MailboxHasChildren if it is so

@@ -24,7 +24,7 @@ from pymailsuite.store.contents import insert_contents_txn
 from pymailsuite.store.history import insert_history_txn
 from pymailsuite.store.locks import lock_accounts_txn
 from pymailsuite.store.login_epochs import check_grants_txn
-from pymailsuite.store.mailboxes import INBOX_ID, arrive_everywhere_txn, find_mailbox_txn, note_total
+from pymailsuite.store.mailboxes import INBOX_ID, arrive_everywhere_txn, find_mailbox_txn, note_total, uses_of
 from pymailsuite.store.messages import MESSAGE_COLUMNS, keyword_text
 from pymailsuite.store.quota import NONE_KEPT, QUOTA_TEXTS, Arrived, EffectiveQuota, Quotas
 from pymailsuite.store.rights import takes_post_txn
@@ -172,13 +172,13 @@ def _advance_all_txn(
 def _target_txn(txn: Transaction, delivery: Delivery) -> MailboxId:
     account_id, name = delivery.account_id, delivery.mailbox
     if delivery.special_use is not None:
-        used = txn.row(
-            "SELECT mailbox_id FROM mailboxes WHERE account_id = ? AND special_use = ? AND selectable = 1"
-            " ORDER BY mailbox_id LIMIT 1",
-            (account_id, delivery.special_use.value),
-        )
-        if used is not None:
-            return MailboxId(used[0])
+        for mailbox_id, uses in txn.rows(
+            "SELECT mailbox_id, special_use FROM mailboxes WHERE account_id = ? AND special_use IS NOT NULL"
+            " AND selectable = 1 ORDER BY mailbox_id",
+            (account_id,),
+        ):
+            if delivery.special_use in uses_of(uses):
+                return MailboxId(mailbox_id)
     if name == INBOX:
         return INBOX_ID
     mailbox = find_mailbox_txn(txn, account_id, name)

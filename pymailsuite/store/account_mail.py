@@ -102,16 +102,23 @@ class AccountMail:
     def mailbox(self, name: str) -> Deferred[Mailbox]:
         return self._read("mailbox", lambda txn: mailboxes.mailbox_txn(txn, self.account_id, name))
 
-    def create_mailbox(self, name: str, special_use: SpecialUse | None) -> Deferred[Mailbox]:
+    def create_mailbox(self, name: str, special_use: SpecialUse | None, *further: SpecialUse) -> Deferred[Mailbox]:
+        uses = () if special_use is None else (special_use, *further)
         now = self._clock.seconds()
 
         def create_txn(txn: Transaction) -> Mailbox:
             self._limits.check_name(name)
-            mailbox = mailboxes.create_mailbox_txn(txn, self.account_id, name, special_use, now)
+            mailbox = mailboxes.create_mailbox_txn(txn, self.account_id, name, uses, now)
             self._limits.check_mailboxes_txn(txn, self.account_id, mailbox.name)
             return mailbox
 
         return self._change("create mailbox", create_txn)
+
+    def assign_uses(self, name: str, special_uses: Sequence[SpecialUse]) -> Deferred[Mailbox]:
+        now = self._clock.seconds()
+        return self._change(
+            "assign uses", lambda txn: mailboxes.assign_uses_txn(txn, self.account_id, name, special_uses, now)
+        )
 
     def delete_mailbox(self, name: str) -> Deferred[None]:
         now = self._clock.seconds()

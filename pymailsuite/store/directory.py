@@ -224,7 +224,7 @@ class DirectoryStore:
             modseq = advance_txn(txn, account_id)
             first = _FIRST_MAILBOXES[:1] if is_shared else _FIRST_MAILBOXES
             for name, special_use in first:
-                create_levels_txn(txn, account_id, name, modseq, now, special_use)
+                create_levels_txn(txn, account_id, name, modseq, now, () if special_use is None else (special_use,))
             subscribe_txn(txn, account_id, [name for name, _ in first], modseq, now)
             account = _account_txn(txn, login_name)
             assert account is not None

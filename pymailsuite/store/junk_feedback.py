@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 from pymailsuite.interfaces.mail import Copied
 from pymailsuite.interfaces.reputation import IJunkFeedback, JunkReport
-from pymailsuite.store.mailboxes import canonical
+from pymailsuite.store.mailboxes import canonical, uses_of
 from pymailsuite.store.transaction import Transaction
 from pymailsuite.store.uid_ranges import rows_of_txn
 from pymailsuite.values import AccountId, FlagChange, Flags, MailboxId, SpecialUse, UidSet
@@ -59,7 +59,7 @@ def moved_reports_txn(
     if not copied.target:
         return ()
     uses = {
-        mailbox_id: (name, use == SpecialUse.JUNK.value)
+        mailbox_id: (name, SpecialUse.JUNK in uses_of(use))
         for mailbox_id, name, use in txn.rows(
             "SELECT mailbox_id, name, special_use FROM mailboxes WHERE account_id = ? AND (mailbox_id = ? OR name = ?)",
             (account_id, source, canonical(target)),
@@ -95,7 +95,7 @@ def keyword_reports_txn(
     use = txn.value(
         "SELECT MAX(special_use) FROM mailboxes WHERE account_id = ? AND mailbox_id = ?", (account_id, mailbox_id)
     )
-    if (use == SpecialUse.JUNK.value) != (said == _NOT_JUNK):
+    if (SpecialUse.JUNK in uses_of(use)) != (said == _NOT_JUNK):
         return ()
     rows = rows_of_txn(txn, _SELECT, account_id, mailbox_id, uids, prefix="m.")
     return tuple(

@@ -44,8 +44,18 @@ def canonical(name: str) -> str:
     return _INBOX_LEVEL.sub(INBOX, name, count=1) if _INBOX_LEVEL.match(name) else name
 
 
+def uses_of(kept: str | None) -> tuple[SpecialUse, ...]:
+    """The special uses of a mailbox as they are kept: words in one text, mostly none."""
+    return tuple(map(SpecialUse, kept.split())) if kept else ()
+
+
+def _kept_uses(special_uses: Sequence[SpecialUse]) -> str | None:
+    return " ".join(use.value for use in dict.fromkeys(special_uses)) or None
+
+
 def mailbox_of_row(row: Row) -> Mailbox:
     """The mailbox of a row of :data:`MAILBOX_COLUMNS`."""
+    uses = uses_of(row[10])
     return Mailbox(
         mailbox_id=MailboxId(row[0]),
         name=row[1],
@@ -57,9 +67,10 @@ def mailbox_of_row(row: Row) -> Mailbox:
         deleted=row[7],
         size=row[8],
         first_recent=Uid(row[9]),
-        special_use=SpecialUse(row[10]) if row[10] else None,
+        special_use=uses[0] if uses else None,
         selectable=bool(row[11]),
         account_id=AccountId(row[12]),
+        further_uses=uses[1:],
     )
 
 
@@ -181,7 +192,7 @@ def _insert_txn(
     name: str,
     modseq: ModSeq,
     now: float,
-    special_use: SpecialUse | None = None,
+    special_uses: Sequence[SpecialUse] = (),
     selectable: bool = True,
 ) -> MailboxId:
     """Insert a row whose id and UIDVALIDITY this account never had before; the id. It has the rights of the level
@@ -201,7 +212,7 @@ def _insert_txn(
         [
             (
                 *(account_id, mailbox_id, name, uid_validity, 1, modseq, modseq, 0, 0, 0, 0, 0, 1),
-                *(special_use.value if special_use else None, int(selectable)),
+                *(_kept_uses(special_uses), int(selectable)),
             )
         ],
     )
@@ -223,7 +234,7 @@ def _delete_row_txn(txn: Transaction, account_id: AccountId, mailbox: Mailbox, m
 
 
 def create_levels_txn(
-    txn: Transaction, account_id: AccountId, name: str, modseq: ModSeq, now: float, special_use: SpecialUse | None
+    txn: Transaction, account_id: AccountId, name: str, modseq: ModSeq, now: float, special_uses: Sequence[SpecialUse]
 ) -> None:
     """Create ``name``, which must not exist, and missing levels above it."""
     levels = name.split(DELIMITER)
@@ -231,11 +242,11 @@ def create_levels_txn(
         above = DELIMITER.join(levels[:depth])
         if find_mailbox_txn(txn, account_id, above) is None:
             _insert_txn(txn, account_id, above, modseq, now)
-    _insert_txn(txn, account_id, name, modseq, now, special_use)
+    _insert_txn(txn, account_id, name, modseq, now, special_uses)
 
 
 def create_mailbox_txn(
-    txn: Transaction, account_id: AccountId, name: str, special_use: SpecialUse | None, now: float
+    txn: Transaction, account_id: AccountId, name: str, special_uses: Sequence[SpecialUse], now: float
 ) -> Mailbox:
     """Create it and missing levels above it. AlreadyExists. A ``\\Noselect`` name becomes a mailbox."""
     name = canonical(name)
@@ -246,12 +257,28 @@ def create_mailbox_txn(
         if there.selectable:
             raise AlreadyExists()
         _delete_row_txn(txn, account_id, there, modseq, now)
-    create_levels_txn(txn, account_id, name, modseq, now, special_use)
+    create_levels_txn(txn, account_id, name, modseq, now, special_uses)
     mailbox = mailbox_txn(txn, account_id, name)
     if there is not None:
         pass_rights_txn(txn, account_id, there.mailbox_id, mailbox.mailbox_id)
     txn.announce(account_id, modseq)
     return mailbox
+
+
+def assign_uses_txn(
+    txn: Transaction, account_id: AccountId, name: str, special_uses: Sequence[SpecialUse], now: float
+) -> Mailbox:
+    """Give a mailbox these special uses in place of those that it has. NoSuchMailbox."""
+    modseq = advance_txn(txn, account_id)
+    mailbox = open_mailbox_txn(txn, account_id, name)
+    txn.execute(
+        "UPDATE mailboxes SET special_use = ? WHERE account_id = ? AND mailbox_id = ?",
+        (_kept_uses(special_uses), account_id, mailbox.mailbox_id),
+    )
+    # The log tells of each mailbox that it is as it is now: of this one that it has the name it had.
+    log_mailboxes_txn(txn, account_id, modseq, RENAMED, [(mailbox.mailbox_id, mailbox.name)], now)
+    txn.announce(account_id, modseq)
+    return mailbox_of_id_txn(txn, account_id, mailbox.mailbox_id)
 
 
 def delete_mailbox_txn(txn: Transaction, account_id: AccountId, name: str, now: float) -> None:
@@ -299,12 +326,12 @@ def rename_mailbox_txn(txn: Transaction, account_id: AccountId, old: str, new: s
     if new.startswith(old + DELIMITER) and old != INBOX:
         raise Refusal("A mailbox cannot become its own inferior")
     if old == INBOX:
-        create_levels_txn(txn, account_id, new, modseq, now, None)
+        create_levels_txn(txn, account_id, new, modseq, now, ())
     else:
         renamed = [(mailbox.mailbox_id, old), *inferiors_txn(txn, account_id, old)]
         above, _, _ = new.rpartition(DELIMITER)
         if above and find_mailbox_txn(txn, account_id, above) is None:
-            create_levels_txn(txn, account_id, above, modseq, now, None)
+            create_levels_txn(txn, account_id, above, modseq, now, ())
         txn.execute_many(
             "UPDATE mailboxes SET name = ? WHERE account_id = ? AND mailbox_id = ?",
             [(new + name[len(old) :], account_id, mailbox_id) for mailbox_id, name in renamed],

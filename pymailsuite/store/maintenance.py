@@ -327,7 +327,7 @@ def _restore_txn(txn: Transaction, account_id: AccountId, since: float, mailbox:
         if not rows:
             continue
         if target is None or not target.selectable:
-            target = create_mailbox_txn(txn, account_id, name, None, now)
+            target = create_mailbox_txn(txn, account_id, name, (), now)
             modseq = advance_txn(txn, account_id)
         kept = [row[1] & ~int(SystemFlag.DELETED) for row in rows]
         sizes = [(flags, row[4]) for flags, row in zip(kept, rows, strict=True)]

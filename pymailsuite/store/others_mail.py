@@ -132,7 +132,10 @@ class OthersMail(AccountMail):
         place = (self.account_id, mailbox.mailbox_id)
         return as_shared(mailbox, rights, seen_counts_txn(txn, self.user_id, *place).get(place, 0))
 
-    def create_mailbox(self, name: str, special_use: SpecialUse | None) -> Deferred[Mailbox]:
+    def assign_uses(self, name: str, special_uses: Sequence[SpecialUse]) -> Deferred[Mailbox]:
+        return fail(NoPermission(cause="a special use is for the owner to assign"))
+
+    def create_mailbox(self, name: str, special_use: SpecialUse | None, *further: SpecialUse) -> Deferred[Mailbox]:
         now = self._clock.seconds()
 
         def create_txn(txn: Transaction) -> Mailbox:
@@ -140,7 +143,7 @@ class OthersMail(AccountMail):
             if special_use is not None:
                 raise NoPermission(cause="a special use is for the owner to assign")
             self._limits.check_name(name)
-            made = mailboxes.create_mailbox_txn(txn, self.account_id, name, None, now)
+            made = mailboxes.create_mailbox_txn(txn, self.account_id, name, (), now)
             self._limits.check_mailboxes_txn(txn, self.account_id, made.name)
             return self._as_shared_txn(txn, made, self._rights_txn(txn, made.mailbox_id))
 
@@ -426,6 +429,7 @@ def as_shared(mailbox: Mailbox, rights: Rights, seen: int) -> Mailbox:
         unseen=max(0, mailbox.messages - seen),
         first_recent=mailbox.uid_next,
         special_use=None,
+        further_uses=(),
     )
 
 

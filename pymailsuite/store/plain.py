@@ -234,7 +234,10 @@ class PlainAccountMail:
     def mailbox(self, name: str) -> Deferred[Mailbox]:
         return execute(lambda: self._named(name).now())
 
-    def create_mailbox(self, name: str, special_use: SpecialUse | None) -> Deferred[Mailbox]:
+    def create_mailbox(self, name: str, special_use: SpecialUse | None, *further: SpecialUse) -> Deferred[Mailbox]:
+        return _refused()
+
+    def assign_uses(self, name: str, special_uses: Sequence[SpecialUse]) -> Deferred[Mailbox]:
         return _refused()
 
     def delete_mailbox(self, name: str) -> Deferred[None]:

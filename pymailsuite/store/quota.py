@@ -90,12 +90,12 @@ class EffectiveQuota:
         return Limits(storage=self.storage, messages=self.messages, mailboxes=self.mailboxes)
 
     def rules(self, mailboxes: Iterable[tuple[MailboxId, str, str | None]]) -> dict[MailboxId, FolderRule]:
-        """The rule for each of an account's mailboxes, given by id, name and special use."""
+        """The rule for each of an account's mailboxes, given by id, name and special uses."""
         mailboxes = list(mailboxes)
         fits = []
         for named, rule in self.folders:
             if named.startswith("\\"):
-                used = [name for _, name, use in mailboxes if use is not None and use.lower() == named.lower()]
+                used = [name for _, name, uses in mailboxes if uses and named.lower() in uses.lower().split()]
                 fits += [(_names(re.escape(name)), rule) for name in used]
             else:
                 fits.append((_names(_pattern(named)), rule))
@@ -424,7 +424,7 @@ def _over_quota(over: Mapping[AccountId, str]) -> OverQuota:
 
 
 def mailbox_rows_txn(txn: Transaction, account_id: AccountId) -> list[Row]:
-    """Id, name, special use, octets and number of messages of each mailbox, by name."""
+    """Id, name, special uses, octets and number of messages of each mailbox, by name."""
     return txn.rows(
         "SELECT mailbox_id, name, special_use, size, messages FROM mailboxes WHERE account_id = ? ORDER BY name",
         (account_id,),

@@ -224,7 +224,7 @@ def _fill_txn(txn: Transaction, account_id: AccountId) -> None:
     modseq: ModSeq = advance_txn(txn, account_id)
     for number in range(MAILBOXES):
         create_levels_txn(
-            txn, account_id, f"a/b{number % 64}/c{number}" if number >= 64 else f"a/b{number}", modseq, NOW, None
+            txn, account_id, f"a/b{number % 64}/c{number}" if number >= 64 else f"a/b{number}", modseq, NOW, ()
         )
     txn.execute(
         "INSERT INTO subscriptions (account_id, name) SELECT account_id, name FROM mailboxes"

@@ -115,9 +115,13 @@ COMMANDS: list[tuple[Line, v.Command]] = [
     # CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE
     (b"a CREATE x/y", v.Create("a", "x/y")),
     (b"a CREATE x/y/", v.Create("a", "x/y/")),
-    (b"a CREATE x (USE (\\Sent))", v.Create("a", "x", SpecialUse.SENT)),
-    (b"a CREATE x (use (\\archive))", v.Create("a", "x", SpecialUse.ARCHIVE)),
+    (b"a CREATE x (USE (\\Sent))", v.Create("a", "x", (SpecialUse.SENT,))),
+    (b"a CREATE x (use (\\archive))", v.Create("a", "x", (SpecialUse.ARCHIVE,))),
     (b"a CREATE x (USE ())", v.Create("a", "x")),
+    (
+        b"a CREATE x (USE (\\Important \\Sent \\important))",
+        v.Create("a", "x", (SpecialUse.IMPORTANT, SpecialUse.SENT)),
+    ),
     (b"a DELETE x", v.Delete("a", "x")),
     (b'a RENAME "x y" z', v.Rename("a", "x y", "z")),
     ([b"a RENAME ", b"x", b" ", b"y", b""], v.Rename("a", "x", "y")),
@@ -471,7 +475,7 @@ def test_a_nul_is_in_no_literal(line: Line) -> None:
         parse(pieces(line))
 
 
-@pytest.mark.parametrize("uses", [b"\\Xyzzy", b"\\Sent \\Drafts"])
+@pytest.mark.parametrize("uses", [b"\\Xyzzy", b"\\Sent \\Xyzzy"])
 def test_a_special_use_that_we_do_not_have_is_refused_not_bad(uses: bytes) -> None:
     with pytest.raises(v.UnsupportedUse) as caught:
         parse([b"a CREATE x (USE (" + uses + b"))"])

@@ -14,7 +14,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from pymailsuite.config.sections.store import StoreSection
-from pymailsuite.errors import LimitReached, MailError, NoSuchAccount
+from pymailsuite.errors import LimitReached, MailError, NoSuchAccount, NoSuchMailbox
 from pymailsuite.interfaces import Acceptance, AccountChanges, Delivery, Mailbox, MailboxChanges, NewMessage
 from pymailsuite.store import changes as change_queries
 from pymailsuite.store.change_log import BLOCK
@@ -322,6 +322,18 @@ class LogContract(StoreTestCase):
         self.assertEqual((below.mailbox.name, below.old_name, below.is_new), ("d/b", "a/b", False))
         self.assertEqual((below.mailbox.mailbox_id, below.mailbox.special_use), (made.mailbox_id, SpecialUse.ALL))
         self.assertEqual([one.is_new for one in self.since(begin).mailboxes], [True, True])
+
+    def test_uses_that_are_assigned_are_told(self) -> None:
+        made = self.result(self.mail.create_mailbox("a", SpecialUse.JUNK, SpecialUse.IMPORTANT))
+        self.assertEqual(made.special_uses, (SpecialUse.JUNK, SpecialUse.IMPORTANT))
+        begin = self.now()
+        assigned = self.result(self.mail.assign_uses("a", [SpecialUse.MEMOS, SpecialUse.SENT, SpecialUse.MEMOS]))
+        self.assertEqual(assigned.special_uses, (SpecialUse.MEMOS, SpecialUse.SENT))
+        self.assertEqual(assigned, self.result(self.mail.mailbox("a")))
+        (changed,) = self.since(begin).mailboxes
+        self.assertEqual((changed.mailbox, changed.is_new, changed.old_name), (assigned, False, None))
+        self.assertEqual(self.result(self.mail.assign_uses("a", [])).special_uses, ())
+        self.failure(self.mail.assign_uses("none", []), NoSuchMailbox)
 
     def test_one_deleted_and_made_again_is_gone_and_new(self) -> None:
         made = self.result(self.mail.create_mailbox("a", None))

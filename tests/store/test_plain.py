@@ -109,7 +109,7 @@ class LikenessTests(PlainMailCase):
 
         def without_modseq(mail: IAccountMail) -> Deferred[Any]:
             return mail.mailbox("inbox").addCallback(
-                lambda found: evolve(found, highest_modseq=ModSeq(0), uid_validity=0)
+                lambda found: evolve(found, highest_modseq=ModSeq(0), uid_validity=0, account_id=AccountId(0))
             )
 
         self.both(without_modseq)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final, TypeVar
 
+from pymailsuite.imap.commands.mailboxes import uses_of
 from pymailsuite.imap.context import Context
 from pymailsuite.imap.extension import ImapCommand
 from pymailsuite.imap.grammar.mailboxes import parse_list, parse_lsub
@@ -224,7 +225,7 @@ def _attributes(mailbox: Mailbox | None, has_children: bool, *, is_extended: boo
     marked = "\\Marked" if mailbox.messages and mailbox.uid_next > mailbox.first_recent else "\\Unmarked"
     attributes = [marked, children]
     if mailbox.special_use is not None:
-        attributes.append(mailbox.special_use.value)
+        attributes += uses_of(mailbox)
     return attributes
 
 

@@ -23,10 +23,10 @@ from pymailsuite.values import DELIMITER
 
 
 async def _create(context: Context, command: Create) -> bytes:
-    """RFC 3501 §6.3.3; the special use is RFC 6154 §3."""
+    """RFC 3501 §6.3.3; special uses are RFC 6154 §3."""
     # RFC 3501 §6.3.3: a delimiter at the end says that inferiors will follow; the name is without it.
     place = await context.places.find_new(command.mailbox.removesuffix(context.places.form.delimiter))
-    mailbox: Mailbox = await place.mail.create_mailbox(place.name, command.special_use)
+    mailbox: Mailbox = await place.mail.create_mailbox(place.name, *(command.special_uses or (None,)))
     say_normalized(context, place, uses_of(mailbox))
     codes = what_all_say(context.connection.log, context.shared.vocabulary.created, context, mailbox)
     return " ".join(["OK", *codes, "CREATE completed"]).encode("ascii")
@@ -96,8 +96,8 @@ async def _status(context: Context, command: Status) -> bytes:
 
 
 def uses_of(mailbox: Mailbox) -> list[str]:
-    """The special use of a mailbox, as attributes of LIST."""
-    return [] if mailbox.special_use is None else [mailbox.special_use.value]
+    """The special uses of a mailbox, as attributes of LIST."""
+    return [use.value for use in mailbox.special_uses]
 
 
 def name_line(context: Context, place: MailboxPlace, attributes: Iterable[str] = ()) -> bytes:

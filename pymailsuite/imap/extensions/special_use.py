@@ -11,7 +11,7 @@ from pymailsuite.interfaces import Mailbox
 
 def _has_use(_: str, mailbox: Mailbox | None, subscribed: bool) -> bool:
     del subscribed
-    return mailbox is not None and mailbox.special_use is not None
+    return mailbox is not None and bool(mailbox.special_uses)
 
 
 SPECIAL_USE = ImapExtension(

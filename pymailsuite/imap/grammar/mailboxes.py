@@ -62,9 +62,9 @@ def parse_create(cursor: Cursor, tag: str) -> Command:
             uses.append(cursor.match(_USE_ATTRIBUTE, "a special use")[0].upper())
         if not cursor.try_close():
             raise PeerError("Expected the end of the parameter list")
-    if len(uses) > 1 or not _USES.keys() >= set(uses):
+    if not _USES.keys() >= set(uses):
         raise UnsupportedUse()
-    return Create(tag, mailbox, _USES[uses[0]] if uses else None)
+    return Create(tag, mailbox, tuple(dict.fromkeys(_USES[use] for use in uses)))
 
 
 def parse_rename(cursor: Cursor, tag: str) -> Command:

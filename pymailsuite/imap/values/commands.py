@@ -67,10 +67,10 @@ class Examine(Command):
 
 @frozen
 class Create(Command):
-    """RFC 3501 §6.3.3; a delimiter at the end is still there. ``special_use`` is USE of RFC 6154 §3."""
+    """RFC 3501 §6.3.3; a delimiter at the end is still there. ``special_uses`` are USE of RFC 6154 §3."""
 
     mailbox: str
-    special_use: SpecialUse | None = None
+    special_uses: tuple[SpecialUse, ...] = ()
 
 
 @frozen

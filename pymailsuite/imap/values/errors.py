@@ -13,7 +13,7 @@ class UnknownCharset(Refusal):
 
 
 class UnsupportedUse(Refusal):
-    """CREATE asked for an unsupported special use, or for several: ``NO [USEATTR]``. Source: RFC 6154 §3."""
+    """CREATE asked for an unsupported special use: ``NO [USEATTR]``. Source: RFC 6154 §3."""
 
     imap_code = "USEATTR"
     text = "Special use not supported"

@@ -222,7 +222,7 @@ class MailRestore:
         def make_txn(txn: Transaction) -> None:
             mailbox = find_mailbox_txn(txn, account_id, name)
             if mailbox is None or not mailbox.selectable:
-                create_mailbox_txn(txn, account_id, name, None, now)
+                create_mailbox_txn(txn, account_id, name, (), now)
                 subscribe_txn(txn, account_id, [name], advance_txn(txn, account_id), now)
 
         await self._database.run("make mailbox", make_txn)
