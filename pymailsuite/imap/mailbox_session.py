@@ -7,6 +7,7 @@ during IDLE (RFC 3501 §5.2), or at any time to a client that asked for it (RFC 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
+from functools import partial
 from typing import Any, Final
 
 from attrs import evolve
@@ -26,6 +27,7 @@ from pymailsuite.imap.values import GrammarLimits
 from pymailsuite.interfaces import IImapAvatar, StoreResult
 from pymailsuite.values import AccountId, ModSeq, UidSet
 
+_NEWEST: Final = ModSeq(2**63 - 1)
 _ASK_AGAIN_S: Final = 5.0
 """Seconds until the next attempt to report changes to a client that sends no command after the store failed."""
 
@@ -200,7 +202,14 @@ class MailboxSession:
     def watch(self, account_id: AccountId) -> None:
         """A mailbox of this account is about to be read: changes to the account from now on are noticed."""
         self._noticed = ModSeq(0)
-        self._stop_notices = self.shared.notices.subscribe(account_id, self.take_notice)
+        stop = self.shared.notices.subscribe(account_id, self.take_notice)
+        self._stop_notices = stop
+        assert self.avatar is not None
+        own_id = self.avatar.account.account_id
+        if account_id != own_id:
+            # In a mailbox of another the user's own \Seen is announced with the user's account.
+            stop_own = self.shared.notices.subscribe(own_id, self._take_own_notice)
+            self._stop_notices = partial(_stop_both, stop, stop_own)
 
     def select(self, view: View) -> None:
         """This mailbox is selected from now on. It was read after :meth:`watch`, so that nothing is missed between."""
@@ -411,6 +420,10 @@ class MailboxSession:
         if self.owes_news:
             self.connection.wake()
 
+    def _take_own_notice(self, _: ModSeq) -> None:
+        """The user's account has changed while a mailbox of another is selected: the store is asked what it was."""
+        self.take_notice(_NEWEST)
+
     @property
     def stale(self) -> bool:
         """True if the account has changed since the view was brought up to date."""
@@ -447,3 +460,8 @@ class MailboxSession:
     def woken(self) -> None:
         """The time of ``wake_later`` has passed."""
         self._asks_later = False
+
+
+def _stop_both(one: Callable[[], None], other: Callable[[], None]) -> None:
+    one()
+    other()

@@ -23,6 +23,7 @@ from pymailsuite.store.mailboxes import (
     open_mailbox_txn,
     reflag_txn,
 )
+from pymailsuite.store.seen import FlagRow
 from pymailsuite.store.transaction import Row, Transaction
 from pymailsuite.store.uid_ranges import conditions, rows_of_txn
 from pymailsuite.values import (
@@ -36,9 +37,6 @@ from pymailsuite.values import (
     Uid,
     UidSet,
 )
-
-FlagRow = tuple[int, int, str, int]
-"""uid, system_flags, keywords, modseq"""
 
 _SEEN, _DELETED = int(SystemFlag.SEEN), int(SystemFlag.DELETED)
 _EXPUNGED_COLUMNS = (

@@ -39,9 +39,17 @@ from pymailsuite.store.database import Database
 from pymailsuite.store.junk_feedback import JunkFeedback
 from pymailsuite.store.limits import UserLimits
 from pymailsuite.store.locks import lock_accounts_txn
-from pymailsuite.store.messages import FlagRow
 from pymailsuite.store.rights import all_rights_txn, check, refusal, rights_txn
-from pymailsuite.store.seen import as_seen, changed_since_txn, seen_counts_txn, set_seen_txn, state_of, states_txn
+from pymailsuite.store.seen import (
+    FlagRow,
+    as_seen,
+    changed_since_txn,
+    flag_rows_as_seen,
+    seen_counts_txn,
+    set_seen_txn,
+    state_of,
+    states_txn,
+)
 from pymailsuite.store.text_index import StoredPiece
 from pymailsuite.store.transaction import Transaction
 from pymailsuite.store.transfers import keep_seen_txn, settable_flags, transfer_txn
@@ -93,11 +101,13 @@ class OthersMail(AccountMail):
         return permitted_mailbox_txn(txn, self.account_id, name, self.user_id, *needed)
 
     def _run(self, description: str, function: Callable[[Transaction], T]) -> Deferred[T]:
+        both = (self.account_id, self.user_id)
+
         def locked_txn(txn: Transaction) -> T:
-            lock_accounts_txn(txn, [self.account_id])
+            lock_accounts_txn(txn, both)
             return function(txn)
 
-        return super()._run(description, locked_txn)
+        return self._database.run(description, locked_txn, both)
 
     def _key(self, mailbox_id: MailboxId) -> tuple[AccountId, MailboxId, AccountId]:
         return self.account_id, mailbox_id, self.user_id
@@ -244,7 +254,7 @@ class OthersMail(AccountMail):
             rows.sort()
             # Of what others have changed the state may be of long ago.
             states |= states_txn(txn, key, UidSet.of(known)) if known else {}
-            return evolve(found, changed=as_seen(rows, states, 0, 1, 3))
+            return evolve(found, changed=flag_rows_as_seen(rows, states))
 
         return self._read("mailbox changes for another", changes_txn)
 
@@ -263,7 +273,7 @@ class OthersMail(AccountMail):
             mailbox = mailboxes.open_mailbox_txn(txn, self.account_id, name)
             rows = message_rows.flag_rows_txn(txn, self.account_id, mailbox.mailbox_id)
             states = states_txn(txn, self._key(mailbox.mailbox_id), ALL_UIDS)
-            seen_rows = as_seen(rows, states, 0, 1, 3)
+            seen_rows = flag_rows_as_seen(rows, states)
             return Selection(self._as_shared_txn(txn, mailbox, rights), seen_rows, UidSet())
 
         return self._read("select for another", select_txn)
@@ -318,7 +328,7 @@ class OthersMail(AccountMail):
             modified = UidSet()
             wanted = uids
             if unchanged_since is not None:
-                there = as_seen(self._flag_rows_txn(txn, mailbox_id, uids), states, 0, 1, 3)
+                there = flag_rows_as_seen(self._flag_rows_txn(txn, mailbox_id, uids), states)
                 modified = UidSet.of(row[0] for row in there if row[3] > unchanged_since)
                 wanted = UidSet.of(row[0] for row in there if row[3] <= unchanged_since)
             result = message_rows.store_flags_txn(
@@ -339,9 +349,10 @@ class OthersMail(AccountMail):
                 other = UidSet.of(row[0] for row in result.changed if state_of(states, row[0]) & _SEEN != seen)
                 if other:
                     set_seen_txn(txn, key, other, seen, result.modseq)
-                    txn.announce(self.account_id, result.modseq)
+                    # To the sessions of the user: nothing has changed for all others who watch the owner's account.
+                    txn.announce(self.user_id, mailboxes.advance_txn(txn, self.user_id))
                     states = states_txn(txn, key, wanted)
-            return evolve(result, changed=as_seen(result.changed, states, 0, 1, 3), modified=modified)
+            return evolve(result, changed=flag_rows_as_seen(result.changed, states), modified=modified)
 
         return self._run("store flags for another", store_txn)
 

@@ -32,6 +32,9 @@ _EXPUNGED: Final = "SELECT uid FROM expunged WHERE account_id = ? AND mailbox_id
 States = Mapping[int, Sequence[int]]
 """The states of a reader by block, 64 numbers each: 0, or twice the modseq of the change and 1 more for seen."""
 
+FlagRow = tuple[int, int, str, int]
+"""uid, system_flags, keywords, modseq"""
+
 ReaderKey = tuple[AccountId, MailboxId, AccountId]
 """The owner, the mailbox, the reader."""
 
@@ -80,6 +83,24 @@ def as_seen(rows: Iterable[Row], states: States, uid_at: int, flags_at: int | No
         if modseq_at is not None and state >> 1 > values[modseq_at]:
             values[modseq_at] = state >> 1
         seen_rows.append(tuple(values))
+    return seen_rows
+
+
+def flag_rows_as_seen(rows: Iterable[FlagRow], states: States) -> list[FlagRow]:
+    """The same for rows (uid, system_flags, keywords, modseq) by ascending UID: there may be very many."""
+    seen_rows: list[FlagRow] = []
+    add = seen_rows.append
+    at, numbers = -1, states.get(-1)
+    for row in rows:
+        uid, flags, keywords, modseq = row
+        if uid // BLOCK != at:
+            at = uid // BLOCK
+            numbers = states.get(at)
+        state = numbers[uid % BLOCK] if numbers is not None else 0
+        if flags & _SEEN != state & _SEEN or state >> 1 > modseq:
+            add((uid, flags & ~_SEEN | state & _SEEN, keywords, max(modseq, state >> 1)))
+        else:
+            add(row)
     return seen_rows
 
 

@@ -417,11 +417,12 @@ class SharingContract(StoreTestCase):
         bob, cat = self.mail_for(self.bob), self.mail_for(self.cat)
         team = self.box(bob)
         before = self.result(bob.mailbox("Team")).highest_modseq
-        moved: list[int] = []
-        self.store.notices.subscribe(self.ann.account_id, moved.append)
+        moved: list[str] = []
+        for user in (self.ann, self.bob, self.cat):
+            self.store.notices.subscribe(user.account_id, lambda _, name=user.login_name: moved.append(name))
         stored = self.result(bob.store_flags(team, UidSet.of([2]), FlagChange.ADD, SEEN, None))
         self.assertEqual((stored.before, [row[0] for row in stored.changed]), (before, [2]))
-        self.assertEqual(moved, [stored.modseq])
+        self.assertEqual(moved, ["bob@example.org"])
         self.assertEqual(self.result(bob.mailbox("Team")).highest_modseq, stored.modseq)
         changes = self.result(bob.mailbox_changes(team, before))
         self.assertEqual(list(changes.changed), [(2, 1, "", stored.modseq)])
