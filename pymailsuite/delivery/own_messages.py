@@ -8,6 +8,7 @@ from pymailsuite.delivery.plan import DeliveryPlanner
 from pymailsuite.delivery.readable import ReadableMessage
 from pymailsuite.interfaces import Acceptance, IContentWriter, IMailStore, StagedContent
 from pymailsuite.interfaces.delivery import DeliveryMessage, DeliveryPlan
+from pymailsuite.interfaces.intake import GivenRecipients
 from pymailsuite.interfaces.policy import Decision
 from pymailsuite.interfaces.signing import ISigner
 from pymailsuite.message.scan import scan
@@ -23,10 +24,13 @@ class OwnMessages:
         self._planner = planner
         self._signer = signer
 
-    async def prepare(self, octets: bytes, envelope: Envelope, origin: str) -> tuple[DeliveryPlan, Acceptance | None]:
+    async def prepare(
+        self, octets: bytes, envelope: Envelope, origin: str, given: GivenRecipients | None = None
+    ) -> tuple[DeliveryPlan, Acceptance | None]:
         """The delivery plan of a message, and its acceptance with the octets staged; None if it has no recipients.
 
-        ``origin`` is the source of the message that operators see. Temporary errors of the store are raised.
+        ``origin`` is the source of the message that operators see; ``given`` are the recipients, where it is known what
+        they resolve to. Temporary errors of the store are raised.
         """
         signature: bytes = b"" if self._signer is None else await self._signer.sign(octets)
         writer: IContentWriter = self._store.new_content()
@@ -41,8 +45,9 @@ class OwnMessages:
                 automatic=True,
                 origin=origin,
             )
-            unresolved = [(address, None) for address in envelope.recipients]
-            planned = self._planner.plan(message, unresolved, Decision(prefix=signature))
+            if given is None:
+                given = [(address, None) for address in envelope.recipients]
+            planned = self._planner.plan(message, given, Decision(prefix=signature))
             plan: DeliveryPlan = await planned if isinstance(planned, Deferred) else planned
             if not (plan.copies or plan.outgoing):
                 writer.abort()

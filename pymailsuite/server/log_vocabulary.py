@@ -165,6 +165,8 @@ EVENTS: Final[Mapping[str, str]] = {
     "queue.settle_failed": "An attempt's outcome could not be written.",
     "queue.settle_lost": "An attempt's outcome could not be written before the server stopped.",
     "queue.store_failed": "The queue could not be read; it is read again.",
+    "quota.warned": "A user, or the postmaster of a domain, was told that a percentage of a quota was passed.",
+    "quota.warning_failed": "A warning of a quota could not be given; it is tried again.",
     "reactor.lag": "A turn of the reactor took long: whatever took it keeps all connections waiting.",
     "relay.attempt_broken": "An attempt to relay failed because of a defect.",
     "relay.connect_broken": "A connection to another host failed because of a defect.",

@@ -90,6 +90,7 @@ class MailService(MultiService):
             *records.services,
             *accounts.services,
             self._queue_service(presence, foundation.role),
+            *(self.mail_flow.services if self.mail_flow is not None else ()),
             *Maintenance(foundation).services,
             *(self.checks.services if self.checks is not None else ()),
             *self._listening.services,

@@ -451,7 +451,8 @@ def _add_txn(txn: Transaction, domain: str, storage: int, messages: int, mailbox
 
 
 def uncount_account_txn(txn: Transaction, account_id: AccountId) -> None:
-    """An account is being removed: what it holds counts no more."""
+    """An account is being removed: what it holds counts no more, and nobody is to be warned."""
+    txn.execute("DELETE FROM quota_warnings WHERE account_id = ?", (account_id,))
     row = txn.row("UPDATE account_state SET modseq = modseq WHERE account_id = ? RETURNING total_of", (account_id,))
     if row is not None and row[0] is not None:
         usage = account_usage_txn(txn, account_id)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from twisted.application.service import Service
+
 from pymailsuite.delivery.assembly import make_planner
 from pymailsuite.delivery.dsn import DsnWriter
 from pymailsuite.delivery.intake import MessageIntake
 from pymailsuite.delivery.late import LateDelivery
 from pymailsuite.delivery.own_messages import OwnMessages
 from pymailsuite.delivery.quota import RecipientQuotas
+from pymailsuite.delivery.quota_warnings import QuotaWarner
 from pymailsuite.directory.return_paths import ReturnPathResolver, ReturnPaths
 from pymailsuite.directory.send_as import SenderRights
 from pymailsuite.interfaces.egress import EgressContext
@@ -51,6 +54,11 @@ class MailFlow:
         self._reports = DsnWriter(own_messages, reactor, settings.queue.return_size)
         quota_store = store.ability(IQuotaStore)
         self.quotas = None if quota_store is None else RecipientQuotas(settings.quota, quota_store)
+        self.services: tuple[Service, ...] = ()
+        if quota_store is not None:
+            self.services = (
+                QuotaWarner(quota_store, settings.quota, own_messages, foundation.hostname, reactor, records.history),
+            )
         self.intake = MessageIntake(
             store,
             settings.delivery,
