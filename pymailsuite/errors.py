@@ -189,6 +189,31 @@ class NoSuchEntry(Refusal):
 # --- logging in -----------------------------------------------------------------------------------------------------
 
 
+class AnnotationTooLong(Refusal):
+    """The value of an annotation is too long. Source: RFC 5464 §4.3."""
+
+    text = "Annotation too long"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self.imap_code = f"METADATA MAXSIZE {limit}"
+
+
+class TooManyAnnotations(Refusal):
+    """A mailbox or account has too many annotations. Source: RFC 5464 §4.3."""
+
+    imap_code = "METADATA TOOMANY"
+    text = "Too many annotations"
+
+
+class UnsupportedUse(Refusal):
+    """CREATE or SETMETADATA asked for an unsupported special use, or for several: ``NO [USEATTR]``.
+    Source: RFC 6154 §3."""
+
+    imap_code = "USEATTR"
+    text = "Special use not supported"
+
+
 class LoginRefused(Refusal):
     """Unknown user, wrong password and disabled account alike: the peer cannot tell them apart."""
 

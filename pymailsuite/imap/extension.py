@@ -166,6 +166,8 @@ class ListReturn:
     line: Callable[[Any, str, Mailbox, Any], bytes] | None = None
     asked: Callable[[Any, Any], None] | None = None
     """Called with the context and the argument when a client has asked for it."""
+    before: Callable[[Any, Any], Awaitable[Any]] | None = None
+    """Awaited with the same before the mailboxes are listed; its result is what ``line`` takes for the value."""
 
 
 @frozen
@@ -180,6 +182,8 @@ class Standing:
     logged_in: bool
     compressed: bool = False
     """COMPRESS has been used on the connection (RFC 4978)."""
+    annotates: bool = True
+    """The store keeps annotations."""
     shares: bool = True
     """The store lets users share mailboxes."""
     mechanisms: tuple[str, ...] = ()

@@ -22,6 +22,7 @@ from pymailsuite.imap.snapshots import Snapshots
 from pymailsuite.imap.values import GrammarLimits
 from pymailsuite.imap.vocabulary import Vocabulary
 from pymailsuite.interfaces import IChangeNotices, IMailStore
+from pymailsuite.interfaces.annotations import IAnnotations
 from pymailsuite.interfaces.sharing import IMailSharing
 from pymailsuite.sasl import Mechanisms, Offered
 from pymailsuite.sasl import mechanisms as sasl_mechanisms
@@ -147,6 +148,7 @@ class Shared:
         self.store = store
         self.vocabulary = vocabulary
         self.sharing = store.ability(IMailSharing)
+        self.annotations = store.ability(IAnnotations)
         naming = Naming(PROFILES[settings.namespace], settings.namespace_others, settings.namespace_shared)
         self.naming = naming if self.sharing is not None else naming.without_others()
         self.offers_tls = offers_tls
@@ -203,6 +205,7 @@ class Shared:
                 logged_in=logged_in,
                 compressed=connection.compressed,
                 shares=self.sharing is not None,
+                annotates=self.annotations is not None,
                 mechanisms=tuple(self.mechanisms_on(connection)),
             )
             listed = self._capabilities[key] = self.vocabulary.capabilities(standing)

@@ -146,7 +146,8 @@ class AccountChanges:
     ``mailboxes`` were created or renamed; ``gone`` are those that were deleted, with the names they had at first;
     ``subscriptions`` tells of each name that was subscribed or unsubscribed whether it is subscribed now. Of
     ``messages_in`` the messages changed: :meth:`IAccountMail.mailbox_changes` says which. What came and went since is
-    not told. Who has which rights to the mailboxes in ``rights`` has changed.
+    not told. Who has which rights to the mailboxes in ``rights`` has changed, and so have annotations
+    of those in ``annotated`` (0 is the account itself).
 
     With ``has_more`` there was too much for one answer: ask again since ``modseq``. A mailbox is told of as it is now,
     so that a later answer may repeat what this one said already, or call gone what none has told of.
@@ -162,6 +163,7 @@ class AccountChanges:
     is_complete: bool = True
     has_more: bool = False
     rights: frozenset[MailboxId] = frozenset()
+    annotated: frozenset[MailboxId] = frozenset()
 
 
 @frozen

@@ -160,5 +160,6 @@ def forget_account_txn(txn: Transaction, account_id: AccountId) -> None:
     """An account is about to go: nobody has rights to its mailboxes any more, and it has none to those of others."""
     forget_grantee_txn(txn, account_id)
     txn.execute("DELETE FROM group_members WHERE member_id = ?", (account_id,))
+    txn.execute("DELETE FROM annotations WHERE user_id = ? AND account_id <> ?", (account_id, account_id))
     if txn.execute("DELETE FROM mailbox_rights WHERE account_id = ?", (account_id,)):
         txn.announce(account_id, advance_txn(txn, account_id))

@@ -27,6 +27,7 @@ DELETED: Final = "deleted"
 SUBSCRIBED: Final = "subscribed"
 UNSUBSCRIBED: Final = "unsubscribed"
 RIGHTS: Final = "rights"
+ANNOTATED: Final = "annotated"
 
 _NO_MAILBOX: Final = MailboxId(0)
 
@@ -40,7 +41,7 @@ def log_mailboxes_txn(
     now: float,
 ) -> None:
     """Log that mailboxes, each an id and a name, were created, renamed (from that name) or deleted, or that the rights
-    to them have changed."""
+    to them or their annotations have changed."""
     txn.insert(
         "change_log",
         "account_id, modseq, mailbox_id, name, kind, logged_at",

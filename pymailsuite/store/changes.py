@@ -16,7 +16,7 @@ from typing import Final
 
 from pymailsuite.errors import NoSuchAccount
 from pymailsuite.interfaces.mail import AccountChanges, ChangedMailbox, MailboxChanges
-from pymailsuite.store.change_log import BLOCK, CREATED, DELETED, RIGHTS, SUBSCRIBED, UNSUBSCRIBED
+from pymailsuite.store.change_log import ANNOTATED, BLOCK, CREATED, DELETED, RIGHTS, SUBSCRIBED, UNSUBSCRIBED
 from pymailsuite.store.mailboxes import MAILBOX_COLUMNS, mailbox_of_row
 from pymailsuite.store.transaction import Row, Transaction
 from pymailsuite.values import ALL_UIDS, UID_MAX, AccountId, MailboxId, ModSeq, Uid, UidSet
@@ -146,6 +146,7 @@ def account_changes_txn(txn: Transaction, account_id: AccountId, since: ModSeq) 
         is_complete,
         upto < now,
         frozenset(MailboxId(mailbox_id) for _, mailbox_id, _, kind in log if kind == RIGHTS),
+        frozenset(MailboxId(mailbox_id) for _, mailbox_id, _, kind in log if kind == ANNOTATED),
     )
 
 
@@ -172,7 +173,7 @@ def _mailboxes_txn(
     first_names: dict[int, str] = {}
     gone: dict[MailboxId, str] = {}
     for _, mailbox_id, name, kind in log:
-        if kind in {SUBSCRIBED, UNSUBSCRIBED, RIGHTS}:
+        if kind in {SUBSCRIBED, UNSUBSCRIBED, RIGHTS, ANNOTATED}:
             continue
         if kind == CREATED:
             created.add(mailbox_id)

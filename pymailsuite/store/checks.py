@@ -90,11 +90,12 @@ def _mailbox(problem: str) -> Callable[[Row], Iterator[str]]:
     return lines
 
 
-def _without_mailbox(table: str, problem: str) -> _Check:
-    """The check that each row of a table belongs to a mailbox."""
+def _without_mailbox(table: str, problem: str, condition: str = "") -> _Check:
+    """The check that each row of a table, or those that meet a condition, belongs to a mailbox."""
     return _Check(
         f"SELECT DISTINCT r.account_id, r.mailbox_id FROM {table} r LEFT JOIN mailboxes b"
-        " ON b.account_id = r.account_id AND b.mailbox_id = r.mailbox_id WHERE b.mailbox_id IS NULL",
+        " ON b.account_id = r.account_id AND b.mailbox_id = r.mailbox_id WHERE b.mailbox_id IS NULL"
+        f"{condition}",
         _mailbox(problem),
         (table, "mailbox_id"),
     )
@@ -140,6 +141,7 @@ _CHECKS = (
     ),
     _without_mailbox("mailbox_rights", "there are rights to it, but it is not there"),
     _without_mailbox("mailbox_readers", "it has readers, but it is not there"),
+    _without_mailbox("annotations", "it has annotations, but it is not there", " AND r.mailbox_id > 0"),
     _without_mailbox("reader_seen", "messages in it were seen, but it is not there"),
     _Check(
         "SELECT c.content_id, c.refs, COALESCE(r.number, 0) FROM contents c LEFT JOIN"

@@ -16,6 +16,7 @@ from pymailsuite.bus.account_notices import ChangeNotices
 from pymailsuite.config.sections.quota import NO_QUOTA_SETTINGS, QuotaSettings
 from pymailsuite.config.sections.store import StoreSection
 from pymailsuite.errors import ConfigError
+from pymailsuite.interfaces.annotations import IAnnotations
 from pymailsuite.interfaces.channel import IStoreChannel
 from pymailsuite.interfaces.directory import IDirectoryStore
 from pymailsuite.interfaces.dmarc import IDmarcStore, IFailureStore
@@ -37,6 +38,7 @@ from pymailsuite.interfaces.text_index import ITextIndex
 from pymailsuite.message.limits import ScanLimits
 from pymailsuite.message.scan import DEFAULT_LIMITS, StructureScanner, scan
 from pymailsuite.store.account_mail import AccountMail
+from pymailsuite.store.annotations import Annotations
 from pymailsuite.store.contents import ContentWriter, Scanning, read_content
 from pymailsuite.store.database import Database, InlineDatabase, ThreadedDatabase
 from pymailsuite.store.directory import DirectoryStore
@@ -116,6 +118,7 @@ class MailStore:
         self._limits = UserLimits(self.database.settings, quotas)
         self.groups = GroupStore(self.database, clock)
         self.sharing = MailSharing(self.database, clock, self.account_mail_for, self._limits, self.database.settings)
+        self.annotations = Annotations(self.database, clock, self.database.settings)
         self._encryption = encryption or Encryption()
         self.keys = KeyStore(self.database, self._encryption)
         self.secrets = SecretStore(self.database, self._node.clock, self._encryption)
@@ -132,6 +135,7 @@ class MailStore:
             IDirectoryStore: self.directory,
             IGroupStore: self.groups,
             IMailSharing: self.sharing,
+            IAnnotations: self.annotations,
             IQueueStore: self.queue,
             IQuotaStore: self.quotas,
             IStateStore: self.state,

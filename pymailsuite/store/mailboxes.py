@@ -229,6 +229,7 @@ def _delete_row_txn(txn: Transaction, account_id: AccountId, mailbox: Mailbox, m
     txn.execute("DELETE FROM mailboxes WHERE account_id = ? AND mailbox_id = ?", (account_id, mailbox_id))
     count_txn(txn, account_id, -mailbox.size, -mailbox.messages, -1)
     forget_flags_txn(txn, account_id, mailbox_id)
+    txn.execute("DELETE FROM annotations WHERE account_id = ? AND mailbox_id = ?", (account_id, mailbox_id))
     forget_mailbox_seen_txn(txn, account_id, mailbox_id)
     log_mailboxes_txn(txn, account_id, modseq, DELETED, [(mailbox_id, mailbox.name)], now)
 

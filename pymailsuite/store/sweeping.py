@@ -27,6 +27,7 @@ PIECE = 500
 _OF_ACCOUNTS = (
     *("changed_flags", "mailboxes", "deleted_mailboxes", "subscriptions", "change_log", "maildrop_locks"),
     *("threaded_mailboxes", "thread_links", "threads", "mailbox_rights", "mailbox_readers", "reader_seen"),
+    "annotations",
     "text_accounts",
     "quota_warnings",
     "account_state",

@@ -55,6 +55,7 @@ def _samples() -> dict[str, bytes]:
     for uid in ("", "UID "):
         samples[f"{uid}SORT"] = f"a {uid}SORT (DATE) UTF-8 ALL".encode()
         samples[f"{uid}THREAD"] = f"a {uid}THREAD REFERENCES UTF-8 ALL".encode()
+    samples["SETMETADATA"] = b"a SETMETADATA INBOX (/private/comment NIL)"
     samples["GETQUOTA"] = b"a GETQUOTA ROOT"
     samples["GETQUOTAROOT"] = b"a GETQUOTAROOT INBOX"
     samples["SETQUOTA"] = b"a SETQUOTA ROOT ()"

@@ -37,6 +37,9 @@ MATRIX = {
     f"COPY INBOX {TEAM}": "i",
     f"MOVE INBOX {TEAM}": "i",
     f"APPEND {TEAM}": "i",
+    f"GETMETADATA {TEAM} /shared/comment": "r",
+    f'SETMETADATA {TEAM} (/private/comment "x")': "r",
+    f'SETMETADATA {TEAM} (/shared/comment "x")': "rw",
     ";STORE 1 +FLAGS (\\Seen)": "s",
     ";STORE 1 +FLAGS (\\Deleted)": "d",
     ";STORE 1 +FLAGS (\\Flagged)": "w",
@@ -46,6 +49,7 @@ MATRIX = {
     ";UID EXPUNGE 1": "d",
     ";COPY 1 INBOX": "r",
     ";MOVE 1 INBOX": "rd",
+    f";REPLACE 1 {TEAM} CATENATE (URL ;UID=1)": "rid",
     ";FETCH 1 BODY[]": "r",
     ";SEARCH ALL": "r",
 }
@@ -61,6 +65,7 @@ FINE = {
     ";EXPUNGE": "e",
     ";UID EXPUNGE 1": "e",
     ";MOVE 1 INBOX": "rte",
+    f";UID REPLACE 1 {TEAM} CATENATE (URL ;UID=1)": "rite",
 }
 
 

@@ -28,6 +28,7 @@ from pymailsuite.imap.grammar.append import (
     Step,
     read_messages,
 )
+from pymailsuite.imap.grammar.metadata import GetMetadata, SetMetadata
 from pymailsuite.imap.grammar.tokens import Cursor
 from pymailsuite.imap.grammar.urls import MessageUrl, parse_url
 from pymailsuite.imap.patterns import Patterns
@@ -63,6 +64,16 @@ COMMANDS: list[tuple[Line, v.Command]] = [
     (b"a UNAUTHENTICATE", v.Command("a")),
     (b"a EXPUNGE", v.Command("a")),
     (b"a IDLE", v.Command("a")),
+    (b"a GETMETADATA INBOX /Private/Comment", GetMetadata("a", "INBOX", ("/private/comment",))),
+    (
+        b'a GETMETADATA (DEPTH infinity MAXSIZE 9) "" (/shared /private/a/b)',
+        GetMetadata("a", "", ("/shared", "/private/a/b"), 9, None),
+    ),
+    (b"a GETMETADATA INBOX (depth 1) /shared/x", GetMetadata("a", "INBOX", ("/shared/x",), None, 1)),
+    (
+        [b'a SETMETADATA INBOX (/private/a "x" /shared/b NIL /private/c ~', b"\0", b")"],
+        SetMetadata("a", "INBOX", {"/private/a": b"x", "/shared/b": None, "/private/c": b"\0"}),
+    ),
     (b"a compress deflate", Compress("a", "DEFLATE")),
     (b"a NAMESPACE", v.Command("a")),
     # ACL: RFC 4314 §7

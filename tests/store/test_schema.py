@@ -51,6 +51,7 @@ KEYED_BY = {
     "text_words": "account_id",
     "send_as_grants": "account_id",
     "mailbox_rights": "account_id",
+    "annotations": "account_id",
     "mailbox_readers": "account_id",
     "reader_seen": "account_id",
     "quota_warnings": "account_id",

@@ -201,6 +201,13 @@ class ImapSettings(Section):
     ``pymailsuite imap quirks`` lists those that come with the server; one of the same name stands in for it, and an
     empty one switches it off."""
 
+    admin_contact: str = ""
+    """How clients may reach the administrator, a URI such as ``mailto:postmaster@example.org``: the annotation
+    ``/shared/admin`` of the server (RFC 5464). Empty: none."""
+
+    server_comment: str = ""
+    """The annotation ``/shared/comment`` of the server (RFC 5464). Empty: none."""
+
     id: dict[str, str] = Field(default_factory=lambda: {"name": "pymailsuite"})
     """What ID tells clients about us (RFC 2971), such as name, version, vendor, support-url; empty: NIL."""
 

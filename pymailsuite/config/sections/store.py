@@ -72,6 +72,12 @@ class StoreSection(Section):
     mailbox_rights: int = Field(default=1000, ge=1)
     """Entries in the access control list of a mailbox."""
 
+    mailbox_annotations: int = Field(default=100, ge=1)
+    """Annotations of a mailbox or an account (METADATA of IMAP); the private ones of each user count by themselves."""
+
+    annotation: Size = Field(default=16384, ge=1024)
+    """Octets of the value of an annotation."""
+
     mailbox_keywords: int = Field(default=1000, ge=10)
     """Different keywords that the messages of a mailbox may have."""
 

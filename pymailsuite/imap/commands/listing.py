@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final, TypeVar
 
+from attrs import evolve
+
 from pymailsuite.imap.commands.mailboxes import uses_of
 from pymailsuite.imap.context import Context
 from pymailsuite.imap.extension import ImapCommand
@@ -38,8 +40,14 @@ async def _list_mailboxes(context: Context, command: List) -> bytes:
     subscribed = frozenset[str]()
     if "SUBSCRIBED" in command.selection or "SUBSCRIBED" in command.returns:
         subscribed = await subscribed_names(context)
-    await _say(context, len(mailboxes) + len(subscribed), _listed(context, command, matches, mailboxes, subscribed))
     options = context.shared.vocabulary.list_returns
+    arguments = dict(command.returns)
+    for name, argument in command.returns.items():
+        before = options[name].before
+        if before is not None:
+            arguments[name] = await before(context, argument)
+    listed = _listed(context, evolve(command, returns=arguments), matches, mailboxes, subscribed)
+    await _say(context, len(mailboxes) + len(subscribed), listed)
     for name, argument in command.returns.items():
         asked = options[name].asked
         if asked is not None:

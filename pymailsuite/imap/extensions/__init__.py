@@ -19,6 +19,7 @@ from pymailsuite.imap.extensions.list_my_rights import LIST_MYRIGHTS
 from pymailsuite.imap.extensions.literals import CATENATE, LITERAL_PLUS, MULTIAPPEND
 from pymailsuite.imap.extensions.logins import LOGINS
 from pymailsuite.imap.extensions.message_limit import MESSAGELIMIT
+from pymailsuite.imap.extensions.metadata import LIST_METADATA, METADATA
 from pymailsuite.imap.extensions.move import MOVE
 from pymailsuite.imap.extensions.multisearch import MULTISEARCH
 from pymailsuite.imap.extensions.namespace import NAMESPACE
@@ -91,4 +92,6 @@ OURS = (
     LIST_MYRIGHTS,
     CATENATE,
     REPLACE,
+    METADATA,
+    LIST_METADATA,
 )

@@ -227,8 +227,18 @@ class Cursor:
             return None
         literal = self._pieces[self._index + 1]
         if b"\0" in literal:
-            # CHAR8 = %x01-ff; binary data are sent as literal8, to APPEND only.
+            # CHAR8 = %x01-ff
             raise PeerError("NUL in a literal")
+        return self._next_literal()
+
+    def literal8(self) -> bytes:
+        """The octets of a literal8, behind its tilde: any octets. Source: RFC 3516 §7."""
+        if not self.sees_literal():
+            raise PeerError("Expected a binary literal")
+        return self._next_literal()
+
+    def _next_literal(self) -> bytes:
+        literal = self._pieces[self._index + 1]
         self._index += 2
         self._text = self._pieces[self._index]
         self._at = 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pymailsuite.errors import PeerError, Refusal
+from pymailsuite.errors import PeerError, Refusal, UnsupportedUse
+
+__all__ = ["BadMailboxName", "UnknownCharset", "UnknownEncoding", "UnsupportedUse"]
 
 
 class UnknownCharset(Refusal):
@@ -10,13 +12,6 @@ class UnknownCharset(Refusal):
 
     imap_code = "BADCHARSET (UTF-8)"
     text = "Charset not supported"
-
-
-class UnsupportedUse(Refusal):
-    """CREATE asked for an unsupported special use: ``NO [USEATTR]``. Source: RFC 6154 §3."""
-
-    imap_code = "USEATTR"
-    text = "Special use not supported"
 
 
 class UidRequired(PeerError):

@@ -48,6 +48,10 @@ class GrammarLimits:
     """Messages and URLs between two literals of one APPEND."""
     url_octets: int = 4_000
     """Octets of a URL."""
+    metadata_entries: int = 100
+    """Entries named in one GETMETADATA, SETMETADATA or LIST."""
+    metadata_name: int = 500
+    """Octets of the name of an entry."""
     id_pairs: int = 30
     """Field-value pairs of one ID (RFC 2971 §3.3)."""
 
