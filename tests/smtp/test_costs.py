@@ -22,8 +22,8 @@ from benchmarks.checks import messages_signed_by
 from benchmarks.turn import Receiving
 from pymailsuite.policy.dkim import SigningKey, generate_key
 
-WITHOUT_CHECKS = 312
-WITH_CHECKS = 706
+WITHOUT_CHECKS = 321
+WITH_CHECKS = 716
 MESSAGES = 20
 
 _HOUSE = str(Path(pymailsuite.__file__).parent)
