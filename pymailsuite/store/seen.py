@@ -232,24 +232,34 @@ def forget_reader_txn(txn: Transaction, reader_id: AccountId) -> None:
 
 
 def wrong_counts_txn(txn: Transaction) -> list[tuple[ReaderKey, int, int]]:
-    """Readers of whom another number of seen messages is noted than the blocks hold: the key, both numbers."""
-    true: dict[ReaderKey, int] = {}
-    for account_id, mailbox_id, reader_id, octets in txn.rows(
-        "SELECT account_id, mailbox_id, reader_id, states FROM reader_seen"
-    ):
-        key = (account_id, mailbox_id, reader_id)
-        true[key] = true.get(key, 0) + sum(number & _SEEN for number in _STATES.unpack(octets))
-    noted: dict[ReaderKey, int] = {
-        (account_id, mailbox_id, reader_id): seen
-        for account_id, mailbox_id, reader_id, seen in txn.rows(
-            "SELECT account_id, mailbox_id, reader_id, seen FROM mailbox_readers"
+    """Readers of whom another number of seen messages is noted than there are, or were expunged since it was noted: the
+    key, both numbers."""
+    found: dict[ReaderKey, tuple[int, int]] = {
+        (account_id, mailbox_id, reader_id): (seen, settled_modseq)
+        for account_id, mailbox_id, reader_id, seen, settled_modseq in txn.rows(
+            "SELECT account_id, mailbox_id, reader_id, seen, settled_modseq FROM mailbox_readers"
         )
     }
-    return [
-        (key, noted.get(key, 0), true.get(key, 0))
-        for key in sorted({*noted, *true})
-        if noted.get(key, 0) != true.get(key, 0)
-    ]
+    blocks = "SELECT DISTINCT account_id, mailbox_id, reader_id FROM reader_seen"
+    wrong: list[tuple[ReaderKey, int, int]] = []
+    for key in sorted({*found, *[(row[0], row[1], row[2]) for row in txn.rows(blocks)]}):
+        noted, settled_modseq = found.get(key, (0, 0))
+        counted = {
+            uid
+            for (uid,) in txn.rows(
+                f"SELECT uid FROM messages WHERE account_id = ? AND mailbox_id = ? UNION ALL {_EXPUNGED}",
+                (*key[:2], *key[:2], settled_modseq),
+            )
+        }
+        true = sum(
+            number & _SEEN
+            for block, octets in txn.rows(f"SELECT block, states FROM reader_seen WHERE {_KEY}", key)
+            for uid, number in enumerate(_STATES.unpack(octets), block * BLOCK)
+            if uid in counted
+        )
+        if noted != true:
+            wrong.append((key, noted, true))
+    return wrong
 
 
 def set_count_txn(txn: Transaction, key: ReaderKey, seen: int) -> None:

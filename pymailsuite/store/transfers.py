@@ -61,15 +61,16 @@ def transfer_txn(
         rows = as_seen(found, states_txn(txn, (source_id, mailbox_id, by), uids), 0, 1, None)
     given = rows if target_id == by else _for_another(rows, settable_flags(rights))
     copied = insert_copies_txn(txn, target_id, mailbox, given, modseqs[target_id], now)
-    if target_id != by and Right.KEEP_SEEN in rights:
-        seen = [uid for uid, row in zip(copied.target, rows, strict=True) if row[1] & _SEEN]
-        keep_seen_txn(txn, target_id, mailbox.mailbox_id, by, seen, modseqs[target_id])
     if copied.target:
         limits.check_copied_keywords_txn(txn, target_id, mailbox.name, copied.target[0], copied.target[-1])
     if moves:
         take_away_txn(txn, source_id, mailbox_id, found, modseqs[source_id], now)
     else:
         refer_again_txn(txn, found)
+    if target_id != by and Right.KEEP_SEEN in rights:
+        # After what was moved within a mailbox has gone: it is to be forgotten at this modseq.
+        seen = [uid for uid, row in zip(copied.target, rows, strict=True) if row[1] & _SEEN]
+        keep_seen_txn(txn, target_id, mailbox.mailbox_id, by, seen, modseqs[target_id])
     if copied.target:
         # They count for whose mailbox they are in now.
         moved_from = mailbox_id if moves and source_id == target_id else None
