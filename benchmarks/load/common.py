@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import resource
 import socket
+import ssl
 import sys
 import time
 
@@ -172,10 +173,18 @@ def run_workers(count, work):
 # ---- wire clients ----------------------------------------------------------------------
 
 
+# A server that is measured has a certificate of its own making.
+_TLS = ssl.create_default_context()
+_TLS.check_hostname = False
+_TLS.verify_mode = ssl.CERT_NONE
+
+
 class Conn:
-    def __init__(self, host, port, timeout=120):
+    def __init__(self, host, port, timeout=120, tls=False):
         self.sock = socket.create_connection((host, port), timeout=timeout)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls:
+            self.sock = _TLS.wrap_socket(self.sock)
         self.buf = b""
 
     def recv(self):
@@ -243,8 +252,8 @@ class Smtp(Conn):
 class Imap(Conn):
     serial = 0
 
-    def __init__(self, host, port, timeout=120, user=None, password=None):
-        super().__init__(host, port, timeout)
+    def __init__(self, host, port, timeout=120, user=None, password=None, tls=False):
+        super().__init__(host, port, timeout, tls)
         self.tag = b""
         self.line()
         if user is not None:

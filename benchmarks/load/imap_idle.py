@@ -4,8 +4,10 @@
 Mail comes by SMTP (--smtp-port) or, with --smtp-port 0, by APPEND. Latency counts from the
 reply that accepted the message to the first untagged EXISTS on one of the user's connections."""
 
+import contextlib
 import resource
 import selectors
+import ssl
 import time
 
 import common
@@ -16,6 +18,7 @@ def main():
     p = common.parser(__doc__, 1143)
     p.add_argument("--conns", type=int, default=2000)
     p.add_argument("--smtp-port", type=int, default=2525)
+    p.add_argument("--tls", action="store_true", help="the port is that of IMAP over TLS")
     p.add_argument("--deliveries", type=int, default=50)
     p.add_argument("--settle", type=float, default=3, help="seconds between opening and measuring memory")
     p.add_argument("--wait", type=float, default=40, help="seconds to wait for one announcement")
@@ -27,7 +30,7 @@ def main():
     start = time.monotonic()
     idlers = []
     for k in range(args.conns):
-        imap = common.Imap(args.host, args.port, args.timeout, common.login_name(args, k), args.password)
+        imap = common.Imap(args.host, args.port, args.timeout, common.login_name(args, k), args.password, args.tls)
         imap.select(b"INBOX")
         imap.start(b"IDLE")
         while not imap.line().startswith(b"+"):
@@ -53,7 +56,8 @@ def main():
         while len(seen) < wanted and time.monotonic() < limit:
             for key, _ in poll.select(0.1):
                 imap = key.data
-                imap.buf += imap.recv()
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    imap.buf += imap.recv()
                 if b" EXISTS\r\n" in imap.buf and imap.user == user and id(imap) not in seen:
                     seen[id(imap)] = time.monotonic()
                 imap.buf = imap.buf[-20:] if not imap.buf.endswith(b"\r\n") else b""

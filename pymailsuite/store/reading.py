@@ -10,6 +10,7 @@ messages gives a limit of octets, and learns at which message it was reached.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import add
 from typing import Final
 
 from pymailsuite.interfaces.mail import Column, MessageRow
@@ -24,6 +25,8 @@ _KEYS_MADE: Final = 100
 """Messages without stored keys whose keys are computed within one piece."""
 _FEW: Final = 16
 """Messages that may be read without querying their size first."""
+_SIZES_AT_ONCE: Final = 256
+"""Messages whose sizes are queried together at first."""
 
 _KEYS: Final = {
     Column.SENT_DAY: "sent_day",
@@ -146,9 +149,8 @@ def read_messages_txn(
     if with_header or with_octets:
         header_at = columns.index(Column.HEADER) if with_header else None
         octets_at = columns.index(Column.OCTETS) if with_octets else None
-        if header_at is not None and octets_at is None and (whole := _with_headers(rows, header_at)) is not None:
-            return whole, last
-        return [_with_octets_txn(txn, row, header_at, octets_at) for row in rows], last
+        whole = _with_octets(rows, header_at, octets_at)
+        return whole or [_with_octets_txn(txn, row, header_at, octets_at) for row in rows], last
     return rows, last
 
 
@@ -201,34 +203,43 @@ def _affordable_txn(
     joins = _JOIN_CONTENTS if "c." in weight else ""
     last: Uid | None = None
     for condition, values in conditions(uids, "m.uid"):
-        for uid, octets in txn.rows(
+        sql = (
             f"SELECT m.uid, {weight} FROM messages m{joins}"
-            f" WHERE m.account_id = ? AND m.mailbox_id = ? AND {condition} ORDER BY m.uid",
-            [account_id, mailbox_id, *values],
-        ):
-            most_octets -= octets
-            if most_octets < 0 and last is not None:
-                cut = UidSet((start, min(stop, last)) for start, stop in uids.ranges if start <= last)
-                return cut, last
-            last = Uid(uid)
+            f" WHERE m.account_id = ? AND m.mailbox_id = ? AND {condition} AND m.uid > ? ORDER BY m.uid LIMIT ?"
+        )
+        # The sizes of some at a time: with long messages, few are within the limit.
+        count, after = _SIZES_AT_ONCE, 0
+        while rows := txn.rows(sql, [account_id, mailbox_id, *values, after, count]):
+            for uid, octets in rows:
+                most_octets -= octets
+                if most_octets < 0 and last is not None:
+                    cut = UidSet((start, min(stop, last)) for start, stop in uids.ranges if start <= last)
+                    return cut, last
+                last = Uid(uid)
+            if len(rows) < count:
+                break
+            count, after = 4 * count, rows[-1][0]
     return uids, None
 
 
-def _with_headers(rows: Sequence[Row], header_at: int) -> Sequence[MessageRow] | None:
-    """The rows with the fields in front added to headers, which are all at hand; None if some are not."""
+def _with_octets(rows: Sequence[Row], header_at: int | None, octets_at: int | None) -> Sequence[MessageRow] | None:
+    """As :func:`_with_octets_txn` for many rows at once, of which all headers and octets are at hand; None if some are
+    not."""
     if not rows:
         return rows
     columns = list(zip(*rows, strict=True))
-    headers = columns[header_at]
-    prefixes, fields, _, _, header_sizes = columns[-5:]
-    if None in headers or list(map(len, headers)) != list(header_sizes):
+    prefixes, fields, _, sizes, header_sizes = columns[-5:]
+    if any(fields):
+        prefixes = tuple([prefix + (more or b"") for prefix, more in zip(prefixes, fields, strict=True)])
+    for place, wanted in ((header_at, header_sizes), (octets_at, None)):
+        if place is None:
+            continue
+        octets = columns[place]
+        if None in octets or (wanted is not None and list(map(len, octets)) != list(wanted)):
+            return None
+        columns[place] = tuple(map(add, prefixes, octets))
+    if octets_at is not None and max(sizes) > MAX_CHUNK:
         return None
-    columns[header_at] = tuple(
-        [
-            prefix + more + header if more else prefix + header
-            for prefix, more, header in zip(prefixes, fields, headers, strict=True)
-        ]
-    )
     return list(zip(*columns[:-5], strict=True))
 
 
