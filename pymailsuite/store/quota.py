@@ -92,15 +92,18 @@ class EffectiveQuota:
     def rules(self, mailboxes: Iterable[tuple[MailboxId, str, str | None]]) -> dict[MailboxId, FolderRule]:
         """The rule for each of an account's mailboxes, given by id, name and special uses."""
         mailboxes = list(mailboxes)
-        fits = []
-        for named, rule in self.folders:
+        expressions = []
+        for named, _ in self.folders:
             if named.startswith("\\"):
-                used = [name for _, name, uses in mailboxes if uses and named.lower() in uses.lower().split()]
-                fits += [(_names(re.escape(name)), rule) for name in used]
+                used = [name for _, name, use in mailboxes if use is not None and use.lower() == named.lower()]
+                # Nothing fits an empty choice.
+                expressions.append("|".join(map(re.escape, used)) or "(?!)")
             else:
-                fits.append((_names(_pattern(named)), rule))
+                expressions.append(_pattern(named))
+        fit = _first_fitting(tuple(expressions))
+        rules = (_COUNTED, *[rule for _, rule in self.folders])
         return {
-            mailbox_id: next((rule for pattern, rule in fits if pattern.fullmatch(name)), _COUNTED)
+            mailbox_id: rules[found.lastindex or 0] if (found := fit(name)) is not None else _COUNTED
             for mailbox_id, name, _ in mailboxes
         }
 
@@ -116,9 +119,11 @@ def _pattern(named: str) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _names(expression: str) -> re.Pattern[str]:
-    """What fits names of mailboxes, and those of all mailboxes below them."""
-    return re.compile(f"(?:{expression})(?:{DELIMITER}.*)?", re.DOTALL)
+def _first_fitting(expressions: tuple[str, ...]) -> Callable[[str], re.Match[str] | None]:
+    """Matches names of mailboxes, and those of all mailboxes below them, by the first expression that fits: the number
+    of its group is its place, from 1 on."""
+    below = f"(?:{DELIMITER}.*)?"
+    return re.compile("|".join([f"((?:{one}){below})" for one in expressions]), re.DOTALL).fullmatch
 
 
 @frozen
@@ -524,6 +529,7 @@ def recount_totals_txn(txn: Transaction) -> int:
 
 
 def folder_usage(rows: Sequence[Row], quota: EffectiveQuota) -> tuple[FolderUsage, ...]:
-    """Rows of :func:`mailbox_rows_txn`, with the rule for each."""
+    """Rows of :func:`mailbox_rows_txn`, by name, with the rule for each."""
     rules = quota.rules([row[:3] for row in rows])
+    rows = sorted(rows, key=lambda row: str(row[1]))
     return tuple([FolderUsage(row[1], row[3], row[4], rules[row[0]].counted, rules[row[0]].extra) for row in rows])

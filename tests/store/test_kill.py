@@ -10,6 +10,7 @@ import sys
 import time
 
 from pymailsuite.interfaces import Column
+from pymailsuite.interfaces.quota import DomainQuota, Limits
 from pymailsuite.values import ALL_UIDS
 from tests.store.support import OnDisk
 
@@ -28,6 +29,7 @@ run = sys.argv[2]
 async def client(number, account):
     mail = store.account_mail(account.account_id)
     inbox = (await mail.mailbox("INBOX")).mailbox_id
+    archive = (await mail.mailbox("Archive")).mailbox_id
     for turn in range(1_000_000):
         name = f"{run}-{number}-{turn}"
         writer = store.new_content()
@@ -38,6 +40,10 @@ async def client(number, account):
         if turn % 3 == 2:
             uids = [row[0] for row in (await mail.select("INBOX", True)).rows][:5]
             await mail.move(inbox, UidSet.of(uids), "Archive")
+            if turn % 6 == 5:
+                copied = await mail.copy(archive, UidSet(((1, 3),)), "Trash")
+                trash = (await mail.mailbox("Trash")).mailbox_id
+                await mail.remove_messages(trash, UidSet.of(copied.target))
 
 async def main():
     await store.open()
@@ -53,6 +59,9 @@ reactor.run()
 class KillTests(OnDisk):
     def test_whatever_was_acknowledged_is_there_exactly_once(self) -> None:
         ann = self.account()
+        # What the accounts of the domain hold together is counted beside them, then.
+        total = DomainQuota(total=Limits(storage=1 << 40))
+        self.result(self.store.directory.change_domain_quota("example.org", lambda _: total))
         self.result(self.store.close())
         dice = random.Random(1)
         acknowledged: set[str] = set()
@@ -76,6 +85,7 @@ class KillTests(OnDisk):
             mailbox_id = self.result(mail.mailbox(name)).mailbox_id
             rows = self.result(mail.read_messages(mailbox_id, ALL_UIDS, (Column.HEADER,), list))
             found += [header.decode().split()[1] for (header,) in rows]
+        self.assertGreater(self.result(self.store.quotas.domain_total("example.org")).usage.messages, 0)
         self.assertGreater(len(acknowledged), 20)
         self.assertEqual(len(found), len(set(found)))
         self.assertLessEqual(acknowledged, set(found))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -14,6 +16,7 @@ from pymailsuite.interfaces.quota import AccountQuota, DomainQuota, FolderRule, 
 from pymailsuite.interfaces.rights import Rights
 from pymailsuite.interfaces.sharing import AclEntry, Identifier, RightsChange
 from pymailsuite.store import MailStore
+from pymailsuite.store.transaction import Transaction
 from pymailsuite.values import ALL_UIDS, FlagChange, Flags, SpecialUse, SystemFlag
 from tests.acceptance import acceptance
 from tests.store.support import InMemory, OnDisk, StoreTestCase
@@ -143,6 +146,42 @@ class QuotaTests(QuotaCase, InMemory):
         self.result(self.accept(200, self.ann))
         # It is full now: not the smallest message goes in.
         self.failure(self.accept(20, self.ann), OverQuota)
+
+    def test_a_quota_costs_a_delivery_one_statement_and_its_absence_none(self) -> None:
+        bob = self.account("bob@example.org")
+        counts: list[int] = []
+        for limits in ({}, {"storage": 100_000}, {"messages": 0}):
+            self.set_quota(self.ann, **limits)
+            self.set_quota(bob, **limits)
+            contents = [self.stage(message(50)) for _ in range(2)]
+            run: list[str] = []
+            with self.statements(run):
+                for content in contents:
+                    deliveries = (Delivery(self.ann.account_id, b""), Delivery(bob.account_id, b""))
+                    self.result(self.store.queue.accept(Acceptance(content, deliveries)))
+            counts.append(len(run))
+        self.assertEqual([count - counts[0] for count in counts], [0, 2, 0])
+
+    @contextmanager
+    def statements(self, run: list[str]) -> Iterator[None]:
+        """Note the statements that are run."""
+        kept = {}
+
+        def noting(name: str) -> Any:
+            def method(txn: Transaction, sql: str, *values: Any, **more: Any) -> Any:
+                run.append(sql)
+                return kept[name](txn, sql, *values, **more)
+
+            return method
+
+        for name in ("rows", "row", "value", "execute", "send"):
+            kept[name] = getattr(Transaction, name)
+            setattr(Transaction, name, noting(name))
+        try:
+            yield
+        finally:
+            for name, method in kept.items():
+                setattr(Transaction, name, method)
 
     def test_a_message_that_is_too_much_for_one_of_several_names_that_one(self) -> None:
         bob, eve = self.account("bob@example.org"), self.account("eve@example.org")
