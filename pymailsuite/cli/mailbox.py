@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -17,7 +17,7 @@ from pymailsuite.interfaces import IMailStore, Mailbox
 from pymailsuite.interfaces.rights import NO_RIGHTS, Rights
 from pymailsuite.interfaces.sharing import AclEntry, Identifier, IdentifierKind, IMailSharing, RightsChange
 from pymailsuite.interfaces.store import needed
-from pymailsuite.values import Address
+from pymailsuite.values import Address, SpecialUse
 
 
 class RightsType(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
@@ -109,6 +109,31 @@ def list_mailboxes(owner: Address, config_file: Path, as_json: bool) -> None:
         for one in on_store(config_file, operation)
     ]
     print_rows(rows, ["mailbox", "messages", "unseen", "octets"], as_json)
+
+
+_USES: Final = {use.value.removeprefix("\\").lower(): use for use in SpecialUse}
+
+
+@mailbox.command("special-use")
+@click.argument("name")
+@click.argument("uses", nargs=-1, type=click.Choice(list(_USES), case_sensitive=False))
+@account_option
+@config_option
+@json_option
+def special_use(name: str, uses: Sequence[str], owner: Address, config_file: Path, as_json: bool) -> None:
+    """Say what a mailbox is for, in place of what it was for; without USES, that it is for nothing special.
+
+    Clients put sent mail, drafts and so on where such a mailbox is, and the server puts junk there."""
+
+    async def operation(store: IMailStore, settings: Settings) -> tuple[str, Mailbox]:
+        account = await account_of(store, owner)
+        mail = store.account_mail(account.account_id)
+        return account.login_name, await mail.assign_uses(name, [_USES[use.lower()] for use in uses])
+
+    login_name, assigned = on_store(config_file, operation)
+    told = [use.value for use in assigned.special_uses]
+    text = f"{assigned.name} is for {' '.join(told)}" if told else f"{assigned.name} has no special use"
+    print_done(text, {"account": login_name, "mailbox": assigned.name, "special_uses": told}, as_json)
 
 
 @mailbox.command()

@@ -54,6 +54,15 @@ class MailboxTests(SharingCase):
         self.run_command("mailbox", "shares", "NoSuch", "--account", ANN, code=1)
         self.run_command("mailbox", "shares", "--account", "nobody@example.test", code=1)
 
+    def test_a_mailbox_is_given_other_uses(self) -> None:
+        using = ("mailbox", "special-use", "Archive")
+        done = self.run_command(*using, "Memos", "archive", "--account", ANN)
+        self.assertEqual(done.stdout, "Archive is for \\Memos \\Archive\n")
+        told = self.answer(*using, "--account", ANN)
+        self.assertEqual(told, {"account": ANN, "mailbox": "Archive", "special_uses": []})
+        self.run_command(*using, "gossip", "--account", ANN, code=2)
+        self.run_command("mailbox", "special-use", "NoSuch", "sent", "--account", ANN, code=1)
+
     def test_nobody_logs_in_to_a_shared_account(self) -> None:
         added = self.answer("account", "add", "team@example.test", "--shared")
         self.assertEqual((added["account"], added["shared"]), ("team@example.test", True))

@@ -50,6 +50,7 @@ from pymailsuite.imap.extensions import (
     UNSELECT,
     UTF8_ACCEPT,
     WITHIN,
+    XLIST,
 )
 
 __all__ = [
@@ -102,4 +103,5 @@ __all__ = [
     "UNSELECT",
     "UTF8_ACCEPT",
     "WITHIN",
+    "XLIST",
 ]

@@ -86,6 +86,9 @@ class ImapSettings(Section):
     """How mailboxes are named: ``plain`` as in ``Work/2024``, or ``courier`` as that server does, everything below
     INBOX and a dot between levels: ``INBOX.Work.2024``. The same mailboxes are served either way."""
 
+    xlist: bool = False
+    """Whether XLIST is offered, the form of LIST by which old clients of Gmail learn what mailboxes are for."""
+
     namespace_others: str = "Other Users"
     """The first level of names of mailboxes that other users share."""
 

@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 _MOST_AT_ONCE: Final = 200
 """The greatest number of names processed in the reactor; more go to a reader thread."""
-_NAMES_A_STEP: Final = 50
+NAMES_A_STEP: Final = 50
 
 
 async def _list_mailboxes(context: Context, command: List) -> bytes:
@@ -62,17 +62,17 @@ async def listed_mailboxes(context: Context, matches: Patterns) -> dict[str, Mai
     shared = await places.visible() if any(map(matches.reach, places.naming.prefixes_of_others())) else ()
     if not shared and not places.naming.profile.prefix:
         return {mailbox.name: mailbox for mailbox in own}
-    return await _in_turns(context, len(own) + len(shared), _named(places, own, shared))
+    return await in_turns(context, len(own) + len(shared), _named(places, own, shared))
 
 
 def _named(places: Places, own: Sequence[Mailbox], shared: Sequence[SharedMailbox]) -> Steps[dict[str, Mailbox]]:
     named: dict[str, Mailbox] = {}
     for place, mailbox in enumerate(own):
-        if place % _NAMES_A_STEP == 0:
+        if place % NAMES_A_STEP == 0:
             yield
         named[places.naming.profile.wire(mailbox.name)] = mailbox
     for place, (owner, mailbox) in enumerate((one.owner, one.mailbox) for one in shared):
-        if place % _NAMES_A_STEP == 0:
+        if place % NAMES_A_STEP == 0:
             yield
         named.setdefault(places.wire_of_others(owner, mailbox.name), mailbox)
     return named
@@ -82,10 +82,10 @@ async def subscribed_names(context: Context) -> frozenset[str]:
     """The subscribed names, as the client has them."""
     places = context.places
     kept = await context.mail.subscriptions()
-    return frozenset(await _in_turns(context, len(kept), mapped_in_steps(places.wire_of_subscription, kept, 50)))
+    return frozenset(await in_turns(context, len(kept), mapped_in_steps(places.wire_of_subscription, kept, 50)))
 
 
-async def _in_turns(context: Context, count: int, work: Steps[T]) -> T:
+async def in_turns(context: Context, count: int, work: Steps[T]) -> T:
     """The result of work on ``count`` names; many are processed in a reader thread."""
     if count <= _MOST_AT_ONCE:
         return drained(work)
@@ -107,11 +107,11 @@ def _listed(
         for name, argument in command.returns.items()
         if (line := vocabulary.list_returns[name].line) is not None
     ]
-    parents = yield from _levels_above(mailboxes, delimiter)
+    parents = yield from levels_above(mailboxes, delimiter)
     # RFC 5258 §3.1: a subscribed name need not exist to be listed.
     names: Collection[str] = mailboxes.keys() | subscribed if "SUBSCRIBED" in selection else mailboxes
     if "RECURSIVEMATCH" in selection:
-        names = {*names, *(yield from _levels_above(names, delimiter))}
+        names = {*names, *(yield from levels_above(names, delimiter))}
         yield from wanted.look_below()
     elif not parents <= mailboxes.keys():
         # Levels of the namespaces of others, which are no mailboxes.
@@ -119,14 +119,14 @@ def _listed(
     is_extended = bool(selection or command.returns)
     out: list[bytes] = []
     for place, name in enumerate(names if names is mailboxes else sorted(names)):
-        if place % _NAMES_A_STEP == 0:
+        if place % NAMES_A_STEP == 0:
             yield
         mailbox = mailboxes.get(name)
         child_info = wanted.child_info(name)
         is_wanted = wanted(name)
         if not (is_wanted or child_info) or not matches(name):
             continue
-        attributes = _attributes(mailbox, name in parents, is_extended=is_extended)
+        attributes = attributes_of(mailbox, name in parents, is_extended=is_extended)
         if name in subscribed:
             attributes.append("\\Subscribed")
         out.append(list_line(form, name, attributes, child_info=child_info))
@@ -147,7 +147,7 @@ async def _list_subscribed(context: Context, command: Lsub) -> bytes:
 
 async def _say(context: Context, count: int, work: Steps[list[bytes]]) -> None:
     """Send the lines that ``work`` makes of ``count`` names."""
-    context.out += await _in_turns(context, count, work)
+    context.out += await in_turns(context, count, work)
 
 
 def _listed_subscribed(
@@ -156,10 +156,10 @@ def _listed_subscribed(
     form = context.places.form
     names: Collection[str] = subscribed
     if command.pattern.endswith("%"):
-        names = subscribed | (yield from _levels_above(subscribed, form.delimiter))
+        names = subscribed | (yield from levels_above(subscribed, form.delimiter))
     out: list[bytes] = []
     for place, name in enumerate(sorted(names)):
-        if place % _NAMES_A_STEP == 0:
+        if place % NAMES_A_STEP == 0:
             yield
         if matches(name):
             attributes = _subscribed_attributes(mailboxes.get(name)) if name in subscribed else ["\\Noselect"]
@@ -202,7 +202,7 @@ class _Wanted:
         """For RECURSIVEMATCH: find the options that the names below each name meet."""
         below = self._below
         for place, inferior in enumerate(self._mailboxes.keys() | self._subscribed):
-            if place % _NAMES_A_STEP == 0:
+            if place % NAMES_A_STEP == 0:
                 yield
             met = {option for option, meets in self._conditions.items() if self._meets(inferior, meets)}
             if len(met) == len(self._conditions) and not self._listed(inferior):
@@ -218,7 +218,7 @@ class _Wanted:
         return tuple(sorted(met)) if met else ()
 
 
-def _attributes(mailbox: Mailbox | None, has_children: bool, *, is_extended: bool) -> list[str]:
+def attributes_of(mailbox: Mailbox | None, has_children: bool, *, is_extended: bool) -> list[str]:
     """Attributes of RFC 3501 §7.2.2, RFC 3348, RFC 5258 and RFC 6154; children and special use always.
 
     Clients that send no command of RFC 5258 (``is_extended``) know no other word for a level without a mailbox than
@@ -245,11 +245,11 @@ def _levels(name: str, delimiter: str) -> Iterable[str]:
         at = name.find(delimiter, at + 1)
 
 
-def _levels_above(names: Collection[str], delimiter: str) -> Steps[set[str]]:
+def levels_above(names: Collection[str], delimiter: str) -> Steps[set[str]]:
     """The names above any of these."""
     above: set[str] = set()
     for place, name in enumerate(names):
-        if place % _NAMES_A_STEP == 0:
+        if place % NAMES_A_STEP == 0:
             yield
         above.update(_levels(name, delimiter))
     return above

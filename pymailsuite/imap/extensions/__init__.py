@@ -43,6 +43,7 @@ from pymailsuite.imap.extensions.uidplus import UIDPLUS
 from pymailsuite.imap.extensions.unauthenticate import UNAUTHENTICATE
 from pymailsuite.imap.extensions.unselect import UNSELECT
 from pymailsuite.imap.extensions.within import WITHIN
+from pymailsuite.imap.extensions.xlist import XLIST
 
 OURS = (
     IMAP4REV1,
@@ -82,6 +83,7 @@ OURS = (
     SEARCHRES,
     PARTIAL,
     COMPRESS,
+    XLIST,
     SEARCH_CONTEXT,
     MULTISEARCH,
     INPROGRESS,
