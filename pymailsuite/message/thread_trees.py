@@ -6,19 +6,18 @@ a reply belongs to what it refers to whatever its subject is.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from hashlib import blake2b
 from itertools import pairwise
 from math import inf
 from typing import Final, NamedTuple
 
 from attrs import frozen
 
-from pymailsuite.interfaces.mail import Steps
+from pymailsuite.interfaces.mail import Steps, mapped_in_steps
 from pymailsuite.message.sorting import ITEMS_A_STEP, sorted_in_steps
-from pymailsuite.message.thread_links import LINKS_MAX, decode_links, identifiers
+from pymailsuite.message.thread_links import LINKS_MAX, identifiers
 
-_ID_OCTETS: Final = 8
 _NONE: Final = -1
 
 
@@ -31,9 +30,8 @@ class ThreadEntry(NamedTuple):
     base_subject: str
     own_id: int | None = None
     """A hash of its identifier; None if it has none."""
-    references: bytes = b""
-    """Hashes of the identifiers of messages it refers to, the first message of the thread first; ``decode_links`` reads
-    them."""
+    references: Sequence[int] = ()
+    """Hashes of the identifiers of messages it refers to, the first message of the thread first."""
     is_reply: bool = False
     """Its subject is one of a reply or a forward."""
 
@@ -48,8 +46,9 @@ class ThreadTrees:
     """Of those that have any."""
 
 
-def thread_ids(found: Mapping[bytes, bytes]) -> tuple[int | None, bytes]:
-    """``own_id`` and ``references`` of a message with these header fields (``fields.thread_fields``).
+def thread_ids(found: Mapping[bytes, bytes]) -> tuple[int | None, Sequence[int]]:
+    """``own_id`` and ``references`` of a message with these header fields (``fields.thread_fields``). They mean
+    something in this process alone, whose hashes nobody outside can foresee.
 
     In-Reply-To counts where References names none, and of what that names the first.
     """
@@ -57,24 +56,24 @@ def thread_ids(found: Mapping[bytes, bytes]) -> tuple[int | None, bytes]:
     named = identifiers(found.get(b"references", b"")) or identifiers(found.get(b"in-reply-to", b""))[:1]
     if len(named) > LINKS_MAX:
         named = [named[0], *named[1 - LINKS_MAX :]]
-    own_id = int.from_bytes(_hash(own[0]), signed=True) if own else None
-    return own_id, b"".join(map(_hash, named))
-
-
-def _hash(identifier: bytes) -> bytes:
-    return blake2b(identifier, digest_size=_ID_OCTETS).digest()
+    return (hash(own[0]) if own else None), array("q", map(hash, named))
 
 
 def by_ordered_subject(entries: Sequence[ThreadEntry]) -> Steps[ThreadTrees]:
     """ORDEREDSUBJECT: the first message of each base subject, with all others of it as its children."""
-    subjects: dict[str, list[int]] = {}
+    # By the date of their first message, as they are met.
+    roots: list[int] = []
+    first: dict[str, int] = {}
+    children: dict[int, list[int]] = {}
     for count, place in enumerate((yield from _by_date(entries, range(len(entries))))):
         if count % ITEMS_A_STEP == 0:
             yield
-        subjects.setdefault(entries[place].base_subject, []).append(place)
-    # By the date of their first message, as they were met.
-    threads = list(subjects.values())
-    return ThreadTrees([thread[0] for thread in threads], {thread[0]: thread[1:] for thread in threads if thread[1:]})
+        root = first.setdefault(entries[place].base_subject, place)
+        if root == place:
+            roots.append(place)
+        else:
+            children.setdefault(root, []).append(place)
+    return ThreadTrees(roots, children)
 
 
 def by_references(entries: Sequence[ThreadEntry]) -> Steps[ThreadTrees]:
@@ -126,7 +125,7 @@ class _Links:
         for place, entry in enumerate(self._entries):
             if place % ITEMS_A_STEP == 0:
                 yield
-            named = [self._place(one) for one in decode_links(entry.references)]
+            named = [self._place(one) for one in entry.references]
             for parent, child in pairwise(named):
                 if parents[child] == _NONE:
                     yield from self._join(parent, child)
@@ -185,7 +184,8 @@ class _Forest:
                 path.append(ancestor)
                 ancestor = parents[ancestor]
             ancestor = settled.get(ancestor, ancestor)
-            settled.update(dict.fromkeys(path, ancestor))
+            if path:
+                settled.update(dict.fromkeys(path, ancestor))
             if ancestor == _NONE:
                 self.roots.append(place)
             else:
@@ -231,7 +231,9 @@ class _Forest:
     def merge_subjects(self, absent: int) -> Steps[None]:
         """Step 5: put threads of one subject together; ``absent`` is the first place that stands for nothing yet."""
         entries, present, children = self._entries, len(self._entries), self.children
-        subjects = [entries[self._first(root)].base_subject for root in self.roots]
+        subjects = yield from mapped_in_steps(
+            lambda root: entries[self._first(root)].base_subject, self.roots, ITEMS_A_STEP
+        )
         chosen = yield from self._chosen(zip(self.roots, subjects, strict=True))
         gone = set()
         added = []
