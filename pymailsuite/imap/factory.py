@@ -13,6 +13,7 @@ from pymailsuite.imap.idle_clients import IdleClients
 from pymailsuite.imap.protocol import ImapProtocol
 from pymailsuite.imap.shared import Shared
 from pymailsuite.imap.snapshots import Snapshots
+from pymailsuite.imap.thread_memory import ThreadMemory
 from pymailsuite.imap.vocabulary import Vocabulary
 from pymailsuite.interfaces import IChangeNotices, IMailStore
 from pymailsuite.sasl import Mechanisms
@@ -41,6 +42,7 @@ class ImapFactory(ConnectionFactory):
         self._idle_clients = IdleClients(settings.idle_keepalive, reactor)
         offers_tls = tls_context is not None
         snapshots = Snapshots(reactor, settings.remembered_messages)
+        thread_memory = ThreadMemory(reactor, settings.remembered_threads)
         self.shared = Shared(
             settings,
             hostname,
@@ -49,6 +51,7 @@ class ImapFactory(ConnectionFactory):
             store,
             vocabulary,
             snapshots,
+            thread_memory,
             offers_tls=offers_tls,
             mechanisms=mechanisms,
         )

@@ -19,6 +19,7 @@ from pymailsuite.imap.naming import PROFILES, Naming
 from pymailsuite.imap.quirks import QuirkTable
 from pymailsuite.imap.receiver import Limits
 from pymailsuite.imap.snapshots import Snapshots
+from pymailsuite.imap.thread_memory import ThreadMemory
 from pymailsuite.imap.values import GrammarLimits
 from pymailsuite.imap.vocabulary import Vocabulary
 from pymailsuite.interfaces import IChangeNotices, IMailStore
@@ -137,6 +138,7 @@ class Shared:
         store: IMailStore,
         vocabulary: Vocabulary,
         snapshots: Snapshots,
+        thread_memory: ThreadMemory,
         *,
         offers_tls: bool,
         mechanisms: Mechanisms = sasl_mechanisms,
@@ -160,6 +162,7 @@ class Shared:
         self.after_login = Limits(settings.line, settings.literals, settings.skipped_literal, unasked)
         self.per_account = Tally()
         self.snapshots = snapshots
+        self.thread_memory = thread_memory
         self.grammar = GrammarLimits(
             search_keys=settings.search_keys, search_depth=settings.search_depth, sort_keys=settings.sort_keys
         )

@@ -10,6 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from pymailsuite.bus.account_notices import ChangeNotices
+from pymailsuite.imap import thread_memory
 from pymailsuite.imap.extensions.sort import Criteria, sort_columns, sort_rows
 from pymailsuite.imap.extensions.thread import render_threads
 from pymailsuite.interfaces import Column, IAccountMail, drained
@@ -19,7 +20,7 @@ from pymailsuite.message.thread_trees import ThreadTrees
 from pymailsuite.store import message_keys
 from pymailsuite.store.plain import PlainAccountMail, PlainMailbox, PlainMessage
 from pymailsuite.store.transaction import Transaction
-from pymailsuite.values import ALL_UIDS, AccountId, ContentId, MailboxId, Uid
+from pymailsuite.values import ALL_UIDS, AccountId, ContentId, MailboxId, Uid, UidSet
 from tests.imap.conversation import Client, Server
 from tests.support.stores import append, fired, make_account, make_store
 
@@ -95,6 +96,34 @@ class ManyTests(SynchronousTestCase):
             client.command("SORT (DATE) UTF-8 ALL")[0], f"* SORT {' '.join(str(number - 2) for number in left)}"
         )
         self.assertEqual(client.command("UID SORT (DATE) UTF-8 ALL")[0], f"* SORT {' '.join(map(str, left))}")
+
+    def test_threads_are_made_of_what_was_read_before_and_of_new_messages(self) -> None:
+        self.patch(thread_memory, "_WORTH_KEEPING", 1)
+        client, other = self.client(), self.server.connect().login()
+        other.command("SELECT INBOX")
+        self.assert_told(client)
+        read: list[UidSet] = []
+        mail = other.protocol._session.avatar.mail
+        read_in_steps = mail.read_in_steps
+
+        def counted(mailbox_id: MailboxId, uids: UidSet, *arguments: Any) -> Any:
+            read.append(uids)
+            return read_in_steps(mailbox_id, uids, *arguments)
+
+        mail.read_in_steps = counted
+        self.assertEqual(
+            other.command("THREAD REFERENCES UTF-8 ALL")[0], "* THREAD (2 5 8 11 14)(1 4 7 10 13)(3 6 9 12 15)"
+        )
+        self.assertEqual(read, [])
+        client.command("STORE 1:12 +FLAGS.SILENT (\\Deleted)")
+        client.command("EXPUNGE")
+        append(self.server.store, self.server.account, "INBOX", message(5))
+        other.command("NOOP")
+        told = other.command("UID THREAD REFS UTF-8 ALL")[0]
+        self.assertEqual(read, [UidSet([(16, 16)])])
+        self.server.factory.shared.thread_memory = thread_memory.ThreadMemory(self.server.clock, 0)
+        self.assertEqual(told, other.command("UID THREAD REFS UTF-8 ALL")[0])
+        self.assertEqual(len(read), 2)
 
     def test_errors_leave_the_session_as_it_is(self) -> None:
         client = self.client()

@@ -147,6 +147,10 @@ class ImapSettings(Section):
     """Messages of mailboxes that were closed whose numbers and flags are remembered (some 20 octets each), so that the
     next session opens them without reading them anew."""
 
+    remembered_threads: int = Field(default=100_000, ge=0)
+    """Messages of which is remembered what THREAD has read of them (some 450 octets each), so that it reads only new
+    messages the next time."""
+
     step_messages: int = Field(default=10_000, ge=1)
     """Messages that a STORE or MOVE changes in one transaction. More messages are changed in steps, between which
     others may write."""

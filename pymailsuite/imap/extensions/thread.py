@@ -2,7 +2,8 @@
 
 RFC 5256 §3, draft-ietf-morg-inthread (REFS).
 
-What the messages say of each other is read in pieces, and the trees are made in a reader thread, in steps.
+What the messages say of each other is read in pieces and remembered (``imap.thread_memory``), and the trees are made
+in a reader thread, in steps.
 ``message.thread_trees`` has the algorithms.
 """
 
@@ -111,12 +112,22 @@ async def _thread(context: Context, command: Thread) -> bytes:
     def entries_of(rows: Sequence[MessageRow]) -> Steps[list[ThreadEntry]]:
         return mapped_in_steps(algorithm.entry, rows, _HEADERS_A_STEP)
 
-    entries = await read_found(context, view, uids, algorithm.columns, entries_of, progress)
-    context.out += await view.mail.in_steps("thread", _reply(view, command.uid, algorithm, entries))
+    memory = context.shared.thread_memory
+    columns = algorithm.columns
+    known = memory.find(view, columns)
+    unknown = sorted(set(uids).difference(known)) if known else uids
+    if unknown:
+        read = await read_found(context, view, unknown, columns, entries_of, progress)
+        known = memory.keep(view, columns, known, read)
+    context.out += await view.mail.in_steps("thread", _reply(view, command.uid, algorithm, uids, known))
     return b"OK THREAD completed"
 
 
-def _reply(view: View, uid: bool, algorithm: _Algorithm, entries: Sequence[ThreadEntry]) -> Steps[list[bytes]]:
+def _reply(
+    view: View, uid: bool, algorithm: _Algorithm, uids: Sequence[int], known: Mapping[int, ThreadEntry]
+) -> Steps[list[bytes]]:
+    # A message that was expunged before it was read is left out.
+    entries = [entry for entry in (yield from mapped_in_steps(known.get, uids, ITEMS_A_STEP)) if entry is not None]
     trees = yield from algorithm.trees(entries)
     numbers = [entry.uid for entry in entries]
     if not uid:
