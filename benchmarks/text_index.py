@@ -18,6 +18,7 @@ from typing import Any
 
 from pymailsuite.config.sections.search import SearchSettings
 from pymailsuite.imap.commands import searching
+from pymailsuite.message.extraction import NO_EXTRACTION
 from tests.imap.conversation import Server
 from tests.support.stores import append, fired
 
@@ -99,7 +100,7 @@ def main() -> None:
     few, searching._FEW = searching._FEW, 1 << 40
     without = {program: (_best(lambda program=program: search(program)), search(program)) for program in SEARCHES}
     searching._FEW = few
-    bounds, started = SearchSettings().bounds, time.process_time()
+    bounds, started = SearchSettings().bounds(NO_EXTRACTION), time.process_time()
     while fired(server.store.text_index.index_some(bounds)) is not None:
         pass
     spent = time.process_time() - started

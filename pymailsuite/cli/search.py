@@ -14,6 +14,7 @@ from pymailsuite.config.settings import Settings
 from pymailsuite.interfaces import IMailStore
 from pymailsuite.interfaces.store import needed
 from pymailsuite.interfaces.text_index import ITextIndex
+from pymailsuite.server.text_extraction import text_extraction
 from pymailsuite.values import AccountId, Address
 
 account_option = click.option("--account", "address", type=AddressType(), help="Of this account only.")
@@ -66,9 +67,9 @@ def rebuild(address: Address | None, config_file: Path, as_json: bool) -> None:
     """
 
     async def operation(store: IMailStore, settings: Settings) -> dict[str, int]:
-        index = needed(store, ITextIndex)
+        index, bounds = needed(store, ITextIndex), settings.search.bounds(text_extraction(settings.search))
         removed, made = await index.rebuild(await _account_id(store, address)), 0
-        while (some := await index.index_some(settings.search.bounds)) is not None:
+        while (some := await index.index_some(bounds)) is not None:
             made += some
         return {"pieces_removed": removed, "messages_indexed": made}
 

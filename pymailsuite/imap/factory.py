@@ -16,6 +16,7 @@ from pymailsuite.imap.snapshots import Snapshots
 from pymailsuite.imap.thread_memory import ThreadMemory
 from pymailsuite.imap.vocabulary import Vocabulary
 from pymailsuite.interfaces import IChangeNotices, IMailStore
+from pymailsuite.message.extraction import NO_EXTRACTION, TextExtraction
 from pymailsuite.sasl import Mechanisms
 from pymailsuite.sasl import mechanisms as sasl_mechanisms
 from pymailsuite.wire.factory import ConnectionFactory, ConnectionLimits
@@ -35,6 +36,7 @@ class ImapFactory(ConnectionFactory):
         tls_context: Any | None,
         reactor: IReactorTime,
         mechanisms: Mechanisms = sasl_mechanisms,
+        extraction: TextExtraction = NO_EXTRACTION,
     ) -> None:
         limits = ConnectionLimits(settings.connections, settings.connections_per_address)
         super().__init__(reactor, limits, "imap")
@@ -54,6 +56,7 @@ class ImapFactory(ConnectionFactory):
             thread_memory,
             offers_tls=offers_tls,
             mechanisms=mechanisms,
+            extraction=extraction,
         )
 
     def make_protocol(self) -> ImapProtocol:

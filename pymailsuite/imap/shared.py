@@ -25,6 +25,7 @@ from pymailsuite.imap.vocabulary import Vocabulary
 from pymailsuite.interfaces import IChangeNotices, IMailStore
 from pymailsuite.interfaces.annotations import IAnnotations
 from pymailsuite.interfaces.sharing import IMailSharing
+from pymailsuite.message.extraction import NO_EXTRACTION, TextExtraction
 from pymailsuite.sasl import Mechanisms, Offered
 from pymailsuite.sasl import mechanisms as sasl_mechanisms
 from pymailsuite.wire.addresses import may_send_passwords
@@ -142,6 +143,7 @@ class Shared:
         *,
         offers_tls: bool,
         mechanisms: Mechanisms = sasl_mechanisms,
+        extraction: TextExtraction = NO_EXTRACTION,
     ) -> None:
         self.settings = settings
         self.hostname = hostname
@@ -155,6 +157,8 @@ class Shared:
         self.naming = naming if self.sharing is not None else naming.without_others()
         self.offers_tls = offers_tls
         self._mechanisms = mechanisms
+        self.extraction = extraction
+        """What makes text of attachments for searches."""
         self.before_login = Limits(
             settings.line_before_login, settings.literals_before_login, settings.literals_before_login
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from attrs import frozen
 from twisted.internet.defer import Deferred
@@ -71,19 +71,24 @@ TextQuery: TypeAlias = HoldsWords | HoldsSimilar | AllHold | AnyHolds
 class ITextNarrowing(Interface):
     """What the mail of an account (IAccountMail) may provide besides: its text index."""
 
-    def narrowed(mailbox_id: MailboxId, uids: Sequence[int], query: TextQuery) -> Deferred[Sequence[int]]:
+    def narrowed(
+        mailbox_id: MailboxId, uids: Sequence[int], query: TextQuery, extraction_form: str
+    ) -> Deferred[Sequence[int]]:
         """Those of ``uids``, ascending, that the index does not exclude: messages for which the query holds, those that
-        are not indexed, and perhaps others."""
+        are not indexed, and perhaps others. What was indexed with the text of attachments in another form than
+        ``extraction_form`` counts as not indexed."""
 
 
 @frozen
 class IndexBounds:
     """How much is indexed. ``octets_max``: the size of the whole index; ``message_octets``: the text of a message;
-    ``piece_messages``: the number of messages in a piece, up to ``message.words.MESSAGES_MAX``."""
+    ``piece_messages``: the number of messages in a piece, up to ``message.word_pieces.MESSAGES_MAX``. ``extraction`` is
+    a ``message.extraction.TextExtraction``: what makes text of attachments."""
 
     octets_max: int
     message_octets: int
     piece_messages: int
+    extraction: Any
 
 
 @frozen

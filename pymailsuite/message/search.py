@@ -17,6 +17,7 @@ from functools import cached_property
 from typing import Final
 
 from pymailsuite.message.charsets import charset_decoder, decode_undeclared
+from pymailsuite.message.extraction import NO_EXTRACTION, TextExtraction
 from pymailsuite.message.headers import field_parameters, fields, first_field
 from pymailsuite.message.parts import Part, PartKind, PartTable
 from pymailsuite.message.text import decode_text
@@ -112,14 +113,17 @@ def header_text(header: bytes) -> str:
     return "\n".join([f"{decode_undeclared(name)}: {decode_text(body)}" for name, body in fields(header)])
 
 
-def body_texts(octets: bytes, table: PartTable) -> Iterator[str]:
-    """The text of a message's body, piece by piece: each text part decoded, and the fields of messages inside.
+def body_texts(octets: bytes, table: PartTable, extraction: TextExtraction = NO_EXTRACTION) -> Iterator[str]:
+    """The text of a message's body, piece by piece: each text part decoded, what ``extraction`` makes of others, and
+    the fields of messages inside.
 
     ``octets`` are those the table's offsets count in (without a prefix).
     """
     for part in table.root.walk():
         if is_readable(part):
             yield part_text(octets, part)
+        elif extraction.applies(part):
+            yield extraction.text(part, octets[part.body_start : part.end])
         if part.kind is PartKind.MESSAGE:
             message = part.children[0]
             yield header_text(octets[message.header_start : message.body_start])

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from pymailsuite.interfaces.text_index import TextField
+from pymailsuite.message.extraction import NO_EXTRACTION, TextExtraction
 from pymailsuite.message.headers import decode_text
 from pymailsuite.message.parts import Part, PartKind, PartTable
 from pymailsuite.message.search import PartDecoder, fold_text, header_text, is_readable
@@ -99,8 +100,15 @@ def subject_words(folded: str) -> dict[TextField, set[bytes]]:
     return {TextField.SUBJECT: _words(folded.encode("utf-8"))}
 
 
+def extracted_ranges(table: PartTable, extraction: TextExtraction) -> list[tuple[int, int]]:
+    """The octets of the shared content, from and up to, that text is made of for :func:`body_words`."""
+    return [
+        (part.body_start, part.end) for part in table.root.walk() if extraction.applies(part) and not is_readable(part)
+    ]
+
+
 def body_ranges(table: PartTable) -> list[tuple[int, int]]:
-    """The octets of the shared content, from and up to, that :func:`body_words` reads."""
+    """The octets of the shared content, from and up to, that :func:`body_words` reads besides."""
     root = table.root
     ranges = []
     for part in root.walk():
@@ -116,8 +124,11 @@ def _needs_header(part: Part) -> bool:
     return is_readable(part) and part.charset in ("", "?")
 
 
-def body_words(table: PartTable, read: Callable[[int, int], bytes]) -> dict[TextField, set[bytes]]:
-    """The words of a body: of its text parts, of messages inside, and the fields of its parts."""
+def body_words(
+    table: PartTable, read: Callable[[int, int], bytes], extraction: TextExtraction = NO_EXTRACTION
+) -> dict[TextField, set[bytes]]:
+    """The words of a body: of its text parts, of what ``extraction`` makes of others, of messages inside, and the
+    fields of its parts."""
     body: set[bytes] = set()
     fields: set[bytes] = set()
     root = table.root
@@ -130,6 +141,8 @@ def body_words(table: PartTable, read: Callable[[int, int], bytes]) -> dict[Text
         if is_readable(part):
             decoder = PartDecoder(part, header)
             body |= words_of(decoder.feed(read(part.body_start, part.end)) + decoder.finish())
+        elif extraction.applies(part):
+            body |= words_of(extraction.text(part, read(part.body_start, part.end)))
         if part.kind is PartKind.MESSAGE:
             message = part.children[0]
             body |= words_of(header_text(read(message.header_start, message.body_start)))

@@ -183,6 +183,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "relay.transport_not_closed": "A transport could not be closed because of a defect.",
     "relay.unavailable": "A host could not be reached.",
     "reputation.not_written": "Events of a reputation could not be written.",
+    "search.extractor_failed": "A plugin that makes text of attachments raised something unexpected; there is none.",
     "server.files_limited": "The limit on open files could not be raised as far as the settings want.",
     "server.part_not_stopped": "A part of the server could not be stopped because of a defect.",
     "server.ready": "The server serves.",

@@ -12,6 +12,7 @@ from twisted.logger import Logger
 
 from pymailsuite.config.sections.search import SearchSettings
 from pymailsuite.interfaces.text_index import ITextIndex
+from pymailsuite.message.extraction import TextExtraction
 from pymailsuite.periodic import PeriodicService
 
 log = Logger()
@@ -38,6 +39,7 @@ class TextIndexer(PeriodicService):
         self,
         index: ITextIndex,
         settings: SearchSettings,
+        extraction: TextExtraction,
         is_ours: bool,
         clock: IReactorTime,
         load: Callable[[], float] = load_per_processor,
@@ -45,6 +47,7 @@ class TextIndexer(PeriodicService):
         super().__init__("text indexer", settings.index_interval if is_ours and settings.index else 0, clock)
         self._index = index
         self._settings = settings
+        self._bounds = settings.bounds(extraction)
         self._clock = clock
         self._load = load
         self._is_paused = False
@@ -54,7 +57,7 @@ class TextIndexer(PeriodicService):
         number, rest = 0, 1 / self._settings.index_share - 1
         while self.running and not self._must_pause():
             started = self._clock.seconds()
-            some = await self._index.index_some(self._settings.bounds)
+            some = await self._index.index_some(self._bounds)
             if some is None:
                 break
             number += some

@@ -297,14 +297,16 @@ class AccountMail:
     ) -> tuple[Sequence[MessageRow], Uid | None]:
         return reading.read_messages_txn(txn, self.account_id, mailbox_id, uids, columns, most_octets)
 
-    def narrowed(self, mailbox_id: MailboxId, uids: Sequence[int], query: TextQuery) -> Deferred[Sequence[int]]:
-        pieces_txn = partial(self._pieces_txn, mailbox_id)
+    def narrowed(
+        self, mailbox_id: MailboxId, uids: Sequence[int], query: TextQuery, extraction_form: str
+    ) -> Deferred[Sequence[int]]:
+        pieces_txn = partial(self._pieces_txn, mailbox_id, extraction_form)
         return Deferred.fromCoroutine(narrowed(self._database, self.account_id, pieces_txn, uids, query))
 
     def _pieces_txn(
-        self, mailbox_id: MailboxId, txn: Transaction, first: int, fields: Sequence[TextField]
+        self, mailbox_id: MailboxId, form: str, txn: Transaction, first: int, fields: Sequence[TextField]
     ) -> Sequence[StoredPiece]:
-        return pieces_txn(txn, self.account_id, mailbox_id, first, fields)
+        return pieces_txn(txn, self.account_id, mailbox_id, form, first, fields)
 
     def read_octets(self, mailbox_id: MailboxId, uid: Uid, start: int, stop: int) -> Deferred[bytes]:
         return self._read("read octets", self._octets(mailbox_id, uid, start, stop))

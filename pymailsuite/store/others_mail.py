@@ -297,10 +297,10 @@ class OthersMail(AccountMail):
         return [row[: len(columns)] for row in seen_rows], last
 
     def _pieces_txn(
-        self, mailbox_id: MailboxId, txn: Transaction, first: int, fields: Sequence[TextField]
+        self, mailbox_id: MailboxId, form: str, txn: Transaction, first: int, fields: Sequence[TextField]
     ) -> Sequence[StoredPiece]:
         check(self._rights_txn(txn, mailbox_id), Right.READ)
-        return super()._pieces_txn(mailbox_id, txn, first, fields)
+        return super()._pieces_txn(mailbox_id, form, txn, first, fields)
 
     def _octets_txn(self, txn: Transaction, mailbox_id: MailboxId, uid: Uid, start: int, stop: int) -> bytes:
         check(self._rights_txn(txn, mailbox_id), Right.READ)

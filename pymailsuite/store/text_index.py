@@ -34,6 +34,7 @@ from pymailsuite.interfaces.text_index import (
     TextQuery,
     TextWords,
 )
+from pymailsuite.message.extraction import TextExtraction
 from pymailsuite.message.parts import decode_parts
 from pymailsuite.message.word_pieces import (
     MESSAGES_MAX,
@@ -44,7 +45,7 @@ from pymailsuite.message.word_pieces import (
     those_of,
     unpack_uids,
 )
-from pymailsuite.message.words import FORM, body_ranges, body_words, header_words, subject_words
+from pymailsuite.message.words import FORM, body_ranges, body_words, extracted_ranges, header_words, subject_words
 from pymailsuite.store.clock import StoreClock
 from pymailsuite.store.contents import read_octets_txn
 from pymailsuite.store.database import Database
@@ -104,9 +105,10 @@ async def narrowed(
 
 
 def pieces_txn(
-    txn: Transaction, account_id: AccountId, mailbox_id: MailboxId, first: int, fields: Sequence[TextField]
+    txn: Transaction, account_id: AccountId, mailbox_id: MailboxId, form: str, first: int, fields: Sequence[TextField]
 ) -> list[StoredPiece]:
-    """The next pieces that are about a UID or later ones, with the words of some fields, in one snapshot."""
+    """The next pieces that are about a UID or later ones, with the words of some fields, in one snapshot. ``form`` is
+    that of the text of attachments."""
     key = (account_id, mailbox_id)
     # The last one that begins before may reach further.
     start = txn.value(
@@ -122,7 +124,7 @@ def pieces_txn(
     pieces = {
         row[0]: StoredPiece(row[0], row[1], unpack_uids(bytes(row[3])), {})
         for row in rows
-        if row[2] == FORM and row[1] >= first
+        if row[2] == FORM + form and row[1] >= first
     }
     if pieces:
         for first_uid, field, words in txn.rows(
@@ -191,7 +193,7 @@ class _Work:
         return not self.ranges and not self.gone
 
 
-def _next_work_txn(txn: Transaction, after: int, now: float, piece_messages: int) -> list[_Work]:
+def _next_work_txn(txn: Transaction, after: int, now: float, piece_messages: int, form: str) -> list[_Work]:
     """The next accounts to which something has happened, after an id."""
     rows = txn.rows(
         "SELECT s.account_id, s.modseq, COALESCE(t.checked_modseq, -1) FROM account_state s"
@@ -201,10 +203,12 @@ def _next_work_txn(txn: Transaction, after: int, now: float, piece_messages: int
         f" ORDER BY s.account_id LIMIT {_ACCOUNTS_AT_ONCE}",
         (after, now),
     )
-    return [_work_txn(txn, account_id, modseq, checked, piece_messages) for account_id, modseq, checked in rows]
+    return [_work_txn(txn, account_id, modseq, checked, piece_messages, form) for account_id, modseq, checked in rows]
 
 
-def _work_txn(txn: Transaction, account_id: AccountId, modseq: int, checked_modseq: int, piece_messages: int) -> _Work:
+def _work_txn(
+    txn: Transaction, account_id: AccountId, modseq: int, checked_modseq: int, piece_messages: int, form: str
+) -> _Work:
     ranges: deque[_Range] = deque()
     mailboxes = txn.rows("SELECT mailbox_id, uid_next, messages FROM mailboxes WHERE account_id = ?", (account_id,))
     pieces = txn.rows(
@@ -216,7 +220,7 @@ def _work_txn(txn: Transaction, account_id: AccountId, modseq: int, checked_mods
     for mailbox_id, uid_next, messages in mailboxes:
         there = pieces_of.pop(mailbox_id, [])
         # Neighbours are made again together, as there are fewer messages than there were.
-        for is_current, group in groupby(there, lambda row: row[3] == FORM):
+        for is_current, group in groupby(there, lambda row: row[3] == form):
             if not is_current:
                 stale = list(group)
                 ranges.append(_Range(mailbox_id, stale[0][1], stale[-1][2], is_new=False))
@@ -272,11 +276,11 @@ _COLUMNS: Final = (
 
 
 def _messages_txn(
-    txn: Transaction, account_id: AccountId, mailbox_id: MailboxId, uids: Sequence[int], most: int
+    txn: Transaction, account_id: AccountId, mailbox_id: MailboxId, uids: Sequence[int], bounds: IndexBounds
 ) -> Steps[tuple[list[_Indexed], int | None]]:
     """Some of the messages with these UIDs; and the last of them, None if there are no more."""
     rows, last = read_messages_txn(txn, account_id, mailbox_id, UidSet.of(uids), _COLUMNS, _OCTETS_AT_ONCE)
-    return _words_in_steps([row[0] for row in rows], [_text_txn(txn, row, most) for row in rows], last)
+    return _words_in_steps([row[0] for row in rows], [_text_txn(txn, row, bounds) for row in rows], last)
 
 
 @frozen
@@ -287,23 +291,26 @@ class _Text:
     subject: str
     parts: bytes
     pieces: dict[tuple[int, int], bytes]
+    extraction: TextExtraction
 
     def words(self) -> tuple[TextWords, ...]:
-        body = body_words(decode_parts(self.parts), lambda start, stop: self.pieces[start, stop])
+        body = body_words(decode_parts(self.parts), lambda start, stop: self.pieces[start, stop], self.extraction)
         return header_words(self.header), subject_words(self.subject), body
 
 
-def _text_txn(txn: Transaction, row: Row, most: int) -> _Text | None:
+def _text_txn(txn: Transaction, row: Row, bounds: IndexBounds) -> _Text | None:
     _, content_id, parts, subject, prefix_size, header, octets = row
     parts = bytes(parts)
-    ranges = body_ranges(decode_parts(parts))
-    if len(header) + sum(stop - start for start, stop in ranges) > most:
+    table = decode_parts(parts)
+    ranges = body_ranges(table)
+    if len(header) + sum(stop - start for start, stop in ranges) > bounds.message_octets:
         return None
+    ranges += extracted_ranges(table, bounds.extraction)
     if octets is None:
         pieces = {(start, stop): read_octets_txn(txn, content_id, start, stop) for start, stop in ranges}
     else:
         pieces = {(start, stop): octets[prefix_size + start : prefix_size + stop] for start, stop in ranges}
-    return _Text(header, subject, parts, pieces)
+    return _Text(header, subject, parts, pieces, bounds.extraction)
 
 
 def _words_in_steps(
@@ -324,6 +331,7 @@ def _store_txn(
     messages: int,
     uids: Sequence[int],
     fields: Sequence[tuple[TextField, bytes]],
+    form: str,
     claimed_until: float,
 ) -> bool:
     """Store a piece that covers UIDs from and up to, among which there were so many messages, in place of those of
@@ -339,7 +347,7 @@ def _store_txn(
         f"SELECT first_uid, form FROM text_pieces WHERE {where} AND first_uid <= ? AND last_uid >= ?",
         (*key, last, first),
     )
-    if not wanted or there != messages or any(form == FORM for _, form in overlapping):
+    if not wanted or there != messages or any(other == form for _, other in overlapping):
         return False
     _remove_txn(txn, [(*key, first_uid) for first_uid, _ in overlapping])
     if not uids:
@@ -348,7 +356,7 @@ def _store_txn(
     txn.insert(
         "text_pieces",
         "account_id, mailbox_id, first_uid, last_uid, messages, octets, form, uids",
-        [(*key, first, last, len(uids), octets, FORM, pack_uids(uids))],
+        [(*key, first, last, len(uids), octets, form, pack_uids(uids))],
     )
     txn.insert(
         "text_words",
@@ -454,7 +462,10 @@ class TextIndex:
         now = self._lease_clock.seconds()
         if not self._waiting:
             after, messages = self._after, min(bounds.piece_messages, MESSAGES_MAX)
-            works = await self._database.read("text to index", lambda txn: _next_work_txn(txn, after, now, messages))
+            form = FORM + bounds.extraction.form
+            works = await self._database.read(
+                "text to index", lambda txn: _next_work_txn(txn, after, now, messages, form)
+            )
             if not works:
                 # Something may have happened to those before.
                 self._after = 0
@@ -501,7 +512,7 @@ class TextIndex:
                     account_id=account_id,
                     mailbox_id=wanted.mailbox_id,
                     uids=uids[:_MESSAGES_AT_ONCE],
-                    most=bounds.message_octets,
+                    bounds=bounds,
                 ),
             )
             for uid, words in some:
@@ -519,6 +530,7 @@ class TextIndex:
             messages=taken,
             uids=maker.uids,
             fields=fields,
+            form=FORM + bounds.extraction.form,
             claimed_until=self._lease_clock.seconds() + _CLAIM_S,
         )
         stored = await self._database.run("store text index", storing, (account_id,), lasting=False)

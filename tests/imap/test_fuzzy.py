@@ -8,6 +8,7 @@ import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
 from pymailsuite.interfaces.text_index import IndexBounds
+from pymailsuite.message.extraction import NO_EXTRACTION
 from tests.imap.conversation import Server
 from tests.support.stores import append, fired
 
@@ -33,7 +34,7 @@ class FuzzyTests(SynchronousTestCase):
         self.client.command("SELECT INBOX")
 
     def index_all(self) -> None:
-        while fired(self.server.store.text_index.index_some(IndexBounds(2**30, 2**20, 7))) is not None:
+        while fired(self.server.store.text_index.index_some(IndexBounds(2**30, 2**20, 7, NO_EXTRACTION))) is not None:
             pass
 
     def say(self, command: str) -> list[str]:

@@ -12,11 +12,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from pymailsuite.imap.commands import searching
 from pymailsuite.interfaces import Column
 from pymailsuite.interfaces.text_index import IndexBounds, ITextIndex
+from pymailsuite.message.extraction import NO_EXTRACTION
 from pymailsuite.values import UidSet
 from tests.imap.conversation import Client, Server
 from tests.support.stores import append, fired
 
-BOUNDS = IndexBounds(2**30, 2**20, 8)
+BOUNDS = IndexBounds(2**30, 2**20, 8, NO_EXTRACTION)
 WORDS = ("tea", "teapot", "coffee", "Grüße", "отчёт", "zebra-fish", "A1", "of", "<b>bold</b>", "100%", "İstanbul")
 NAMES = ("Anna", "Bob", "Ольга", "Jürgen")
 

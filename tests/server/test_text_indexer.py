@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from pymailsuite.config.sections.search import SearchSettings
 from pymailsuite.errors import StoreUnavailable
 from pymailsuite.interfaces.text_index import IndexBounds
+from pymailsuite.message.extraction import NO_EXTRACTION
 from pymailsuite.server.text_indexer import TextIndexer, load_per_processor
 
 
@@ -34,7 +35,9 @@ class TextIndexerTests(SynchronousTestCase):
         self.load = 0.0
 
     def indexer(self, text_index: Any, is_ours: bool = True, **settings: Any) -> TextIndexer:
-        indexer = TextIndexer(text_index, SearchSettings(**settings), is_ours, self.clock, lambda: self.load)
+        indexer = TextIndexer(
+            text_index, SearchSettings(**settings), NO_EXTRACTION, is_ours, self.clock, lambda: self.load
+        )
         indexer.startService()
         self.addCleanup(indexer.stopService)
         return indexer

@@ -533,7 +533,7 @@ class SharingContract(StoreTestCase):
             "select": ("r", lambda mail, _: mail.select("Team", False)),
             "read": ("r", lambda mail, team: mail.read_messages(team, uids, [Column.UID], len)),
             "octets": ("r", lambda mail, team: mail.read_octets(team, uids.ranges[0][0], 0, 10)),
-            "narrow": ("r", lambda mail, team: mail.narrowed(team, [1], HoldsWords((TextField.BODY,), (b"tea",)))),
+            "narrow": ("r", lambda mail, team: mail.narrowed(team, [1], HoldsWords((TextField.BODY,), (b"tea",)), "")),
             "seen": ("rs", lambda mail, team: mail.store_flags(team, uids, FlagChange.ADD, SEEN, None)),
             "flagged": ("rw", lambda mail, team: mail.store_flags(team, uids, FlagChange.ADD, FLAGGED, None)),
             "deleted": ("rt", lambda mail, team: mail.store_flags(team, uids, FlagChange.ADD, DELETED, None)),

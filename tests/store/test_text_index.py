@@ -8,6 +8,7 @@ from typing import Any
 from pymailsuite.config.sections.store import StoreSection
 from pymailsuite.interfaces import Account
 from pymailsuite.interfaces.text_index import HoldsWords, IndexBounds, ITextIndex, TextField, TextIndexStatus
+from pymailsuite.message.extraction import NO_EXTRACTION
 from pymailsuite.message.words import words_of_needle
 from pymailsuite.store import MailStore
 from pymailsuite.store import text_index as under_test
@@ -15,7 +16,7 @@ from pymailsuite.store.transaction import Transaction
 from pymailsuite.values import ALL_UIDS, MailboxId, UidSet
 from tests.store.support import InMemory, OnDisk, StoreTestCase
 
-BOUNDS = IndexBounds(octets_max=2**30, message_octets=2**20, piece_messages=4)
+BOUNDS = IndexBounds(octets_max=2**30, message_octets=2**20, piece_messages=4, extraction=NO_EXTRACTION)
 
 
 def message(text: str) -> bytes:
@@ -44,7 +45,7 @@ class TextIndexContract(StoreTestCase):
     def left(self, text: str, uids: Sequence[int], name: str = "INBOX", field: TextField = TextField.BODY) -> list[int]:
         """What the index leaves of ``uids``."""
         query = HoldsWords((field,), words_of_needle(text))
-        return list(self.result(self.mail.narrowed(self.mailbox_id(name), uids, query)))
+        return list(self.result(self.mail.narrowed(self.mailbox_id(name), uids, query, "")))
 
     def status(self, account: Account | None = None) -> TextIndexStatus:
         return self.result(self.index.status(account and account.account_id))
@@ -121,7 +122,7 @@ class TextIndexContract(StoreTestCase):
         self.append(
             self.ann, "INBOX", attached, message("x" * 4000), message("needle"), b"\r\n" + 30_000 * b"needless\r\n"
         )
-        self.assertEqual(self.index_all(bounds=IndexBounds(2**30, 3000, 4)), 4)
+        self.assertEqual(self.index_all(bounds=IndexBounds(2**30, 3000, 4, NO_EXTRACTION)), 4)
         self.assertEqual(self.status().indexed, 2)
         # The second and the last are too long to be indexed.
         self.assertEqual(self.left("needle", range(1, 5)), [1, 2, 3, 4])
@@ -211,7 +212,7 @@ class TextIndexContract(StoreTestCase):
 
     def test_its_size_is_bounded(self) -> None:
         self.append(self.ann, "INBOX", *(message(f"number{n}") for n in range(8)))
-        self.assertEqual(self.index_all(bounds=IndexBounds(0, 2**20, 4)), 0)
+        self.assertEqual(self.index_all(bounds=IndexBounds(0, 2**20, 4, NO_EXTRACTION)), 0)
         self.assertEqual(self.status().pieces, 0)
         self.assertEqual(self.index_all(), 8)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import Field
 
 from pymailsuite.config.base import Duration, Section, Size
@@ -34,7 +36,16 @@ class SearchSettings(Section):
     index_messages: int = Field(default=64, ge=1, le=64)
     """Messages of a mailbox that are indexed together. The last ones are read by each search until there are enough."""
 
-    @property
-    def bounds(self) -> IndexBounds:
-        """What the index is told."""
-        return IndexBounds(self.index_size, self.index_text, self.index_messages)
+    extractors: tuple[str, ...] = ()
+    """Plugins that make text of attachments, which BODY and TEXT then look into. When this is changed the index is made
+    anew."""
+
+    extractor_octets: Size = Field(default=4 * 2**20, ge=1)
+    """Octets of an attachment, in its transfer encoding, that a text is made of; a larger one has none."""
+
+    extractor_characters: int = Field(default=1_000_000, ge=1)
+    """Characters of the text of an attachment; the rest is left out."""
+
+    def bounds(self, extraction: Any) -> IndexBounds:
+        """What the index is told, with the ``message.extraction.TextExtraction`` there is."""
+        return IndexBounds(self.index_size, self.index_text, self.index_messages, extraction)

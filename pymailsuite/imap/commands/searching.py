@@ -53,7 +53,7 @@ from pymailsuite.imap.values import (
     SearchProgram,
     SequenceSet,
 )
-from pymailsuite.interfaces import Column, IAccountMail, MessageRow, Piece, Steps, drained, mapped_in_steps
+from pymailsuite.interfaces import Column, MessageRow, Piece, Steps, drained, mapped_in_steps
 from pymailsuite.interfaces.text_index import ITextNarrowing
 from pymailsuite.values import UidSet
 
@@ -220,7 +220,7 @@ async def tell_found(
 
 async def relevancy(context: Context, view: View, program: SearchProgram, uids: Sequence[int]) -> Mapping[int, int]:
     """The scores of messages that were found by FUZZY keys, by UID (RFC 6203 §4)."""
-    scoring = Relevancy(program)
+    scoring = Relevancy(program, context.shared.extraction)
     return dict(await read_found(context, view, sorted(uids), scoring.columns, scoring.scores))
 
 
@@ -358,13 +358,14 @@ async def _search_view(
         recent=recent,
         now=context.connection.seconds(),
         saved=view.saved,
+        extraction=context.shared.extraction,
     )
     uids: Sequence[int] = view.uids if among is None else among
     is_narrowed = False
     for stage in plan.stages:
         if not stage.view_only:
             if not is_narrowed:
-                uids, is_narrowed = await _narrowed(view.mail, view, uids, plan), True
+                uids, is_narrowed = await _narrowed(context, view, uids, plan), True
             uids = await _Scan(context, view, stage, known, progress).among(uids)
         elif among is not None:
             rows = view.rows_of(among)
@@ -379,12 +380,13 @@ async def _search_view(
     return uids
 
 
-async def _narrowed(mail: IAccountMail, view: View, uids: Sequence[int], plan: SearchPlan) -> Sequence[int]:
+async def _narrowed(context: Context, view: View, uids: Sequence[int], plan: SearchPlan) -> Sequence[int]:
     """Those of ``uids`` that the text index does not exclude, if it is asked at all."""
-    index = ITextNarrowing(mail, None)
+    index = ITextNarrowing(view.mail, None)
     if plan.narrowing is None or index is None or len(uids) < _FEW:
         return uids
-    narrowed: Sequence[int] = await index.narrowed(view.mailbox_id, uids, plan.narrowing)
+    form = context.shared.extraction.form
+    narrowed: Sequence[int] = await index.narrowed(view.mailbox_id, uids, plan.narrowing, form)
     return narrowed
 
 

@@ -10,6 +10,7 @@ from attrs import field, frozen
 
 from pymailsuite.imap.batch import Batch
 from pymailsuite.interfaces import Column, MessageRow
+from pymailsuite.message.extraction import NO_EXTRACTION, TextExtraction
 from pymailsuite.message.search import body_texts, fold_text, header_text
 from pymailsuite.values import UidSet
 
@@ -20,7 +21,7 @@ DAY_S: Final = 86400
 class SearchContext:
     """The session's data: sequence numbers by UID, the largest in use of both kinds (0: no message), recent messages.
 
-    ``now`` is in POSIX seconds. ``saved`` is what ``$`` means (RFC 5182).
+    ``now`` is in POSIX seconds. ``saved`` is what ``$`` means (RFC 5182). ``extraction`` makes text of attachments.
     """
 
     numbers: Callable[[int], int]
@@ -29,6 +30,7 @@ class SearchContext:
     recent: Container[int]
     now: float
     saved: UidSet = field(factory=UidSet)
+    extraction: TextExtraction = NO_EXTRACTION
 
 
 class SearchBatch(Batch):
@@ -92,8 +94,9 @@ class MessageText:
 
     @cached_property
     def body(self) -> Sequence[str]:
-        """Each text part."""
-        return [fold_text(text) for text in body_texts(self._content, self._batch.table(self._place))]
+        """Each text part, and each attachment that text is made of."""
+        table, extraction = self._batch.table(self._place), self._batch.context.extraction
+        return [fold_text(text) for text in body_texts(self._content, table, extraction)]
 
     @cached_property
     def part_fields(self) -> Sequence[str]:

@@ -179,13 +179,14 @@ class TextCondition(Condition):
         raw = self._raw
         if raw is None:
             return places
-        octets_of, parts_of = batch[Column.OCTETS], batch[Column.PARTS]
+        octets_of, parts_of, may_apply = batch[Column.OCTETS], batch[Column.PARTS], batch.context.extraction.may_apply
         return [
             place
             for place in places
             if not (octets := octets_of[place]).isascii()
             or raw in batch.lower_octets(place, octets)
             or not (b"=?" not in octets and _PLAIN_PARTS(parts_of[place]))
+            or may_apply(parts_of[place])
         ]
 
     def _holds(self, batch: SearchBatch, place: int) -> bool:

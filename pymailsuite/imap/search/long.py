@@ -42,6 +42,8 @@ def search_long(
             yield from _search_header(batch, part, in_header, answers)
         if is_readable(part):
             yield from _search_part(batch, part, missing, answers)
+        elif batch.context.extraction.applies(part):
+            yield from _search_extracted(batch, part, missing, answers)
         elif part.kind is PartKind.MESSAGE:
             yield from _search_header(batch, part.children[0], missing, answers)
     return answers
@@ -88,3 +90,12 @@ def _search_part(
             return
     yield from _note(fold_text(windows.feed(decoder.finish())), missing, answers)
     yield from _note(fold_text(windows.finish()), missing, answers)
+
+
+def _search_extracted(
+    batch: SearchBatch, part: Part, missing: list[TextCondition], answers: dict[Condition, bool]
+) -> Generator[Slice | None, bytes, None]:
+    body = []
+    for piece in _slices(batch, part.body_start, part.end):
+        body.append((yield piece))
+    yield from _note(fold_text(batch.context.extraction.text(part, b"".join(body))), missing, answers)

@@ -13,6 +13,7 @@ from pymailsuite.imap.search.batch import SearchBatch, SearchContext
 from pymailsuite.imap.search.by_header import field_texts
 from pymailsuite.imap.values import AllOf, AnyOf, BodyHas, HeaderHas, SearchProgram, TextHas
 from pymailsuite.interfaces import Column, MessageRow, Steps
+from pymailsuite.message.extraction import NO_EXTRACTION, TextExtraction
 from pymailsuite.message.search import fold_text
 from pymailsuite.message.similar import SimilarNeedle
 
@@ -25,8 +26,9 @@ class Relevancy:
     """Scores messages by a program. ``columns`` are those of the rows it takes; ``is_defined`` says whether the program
     has FUZZY keys."""
 
-    def __init__(self, program: SearchProgram) -> None:
+    def __init__(self, program: SearchProgram, extraction: TextExtraction = NO_EXTRACTION) -> None:
         self._program = program
+        self._extraction = extraction
         self._needles: dict[str, SimilarNeedle] = {}
         kinds = _fuzzy_kinds(program)
         self.is_defined = bool(kinds)
@@ -35,7 +37,7 @@ class Relevancy:
     def scores(self, rows: Sequence[MessageRow]) -> Steps[list[tuple[int, int]]]:
         """The UID and the score of each message."""
         scored = []
-        context = SearchContext(lambda uid: uid, 0, 0, (), 0.0)
+        context = SearchContext(lambda uid: uid, 0, 0, (), 0.0, extraction=self._extraction)
         for row in rows:
             yield
             batch = SearchBatch(self.columns, (row,), context)

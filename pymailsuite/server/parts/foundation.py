@@ -19,6 +19,7 @@ from pymailsuite.interfaces.queue import IQueueStore
 from pymailsuite.server.data_folder import store_of
 from pymailsuite.server.listeners import AcceptQuota, SharedSockets
 from pymailsuite.server.store_abilities import tell_what_is_missing
+from pymailsuite.server.text_extraction import text_extraction
 from pymailsuite.server.tls import Pem
 
 
@@ -50,6 +51,7 @@ class Foundation:
         self.authserv_id = settings.policy.authserv_id or settings.server.hostname
         self.store: IMailStore = store_of(settings, reactor)
         tell_what_is_missing(self.store, settings)
+        self.text_extraction = text_extraction(settings.search)
         self.resolver = Resolver(settings.dns, reactor)
         self.address_filter = AddressFilter(settings.outgoing, settings.listeners, settings.relay.own_addresses)
         self.in_thread: Callable[..., Deferred[Any]] = partial(deferToThreadPool, reactor, reactor.getThreadPool())

@@ -150,6 +150,7 @@ class Listening:
             tls,
             foundation.reactor,
             self._accounts.mechanisms,
+            foundation.text_extraction,
         )
         return [
             ListeningService("imap", "listeners.imap", listeners.imap, factory),

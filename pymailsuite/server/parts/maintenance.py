@@ -25,7 +25,7 @@ class Maintenance:
             services.append(StoreFiller(maintenance, sweeps, reactor))
         index = foundation.store.ability(ITextIndex)
         if index is not None:
-            services.append(TextIndexer(index, settings.search, sweeps, reactor))
+            services.append(TextIndexer(index, settings.search, foundation.text_extraction, sweeps, reactor))
         if sweeps:
             services.append(_listing_watch(foundation))
         self.services = tuple(services)

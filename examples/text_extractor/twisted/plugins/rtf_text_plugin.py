@@ -1,0 +1,5 @@
+"""Declares the extractor."""
+
+from rtf_text import RtfText
+
+rtf = RtfText()
