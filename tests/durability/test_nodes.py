@@ -75,19 +75,20 @@ def nodes(make: Callable[[Path, str], Server], number: int = 2) -> Iterator[list
 class Idler:
     """A client in IDLE that says when it was told of a message."""
 
-    def __init__(self, server: Server, address: str) -> None:
+    def __init__(self, server: Server, address: str, mailbox: str = "INBOX") -> None:
         self._client = imap(server, address)
-        self._client.select("INBOX")
+        self._client.select(mailbox)
         self._client.send(b"i IDLE\r\n")
-        self._wait_for(b"+ ")
+        self.wait_for(b"+ ")
 
-    def _wait_for(self, start: bytes) -> None:
-        while not self._client.readline().startswith(start):
-            pass
+    def wait_for(self, start: bytes) -> None:
+        """Read on until it is told this."""
+        while not (line := self._client.readline()).startswith(start):
+            assert line, f"the connection ended before {start!r}"
 
     def wait_for_message(self, number: int) -> float:
         """When it was told that there are so many; monotonic seconds."""
-        self._wait_for(b"* %d EXISTS" % number)
+        self.wait_for(b"* %d EXISTS" % number)
         return time.monotonic()
 
 
@@ -96,22 +97,41 @@ class Idler:
 class SharedStoreTests(unittest.TestCase):
     """What several nodes have in common."""
 
-    @acceptance("S087")
-    def test_a_message_delivered_through_one_node_shows_in_idle_on_another_within_200_ms(self) -> None:
-        with nodes(lambda folder, url: Server(folder, ["ann"], "--store", url)) as (first, second):
-            sent: list[float] = []
-            for sender, reader in ((first, second), (second, first)):
-                idler = Idler(reader, "ann@example.test")
-                client = smtp(sender)
+    @acceptance("S087", "S128")
+    def test_what_happens_through_one_node_shows_in_idle_on_another(self) -> None:
+        with nodes(lambda folder, url: Server(folder, ["ann", "bob"], "--store", url)) as (first, second):
+            self._messages_are_told_within_200_ms(first, second)
+            self._who_shares_a_mailbox_is_told(first, second)
 
-                def delay(idler: Idler = idler, client: smtplib.SMTP = client) -> float:
-                    self.assertTrue(send(client, ["ann@example.test"], message("idle")))
-                    answered = time.monotonic()
-                    sent.append(answered)
-                    return idler.wait_for_message(len(sent)) - answered
+    def _messages_are_told_within_200_ms(self, first: Server, second: Server) -> None:
+        sent: list[float] = []
+        for sender, reader in ((first, second), (second, first)):
+            idler = Idler(reader, "ann@example.test")
+            client = smtp(sender)
 
-                for _ in range(3):
-                    at_best(delay, 0.2)
+            def delay(idler: Idler = idler, client: smtplib.SMTP = client) -> float:
+                self.assertTrue(send(client, ["ann@example.test"], message("idle")))
+                answered = time.monotonic()
+                sent.append(answered)
+                return idler.wait_for_message(len(sent)) - answered
+
+            for _ in range(3):
+                at_best(delay, 0.2)
+
+    def _who_shares_a_mailbox_is_told(self, first: Server, second: Server) -> None:
+        shared, bob = '"Other Users/ann/INBOX"', "bob@example.test"
+        ann = imap(first, "ann@example.test")
+        ann.setacl("INBOX", bob, "lrs")
+        idler = Idler(second, bob, shared)
+        ann.select("INBOX")
+        ann.store("1", "+FLAGS", "(\\Flagged)")
+        idler.wait_for(b"* 1 FETCH (FLAGS (\\Flagged))")
+        other = imap(first, bob)
+        other.select(shared)
+        other.store("1", "+FLAGS", "(\\Seen)")
+        idler.wait_for(b"* 1 FETCH (FLAGS (\\Flagged \\Seen))")
+        ann.deleteacl("INBOX", bob)
+        idler.wait_for(b"* BYE")
 
     @acceptance("S146")
     def test_a_maildrop_is_locked_on_all_nodes_and_free_again_when_the_killed_node_is_back(self) -> None:

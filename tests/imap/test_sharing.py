@@ -169,7 +169,7 @@ def test_post_is_not_for_imap() -> None:
         assert said(Shared(), line, without("p")).startswith("x OK"), line
 
 
-@acceptance("S128")
+@acceptance("S128", "S217")
 class SeveralUsers(SynchronousTestCase):
     """Ann owns a mailbox; Bob and Cat read it too."""
 

@@ -3,6 +3,7 @@ r"""Mailboxes that users share: rights, groups, ``\Seen`` of each reader, copies
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -32,7 +33,9 @@ from pymailsuite.interfaces.sharing import (
 )
 from pymailsuite.interfaces.text_index import HoldsWords, TextField
 from pymailsuite.store.account_mail import AccountMail
+from pymailsuite.store.mailboxes import lock_account_txn
 from pymailsuite.store.others_mail import OthersMail
+from pymailsuite.store.transaction import Transaction
 from pymailsuite.values import ALL_UIDS, FlagChange, Flags, MailboxId, ModSeq, SystemFlag, Uid, UidSet
 from tests.acceptance import acceptance
 from tests.store.support import InMemory, OnDisk, StoreTestCase
@@ -667,6 +670,29 @@ class SharingInMemoryTests(SharingContract, InMemory):
 
 class SharingOnDiskTests(SharingContract, OnDisk):
     settings = StoreSection(mailbox_rights=5, sqlite_checkpoint_interval=0.05)
+
+    def test_a_right_that_is_just_being_withdrawn_serves_nobody_who_waits(self) -> None:
+        self.append(self.ann, "Team", MESSAGE)
+        self.give("bob@example.org", "lrswite")
+        team = self.box(self.own)
+        other = self.open_store()
+        go, started = threading.Event(), threading.Event()
+
+        def withdraw_txn(txn: Transaction) -> None:
+            lock_account_txn(txn, self.ann.account_id)
+            txn.execute("DELETE FROM mailbox_rights WHERE account_id = ?", (self.ann.account_id,))
+            started.set()
+            go.wait(10)
+
+        withdrawn = self.store.database.run("withdraw", withdraw_txn)
+        self.bell.advance(0)
+        self.assertTrue(started.wait(10))
+        mail = other.account_mail_for(self.ann.account_id, self.bob.account_id)
+        waiting = mail.store_flags(team, ALL_UIDS, FlagChange.ADD, FLAGGED, None)
+        go.set()
+        self.result(withdrawn)
+        self.failure(waiting, NoSuchMailbox)
+        self.assertEqual(self.flags(self.own), {1: SystemFlag(0)})
 
 
 del SharingContract
