@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from twisted.internet.defer import Deferred
 
 from pymailsuite.config.sections.imap import ImapSettings
+from pymailsuite.imap.languages import Language
 from pymailsuite.imap.places import MailboxPlace, Places
 from pymailsuite.imap.receiver import LiteralOffered
 from pymailsuite.imap.selected import View
@@ -98,6 +99,8 @@ class Context(Protocol):
     """True once the client has enabled UTF-8: strings and names of mailboxes are in it (RFC 6855 §3)."""
     rev2: bool
     """True once the client has enabled IMAP4rev2: replies are those of RFC 9051."""
+    language: Language | None
+    """The language that the client has chosen; None is the default (RFC 5255 §3)."""
     failed_logins: int
     mid_response: bool
     """A response is being sent in pieces: nothing else may be sent before its end."""
@@ -163,6 +166,9 @@ class Context(Protocol):
         """From now on the client is told this unasked; None: what it is told without NOTIFY."""
 
     # --- output that does not wait for the completion
+
+    def answer(self, status: bytes) -> None:
+        """Add a status response to the replies, in the language of the client."""
 
     def flush(self) -> None:
         """Pass the replies so far to the connection."""

@@ -17,6 +17,7 @@ from pymailsuite.errors import MailError, NoSuchMailbox, StorageFull
 from pymailsuite.imap import replies
 from pymailsuite.imap.changes import changes_of
 from pymailsuite.imap.context import Unsolicited
+from pymailsuite.imap.languages import Language
 from pymailsuite.imap.places import MailboxPlace, Places
 from pymailsuite.imap.selected import View
 from pymailsuite.imap.shared import Connection, Log, Shared
@@ -47,6 +48,7 @@ class MailboxSession:
         "condstore",
         "connection",
         "is_idle",
+        "language",
         "mid_response",
         "out",
         "places",
@@ -89,6 +91,8 @@ class MailboxSession:
         self.rev2 = False
         """True once the client has enabled IMAP4rev2 (RFC 9051 §6.3.1)."""
         self.is_idle = False
+        self.language: Language | None = None
+        """The language that the client has chosen (RFC 5255 §3)."""
         self.mid_response = False
         """A response is being sent in pieces: the client would take any other octets for a part of it."""
 
@@ -122,6 +126,10 @@ class MailboxSession:
         return self.view
 
     # --- output
+
+    def answer(self, status: bytes) -> None:
+        """Add a status response to the replies, in the language of the client."""
+        self.out.append(status if self.language is None else self.language.status(status))
 
     def flush(self) -> None:
         """Pass the replies so far to the protocol."""
@@ -168,7 +176,7 @@ class MailboxSession:
             self.fall_silent()
             return
         if self.state is not State.LOGOUT:
-            self.out.append(replies.bye(words))
+            self.answer(replies.bye(words))
         self.state = State.LOGOUT
         self.flush()
         self.connection.close()

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from operator import attrgetter
 from typing import Final
+from urllib.parse import quote
 
 from pymailsuite.errors import LimitReached, MailError, NoSuchMailbox, PeerError, Refusal
 from pymailsuite.imap.flags import SYSTEM_FLAGS
@@ -80,6 +81,16 @@ class PrivacyRequired(Refusal):
 
     imap_code = "PRIVACYREQUIRED"
     text = "Begin TLS first"
+
+
+class Referral(Refusal):
+    """The user's mail is on another host. Source: RFC 2221 §4.1."""
+
+    text = "Your mail is on another server"
+
+    def __init__(self, user: str, host: str) -> None:
+        super().__init__(cause=f"{user} is referred to {host}")
+        self.imap_code = f"REFERRAL imap://{quote(user)};AUTH=*@{host}/"
 
 
 class CannotAuthenticate(Refusal):

@@ -182,6 +182,7 @@ class Session(MailboxSession):
         self.uid_only = False
         self.utf8 = False
         self.rev2 = False
+        self.language = None
         self.receiver.limits = self.shared.before_login
         self.connection.set_deadline(self.settings.login_timeout)
 
@@ -241,7 +242,7 @@ class Session(MailboxSession):
                 # IDLE goes on until DONE, and its changes may be sent at once.
                 await self.sync_unasked(expunges=not declared.holds_numbers)
             if result is not None and self.state is not State.LOGOUT:
-                self.out.append(replies.completed(tag, result))
+                self.answer(replies.completed(tag, result))
                 is_answered = True
                 if declared.after is not None:
                     declared.after(self)
@@ -279,7 +280,7 @@ class Session(MailboxSession):
                 if self.owes_completion:
                     await self.sync_unasked(expunges=True)
                 if self.state is not State.LOGOUT:
-                    self.out.append(replies.completed(tag, result))
+                    self.answer(replies.completed(tag, result))
         except (CancelledError, GeneratorExit):
             raise
         except Exception as error:
@@ -367,11 +368,11 @@ class Session(MailboxSession):
             self._refuse(tag, error)
             return
         self.log.failure("{event}: {log_failure.value}", event="imap.command_failed", peer_ip=self.connection.peer_ip)
-        self.out.append(replies.refused(tag, replies.ServerBug()))
+        self.answer(replies.refused(tag, replies.ServerBug()))
 
     def _refuse(self, tag: bytes, error: MailError) -> None:
         """Send NO or BAD; a client with too many errors is disconnected."""
-        self.out.append(replies.refused(tag, error))
+        self.answer(replies.refused(tag, error))
         if isinstance(error, LoginRefused) and self.failed_logins >= self.settings.failed_logins:
             self.end("Too many failed logins")
         elif isinstance(error, PeerError):

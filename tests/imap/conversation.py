@@ -204,7 +204,7 @@ class Conversation:
         for argument in transcript.arguments("setting"):
             name, _, value = argument.partition(" ")
             settings[name] = (
-                json.loads(value) if value.startswith("[") else {"true": True, "false": False}.get(value, value)
+                json.loads(value) if value.startswith(("[", "{")) else {"true": True, "false": False}.get(value, value)
             )
         self.server = Server(tls=object() if transcript.arguments("tls") else None, **settings)
         for argument in transcript.arguments("user"):

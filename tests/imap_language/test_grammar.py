@@ -14,6 +14,7 @@ from pymailsuite.imap.extensions.compress import Compress
 from pymailsuite.imap.extensions.condstore import ByModSeq
 from pymailsuite.imap.extensions.enable import Enable
 from pymailsuite.imap.extensions.id import Id
+from pymailsuite.imap.extensions.language import ChooseLanguage
 from pymailsuite.imap.extensions.qresync import Known
 from pymailsuite.imap.extensions.uidplus import UidExpunge
 from pymailsuite.imap.extensions.within import ByAge
@@ -74,6 +75,8 @@ COMMANDS: list[tuple[Line, v.Command]] = [
         [b'a SETMETADATA INBOX (/private/a "x" /shared/b NIL /private/c ~', b"\0", b")"],
         SetMetadata("a", "INBOX", {"/private/a": b"x", "/shared/b": None, "/private/c": b"\0"}),
     ),
+    (b"a LANGUAGE", ChooseLanguage("a")),
+    (b'a language de-AT "en" default', ChooseLanguage("a", ("de-AT", "en", "default"))),
     (b"a compress deflate", Compress("a", "DEFLATE")),
     (b"a NAMESPACE", v.Command("a")),
     # ACL: RFC 4314 §7

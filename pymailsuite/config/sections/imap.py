@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
@@ -10,6 +11,8 @@ from pymailsuite.config.base import Duration, PlaintextLogin, Section, Size
 
 # RFC 3501 §5.4: "MUST be at least 30 minutes".
 _LEAST_AUTOLOGOUT_S = 30 * 60
+
+_HOST = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?").fullmatch
 
 
 # capability = ("AUTH=" auth-type) / atom   ; RFC 3501 §9
@@ -208,6 +211,10 @@ class ImapSettings(Section):
     ``pymailsuite imap quirks`` lists those that come with the server; one of the same name stands in for it, and an
     empty one switches it off."""
 
+    referrals: dict[str, str] = {}
+    """Whose mail is on another host: login names or domains, each with the host (and ``:port``) that a client is told
+    when such a user logs in here (RFC 2221). No password is asked for, so that anybody learns these hosts."""
+
     admin_contact: str = ""
     """How clients may reach the administrator, a URI such as ``mailto:postmaster@example.org``: the annotation
     ``/shared/admin`` of the server (RFC 5464). Empty: none."""
@@ -228,6 +235,14 @@ class ImapSettings(Section):
             raise ValueError("must be one level of a mailbox name, without . / % and *")
         return level
 
+    @field_validator("referrals")
+    @classmethod
+    def _are_hosts(cls, referrals: dict[str, str]) -> dict[str, str]:
+        for host in referrals.values():
+            if not _HOST(host):
+                raise ValueError(f"not a host, or a host and a port: {host!r}")
+        return {name.lower(): host for name, host in referrals.items()}
+
     @model_validator(mode="after")
     def _are_different(self) -> Self:
         if self.namespace_others == self.namespace_shared or "INBOX" in map(
@@ -235,6 +250,14 @@ class ImapSettings(Section):
         ):
             raise ValueError("namespace_others and namespace_shared must be different, and not INBOX")
         return self
+
+    def host_of(self, login_name: str) -> str:
+        """The other host that a user is referred to; empty: none."""
+        if not self.referrals:
+            return ""
+        name = login_name.lower()
+        _, _, domain = name.rpartition("@")
+        return self.referrals.get(name) or self.referrals.get(domain, "")
 
     @property
     def save_limit(self) -> int:

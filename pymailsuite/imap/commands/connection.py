@@ -35,7 +35,7 @@ async def _capability(context: Context, _: Command) -> bytes:
 async def _logout(context: Context, _: Command) -> bytes:
     """BYE before OK. Source: RFC 3501 §6.1.3."""
     context.deselect()
-    context.out.append(replies.bye("Logging out"))
+    context.answer(replies.bye("Logging out"))
     return b"OK LOGOUT completed"
 
 
@@ -103,6 +103,9 @@ async def _log_in(context: Context, credentials: ICredentials, mechanism: str) -
     shared, connection = context.shared, context.connection
     credentials = _with_domain(credentials, shared.settings.default_domain)
     name = getattr(credentials, "username", b"").decode("utf-8", "replace")
+    host = shared.settings.host_of(name)
+    if host:
+        raise replies.Referral(name, host)
     peer = Peer(ip=connection.peer_ip, port=connection.peer_port, tls=connection.tls_description())
     try:
         answer: tuple[Any, Any, Callable[[], object]] = await shared.portal.login(credentials, peer, IImapAvatar)

@@ -14,9 +14,11 @@ from pymailsuite.imap.extensions.idle import IDLE
 from pymailsuite.imap.extensions.imap4rev1 import IMAP4REV1
 from pymailsuite.imap.extensions.imap4rev2 import IMAP4REV2, UTF8_ACCEPT
 from pymailsuite.imap.extensions.in_progress import INPROGRESS
+from pymailsuite.imap.extensions.language import LANGUAGE
 from pymailsuite.imap.extensions.list_extended import CHILDREN, LIST_EXTENDED, LIST_STATUS
 from pymailsuite.imap.extensions.list_my_rights import LIST_MYRIGHTS
 from pymailsuite.imap.extensions.literals import CATENATE, LITERAL_PLUS, MULTIAPPEND
+from pymailsuite.imap.extensions.login_referrals import LOGIN_REFERRALS
 from pymailsuite.imap.extensions.logins import LOGINS
 from pymailsuite.imap.extensions.message_limit import MESSAGELIMIT
 from pymailsuite.imap.extensions.metadata import LIST_METADATA, METADATA
@@ -96,4 +98,6 @@ OURS = (
     REPLACE,
     METADATA,
     LIST_METADATA,
+    LANGUAGE,
+    LOGIN_REFERRALS,
 )
