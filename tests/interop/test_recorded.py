@@ -1,4 +1,4 @@
-"""Thunderbird, Evolution and others, whose recorded dialogues are played again: ``tests/transcripts/clients``.
+"""Thunderbird, Evolution and Claws Mail, whose recorded dialogues are played again: ``tests/transcripts/clients``.
 
 ``tests/interop/recording`` says how they are recorded.
 """
@@ -28,8 +28,8 @@ class RecordedTests(unittest.TestCase):
         stack = contextlib.ExitStack()
         cls.addClassCleanup(stack.close)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        programs = [path.stem for path in sorted(FOLDER.glob("*.txt"))]
-        cls.server = stack.enter_context(running(Server(folder / "server", [*programs, "bob"])))
+        accounts = [name for path in sorted(FOLDER.glob("*.txt")) for name in content.accounts_for(path.stem)]
+        cls.server = stack.enter_context(running(Server(folder / "server", [*accounts, "bob"])))
 
     def _play(self, program: str) -> None:
         address = f"{program}@{self.server.domain}"
@@ -47,3 +47,7 @@ class RecordedTests(unittest.TestCase):
     def test_evolution(self) -> None:
         """The same with QRESYNC and NOTIFY: what has happened meanwhile is all that is told after a night."""
         self._play("evolution")
+
+    def test_claws_mail(self) -> None:
+        """A program that knows few extensions: it asks for all flags again and again, and deletes by EXPUNGE."""
+        self._play("claws")

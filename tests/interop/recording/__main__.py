@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.interop.recording.content import fill
+from tests.interop.recording.content import accounts_for, fill
 from tests.interop.recording.proxy import recording
 from tests.interop.recording.text import FOLDER, lines_of
 from tests.interop.recording.work import Desk
@@ -21,7 +21,7 @@ def main(program: str) -> None:
     work = importlib.import_module(f"tests.interop.recording.{program}").work
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        with running(Server(folder / "server", [program, "bob"])) as server:
+        with running(Server(folder / "server", [*accounts_for(program), "bob"])) as server:
             address = server.addresses[0]
             fill(server, address)
             ports = {"imap": server.port(143), "submission": server.port(587)}

@@ -36,8 +36,32 @@ def plain(to: str, number: int, subject: str) -> bytes:
     ).encode()
 
 
+TEAM: Final = "Team"
+
+
+def accounts_for(program: str) -> list[str]:
+    """The account of a program, and that of somebody who shares a mailbox with it."""
+    return [program, f"{program}-friend"]
+
+
+def _friend(address: str) -> tuple[str, str]:
+    """The local part and the domain of who shares a mailbox with an account."""
+    local_part, _, domain = address.partition("@")
+    return f"{local_part}-friend", domain
+
+
+def _share(server: Server, address: str) -> None:
+    owner = imap(server, "@".join(_friend(address)))
+    _done(owner.create(TEAM))
+    _done(owner.append(TEAM, "", _DAY % 10, plain(address, 10, "For all of us")))
+    _done(owner.setacl(TEAM, address, "lrswi"))
+    owner.logout()
+
+
 def fill(server: Server, address: str) -> None:
-    """Eight messages in INBOX, one of them seen, one with an attachment, and a mailbox with a name of many kinds."""
+    """Eight messages in INBOX, one of them seen, one with an attachment; a mailbox with an odd name, and one that
+    somebody else shares, both subscribed."""
+    _share(server, address)
     client = imap(server, address)
     subjects = ("Lunch", "Invoice 17", "", "Meeting", "Offer", "Holidays", "Question", "Answer")
     for number, subject in enumerate(subjects, 1):
@@ -48,6 +72,7 @@ def fill(server: Server, address: str) -> None:
         _done(client.create(name))
         _done(client.subscribe(name))
     _done(client.append('"Projects/Caf&AOk- 2026"', "", _DAY % 9, plain(address, 9, "Coffee")))
+    _done(client.subscribe(f'"Other Users/{_friend(address)[0]}/{TEAM}"'))
     client.logout()
 
 

@@ -99,7 +99,7 @@ def sync(folder: Any) -> None:
     folder.refresh_info_sync(None)
 
 
-def first_day(store: Any) -> None:
+def first_day(store: Any, user: str) -> None:
     """First start, reading, marking, moving, answering, and what comes from outside."""
     step("log in and look for folders")
     store.set_online_sync(True, None)
@@ -136,6 +136,11 @@ def first_day(store: Any) -> None:
     information = Camel.MessageInfo.new(None)
     information.set_flags(SEEN, SEEN)
     sent.append_message_sync(message, information, None)
+    step("read and mark what somebody shares")
+    team = store.get_folder_sync(f"Other Users/{user.partition('@')[0]}-friend/Team", 0, None)
+    team.refresh_info_sync(None)
+    team.set_message_flags(uid_of(team, "For all of us"), SEEN, SEEN)
+    sync(team)
     step("search on the server")
     inbox.count_by_expression('(match-all (body-contains "Grüße"))', None)
     step("new mail while idle")
@@ -181,7 +186,7 @@ def main(base: str, port: str, user: str) -> None:
 
     def work() -> None:
         try:
-            first_day(store)
+            first_day(store, user)
             step("offline")
             inbox = store.get_folder_sync("INBOX", 0, None)
             store.set_online_sync(False, None)

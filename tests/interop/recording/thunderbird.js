@@ -83,6 +83,11 @@ composing().GenericSendMessage(Ci.nsIMsgCompDeliverMode.Now);
 await until(() => !composing(), "sent"); await wait(500);
 inbox.addMessageDispositionState(about(inbox, "Meeting"), replied); await wait(500);
 
+//# read and mark what somebody shares
+const team = root.descendants.find(folder => folder.name.startsWith("Team"));
+await update(team); await until(() => headers(team).length === 1, "shared message");
+team.markMessagesRead(headers(team), true); await wait(500);
+
 //# search on the server
 const session = Cc["@mozilla.org/messenger/searchSession;1"].createInstance(Ci.nsIMsgSearchSession);
 session.addScopeTerm(Ci.nsMsgSearchScope.onlineMail, inbox);

@@ -49,16 +49,14 @@ class Desk:
         if not what.startswith((" ", "@")):
             self._proxy.note(f"# {what}")
 
+    def environment(self, **settings: str) -> dict[str, str]:
+        """The environment of programs."""
+        return {"PATH": os.environ["PATH"], "HOME": str(self.folder), "LC_ALL": "C.UTF-8", "TZ": "UTC", **settings}
+
     @contextlib.contextmanager
     def program(self, *command: str, **settings: str) -> Iterator[subprocess.Popen[str]]:
         """A program runs, with the folder as its home, and may be talked to; its errors go to the file ``log``."""
-        environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(self.folder),
-            "LC_ALL": "C.UTF-8",
-            "TZ": "UTC",
-            **settings,
-        }
+        environment = self.environment(**settings)
         pipe = subprocess.PIPE
         with (self.folder / "log").open("ab") as log:
             process = subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, stderr=log, text=True)
