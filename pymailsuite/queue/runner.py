@@ -56,15 +56,17 @@ class _Ended:
     outcomes: Sequence[Outcome]
     here: DeliveredHere = _NOT_HERE
 
-    def without_copies(self, again: float, status: str, reply: str) -> _Ended:
-        """Delay the local recipients until ``again``: the next attempt finds the account that is gone, or full."""
+    def without_copies(self, again: float, status: str, reply: str, apart_s: float = 0.0) -> _Ended:
+        """Delay the local recipients until ``again``: the next attempt finds the account that is gone, or full.
+
+        ``apart_s``: each by so much more than the one before, so that they are attempted one by one."""
         ours = {one.position for one in self.here.outcomes}
-        outcomes = [
-            evolve(one, state=RecipientState.DELAYED, status=status, reply=reply, next_attempt=again)
-            if one.position in ours and one.state is RecipientState.DELIVERED
-            else one
-            for one in self.outcomes
-        ]
+        outcomes = []
+        for one in self.outcomes:
+            if one.position in ours and one.state is RecipientState.DELIVERED:
+                one = evolve(one, state=RecipientState.DELAYED, status=status, reply=reply, next_attempt=again)  # noqa: PLW2901
+                again += apart_s
+            outcomes.append(one)
         return evolve(self, outcomes=outcomes, here=_NOT_HERE)
 
 
@@ -87,6 +89,9 @@ def _together(parts: Sequence[_Ended]) -> _Ended:
 
 
 _ACCOUNT_GONE = "an account has just gone"
+
+_APART_S: Final = 60.0
+"""Between the attempts of local recipients that do not fit together."""
 
 _SHORTEST_WAIT_S = 0.1
 """Between two polls of the store without a wake-up."""
@@ -465,8 +470,12 @@ class QueueRunner:
                 # The account of a copy or of a report has just been deleted, or is full now: neither may keep the
                 # hosts' replies from being recorded.
                 if here.deliveries or here.along:
-                    told = ("4.2.2", error.public) if isinstance(error, OverQuota) else ("4.2.1", _ACCOUNT_GONE)
-                    ended = ended.without_copies(self._clock.seconds() + self._settings.retry_first, *told)
+                    again = self._clock.seconds() + self._settings.retry_first
+                    if isinstance(error, OverQuota):
+                        # Each of them fits, as has been asked before, but not all together.
+                        ended = ended.without_copies(again, "4.2.2", error.public, _APART_S)
+                    else:
+                        ended = ended.without_copies(again, "4.2.1", _ACCOUNT_GONE)
                 elif report is not None:
                     report = None
                 else:

@@ -38,6 +38,7 @@ from pymailsuite.interfaces import (
     RemoteRecipient,
     Ret,
 )
+from pymailsuite.interfaces.quota import DomainQuota, Limits, Quota
 from pymailsuite.queue.presence import Presence
 from pymailsuite.queue.runner import QueueRunner
 from pymailsuite.relay.relay import Relay
@@ -334,6 +335,38 @@ class DeliveryTests(QueueTestCase):
         (report,) = self.inbox()
         self.assertIn("gone@late.example", report.as_string())
         self.assertNotIn("bea@late.example", report.as_string().partition("From: ann")[0])
+
+    def test_a_full_account_delays_its_own_mail_alone_until_there_is_room(self) -> None:
+        bea, cat = (Address(name, "late.example") for name in ("bea", "cat"))
+        self.submit(bea, cat)
+        ids = [make_account(self.store, str(one)).account_id for one in (bea, cat)]
+        directory = self.store.directory
+        self.successResultOf(directory.change_account_quota(str(bea), lambda _: Quota(storage=10)))
+        self.runner.start()
+        self.run_for()
+        self.assertEqual([len(self.inbox(one)) for one in ids], [0, 1])
+        (waiting,) = [one for one in self.queue()[0].recipients if one.state is RecipientState.DELAYED]
+        self.assertEqual((waiting.address, waiting.last_status), (bea, "4.2.2"))
+        self.successResultOf(directory.change_account_quota(str(bea), lambda _: Quota()))
+        self.run_for(HOUR, 60)
+        self.assertEqual(([len(self.inbox(one)) for one in ids], self.queue()), ([1, 1], []))
+
+    def test_recipients_that_fit_each_but_not_together_are_delivered_one_by_one(self) -> None:
+        bea, cat = (Address(name, "late.example") for name in ("bea", "cat"))
+        self.submit(bea, cat)
+        ids = [make_account(self.store, str(one)).account_id for one in (bea, cat)]
+
+        def set_total(messages: int) -> None:
+            quota = DomainQuota(total=Limits(messages=messages))
+            self.successResultOf(self.store.directory.change_domain_quota("late.example", lambda _: quota))
+
+        set_total(1)
+        self.runner.start()
+        self.run_for(HOUR, 60)
+        self.assertEqual([len(self.inbox(one)) for one in ids], [1, 0])
+        set_total(2)
+        self.run_for(3 * HOUR, 60)
+        self.assertEqual(([len(self.inbox(one)) for one in ids], self.queue()), ([1, 1], []))
 
     def test_mail_for_a_domain_of_ours_by_now_is_planned_as_any_other(self) -> None:
         """An alias that leads on, junk or not: what SMTP would make of it."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pymailsuite.errors import ConfigError, MailError
+from pymailsuite.interfaces.quota import DomainQuota, FolderRule, Limits, Quota
 from pymailsuite.store.migrate import migrate_txn
 from pymailsuite.store.moving.backup import BackupResult, back_up
 from pymailsuite.store.moving.backup_set import MANIFEST, BackupFolder
@@ -332,6 +333,10 @@ class BackupContract(MovingCase):
     def test_a_removed_account_and_its_mailboxes_are_made_again(self) -> None:
         self.something_of_everything()
         texts = {name: self.texts(name) for name in ("INBOX", "Archive", "Gr\u00fc\u00dfe/\u4e2d\U0001f600")}
+        quota = Quota(storage=10**6, folders={"\\Trash": FolderRule(counted=False)})
+        total = DomainQuota(total=Limits(storage=10**7))
+        fired(self.store.directory.change_account_quota("ann@example.org", lambda _: quota))
+        fired(self.store.directory.change_domain_quota("example.org", lambda _: total))
         self.back_up()
         fired(self.store.directory.set_password_hash(self.ann.account_id, "lost"))
         fired(self.store.directory.remove_account("ann@example.org"))
@@ -339,6 +344,7 @@ class BackupContract(MovingCase):
         self.restore_mail()
         self.assertEqual({name: self.texts(name) for name in texts}, texts)
         self.assertNotEqual(fired(self.store.directory.credentials("ann@example.org")).password_hash, "lost")
+        self.assertEqual(fired(self.store.directory.account("ann@example.org")).quota, quota)
         self.assertEqual(fired(self.store.maintenance.verify(True)), [])
 
     def test_what_the_set_does_not_have_is_an_error(self) -> None:

@@ -36,6 +36,7 @@ from pymailsuite.store.messages import MESSAGE_COLUMNS
 from pymailsuite.store.moving.backup_set import BackupSet
 from pymailsuite.store.moving.pack_file import BackupFault, Place
 from pymailsuite.store.moving.source import CHUNKS, CONTENTS, GROUP_OCTETS
+from pymailsuite.store.quota import quota_in
 from pymailsuite.store.tables import Table
 from pymailsuite.store.transaction import Row, Transaction
 from pymailsuite.values import MAX_CHUNK, AccountId, ContentId, MailboxId, ModSeq, SystemFlag
@@ -214,6 +215,8 @@ class MailRestore:
         if overrides := row.get("overrides"):
             wanted = RecipientOverrides.model_validate_json(overrides)
             account = await self._directory.change_account_overrides(name, lambda none: wanted)
+        if quota := row.get("quota"):
+            account = await self._directory.change_account_quota(name, lambda none: quota_in(quota))
         return account
 
     async def _make_mailbox(self, account_id: AccountId, name: str) -> None:
