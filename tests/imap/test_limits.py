@@ -35,6 +35,25 @@ class LimitTests(SynchronousTestCase):
         self.assertIn("(MESSAGES 0)", client.command("STATUS other (MESSAGES)")[0])
         self.assertRegex(client.command("COPY 2:7 other")[-1], r"x OK \[COPYUID [0-9]+ 2:7 1:6\] COPY completed")
 
+    def test_what_a_search_may_ask_for(self) -> None:
+        client = self.client(
+            search_keys=10, search_depth=4, sort_keys=2, thread_messages=6, multisearch_mailboxes=1, message_limit=0
+        )
+        self.assertNotIn("MESSAGELIMIT", client.command("CAPABILITY")[0])
+        keys = " ".join(["SEEN"] * 10)
+        self.assertEqual(client.command(f"SEARCH {keys}")[-1], "x OK SEARCH completed")
+        self.assertEqual(client.command(f"SEARCH {keys} SEEN"), ["x BAD Too many search keys"])
+        self.assertEqual(client.command("SEARCH NOT NOT NOT NOT SEEN")[-1], "x OK SEARCH completed")
+        self.assertEqual(client.command("SEARCH NOT NOT NOT NOT NOT SEEN"), ["x BAD Search keys too deep"])
+        self.assertEqual(client.command("SORT (DATE SIZE) UTF-8 ALL")[-1], "x OK SORT completed")
+        self.assertEqual(client.command("SORT (DATE SIZE TO) UTF-8 ALL"), ["x BAD Too many sort criteria"])
+        self.assertEqual(client.command("THREAD REFS UTF-8 2:7")[-1], "x OK THREAD completed")
+        self.assertEqual(client.command("THREAD REFS UTF-8 1:7"), ["x NO [LIMIT] Too many messages for one THREAD"])
+        self.assertEqual(client.command("ESEARCH IN (inboxes) ALL")[-1], "x OK ESEARCH completed")
+        self.assertEqual(
+            client.command("ESEARCH IN (personal) ALL"), ["x NO [LIMIT] Too many mailboxes for one search"]
+        )
+
     def test_a_move_in_steps(self) -> None:
         client = self.client(step_messages=3)
         lines = client.command("MOVE 1:7 other")

@@ -13,6 +13,7 @@ from pymailsuite.imap.values import PARTIAL, SAVE, AllOf, Command, Search, Searc
 
 # Looked for before any search key; neither word is one.
 _RETURN = re.compile(rb"RETURN ++(?=\()", re.IGNORECASE)
+_ONCE = frozenset({"ALL", PARTIAL})
 _CHARSET = re.compile(rb"CHARSET ++", re.IGNORECASE)
 
 
@@ -58,7 +59,8 @@ def search_returns(cursor: Cursor) -> Mapping[str, Any] | None:
     """
     if not cursor.try_match(_RETURN):
         return None
-    returns = cursor.named(cursor.words.search_returns, "return option", least=0) or {"ALL": None}
+    # RFC 9394 §3.1: a page, and only one.
+    returns = cursor.named(cursor.words.search_returns, "return option", least=0, once=_ONCE) or {"ALL": None}
     if {"ALL", PARTIAL} <= returns.keys():
         raise PeerError("ALL and PARTIAL exclude each other")  # RFC 9394 §3.1
     cursor.space()

@@ -15,7 +15,7 @@ import codecs
 import datetime
 import pkgutil
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from encodings import __path__ as _codec_modules
 from encodings.aliases import aliases as _codec_aliases
 from typing import Any, Final, Protocol
@@ -256,14 +256,16 @@ class Cursor:
                 return
         raise PeerError(f"Too many {what}")
 
-    def named(self, known: Mapping[str, Any], what: str, least: int = 1) -> dict[str, Any]:
+    def named(self, known: Mapping[str, Any], what: str, least: int = 1, once: Collection[str] = ()) -> dict[str, Any]:
         """``"(" name [arguments] *(SP name [arguments]) ")"``, of which so many at ``least``: what ``parse`` of the
-        declaration of that name reads, by the name."""
+        declaration of that name reads, by the name. Those named in ``once`` may not be repeated."""
         found: dict[str, Any] = {}
         for _ in self.listed(2 * len(known), f"{what}s"):
             name = self.word(f"a {what}")
             if name not in known:
                 raise PeerError(f"Unknown {what}")
+            if name in once and name in found:
+                raise PeerError(f"{name} stands twice")
             found[name] = known[name].parse(self)
         if len(found) < least:
             raise PeerError(f"Expected a {what}")
