@@ -249,6 +249,9 @@ class Actor:
         self._done: Callable[[str, list[str]], None] = _nothing
         self._lines: list[str] = []
         self.idle = False
+        self.is_notified = False
+        """It sent NOTIFY (RFC 5465): responses may come without a command; ``expunges_any_time``: EXPUNGE too."""
+        self.expunges_any_time = False
         self.client.output()
         self.ask(f"LOGIN {USER} {PASSWORD}")
 
@@ -259,6 +262,12 @@ class Actor:
             self.ask(f"ENABLE {enables}")
             self.model.qresync = "QRESYNC" in enables
             self.model.uid_only = "UIDONLY" in enables
+        wanted = {5: "selected-delayed", 8: "selected-delayed", 9: "selected"}.get(self.number)
+        if wanted:
+            self.stress.settle()
+            events = "(MessageNew MessageExpunge FlagChange)"
+            self.ask(f"NOTIFY SET ({wanted} {events}) (personal {events})")
+            self.is_notified, self.expunges_any_time = True, wanted == "selected"
 
     def __repr__(self) -> str:
         return f"client {self.number} ({self._tag} {self._command})"
@@ -290,10 +299,11 @@ class Actor:
         lines, self._octets = responses(self._octets + self.client.output())
         for line in lines:
             self.stress.said.append(f"{self.number} S: {line}")
-            expect(self._tag, f"{self}: {line} without a command")
+            expect(self._tag or self.is_notified, f"{self}: {line} without a command")
             if line.startswith("* "):
                 self._lines.append(line)
-                self.model.take(line, expunges=not self._command.startswith(_BY_NUMBER))
+                by_number = not self._tag or self._command.startswith(_BY_NUMBER)
+                self.model.take(line, expunges=self.expunges_any_time or not by_number)
             elif not line.startswith("+ "):
                 self._complete(line)
 
@@ -480,8 +490,9 @@ class Actor:
     def _cancel(self) -> None:
         tags = [tag for tag in self.model.searches if self.chance.random() < 0.5]
         for tag in tags:
-            del self.model.searches[tag]
-        self.ask(f"CANCELUPDATE {' '.join(f'{chr(34)}{tag}{chr(34)}' for tag in tags)}" if tags else "NOOP")
+            self.model.cancel(tag)
+        quoted = " ".join(f'"{tag}"' for tag in tags)
+        self.ask(f"CANCELUPDATE {quoted}" if tags else "NOOP")
 
     def compare_searches(self) -> None:
         """The same search again finds what the one that is kept up to date has."""

@@ -105,6 +105,9 @@ class ClientModel:
     vanished_earlier: set[int] = field(factory=set)
     selecting: bool = False
     _begun: dict[str, Search] = field(factory=dict)
+    _cancelled: set[str] = field(factory=set)
+    _opening: tuple[str, bool, Cache | None] | None = None
+    """SELECT was sent, and the mailbox before is not closed yet."""
     _resyncing: Cache | None = None
     _is_counted: bool = False
     """EXISTS was told with SELECT."""
@@ -112,26 +115,40 @@ class ClientModel:
     # --- what the client does
 
     def begin_select(self, mailbox: str, *, read_only: bool, resync: bool) -> Cache | None:
-        """SELECT or EXAMINE is sent: nothing is selected until it is answered. Returns what is to be told by QRESYNC,
-        if it is to ``resync`` and there is something."""
-        self.leave()
-        self.mailbox, self.read_only, self.selecting = mailbox, read_only, True
+        """SELECT or EXAMINE is sent. What is told is about the mailbox before until that is CLOSED (RFC 7162 §3.2.11).
+        Returns what is to be told by QRESYNC, if it is to ``resync`` and there is something."""
+        self._keep()
+        cache = self.caches.get(mailbox) if resync else None
+        self._opening = (mailbox, read_only, cache)
+        if not self.mailbox:
+            self._open()
+        return cache
+
+    def _open(self) -> None:
+        expect(self._opening is not None, "CLOSED, and no other mailbox is to be opened")
+        assert self._opening is not None
+        self.messages.clear()
+        self.searches.clear()
         self.vanished_earlier.clear()
-        self._is_counted = False
-        self._resyncing = self.caches.get(mailbox) if resync else None
-        return self._resyncing
+        self.mailbox, self.read_only, self._resyncing = self._opening
+        self._opening, self.selecting, self._is_counted = None, True, False
 
     def end_select(self) -> None:
         """It was answered."""
+        expect(self._opening is None, "the mailbox before was not CLOSED")
         self._take_cache()
         self.selecting = False
 
-    def leave(self) -> None:
-        """The mailbox is closed; what is known of it is kept."""
+    def _keep(self) -> None:
+        """What is known of the mailbox goes to the cache."""
         if self.mailbox and not self.selecting:
             flags = {one.uid: (one.flags, one.modseq) for one in self.messages if one.uid is not None}
             if len(flags) == len(self.messages):
                 self.caches[self.mailbox] = Cache(self.uid_validity, self.highest_modseq, flags)
+
+    def leave(self) -> None:
+        """The mailbox is closed; what is known of it is kept."""
+        self._keep()
         self.mailbox = ""
         self.messages.clear()
         self.searches.clear()
@@ -151,6 +168,11 @@ class ClientModel:
     def begin_search(self, tag: str, command: str, *, uid: bool, in_order: bool) -> None:
         """A search is sent whose results are to be kept up to date."""
         self._begun[tag] = Search(command, uid, in_order)
+
+    def cancel(self, tag: str) -> None:
+        """CANCELUPDATE is sent: until it is answered updates may still come."""
+        del self.searches[tag]
+        self._cancelled.add(tag)
 
     # --- what the client is told
 
@@ -182,6 +204,8 @@ class ClientModel:
             self.keywords = {word for word in line[9:-1].split() if word[0] != "\\"}
         elif match := re.match(r"\* OK \[UIDVALIDITY ([0-9]+)\]", line):
             self.uid_validity = int(match[1])
+        elif line.startswith("* OK [CLOSED]"):
+            self._open()
         elif line.startswith("* BYE"):
             raise Broken(line)
         self.take_modseq(line)
@@ -291,6 +315,8 @@ class ClientModel:
 
     def _take_update(self, tag: str, item: str, words: list[str]) -> None:
         search = self.searches.get(tag)
+        if tag in self._cancelled:
+            return
         if search is None:
             raise Broken(f"{item} of {tag}, which is not kept up to date")
         for position, text in zip(map(int, words[::2]), words[1::2], strict=True):
