@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
+from typing import Final
 
 from attrs import frozen
 
@@ -32,6 +33,9 @@ from pymailsuite.values import DELIMITER, INBOX, AccountId, MailboxId, ModSeq, S
 INBOX_ID = MailboxId(1)
 """INBOX is made first, never deleted and never renamed: deliveries need not look it up."""
 
+_USES_REMEMBERED: Final = 100
+"""Combinations of special uses, far more than there are in practice."""
+
 MAILBOX_COLUMNS = (
     "mailbox_id, name, uid_validity, uid_next, highest_modseq, messages, unseen, deleted, size, first_recent,"
     " special_use, selectable, account_id"
@@ -44,6 +48,7 @@ def canonical(name: str) -> str:
     return _INBOX_LEVEL.sub(INBOX, name, count=1) if _INBOX_LEVEL.match(name) else name
 
 
+@lru_cache(_USES_REMEMBERED)
 def uses_of(kept: str | None) -> tuple[SpecialUse, ...]:
     """The special uses of a mailbox as they are kept: words in one text, mostly none."""
     return tuple(map(SpecialUse, kept.split())) if kept else ()

@@ -55,11 +55,14 @@ async def _list_mailboxes(context: Context, command: List) -> bytes:
     return b"OK LIST completed"
 
 
-async def listed_mailboxes(context: Context, matches: Patterns) -> dict[str, Mailbox]:
-    """All mailboxes that may be listed, by the names that the client has for them."""
+async def listed_mailboxes(context: Context, matches: Patterns | None) -> dict[str, Mailbox]:
+    """All mailboxes that may be listed, by the names that the client has for them; without ``matches`` the user's own
+    alone."""
     places = context.places
     own = await context.mail.mailboxes()
-    shared = await places.visible() if any(map(matches.reach, places.naming.prefixes_of_others())) else ()
+    shared: Sequence[SharedMailbox] = ()
+    if matches is not None and any(map(matches.reach, places.naming.prefixes_of_others())):
+        shared = await places.visible()
     if not shared and not places.naming.profile.prefix:
         return {mailbox.name: mailbox for mailbox in own}
     return await in_turns(context, len(own) + len(shared), _named(places, own, shared))
@@ -139,7 +142,7 @@ def _listed(
 async def _list_subscribed(context: Context, command: Lsub) -> bytes:
     """RFC 3501 §6.3.9: a level matched by ``%`` with a subscribed name below it is listed as ``\\Noselect``."""
     matches = Patterns(command.reference, (command.pattern,), context.places.form.delimiter)
-    mailboxes = await listed_mailboxes(context, matches)
+    mailboxes = await listed_mailboxes(context, None)
     subscribed = await subscribed_names(context)
     await _say(context, len(subscribed), _listed_subscribed(context, command, matches, mailboxes, subscribed))
     return b"OK LSUB completed"
