@@ -124,7 +124,7 @@ def list_accounts(domain_name: str | None, config_file: Path, as_json: bool) -> 
         return await store.directory.accounts(domain_name)  # type: ignore[no-any-return]
 
     rows = [as_row(found) for found in on_store(config_file, operation)]
-    print_rows(rows, ["account", "full_name", "enabled", "created"], as_json)
+    print_rows(rows, ["account", "full_name", "enabled", "shared", "created"], as_json)
 
 
 @account.command()

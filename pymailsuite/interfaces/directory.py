@@ -117,7 +117,7 @@ class IDirectory(Interface):
         """Those of one domain, or all, by login name."""
 
     def first_account(domain: str | None) -> Deferred[Account | None]:
-        """Of those that are enabled the first of :meth:`accounts`, or None."""
+        """Of those that are enabled and are not shared the first of :meth:`accounts`, or None."""
 
     def account(login_name: str) -> Deferred[Account | None]:
         """One, or None."""

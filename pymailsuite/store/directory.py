@@ -336,7 +336,7 @@ class DirectoryStore:
     def first_account(self, domain: str | None) -> Deferred[Account | None]:
         def first_txn(txn: Transaction) -> Account | None:
             where, values = ("", ()) if domain is None else (" AND domain = ?", (domain.lower(),))
-            row = txn.row(f"{_ACCOUNT} WHERE enabled = 1{where} ORDER BY login_name LIMIT 1", values)
+            row = txn.row(f"{_ACCOUNT} WHERE enabled = 1 AND shared = 0{where} ORDER BY login_name LIMIT 1", values)
             return None if row is None else _account(row)
 
         return self._database.read("first account", first_txn)

@@ -364,6 +364,9 @@ class SharingContract(StoreTestCase):
         self.assertTrue(self.result(self.store.directory.account("team@example.org")).is_shared)
         self.assertEqual(self.result(self.store.directory.credentials("team@example.org")).password_hash, "")
         self.failure(self.store.directory.set_password_hash(team.account_id, "hash"), Refusal)
+        # What nobody in particular gets, such as mail for postmaster, is for a person.
+        self.result(self.store.directory.add_account("a@example.org", "", "", True))
+        self.assertEqual(self.result(self.store.directory.first_account("example.org")), self.ann)
         mailboxes = self.result(self.store.account_mail(team.account_id).mailboxes())
         self.assertEqual([mailbox.name for mailbox in mailboxes], ["INBOX"])
         self.give("bob@example.org", "lr", "INBOX", owner=team)

@@ -22,7 +22,7 @@ from pymailsuite.imap.states import AFTER_LOGIN
 from pymailsuite.imap.values import Command
 from pymailsuite.interfaces import Mailbox
 from pymailsuite.interfaces.rights import ALL_RIGHTS, NO_RIGHTS, Rights
-from pymailsuite.interfaces.sharing import OWNER, AclEntry, Identifier, IMailSharing, RightsChange
+from pymailsuite.interfaces.sharing import OWNER, AclEntry, Identifier, IdentifierKind, IMailSharing, RightsChange
 
 
 @frozen
@@ -161,7 +161,11 @@ async def _list(context: Context, command: IdentifierCommand) -> bytes:
     sharing, place = await _asked(context, command.mailbox)
     await sharing.acl(place.account_id, place.name, context.mail.account_id)
     words: Iterable[bytes]
-    if command.identifier == OWNER and not command.is_negative:
+    is_owner = command.identifier == OWNER
+    if command.identifier.kind is IdentifierKind.USER:
+        named = await sharing.owner(command.identifier.name)
+        is_owner = named is not None and named.account_id == place.account_id
+    if is_owner and not command.is_negative:
         words = [_shown(context, ALL_RIGHTS)]
     else:
         letters = ALL_RIGHTS.rfc2086 if _is_courier(context) else ALL_RIGHTS.with_obsolete
