@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Sequence
+from typing import Final
 
 from pymailsuite.imap.search.batch import SearchBatch
 from pymailsuite.imap.search.conditions import Condition, Cost, needle_of, raw_form
@@ -15,6 +16,11 @@ from pymailsuite.message.search import fold_text
 from pymailsuite.message.structure import NO_SENT_DAY
 
 _EPOCH = datetime.date(1970, 1, 1).toordinal()
+
+
+_BODIES_KNOWN: Final = 2000
+_KNOWN_OCTETS: Final = 500
+"""Bodies of fields whose results one search remembers, and their octets at most."""
 
 
 def _field_pattern(name: bytes) -> re.Pattern[bytes]:
@@ -89,6 +95,8 @@ class ByHeader(Condition):
         # The raw field is searched too: clients look for encoded words.
         self._undecoded = folded.encode("ascii") if folded.isascii() else None
         self._bodies = _field_pattern(key.name.encode("utf-8")).finditer
+        self._known: dict[bytes, bool] = {}
+        """Whether bodies that were looked at hold the text: those of addresses are few, each in many messages."""
 
     def _may_hold(self, lower: Sequence[bytes], places: Sequence[int]) -> Sequence[int]:
         """The places that a quick test does not exclude; it excludes most: headers without this text that have nothing
@@ -108,8 +116,15 @@ class ByHeader(Condition):
         return (self._undecoded is not None and self._undecoded in lower) or self._needle.found_in(decode_text(body))
 
     def _holds(self, header: bytes, lower: bytes) -> bool:
+        known = self._known
         for match in self._bodies(lower):
-            if self._body_holds(header[match.start(1) - 1 : match.end(1) - 1], match[1]):
+            body = header[match.start(1) - 1 : match.end(1) - 1]
+            held = known.get(body)
+            if held is None:
+                held = self._body_holds(body, match[1])
+                if len(known) < _BODIES_KNOWN and len(body) <= _KNOWN_OCTETS:
+                    known[body] = held
+            if held:
                 return True
         return False
 
