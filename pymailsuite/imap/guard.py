@@ -130,16 +130,16 @@ def guarded_extension(extension: ImapExtension) -> ImapExtension:
 
         return called
 
-    def awaiting(call: Callable[..., Awaitable[None]] | None) -> Any:
+    def awaiting(call: Callable[..., Awaitable[Any]] | None) -> Any:
         """The same for what is awaited and given a context first: its time is limited."""
         if call is None:
             return None
 
-        async def awaited(context: Any, *arguments: Any) -> None:
+        async def awaited(context: Any, *arguments: Any) -> Any:
             with guarded(name):
                 too_slow = ExtensionTooSlow(cause=f"extension {name}")
                 timeout_s = context.settings.extension_timeout
-                await context.connection.within(timeout_s, call(context, *arguments), too_slow)
+                return await context.connection.within(timeout_s, call(context, *arguments), too_slow)
 
         return awaited
 
@@ -183,7 +183,9 @@ def guarded_extension(extension: ImapExtension) -> ImapExtension:
         search_returns=each(extension.search_returns, "parse"),
         status_items=each(extension.status_items, "value", "asked"),
         list_selections=each(extension.list_selections, "meets"),
-        list_returns=each(extension.list_returns, "parse", "line", "asked"),
+        list_returns=tuple(
+            evolve(one, before=awaiting(one.before)) for one in each(extension.list_returns, "parse", "line", "asked")
+        ),
         enables={word: calling(enable) for word, enable in extension.enables.items()},
         opened=calling(extension.opened),
         created=calling(extension.created),

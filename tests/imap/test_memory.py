@@ -29,6 +29,23 @@ class Sink:
         self.end = (self.end + octets[-200:])[-200:]
 
 
+class Counter:
+    """A store that counts the octets of messages that come in, and forgets them."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.aborted = False
+
+    def new_content(self) -> Counter:
+        return self
+
+    def write(self, octets: bytes) -> None:
+        self.size += len(octets)
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
 class MemoryTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.server = Server()
@@ -52,6 +69,34 @@ class MemoryTests(SynchronousTestCase):
         self.assertGreater(sink.octets, least_sent)
         self.assertLess(peak, most)
         client.close()
+
+    def test_a_literal_of_any_size_is_streamed_and_given_up_with_its_client(self) -> None:
+        append(self.server.store, self.server.account, "INBOX", b"x" * _SIZE)
+        counter = Counter()
+        shared: Any = self.server.factory.shared
+        shared.store = counter
+        for command, ahead in (
+            (b"APPEND Drafts", 0),
+            (b"UID REPLACE 1 Drafts", 0),
+            (b'APPEND Drafts CATENATE (URL "/INBOX/;UID=1" TEXT', _SIZE),
+        ):
+            counter.size, counter.aborted = 0, False
+            client = self.server.connect().login()
+            client.command("SELECT INBOX")
+            piece = b"x" * 65536
+            tracemalloc.start()
+            try:
+                self.assertEqual(client.send(b"a %b {%d}\r\n" % (command, 45_000_000)), b"+ OK\r\n")
+                for _ in range(600):
+                    client.protocol.dataReceived(piece)
+                _, peak = tracemalloc.get_traced_memory()
+            finally:
+                tracemalloc.stop()
+            self.assertEqual(counter.size, ahead + 600 * len(piece))
+            self.assertLess(peak, 2**20)
+            self.assertFalse(counter.aborted)
+            client.close()
+            self.assertTrue(counter.aborted)
 
     def test_many_windows_of_many_messages(self) -> None:
         self.fill(12, b"Subject: x\r\n\r\n" + b"0123456789" * (_SIZE // 10))
