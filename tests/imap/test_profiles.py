@@ -14,7 +14,9 @@ from collections.abc import Callable
 from twisted.trial.unittest import SynchronousTestCase
 
 from pymailsuite.imap.naming import COURIER, PLAIN, PROFILES, Profile
-from tests.imap.conversation import Conversation
+from pymailsuite.interfaces.sharing import IMailSharing
+from pymailsuite.store.mail_store import MailStore
+from tests.imap.conversation import Conversation, Server
 from tests.support.transcripts import transcripts
 
 _NAME = re.compile(r"\$\{(mailbox|lower|level) ([^}]+)\}")
@@ -56,3 +58,15 @@ class Plain(SynchronousTestCase):
 @transcripts("imap_profiles", core=_talk, protocol=_talk, rewrite=in_profile(COURIER))
 class Courier(SynchronousTestCase):
     """Everything below INBOX."""
+
+
+class Alone(SynchronousTestCase):
+    """A store that shares nothing."""
+
+    def test_there_are_no_namespaces_of_others(self) -> None:
+        ability = MailStore.ability
+        self.patch(MailStore, "ability", lambda store, kind: None if kind is IMailSharing else ability(store, kind))
+        client = Server().connect().login()
+        self.assertEqual(client.command("NAMESPACE")[0], '* NAMESPACE (("" "/")) NIL NIL')
+        self.assertRegex(client.command('CREATE "Other Users/bob/x"')[0], "^x OK ")
+        self.assertEqual(client.command('STATUS "Other Users/bob/x" (MESSAGES)')[0][-13:], " (MESSAGES 0)")

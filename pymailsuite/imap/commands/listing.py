@@ -20,6 +20,7 @@ from pymailsuite.imap.render import list_line
 from pymailsuite.imap.states import AFTER_LOGIN
 from pymailsuite.imap.values import List, Lsub
 from pymailsuite.interfaces import Mailbox, Steps, drained, mapped_in_steps
+from pymailsuite.interfaces.rights import Right
 from pymailsuite.interfaces.sharing import SharedMailbox
 
 T = TypeVar("T")
@@ -230,7 +231,8 @@ def attributes_of(mailbox: Mailbox | None, has_children: bool, *, is_extended: b
     children = "\\HasChildren" if has_children else "\\HasNoChildren"
     if mailbox is None and is_extended:
         return ["\\NonExistent", children]
-    if mailbox is None or not mailbox.selectable:
+    # RFC 9051 §6.3.9.2: \Noselect too for another's mailbox that the user may not read.
+    if mailbox is None or not mailbox.selectable or Right.READ not in mailbox.rights:
         return ["\\Noselect", children]
     # RFC 3501 §7.2.2: marked, if messages came since it was last opened.
     marked = "\\Marked" if mailbox.messages and mailbox.uid_next > mailbox.first_recent else "\\Unmarked"
