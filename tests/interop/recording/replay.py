@@ -40,6 +40,7 @@ _UNASKED: Final = re.compile(
     rb"\* (?:(\d+) (EXISTS|EXPUNGE|FETCH \((?:(?:UID \d+|FLAGS \([^)]*\)|MODSEQ \(\?\)) ?)+\))"
     rb"|RECENT|FLAGS|VANISHED|OK \[PERMANENTFLAGS|OK\r)"
 )
+_VANISHED: Final = re.compile(rb"\* VANISHED ([\d,:]+)\r\n\Z")
 _NOTIFIED: Final = re.compile(rb"\* (?:LIST|STATUS|\d+ FETCH) ")
 
 
@@ -104,6 +105,12 @@ class Numbers:
         return _SPOKEN.sub(renewed, octets)
 
 
+def _count(span: bytes) -> int:
+    """The numbers in ``4`` or ``4:9``."""
+    first, _, last = span.partition(b":")
+    return int(last or first) - int(first) + 1
+
+
 class Unasked:
     """What a server says unasked: the newest about each message, and how many messages it has said to be gone."""
 
@@ -114,9 +121,13 @@ class Unasked:
     def take(self, response: bytes) -> None:
         """One more, as :func:`comparable` makes it."""
         found = _UNASKED.match(response)
-        if found is None or found[2] is None:
+        vanished = _VANISHED.match(response)
+        if vanished is not None:
+            self._gone += sum(_count(span) for span in vanished[1].split(b","))
+        elif found is None or found[2] is None or b"\\Deleted" in response:
+            # What is marked as deleted may be gone before that is told.
             return
-        if found[2] == b"EXPUNGE":
+        elif found[2] == b"EXPUNGE":
             self._gone += 1
         else:
             self._newest[b"EXISTS" if found[2] == b"EXISTS" else found[1]] = response
