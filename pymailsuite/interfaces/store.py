@@ -125,6 +125,7 @@ class IMailStore(Interface):
         ===================================== ==========================================================
         IDirectoryStore                       accounts, domains and aliases are changed by operators
         IMailSharing, IGroupStore             users share mailboxes
+        IAnnotations                          clients keep annotations of mailboxes
         IQueueStore                           mail comes in, and goes on to other hosts
         IQuotaStore                           how much mail accounts may hold
         IStateStore                           counts and what plugins keep
