@@ -102,6 +102,8 @@ def subject_words(folded: str) -> dict[TextField, set[bytes]]:
 
 def extracted_ranges(table: PartTable, extraction: TextExtraction) -> list[tuple[int, int]]:
     """The octets of the shared content, from and up to, that text is made of for :func:`body_words`."""
+    if not extraction.form:
+        return []
     return [
         (part.body_start, part.end) for part in table.root.walk() if extraction.applies(part) and not is_readable(part)
     ]

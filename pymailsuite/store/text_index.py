@@ -25,17 +25,14 @@ from attrs import define, evolve, frozen
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from pymailsuite.interfaces.mail import Column, Steps
+from pymailsuite.interfaces.mail import Steps
 from pymailsuite.interfaces.text_index import (
     IndexBounds,
     ITextIndex,
     TextField,
     TextIndexStatus,
     TextQuery,
-    TextWords,
 )
-from pymailsuite.message.extraction import TextExtraction
-from pymailsuite.message.parts import decode_parts
 from pymailsuite.message.word_pieces import (
     MESSAGES_MAX,
     PieceMaker,
@@ -45,20 +42,18 @@ from pymailsuite.message.word_pieces import (
     those_of,
     unpack_uids,
 )
-from pymailsuite.message.words import FORM, body_ranges, body_words, extracted_ranges, header_words, subject_words
+from pymailsuite.message.words import FORM
 from pymailsuite.store.clock import StoreClock
-from pymailsuite.store.contents import read_octets_txn
 from pymailsuite.store.database import Database
+from pymailsuite.store.indexed_texts import words_of_messages_txn
 from pymailsuite.store.locks import lock_accounts_txn
-from pymailsuite.store.reading import read_messages_txn
 from pymailsuite.store.transaction import Row, Transaction
-from pymailsuite.values import UID_MAX, AccountId, MailboxId, UidSet
+from pymailsuite.values import UID_MAX, AccountId, MailboxId
 
 _PIECES_AT_ONCE: Final = 32
 """Pieces that a search reads at once: a few MB of words."""
 _PIECES_A_STEP: Final = 4
 _MESSAGES_AT_ONCE: Final = 16
-_OCTETS_AT_ONCE: Final = 2 * 2**20
 _ACCOUNTS_AT_ONCE: Final = 50
 _DROPPED_AT_ONCE: Final = 50
 _CLAIM_S: Final = 120.0
@@ -121,19 +116,18 @@ def pieces_txn(
         f" AND first_uid >= ? ORDER BY first_uid LIMIT {_PIECES_AT_ONCE}",
         (*key, start),
     )
-    pieces = {
-        row[0]: StoredPiece(row[0], row[1], unpack_uids(bytes(row[3])), {})
-        for row in rows
-        if row[2] == FORM + form and row[1] >= first
-    }
+    pieces: dict[int, StoredPiece] = {}
+    for first_uid, last_uid, its_form, uids in rows:
+        # One of another form is about no message.
+        is_current = its_form == FORM + form
+        pieces[first_uid] = StoredPiece(first_uid, last_uid, unpack_uids(bytes(uids)) if is_current else (), {})
     if pieces:
         for first_uid, field, words in txn.rows(
             "SELECT first_uid, field, words FROM text_words WHERE account_id = ? AND mailbox_id = ?"
             f" AND first_uid BETWEEN ? AND ? AND field IN ({', '.join('?' * len(fields))})",
             (*key, min(pieces), max(pieces), *fields),
         ):
-            if first_uid in pieces:
-                pieces[first_uid].words[TextField(field)] = bytes(words)
+            pieces[first_uid].words[TextField(field)] = bytes(words)
     return list(pieces.values())
 
 
@@ -266,61 +260,6 @@ def _claim_txn(txn: Transaction, account_id: AccountId, now: float) -> bool:
 
 
 # --- making
-
-
-_Indexed = tuple[int, tuple[TextWords, ...] | None]
-"""A UID, and the words of its message; None if its text is too long."""
-_COLUMNS: Final = (
-    *(Column.UID, Column.CONTENT_ID, Column.PARTS, Column.SUBJECT, Column.PREFIX_SIZE, Column.HEADER, Column.OCTETS),
-)
-
-
-def _messages_txn(
-    txn: Transaction, account_id: AccountId, mailbox_id: MailboxId, uids: Sequence[int], bounds: IndexBounds
-) -> Steps[tuple[list[_Indexed], int | None]]:
-    """Some of the messages with these UIDs; and the last of them, None if there are no more."""
-    rows, last = read_messages_txn(txn, account_id, mailbox_id, UidSet.of(uids), _COLUMNS, _OCTETS_AT_ONCE)
-    return _words_in_steps([row[0] for row in rows], [_text_txn(txn, row, bounds) for row in rows], last)
-
-
-@frozen
-class _Text:
-    """What the words of a message are made from. ``pieces`` are octets of its content, by where they begin and end."""
-
-    header: bytes
-    subject: str
-    parts: bytes
-    pieces: dict[tuple[int, int], bytes]
-    extraction: TextExtraction
-
-    def words(self) -> tuple[TextWords, ...]:
-        body = body_words(decode_parts(self.parts), lambda start, stop: self.pieces[start, stop], self.extraction)
-        return header_words(self.header), subject_words(self.subject), body
-
-
-def _text_txn(txn: Transaction, row: Row, bounds: IndexBounds) -> _Text | None:
-    _, content_id, parts, subject, prefix_size, header, octets = row
-    parts = bytes(parts)
-    table = decode_parts(parts)
-    ranges = body_ranges(table)
-    if len(header) + sum(stop - start for start, stop in ranges) > bounds.message_octets:
-        return None
-    ranges += extracted_ranges(table, bounds.extraction)
-    if octets is None:
-        pieces = {(start, stop): read_octets_txn(txn, content_id, start, stop) for start, stop in ranges}
-    else:
-        pieces = {(start, stop): octets[prefix_size + start : prefix_size + stop] for start, stop in ranges}
-    return _Text(header, subject, parts, pieces, bounds.extraction)
-
-
-def _words_in_steps(
-    uids: Sequence[int], texts: Sequence[_Text | None], last: int | None
-) -> Steps[tuple[list[_Indexed], int | None]]:
-    made: list[_Indexed] = []
-    for uid, text in zip(uids, texts, strict=True):
-        yield
-        made.append((uid, None if text is None else text.words()))
-    return made, last
 
 
 def _store_txn(
@@ -508,7 +447,7 @@ class TextIndex:
             some, read_to = await self._database.read_in_steps(
                 "text to index",
                 partial(
-                    _messages_txn,
+                    words_of_messages_txn,
                     account_id=account_id,
                     mailbox_id=wanted.mailbox_id,
                     uids=uids[:_MESSAGES_AT_ONCE],

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
 from pymailsuite.interfaces.text_index import IndexBounds
 from pymailsuite.message.extraction import NO_EXTRACTION
+from tests.acceptance import acceptance
 from tests.imap.conversation import Server
 from tests.support.stores import append, fired
 
 SUBJECTS = ("IMAP break", "Breaking news of IMAPs", "Bread", "Quarterly delivery", "Delivvery", "nothing of it")
 
 
-@pytest.mark.acceptance("S216")
+@acceptance("S216")
 class FuzzyTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.server = Server()

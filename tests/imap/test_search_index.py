@@ -6,7 +6,6 @@ import base64
 import random
 from typing import Any
 
-import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
 from pymailsuite.imap.commands import searching
@@ -14,6 +13,7 @@ from pymailsuite.interfaces import Column
 from pymailsuite.interfaces.text_index import IndexBounds, ITextIndex
 from pymailsuite.message.extraction import NO_EXTRACTION
 from pymailsuite.values import UidSet
+from tests.acceptance import acceptance
 from tests.imap.conversation import Client, Server
 from tests.support.stores import append, fired
 
@@ -100,7 +100,7 @@ class SearchIndexTests(SynchronousTestCase):
         mailbox: Any = fired(self.server.mail.mailbox(name))
         return mailbox.mailbox_id
 
-    @pytest.mark.acceptance("S129")
+    @acceptance("S129")
     def test_the_same_is_found_whatever_the_index_says(self) -> None:
         rng = random.Random(216)
         client, store = self.client, self.server.store
@@ -135,7 +135,7 @@ class SearchIndexTests(SynchronousTestCase):
                 found += len("".join(without).split()) - 2
         self.assertGreater(found, 1000)
 
-    @pytest.mark.acceptance("S216")
+    @acceptance("S216")
     def test_only_messages_that_may_match_are_read(self) -> None:
         self.append(*(b"Subject: number %d\r\n\r\nThe word is w%03dx.\r\n" % (n, n) for n in range(200)))
         self.index_all()
@@ -163,7 +163,7 @@ class SearchIndexTests(SynchronousTestCase):
                 self.assertEqual(self.found(self.client, program), [f"* SEARCH {uid}"])
                 self.assertLess(len(set(read)), 4)
 
-    @pytest.mark.acceptance("S284")
+    @acceptance("S284")
     def test_russian_charsets_in_headers_and_in_searches(self) -> None:
         word = "отчёт"
         for charset in ("koi8-r", "windows-1251"):
