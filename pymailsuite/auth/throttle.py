@@ -265,11 +265,36 @@ class ThrottledPortal(Portal):
             raise
         return await _though_left(self._ask(attempt, password, ask, reservation, turn))
 
+    def login_elsewhere(self, credentials: Any, mind: Any, ask: Callable[[], Awaitable[Any]]) -> Deferred[Any]:
+        """As :meth:`login`, where ``ask`` has another server prove the password, and answers as a portal does.
+
+        It waits for nothing of ours but the answer, so that it takes no turn: a server that is away would keep all
+        others waiting.
+        """
+        ip = mind.ip if isinstance(mind, Peer) else ""
+        attempt = Attempt.of(self._name(credentials), ip, self._throttle.is_exempt(ip))
+        return Deferred.fromCoroutine(self._log_in_elsewhere(attempt, password_of(credentials), ask))
+
+    async def _log_in_elsewhere(self, attempt: Attempt, password: bytes, ask: Callable[[], Awaitable[Any]]) -> Any:
+        throttle = self._throttle
+        reservation: Reservation | None = None
+        if throttle.is_proved(attempt, password):
+            await self._check(attempt)
+        elif not attempt.exempt:
+            reservation = await self._reserve(attempt)
+            if reservation.attacked:
+                try:
+                    await throttle.slowed()
+                except BaseException:
+                    throttle.unjudged(reservation)
+                    raise
+        return await _though_left(self._ask(attempt, password, ask, reservation, None))
+
     async def _ask(
         self,
         attempt: Attempt,
         password: bytes,
-        ask: Callable[[], Deferred[Any]],
+        ask: Callable[[], Awaitable[Any]],
         reservation: Reservation | None,
         turn: QueuedLogin | None,
     ) -> Any:
@@ -307,6 +332,13 @@ class ThrottledPortal(Portal):
         name: bytes | str = getattr(credentials, "username", "")
         text = name.decode("utf-8", "backslashreplace") if isinstance(name, bytes) else name
         return login_key(text, self._default_domain)
+
+
+def login_elsewhere(
+    portal: Portal, credentials: Any, mind: Any, ask: Callable[[], Awaitable[tuple[Any, Any, Any]]]
+) -> Awaitable[tuple[Any, Any, Any]]:
+    """A login whose password another server proves, throttled as those of ``portal`` are."""
+    return portal.login_elsewhere(credentials, mind, ask) if isinstance(portal, ThrottledPortal) else ask()
 
 
 def _though_left(asking: Coroutine[Any, Any, Any]) -> Deferred[Any]:

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from pymailsuite.config.sections.imap import ImapSettings
 from pymailsuite.imap.languages import Language
 from pymailsuite.imap.places import MailboxPlace, Places
+from pymailsuite.imap.proxy.connection import BackendConnection
 from pymailsuite.imap.receiver import LiteralOffered
 from pymailsuite.imap.selected import View
 from pymailsuite.imap.shared import Connection, Shared
@@ -102,6 +103,8 @@ class Context(Protocol):
     language: Language | None
     """The language that the client has chosen; None is the default (RFC 5255 §3)."""
     failed_logins: int
+    proxy_ttl: int
+    """How many front ends may stand one behind the other from here on. Less than ``FRONT_ENDS``: the client is one."""
     mid_response: bool
     """A response is being sent in pieces: nothing else may be sent before its end."""
 
@@ -147,6 +150,9 @@ class Context(Protocol):
 
     def logged_in(self, avatar: IImapAvatar, log_out: Callable[[], object]) -> None:
         """The portal has let the client in."""
+
+    def pass_on(self, backend: BackendConnection, log_out: Callable[[], object]) -> None:
+        """Once the completion is sent, the client is connected with the back-end until either ends."""
 
     def unauthenticate(self) -> None:
         """The client is as before login, and what it enabled is off again. Source: RFC 8437 §3."""

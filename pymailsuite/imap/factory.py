@@ -11,6 +11,7 @@ from pymailsuite.config.sections.imap import ImapSettings
 from pymailsuite.imap import replies
 from pymailsuite.imap.idle_clients import IdleClients
 from pymailsuite.imap.protocol import ImapProtocol
+from pymailsuite.imap.proxy.backends import Backends
 from pymailsuite.imap.shared import Shared
 from pymailsuite.imap.snapshots import Snapshots
 from pymailsuite.imap.thread_memory import ThreadMemory
@@ -37,6 +38,7 @@ class ImapFactory(ConnectionFactory):
         reactor: IReactorTime,
         mechanisms: Mechanisms = sasl_mechanisms,
         extraction: TextExtraction = NO_EXTRACTION,
+        backends: Backends | None = None,
     ) -> None:
         limits = ConnectionLimits(settings.connections, settings.connections_per_address)
         super().__init__(reactor, limits, "imap")
@@ -57,6 +59,7 @@ class ImapFactory(ConnectionFactory):
             offers_tls=offers_tls,
             mechanisms=mechanisms,
             extraction=extraction,
+            backends=backends or Backends(settings, reactor, lambda _ip, _port: False),
         )
 
     def make_protocol(self) -> ImapProtocol:

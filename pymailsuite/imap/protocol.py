@@ -15,12 +15,17 @@ from twisted.python.failure import Failure
 from pymailsuite.errors import LoginEnded
 from pymailsuite.imap import replies
 from pymailsuite.imap.idle_clients import IdleClients
+from pymailsuite.imap.proxy.connection import BackendConnection
+from pymailsuite.imap.proxy.passage import Passage
 from pymailsuite.imap.session import Doing, Session
 from pymailsuite.imap.shared import Shared
 from pymailsuite.wire.compressible import CompressibleProtocol
 from pymailsuite.wire.compression import CompressionSettings
 
 T = TypeVar("T")
+
+_LAST_ANSWERS_S = 5.0
+"""Seconds for the answers of a back-end to a client that sends no more."""
 
 
 class ImapProtocol(CompressibleProtocol):
@@ -38,6 +43,8 @@ class ImapProtocol(CompressibleProtocol):
         self._tls_context = tls_context
         self._running: Deferred[None] | None = None
         self._farewell = ""
+        self._passage: Passage | None = None
+        """The client speaks with a back-end, and no longer with the session."""
         self._waking: IDelayedCall | None = None
 
     # --- methods that the base class calls
@@ -50,6 +57,9 @@ class ImapProtocol(CompressibleProtocol):
 
     def octets_received(self, octets: bytes) -> None:
         """Octets from the client."""
+        if self._passage is not None:
+            self._passage.from_client(octets)
+            return
         self._session.receiver.receive(octets)
         if self._running is not None:
             self.hold_reading(self._session.receiver.unread)
@@ -86,7 +96,9 @@ class ImapProtocol(CompressibleProtocol):
 
     def input_ended(self) -> None:
         """Answer the commands received, then close."""
-        if self._running is None:
+        if self._passage is not None:
+            self.set_deadline(_LAST_ANSWERS_S)
+        elif self._running is None:
             self.close()
 
     def turn_failed(self, failure: Failure) -> None:
@@ -163,6 +175,9 @@ class ImapProtocol(CompressibleProtocol):
             if self._farewell:
                 self._session.end(self._farewell)
                 return
+            if session.backend is not None:
+                self._pass_on(session.backend)
+                return
             lagging = self.peer_lags()
             if lagging is not None:
                 self.set_timeout(session.shared.settings.write_timeout)
@@ -197,6 +212,16 @@ class ImapProtocol(CompressibleProtocol):
         if self.input_over and not self.closing:
             self.close()
 
+    def _pass_on(self, backend: BackendConnection) -> None:
+        """The back-end has let the client in: it is sent what the client has sent behind its login."""
+        # What passes may be in the middle of a response at any time: nothing of ours is put into it.
+        self._session.mid_response = True
+        self.set_timeout(None)
+        self.set_deadline(_LAST_ANSWERS_S if self.input_over else None)
+        self._passage = Passage(self, backend, self._session.shared.settings.write_timeout)
+        unread = self._session.receiver.take_unread()
+        self._passage.begin(unread, backend.join(self._passage))
+
     def _run(self, doing: Doing) -> None:
         running = doing if isinstance(doing, Deferred) else Deferred.fromCoroutine(doing)
         self._running = running
@@ -222,6 +247,6 @@ class ImapProtocol(CompressibleProtocol):
             return
         if not self._in_turn and not self.closing:
             self.in_turn(self._pump)
-            if not self._session.is_idle:
+            if not self._session.is_idle and self._passage is None:
                 # The server's own output during IDLE does not reset the client's timeout.
                 self.set_timeout(self._session.patience_s())

@@ -21,6 +21,8 @@ from pymailsuite.imap.grammar import parse_tag
 from pymailsuite.imap.guard import ExtensionTooSlow
 from pymailsuite.imap.mailbox_session import MailboxSession
 from pymailsuite.imap.places import Places
+from pymailsuite.imap.proxy.connection import BackendConnection
+from pymailsuite.imap.proxy.dialogue import FRONT_ENDS, proxy_ttl
 from pymailsuite.imap.quirks import ClientName, Quirk, client_name, listed
 from pymailsuite.imap.receiver import (
     CommandReceived,
@@ -51,8 +53,10 @@ class Session(MailboxSession):
         "_line_reader",
         "_message_reader",
         "_quirks",
+        "backend",
         "failed_logins",
         "log_out",
+        "proxy_ttl",
         "receiver",
     )
 
@@ -63,6 +67,9 @@ class Session(MailboxSession):
         self._line_reader: LineReader | None = None
         self._message_reader: MessageReader | None = None
         self.failed_logins = 0
+        self.proxy_ttl = FRONT_ENDS
+        self.backend: BackendConnection | None = None
+        """Whom the client speaks with from now on."""
         self._bad_commands = 0
         self._client_name: ClientName = ()
         self._quirks: tuple[Quirk, ...] = ()
@@ -148,6 +155,7 @@ class Session(MailboxSession):
         """The client has sent an ID. True if its capabilities are others from now on."""
         before = self.capabilities()
         self._client_name = client_name(fields)
+        self.proxy_ttl = min(self.proxy_ttl, proxy_ttl(fields))
         self._choose_quirks()
         return self.capabilities() != before
 
@@ -166,6 +174,12 @@ class Session(MailboxSession):
         self.receiver.limits = self.shared.after_login
         self.connection.set_deadline(None)
         avatar.on_ended(self.connection.withdraw)
+
+    def pass_on(self, backend: BackendConnection, log_out: Callable[[], object]) -> None:
+        """The client is to speak with a back-end, which has let it in."""
+        self.backend = backend
+        self.log_out = log_out
+        self.connection.set_deadline(None)
 
     def unauthenticate(self) -> None:
         """The client is not logged in any more, on the same connection; what it enabled is off again.
@@ -188,7 +202,7 @@ class Session(MailboxSession):
 
     def _give_back_login(self) -> None:
         if self.avatar is not None:
-            self.shared.forget_login(self.avatar.account.account_id)
+            self.shared.forget_login(str(self.avatar.account.account_id))
             self.avatar = None
         log_out, self.log_out = self.log_out, None
         if log_out is not None:

@@ -16,6 +16,7 @@ from pymailsuite.config.sections.imap import ImapSettings
 from pymailsuite.errors import LimitReached
 from pymailsuite.imap.extension import Standing
 from pymailsuite.imap.naming import PROFILES, Naming
+from pymailsuite.imap.proxy.backends import Backends
 from pymailsuite.imap.quirks import QuirkTable
 from pymailsuite.imap.receiver import Limits
 from pymailsuite.imap.snapshots import Snapshots
@@ -144,8 +145,10 @@ class Shared:
         offers_tls: bool,
         mechanisms: Mechanisms = sasl_mechanisms,
         extraction: TextExtraction = NO_EXTRACTION,
+        backends: Backends,
     ) -> None:
         self.settings = settings
+        self.backends = backends
         self.hostname = hostname
         self.portal = portal
         self.notices = notices
@@ -156,7 +159,8 @@ class Shared:
         naming = Naming(PROFILES[settings.namespace], settings.namespace_others, settings.namespace_shared)
         self.naming = naming if self.sharing is not None else naming.without_others()
         self.offers_tls = offers_tls
-        self._mechanisms = mechanisms
+        # Others than these do not tell us the password, which is to be passed on.
+        self._mechanisms = sasl_mechanisms if settings.passes_passwords else mechanisms
         self.extraction = extraction
         """What makes text of attachments for searches."""
         self.before_login = Limits(
@@ -179,15 +183,16 @@ class Shared:
         self.id_fields = fields
         self.quirks = QuirkTable(settings)
 
-    def note_login(self, account_id: int) -> None:
-        """Count a session of this account. LimitReached if it has too many."""
-        if self.per_account[str(account_id)] >= self.settings.connections_per_account:
+    def note_login(self, account: str) -> None:
+        """Count a session of this account: its id, or the login name of a user of a back-end. LimitReached if it has
+        too many."""
+        if self.per_account[account] >= self.settings.connections_per_account:
             raise LimitReached("Too many sessions of this account")
-        self.per_account.add(str(account_id))
+        self.per_account.add(account)
 
-    def forget_login(self, account_id: int) -> None:
+    def forget_login(self, account: str) -> None:
         """A session of this account has ended."""
-        self.per_account.remove(str(account_id))
+        self.per_account.remove(account)
 
     def plaintext_allowed(self, connection: Connection) -> bool:
         """Whether a password may be sent in plain text: the connection is protected, or a setting allows it."""

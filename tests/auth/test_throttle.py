@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from twisted.cred.credentials import UsernamePassword
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -247,6 +247,39 @@ class ThrottleTests(SynchronousTestCase):
         for number in range(100, 120):
             self.log_in(b"wrong", f"203.0.113.{number}").addErrback(lambda failure: None)
         self.successResultOf(self.log_in(b"right", HOME, name=BOB))
+
+    def elsewhere(self, password: bytes, answer: Deferred[object], ip: str = GUESSER) -> Deferred[object]:
+        """A login whose password another server proves."""
+
+        async def ask() -> object:
+            self.asked_elsewhere += 1
+            return await answer
+
+        return self.portal.login_elsewhere(UsernamePassword(ANN, password), Peer(ip), ask)
+
+    asked_elsewhere = 0
+
+    def test_guesses_at_passwords_that_another_server_proves_are_counted_too(self) -> None:
+        for _ in range(10):
+            self.failureResultOf(self.elsewhere(b"wrong", fail(LoginRefused())), LoginRefused)
+        for _ in range(3):
+            self.failureResultOf(self.elsewhere(b"right", succeed((None, None, None))), TooManyFailedLogins)
+        self.assertEqual(self.asked_elsewhere, 10)
+        self.successResultOf(self.elsewhere(b"right", succeed((None, None, None)), HOME))
+
+    def test_another_server_that_is_away_counts_for_nothing_and_keeps_nobody_waiting(self) -> None:
+        for _ in range(30):
+            self.failureResultOf(self.elsewhere(b"right", fail(StoreUnavailable())), StoreUnavailable)
+        waiting = [self.elsewhere(b"right", Deferred(), f"203.0.113.{number}") for number in range(20)]
+        self.successResultOf(self.log_in(b"right", HOME, name=BOB))
+        self.assertFalse(any(one.called for one in waiting))
+
+    def test_whoever_leaves_before_another_server_answers_is_logged_out_there(self) -> None:
+        answer: Deferred[object] = Deferred()
+        left: list[bool] = []
+        self.elsewhere(b"right", answer).addErrback(lambda _: None).cancel()
+        answer.callback((None, None, lambda: left.append(True)))
+        self.assertEqual(left, [True])
 
     def test_exempt_networks_may_guess(self) -> None:
         portal = self.node(exempt_networks=["192.0.2.0/24"])

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from pymailsuite.config.base import Duration, PlaintextLogin, Section, Size
+from pymailsuite.config.base import Duration, FilePath, PlaintextLogin, Section, Size
 
 # RFC 3501 §5.4: "MUST be at least 30 minutes".
 _LEAST_AUTOLOGOUT_S = 30 * 60
@@ -34,6 +35,54 @@ class ImapQuirk(Section):
 
     add: list[_Capability] = Field(default=[], max_length=100)
     """Words that they are told as capabilities, after login."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether this is an address by which nobody but this host is reached, or the name of one."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class ImapBackend(Section):
+    """Another IMAP server, which has the mail of some users."""
+
+    host: str = Field(pattern=r"^[A-Za-z0-9._:-]{1,253}$")
+    """Its name or address."""
+
+    port: int = Field(default=993, gt=0, lt=65536)
+    """Its port."""
+
+    tls: Literal["implicit", "starttls", "none"] = "implicit"
+    """TLS from the start, or by STARTTLS; the certificate is verified either way, and without TLS there is no login.
+    ``none``: without TLS, which a loopback address alone may be."""
+
+    name: str = ""
+    """The name that its certificate must have. Empty: ``host``."""
+
+    ca: FilePath | None = None
+    """PEM file: the authorities that are trusted for its certificate. Empty: those that the system trusts."""
+
+    master_login: str = ""
+    """The name of a login there that may act as any user (SASL PLAIN with an authorization identity). Users then need
+    an account here, which proves their passwords. Empty: the user's own name and password are passed on."""
+
+    master_password_file: FilePath | None = None
+    """File with the password of ``master_login``."""
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @model_validator(mode="after")
+    def _is_safe(self) -> Self:
+        if self.tls == "none" and not is_loopback(self.host):
+            raise ValueError("tls may be none for a loopback address alone")
+        if bool(self.master_login) != (self.master_password_file is not None):
+            raise ValueError("master_login and master_password_file belong together")
+        if "\0" in self.master_login:
+            raise ValueError("master_login must not have a NUL")
+        return self
 
 
 class ImapSettings(Section):
@@ -215,6 +264,17 @@ class ImapSettings(Section):
     """Whose mail is on another host: login names or domains, each with the host (and ``:port``) that a client is told
     when such a user logs in here (RFC 2221). No password is asked for, so that anybody learns these hosts."""
 
+    backends: dict[str, ImapBackend] = {}
+    """Whose mail is on another IMAP server to which their connections are passed through: ``[imap.backends."NAME"]``
+    with ``host`` and the rest, where NAME is a login name, a domain, or ``*`` for all logins. The back-end proves the
+    password: such users need no account here."""
+
+    backend_connect_timeout: Duration = Field(default=10.0, gt=0)
+    """How long a TCP connection to a back-end may take to be established."""
+
+    backend_login_timeout: Duration = Field(default=30.0, gt=0)
+    """How long a back-end may take for its greeting, TLS and the login together."""
+
     admin_contact: str = ""
     """How clients may reach the administrator, a URI such as ``mailto:postmaster@example.org``: the annotation
     ``/shared/admin`` of the server (RFC 5464). Empty: none."""
@@ -243,6 +303,11 @@ class ImapSettings(Section):
                 raise ValueError(f"not a host, or a host and a port: {host!r}")
         return {name.lower(): host for name, host in referrals.items()}
 
+    @field_validator("backends")
+    @classmethod
+    def _are_in_lower_case(cls, backends: dict[str, ImapBackend]) -> dict[str, ImapBackend]:
+        return {name.lower(): backend for name, backend in backends.items()}
+
     @model_validator(mode="after")
     def _are_different(self) -> Self:
         if self.namespace_others == self.namespace_shared or "INBOX" in map(
@@ -258,6 +323,20 @@ class ImapSettings(Section):
         name = login_name.lower()
         _, _, domain = name.rpartition("@")
         return self.referrals.get(name) or self.referrals.get(domain, "")
+
+    def backend_of(self, login_name: str) -> ImapBackend | None:
+        """The back-end that a user's connection is passed through to."""
+        backends = self.backends
+        if not backends:
+            return None
+        name = login_name.lower()
+        _, _, domain = name.rpartition("@")
+        return backends.get(name) or backends.get(domain) or backends.get("*")
+
+    @property
+    def passes_passwords(self) -> bool:
+        """Whether some back-end is logged in to with the passwords of users."""
+        return any(not backend.master_login for backend in self.backends.values())
 
     @property
     def save_limit(self) -> int:

@@ -18,6 +18,7 @@ from pymailsuite.imap import replies
 from pymailsuite.imap.context import Context
 from pymailsuite.imap.extension import ImapCommand
 from pymailsuite.imap.grammar.connection import parse_authenticate, parse_login
+from pymailsuite.imap.proxy.login import pass_on, prove, refuse_loops
 from pymailsuite.imap.states import ANY, BEFORE_LOGIN
 from pymailsuite.imap.values import Authenticate, Command, Login
 from pymailsuite.interfaces import IImapAvatar
@@ -106,9 +107,16 @@ async def _log_in(context: Context, credentials: ICredentials, mechanism: str) -
     host = shared.settings.host_of(name)
     if host:
         raise replies.Referral(name, host)
+    backend = shared.settings.backend_of(name)
+    if backend is not None:
+        refuse_loops(context)
     peer = Peer(ip=connection.peer_ip, port=connection.peer_port, tls=connection.tls_description())
     try:
-        answer: tuple[Any, Any, Callable[[], object]] = await shared.portal.login(credentials, peer, IImapAvatar)
+        answer: tuple[Any, Any, Callable[[], object]] = await (
+            shared.portal.login(credentials, peer, IImapAvatar)
+            if backend is None or backend.master_login
+            else prove(context, backend, credentials, peer)
+        )
     except (LoginRefused, UnauthorizedLogin) as error:
         connection.log.info(
             "{event} {login_name} from {peer_ip}",
@@ -126,21 +134,25 @@ async def _log_in(context: Context, credentials: ICredentials, mechanism: str) -
     if connection.closing:
         log_out()
         raise LoginRefused(cause="the client left before the login was done")
-    try:
-        shared.note_login(avatar.account.account_id)
-    except MailError:
-        log_out()
-        raise
-    context.logged_in(avatar, log_out)
+    if backend is None:
+        try:
+            shared.note_login(str(avatar.account.account_id))
+        except MailError:
+            log_out()
+            raise
+        context.logged_in(avatar, log_out)
+        completion = b"OK [CAPABILITY " + context.capabilities() + b"] Logged in"
+    else:
+        completion = await pass_on(context, backend, name, answer)
     connection.log.info(
         "{event} {login_name} from {peer_ip}",
         event="imap.logged_in",
-        login_name=avatar.account.login_name,
+        login_name=name if backend is not None else avatar.account.login_name,
         mechanism=mechanism,
         peer_ip=connection.peer_ip,
         tls=peer.tls,
     )
-    return b"OK [CAPABILITY " + context.capabilities() + b"] Logged in"
+    return completion
 
 
 async def _let_wait(context: Context) -> None:

@@ -7,8 +7,10 @@ from typing import Any, cast
 
 from twisted.logger import Logger
 
+from pymailsuite.dns.address_filter import AddressFilter
 from pymailsuite.imap.factory import ImapFactory
 from pymailsuite.imap.plugin import find_vocabulary
+from pymailsuite.imap.proxy.backends import Backends
 from pymailsuite.interfaces import IRecipientResolver
 from pymailsuite.interfaces.queue import IQueueStore
 from pymailsuite.interfaces.state import IStateStore
@@ -151,6 +153,7 @@ class Listening:
             foundation.reactor,
             self._accounts.mechanisms,
             foundation.text_extraction,
+            Backends(settings, foundation.reactor, AddressFilter(listeners=listeners).is_ourselves),
         )
         return [
             ListeningService("imap", "listeners.imap", listeners.imap, factory),

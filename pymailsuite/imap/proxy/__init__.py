@@ -1,0 +1,1 @@
+"""Logins of users whose mail is on another IMAP server: their connections are passed through to it."""
