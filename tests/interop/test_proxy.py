@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import imaplib
+import re
 import socket
 import ssl
 import tempfile
 import unittest
 from pathlib import Path
 from typing import Any, ClassVar
+
+import pytest
 
 from tests.acceptance import acceptance
 from tests.support.patience import PATIENCE_S, until
@@ -19,6 +22,7 @@ ANN = "ann@far.test"
 SESSIONS = 8
 """That an account may have at the back-end."""
 
+FETCHES = 8
 BIG = b"Subject: big\r\n\r\n" + b"0123456789abcdef" * 4 * 1024 * 128 + b"\r\n"
 
 
@@ -91,19 +95,35 @@ class ProxyTests(unittest.TestCase):
         self.assertEqual(data[0][1], BIG)
         self.assertEqual(client.logout()[0], "BYE")
 
+    def peak(self) -> int:
+        """Octets of memory that the front end has needed at most."""
+        status = Path(f"/proc/{self.front.pid}/status").read_text(encoding="ascii")
+        found = re.search(r"VmHWM:\s+(\d+) kB", status)
+        assert found is not None
+        return int(found[1]) * 1024
+
+    @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc")
     def test_a_client_that_does_not_read_makes_the_back_end_wait(self) -> None:
-        client = self.logged_in()
-        client.select()
+        client, other = self.logged_in(), self.logged_in()
+        for each in (client, other):
+            each.select()
         client.append("INBOX", None, None, BIG)  # type: ignore[arg-type]
-        for number in range(8):
+        other.noop()
+        other.fetch("*", "(BODY.PEEK[])")
+        before = self.peak()
+        for number in range(FETCHES):
             client.send(b"f%d FETCH * (BODY.PEEK[])\r\n" % number)
+        # The front end is at work for others while that client does not read.
+        for _ in range(3):
+            other.fetch("*", "(BODY.PEEK[])")
         received = 0
-        while received < 8 * len(BIG):
-            received += len(client.read(min(65536, 8 * len(BIG) - received)))
+        while received < FETCHES * len(BIG):
+            received += len(client.read(min(65536, FETCHES * len(BIG) - received)))
         line = client.readline()
-        while not line.startswith(b"f7 OK"):
+        while not line.startswith(b"f%d OK" % (FETCHES - 1)):
             self.assertTrue(line)
             line = client.readline()
+        self.assertLess(self.peak() - before, 2 * len(BIG))
 
     def test_news_come_in_idle(self) -> None:
         client, other = self.logged_in(), self.logged_in()
