@@ -11,7 +11,7 @@ from attrs import evolve, frozen
 from pymailsuite.errors import NoSuchMailbox, Refusal
 from pymailsuite.imap.naming import MailboxName, Namespace, Naming, of_subscription
 from pymailsuite.imap.render import NameForm
-from pymailsuite.interfaces import IImapAvatar
+from pymailsuite.interfaces import IImapAvatar, Mailbox
 from pymailsuite.interfaces.sharing import Owner, SharedMailbox
 from pymailsuite.values import DELIMITER, AccountId
 
@@ -143,6 +143,12 @@ class Places:
             return ()
         shared: Sequence[SharedMailbox] = await self._sharing.visible_to(self._account_id)
         return shared
+
+    async def own_and_visible(self) -> tuple[Sequence[Mailbox], Sequence[SharedMailbox]]:
+        """The user's own mailboxes too, in one read. Only where the store shares mailboxes."""
+        both: tuple[Sequence[Mailbox], Sequence[SharedMailbox]]
+        both = await self._sharing.own_and_visible_to(self._account_id)
+        return both
 
     def wire_of_others(self, owner: Owner, name: str) -> str:
         """What the user calls a mailbox of another account, there called ``name``."""

@@ -136,6 +136,9 @@ class IMailSharing(Interface):
     def visible_to(account_id: AccountId) -> Deferred[Sequence[SharedMailbox]]:
         """Mailboxes of other accounts that it has the right LOOKUP for, by login name of the owner and name."""
 
+    def own_and_visible_to(account_id: AccountId) -> Deferred[tuple[Sequence[Mailbox], Sequence[SharedMailbox]]]:
+        """Its own mailboxes, by name, and those of :meth:`visible_to`, at one moment."""
+
     def owner(login_name: str) -> Deferred[Owner | None]:
         """The account of that name, whether or not it shares anything: what its mail says to a user without rights is
         the same as if there were no account."""

@@ -14,14 +14,14 @@ from zope.interface import implementer
 
 from pymailsuite.config.sections.store import StoreSection
 from pymailsuite.errors import NoSuchMailbox
-from pymailsuite.interfaces.mail import Copied
+from pymailsuite.interfaces.mail import Copied, Mailbox
 from pymailsuite.interfaces.rights import SHOWN, Right, Rights
 from pymailsuite.interfaces.sharing import AclEntry, IMailSharing, Owner, RightsChange, SharedMailbox
 from pymailsuite.store.account_mail import AccountMail
 from pymailsuite.store.acl import change_entry_txn, entries_txn, permitted_mailbox_txn
 from pymailsuite.store.database import Database
 from pymailsuite.store.limits import UserLimits
-from pymailsuite.store.mailboxes import MAILBOX_COLUMNS, mailbox_of_row
+from pymailsuite.store.mailboxes import MAILBOX_COLUMNS, mailbox_of_row, mailboxes_txn
 from pymailsuite.store.others_mail import as_shared
 from pymailsuite.store.rights import rights_everywhere_txn
 from pymailsuite.store.seen import seen_counts_txn
@@ -51,6 +51,11 @@ class MailSharing:
 
     def visible_to(self, account_id: AccountId) -> Deferred[Sequence[SharedMailbox]]:
         return self._database.read("shared mailboxes", lambda txn: _visible_txn(txn, account_id), account_id)
+
+    def own_and_visible_to(self, account_id: AccountId) -> Deferred[tuple[Sequence[Mailbox], Sequence[SharedMailbox]]]:
+        return self._database.read(
+            "mailboxes", lambda txn: (mailboxes_txn(txn, account_id), _visible_txn(txn, account_id)), account_id
+        )
 
     def owner(self, login_name: str) -> Deferred[Owner | None]:
         def owner_txn(txn: Transaction) -> Owner | None:

@@ -60,10 +60,12 @@ async def listed_mailboxes(context: Context, matches: Patterns | None) -> dict[s
     """All mailboxes that may be listed, by the names that the client has for them; without ``matches`` the user's own
     alone."""
     places = context.places
-    own = await context.mail.mailboxes()
+    own: Sequence[Mailbox]
     shared: Sequence[SharedMailbox] = ()
     if matches is not None and any(map(matches.reach, places.naming.prefixes_of_others())):
-        shared = await places.visible()
+        own, shared = await places.own_and_visible()
+    else:
+        own = await context.mail.mailboxes()
     if not shared and not places.naming.profile.prefix:
         return {mailbox.name: mailbox for mailbox in own}
     return await in_turns(context, len(own) + len(shared), _named(places, own, shared))
