@@ -210,7 +210,11 @@ def _merge(ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
 
 def _runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
     """The ranges of numbers that follow each other."""
-    ascending = iter(sorted(numbers))
+    different = sorted(set(numbers))
+    if different and different[-1] - different[0] == len(different) - 1:
+        yield different[0], different[-1]
+        return
+    ascending = iter(different)
     for low in ascending:
         high = low
         for number in ascending:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import cache
+from itertools import chain
 from operator import attrgetter
 from typing import Final
 from urllib.parse import quote
 
 from pymailsuite.errors import LimitReached, MailError, NoSuchMailbox, PeerError, Refusal
-from pymailsuite.imap.flags import SYSTEM_FLAGS
+from pymailsuite.imap.flags import SYSTEM_FLAGS, FlagState
 from pymailsuite.imap.selected import Spans, View
 from pymailsuite.imap.values import BadMailboxName, UidRequired
 from pymailsuite.interfaces.rights import FLAGS, Right
@@ -178,45 +180,41 @@ def vanished(uids: UidSet, *, earlier: bool = False) -> Iterator[bytes]:
 
 
 def fetched_flags(view: View, spans: Spans, *, uid: bool, modseq: bool, flags: bool = True) -> bytes:
-    """FETCH lines with the view's data of the messages at these places: flags, and UID and MODSEQ if asked."""
-    lines: list[str] = []
-    if view.uid_only:
-        return _uid_fetched(view, spans, uid=uid, modseq=modseq, flags=flags)
-    for start, stop, is_recent in view.runs(spans):
-        numbers = range(start + 1, stop + 1)
-        uids, modseqs = view.uids[start:stop], view.modseqs[start:stop]
-        texts = map(_RECENT_TEXT if is_recent else _TEXT, view.states[start:stop])
-        # One format for each wish: FETCH 1:* (UID FLAGS) of a large mailbox is what clients do most.
-        if flags and uid and modseq:
-            lines += [
-                f"* {n} FETCH (UID {u} FLAGS ({f}) MODSEQ ({m}))\r\n"
-                for n, u, f, m in zip(numbers, uids, texts, modseqs, strict=True)
-            ]
-        elif flags and uid:
-            lines += [f"* {n} FETCH (UID {u} FLAGS ({f}))\r\n" for n, u, f in zip(numbers, uids, texts, strict=True)]
-        elif flags and modseq:
-            lines += [
-                f"* {n} FETCH (FLAGS ({f}) MODSEQ ({m}))\r\n" for n, f, m in zip(numbers, texts, modseqs, strict=True)
-            ]
-        elif flags:
-            lines += [f"* {n} FETCH (FLAGS ({f}))\r\n" for n, f in zip(numbers, texts, strict=True)]
-        elif uid and modseq:
-            lines += [f"* {n} FETCH (UID {u} MODSEQ ({m}))\r\n" for n, u, m in zip(numbers, uids, modseqs, strict=True)]
-        elif uid:
-            lines += [f"* {n} FETCH (UID {u})\r\n" for n, u in zip(numbers, uids, strict=True)]
-        else:
-            lines += [f"* {n} FETCH (MODSEQ ({m}))\r\n" for n, m in zip(numbers, modseqs, strict=True)]
-    return "".join(lines).encode("ascii")
-
-
-def _uid_fetched(view: View, spans: Spans, *, uid: bool, modseq: bool, flags: bool) -> bytes:
-    """The same as UIDFETCH lines, which begin with the UID. Source: RFC 9586 §3.3."""
-    lines: list[str] = []
-    items = ["UID %d"] * uid + ["FLAGS (%s)"] * flags + ["MODSEQ (%d)"] * modseq
-    line = f"* %d UIDFETCH ({' '.join(items)})\r\n"
+    """FETCH lines with the view's data of the messages at these places: flags, and UID and MODSEQ if asked. Where the
+    client is told UIDs only they are UIDFETCH lines, which begin with the UID (RFC 9586 §3.3)."""
+    lines: list[bytes] = []
     for start, stop, is_recent in view.runs(spans):
         uids, modseqs = view.uids[start:stop], view.modseqs[start:stop]
-        texts = map(_RECENT_TEXT if is_recent else _TEXT, view.states[start:stop])
-        columns = [uids, *[uids] * uid, *[texts] * flags, *[modseqs] * modseq]
-        lines += [line % values for values in zip(*columns, strict=True)]
-    return "".join(lines).encode("ascii")
+        numbers = uids if view.uid_only else range(start + 1, stop + 1)
+        columns = [numbers, *[uids] * uid, *[modseqs] * modseq]
+        values = numbers if len(columns) == 1 else chain.from_iterable(zip(*columns, strict=True))
+        # FETCH 1:* (UID FLAGS) of a large mailbox is what clients do most: there is one format for all of it, put
+        # together of one for each combination of flags, without a step of Python for each message.
+        forms = _LineForms(view.uid_only, is_recent, uid=uid, modseq=modseq, flags=flags)
+        form = b"".join(map(forms.__getitem__, view.states[start:stop]))
+        lines.append(form % tuple(values))
+    return b"".join(lines)
+
+
+class _LineForms(dict[FlagState, bytes]):
+    """The format of a line for each combination of flags, to be filled with numbers."""
+
+    def __init__(self, uid_only: bool, is_recent: bool, *, uid: bool, modseq: bool, flags: bool) -> None:
+        super().__init__()
+        self._text = _RECENT_TEXT if is_recent else _TEXT
+        self._flags = flags
+        self._before, self._behind = _around_flags(uid_only, uid, modseq, flags)
+
+    def __missing__(self, state: FlagState) -> bytes:
+        text: str = self._text(state) if self._flags else ""
+        form = self[state] = self._before + text.encode("ascii").replace(b"%", b"%%") + self._behind
+        return form
+
+
+@cache
+def _around_flags(uid_only: bool, uid: bool, modseq: bool, flags: bool) -> tuple[bytes, bytes]:
+    """The format of a line before the text of the flags, and behind it."""
+    items = [b"UID %d"] * uid + [b"FLAGS (%b)"] * flags + [b"MODSEQ (%d)"] * modseq
+    line = b"* %%d %b (%b)\r\n" % (b"UIDFETCH" if uid_only else b"FETCH", b" ".join(items))
+    before, _, behind = line.partition(b"%b")
+    return before, behind

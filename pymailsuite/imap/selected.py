@@ -11,13 +11,16 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import compress
+from operator import lt
 from typing import Any, Final, overload
 
 from pymailsuite.errors import PeerError
-from pymailsuite.imap.flags import FlagState, StateByFlags, flag_states
+from pymailsuite.imap.flags import FlagState, flag_state, flag_states
 from pymailsuite.imap.snapshots import Snapshot
 from pymailsuite.imap.values import SequenceSet
 from pymailsuite.interfaces import Mailbox, MailboxChanges, StoreResult
+from pymailsuite.interfaces.flag_rows import FlagRows
 from pymailsuite.interfaces.rights import Right
 from pymailsuite.values import UID_MAX, AccountId, NumberSet, SystemFlag, UidSet
 
@@ -34,6 +37,8 @@ _BLOCK: Final = 1024
 
 def joined(places: Iterable[int]) -> Spans:
     """Ascending places as spans."""
+    if isinstance(places, Sequence) and places and places[-1] - places[0] == len(places) - 1:
+        return [(places[0], places[-1] + 1)]
     spans: Spans = []
     for place in places:
         if spans and spans[-1][1] == place:
@@ -154,15 +159,17 @@ class View:
             self.keywords = rows.keywords
             self.modseq = rows.modseq
         else:
-            self.uids = array("I", [row[0] for row in rows])
-            self.states = flag_states(rows)
-            self.modseqs = array("Q", [row[3] for row in rows])
+            columns = FlagRows.of(rows)
+            states = [flag_state(*combination) for combination in columns.combinations]
+            self.uids = columns.uids[:]
+            self.states = list(map(states.__getitem__, columns.numbers))
+            self.modseqs = columns.modseqs[:]
             self.keywords = frozenset()
             """Keywords that were sent to the client in FLAGS."""
             self.modseq = mailbox.highest_modseq
             """All changes up to this modseq are in the view, or wait in it. Rows of the session's own commands may be
             newer."""
-            self.note_keywords(set(self.states))
+            self.note_keywords(states)
         # RFC 3501 §6.3.2: EXAMINE shows recent messages, and does not claim them.
         self.recent = UidSet(((mailbox.first_recent, UID_MAX),)) if read_only else UidSet()
         self.tells_recent = True
@@ -339,32 +346,40 @@ class View:
         self.keywords |= seen
         return True
 
-    def take_rows(self, rows: Iterable[Row]) -> tuple[list[int], list[int], bool]:
-        """Rows as they are now: the places of those the client knows of, those of them that changed, and if a keyword
-        is new.
+    def take_rows(self, rows: Sequence[Row]) -> tuple[list[int], list[int], bool]:
+        """Rows as they are now, by ascending UID: the places of those the client knows of, those of them that changed,
+        and if a keyword is new.
 
         A row that is not newer than the view's is no change: the session's own command reported it already.
         """
-        uids, states, modseqs = self.uids, self.states, self.modseqs
-        places, changed = [], []
-        found = StateByFlags()
-        count = len(uids)
-        place = 0
-        for uid, system, keywords, modseq in rows:
-            # Mostly the rows are of consecutive messages.
-            if place >= count or uids[place] != uid:
-                place = bisect_left(uids, uid)
-                if place == count or uids[place] != uid:
-                    continue
-            places.append(place)
-            if modseqs[place] < modseq:
-                states[place] = found[system, keywords]
+        places, known = self._known(FlagRows.of(rows))
+        combinations = [flag_state(*combination) for combination in known.combinations]
+        states, modseqs = self.states, self.modseqs
+        is_newer = list(map(lt, map(modseqs.__getitem__, places), known.modseqs))
+        changed = list(compress(places, is_newer))
+        newer = known.only(is_newer)
+        new_states = list(map(combinations.__getitem__, newer.numbers))
+        if changed and changed[-1] - changed[0] == len(changed) - 1:
+            states[changed[0] : changed[-1] + 1] = new_states
+            modseqs[changed[0] : changed[-1] + 1] = newer.modseqs
+        else:
+            for place, state, modseq in zip(changed, new_states, newer.modseqs, strict=True):
+                states[place] = state
                 modseqs[place] = modseq
-                changed.append(place)
-            place += 1
         for search in self.updated:
-            search.note_changed([uids[place] for place in changed])
-        return places, changed, self.note_keywords({states[place] for place in changed})
+            search.note_changed([self.uids[place] for place in changed])
+        return places, changed, self.note_keywords(set(new_states))
+
+    def _known(self, rows: FlagRows) -> tuple[list[int], FlagRows]:
+        """The places of those of the rows that the client knows of, and these rows."""
+        own, uids = self.uids, rows.uids
+        place = bisect_left(own, uids[0]) if uids else 0
+        # Mostly they are consecutive messages.
+        if own[place : place + len(uids)] == uids:
+            return list(range(place, place + len(uids))), rows
+        places = [bisect_left(own, uid) for uid in uids]
+        there = [place < len(own) and own[place] == uid for place, uid in zip(places, uids, strict=True)]
+        return list(compress(places, there)), rows.only(there)
 
     def take_result(self, result: StoreResult) -> tuple[list[int], bool]:
         """Take the changes of an own command; returns their places, and whether a keyword is new.

@@ -179,7 +179,7 @@ class AccountMail:
     def select(self, name: str, read_only: bool) -> Deferred[Selection]:
         def select_txn(txn: Transaction) -> Selection:
             mailbox = mailboxes.open_mailbox_txn(txn, self.account_id, name)
-            rows = message_rows.flag_rows_txn(txn, self.account_id, mailbox.mailbox_id)
+            rows = message_rows.flag_rows_txn(txn, self.account_id, mailbox)
             return Selection(mailbox, rows, UidSet())
 
         selected = self._read("select", select_txn)

@@ -5,16 +5,19 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from attrs import frozen
 
 from pymailsuite.errors import NoSuchMailbox
+from pymailsuite.interfaces.flag_rows import FlagRow, FlagRows
 from pymailsuite.interfaces.mail import Appended, Copied, Mailbox, NewMessage, StoreResult
 from pymailsuite.store.change_log import note_flags_txn
 from pymailsuite.store.changes import FLAG_COLUMNS
 from pymailsuite.store.contents import change_refs_txn, insert_contents_txn
+from pymailsuite.store.flag_columns import MANY, flag_columns_txn
 from pymailsuite.store.mailboxes import (
     advance_txn,
     arrive_txn,
@@ -23,10 +26,10 @@ from pymailsuite.store.mailboxes import (
     open_mailbox_txn,
     reflag_txn,
 )
-from pymailsuite.store.seen import FlagRow
 from pymailsuite.store.transaction import Row, Transaction
 from pymailsuite.store.uid_ranges import conditions, rows_of_txn
 from pymailsuite.values import (
+    ALL_UIDS,
     AccountId,
     ContentId,
     FlagChange,
@@ -57,13 +60,22 @@ def keyword_text(keywords: frozenset[str]) -> str:
 # --- reading
 
 
-def flag_rows_txn(txn: Transaction, account_id: AccountId, mailbox_id: MailboxId) -> list[FlagRow]:
+def flag_rows_txn(txn: Transaction, account_id: AccountId, mailbox: Mailbox) -> Sequence[FlagRow]:
     """One row for each message of a mailbox, by ascending UID."""
+    if mailbox.messages >= MANY:
+        return flag_columns_txn(txn, account_id, mailbox.mailbox_id, *ALL_UIDS.ranges[0])
     rows: list[FlagRow] = txn.rows(
         f"SELECT {FLAG_COLUMNS} FROM messages WHERE account_id = ? AND mailbox_id = ? ORDER BY uid",
-        (account_id, mailbox_id),
+        (account_id, mailbox.mailbox_id),
     )
     return rows
+
+
+def flag_rows_of_txn(txn: Transaction, account_id: AccountId, mailbox_id: MailboxId, uids: UidSet) -> Sequence[FlagRow]:
+    """The rows of those of ``uids`` that exist, by ascending UID."""
+    if len(uids.ranges) == 1 and len(uids) >= MANY:
+        return flag_columns_txn(txn, account_id, mailbox_id, *uids.ranges[0])
+    return rows_of_txn(txn, f"SELECT {FLAG_COLUMNS} FROM messages", account_id, mailbox_id, uids)
 
 
 def deleted_size_txn(txn: Transaction, account_id: AccountId, mailbox_id: MailboxId) -> int:
@@ -121,17 +133,15 @@ def flag_change(
     return changed
 
 
-def _by_flags(rows: Sequence[FlagRow]) -> dict[tuple[int, str], list[int]]:
+def _by_number(rows: FlagRows) -> dict[int, Sequence[int]]:
     """The UIDs of rows for each combination of flags in use: combinations are few, messages may be many."""
-    if not rows:
-        return {}
-    uids, system_flags, keywords, _ = zip(*rows, strict=True)
-    found: dict[tuple[int, str], list[int]] = {flags: [] for flags in set(zip(system_flags, keywords, strict=True))}
-    if len(found) == 1:
-        return {flags: list(uids) for flags in found}
-    for uid, flags in zip(uids, zip(system_flags, keywords, strict=True), strict=True):
-        found[flags].append(uid)
-    return found
+    used = set(rows.numbers)
+    if len(used) == 1:
+        return dict.fromkeys(used, rows.uids)
+    found: dict[int, list[int]] = {number: [] for number in used}
+    for uid, number in zip(rows.uids, rows.numbers, strict=True):
+        found[number].append(uid)
+    return dict(found)
 
 
 def store_flags_txn(
@@ -151,30 +161,35 @@ def store_flags_txn(
     """
     modseq = advance_txn(txn, account_id)
     before = highest_modseq_txn(txn, account_id, mailbox_id)
-    select = f"SELECT {FLAG_COLUMNS} FROM messages"
-    rows: list[FlagRow] = rows_of_txn(txn, select, account_id, mailbox_id, uids)
+    rows = FlagRows.of(flag_rows_of_txn(txn, account_id, mailbox_id, uids))
     modified: list[int] = []
     if unchanged_since is not None:
-        modified = [row[0] for row in rows if row[3] > unchanged_since]
-        rows = [row for row in rows if row[3] <= unchanged_since]
+        is_unchanged = [at <= unchanged_since for at in rows.modseqs]
+        modified = [uid for uid, unchanged in zip(rows.uids, is_unchanged, strict=True) if not unchanged]
+        rows = rows.only(is_unchanged)
     apply = flag_change(change, flags, settable)
-    # New flags, by combinations of old ones that change; and the messages that get them.
-    new_of: dict[tuple[int, str], tuple[int, str]] = {}
+    # New flags by combinations of old ones, which of these change, and the messages that get them.
+    combinations = list(rows.combinations)
+    changing: set[int] = set()
     altered: dict[tuple[int, str], list[int]] = {}
     unseen = deleted = 0
-    for old, uids_of_old in _by_flags(rows).items():
+    for number, uids_of_old in _by_number(rows).items():
+        old = rows.combinations[number]
         new = apply(*old)
         if len(new[1]) > len(old[1]):
             check_keywords(len(new[1].split()))
         if new != old:
-            new_of[old] = new
+            combinations[number] = new
+            changing.add(number)
             altered.setdefault(new, []).extend(uids_of_old)
             unseen += len(uids_of_old) * ((old[0] & _SEEN) - (new[0] & _SEEN))
             deleted += len(uids_of_old) * ((new[0] & _DELETED) - (old[0] & _DELETED))
     changed = {new: UidSet.of(altered_uids) for new, altered_uids in altered.items()}
-    answer: list[FlagRow] = rows
-    if new_of:
-        answer = [row if (now := new_of.get(row[1:3])) is None else (row[0], *now, modseq) for row in rows]
+    modseqs = rows.modseqs
+    if changing:
+        pairs = zip(rows.numbers, modseqs, strict=True)
+        modseqs = array("Q", [modseq if number in changing else as_before for number, as_before in pairs])
+    answer = FlagRows(rows.uids, combinations, rows.numbers, modseqs)
     for (system_flags, keywords), changed_uids in changed.items():
         for condition, values in conditions(changed_uids):
             txn.execute(

@@ -41,7 +41,6 @@ from pymailsuite.store.limits import UserLimits
 from pymailsuite.store.locks import lock_accounts_txn
 from pymailsuite.store.rights import all_rights_txn, check, refusal, rights_txn
 from pymailsuite.store.seen import (
-    FlagRow,
     as_seen,
     changed_since_txn,
     flag_rows_as_seen,
@@ -53,7 +52,6 @@ from pymailsuite.store.seen import (
 from pymailsuite.store.text_index import StoredPiece
 from pymailsuite.store.transaction import Transaction
 from pymailsuite.store.transfers import keep_seen_txn, settable_flags, transfer_txn
-from pymailsuite.store.uid_ranges import rows_of_txn
 from pymailsuite.values import (
     ALL_UIDS,
     DELIMITER,
@@ -250,18 +248,13 @@ class OthersMail(AccountMail):
             states, uids = changed_since_txn(txn, key, since)
             known = {row[0] for row in found.changed}
             only_seen = UidSet.of(uid for uid in uids if uid not in known)
-            rows = [*found.changed, *self._flag_rows_txn(txn, mailbox_id, only_seen)]
+            rows = [*found.changed, *message_rows.flag_rows_of_txn(txn, self.account_id, mailbox_id, only_seen)]
             rows.sort()
             # Of what others have changed the state may be of long ago.
             states |= states_txn(txn, key, UidSet.of(known)) if known else {}
             return evolve(found, changed=flag_rows_as_seen(rows, states))
 
         return self._read("mailbox changes for another", changes_txn)
-
-    def _flag_rows_txn(self, txn: Transaction, mailbox_id: MailboxId, uids: UidSet) -> list[FlagRow]:
-        select = f"SELECT {changes.FLAG_COLUMNS} FROM messages"  # noqa: S608
-        rows: list[FlagRow] = rows_of_txn(txn, select, self.account_id, mailbox_id, uids)
-        return rows
 
     # --- a selected mailbox
 
@@ -271,7 +264,7 @@ class OthersMail(AccountMail):
         def select_txn(txn: Transaction) -> Selection:
             _, rights = self._named_txn(txn, name, Right.READ)
             mailbox = mailboxes.open_mailbox_txn(txn, self.account_id, name)
-            rows = message_rows.flag_rows_txn(txn, self.account_id, mailbox.mailbox_id)
+            rows = message_rows.flag_rows_txn(txn, self.account_id, mailbox)
             states = states_txn(txn, self._key(mailbox.mailbox_id), ALL_UIDS)
             seen_rows = flag_rows_as_seen(rows, states)
             return Selection(self._as_shared_txn(txn, mailbox, rights), seen_rows, UidSet())
@@ -328,7 +321,8 @@ class OthersMail(AccountMail):
             modified = UidSet()
             wanted = uids
             if unchanged_since is not None:
-                there = flag_rows_as_seen(self._flag_rows_txn(txn, mailbox_id, uids), states)
+                rows = message_rows.flag_rows_of_txn(txn, self.account_id, mailbox_id, uids)
+                there = flag_rows_as_seen(rows, states)
                 modified = UidSet.of(row[0] for row in there if row[3] > unchanged_since)
                 wanted = UidSet.of(row[0] for row in there if row[3] <= unchanged_since)
             result = message_rows.store_flags_txn(

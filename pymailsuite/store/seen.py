@@ -18,6 +18,7 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+from pymailsuite.interfaces.flag_rows import FlagRow
 from pymailsuite.store.change_log import BLOCK
 from pymailsuite.store.transaction import Row, Transaction
 from pymailsuite.store.uid_ranges import conditions
@@ -31,9 +32,6 @@ _EXPUNGED: Final = "SELECT uid FROM expunged WHERE account_id = ? AND mailbox_id
 
 States = Mapping[int, Sequence[int]]
 """The states of a reader by block, 64 numbers each: 0, or twice the modseq of the change and 1 more for seen."""
-
-FlagRow = tuple[int, int, str, int]
-"""uid, system_flags, keywords, modseq"""
 
 ReaderKey = tuple[AccountId, MailboxId, AccountId]
 """The owner, the mailbox, the reader."""

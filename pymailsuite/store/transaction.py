@@ -29,8 +29,8 @@ class Transaction:
     """
 
     __slots__ = (
-        *("_cursor", "_engine", "announced", "effects", "for_update", "locked", "rows_as_fetched", "skip_locked"),
-        "totals",
+        *("_cursor", "_engine", "announced", "effects", "for_update", "join_text", "locked", "rows_as_fetched"),
+        *("skip_locked", "totals"),
     )
 
     def __init__(self, cursor: Cursor, engine: Engine) -> None:
@@ -38,6 +38,7 @@ class Transaction:
         self._engine = engine
         self.skip_locked = engine.skip_locked
         self.for_update = engine.for_update
+        self.join_text = engine.join_text
         self.rows_as_fetched = engine.rows_as_fetched
         self.locked: frozenset[AccountId] = frozenset()
         """Accounts whose locks were taken before any function of the group ran, so that they outlast its savepoint."""

@@ -140,6 +140,9 @@ class Engine(Protocol):
     """One transaction writes at a time, over all processes: writes of several processes are committed separately, and
     cost more than those of one process."""
 
+    join_text: ClassVar[str]
+    """Aggregate that joins a column of messages by ascending UID to one text. In braces: the column, the separator."""
+
     rows_as_fetched: ClassVar[bool]
     """A statement yields its rows as they are fetched; otherwise all of them are in memory before the first."""
 

@@ -407,6 +407,7 @@ class PostgresEngine:
     skip_locked: ClassVar[str] = " FOR UPDATE SKIP LOCKED"
     for_update: ClassVar[str] = " FOR UPDATE"
     writes_in_turn: ClassVar[bool] = False
+    join_text: ClassVar[str] = "string_agg(CAST({} AS TEXT), '{}' ORDER BY uid)"
     rows_as_fetched: ClassVar[bool] = False
 
     def __init__(self, url: str, settings: StoreSection) -> None:

@@ -170,6 +170,8 @@ class SqliteEngine:
     skip_locked: ClassVar[str] = ""
     for_update: ClassVar[str] = ""
     writes_in_turn: ClassVar[bool] = True
+    # Messages are read in the order of their key.
+    join_text: ClassVar[str] = "group_concat({}, '{}')"
     rows_as_fetched: ClassVar[bool] = True
     writers = 1
 
