@@ -220,6 +220,21 @@ class CommitInDoubtTests(OnPostgres):
         self.assertEqual(self.result(self.store.directory.domains()), [])
 
 
+class EndOfReadTests(OnPostgres):
+    def test_whatever_comes_next_waits_for_the_end_of_a_read(self) -> None:
+        connection = self.store.database.engine.connect()
+        self.addCleanup(connection.close)
+        cursor = connection.cursor()
+        for _ in range(3):
+            connection.begin_read()
+            cursor.execute("SELECT 1")
+            connection.end_read()
+            self.assertFalse(connection.in_transaction)
+            # Outside of a transaction, as copies of stores do.
+            cursor.execute("SELECT 2")
+            self.assertEqual(cursor.fetchall(), [(2,)])
+
+
 class OutageTests(OnDisk):
     """A server of our own that goes away, once in order and then without a word."""
 

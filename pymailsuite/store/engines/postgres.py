@@ -225,6 +225,7 @@ class PostgresConnection:
 
         Raises the error of the first that failed.
         """
+        self._await_end()
         if not self._owed:
             yield
             return
