@@ -112,7 +112,9 @@ class AgreementTests(unittest.TestCase):
                     assert span is not None
                     section = ".".join([*map(str, path), *([kind] if kind else [])])
                     with self.subTest(message=name, section=section):
-                        self.assertEqual(octets[slice(*span)], self._section(number, section))
+                        ours, theirs = octets[slice(*span)], self._section(number, section)
+                        # Dovecot 2.3.19 has a multipart within a multipart end with the line end of the delimiter.
+                        self.assertIn(theirs, (ours, ours + b"\r\n"))
 
     def test_envelope_and_bodystructure_say_the_same(self) -> None:
         for number in range(60):
