@@ -43,7 +43,7 @@ class LoginEndsTests(SynchronousTestCase):
     def test_what_is_pipelined_is_not_done(self) -> None:
         waiting: Deferred[list[object]] = Deferred()
         spoil(self.client, mailboxes=lambda: waiting)
-        self.client.send(b'a LIST "" *\r\nb CREATE other\r\n')
+        self.client.send(b'a LIST "" INBOX\r\nb CREATE other\r\n')
         self.assertEqual(self.end_logins(), b"")
         waiting.callback([])
         self.assertEqual(self.client.output(), b"a OK LIST completed\r\n" + BYE)
@@ -52,7 +52,7 @@ class LoginEndsTests(SynchronousTestCase):
 
     def test_what_takes_long_is_cut_off(self) -> None:
         spoil(self.client, mailboxes=Deferred)
-        self.client.send(b'a LIST "" *\r\n')
+        self.client.send(b'a LIST "" INBOX\r\n')
         self.assertEqual(self.end_logins(), b"")
         self.server.clock.advance(1.9)
         self.assertFalse(self.client.transport.aborted)

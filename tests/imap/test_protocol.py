@@ -210,7 +210,7 @@ class Waiting(SynchronousTestCase):
         client = logged_in(Server())
         waiting: Deferred[Any] = Deferred()
         spoil(client, mailboxes=lambda: waiting)
-        self.assertEqual(client.send(b'a LIST "" *\r\nb NOOP\r\n'), b"")
+        self.assertEqual(client.send(b'a LIST "" INBOX\r\nb NOOP\r\n'), b"")
         waiting.callback([])
         self.assertEqual(client.output(), b"a OK LIST completed\r\nb OK NOOP completed\r\n")
 
@@ -219,7 +219,7 @@ class Waiting(SynchronousTestCase):
         client = logged_in(Server())
         waiting: Deferred[Any] = Deferred()
         spoil(client, mailboxes=lambda: waiting)
-        client.send(b'a LIST "" *\r\n')
+        client.send(b'a LIST "" INBOX\r\n')
         client.send(b"b NOOP\r\n" * 10_000)
         self.assertEqual(client.transport.producerState, "paused")
         waiting.callback([])
@@ -307,7 +307,7 @@ class Failures(SynchronousTestCase):
     def test_a_store_that_is_not_there(self) -> None:
         client = logged_in(Server())
         spoil(client, mailboxes=lambda: fail(StoreUnavailable()))
-        self.assertEqual(client.command('LIST "" *'), ["x NO [UNAVAILABLE] Mail store unavailable"])
+        self.assertEqual(client.command('LIST "" INBOX'), ["x NO [UNAVAILABLE] Mail store unavailable"])
         self.assertEqual(client.command("NOOP"), ["x OK NOOP completed"])
 
     def test_a_full_disk(self) -> None:
@@ -325,7 +325,7 @@ class Failures(SynchronousTestCase):
     def test_a_defect_is_logged_and_answered(self) -> None:
         client = logged_in(Server())
         spoil(client, mailboxes=lambda: 1 / 0)
-        self.assertEqual(client.command('LIST "" *'), ["x NO [SERVERBUG] Internal error"])
+        self.assertEqual(client.command('LIST "" INBOX'), ["x NO [SERVERBUG] Internal error"])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertEqual(client.command("NOOP"), ["x OK NOOP completed"])
 
@@ -397,7 +397,7 @@ class Hostile(SynchronousTestCase):
         client = logged_in(Server())
         waiting: Deferred[Any] = Deferred()
         spoil(client, mailboxes=lambda: waiting)
-        client.send(b'a LIST "" *\r\n')
+        client.send(b'a LIST "" INBOX\r\n')
         client.protocol.readConnectionLost()
         self.assertFalse(client.transport.disconnecting)
         waiting.callback([])
@@ -529,7 +529,7 @@ class WorkEnds(SynchronousTestCase):
         for method, command in (
             ("read_in_steps", b"SEARCH BODY x"),
             ("read_piece", b"FETCH 1 BODY.PEEK[]"),
-            ("mailboxes", b'LIST "" *'),
+            ("mailboxes", b'LIST "" INBOX'),
             ("mailbox", b"STATUS INBOX (MESSAGES)"),
             ("mailbox_changes", b"NOOP"),
         ):
