@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from attrs import frozen
+from attrs import field, frozen
 
 from pymailsuite.errors import NoSuchMailbox, NoSuchMessage, PeerError, ReadOnly, Refusal
 from pymailsuite.imap import replies
@@ -24,11 +24,11 @@ from pymailsuite.interfaces import Appended, NewMessage
 from pymailsuite.values import Uid, UidSet
 
 
-@frozen(kw_only=True)
+@frozen
 class Replace(Append):
     """RFC 8508 §3; ``number`` names the message that goes."""
 
-    number: SequenceSet
+    number: SequenceSet = field(kw_only=True)
 
 
 def _parse(cursor: Cursor, tag: str, *, uid: bool, literal: bool = False) -> Replace:
