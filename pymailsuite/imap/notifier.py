@@ -109,10 +109,17 @@ class Notifier:
                 context.connection.wake()
 
         account.stop = context.watch_account(account_id, take_notice)
-        modseqs = await context.shared.store.modseqs([account_id])
+        try:
+            modseqs = await context.shared.store.modseqs([account_id])
+            mailboxes: Sequence[Mailbox] = await account.mail.mailboxes()
+        except BaseException:
+            # Watched without knowing how it stands, it would be told of from its beginning.
+            account.stop()
+            self._watched.pop(account_id, None)
+            raise
         account.told = modseqs.get(account_id, 0)
         lines: list[bytes] = []
-        for mailbox in await account.mail.mailboxes():
+        for mailbox in mailboxes:
             name = account.above + mailbox.name
             if self._follow(account, mailbox) and with_status and not self._is_selected(mailbox):
                 lines.append(self._status(name, mailbox))
@@ -153,19 +160,26 @@ class Notifier:
         except NoSuchAccount:
             # Another's, which has been removed.
             changes = AccountChanges(ModSeq(account.noticed), is_complete=False)
-        if changes.is_complete:
-            lines = await self._lines(account, changes)
-        elif account.is_own:
-            # RFC 5465 §5.8: from here on it is as after NOTIFY NONE.
-            self.wishes = Wishes()
-            self.end()
-            lines = [_OVERFLOW]
-        else:
-            lines = await self._compared(account)
+        try:
+            if changes.is_complete:
+                lines = await self._lines(account, changes)
+            elif account.is_own:
+                lines = self._overflow()
+            else:
+                lines = await self._compared(account)
+        except LimitReached:
+            # A subscription was added, and with it one account too many: asked again it would be the same.
+            lines = self._overflow()
         account.told = changes.modseq
         if changes.has_more:
             account.noticed = max(account.noticed, changes.modseq + 1)
         self._context.out += lines
+
+    def _overflow(self) -> list[bytes]:
+        """RFC 5465 §5.8: from here on it is as after NOTIFY NONE."""
+        self.wishes = Wishes()
+        self.end()
+        return [_OVERFLOW]
 
     async def _lines(self, account: _Watched, changes: AccountChanges) -> list[bytes]:
         lines: list[bytes] = []
@@ -183,12 +197,12 @@ class Notifier:
     async def _compared(self, account: _Watched) -> list[bytes]:
         """For an account of another where mailboxes have gone, or rights have changed: what differs from what the
         client was told."""
-        before, account.followed = account.followed, {}
         lines: list[bytes] = []
         try:
             mailboxes: Sequence[Mailbox] = await account.mail.mailboxes()
         except NoSuchAccount:
             mailboxes = ()
+        before, account.followed = account.followed, {}
         for mailbox in mailboxes:
             known = before.pop(mailbox.mailbox_id, None)
             if known is None or known.name != account.above + mailbox.name:

@@ -203,5 +203,33 @@ class Told(SynchronousTestCase):
             client.command(f'NOTIFY SET (mailboxes "Other Users/bob/INBOX" {_ALL})')[-1], "x OK NOTIFY completed"
         )
 
+    def test_a_subscription_to_one_account_too_many_ends_it_once_and_for_all(self) -> None:
+        server = Server(notify_accounts=1)
+        for name in ("bob", "cat"):
+            server.share("INBOX", USER, "lr", owner=server.add_user(f"{name}@example.org"))
+        client, other = server.connect().login(), server.connect().login()
+        client.command(f"NOTIFY SET (subscribed {_ALL})")
+        other.command('SUBSCRIBE "Other Users/bob/INBOX"')
+        self.assertEqual(client.output(), b"")
+        other.command('SUBSCRIBE "Other Users/cat/INBOX"')
+        self.assertEqual(client.output(), b"* OK [NOTIFICATIONOVERFLOW] Too much has happened to tell of it\r\n")
+        server.clock.advance(60)
+        self.assertEqual(client.output(), b"")
+
+    def test_rights_that_changed_while_the_store_failed_are_told_later(self) -> None:
+        server = self.server
+        bob = server.add_user("bob@example.org")
+        server.store.account_mail(bob.account_id).create_mailbox("Team", None)
+        server.share("Team", USER, "lr", owner=bob)
+        client = self._set(f'(subtree "Other Users" {_ALL[:-1]} MailboxName))', select="")
+        watched = client.protocol._session.unsolicited._watched[bob.account_id]  # type: ignore[attr-defined]
+        real, failing = watched.mail.mailboxes, lambda: fail(StoreUnavailable())
+        watched.mail.mailboxes = failing
+        server.share("Team", USER, "", owner=bob)
+        self.assertEqual(client.output(), b"")
+        watched.mail.mailboxes = real
+        server.clock.advance(5)
+        self.assertEqual(client.output(), b'* LIST (\\NonExistent) "/" "Other Users/bob/Team"\r\n')
+
     def _mail_of(self, client: Client) -> Any:
         return client.protocol._session.avatar.mail  # type: ignore[attr-defined]
