@@ -33,7 +33,6 @@ from pymailsuite.pop3.requests import (
 )
 from pymailsuite.pop3.session import Pop3Session
 from pymailsuite.pop3.states import State
-from pymailsuite.sasl import Outcome, Pending
 from pymailsuite.values import Peer
 from pymailsuite.wire.addresses import may_send_passwords
 from pymailsuite.wire.connection import TlsContextFactory
@@ -259,7 +258,7 @@ class Pop3Protocol(PullingProtocol[Request]):
             self.set_deadline(self._settings.login_timeout)
             return None
         if isinstance(request, AwaitLogin):
-            return self.wait_for(self._start(self._outcome(request.pending)), self._login_stepped)
+            return self.wait_for(self._start(request.pending.outcome), self._login_stepped)
         if isinstance(request, AwaitReply):
             request.answer.addTimeout(self._settings.extension_timeout, self._reactor)
             return self.wait_for(request.answer, self.session.replied)
@@ -275,10 +274,6 @@ class Pop3Protocol(PullingProtocol[Request]):
         peer = Peer(self.peer_ip, self.peer_port)
         login = self._portal.login(request.credentials, peer, IPop3Avatar)
         return self.wait_for(login, partial(self._login_answered, request.mailbox), OnDisconnect.CANCEL_AND_SETTLE)
-
-    @staticmethod
-    async def _outcome(pending: Pending) -> Outcome:
-        return await pending.outcome
 
     def _login_stepped(self, answer: Any) -> Request | None:
         return self._login_ended(answer) if isinstance(answer, Failure) else self.session.login_goes_on(answer)

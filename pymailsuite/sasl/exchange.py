@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-from typing import TypeAlias
+from collections.abc import Coroutine
+from typing import Any, TypeAlias
 
 from attrs import frozen
 from twisted.cred.credentials import ICredentials
@@ -16,7 +16,7 @@ from pymailsuite.sasl.mechanism import Challenge, Lookup, ServerMechanism, Step
 class Pending:
     """The exchange goes on once this has been awaited; its result is the outcome, or its error that of the exchange."""
 
-    outcome: Awaitable[Outcome]
+    outcome: Coroutine[Any, Any, Outcome]
 
 
 Outcome: TypeAlias = "Challenge | Pending | ICredentials"

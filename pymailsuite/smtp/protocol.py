@@ -21,7 +21,6 @@ from pymailsuite.config.base import LOOPBACK, Network
 from pymailsuite.errors import LoginRefused, MailError
 from pymailsuite.interfaces import IIncomingMessage, IMessageIntake, IRecipientResolver, ISubmissionAvatar
 from pymailsuite.interfaces.policy import Decision, IMessageTap, MailTransaction, PolicyReply, ReceivedMessage
-from pymailsuite.sasl import Outcome, Pending
 from pymailsuite.smtp.peer_names import PeerNames
 from pymailsuite.smtp.receiver import CommandLine, EndOfText, Event, LineRefused, SmtpReceiver, Text
 from pymailsuite.smtp.requests import (
@@ -359,7 +358,7 @@ class SmtpProtocol(PullingProtocol[Request]):
             answer = self._portal.login(request.credentials, Peer(self.peer_ip, self.peer_port), ISubmissionAvatar)
             return self.wait_for(answer, self._login_answered, OnDisconnect.CANCEL_AND_SETTLE)
         if isinstance(request, AwaitLogin):
-            outcome = Deferred.fromCoroutine(self._outcome(request.pending))
+            outcome = Deferred.fromCoroutine(request.pending.outcome)
             return self.wait_for(outcome, self._login_stepped)
         if isinstance(request, AwaitReply):
             request.answer.addTimeout(self._settings.extension_timeout, self._reactor)
@@ -453,10 +452,6 @@ class SmtpProtocol(PullingProtocol[Request]):
         incoming, self._incoming = self._incoming, None
         if incoming is not None:
             incoming.abort()
-
-    @staticmethod
-    async def _outcome(pending: Pending) -> Outcome:
-        return await pending.outcome
 
     def _login_stepped(self, answer: Any) -> Request | None:
         return self._login_ended(answer) if isinstance(answer, Failure) else self.session.login_goes_on(answer)
