@@ -24,6 +24,9 @@ from pymailsuite.values import AccountId, MailboxId, ModSeq
 
 _OVERFLOW: Final = b"* OK [NOTIFICATIONOVERFLOW] Too much has happened to tell of it\r\n"
 
+_MAILBOXES_A_TURN: Final = 200
+"""Of each it is found out which of the client's groups mean it."""
+
 # Names of mailboxes are here those under which subscriptions are kept (imap.naming): one form for whosever mailboxes.
 
 
@@ -119,7 +122,9 @@ class Notifier:
             raise
         account.told = modseqs.get(account_id, 0)
         lines: list[bytes] = []
-        for mailbox in mailboxes:
+        for place, mailbox in enumerate(mailboxes, 1):
+            if place % _MAILBOXES_A_TURN == 0:
+                await context.connection.next_turn()
             name = account.above + mailbox.name
             if self._follow(account, mailbox) and with_status and not self._is_selected(mailbox):
                 lines.append(self._status(name, mailbox))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Callable, Collection
 from typing import Final
 
@@ -23,6 +24,9 @@ class Event(enum.Enum):
 
 
 MESSAGE_EVENTS: Final = frozenset({Event.MESSAGE_NEW, Event.MESSAGE_EXPUNGE, Event.FLAG_CHANGE})
+
+
+_LEVEL_ENDS: Final = re.compile(re.escape(DELIMITER)).finditer
 
 
 class Scope(enum.Enum):
@@ -57,7 +61,8 @@ class EventGroup:
             case Scope.MAILBOXES:
                 return name in self.names
             case Scope.SUBTREE:
-                return any(name == top or name.startswith(top + DELIMITER) for top in self.names)
+                # By the levels of the name, since a client may name a thousand subtrees.
+                return name in self.names or any(name[: end.start()] in self.names for end in _LEVEL_ENDS(name))
 
 
 @frozen
