@@ -203,6 +203,13 @@ class Told(SynchronousTestCase):
             client.command(f'NOTIFY SET (mailboxes "Other Users/bob/INBOX" {_ALL})')[-1], "x OK NOTIFY completed"
         )
 
+    def test_many_mailboxes_are_looked_through_in_turns(self) -> None:
+        for number in range(450):
+            self.server.mail.create_mailbox(f"Many/{number}", None)
+        told = self.client.command(f"NOTIFY SET STATUS (subtree Many {_ALL})")
+        self.assertEqual(len(told), 452)
+        self.assertEqual(told[-1], "x OK NOTIFY completed")
+
     def test_a_subscription_to_one_account_too_many_ends_it_once_and_for_all(self) -> None:
         server = Server(notify_accounts=1)
         for name in ("bob", "cat"):
